@@ -1,0 +1,111 @@
+"""Every exception of evalkit, and how each is worded.
+
+All of them are `EvalkitError`; each also is the ordinary exception a Python
+programmer would expect (`ValueError`, `FileNotFoundError`), so that code which
+has never heard of evalkit still catches them.
+
+::
+
+    EvalkitError
+    ├── ColumnError     a frame lacks a column, or a column holds what it may not
+    ├── PathError       a path that is not there
+    ├── FormatError     a file or a mapping that cannot be understood
+    ├── SuiteError      a suite file that breaks its own rules
+    ├── SelectorError   a run, version, model, criterion or grader that is not there, or is several
+    └── RuleError       a pass rule that cannot be applied to these scores
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the option most like `name`, or "".
+
+    Examples
+    --------
+    >>> nearest("aget_version", ["agent", "agent_version", "model"])
+    " Did you mean 'agent_version'?"
+    >>> nearest("zzz", ["agent"])
+    ''
+    """
+    near = get_close_matches(str(name), [str(option) for option in options], n=1, cutoff=0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def listed(options: Iterable[object], *, most: int = 12) -> str:
+    """Return the options as words for a sentence, the tail of a long list counted.
+
+    Examples
+    --------
+    >>> listed(["v1", "v2"])
+    'v1, v2'
+    >>> listed(range(20), most=3)
+    '0, 1, 2 and 17 more'
+    """
+    words = [str(option) for option in options]
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return ", ".join(words) if words else "none"
+
+
+class EvalkitError(Exception):
+    """Whatever evalkit raises on purpose: one sentence a person can act on."""
+
+
+class ColumnError(EvalkitError, ValueError):
+    """A frame lacks a column, or a column holds what it may not."""
+
+    @classmethod
+    def missing(cls, name: str, *, table: str, have: Iterable[str]) -> ColumnError:
+        """Say which column is missing, what there is, and the likeliest typo."""
+        have = list(have)
+        return cls(
+            f"The {table} table has no column {name!r}.{nearest(name, have)} It has: {listed(have, most=40)}."
+        )
+
+
+class PathError(EvalkitError, FileNotFoundError):
+    """A path that is not there."""
+
+    @classmethod
+    def missing(cls, path: str | Path) -> PathError:
+        """Say what is not there and name the nearest path that is."""
+        path = Path(path)
+        parent = path.parent
+        while not parent.exists() and parent != parent.parent:
+            path, parent = parent, parent.parent
+        siblings = sorted(entry.name for entry in parent.iterdir()) if parent.is_dir() else []
+        near = get_close_matches(path.name, siblings, n=1, cutoff=0.5)
+        hint = f" The nearest that exists is {str(parent / near[0])!r}." if near else ""
+        if not hint:
+            hint = f" {str(parent)!r} exists and holds: {listed(siblings, most=8)}."
+        return cls(f"There is no file or folder {str(path)!r}.{hint}")
+
+
+class FormatError(EvalkitError, ValueError):
+    """A file or a mapping that cannot be understood."""
+
+
+class SuiteError(EvalkitError, ValueError):
+    """A suite file that breaks its own rules."""
+
+
+class SelectorError(EvalkitError, ValueError):
+    """A run, version, model, criterion or grader that is not there, or is several."""
+
+    @classmethod
+    def unknown(cls, name: object, *, kind: str, have: Iterable[object]) -> SelectorError:
+        """Say what was looked for, what there is, and the likeliest typo."""
+        options = [str(option) for option in have]
+        return cls(f"There is no {kind} {name!r}.{nearest(str(name), options)} There is: {listed(options)}.")
+
+
+class RuleError(EvalkitError, ValueError):
+    """A pass rule that cannot be applied to these scores."""
