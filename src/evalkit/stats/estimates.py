@@ -1,0 +1,128 @@
+"""A number that knows what it is: value, interval, method, level and n, made together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from evalkit.errors import EvalkitError
+
+Status = Literal["ok", "not_estimable"]
+
+
+class StatisticsError(EvalkitError, ValueError):
+    """An argument that no data could produce: a level of 95, more passes than cases, a negative margin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number, its interval, and everything needed to say what it is.
+
+    ``low <= estimate <= high`` whenever all three are there; none of them is ever nan, and the interval never has
+    zero width: data that allows none gives ``status="not_estimable"`` and a ``reason``.
+
+    Parameters
+    ----------
+    estimate
+        The number itself; None when there is no data at all. Kept where only the interval is impossible.
+    low, high
+        Ends of the interval at `level`.
+    level
+        Confidence (or credibility) of the interval, 0 to 1.
+    method
+        What made the interval, in words.
+    n
+        Cases the number rests on.
+    n_eff
+        The n that a plain interval of the same width would need (repeats and clusters), where it differs.
+    k
+        Runs per case (harmonic mean).
+    clusters
+        Number of clusters, where they replaced the case as the unit.
+    p_value
+        Two-sided p of "no difference", where the estimate is a difference.
+    status, reason
+        "not_estimable" and why, or "ok".
+    seed
+        Seed of the random draws, where there were any.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    level: float
+    method: str
+    n: int
+    n_eff: float | None = None
+    k: float | None = None
+    clusters: int | None = None
+    p_value: float | None = None
+    status: Status = "ok"
+    reason: str = ""
+    seed: int | None = None
+
+    def __str__(self) -> str:
+        """Return the number, its interval and their provenance as one line.
+
+        Examples
+        --------
+        >>> print(Estimate(0.9, 0.5958, 0.9821, 0.95, "Wilson", 10))
+        0.9 [0.5958, 0.9821] (95% Wilson, n = 10)
+        >>> print(not_estimable("no cases", n=0, method="Wilson", level=0.95))
+        not estimable: no cases (95% Wilson, n = 0)
+        """
+        about = [f"{self.level * 100:.6g}% {self.method}", f"n = {self.n}"]
+        if self.k is not None and self.k != 1:
+            about.append(f"K = {self.k:.3g}")
+        if self.n_eff is not None and abs(self.n_eff - self.n) > 1e-9:
+            about.append(f"n_eff = {self.n_eff:.4g}")
+        if self.clusters is not None:
+            about.append(f"{self.clusters} clusters")
+        if self.p_value is not None:
+            about.append(f"p = {self.p_value:.3g}")
+        value = "" if self.estimate is None else f"{self.estimate:.4g}"
+        if self.status == "ok" and self.low is not None and self.high is not None:
+            value += f" [{self.low:.4g}, {self.high:.4g}]"
+        elif self.status == "not_estimable":
+            value = (
+                f"{value}, interval not estimable: {self.reason}"
+                if value
+                else f"not estimable: {self.reason}"
+            )
+        return f"{value} ({', '.join(about)})"
+
+
+def not_estimable(
+    reason: str,
+    *,
+    n: int,
+    method: str,
+    level: float,
+    estimate: float | None = None,
+    p_value: float | None = None,
+    clusters: int | None = None,
+    k: float | None = None,
+    seed: int | None = None,
+) -> Estimate:
+    """Return an Estimate without an interval, and say why.
+
+    Parameters
+    ----------
+    reason
+        Why there is no interval, in words a reader of the table understands.
+    n, method, level
+        As in `Estimate`.
+    estimate, p_value
+        What can still be said.
+    clusters, k, seed
+        As in `Estimate`.
+
+    Examples
+    --------
+    >>> not_estimable("one case has no spread", n=1, method="t", level=0.95, estimate=4.0).status
+    'not_estimable'
+    """
+    return Estimate(
+        estimate, None, None, level, method, n,
+        k=k, clusters=clusters, p_value=p_value, status="not_estimable", reason=reason, seed=seed,
+    )  # fmt: skip

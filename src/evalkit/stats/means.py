@@ -1,0 +1,108 @@
+"""A mean score and its interval: one value a case, or clusters of cases."""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from evalkit.stats.basics import check_level, is_constant, t_quantile, with_clusters
+from evalkit.stats.estimates import Estimate, not_estimable
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def standard_error(
+    values: ArrayLike, *, clusters: ArrayLike | None = None, correction: Literal["CR1", "CR0"] = "CR1"
+) -> float | None:
+    """Return the standard error of a mean of case values.
+
+    Parameters
+    ----------
+    values
+        One a case (repeats averaged first: rows would pretend to know more); nan is left out.
+    clusters
+        The cluster of each case, any labels.
+    correction
+        CR1 multiplies by sqrt(G / (G - 1)), as inspect_ai does; CR0 is Miller's paper.
+
+    Returns
+    -------
+    float or None
+        None for fewer than two cases or clusters.
+
+    Notes
+    -----
+    sd / sqrt(n), or sqrt(G / (G-1)) sqrt(sum_g (sum_i r_gi)^2) / n. Miller (2024) arXiv 2411.00640, eq. 4.
+
+    Examples
+    --------
+    >>> round(standard_error([1, 2, 3, 4]), 4)
+    0.6455
+    >>> standard_error([1]) is None
+    True
+    """
+    array, codes = with_clusters(values, clusters)
+    if codes is None:
+        return float(np.std(array, ddof=1)) / sqrt(array.size) if array.size > 1 else None
+    groups = int(codes.max()) + 1 if codes.size else 0
+    if groups < 2:
+        return None
+    sums = np.bincount(codes, array - np.mean(array))
+    error = sqrt(float(np.sum(sums**2))) / array.size
+    return error * sqrt(groups / (groups - 1)) if correction == "CR1" else error
+
+
+def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+    """Estimate a mean with Student's t on one value a case.
+
+    The default for mean scores at every n: at n = 9 it covers 95 % where the percentile bootstrap covers 89 % and BCa
+    87 %. Not for one pass rate (`wilson`), and not for rows of repeated runs: average them inside the case first.
+
+    Parameters
+    ----------
+    values
+        One a case; nan is left out.
+    clusters
+        The cluster of each case: CR1 standard error with t of G - 1 degrees of freedom.
+    level
+        Confidence of the interval.
+
+    Returns
+    -------
+    Estimate
+        Not estimable, the mean kept, when there are fewer than two cases or clusters or when nothing varies.
+
+    Examples
+    --------
+    >>> print(t_mean([3, 4, 4, 5]))
+    4 [2.701, 5.299] (95% t, n = 4)
+    >>> print(t_mean([4, 4, 4]))
+    4, interval not estimable: all values are the same (95% t, n = 3)
+    """
+    check_level(level)
+    array, codes = with_clusters(values, clusters)
+    method = "t" if codes is None else "t CR1"
+    groups = None if codes is None else (int(codes.max()) + 1 if codes.size else 0)
+    n = array.size
+    if n == 0:
+        return not_estimable("no scored cases", n=0, method=method, level=level, clusters=groups)
+    mean = float(np.mean(array))
+    if (reason := why_no_spread(array, groups)) or (error := standard_error(array, clusters=codes)) is None:
+        return not_estimable(reason, n=n, method=method, level=level, estimate=mean, clusters=groups)
+    if error <= 1e-12 * max(1.0, float(np.max(np.abs(array)))):
+        reason = "the clusters do not differ"
+        return not_estimable(reason, n=n, method=method, level=level, estimate=mean, clusters=groups)
+    half = t_quantile(level, (n if groups is None else groups) - 1) * error
+    return Estimate(mean, mean - half, mean + half, level, method, n, clusters=groups)
+
+
+def why_no_spread(values: np.ndarray, groups: int | None) -> str:
+    """Say why values have no standard error, or "" when they have one."""
+    if values.size == 1:
+        return "one case has no spread"
+    if groups is not None and groups < 2:
+        return "one cluster says nothing about other clusters"
+    return "all values are the same" if is_constant(values) else ""

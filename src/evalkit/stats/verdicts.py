@@ -1,0 +1,55 @@
+"""The word for a difference, from its interval and a declared margin."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from evalkit.stats.estimates import StatisticsError
+
+Verdict = Literal["regressed", "regressed within margin", "improved", "no worse than margin", "inconclusive"]
+
+
+def verdict(
+    low: float | None, high: float | None, *, margin: float | None = None, ni_low: float | None = None
+) -> Verdict:
+    """Name what an interval of candidate minus baseline says.
+
+    "Not significant" is never "no regression": without a declared margin an interval that holds 0 is inconclusive.
+
+    Parameters
+    ----------
+    low, high
+        The 95 % interval of the difference; None where it was not estimable.
+    margin
+        The largest loss that would not matter, declared before the data were seen, above 0.
+    ni_low
+        The one-sided 95 % lower limit (the low end of the two-sided 90 % interval). `low` stands in for it, which
+        is stricter, where it is not given.
+
+    Returns
+    -------
+    str
+        "regressed" (interval below 0), "regressed within margin" (below 0 but above -margin), "improved",
+        "no worse than margin" (ni_low above -margin) or "inconclusive".
+
+    Examples
+    --------
+    >>> verdict(-0.2, -0.01)
+    'regressed'
+    >>> verdict(-0.04, -0.01, margin=0.05, ni_low=-0.035)
+    'regressed within margin'
+    >>> verdict(-0.06, 0.02, margin=0.05, ni_low=-0.045)
+    'no worse than margin'
+    >>> verdict(-0.06, 0.02)
+    'inconclusive'
+    """
+    if margin is not None and not margin > 0:
+        msg = f"margin must be above 0 (the loss that would not matter), got {margin}."
+        raise StatisticsError(msg)
+    limit = low if ni_low is None else ni_low
+    within = margin is not None and limit is not None and limit > -margin
+    if high is not None and high < 0:
+        return "regressed within margin" if within else "regressed"
+    if low is not None and low > 0:
+        return "improved"
+    return "no worse than margin" if within else "inconclusive"
