@@ -1,0 +1,265 @@
+"""Text that may be hostile, made safe to show: escaping, visible control characters, Markdown, quotes marked.
+
+Transcripts, rationales, ids and file names are written by models and by
+strangers. Whatever of them reaches a page goes through this module. It
+belongs just above `errors`: it knows nothing of tables.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from html import escape as _escape
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from markdown_it import MarkdownIt
+
+# Beyond this, Markdown costs more than it shows (the parser does about 0.4 MB a second).
+MARKDOWN_LIMIT: Final = 20_000
+
+_TAGS: Final = {
+    *("p", "br", "strong", "em", "s", "del", "code", "pre", "blockquote", "hr", "a"),
+    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
+    *("h1", "h2", "h3", "h4", "h5", "h6"),
+}
+_SPLIT: Final = re.compile(r"(<[^>]*>)")
+_UNIT: Final = re.compile(r"&[#\w]+;|.", re.DOTALL)
+# What a quotation may lack or have more of than the text it was taken from.
+_SKIPPED: Final = frozenset(" \t\n\r\u00a0*_`#>|\"'“”‘’")
+_SHORTEST_QUOTE: Final = 8
+
+
+class Html(str):
+    """A string that is markup already: templates do not escape it again.
+
+    Only this package's own functions make one. `str` methods give back a plain string.
+    """
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """Return the markup: what template engines and IPython ask for."""
+        return str(self)
+
+
+def _pictures() -> dict[int, str]:
+    """Return a translation table: what cannot be seen, or moves what can, becomes a sign."""
+    pictures = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
+    pictures[0x7F] = "\u2421"
+    named = [
+        *range(0x80, 0xA0),  # C1: 0x9B begins an ANSI sequence in one byte
+        *(0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0x2060, 0xFEFF),
+        *range(0x202A, 0x202F),  # bidi embeddings and overrides
+        *range(0x2066, 0x206A),  # bidi isolates
+        *range(0xE0000, 0xE0080),  # tag characters: text that is read by models and seen by nobody
+    ]
+    pictures.update({code: f"⟦U+{code:04X}⟧" for code in named})
+    return pictures
+
+
+_PICTURES: Final = _pictures()
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Return `text` with characters that hide or reorder text shown as signs.
+
+    ANSI escapes, NUL and other control characters become their pictures
+    (`␛`, `␀`), bidi controls, zero-width and tag characters their code point.
+    Tabs and line ends stay.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        Text that reads from left to right as it is stored, and can be encoded.
+
+    Examples
+    --------
+    >>> visible("\x1b[31mred\x00")
+    '␛[31mred␀'
+    >>> visible("user\u202etxt.exe")
+    'user⟦U+202E⟧txt.exe'
+    """
+    text = text.replace("\r\n", "\n").translate(_PICTURES)
+    return _SURROGATE.sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", text)
+
+
+def escape(text: object) -> Html:
+    """Return `text` as HTML that shows exactly it, in an element or a quoted attribute.
+
+    Examples
+    --------
+    >>> escape("<b>no</b>")
+    '&lt;b&gt;no&lt;/b&gt;'
+    """
+    return Html(_escape(visible(str(text)), quote=True))
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    # No linkify: it finds links inside attribute text that was escaped already.
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+
+
+def markdown(text: str) -> Html:
+    r"""Return Markdown as safe HTML: no markup of its own, no images, only http and https links.
+
+    Long text (over 20,000 characters) is shown as it is written.
+
+    Parameters
+    ----------
+    text
+        Markdown, trusted in nothing.
+
+    Returns
+    -------
+    Html
+        Cleaned markup.
+
+    Examples
+    --------
+    >>> markdown("**yes** <b>no</b>")
+    '<p><strong>yes</strong> &lt;b&gt;no&lt;/b&gt;</p>\n'
+    >>> markdown("[x](javascript:alert(1))")
+    '<p>[x](javascript:alert(1))</p>\n'
+    """
+    if len(text) > MARKDOWN_LIMIT:
+        return plain(text)
+    import nh3
+
+    return Html(
+        nh3.clean(
+            _parser().render(visible(text)),
+            tags=_TAGS,
+            attributes={"a": {"href"}},
+            url_schemes={"http", "https"},
+            link_rel="noopener noreferrer nofollow",
+        )
+    )
+
+
+def plain(text: str) -> Html:
+    """Return `text` as it is written, line breaks kept, in a `<pre>`.
+
+    Examples
+    --------
+    >>> plain("a < b")
+    '<pre>a &lt; b</pre>'
+    """
+    # HTML drops one line break right after <pre>.
+    return Html(f"<pre>{chr(10) if text.startswith(chr(10)) else ''}{escape(text)}</pre>")
+
+
+def json_for_script(value: object) -> Html:
+    r"""Return JSON that can stand inside `<script>`: nothing in it can end the element.
+
+    Examples
+    --------
+    >>> json_for_script({"a": "</script>"})
+    '{"a":"\\u003c/script>"}'
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return Html(text.replace("<", "\\u003c"))
+
+
+def quotes(evidence: str) -> list[str]:
+    """Return the passages in what a grader quoted: whole first, then line by line and around "...".
+
+    Examples
+    --------
+    >>> quotes("map by line ... zip(inputs, outputs)")
+    ['map by line ... zip(inputs, outputs)', 'map by line', 'zip(inputs, outputs)']
+    """
+    whole = evidence.strip()
+    parts = [part.strip() for part in re.split(r"\n+|\.{3,}|…|\[\.\.\.\]", whole)]
+    return list(dict.fromkeys(part for part in [whole, *parts] if len(_bare(part)) >= _SHORTEST_QUOTE))
+
+
+def mark(html: Html, evidence: Iterable[str]) -> Html:
+    r"""Return `html` with the quoted passages inside `<mark>`, where they occur.
+
+    Spaces, line ends, quotation marks, case and Markdown signs do not count.
+
+    Parameters
+    ----------
+    html
+        Markup made by this module.
+    evidence
+        What graders quoted.
+
+    Returns
+    -------
+    Html
+        The same markup, with `<mark>` around text only, never around tags.
+
+    Examples
+    --------
+    >>> mark(markdown("We rely on the **output order** here."), ["rely on the output order"])
+    '<p>We <mark>rely on the</mark> <strong><mark>output order</mark></strong> here.</p>\n'
+    """
+    wanted = [_bare(visible(quote)) for one in evidence for quote in quotes(one)]
+    if not wanted:
+        return html
+    pieces = _SPLIT.split(html)
+    # Every character that counts, with the place it came from.
+    letters: list[str] = []
+    places: list[tuple[int, int, int]] = []
+    for at in range(0, len(pieces), 2):  # the odd ones are tags
+        for unit in _UNIT.finditer(pieces[at]):
+            for letter in _bare(_unescape(unit[0])):
+                letters.append(letter)
+                places.append((at, unit.start(), unit.end()))
+    text = "".join(letters)
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for quote in dict.fromkeys(wanted):
+        start = text.find(quote)
+        while start >= 0:
+            end = start + len(quote)
+            _note_span(spans, places[start:end])
+            start = text.find(quote, end)
+    for at, found in spans.items():
+        pieces[at] = _wrap(pieces[at], found)
+    return Html("".join(pieces))
+
+
+def _bare(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter not in _SKIPPED)
+
+
+def _unescape(unit: str) -> str:
+    from html import unescape
+
+    return unescape(unit) if unit.startswith("&") else unit
+
+
+def _note_span(spans: dict[int, list[tuple[int, int]]], places: list[tuple[int, int, int]]) -> None:
+    """Add the first and last place of a passage in each piece of text that it runs through."""
+    for at in dict.fromkeys(place[0] for place in places):
+        inside = [place for place in places if place[0] == at]
+        spans.setdefault(at, []).append((inside[0][1], inside[-1][2]))
+
+
+def _wrap(piece: str, spans: list[tuple[int, int]]) -> str:
+    """Put `<mark>` around each span; spans that touch or overlap become one."""
+    merged: list[list[int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(end, merged[-1][1])
+        else:
+            merged.append([start, end])
+    made, last = [], 0
+    for start, end in merged:
+        made += [piece[last:start], "<mark>", piece[start:end], "</mark>"]
+        last = end
+    return "".join([*made, piece[last:]])
