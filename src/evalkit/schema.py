@@ -207,6 +207,44 @@ class Table:
         ]
         return kept.drop("_row"), problems
 
+    def union(self, first: pl.DataFrame, second: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
+        """Put two frames of this table together; a key that both have is one row.
+
+        What the first does not say of a case, a criterion, a run or a trial is filled from the second. A
+        score or a turn is taken whole. Where the two contradict each other the first stays, and a
+        `Problem` says so.
+
+        Parameters
+        ----------
+        first, second
+            Frames that `check` has passed.
+        """
+        if first.is_empty() or second.is_empty():
+            return (second if first.is_empty() else first), []
+        key = list(self.key)
+        new = second.join(first, on=key, how="anti", maintain_order="left")
+        if new.height == second.height:
+            return pl.concat([first, new]), []
+        facts = [name for name in self.schema if name not in (*key, "source", "line")]
+        if self.name in ("scores", "turns"):
+            same = first.join(second, on=key, how="inner", maintain_order="left", suffix="__other")
+            clash = pl.any_horizontal(pl.col(c).ne_missing(pl.col(f"{c}__other")) for c in facts)
+            wrong, filled = same.filter(clash), first
+        else:
+            same = first.join(second, on=key, how="left", maintain_order="left", suffix="__other")
+            # An empty name says as little as none.
+            names = [c for c in facts if self.schema[c] == Key]
+            same = same.with_columns(pl.col(n).replace("", None) for c in names for n in (c, f"{c}__other"))
+            clash = pl.any_horizontal(pl.col(c) != pl.col(f"{c}__other") for c in facts)
+            wrong = same.filter(clash.fill_null(value=False))
+            filled = same.with_columns(pl.coalesce(c, f"{c}__other") for c in facts).select(first.columns)
+            filled = filled.with_columns(pl.col(c).fill_null(_FILLED[c]) for c in facts if c in _FILLED)
+        problems = []
+        for row in wrong.iter_rows(named=True):
+            reason = f"{self.name}: {_words({name: row[name] for name in key})} is there already, with other content; the first is kept."
+            problems.append(Problem(row.get("source__other") or "<frame>", row.get("line__other"), reason))
+        return pl.concat([filled, new]), problems
+
 
 # Key columns that a record need not give, with what stands in for them.
 _FILLED: Final[dict[str, str | int]] = {
@@ -231,7 +269,7 @@ def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     cast = series.cast(dtype, strict=False)
     if isinstance(dtype, pl.Float64):
         # Infinities and NaN are no scores, and would poison every mean.
-        cast = cast.set(~cast.is_finite().fill_null(True), None)  # noqa: FBT003
+        cast = cast.set(~cast.is_finite().fill_null(True), None)
     return cast
 
 

@@ -1,0 +1,463 @@
+"""`Evals`: the six tables of a collection of evaluations, together."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+import polars as pl
+
+from evalkit.errors import ColumnError, FormatError, PathError, SelectorError
+from evalkit.schema import PROBLEMS_SCHEMA, TABLES, Problem, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pandas as pd
+
+MANIFEST: Final = "evalkit.json"
+"""The file in a saved folder that says that evalkit wrote it."""
+
+# The format of a saved folder; a reader refuses a newer one.
+_SAVED_VERSION: Final = 1
+_TRIAL: Final = ["run", "case", "epoch"]
+
+
+class PandasTables(NamedTuple):
+    """The six tables as pandas frames; key columns are categories."""
+
+    cases: pd.DataFrame
+    criteria: pd.DataFrame
+    runs: pd.DataFrame
+    trials: pd.DataFrame
+    turns: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def to_polars(frame: Any) -> pl.DataFrame:
+    """Return any frame (polars eager or lazy, pandas, pyarrow, DuckDB) as a polars frame.
+
+    Raises
+    ------
+    FormatError
+        It is no frame.
+    """
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    import narwhals as nw
+
+    try:
+        native = nw.from_native(frame)
+    except TypeError:
+        raise FormatError(
+            f"A frame was expected (polars, pandas, pyarrow), not {type(frame).__name__}."
+        ) from None
+    if isinstance(native, nw.LazyFrame):
+        native = native.collect()
+    return cast("pl.DataFrame", native.to_polars())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evals:
+    """What evaluations left behind: six tables, what could not be read, and what was taken for what.
+
+    Make one with `evalkit.load` or `Evals.from_tables`. It is never changed: each verb returns a new one.
+
+    Attributes
+    ----------
+    cases, criteria, runs, trials, turns, scores
+        polars frames with exactly the columns of `evalkit.schema.TABLES`.
+    problems
+        polars frame `source` (str), `line` (i64, null for a whole file), `reason` (str): what could not be read.
+    notes
+        Sentences: which column was taken for what, which fields were dropped, that the data is made up.
+    files
+        Every file that was read.
+
+    Examples
+    --------
+    >>> evals = Evals.from_tables(
+    ...     runs=pl.DataFrame({"run": ["a", "b"], "agent_version": ["v1", "v2"]}),
+    ...     scores=pl.DataFrame({"run": ["a", "b"], "case": "01", "criterion": "Groq", "score": [2, 5]}),
+    ... )
+    >>> evals.filter(agent_version="v2").scores["score"].to_list()
+    [5.0]
+    >>> sorted(evals.to_pandas().scores["run"])
+    ['a', 'b']
+    """
+
+    cases: pl.DataFrame
+    criteria: pl.DataFrame
+    runs: pl.DataFrame
+    trials: pl.DataFrame
+    turns: pl.DataFrame
+    scores: pl.DataFrame
+    problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
+    notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def from_tables(
+        cls,
+        *,
+        cases: Any = None,
+        criteria: Any = None,
+        runs: Any = None,
+        trials: Any = None,
+        turns: Any = None,
+        scores: Any = None,
+        problems: Iterable[Problem] = (),
+        notes: Iterable[str] = (),
+        files: Iterable[str] = (),
+    ) -> Evals:
+        """Check each table and put them together.
+
+        Parameters
+        ----------
+        cases, criteria, runs, trials, turns, scores
+            Frames (polars or pandas) or None for an empty one. Columns that a table does not have are
+            dropped, columns that are not given are null. A run that only `trials` or `scores` name gets
+            a row in `runs`.
+        problems, notes, files
+            See `Evals`.
+
+        Raises
+        ------
+        ColumnError
+            A table lacks a key column, holds a value that it may not, or has two rows with the same key.
+        """
+        given = {
+            "cases": cases,
+            "criteria": criteria,
+            "runs": runs,
+            "trials": trials,
+            "turns": turns,
+            "scores": scores,
+        }
+        made: dict[str, pl.DataFrame] = {}
+        for name, table in TABLES.items():
+            frame = given[name]
+            made[name] = table.empty() if frame is None else table.check(to_polars(frame))
+        made["runs"] = _with_all_runs(made)
+        return cls(**made, problems=_problems_frame(problems), notes=tuple(notes), files=tuple(files))
+
+    def tables(self) -> Iterator[tuple[Table, pl.DataFrame]]:
+        """Yield each table's definition with its frame."""
+        for name, table in TABLES.items():
+            yield table, getattr(self, name)
+
+    def attempts(self) -> pl.DataFrame:
+        """Return one row for every trial that a record speaks of, with what is known of its run and case.
+
+        Returns
+        -------
+        polars.DataFrame
+            `suite`, `run`, `agent`, `agent_version`, `model`, `provider`, `case`, `severity`, `domain`,
+            `tags`, `cluster`, `epoch`, `error`. A trial without a record in `trials` (scores alone were
+            loaded) has a row too; a crashed one without scores likewise.
+        """
+        keys = pl.concat([self.trials.select(_TRIAL), self.scores.select(_TRIAL)]).unique(maintain_order=True)
+        runs = self.runs.select(
+            "run", pl.col("suite").fill_null(""), "agent", "agent_version", "model", "provider"
+        )
+        cases = self.cases.select("suite", "case", "severity", "domain", "tags", "cluster")
+        joined = (
+            keys.join(runs, on="run", how="left", maintain_order="left")
+            .join(cases, on=["suite", "case"], how="left", maintain_order="left")
+            .join(self.trials.select(*_TRIAL, "error"), on=_TRIAL, how="left", maintain_order="left")
+        )
+        return joined.select(
+            "suite",
+            *("run", "agent", "agent_version", "model", "provider"),
+            *("case", "severity", "domain", "tags", "cluster", "epoch", "error"),
+        )
+
+    def __add__(self, other: Evals) -> Evals:
+        """Put two collections together; see `evalkit.schema.Table.union` for records that both have."""
+        if not isinstance(other, Evals):
+            return NotImplemented
+        made: dict[str, pl.DataFrame] = {}
+        problems: list[Problem] = []
+        for table, frame in self.tables():
+            made[table.name], clashes = table.union(frame, getattr(other, table.name))
+            problems += clashes
+        said = pl.concat([self.problems, other.problems, _problems_frame(problems)]).unique(
+            maintain_order=True
+        )
+        return Evals(
+            **made,
+            problems=said,
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+            files=tuple(dict.fromkeys(self.files + other.files)),
+        )
+
+    def filter(self, *predicates: pl.Expr, **columns: Any) -> Evals:
+        """Return the records that fit.
+
+        Parameters
+        ----------
+        *predicates
+            polars expressions over the columns of `attempts()`.
+        **columns
+            A column with the value, or the list of values, that it must have: of a run (`agent_version`,
+            `model`, ...), a case (`severity`, `domain`, `tags`: any of them), a trial (`case`, `epoch`) or a
+            score (`criterion`, `grader`, `grader_kind`, `rubric_hash`, `sample`, `judge_model`, `mode`).
+
+        Raises
+        ------
+        ColumnError
+            No table has such a column.
+        SelectorError
+            A value that no record has.
+        """
+        attempts = self.attempts()
+        by_trial = list(predicates)
+        by_score: list[pl.Expr] = []
+        for name, wanted in columns.items():
+            values = (
+                list(wanted) if isinstance(wanted, list | tuple | set | frozenset | pl.Series) else [wanted]
+            )
+            if name in attempts.columns:
+                frame, where = attempts, by_trial
+            elif name in self.scores.columns:
+                frame, where = self.scores, by_score
+            else:
+                have = [*attempts.columns, *(c for c in self.scores.columns if c not in attempts.columns)]
+                raise ColumnError.missing(name, table="trials and scores", have=have)
+            where.append(_one_of(frame, name, values))
+        kept = attempts.filter(by_trial) if by_trial else attempts
+        made = {table.name: frame for table, frame in self.tables()}
+        if by_trial:
+            keys = kept.select(_TRIAL)
+            made |= {
+                n: made[n].join(keys, on=_TRIAL, how="semi", maintain_order="left")
+                for n in ("trials", "turns", "scores")
+            }
+            made["runs"] = made["runs"].filter(pl.col("run").is_in(kept["run"].unique().implode()))
+            asked = attempts.select("suite", "case").unique()
+            gone = asked.join(kept.select("suite", "case").unique(), on=["suite", "case"], how="anti")
+            made["cases"] = made["cases"].join(gone, on=["suite", "case"], how="anti", maintain_order="left")
+        if by_score:
+            made["scores"] = made["scores"].filter(by_score)
+        return Evals(**made, problems=self.problems, notes=self.notes, files=self.files)
+
+    def equals(self, other: Evals) -> bool:
+        """Whether both hold the same records, problems, notes and files."""
+        return (
+            self.notes == other.notes
+            and self.files == other.files
+            and self.problems.equals(other.problems)
+            and all(frame.equals(getattr(other, table.name)) for table, frame in self.tables())
+        )
+
+    def to_pandas(self) -> PandasTables:
+        """Return the six tables as pandas frames, in a named tuple."""
+        return PandasTables(**{table.name: frame.to_pandas() for table, frame in self.tables()})
+
+    def save(self, folder: str | Path) -> Path:
+        """Write Parquet, one file a table; an earlier save in the same folder is replaced as a whole.
+
+        Parameters
+        ----------
+        folder
+            A folder that does not exist, is empty, or was written by `save`.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder.
+
+        Raises
+        ------
+        FormatError
+            The folder holds files that evalkit did not write.
+        """
+        folder = Path(folder)
+        if folder.exists() and (
+            not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())
+        ):
+            raise FormatError(
+                f"{str(folder)!r} holds files that evalkit did not save; name a new or an empty folder."
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        fresh.chmod(0o755)
+        try:
+            for table, frame in self.tables():
+                frame.write_parquet(fresh / f"{table.name}.parquet")
+            self.problems.write_parquet(fresh / "problems.parquet")
+            manifest = {"evalkit": _SAVED_VERSION, "notes": list(self.notes), "files": list(self.files)}
+            (fresh / MANIFEST).write_text(
+                json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            _swap(fresh, folder)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Evals:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        PathError
+            There is no such folder.
+        FormatError
+            `save` did not write it, or a newer evalkit did.
+        """
+        folder = Path(folder)
+        if not folder.exists():
+            raise PathError.missing(folder)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            version = manifest["evalkit"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise FormatError(
+                f"{str(folder)!r} was not written by Evals.save: it has no readable {MANIFEST}."
+            ) from None
+        if version > _SAVED_VERSION:
+            raise FormatError(
+                f"{str(folder)!r} was saved by a newer evalkit (format {version}); this one reads {_SAVED_VERSION}."
+            )
+        made = {
+            name: table.check(_read_parquet(folder / f"{name}.parquet")) for name, table in TABLES.items()
+        }
+        problems = _read_parquet(folder / "problems.parquet").cast(cast("Any", PROBLEMS_SCHEMA))
+        return cls(**made, problems=problems, notes=tuple(manifest["notes"]), files=tuple(manifest["files"]))
+
+    def __repr__(self) -> str:
+        lines = [f"Evals: {', '.join(self._counts())}"]
+        lines += [f"  {name:<9}{rows:>9,}  {what}" for name, rows, what in self._rows()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            f"<tr><th scope='row' style='text-align:left'>{name}</th><td style='text-align:right'>{rows:,}</td>"
+            f"<td style='text-align:left'>{html.escape(what)}</td></tr>"
+            for name, rows, what in self._rows()
+        )
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return (
+            f"<p><strong>Evals</strong>: {html.escape(', '.join(self._counts()))}</p>"
+            "<table><thead><tr><th scope='col' style='text-align:left'>table</th><th scope='col'>rows</th>"
+            f"<th scope='col' style='text-align:left'>what is in it</th></tr></thead><tbody>{body}</tbody></table>"
+            + (f"<ul>{notes}</ul>" if notes else "")
+        )
+
+    def _counts(self) -> list[str]:
+        suites = pl.concat([self.cases["suite"], self.runs["suite"].drop_nulls()]).unique()
+        counts = [
+            (len([name for name in suites if name]), "suite"),
+            (self.cases.height or self.scores["case"].n_unique(), "case"),
+            (self.runs.height, "run"),
+            (self.attempts().height, "trial"),
+            (self.scores.height, "score"),
+            (self.problems.height, "problem"),
+        ]
+        return [
+            f"{count:,} {word}{'' if count == 1 else 's'}"
+            for count, word in counts
+            if count or word != "suite"
+        ]
+
+    def _rows(self) -> Iterator[tuple[str, int, str]]:
+        facts = {
+            "cases": _kinds(self.cases["severity"]),
+            "criteria": _names(self.criteria["criterion"]),
+            "runs": f"versions {_names(self.runs['agent_version'])}; models {_names(self.runs['model'])}",
+            "trials": f"{self.trials['error'].is_not_null().sum():,} crashed",
+            "turns": "",
+            "scores": f"{self.scores['score'].null_count():,} without a score; graders {_names(self.scores['grader'])}",
+        }
+        for table, frame in self.tables():
+            yield table.name, frame.height, facts[table.name] if frame.height else ""
+        yield "problems", self.problems.height, ""
+
+
+def _names(series: pl.Series, most: int = 4) -> str:
+    names = sorted({str(name) for name in series.drop_nulls().unique().to_list() if name != ""})
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return (", ".join(_plain(name) for name in names[:most]) + more) if names else "unnamed"
+
+
+def _kinds(series: pl.Series) -> str:
+    counts = series.drop_nulls().value_counts().sort(series.name, descending=True)
+    return ", ".join(f"{count} {name}" for name, count in counts.iter_rows()) or "no severities"
+
+
+def _plain(text: str, most: int = 40) -> str:
+    """One line of a name that somebody else chose, safe for a terminal."""
+    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
+    rows = [(problem.source, problem.line, problem.reason) for problem in problems]
+    return pl.DataFrame(rows, schema=PROBLEMS_SCHEMA, orient="row")
+
+
+def _with_all_runs(made: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the runs table with a row for each run that only other tables name."""
+    named = pl.concat([made["trials"].select("run"), made["scores"].select("run")]).unique(
+        maintain_order=True
+    )
+    new = named.join(made["runs"], on="run", how="anti", maintain_order="left")
+    if new.is_empty():
+        return made["runs"]
+    return pl.concat([made["runs"], TABLES["runs"].check(new)])
+
+
+def _one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
+    """Return the condition that the column has one of the values; refuse a value that no row has."""
+    dtype = frame.schema[name]
+    if isinstance(dtype, pl.List):
+        have = frame[name].explode(empty_as_null=True).drop_nulls().unique()
+        condition = pl.col(name).list.eval(pl.element().is_in(values)).list.any().fill_null(value=False)
+    else:
+        have = frame[name].drop_nulls().unique()
+        text = dtype in (pl.String, pl.Categorical, pl.Enum)
+        condition = (
+            pl.col(name).cast(pl.String).is_in([str(v) for v in values if v is not None])
+            if text
+            else pl.col(name).is_in([v for v in values if v is not None])
+        )
+        if None in values:
+            condition = condition.fill_null(value=False) | pl.col(name).is_null()
+    known = {str(value) for value in have.to_list()}
+    for value in values:
+        if value is not None and str(value) not in known:
+            raise SelectorError.unknown(value, kind=name.replace("_", " "), have=sorted(known))
+    return condition
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError:
+        raise PathError.missing(path) from None
+    except pl.exceptions.PolarsError as error:
+        raise FormatError(f"{str(path)!r} is not readable Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    """Put `fresh` where `folder` is; what was there goes only when the new one stands."""
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        os.replace(folder, old)  # noqa: PTH105  (an empty folder is replaced in one step)
+        try:
+            os.replace(fresh, folder)  # noqa: PTH105
+        except OSError:
+            os.replace(old, folder)  # noqa: PTH105
+            raise
+        shutil.rmtree(old)
+    else:
+        os.replace(fresh, folder)  # noqa: PTH105
