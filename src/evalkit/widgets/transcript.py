@@ -1,0 +1,469 @@
+"""One trial to read: its messages, and beside them what the graders said and quoted.
+
+The text is hostile: every string goes through `evalkit.text`. The static HTML
+is the same in a notebook and in the report; the widget adds a search box.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from html import unescape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import polars as pl
+
+from evalkit.errors import SelectorError
+from evalkit.text import Html, escape, mark, markdown, plain, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalkit.evals import Evals
+
+# A message longer than this is folded after its beginning ...
+_LONG: Final = 3_000
+_BEGINNING: Final = 1_500
+# ... and one longer than this is cut, with a word about the rest.
+_MOST: Final = 100_000
+_PREVIEW: Final = 90
+
+Style = Literal["markdown", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a message: text shown at once, or folded behind a summary."""
+
+    text: str
+    style: Style = "plain"
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: `kind` colours it (user, assistant, tool, ...), `role` says it in words."""
+
+    kind: str
+    role: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one grader said about one criterion."""
+
+    criterion: str
+    score: str
+    grader: str
+    rationale: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptView:
+    """A trial to read. Displays itself in a notebook; `widget()` adds a search box.
+
+    Attributes
+    ----------
+    run, case, epoch
+        Which trial.
+    facts
+        Severity, version, model, tokens and the like, in words.
+    source
+        `file:line` it was read from, or "".
+    asked
+        What the case asks and expects: (heading, text) pairs.
+    messages, judgements
+        What was said, and what graders said about it.
+    """
+
+    run: str
+    case: str
+    epoch: int
+    facts: tuple[str, ...]
+    source: str
+    asked: tuple[tuple[str, str], ...]
+    messages: tuple[Message, ...]
+    judgements: tuple[Judgement, ...]
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.messages)} messages, {len(self.judgements)} judgements"
+        return f"Transcript: {visible(self.title)}, {counts}"
+
+    @property
+    def title(self) -> str:
+        """Which trial it is, in words."""
+        return f"case {self.case}, run {self.run}, epoch {self.epoch}"
+
+    def _repr_html_(self) -> str:
+        return f"<style>{_resource('transcript.css')}</style>{transcript_html(self)}"
+
+    def state(self) -> dict[str, Any]:
+        """Return what the widget shows: plain strings, quoted passages apart."""
+        evidence = [judgement.evidence for judgement in self.judgements]
+        facts = [*self.facts, self.source] if self.source else self.facts
+        return {
+            "title": visible(self.title),
+            "meta": visible(" · ".join(facts)),
+            "messages": [
+                {
+                    "kind": message.kind,
+                    "role": visible(message.role),
+                    "parts": [_plain_part(part, evidence) for part in message.parts],
+                }
+                for message in self.messages
+            ],
+            "scores": [
+                {
+                    name: visible(getattr(judgement, name))
+                    for name in ("criterion", "score", "grader", "rationale", "evidence")
+                }
+                for judgement in self.judgements
+            ],
+        }
+
+    def widget(self) -> Any:
+        """Return the transcript with a search box, for a live notebook.
+
+        Returns
+        -------
+        anywidget.AnyWidget
+            A widget with one trait, `state`. It needs a kernel; the static form does not.
+        """
+        return _widget_class()(state=self.state())
+
+
+def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> TranscriptView:
+    """Return one trial to read: messages, scores, rationales, and the judge's quotations marked.
+
+    Parameters
+    ----------
+    evals
+        What was loaded.
+    run, case, epoch
+        Which trial.
+
+    Returns
+    -------
+    TranscriptView
+        Shows itself in a notebook as static HTML that is safe whatever the text is; `.widget()` is the
+        same with a search box.
+
+    Raises
+    ------
+    SelectorError
+        There is no such run, case or epoch; the nearest is named.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from evalkit.evals import Evals
+    >>> evals = Evals.from_tables(
+    ...     trials=pl.DataFrame({"run": ["a"], "case": ["01"], "output": ["Use custom_id."]}),
+    ...     scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [5]}),
+    ... )
+    >>> transcript(evals, run="a", case="01")
+    Transcript: case 01, run a, epoch 1, 1 messages, 1 judgements
+    """
+    _check(evals, run, case, epoch)
+    here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
+    trial = _first(evals.trials.filter(here))
+    of_run = _first(evals.runs.filter(pl.col("run") == run))
+    cases = evals.cases.filter(pl.col("case") == case)
+    if of_run.get("suite"):
+        cases = cases.filter(pl.col("suite") == of_run["suite"])
+    of_case = _first(cases)
+    scores = evals.scores.filter(here).sort("grader_kind", "grader", "criterion", "sample")
+    turns = evals.turns.filter(here).sort("turn")
+    return TranscriptView(
+        run=run,
+        case=case,
+        epoch=epoch,
+        facts=_facts(trial, of_run, of_case),
+        source=_where(trial),
+        asked=tuple(
+            (heading, of_case[name])
+            for heading, name in (
+                ("The situation", "input"),
+                ("What the agent was sent", "prompt"),
+                ("Ideal behaviour", "ideal_behavior"),
+                ("Checkable points", "expected_rubric"),
+            )
+            if of_case.get(name)
+        ),
+        messages=tuple(_messages(turns.to_dicts(), trial)),
+        judgements=tuple(_judgement(row, _scales(evals, of_run)) for row in scores.to_dicts()),
+    )
+
+
+def transcript_html(view: TranscriptView, *, heading: bool = True) -> Html:
+    """Return a trial as HTML without scripts or styles of its own; legible where styles are dropped.
+
+    Parameters
+    ----------
+    view
+        What `transcript` returned.
+    heading
+        Whether it begins with the trial's name and facts.
+    """
+    evidence = [judgement.evidence for judgement in view.judgements if judgement.evidence]
+    messages = "".join(
+        f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
+        f"{''.join(_part_html(part, evidence) for part in message.parts)}</li>"
+        for message in view.messages
+    )
+    scores = "".join(_judgement_html(judgement) for judgement in view.judgements)
+    top = ""
+    if heading:
+        facts = "".join(f"<span>{escape(fact)} </span>" for fact in view.facts)
+        top = f'<p class="ek-title"><strong>{escape(view.title[0].upper() + view.title[1:])}</strong></p><p class="ek-meta">{facts}</p>'
+    asked = "".join(
+        f"<p><strong>{escape(name)}</strong></p>{markdown(text[:_MOST])}" for name, text in view.asked
+    )
+    if asked:
+        top += f"<details><summary>What the case asks and expects</summary>{asked}</details>"
+    source = f'<p class="ek-meta">From <code>{escape(view.source)}</code></p>' if view.source else ""
+    return Html(
+        f'<div class="ek-transcript">{top}<div class="ek-columns">'
+        f'<ol class="ek-messages">{messages or "<li>No messages and no output were recorded.</li>"}</ol>'
+        f'<ul class="ek-scores">{scores or "<li>No judgements were recorded.</li>"}</ul></div>{source}</div>'
+    )
+
+
+def style() -> str:
+    """Return the style sheet of the transcript."""
+    return _resource("transcript.css")
+
+
+# Which trial
+
+
+def _check(evals: Evals, run: str, case: str, epoch: int) -> None:
+    attempts = pl.concat([frame.select("run", "case", "epoch") for frame in (evals.trials, evals.scores)])
+    found = attempts
+    for name, value in (("run", run), ("case", case), ("epoch", epoch)):
+        have = found[name].unique().cast(pl.String).sort().to_list()
+        found = found.filter(pl.col(name) == value)
+        if found.is_empty():
+            place = {"run": "", "case": f" in run {run!r}", "epoch": f" of case {case!r} in run {run!r}"}[
+                name
+            ]
+            error = SelectorError.unknown(str(value), kind=name, have=have)
+            raise SelectorError(str(error).replace(f"{str(value)!r}.", f"{str(value)!r}{place}.", 1))
+
+
+def _first(frame: pl.DataFrame) -> dict[str, Any]:
+    return frame.row(0, named=True) if frame.height else {}
+
+
+def _where(row: dict[str, Any]) -> str:
+    source, line = row.get("source"), row.get("line")
+    return f"{source}:{line}" if source and line else str(source or "")
+
+
+def _facts(trial: dict[str, Any], run: dict[str, Any], case: dict[str, Any]) -> tuple[str, ...]:
+    facts = [f"severity {case['severity']}"] if case.get("severity") else []
+    facts += [str(run[name]) for name in ("agent", "agent_version", "model") if run.get(name)]
+    if trial.get("stop_reason"):
+        facts.append(f"stopped: {trial['stop_reason']}")
+    if trial.get("input_tokens") is not None and trial.get("output_tokens") is not None:
+        facts.append(f"{trial['input_tokens']:,} tokens in, {trial['output_tokens']:,} out")
+    if trial.get("latency_s") is not None:
+        facts.append(f"{trial['latency_s']:.1f} s")
+    if trial.get("cost_usd") is not None:
+        facts.append(f"${trial['cost_usd']:.4f}")
+    return tuple(facts)
+
+
+# What was said
+
+
+def _messages(turns: list[dict[str, Any]], trial: dict[str, Any]) -> list[Message]:
+    messages = [_message(turn) for turn in turns]
+    said = [turn["content"] or "" for turn in turns if turn["role"] == "assistant"]
+    output = trial.get("output")
+    if output is not None and (not said or output.strip() not in said[-1]):
+        messages.append(Message("output", "final output", (Part(output, "markdown"),)))
+    if trial.get("error"):
+        messages.append(Message("failure", "the trial ended with an error", (Part(trial["error"]),)))
+    return messages
+
+
+def _message(turn: dict[str, Any]) -> Message:
+    role = turn["role"] or "unknown role"
+    kind = role if role in ("system", "user", "assistant", "tool") else "other"
+    content = turn["content"] or ""
+    parts: list[Part] = []
+    if turn["reasoning"]:
+        parts.append(Part(turn["reasoning"], summary=f"Reasoning ({_size(turn['reasoning'])})"))
+    if kind == "tool":
+        name = turn["tool_name"] or turn["tool_call_id"] or ""
+        summary = f"Tool result {name} ({_size(content)}): {_preview(content)}"
+        parts.append(Part(_indented(content), summary=summary))
+    elif content:
+        parts += _clamped(content)
+    parts += _tool_calls(turn["tool_calls"])
+    if turn["parts"]:
+        parts.append(
+            Part(_indented(turn["parts"])[:2_000], summary=f"Not text: {_part_kinds(turn['parts'])}")
+        )
+    if not parts:
+        parts.append(Part("(empty)"))
+    return Message(kind, role, tuple(parts))
+
+
+def _clamped(content: str) -> list[Part]:
+    """Show the beginning of a long message and fold the rest; a code fence is closed and opened again."""
+    if len(content) <= _LONG:
+        return [Part(content, "markdown")]
+    cut = content.rfind("\n", _BEGINNING // 2, _BEGINNING)
+    cut = cut if cut > 0 else _BEGINNING
+    head, rest = content[:cut], content[cut:].removeprefix("\n")
+    summary = f"The rest of the message ({_size(rest)})"
+    if head.count("```") % 2:
+        head, rest = f"{head}\n```", f"```\n{rest}"
+    return [Part(head, "markdown"), Part(rest, "markdown", summary)]
+
+
+def _tool_calls(text: str | None) -> list[Part]:
+    if not text:
+        return []
+    calls = _loaded(text)
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        return [Part(text, summary="Tool calls that could not be read")]
+    parts = []
+    for call in calls:
+        function = call.get("function") if isinstance(call.get("function"), dict) else {}
+        name = call.get("name") or function.get("name") or "(no name)"
+        given = call.get("arguments", function.get("arguments"))
+        arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        parts.append(Part(_indented(arguments), summary=f"Tool call {name}: {_preview(arguments)}"))
+    return parts
+
+
+def _part_kinds(text: str) -> str:
+    parts = _loaded(text)
+    kinds = (
+        [str(part.get("type", "part")) for part in parts if isinstance(part, dict)]
+        if isinstance(parts, list)
+        else []
+    )
+    return ", ".join(kinds) or "a part"
+
+
+def _loaded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _indented(text: str) -> str:
+    """Return JSON with a line a value; anything else, and long text, as it is."""
+    if len(text) > _MOST or not text.lstrip().startswith(("{", "[")):
+        return text
+    value = _loaded(text)
+    return text if value is None else json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def _size(text: str) -> str:
+    return f"{len(text):,} characters"
+
+
+def _preview(text: str) -> str:
+    line = " ".join(text[: 4 * _PREVIEW].split())
+    return f"{line[:_PREVIEW]}…" if len(line) > _PREVIEW else line
+
+
+# What graders said
+
+
+def _scales(evals: Evals, run: dict[str, Any]) -> dict[str, float | None]:
+    frame = evals.criteria
+    if run.get("suite"):
+        frame = frame.filter(pl.col("suite") == run["suite"])
+    return dict(zip(frame["criterion"].cast(pl.String), frame["scale_max"], strict=True))
+
+
+def _judgement(row: dict[str, Any], scales: dict[str, float | None]) -> Judgement:
+    if row["score"] is None:
+        score = f"unscored: {row['error']}" if row["error"] else "unscored"
+    else:
+        most = scales.get(row["criterion"])
+        score = f"{row['score']:g}" + (f" of {most:g}" if most is not None else "")
+        score += f" ({row['label']})" if row["label"] else ""
+    names = dict.fromkeys(str(name) for name in (row["grader"], row["judge_model"]) if name)
+    kind = f" ({row['grader_kind']})" if row["grader_kind"] else ""
+    sample = f", sample {row['sample']}" if row["sample"] > 1 else ""
+    return Judgement(
+        criterion=row["criterion"],
+        score=score,
+        grader=f"{', '.join(names) or 'grader not named'}{kind}{sample}",
+        rationale=row["rationale"] or "",
+        evidence=row["evidence"] or "",
+    )
+
+
+def _judgement_html(judgement: Judgement) -> str:
+    rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
+    quoted = (
+        f"<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>" if judgement.evidence else ""
+    )
+    return (
+        f"<li><p><strong>{escape(judgement.criterion)}</strong> "
+        f'<span class="ek-score">{escape(judgement.score)}</span> '
+        f'<span class="ek-grader">{escape(judgement.grader)}</span></p>{rationale}{quoted}</li>'
+    )
+
+
+# Shown
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _MOST:
+        return text
+    return f"{text[:_MOST]}\n… {len(text) - _MOST:,} more characters are not shown; they are in the source."
+
+
+def _part_html(part: Part, evidence: Sequence[str]) -> str:
+    text = _cut(part.text)
+    made = markdown(text) if part.style == "markdown" else plain(text)
+    html = mark(made, evidence)
+    if not part.summary:
+        return html
+    # A quotation that nobody can see marks nothing.
+    opened = " open" if html != made else ""
+    return f"<details{opened}><summary>{escape(part.summary)}</summary>{html}</details>"
+
+
+def _plain_part(part: Part, evidence: Sequence[str]) -> dict[str, Any]:
+    pieces = re.split(r"</?mark>", mark(escape(_cut(part.text)), evidence))
+    return {
+        "summary": visible(part.summary),
+        "open": len(pieces) > 1,
+        "pieces": [[unescape(piece), at % 2 == 1] for at, piece in enumerate(pieces) if piece],
+    }
+
+
+@lru_cache
+def _resource(name: str) -> str:
+    return files("evalkit.widgets").joinpath(name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _widget_class() -> Any:
+    import anywidget
+    import traitlets
+
+    class Transcript(anywidget.AnyWidget):
+        """Draws `state` with textContent only."""
+
+        _esm = _resource("transcript.js")
+        _css = _resource("transcript.css")
+        state = traitlets.Dict().tag(sync=True)
+
+    return Transcript

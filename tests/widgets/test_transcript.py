@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+
+from evalkit.errors import SelectorError
+from evalkit.evals import Evals
+from evalkit.widgets.transcript import style, transcript, transcript_html
+
+HOSTILE = (
+    "</script><script>window.x=1</script><img src=x onerror=window.x=1>[x](javascript:1)\x1b[31m\u202e{{7*7}}"
+)
+
+
+def evals(*, turns=None, scores=None, **trial):
+    trial = {"run": "a", "case": "01", "epoch": 1, "source": "t.jsonl", "line": 7, **trial}
+    turns = [
+        {"run": "a", "case": "01", "epoch": 1, "turn": at, **turn} for at, turn in enumerate(turns or [], 1)
+    ]
+    scores = [{"run": "a", "case": "01", "epoch": 1, "criterion": "Groq", **score} for score in scores or []]
+    return Evals.from_tables(
+        cases=pl.DataFrame(
+            {"case": ["01"], "severity": ["critical"], "ideal_behavior": ["Map by custom_id."]}
+        ),
+        criteria=pl.DataFrame({"criterion": ["Groq"], "scale_min": [1], "scale_max": [5]}),
+        trials=pl.DataFrame([trial]),
+        turns=pl.DataFrame(turns) if turns else None,
+        scores=pl.DataFrame(scores) if scores else None,
+    )
+
+
+def html(**given):
+    return transcript(evals(**given), run="a", case="01")._repr_html_()
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.open = set(), set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in ("br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_messages_are_shown_in_order_with_their_roles():
+    text = html(turns=[{"role": "user", "content": "Do it"}, {"role": "assistant", "content": "**Done**"}])
+
+    assert text.index("<strong>user</strong>") < text.index("Do it") < text.index("<strong>Done</strong>")
+
+
+def test_tool_calls_results_and_reasoning_are_folded():
+    calls = json.dumps([{"id": "1", "name": "search", "arguments": {"q": "batch"}}])
+    text = html(
+        turns=[
+            {"role": "assistant", "content": None, "reasoning": "hm", "tool_calls": calls, "tool_name": None},
+            {
+                "role": "tool",
+                "content": "found",
+                "reasoning": None,
+                "tool_calls": None,
+                "tool_name": "search",
+            },
+        ]
+    )
+
+    assert "<summary>Reasoning (2 characters)</summary>" in text
+    assert "<summary>Tool call search: {&quot;q&quot;: &quot;batch&quot;}</summary>" in text
+    assert "<summary>Tool result search (5 characters): found</summary>" in text
+    assert "<details open>" not in text
+
+
+def test_scores_stand_beside_with_scale_grader_and_rationale():
+    score = {
+        "score": 2.0,
+        "grader": "judge-1",
+        "grader_kind": "judge",
+        "rationale": "Relies on *order*.",
+        "sample": 2,
+    }
+    text = html(output="x", scores=[score])
+
+    assert "2 of 5" in text
+    assert "judge-1 (judge), sample 2" in text
+    assert "Relies on <em>order</em>." in text
+
+
+def test_a_score_that_could_not_be_read_is_unscored_with_the_reason():
+    assert "unscored: not JSON" in html(output="x", scores=[{"score": None, "error": "not JSON"}])
+
+
+def test_the_quotation_is_marked_and_its_fold_opened():
+    text = html(
+        turns=[{"role": "tool", "content": "results mapped by position in the file"}],
+        scores=[{"score": 1.0, "evidence": "mapped by position"}],
+    )
+
+    assert "<details open>" in text
+    assert "<mark>mapped by position</mark>" in text
+
+
+def test_the_source_and_the_expectation_are_there():
+    text = html(output="x")
+
+    assert "t.jsonl:7" in text
+    assert "Map by custom_id." in text
+    assert "severity critical" in text
+
+
+def test_an_output_that_the_messages_hold_is_not_shown_twice():
+    text = html(output="The answer", turns=[{"role": "assistant", "content": "The answer"}])
+
+    assert text.count("The answer") == 1
+
+
+def test_a_crash_is_shown_as_one():
+    assert "the trial ended with an error" in html(error="Timeout after 60 s")
+
+
+@pytest.mark.parametrize("count", [5_000, 2_000_000])
+def test_a_long_message_is_folded_and_a_huge_one_cut(count):
+    text = html(turns=[{"role": "user", "content": "word " * (count // 5)}])
+
+    assert "The rest of the message (" in text
+    assert len(text) < 120_000
+    assert ("more characters are not shown" in text) == (count > 100_000)
+
+
+def test_a_code_fence_stays_one_on_both_sides_of_the_fold():
+    text = html(turns=[{"role": "assistant", "content": "```\n" + "x = 1\n" * 1000 + "```\nafter"}])
+
+    assert text.count("<pre><code>") == 2
+    assert "<p>after</p>" in text
+
+
+def test_hostile_text_stays_text_wherever_it_stands():
+    data = Evals.from_tables(
+        cases=pl.DataFrame({"case": [HOSTILE], "input": [HOSTILE], "ideal_behavior": [HOSTILE]}),
+        runs=pl.DataFrame({"run": [HOSTILE], "model": [HOSTILE], "agent_version": [HOSTILE]}),
+        trials=pl.DataFrame({"run": [HOSTILE], "case": [HOSTILE], "output": [HOSTILE], "error": [HOSTILE], "source": [HOSTILE], "stop_reason": [HOSTILE]}),
+        turns=pl.DataFrame({"run": [HOSTILE], "case": [HOSTILE], "role": [HOSTILE], "content": [HOSTILE], "reasoning": [HOSTILE], "tool_calls": [json.dumps([{"name": HOSTILE, "arguments": HOSTILE}])], "tool_name": [HOSTILE], "parts": [json.dumps([{"type": HOSTILE}])]}),
+        scores=pl.DataFrame({"run": [HOSTILE], "case": [HOSTILE], "criterion": [HOSTILE], "grader": [HOSTILE], "rationale": [HOSTILE], "evidence": [HOSTILE], "error": [HOSTILE]}),
+    )  # fmt: skip
+    view = transcript(data, run=HOSTILE, case=HOSTILE)
+
+    text = transcript_html(view)
+
+    tags = Tags(text)
+    assert not tags.open
+    assert tags.tags <= {"div", "p", "strong", "span", "details", "summary", "ol", "ul", "li", "pre", "code", "blockquote", "q", "mark"}  # fmt: skip
+    assert tags.attributes <= {"class", "open"}
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "\x1b" not in repr(view)
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        "not json",
+        "{}",
+        "[1]",
+        '[{"function": {"name": "f", "arguments": "{}"}}]',
+        "[" * 100_000,
+        '[{"name": "\\ud800"}]',
+    ],
+)
+def test_tool_calls_of_any_shape_are_shown(calls):
+    view = transcript(evals(turns=[{"role": "assistant", "tool_calls": calls}]), run="a", case="01")
+
+    transcript_html(view).encode()
+    assert "Tool call" in transcript_html(view)
+
+
+def test_a_trial_with_nothing_says_so():
+    text = html()
+
+    assert "No messages and no output were recorded." in text
+    assert "No judgements were recorded." in text
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"run": "b", "case": "01"}, "no run 'b'. There is: a."),
+        ({"run": "a", "case": "1"}, "no case '1' in run 'a'. Did you mean '01'? There is: 01."),
+        ({"run": "a", "case": "01", "epoch": 4}, "no epoch '4' of case '01' in run 'a'. There is: 1."),
+    ],
+)
+def test_a_trial_that_is_not_there_is_refused_with_the_nearest(chosen, said):
+    with pytest.raises(SelectorError) as caught:
+        transcript(evals(output="x"), **chosen)
+
+    assert said in str(caught.value)
+
+
+def test_a_trial_known_from_scores_alone_can_be_read():
+    data = Evals.from_tables(
+        scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["G"], "score": [3]})
+    )
+
+    assert "No messages" in transcript(data, run="a", case="01")._repr_html_()
+
+
+def test_the_widget_gets_plain_strings_with_the_quotation_apart():
+    view = transcript(
+        evals(turns=[{"role": "user", "content": "a <b> relies on order & more"}], scores=[{"score": 1.0, "evidence": "relies on order"}]),
+        run="a",
+        case="01",
+    )  # fmt: skip
+
+    widget = view.widget()
+
+    part = widget.state["messages"][0]["parts"][0]
+    assert part["pieces"] == [["a <b> ", False], ["relies on order", True], [" & more", False]]
+    assert widget.state["scores"][0]["score"] == "1 of 5"
+
+
+def test_the_widget_writes_no_markup():
+    from evalkit.widgets.transcript import _resource
+
+    assert "innerHTML" not in _resource("transcript.js")
+    assert "http" not in _resource("transcript.js") + style()
+
+
+def test_importing_the_view_does_not_import_widgets():
+    code = "import sys, evalkit.widgets.transcript; sys.exit(bool({'anywidget', 'ipywidgets'} & set(sys.modules)))"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
