@@ -1,0 +1,431 @@
+"""The pass rule: scores in, one verdict a trial out; any frame in, the same kind out.
+
+The reduction is written in narwhals expressions, so that it runs where the data lives: polars (eager and
+lazy), pandas, DuckDB, Spark. Judge samples are averaged inside a criterion first, then the rule is applied
+to each trial. Sums are compared with a tolerance (`statistics.md` 2.3): a mean that is exactly 4 passes
+also where floats make it 3.9999999999999996.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import polars as pl
+
+from evalkit.errors import ColumnError, RuleError, SelectorError
+from evalkit.evals import Evals
+from evalkit.rules import DEFAULT_RULE, TOLERANCE, PassRule, RuledCriterion, apply_rule
+from evalkit.schema import GRADER_KINDS, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+_TRIAL: Final = ["run", "case", "epoch"]
+_IDS: Final = ["suite", "agent", "agent_version", "model", "provider", "severity", "domain", "cluster"]
+
+
+def grade(
+    data: Any,
+    rule: PassRule = DEFAULT_RULE,
+    *,
+    grader: str | Sequence[str] | None = None,
+    rubric: str | Sequence[str] | None = None,
+) -> Any:
+    """Give each trial one verdict.
+
+    Parameters
+    ----------
+    data
+        An `Evals`, or a frame of scores (polars eager or lazy, pandas, DuckDB, ...) with `case`, `criterion`,
+        `score`, the scale as `scale_min` and `scale_max` (or `rule.scale`), and `run`, `epoch`, `grader`,
+        `rubric_hash`, `sample` where there are any.
+    rule
+        See `PassRule`.
+    grader
+        Whose scores count: a grader's name, several (averaged), or "judge", "human", "code". None: judges and
+        code, which must then be one grader a criterion.
+    rubric
+        Which `rubric_hash` counts: one, several, or "any". None: there must be one a case and criterion.
+
+    Returns
+    -------
+    frame
+        Of the kind that was given (polars for an `Evals`), one row a trial: `suite`, `run`, `agent`,
+        `agent_version`, `model`, `provider`, `case`, `severity`, `domain`, `tags`, `cluster`, `epoch`; `mean`
+        (f64, null while a score is missing) and `lowest` (f64) in the scores' units; `scored` and `expected`,
+        the criteria with a score and those that the run's records carry; `verdict` "pass", "fail" or
+        "unscored"; `reason`, why not "pass". A bare frame's result has those of these columns that it can.
+
+    Raises
+    ------
+    RuleError
+        The rule is for another scale, or names a criterion that is not there.
+    SelectorError
+        Several graders or rubrics for a criterion and nothing that chooses, or one that is not there.
+    ColumnError
+        A bare frame lacks `case`, `criterion`, `score` or the scale.
+
+    Examples
+    --------
+    >>> scores = pl.DataFrame({"case": ["01"] * 3, "criterion": ["a", "b", "c"], "score": [5, 4, 3]})
+    >>> grade(scores, PassRule(scale=(1, 5))).select("mean", "lowest", "verdict").row(0)
+    (4.0, 3.0, 'pass')
+    """
+    if not isinstance(data, Evals):
+        return _grade_frame(data, rule, grader=grader, rubric=rubric)
+    attempts = data.attempts()
+    parts = []
+    for suite, runs in _suites(data):
+        scores = _chosen(_runs_of(data, runs), grader=grader, rubric=rubric)
+        parts.append(_collect(_verdicts(scores, _criteria(data, suite, rule), rule)))
+    empty = pl.DataFrame(schema={**{c: attempts.schema[c] for c in _TRIAL}, **_RESULT})
+    verdicts = pl.concat([empty, *parts])
+    graded = attempts.join(verdicts, on=_TRIAL, how="left", maintain_order="left")
+    missing = "fail" if rule.missing == "fail" else "unscored"
+    why = (
+        pl.when(pl.col("error").is_not_null())
+        .then(pl.lit("the trial crashed"))
+        .otherwise(pl.lit("nothing was judged"))
+    )
+    return graded.with_columns(
+        pl.col("scored", "expected").fill_null(0),
+        pl.col("verdict").fill_null(missing).cast(Verdict),
+        pl.when(pl.col("verdict").is_null()).then(why).otherwise(pl.col("reason")).alias("reason"),
+    ).drop("error")
+
+
+def grade_criteria(
+    data: Any,
+    rule: PassRule = DEFAULT_RULE,
+    *,
+    grader: str | Sequence[str] | None = None,
+    rubric: str | Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Give each criterion of each trial its score and its verdict.
+
+    Parameters
+    ----------
+    data, rule, grader, rubric
+        As for `grade`.
+
+    Returns
+    -------
+    polars.DataFrame
+        The columns of `Evals.attempts` without `error`, then `criterion`; `score` (f64, the mean of the judge's
+        samples, null when there is none), `samples` (u32), `scale_min`, `scale_max`, and `verdict` (pass: the
+        score reaches `rule.mean`, or the maximum of a binary criterion, or the criterion's gate; unscored: no
+        score). A trial that nobody judged has a row for each criterion of its run.
+    """
+    if isinstance(data, Evals):
+        keys = data.attempts().drop("error")
+        pairs = [(_runs_of(data, runs), _criteria(data, suite, rule)) for suite, runs in _suites(data)]
+    else:
+        frame, info, ids = _prepare(data, rule)
+        keys = _collect(frame.select(*_TRIAL, *ids).unique(maintain_order=False))
+        pairs = [(frame, info)]
+    parts = [
+        _answered(_collect(_answers(_chosen(scores, grader=grader, rubric=rubric))), keys, info, rule)
+        for scores, info in pairs
+    ]
+    return (
+        pl.concat(parts)
+        if parts
+        else keys.clear().with_columns(
+            criterion=pl.lit("", dtype=keys.schema["case"]),
+            **{n: pl.lit(None, dtype=t) for n, t in _ANSWER.items()},
+        )
+    )
+
+
+def _answered(
+    answers: pl.DataFrame, keys: pl.DataFrame, info: Mapping[str, RuledCriterion], rule: PassRule
+) -> pl.DataFrame:
+    """Give every attempt of a run every criterion of the run, with its verdict."""
+    facts = pl.DataFrame(
+        [
+            (name, rule.mean if c.gate is None else c.gate, c.scale_min, c.scale_max)
+            for name, c in info.items()
+        ],
+        schema={
+            "criterion": answers.schema["criterion"],
+            "needed": pl.Float64,
+            "scale_min": pl.Float64,
+            "scale_max": pl.Float64,
+        },
+        orient="row",
+    )
+    expected = answers.select("run", "criterion").unique(maintain_order=True)
+    missing = "fail" if rule.missing == "fail" else "unscored"
+    reached = pl.col("score") >= pl.col("needed") - TOLERANCE
+    return (
+        keys.join(expected, on="run", maintain_order="left_right")
+        .join(answers, on=[*_TRIAL, "criterion"], how="left", maintain_order="left")
+        .join(facts, on="criterion", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("samples").fill_null(0).cast(pl.UInt32),
+            pl.when(pl.col("score").is_null())
+            .then(pl.lit(missing))
+            .otherwise(pl.when(reached).then(pl.lit("pass")).otherwise(pl.lit("fail")))
+            .cast(Verdict)
+            .alias("verdict"),
+        )
+        .select(*keys.columns, "criterion", *_ANSWER)
+    )
+
+
+_ANSWER: Final = {
+    "score": pl.Float64(),
+    "samples": pl.UInt32(),
+    "scale_min": pl.Float64(),
+    "scale_max": pl.Float64(),
+    "verdict": Verdict,
+}
+_RESULT: Final = {
+    "mean": pl.Float64(),
+    "lowest": pl.Float64(),
+    "scored": pl.Int32(),
+    "expected": pl.Int32(),
+    "verdict": pl.String(),
+    "reason": pl.String(),
+}
+
+
+def _suites(evals: Evals) -> list[tuple[str, list[str]]]:
+    """Return each suite with its runs: criteria of the same name may differ between suites."""
+    suites: dict[str, list[str]] = {}
+    for run, suite in evals.runs.select("run", "suite").iter_rows():
+        suites.setdefault(suite or "", []).append(run)
+    return list(suites.items())
+
+
+def _criteria(evals: Evals, suite: str, rule: PassRule) -> dict[str, RuledCriterion]:
+    runs = evals.runs.filter(pl.col("suite").fill_null("") == suite)["run"]
+    used = evals.scores.filter(pl.col("run").is_in(runs.implode()))["criterion"].unique().to_list()
+    declared = evals.criteria.filter(pl.col("suite") == suite)
+    known = {row["criterion"]: row for row in declared.iter_rows(named=True)}
+    return apply_rule({name: known.get(name, {}) for name in sorted(used)}, rule)
+
+
+def _grade_frame(
+    frame: Any, rule: PassRule, *, grader: str | Sequence[str] | None, rubric: str | Sequence[str] | None
+) -> Any:
+    native, info, ids = _prepare(frame, rule)
+    return _verdicts(_chosen(native, grader=grader, rubric=rubric), info, rule, ids).to_native()
+
+
+def _prepare(frame: Any, rule: PassRule) -> tuple[Any, dict[str, RuledCriterion], list[str]]:
+    """Return a bare frame of scores with what the rule makes of its criteria, and the columns that name its rows."""
+    import narwhals as nw
+
+    try:
+        native = nw.from_native(frame)
+    except TypeError:
+        raise ColumnError(
+            f"An Evals or a frame of scores was expected, not {type(frame).__name__}."
+        ) from None
+    have = native.collect_schema().names()
+    for column in ("case", "criterion", "score"):
+        if column not in have:
+            raise ColumnError.missing(column, table="scores", have=have)
+    fill: dict[str, Any] = {"run": "", "epoch": 1}
+    native = native.with_columns(
+        nw.lit(value).alias(name) for name, value in fill.items() if name not in have
+    )
+    facts = [c for c in ("scale_min", "scale_max", "kind", "weight") if c in have]
+    declared: dict[str, dict[str, Any]] = {}
+    for name, *values in _distinct(native, ["criterion", *facts]):
+        known = {fact: _none(value) for fact, value in zip(facts, values, strict=True)}
+        if declared.setdefault(str(name), known) != known:
+            raise RuleError(
+                f"The criterion {name!r} is declared with several scales or weights; grade each apart."
+            )
+    if declared and not ({"scale_min", "scale_max"} <= set(have) or rule.scale):
+        raise RuleError(
+            "The frame does not carry its scale; add the columns scale_min and scale_max, or say PassRule(scale=(1, 5))."
+        )
+    return native, apply_rule(declared, rule), [c for c in _IDS if c in have]
+
+
+def _runs_of(evals: Evals, runs: list[str]) -> pl.LazyFrame:
+    return evals.scores.lazy().filter(pl.col("run").is_in(runs))
+
+
+def _collect(frame: Any) -> pl.DataFrame:
+    """Return a narwhals frame as polars, in the order of its keys (engines return groups in any order)."""
+    import narwhals as nw
+
+    eager = frame.collect() if isinstance(frame, nw.LazyFrame) else frame
+    return cast("pl.DataFrame", eager.to_polars())
+
+
+def _none(value: Any) -> Any:
+    """None for the NaN by which pandas says null."""
+    return None if value is None or value != value else value
+
+
+def _chosen(scores: Any, *, grader: str | Sequence[str] | None, rubric: str | Sequence[str] | None) -> Any:
+    """Return the score rows that count; refuse to mix graders or rubrics unasked."""
+    import narwhals as nw
+
+    frame = nw.from_native(scores)
+    have = frame.collect_schema().names()
+    column = "grader_kind" if grader in GRADER_KINDS else "grader"
+    if grader is None:
+        if "grader_kind" in have:
+            human = nw.col("grader_kind").cast(nw.String) == "human"
+            frame = frame.filter(~human | nw.col("grader_kind").is_null())
+        if "grader" in have:
+            _refuse_several(frame, "grader", ["criterion"])
+    elif grader != "any":
+        frame = _only(frame, column, [grader] if isinstance(grader, str) else list(grader))
+        if column == "grader_kind" and "grader" in have and grader != "human":
+            _refuse_several(frame, "grader", ["criterion"])
+    if "rubric_hash" in have:
+        if rubric is None:
+            _refuse_several(frame, "rubric_hash", ["case", "criterion"])
+        elif rubric != "any":
+            frame = _only(frame, "rubric_hash", [rubric] if isinstance(rubric, str) else list(rubric))
+    return frame
+
+
+def _only(frame: Any, column: str, wanted: list[str]) -> Any:
+    import narwhals as nw
+
+    if column not in frame.collect_schema().names():
+        raise ColumnError.missing(column, table="scores", have=frame.collect_schema().names())
+    have = _distinct(frame, [column])
+    known = [str(row[0]) for row in have if row[0] is not None]
+    for name in wanted:
+        if name not in known:
+            raise SelectorError.unknown(name, kind=column.replace("_", " "), have=sorted(known))
+    return frame.filter(nw.col(column).cast(nw.String).is_in(wanted))
+
+
+def _refuse_several(frame: Any, column: str, by: list[str]) -> None:
+    """Raise when some group has several values of `column`."""
+    seen: dict[tuple[Any, ...], Any] = {}
+    option = "grader" if column == "grader" else "rubric"
+    for *group, value in _distinct(frame, [*by, column]):
+        first = seen.setdefault(tuple(group), value)
+        if first != value:
+            where = ", ".join(f"{name} {word!r}" for name, word in zip(by, group, strict=True))
+            hint = f'Say which counts: {option}="{value}"' + (
+                ', or rubric="any" to mix them.' if option == "rubric" else "."
+            )
+            raise SelectorError(f"The {where} was judged by several {option}s ({first!r}, {value!r}). {hint}")
+
+
+def _distinct(frame: Any, columns: list[str]) -> list[tuple[Any, ...]]:
+    import narwhals as nw
+
+    small = frame.select(columns).unique()
+    if isinstance(small, nw.LazyFrame):
+        small = small.collect()
+    return sorted(small.rows(), key=str)
+
+
+def _answers(scores: Any, ids: Sequence[str] = ()) -> Any:
+    """Return one row for each criterion of each trial: the mean of its samples."""
+    import narwhals as nw
+
+    return (
+        scores.select(*_TRIAL, *ids, "criterion", nw.col("score").cast(nw.Float64))
+        .group_by(*_TRIAL, *ids, "criterion")
+        .agg(nw.col("score").mean(), nw.col("score").count().alias("samples"))
+    )
+
+
+def _verdicts(
+    scores: Any, criteria: Mapping[str, RuledCriterion], rule: PassRule, ids: Sequence[str] = ()
+) -> Any:
+    """Reduce scores to one row a trial, in plain sums and minima that every engine has."""
+    import narwhals as nw
+
+    score = nw.col("score")
+    counted = nw.when(~score.is_null())
+    answers = _answers(scores, ids)
+    weight, gate, top, in_mean = nw.lit(1.0), None, rule.mean, None
+    if any(c.weight != 1 for c in criteria.values()):
+        weight = _lookup({n: c.weight for n, c in criteria.items()})
+    if any(c.gate is not None for c in criteria.values()):
+        gate = _lookup({n: -1e300 if c.gate is None else c.gate for n, c in criteria.items()})
+    if any(not c.in_mean for c in criteria.values()):
+        in_mean = _lookup({n: float(c.in_mean) for n, c in criteria.items()})
+        weight = weight * in_mean
+    ordinal = [c for c in criteria.values() if c.in_mean]
+    top = ordinal[0].scale_max if ordinal else 1.0
+    answers = answers.with_columns(
+        counted.then(weight).otherwise(0.0).alias("_w"),
+        counted.then(score * weight).otherwise(0.0).alias("_ws"),
+        counted.then(1).otherwise(0).alias("_scored"),
+        (score if in_mean is None else nw.when(in_mean > 0).then(score)).alias("_low"),
+        (nw.lit(0) if gate is None else nw.when(score < gate - TOLERANCE).then(1).otherwise(0)).alias(
+            "_gated"
+        ),
+        weight.alias("_full"),
+    )
+    expected = (
+        answers.select("run", "criterion", "_full")
+        .unique()
+        .group_by("run")
+        .agg(nw.len().alias("expected"), nw.col("_full").sum())
+    )
+    trials = answers.group_by(*_TRIAL, *ids).agg(
+        nw.col("_w").sum(),
+        nw.col("_ws").sum(),
+        nw.col("_scored").sum().alias("scored"),
+        nw.col("_gated").sum(),
+        nw.col("_low").min().alias("_low"),
+        nw.col("score").min().alias("lowest"),
+        nw.col("score").mean().alias("_plain"),
+    )
+    trials = trials.join(expected, on="run", how="left")
+    complete = nw.col("scored") == nw.col("expected")
+    below = (nw.col("_low") < rule.floor - TOLERANCE).fill_null(value=False)
+    gated = nw.col("_gated") > 0
+    short = nw.col("_ws") + (nw.col("_full") - nw.col("_w")) * top < rule.mean * nw.col("_full") - TOLERANCE
+    never = "fail" if rule.missing == "fail" else "unscored"
+    verdict = (
+        nw.when(below | gated | short)
+        .then(nw.lit("fail"))
+        .otherwise(nw.when(complete).then(nw.lit("pass")).otherwise(nw.lit(never)))
+    )
+    reason = (
+        nw.when(below)
+        .then(nw.lit(f"a criterion is below {rule.floor:g}"))
+        .otherwise(
+            nw.when(gated)
+            .then(nw.lit("a gate is not reached"))
+            .otherwise(
+                nw.when(short & complete)
+                .then(nw.lit(f"the mean is below {rule.mean:g}"))
+                .otherwise(
+                    nw.when(short)
+                    .then(nw.lit("the mean cannot be reached any more"))
+                    .otherwise(nw.when(~complete).then(nw.lit("a score is missing")))
+                )
+            )
+        )
+    )
+    mean = nw.when(nw.col("_full") > 0).then(nw.col("_ws") / nw.col("_w")).otherwise(nw.col("_plain"))
+    return trials.select(
+        *_TRIAL,
+        *ids,
+        nw.when(complete).then(mean).alias("mean"),
+        "lowest",
+        nw.col("scored").cast(nw.Int32),
+        nw.col("expected").cast(nw.Int32),
+        verdict.alias("verdict"),
+        reason.alias("reason"),
+    )
+
+
+def _lookup(values: Mapping[str, float]) -> Any:
+    """Return an expression that gives each criterion its value, in words that every engine has."""
+    import narwhals as nw
+
+    made: Any = nw.lit(0.0)
+    for name, value in values.items():
+        made = nw.when(nw.col("criterion").cast(nw.String) == name).then(nw.lit(float(value))).otherwise(made)
+    return made

@@ -1,0 +1,141 @@
+"""The pass rule: what a trial must reach, and what that means for each criterion of a suite."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from evalkit.errors import RuleError, listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TOLERANCE: Final = 1e-9
+"""How far below a threshold a sum of scores may lie and still reach it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassRule:
+    """When a trial passes: the mean of its criteria reaches `mean`, none is below `floor`, every gate is reached.
+
+    Attributes
+    ----------
+    mean
+        What the mean of the criteria must reach, in the scores' own units.
+    floor
+        What every single criterion must reach.
+    weights
+        Criterion -> weight in the mean; None takes the suite's own weights (1 where it names none). The
+        floor ignores weights.
+    gates
+        Criterion -> the score that it must reach, whatever the mean.
+    missing
+        What a trial is that lacks a score: "unscored" (or a certain fail, where no value of the missing score
+        could let it pass), or "fail".
+    scale
+        The scale the numbers above are on. None: 4.0 and 3.0 are for a declared 1 to 5, other numbers for the
+        scale that the criteria declare.
+
+    Notes
+    -----
+    A binary criterion is a gate at its maximum and does not enter the mean; where all are binary, a trial
+    passes when all of them do.
+
+    Examples
+    --------
+    >>> PassRule().words
+    'the mean of the criteria is at least 4 and none is below 3'
+    """
+
+    mean: float = 4.0
+    floor: float = 3.0
+    weights: Mapping[str, float] | None = None
+    gates: Mapping[str, float] | None = None
+    missing: Literal["unscored", "fail"] = "unscored"
+    scale: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("unscored", "fail"):
+            raise RuleError(f"PassRule.missing is {self.missing!r}; it may be 'unscored' or 'fail'.")
+        if self.floor > self.mean:
+            raise RuleError(
+                f"PassRule.floor is {self.floor:g}, above the mean of {self.mean:g}; it may be at most the mean."
+            )
+        bad = [name for name, weight in (self.weights or {}).items() if not 0 <= weight < float("inf")]
+        if bad:
+            raise RuleError(
+                f"PassRule.weights[{bad[0]!r}] is {(self.weights or {})[bad[0]]!r}; it may be 0 or more."
+            )
+
+    @property
+    def words(self) -> str:
+        """The rule as words for a sentence: "a trial passes when ..."."""
+        kind = "weighted mean" if self.weights else "mean"
+        text = f"the {kind} of the criteria is at least {self.mean:g} and none is below {self.floor:g}"
+        if self.gates:
+            text += ", and " + ", ".join(f"{name} reaches {gate:g}" for name, gate in self.gates.items())
+        return text + (" (a missing score fails)" if self.missing == "fail" else "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule as plain data."""
+        return asdict(self)
+
+
+DEFAULT_RULE: Final = PassRule()
+
+
+@dataclass(frozen=True, slots=True)
+class RuledCriterion:
+    """What the rule makes of one criterion."""
+
+    scale_min: float
+    scale_max: float
+    weight: float
+    gate: float | None
+    in_mean: bool
+
+
+def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dict[str, RuledCriterion]:
+    """Say what `rule` makes of each criterion; refuse a scale that it is not for."""
+    for field in ("weights", "gates"):
+        for name in getattr(rule, field) or {}:
+            if declared and name not in declared:
+                raise RuleError(
+                    f"PassRule.{field} names the criterion {name!r}, which nobody scored.{nearest(name, declared)} There is: {listed(declared)}."
+                )
+    made = {}
+    for name, facts in declared.items():
+        low, high = facts.get("scale_min"), facts.get("scale_max")
+        binary = facts.get("kind") == "binary"
+        if low is None or high is None:
+            low, high = rule.scale or ((0.0, 1.0) if binary else (None, None))
+        if low is None or high is None:
+            raise RuleError(
+                f"The criterion {name!r} has no declared scale; declare it when loading (mapping={{'scale': [1, 5]}}) or in the rule (PassRule(scale=(1, 5)))."
+            )
+        gate = (rule.gates or {}).get(name, high if binary else None)
+        own = facts.get("weight")
+        weight = rule.weights.get(name, 0.0) if rule.weights else (1.0 if own is None else own)
+        made[name] = RuledCriterion(low, high, weight, gate, in_mean=not binary)
+        if not binary:
+            _check_scale(name, (low, high), rule)
+    scales = {(c.scale_min, c.scale_max) for c in made.values() if c.in_mean}
+    if len(scales) > 1:
+        words = "; ".join(f"{n!r} {c.scale_min:g} to {c.scale_max:g}" for n, c in made.items() if c.in_mean)
+        raise RuleError(
+            f"One mean over criteria on different scales has no meaning ({words}); grade them apart: evals.filter(criterion=[...])."
+        )
+    return made
+
+
+def _check_scale(name: str, scale: tuple[float, float], rule: PassRule) -> None:
+    words = f"{scale[0]:g} to {scale[1]:g}"
+    fits = scale[0] <= rule.floor and rule.mean <= scale[1]
+    default = (rule.mean, rule.floor) == (DEFAULT_RULE.mean, DEFAULT_RULE.floor)
+    wanted = rule.scale or ((1.0, 5.0) if default else scale)
+    if tuple(wanted) == tuple(scale) and fits:
+        return
+    raise RuleError(
+        f"The criterion {name!r} is on {words}; the rule (mean {rule.mean:g}, floor {rule.floor:g}) is for {wanted[0]:g} to {wanted[1]:g}. "
+        f"Give a rule for {words}: PassRule(mean=..., floor=..., scale=({scale[0]:g}, {scale[1]:g}))."
+    )
