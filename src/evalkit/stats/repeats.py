@@ -1,0 +1,200 @@
+"""Cases run several times: pass@k, pass^k, flakiness and the flips that two identical versions show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import gammaln
+
+from evalkit.stats.basics import Floats, together
+from evalkit.stats.estimates import Estimate, StatisticsError
+from evalkit.stats.proportions import wilson_n_eff
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """Flips to expect between single runs of two identical versions.
+
+    ``flips`` cases of ``n`` change their verdict by chance: half of them look fixed, half look broken. ``recover`` is
+    the chance that a case which failed one run passes the next, ``relapse`` the chance that one which passed fails.
+    ``unknown`` cases were run only once and say nothing.
+    """
+
+    flips: float
+    n: int
+    share: float | None
+    recover: float | None
+    relapse: float | None
+    unknown: int
+    method: str
+
+
+def pass_at_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
+    """Return for each case the chance that at least one of k runs passes.
+
+    Parameters
+    ----------
+    passes, runs
+        Passed runs and all runs of each case. Counts of runs, never of problems.
+    k
+        Runs drawn without replacement.
+
+    Returns
+    -------
+    array of float
+        1 - C(n-c, k) / C(n, k); nan where a case has fewer than k runs (never 1). Chen et al. (2021) arXiv 2107.03374.
+
+    Examples
+    --------
+    >>> pass_at_k([3, 1, 4], [5, 5, 2], 2).round(3).tolist()
+    Traceback (most recent call last):
+    ...
+    evalkit.stats.estimates.StatisticsError: A case has 4 passes in 2 runs.
+    >>> pass_at_k([3, 1, 1], [5, 5, 1], 2).round(3).tolist()
+    [0.9, 0.4, nan]
+    """
+    c, n = _runs(passes, runs, k)
+    return np.asarray(1 - _all_drawn_from(n - c, n, k), dtype=np.float64)
+
+
+def pass_hat_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
+    """Return for each case the chance that all of k runs pass (pass^k).
+
+    C(c, k) / C(n, k); nan where a case has fewer than k runs. Never the pass rate to the power of k: on real data .540
+    against .213. tau-bench, Yao et al. (2024) arXiv 2406.12045.
+
+    Examples
+    --------
+    >>> pass_hat_k([3, 4], [5, 4], 2).round(3).tolist()
+    [0.3, 1.0]
+    """
+    c, n = _runs(passes, runs, k)
+    return _all_drawn_from(c, n, k)
+
+
+def pass_at_k_rate(passes: ArrayLike, runs: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
+    """Estimate pass@k over the suite: mean of the case values, Wilson on an effective n.
+
+    Cases with fewer than k runs are left out; ``n`` counts the rest. A case of n runs counts as n / k draws.
+
+    Examples
+    --------
+    >>> pass_at_k_rate([3, 1, 0, 5], [5, 5, 5, 5], 2).estimate
+    0.575
+    """
+    return _rate(pass_at_k(passes, runs, k), runs, k, level, f"Wilson n_eff of pass@{k}")
+
+
+def pass_hat_k_rate(passes: ArrayLike, runs: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
+    """Estimate pass^k over the suite: mean of the case values, Wilson on an effective n.
+
+    Cases with fewer than k runs are left out; ``n`` counts the rest. A case of n runs counts as n / k draws.
+
+    Examples
+    --------
+    >>> round(pass_hat_k_rate([3, 1, 0, 5], [5, 5, 5, 5], 2).estimate, 4)
+    0.325
+    """
+    return _rate(pass_hat_k(passes, runs, k), runs, k, level, f"Wilson n_eff of pass^{k}")
+
+
+def flakiness(fractions: ArrayLike, k: ArrayLike) -> Floats:
+    """Return the unbiased variance of one run of each case: f (1-f) K / (K-1), nan where K is 1.
+
+    0 for a case that always does the same, 0.5 at most (one of two runs).
+
+    Examples
+    --------
+    >>> flakiness([0.5, 1, 0.8], [2, 5, 5]).round(3).tolist()
+    [0.5, 0.0, 0.2]
+    """
+    f, runs = np.broadcast_arrays(np.asarray(fractions, dtype=float), np.asarray(k, dtype=float))
+    known = runs > 1
+    return np.where(known, f * (1 - f) * runs / np.where(known, runs - 1, 1), np.nan)
+
+
+def expected_churn(fractions: ArrayLike, k: ArrayLike) -> Churn:
+    """Say how many cases flip between single runs of two identical versions, from repeated runs of one.
+
+    Tables of "fixed" and "broken" cases are mostly this. Not from runs that were repeated *because* they failed.
+
+    Parameters
+    ----------
+    fractions, k
+        Pass fraction and runs of each case; cases with one run are counted as unknown, and the share of the others
+        stands for them in ``flips``.
+
+    Notes
+    -----
+    sum 2 f (1-f) K / (K-1). recover = E[f(1-f)] / E[1-f], relapse = E[f(1-f)] / E[f], both unbiased in numerator.
+
+    Examples
+    --------
+    >>> churn = expected_churn([1, 0.8, 0.6, 0, 1], 5)
+    >>> round(churn.flips, 2), round(churn.recover, 2)
+    (1.0, 0.31)
+    """
+    f, runs = together(fractions, k)
+    known = runs > 1
+    variance, total = flakiness(f[known], runs[known]), f.size
+    unknown = int(total - variance.size)
+    if variance.size == 0:
+        return Churn(0.0, total, None, None, None, unknown, "no case was run twice")
+    mean, passing = float(np.mean(variance)), float(np.mean(f[known]))
+    recover = min(1.0, mean / (1 - passing)) if passing < 1 else None
+    relapse = min(1.0, mean / passing) if passing > 0 else None
+    return Churn(2 * mean * total, total, 2 * mean, recover, relapse, unknown, "repeated runs of one version")
+
+
+def observed_churn(first: ArrayLike, second: ArrayLike) -> Churn:
+    """Say how many cases flipped between two runs of the same version (an A/A run).
+
+    Parameters
+    ----------
+    first, second
+        0 or 1 for each case, or pass fractions (then the expected flips of one run from each side).
+
+    Examples
+    --------
+    >>> observed_churn([1, 1, 0, 0], [1, 0, 1, 0]).flips
+    2.0
+    """
+    a, b = together(first, second)
+    flips = float(np.sum(a * (1 - b) + b * (1 - a)))
+    if a.size == 0:
+        return Churn(0.0, 0, None, None, None, 0, "A/A run")
+    fails, passed = float(np.sum(2 - a - b)), float(np.sum(a + b))
+    recover = flips / fails if fails > 0 else None
+    relapse = flips / passed if passed > 0 else None
+    return Churn(flips, a.size, flips / a.size, recover, relapse, 0, "A/A run")
+
+
+def _runs(passes: ArrayLike, runs: ArrayLike, k: int) -> tuple[Floats, Floats]:
+    c, n = np.broadcast_arrays(np.asarray(passes, dtype=float), np.asarray(runs, dtype=float))
+    if k < 1:
+        msg = f"k must be 1 or more, got {k}."
+        raise StatisticsError(msg)
+    wrong = np.flatnonzero((c < 0) | (c > n))
+    if wrong.size:
+        msg = f"A case has {c.ravel()[wrong[0]]:g} passes in {n.ravel()[wrong[0]]:g} runs."
+        raise StatisticsError(msg)
+    return np.asarray(c, dtype=np.float64), np.asarray(n, dtype=np.float64)
+
+
+def _all_drawn_from(special: Floats, n: Floats, k: int) -> Floats:
+    """Return C(special, k) / C(n, k): the chance that k drawn runs are all of one kind."""
+    enough, possible = n >= k, special >= k
+    s, m = np.where(possible, special, k), np.where(enough, n, k)
+    logs = gammaln(s + 1) - gammaln(s - k + 1) - gammaln(m + 1) + gammaln(m - k + 1)
+    return np.where(enough, np.where(possible, np.minimum(1.0, np.exp(logs)), 0.0), np.nan)
+
+
+def _rate(values: Floats, runs: ArrayLike, k: int, level: float, method: str) -> Estimate:
+    draws = np.broadcast_to(np.asarray(runs, dtype=float), values.shape) / k
+    estimate = wilson_n_eff(values, np.maximum(draws, 1.0), level=level)
+    return replace(estimate, method=method)
