@@ -1,0 +1,278 @@
+"""Read `transcripts.jsonl`: runs, trials and turns."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import polars as pl
+
+from evalkit.evals import Evals
+from evalkit.native.layout import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS, raw_text
+from evalkit.records import as_text, lines, read_bytes
+from evalkit.records import record as record_of
+from evalkit.schema import RUNS, TRIALS, TURNS, Key, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_Text = str | int | float | None
+
+
+class _Message(msgspec.Struct):
+    role: _Text = None
+    content: str | list[Any] | dict[str, Any] | None = None
+    reasoning: str | None = None
+    tool_calls: msgspec.Raw = msgspec.Raw()
+    tool_name: str | None = None
+    tool_call_id: _Text = None
+    parts: msgspec.Raw = msgspec.Raw()
+    turn: int | None = None
+
+
+class _Trial(msgspec.Struct):
+    run: _Text = None
+    suite: _Text = None
+    agent: _Text = None
+    agent_version: _Text = None
+    model: _Text = None
+    provider: _Text = None
+    run_started_at: datetime | None = None
+    config: msgspec.Raw = msgspec.Raw()
+    case: _Text = None
+    epoch: int | float | None = None
+    messages: list[_Message] | None = None
+    output: str | None = None
+    error: str | None = None
+    stop_reason: str | None = None
+    input_tokens: int | float | None = None
+    output_tokens: int | float | None = None
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    started_at: datetime | None = None
+
+
+def read_transcripts(path: str | Path) -> Evals:
+    """Read a `transcripts.jsonl` into the tables `runs`, `trials` and `turns`.
+
+    A line is `{run, suite, agent, agent_version, model, provider, run_started_at, config, case, epoch,
+    messages: [{role, content, reasoning, tool_calls, tool_name, tool_call_id, parts}], output, error,
+    stop_reason, input_tokens, output_tokens, cost_usd, latency_s, started_at}`. Only `run` and `case` are
+    needed; a line without `case`, `messages` and `output` speaks of the run alone. A value of the wrong
+    type is lost with a `Problem`, the rest of its line is kept.
+
+    Raises
+    ------
+    PathError
+        There is no such file.
+    """
+    path = Path(path)
+    problems: list[Problem] = []
+    reader = _Transcripts(str(path), problems)
+    decode = msgspec.json.Decoder(_Trial).decode
+    for number, raw in lines(read_bytes(path)):
+        try:
+            record = decode(raw)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            loose = record_of(raw, str(path), number, problems)
+            if loose is None:
+                continue
+            record = _convert(loose, reader.complain(number))
+        reader.take(number, record)
+    evals = reader.evals()
+    if not evals.trials.height and not evals.runs.height and not problems:
+        problems.append(Problem(str(path), None, "the file is empty"))
+    return Evals.from_tables(
+        runs=evals.runs,
+        trials=evals.trials,
+        turns=evals.turns,
+        problems=problems,
+        notes=evals.notes,
+        files=[str(path)],
+    )
+
+
+class _Transcripts:
+    """The columns of runs, trials and turns, growing a line at a time."""
+
+    def __init__(self, source: str, problems: list[Problem]) -> None:
+        self.source = source
+        self.problems = problems
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.known: set[tuple[Any, ...]] = set()
+        self.seen: dict[tuple[str, str, int], int] = {}
+        self.trials: dict[str, list[Any]] = {
+            name: [] for name in ("run", "case", "epoch", *TRIAL_FIELDS, "line")
+        }
+        self.turns: dict[str, list[Any]] = {
+            name: [] for name in ("run", "case", "epoch", "turn", *MESSAGE_FIELDS)
+        }
+
+    def complain(self, number: int) -> Callable[[str], None]:
+        return lambda reason: self.problems.append(Problem(self.source, number, reason))
+
+    def take(self, number: int, record: _Trial) -> None:
+        """Add one line."""
+        complain = self.complain(number)
+        if record.run is None:
+            complain("there is no run")
+            return
+        run = str(_id(record.run))
+        self._take_run(run, record, complain)
+        if record.case is None:
+            if record.messages is not None or record.output is not None:
+                complain("there is no case")
+            return
+        case, epoch = str(_id(record.case)), _whole(record.epoch, "epoch", complain)
+        if record.epoch is not None and epoch is None:
+            return
+        key = (run, case, 1 if epoch is None else epoch)
+        if key in self.seen:
+            complain(
+                f"run {run!r}, case {case!r}, epoch {key[2]} is in line {self.seen[key]} already; the first is kept"
+            )
+            return
+        self.seen[key] = number
+        values = (
+            *(record.output, record.error, record.stop_reason),
+            *(_whole(getattr(record, name), name, complain) for name in ("input_tokens", "output_tokens")),
+            *(record.cost_usd, record.latency_s, _utc(record.started_at), number),
+        )
+        for name, value in zip(self.trials, (*key, *values), strict=True):
+            self.trials[name].append(value)
+        self._take_messages(key, record.messages or ())
+
+    def _take_run(self, run: str, record: _Trial, complain: Callable[[str], None]) -> None:
+        config = raw_text(record.config)
+        facts = (
+            run,
+            *(_id(getattr(record, name)) for name in RUN_FIELDS),
+            _utc(record.run_started_at),
+            config,
+        )
+        if facts in self.known:
+            return
+        self.known.add(facts)
+        names = (*RUN_FIELDS, "started_at", "config")
+        have = self.runs.setdefault(run, dict.fromkeys(names))
+        for name, value in zip(names, facts[1:], strict=True):
+            if have[name] is None:
+                have[name] = value
+            elif value is not None and value != have[name]:
+                complain(
+                    f"run {run!r} has {name} {value!r} here and {have[name]!r} before; the first is kept"
+                )
+
+    def _take_messages(self, key: tuple[str, str, int], messages: Iterable[_Message]) -> None:
+        turns = self.turns
+        taken: set[int] = set()
+        for position, message in enumerate(messages, 1):
+            turn = position if message.turn is None or message.turn in taken else message.turn
+            taken.add(turn)
+            content, parts = _content(message.content)
+            values = (
+                *(*key, turn, _id(message.role), content, message.reasoning, raw_text(message.tool_calls)),
+                *(message.tool_name, _id(message.tool_call_id), raw_text(message.parts) or parts),
+            )
+            for name, value in zip(turns, values, strict=True):
+                turns[name].append(value)
+
+    def evals(self) -> Evals:
+        """Return what was taken."""
+        runs = pl.DataFrame(
+            {
+                "run": list(self.runs),
+                **{
+                    name: [run[name] for run in self.runs.values()]
+                    for name in (*RUN_FIELDS, "started_at", "config")
+                },
+            },
+            schema_overrides={n: d for n, d in RUNS.schema.items() if n != "source"},
+        ).with_columns(source=pl.lit(self.source, dtype=Key))
+        trials = pl.DataFrame(
+            self.trials, schema_overrides={n: d for n, d in TRIALS.schema.items() if n != "source"}
+        ).with_columns(source=pl.lit(self.source, dtype=Key))
+        turns = pl.DataFrame(self.turns, schema_overrides=TURNS.schema)
+        made_up = [run for run, facts in self.runs.items() if _says_made_up(facts["config"])]
+        notes = [f"{self.source}: made up, not measured, as the config of its runs says."] if made_up else []
+        return Evals.from_tables(runs=runs, trials=trials, turns=turns, notes=notes)
+
+
+def _says_made_up(config: str | None) -> bool:
+    try:
+        value = msgspec.json.decode(config) if config else None
+    except msgspec.MsgspecError:
+        return False
+    return isinstance(value, dict) and value.get("made_up") is True
+
+
+def _convert(record: dict[str, Any], complain: Callable[[str], None]) -> _Trial:
+    """Return a decoded line as a trial, each value that does not fit left out with a complaint."""
+    messages = record.get("messages")
+    kept = []
+    if messages is not None and not isinstance(messages, list):
+        complain("messages is not a list")
+    elif messages is not None:
+        for position, message in enumerate(messages, 1):
+            if isinstance(message, dict):
+                kept.append(_fields(_Message, message, complain, about=f"message {position}: "))
+            else:
+                complain(f"message {position} is not an object")
+    made: _Trial = _fields(_Trial, {**record, "messages": None}, complain)
+    made.messages = kept if isinstance(messages, list) else None
+    return made
+
+
+def _fields(
+    kind: type[Any], record: dict[str, Any], complain: Callable[[str], None], *, about: str = ""
+) -> Any:
+    made = {}
+    for field in msgspec.structs.fields(kind):
+        value = record.get(field.name)
+        if value is None:
+            continue
+        if field.type is msgspec.Raw:
+            made[field.name] = msgspec.Raw(
+                (as_text(value) if not isinstance(value, str) else json.dumps(value)) or ""
+            )
+            continue
+        try:
+            made[field.name] = msgspec.convert(value, field.type)
+        except (msgspec.ValidationError, OverflowError) as error:
+            complain(
+                f"{about}{field.name} is {as_text(value)!r:.80}; {str(error)[:1].lower()}{str(error)[1:]}"
+            )
+    return kind(**made)
+
+
+def _content(content: Any) -> tuple[str | None, str | None]:
+    """Return a message's text, and as JSON the parts of it that are not text alone."""
+    if content is None or isinstance(content, str):
+        return content, None
+    pieces = content if isinstance(content, list) else [content]
+    texts = [p if isinstance(p, str) else p.get("text") if isinstance(p, dict) else None for p in pieces]
+    plain = all(isinstance(p, str) or (isinstance(p, dict) and p.get("type") == "text") for p in pieces)
+    text = "".join(text for text in texts if isinstance(text, str))
+    return text, None if plain else as_text(pieces)
+
+
+def _id(value: _Text) -> str | None:
+    return value if value is None or isinstance(value, str) else as_text(value)
+
+
+def _whole(value: float | None, name: str, complain: Callable[[str], None]) -> int | None:
+    if value is None:
+        return None
+    if value != int(value) or abs(value) >= 2**63 or (name == "epoch" and abs(value) >= 2**31):
+        complain(f"{name} is {value}; it may be a whole number")
+        return None
+    return int(value)
+
+
+def _utc(time: datetime | None) -> datetime | None:
+    if time is None:
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
