@@ -1,1 +1,93 @@
-"""evalkit."""
+"""evalkit: a Jupyter notebook toolkit for analysing evaluations of LLM agents.
+
+``import evalkit as ek``, then ``ek.load``, ``ek.grade``, ``ek.summarize``, ``ek.compare``, ``ek.charts`` and
+``ek.report``. Importing it has no side effect; everything heavier than polars is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from evalkit import charts, demo, schema, stats
+    from evalkit.charts import setup_notebook
+    from evalkit.comparison import Comparison, compare
+    from evalkit.errors import EvalkitError
+    from evalkit.evals import Evals
+    from evalkit.grading import grade, grade_criteria
+    from evalkit.loaders import load
+    from evalkit.reports import report
+    from evalkit.rules import PassRule
+    from evalkit.suites import Case, Criterion, Rubric, Severity, Suite
+    from evalkit.summary import distribution, summarize
+    from evalkit.widgets import transcript
+
+__version__ = "0.1.0"
+
+# Where each public name lives; None: it is a module of its own.
+_HOMES: Final[dict[str, str | None]] = {
+    "Case": "suites",
+    "Comparison": "comparison",
+    "Criterion": "suites",
+    "Evals": "evals",
+    "EvalkitError": "errors",
+    "PassRule": "rules",
+    "Rubric": "suites",
+    "Severity": "suites",
+    "Suite": "suites",
+    "charts": None,
+    "compare": "comparison",
+    "demo": None,
+    "distribution": "summary",
+    "grade": "grading",
+    "grade_criteria": "grading",
+    "load": "loaders",
+    "report": "reports",
+    "schema": None,
+    "setup_notebook": "charts",
+    "stats": None,
+    "summarize": "summary",
+    "transcript": "widgets",
+}
+
+__all__ = [
+    "Case",
+    "Comparison",
+    "Criterion",
+    "Evals",
+    "EvalkitError",
+    "PassRule",
+    "Rubric",
+    "Severity",
+    "Suite",
+    "charts",
+    "compare",
+    "demo",
+    "distribution",
+    "grade",
+    "grade_criteria",
+    "load",
+    "report",
+    "schema",
+    "setup_notebook",
+    "stats",
+    "summarize",
+    "transcript",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'evalkit' has no attribute {name!r}") from None
+    module = importlib.import_module(f"evalkit.{home or name}")
+    value = module if home is None else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
