@@ -187,7 +187,8 @@ def _value(node: Node, path: Path, document: Document, name: str) -> Any:
             )
         data[key] = _value(child, (*path, key), document, name)
         document.lines[*path, key] = _line(key_node)
-    return data
+    # `tags:` with nothing after it says as much as no `tags` at all.
+    return {key: value for key, value in data.items() if value is not None}
 
 
 def _key(node: Node, name: str) -> str | int:
