@@ -154,7 +154,7 @@ def weighted_kappa(
     --------
     >>> kappa = weighted_kappa([5, 4, 5, 3, 4, 2], [5, 4, 4, 3, 5, 1], labels=[1, 2, 3, 4, 5])
     >>> round(kappa.estimate, 3)
-    0.825
+    0.836
     """
     scale = np.asarray(labels, dtype=float)
     w = disagreement_weights(scale, weights)

@@ -7,7 +7,7 @@ labels may come from another population.
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def post_stratified(
     Examples
     --------
     >>> print(post_stratified(30, 6, 4, 10, passes=700, n=1000))
-    0.669 [0.5413, 0.7854] (95% post-stratified, n = 50)
+    0.669 [0.5524, 0.7737] (95% post-stratified, n = 50)
     """
     check_level(level)
     check_counts(passes, n)
@@ -94,6 +94,7 @@ def ppi_mean(
     unlabelled: ArrayLike,
     *,
     lam: float | None = None,
+    interval: Literal["t", "normal"] = "t",
     level: float = 0.95,
 ) -> Estimate:
     """Estimate the mean score humans would give: the judge's mean plus a correction from the labelled cases (PPI++).
@@ -108,6 +109,8 @@ def ppi_mean(
         Judge scores of the other cases (not the labelled ones again).
     lam
         How far to trust the judge, 0 (labels only) to 1; estimated when None.
+    interval
+        "t" with ddof 1, or "normal" with ddof 0: what ppi-python prints, too narrow with few labels.
     level
         Confidence.
 
@@ -119,13 +122,12 @@ def ppi_mean(
     Notes
     -----
     theta = lam mean(F) + mean(Y - lam f), lam = clip(cov(Y, f) / ((1 + m/N) var(f, F)), 0, 1),
-    SE^2 = var(Y - lam f) / m + lam^2 var(F) / N. Angelopoulos et al. (2023) arXiv 2311.01453. ppi-python uses ddof 0
-    and a normal quantile: narrower at few labels.
+    SE^2 = var(Y - lam f) / m + lam^2 var(F) / N. Angelopoulos et al. (2023) arXiv 2311.01453.
 
     Examples
     --------
     >>> print(ppi_mean([4, 3, 5, 2, 4], [4, 3, 4, 2, 5], [3, 4, 4, 5, 2, 4, 3, 5]))
-    3.682 [2.545, 4.818] (95% PPI++ t (lambda 0.57), n = 5)
+    3.691 [2.615, 4.767] (95% PPI++ t (lambda 0.61), n = 5)
     """
     y, f = together(labels, judged)
     rest, m = present(unlabelled), y.size
@@ -138,14 +140,16 @@ def ppi_mean(
     if not 0 <= trust <= 1:
         msg = f"lam must lie between 0 and 1, got {lam}."
         raise StatisticsError(msg)
-    method = f"PPI++ t (lambda {trust:.2f})"
+    method, ddof = f"PPI++ {interval} (lambda {trust:.2f})", 1 if interval == "t" else 0
     corrected = y - trust * f
     estimate = trust * float(np.mean(rest)) + float(np.mean(corrected))
     if is_constant(corrected):
         reason = "the judge's errors on the labels do not vary"
         return not_estimable(reason, n=m, method=method, level=level, estimate=estimate)
-    error = sqrt(float(np.var(corrected, ddof=1)) / m + trust**2 * float(np.var(rest, ddof=1)) / rest.size)
-    half = t_quantile(level, m - 1) * error
+    error = sqrt(
+        float(np.var(corrected, ddof=ddof)) / m + trust**2 * float(np.var(rest, ddof=ddof)) / rest.size
+    )
+    half = (t_quantile(level, m - 1) if interval == "t" else z_quantile(level)) * error
     return Estimate(estimate, estimate - half, estimate + half, level, method, m)
 
 

@@ -38,9 +38,8 @@ class DawidSkene:
     @property
     def decided(self) -> tuple[Any, ...]:
         """The most probable label of each item; None without any answer."""
-        rated = np.isfinite(self.posterior).all(axis=1)
-        best = np.argmax(np.nan_to_num(self.posterior), axis=1)
-        return tuple(self.labels[k] if there else None for k, there in zip(best, rated, strict=True))
+        rows = (None if np.isnan(row).any() else int(np.argmax(row)) for row in self.posterior)
+        return tuple(None if best is None else self.labels[best] for best in rows)
 
 
 def dawid_skene(
@@ -93,8 +92,9 @@ def dawid_skene(
             "not_estimable", "no answers",
         )  # fmt: skip
     posterior = np.where(rated[:, None], votes / np.maximum(1.0, votes.sum(axis=1))[:, None], 1 / q)
-    prior, confusion, done, step = np.full(q, 1 / q), np.full((judges, q, q), 1 / q), False, 0
-    for step in range(1, iterations + 1):
+    prior, confusion, done, steps = np.full(q, 1 / q), np.full((judges, q, q), 1 / q), False, 0
+    while not done and steps < iterations:
+        steps += 1
         counted = posterior[rated].sum(axis=0) + pseudo_count / q
         prior = counted / counted.sum()
         confusion = np.einsum("ik,jil->jkl", posterior, said) + pseudo_count / q
@@ -107,8 +107,6 @@ def dawid_skene(
         updated /= updated.sum(axis=1, keepdims=True)
         done = bool(np.max(np.abs(updated - posterior)) < tolerance)
         posterior = updated
-        if done:
-            break
     shown = np.where(rated[:, None], posterior, np.nan)
     few = judges < 3 or int(rated.sum()) < 50
     reason = (
@@ -117,7 +115,7 @@ def dawid_skene(
         else ""
     )
     return DawidSkene(
-        tuple(scale.tolist()), shown, prior, confusion, _majority(votes, scale), step, done, int(rated.sum()),
+        tuple(scale.tolist()), shown, prior, confusion, _majority(votes, scale), steps, done, int(rated.sum()),
         "not_estimable" if few else "ok", reason,
     )  # fmt: skip
 

@@ -59,7 +59,7 @@ def krippendorff_alpha(
     --------
     >>> alpha = krippendorff_alpha([[1, 2, 3, 3], [1, 2, 3, 4], [1, 3, 3, float("nan")]])
     >>> round(alpha.estimate, 3)
-    0.84
+    0.802
     """
     table = np.atleast_2d(np.asarray(ratings, dtype=float))
     there = np.isfinite(table)
@@ -108,7 +108,7 @@ def icc(ratings: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, 
     Examples
     --------
     >>> round(icc([[1, 2, 3, 4], [2, 2, 3, 5]]).estimate, 3)
-    0.872
+    0.87
     """
     table = np.atleast_2d(np.asarray(ratings, dtype=float))
     table = table[:, np.all(np.isfinite(table), axis=0)]
