@@ -1,0 +1,32 @@
+"""Charts: a finished table in, an Altair chart out.
+
+Each function takes an `Evals`, or the table that it would have computed from it (polars or pandas), and
+returns an ordinary Altair chart: `chart.properties(...)`, `chart.save("x.png")` and all the rest work.
+`description` says the main number in words. Nothing here changes Altair's settings; `setup_notebook` does.
+"""
+
+from __future__ import annotations
+
+from evalkit.charts.breakdown import severity
+from evalkit.charts.differences import forest, regression
+from evalkit.charts.distributions import criteria
+from evalkit.charts.grid import cases, flips
+from evalkit.charts.rates import trend
+from evalkit.charts.render import png, setup_notebook, spec, svg
+from evalkit.charts.theme import version_colors, version_scale
+
+__all__ = [
+    "cases",
+    "criteria",
+    "flips",
+    "forest",
+    "png",
+    "regression",
+    "setup_notebook",
+    "severity",
+    "spec",
+    "svg",
+    "trend",
+    "version_colors",
+    "version_scale",
+]

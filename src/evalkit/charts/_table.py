@@ -1,0 +1,185 @@
+"""What every family needs: a finished table checked, names made harmless, numbers put into words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import altair as alt
+import narwhals as nw
+import polars as pl
+
+from evalkit.charts.theme import SOFT
+from evalkit.errors import ColumnError
+from evalkit.schema import SEVERITIES
+from evalkit.text import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from narwhals.typing import IntoFrame
+
+Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
+"""What a family returns: whichever of Altair's charts it takes."""
+
+WORST_FIRST: Final = (*reversed(SEVERITIES), "not said")
+
+
+def finished(data: IntoFrame, *, table: str, need: Iterable[str]) -> pl.DataFrame:
+    """Return a finished table as polars with the columns it needs; keys as text, NaN as null.
+
+    Raises
+    ------
+    ColumnError
+        It is not a table, or a column is missing: which, and the nearest there is.
+    """
+    try:
+        frame = nw.from_native(data)
+    except TypeError:
+        raise ColumnError(
+            f"A chart draws an Evals or a table (polars, pandas), not a {type(data).__name__}."
+        ) from None
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    made = frame.to_polars()
+    for name in need:
+        if name not in made.columns:
+            raise ColumnError.missing(name, table=table, have=made.columns)
+    return made.with_columns(
+        pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Float32, pl.Float64).fill_nan(None)
+    )
+
+
+def clean(text: object, *, most: int = 32, tail: float = 0.3) -> str:
+    r"""Return `text` on one line, characters that hide or reorder it shown as signs, its middle cut out when long.
+
+    Examples
+    --------
+    >>> clean("a" * 40 + "-01", most=11)
+    'aaaaaaa…-01'
+    >>> clean("a\u202eb")
+    'a⟦U+202E⟧b'
+    """
+    words = " ".join(visible(str(text)).split())
+    if len(words) <= most:
+        return words
+    end = int((most - 1) * tail)
+    return f"{words[: most - 1 - end]}…{words[len(words) - end :]}"
+
+
+def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
+    """Return a short, harmless, distinct label for each value, in order of first appearance.
+
+    Two values that look alike once cut are numbered, so that they never fall into one bar.
+
+    Examples
+    --------
+    >>> labels(["v1", None, "v1", "v2"])
+    {'v1': 'v1', None: '(none)', 'v2': 'v2'}
+    """
+    distinct = list(dict.fromkeys(values))
+    cut = [clean(value, most=most) for value in distinct]
+    # Long ids mostly differ at their end: keep more of it where the cut made two the same.
+    tail = 0.75 if len(set(cut)) < len(cut) else 0.3
+    made: dict[object, str] = {}
+    for value in distinct:
+        plain = "(none)" if value is None or value == "" else clean(value, most=most, tail=tail)
+        label, number = plain, 1
+        while label in made.values():
+            number += 1
+            label = f"{plain} ({number})"
+        made[value] = label
+    return made
+
+
+def relabel(frame: pl.DataFrame, column: str, *, to: str, most: int = 32) -> tuple[pl.DataFrame, list[str]]:
+    """Return the frame with a column `to` of labels of `column`, and the labels in order."""
+    names = labels(frame[column], most=most)
+    return frame.with_columns(pl.Series(to, [names[v] for v in frame[column]], dtype=pl.String)), list(
+        names.values()
+    )
+
+
+def rows(frame: pl.DataFrame) -> alt.InlineData:
+    """Return the rows as inline values: Altair then draws what was given, in that order."""
+    return alt.InlineData(values=frame.to_dicts())
+
+
+def nothing(reason: str, *, title: str) -> alt.Chart:
+    """Return a chart that says there is no data, and why."""
+    made: alt.Chart = (
+        alt.Chart(alt.InlineData(values=[{"text": f"No data: {reason}"}]))
+        .mark_text(align="left", baseline="middle", fontSize=14, color=SOFT)
+        .encode(x=alt.value(0), y=alt.value(20), text="text:N")
+        .properties(width=560, height=40, title=title, description=f"{title}: no data, {reason}")
+    )
+    return made
+
+
+def heading(title: str, *subtitle: str) -> alt.Title:
+    """Return a title, a plain statement, above lines that say method, n and level."""
+    lines = [line for line in subtitle if line]
+    return alt.Title(title, subtitle=lines) if lines else alt.Title(title)
+
+
+def percent(value: float | None) -> str:
+    """Return a share as whole percent.
+
+    Examples
+    --------
+    >>> percent(0.666), percent(0.999), percent(None)
+    ('67%', '>99%', 'no rate')
+    """
+    if value is None:
+        return "no rate"
+    # 99.9% is not all of them, and 0.1% is not none.
+    if 0.995 <= value < 1:
+        return ">99%"
+    if 0 < value < 0.005:
+        return "<1%"
+    return f"{value * 100:.0f}%"
+
+
+def signed(value: float, *, points: bool) -> str:
+    """Return a difference with its sign: percentage points for a rate, else score points.
+
+    Examples
+    --------
+    >>> signed(-0.125, points=True), signed(0.5, points=False)
+    ('−12.5', '+0.50')
+    """
+    text = f"{value * 100:+.1f}" if points else f"{value:+.2f}"
+    return text.replace("-", "−")
+
+
+def interval_words(frame: pl.DataFrame) -> str:
+    """Return method and level of a table's intervals in words, "95% wilson intervals"."""
+    methods = [clean(m, most=40) for m in frame["method"].drop_nulls().unique(maintain_order=True)]
+    levels = frame["level"].drop_nulls().unique(maintain_order=True).to_list()
+    if not methods or not levels:
+        return ""
+    return f"{' / '.join(f'{level * 100:g}%' for level in levels)} {', '.join(methods)} intervals"
+
+
+def counted(number: int, word: str, *, plural: str = "") -> str:
+    """Return a count with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "case"), counted(3, "case")
+    ('1 case', '3 cases')
+    """
+    return f"{number} {word if number == 1 else plural or word + 's'}"
+
+
+def span(values: Sequence[Any]) -> str:
+    """Return the least and the largest of some whole numbers, as one when they agree.
+
+    Examples
+    --------
+    >>> span([9, 9]), span([5, None, 9])
+    ('9', '5 to 9')
+    """
+    known = sorted({int(value) for value in values if value is not None})
+    if not known:
+        return "0"
+    return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
