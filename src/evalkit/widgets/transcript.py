@@ -54,10 +54,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one grader said about one criterion."""
+    """What one grader said about one criterion; `score` in words, `value` as a number."""
 
     criterion: str
     score: str
+    value: float | None
+    kind: str
     grader: str
     rationale: str
     evidence: str
@@ -402,6 +404,8 @@ def _judgement(row: dict[str, Any], scales: dict[str, float | None]) -> Judgemen
     return Judgement(
         criterion=row["criterion"],
         score=score,
+        value=row["score"],
+        kind=row["grader_kind"] or "",
         grader=f"{', '.join(names) or 'grader not named'}{kind}{sample}",
         rationale=row["rationale"] or "",
         evidence=row["evidence"] or "",

@@ -1,0 +1,168 @@
+"""Put a report together: reckon once, then the sections in the order in which a reader asks."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from evalkit.grading import grade
+from evalkit.pairing import find_runs
+from evalkit.reports import flips, provenance, sections
+from evalkit.reports.content import Report, Text, counted, percent
+from evalkit.summary import summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from evalkit.comparison import Comparison
+    from evalkit.evals import Evals
+    from evalkit.reports.content import Section, Table, Tone
+    from evalkit.rules import PassRule
+
+_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z0-9\"'])")
+_MADE_UP = re.compile(r"made[ -]up", re.IGNORECASE)
+
+
+def build(
+    evals: Evals,
+    *,
+    baseline: Any,
+    candidate: Any,
+    rule: PassRule,
+    by: str | None,
+    title: str | None,
+    margin: Mapping[str, float] | None,
+    grader: str | Sequence[str] | None,
+    rubric: str | Sequence[str] | None,
+    max_transcripts: int,
+    version: str,
+) -> Report:
+    """Return the report's content. See `evalkit.reports.report` for the parameters."""
+    chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
+    graded = grade(evals, rule, **chosen)
+    subject = sections.Subject(evals, rule, by or _by(evals), graded, chosen)
+    if baseline is not None:
+        subject = _compared(subject, baseline, candidate, margin)
+    change = subject.change
+    time = provenance.now()
+    parts: list[Section | None] = []
+    if change is not None:
+        runs = find_runs(evals, baseline)[1], find_runs(evals, candidate)[1]
+        parts += [
+            flips.regressions(evals, change, graded, runs, most=max_transcripts),
+            flips.improvements(change),
+        ]
+    rates = summarize(evals, [subject.by], rule, **chosen)
+    frames = [rates] if change is None else [rates, change.summary]
+    parts += [
+        sections.changes(subject),
+        sections.criteria(subject),
+        sections.severity(subject),
+        sections.trend(subject),
+        sections.case_map(subject),
+        sections.cases(subject),
+        provenance.problems(evals),
+        provenance.methods(subject, frames),
+        provenance.inventory(evals, version=version, now=time),
+    ]
+    suites = [name for name in evals.runs["suite"].cast(pl.String).unique(maintain_order=True) if name]
+    about = ", ".join(suites) or counted(evals.runs.height, "run")
+    sides = f"{change.candidate} against {change.baseline}" if change else ""
+    headline, details = _headline(subject, rates)
+    return Report(
+        title=title or (f"{sides} · {about}" if sides else about),
+        subject=title or about,
+        headline=headline,
+        details=details,
+        word=change.verdict if change else "",
+        tone=_tone(change),
+        figures=_figures(subject, rates),
+        asides=tuple(_asides(subject)),
+        sections=tuple(part for part in parts if part is not None),
+        made=f"evalkit {version}, {time:%d %B %Y, %H:%M} UTC",
+        made_up=next((note for note in evals.notes if _MADE_UP.search(note)), ""),
+    )
+
+
+def _by(evals: Evals) -> str:
+    """Return what to group by: the version where runs name one, else what tells the runs apart."""
+    return "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
+
+
+def _compared(
+    subject: sections.Subject, baseline: Any, candidate: Any, margin: Mapping[str, float] | None
+) -> sections.Subject:
+    from dataclasses import replace
+
+    from evalkit.comparison import compare
+
+    def against(by: str | None) -> Comparison:
+        return compare(
+            subject.evals,
+            baseline=baseline,
+            candidate=candidate,
+            rule=subject.rule,
+            by=by,
+            margin=margin,
+            **subject.chosen,
+        )
+
+    return replace(
+        subject,
+        change=against(None),
+        by_criterion=against("criterion").summary.filter(pl.col("scope") != "overall"),
+        by_severity=against("severity").summary.filter(pl.col("scope") != "overall"),
+    )
+
+
+def _headline(subject: sections.Subject, rates: pl.DataFrame) -> tuple[str, tuple[str, ...]]:
+    if subject.change is not None:
+        first, *rest = _SENTENCE.split(subject.change.sentence.strip())
+        return first, tuple(rest)
+    evals, graded = subject.evals, subject.graded
+    cases = graded.select("suite", "case").unique().height
+    words = (
+        f"{counted(cases, 'case')}, {counted(evals.runs.height, 'run')}, {counted(graded.height, 'trial')}"
+    )
+    best = rates.drop_nulls("pass_rate").sort("pass_rate")
+    if best.height:
+        low, high = best.row(0, named=True), best.row(-1, named=True)
+        words += f": pass rate {percent(high['pass_rate'])}"
+        if best.height > 1:
+            words += f" ({high[subject.by]}) down to {percent(low['pass_rate'])} ({low[subject.by]})"
+    return f"{words}.", ("No baseline and candidate were named, so this describes and gives no verdict.",)
+
+
+def _tone(change: Comparison | None) -> Tone:
+    return "" if change is None else sections.TONES.get(change.verdict, "muted")
+
+
+def _figures(subject: sections.Subject, rates: pl.DataFrame) -> Table:
+    if subject.change is None:
+        return sections.rates_table(rates, by=subject.by, key="key-figures")
+    change = subject.change
+    caption = f"{change.candidate} against {change.baseline}, paired by case"
+    overall = change.summary.filter(pl.col("scope") == "overall")
+    return sections.differences(overall, key="key-figures", scope="", caption=caption)
+
+
+def _asides(subject: sections.Subject) -> list[Text]:
+    change = subject.change
+    unscored = subject.graded.filter(pl.col("verdict") == "unscored").height
+    words = []
+    if change is not None:
+        kinds = dict(change.flips["kind"].cast(pl.String).value_counts().iter_rows())
+        words.append(
+            f"{counted(kinds.get('regression', 0), 'case')} regressed, {kinds.get('improvement', 0)} improved"
+        )
+        if change.unpaired.height:
+            words.append(f"{counted(change.unpaired.height, 'case')} on one side only")
+    words.append(f"{counted(unscored, 'trial')} of {subject.graded.height:,} unscored")
+    if subject.evals.problems.height:
+        words.append(f"{counted(subject.evals.problems.height, 'record')} could not be read")
+    if change is not None and change.warnings.height:
+        ids = ", ".join(dict.fromkeys(change.warnings["id"].to_list()))
+        words.append(f"warnings {ids} (under Rule, methods and warnings)")
+    return [Text(f"{'; '.join(words)}. A trial passes when {subject.rule.words}.")]

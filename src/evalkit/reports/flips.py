@@ -1,0 +1,115 @@
+"""The cases whose verdict changed, each with a trial of either side to read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from evalkit.reports.content import Flip, Items, Section, Side, Text, counted, number
+from evalkit.widgets.transcript import transcript
+
+if TYPE_CHECKING:
+    from evalkit.comparison import Comparison
+    from evalkit.evals import Evals
+    from evalkit.reports.content import Block
+    from evalkit.widgets.transcript import Judgement
+
+# So much of what a case asks is shown above its transcripts.
+_ASKED = 280
+# Beyond this a rationale stands in the fold only.
+_REASONS = 2
+
+
+def regressions(
+    evals: Evals, change: Comparison, graded: pl.DataFrame, runs: tuple[list[str], list[str]], *, most: int
+) -> Section:
+    """Return the cases that got worse, worst severity first; the first `most` with transcripts."""
+    rows = change.flips.filter(pl.col("kind") == "regression").to_dicts()
+    if not rows:
+        return Section("regressed", "What regressed", (Text("No case went from pass to fail."),))
+    blocks: list[Block] = [
+        _flip(evals, row, change, graded, runs, at=at, read=at <= most) for at, row in enumerate(rows, 1)
+    ]
+    if len(rows) > most:
+        note = f"Transcripts are shown for the first {most} of {len(rows)}; max_transcripts shows more."
+        blocks.append(Text(note, "muted"))
+    note = f"{counted(len(rows), 'case')} went from pass to fail, worst severity first. Beside the counts, one failing trial with what the judge said about it."
+    return Section("regressed", "What regressed", tuple(blocks), note)
+
+
+def improvements(change: Comparison) -> Section:
+    """Return the cases that got better, a line each."""
+    rows = change.flips.filter(pl.col("kind") == "improvement").to_dicts()
+    lines = tuple(
+        f"Case {row['case']} ({_severity(row)}): {row['baseline_passes']}/{row['baseline_trials']} to "
+        f"{row['candidate_passes']}/{row['candidate_trials']} trials passed"
+        for row in rows
+    )
+    block = Items(lines) if lines else Text("No case went from fail to pass.")
+    return Section("improved", "What improved", (block,))
+
+
+def _flip(
+    evals: Evals,
+    row: dict[str, Any],
+    change: Comparison,
+    graded: pl.DataFrame,
+    runs: tuple[list[str], list[str]],
+    *,
+    at: int,
+    read: bool,
+) -> Flip:
+    sides = []
+    for name, of_side in (("baseline", runs[0]), ("candidate", runs[1])):
+        side = Side(getattr(change, name), str(row[name]), row[f"{name}_passes"], row[f"{name}_trials"])
+        of_case = (pl.col("case") == row["case"]) & pl.col("run").cast(pl.String).is_in(of_side)
+        sides.append(_with_trial(evals, side, graded.filter(of_case)) if read else side)
+    asked = evals.cases.filter(pl.col("case") == row["case"]).select(
+        pl.coalesce("input", "prompt").alias("asked")
+    )
+    text = (asked["asked"][0] or "") if asked.height else ""
+    p = row.get("p_value")
+    return Flip(
+        key=f"flip-{at}",
+        case=row["case"],
+        severity=_severity(row),
+        kind=row["kind"],
+        asked=f"{text[:_ASKED].rstrip()}…" if len(text) > _ASKED else text,
+        baseline=sides[0],
+        candidate=sides[1],
+        test="" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {number(p, 3)}'} for this case alone",
+    )
+
+
+def _with_trial(evals: Evals, side: Side, graded: pl.DataFrame) -> Side:
+    """Return the side with one of its trials: of those with its verdict, the one with the middle mean."""
+    fitting = graded.filter(pl.col("verdict") == side.verdict)
+    if fitting.is_empty():
+        fitting = graded
+    if fitting.is_empty():
+        return side
+    ordered = fitting.sort("mean", "run", "epoch", nulls_last=True)
+    trial = ordered.row((ordered.height - 1) // 2, named=True)
+    view = transcript(evals, run=trial["run"], case=trial["case"], epoch=trial["epoch"])
+    mean = "no mean score" if trial["mean"] is None else f"mean score {number(trial['mean'])}"
+    return replace(
+        side,
+        chosen=f"run {trial['run']}, epoch {trial['epoch']}, {trial['verdict']}, {mean}",
+        judgements=_worst(view.judgements),
+        transcript=view,
+    )
+
+
+def _worst(judgements: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
+    """Return the lowest judgement of each of the criteria that did worst; people's labels stay in the fold."""
+    ours = [one for one in judgements if one.kind != "human" and one.value is not None]
+    by_criterion: dict[str, Judgement] = {}
+    for one in sorted(ours, key=lambda one: (one.value, not one.rationale)):
+        by_criterion.setdefault(one.criterion, one)
+    return tuple(by_criterion.values())[:_REASONS]
+
+
+def _severity(row: dict[str, Any]) -> str:
+    return row["severity"] or "severity not said"

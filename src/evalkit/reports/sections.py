@@ -1,0 +1,313 @@
+"""The sections that describe: criteria, severity, trend, the map of cases, and the table of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit import charts
+from evalkit.reports.bundle import draw
+from evalkit.reports.content import (
+    NOTHING,
+    Cell,
+    Figure,
+    Items,
+    Section,
+    Table,
+    Text,
+    counted,
+    interval,
+    number,
+    percent,
+    signed,
+)
+from evalkit.summary import distribution, natural_key, summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalkit.comparison import Comparison
+    from evalkit.evals import Evals
+    from evalkit.reports.content import Block, Tone
+    from evalkit.rules import PassRule
+
+# A table of more cases than this says how many it leaves out.
+_MOST_CASES = 2_000
+_MOST_GROUPS = 12
+
+TONES: Final[dict[str, Tone]] = {
+    "regressed": "bad",
+    "regressed within margin": "warn",
+    "improved": "good",
+    "no worse than margin": "good",
+    "inconclusive": "muted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a report is about, reckoned once: the data, the rule, the grades, the comparison."""
+
+    evals: Evals
+    rule: PassRule
+    by: str
+    graded: pl.DataFrame
+    chosen: dict[str, Any]
+    change: Comparison | None = None
+    by_criterion: pl.DataFrame | None = None
+    by_severity: pl.DataFrame | None = None
+
+
+def changes(subject: Subject) -> Section | None:
+    """Return every difference of the comparison in one picture; None where there is none."""
+    change = subject.change
+    if change is None or subject.by_criterion is None or subject.by_severity is None:
+        return None
+    scopes = [change.summary.filter(pl.col("scope") == "overall"), subject.by_severity, subject.by_criterion]
+    figure = Figure(
+        "chart-changes",
+        f"Difference of pass rates, {change.candidate} minus {change.baseline}: overall, by severity and by criterion.",
+        draw(charts.forest(pl.concat(scopes), metric="pass_rate", margin=change.margin)),
+    )
+    return Section("differences", "Differences", (figure,))
+
+
+def criteria(subject: Subject) -> Section:
+    """Return the distribution of scores per criterion, and the numbers beside it."""
+    table = distribution(subject.evals, subject.by, rule=subject.rule, **subject.chosen)
+    rates = summarize(subject.evals, ["criterion", subject.by], subject.rule, **subject.chosen)
+    blocks: list[Block] = [
+        Figure(
+            "chart-criteria",
+            f"How often each score was given, per criterion and {_words(subject.by)}. Drag across a cell to select scores.",
+            draw(charts.criteria(table, by=subject.by, rule=subject.rule)),
+        )
+    ]
+    if subject.by_criterion is not None:
+        blocks.append(differences(subject.by_criterion, key="table-criteria-change", scope="Criterion"))
+    rows = tuple(
+        (
+            Cell(str(row["criterion"])),
+            Cell(_value(row[subject.by]), "nowrap"),
+            Cell(number(row["mean_score"]), "num"),
+            Cell(_level(row["mean_low"], row["mean_high"]), "num"),
+            Cell(number(row["lowest"]), "num"),
+            Cell(percent(row["pass_rate"]), "num"),
+            Cell(str(row["n"]), "num"),
+            Cell(str(row["unscored"]), "num"),
+            Cell(row["verdict"], row["verdict"]),
+        )
+        for row in rates.to_dicts()
+    )
+    columns = ("Criterion", _words(subject.by).capitalize(), "Mean score", f"{_percent_level(rates)} interval", "Lowest case", "Answers passing", "Cases", "Unscored", "Criterion verdict")  # fmt: skip
+    blocks.append(
+        Table(
+            "Each criterion by itself",
+            _heads(columns, right=range(2, 8)),
+            rows,
+            key="table-criteria",
+            note=f"A criterion passes when the mean of its case means is at least {subject.rule.mean:g} and none of them is below {subject.rule.floor:g}.",
+        )
+    )
+    return Section("criteria", "By criterion", tuple(blocks))
+
+
+def severity(subject: Subject) -> Section:
+    """Return verdicts by severity."""
+    rates = summarize(subject.evals, ["severity", subject.by], subject.rule, **subject.chosen)
+    blocks: list[Block] = [
+        Figure(
+            "chart-severity",
+            f"Trials that pass, fail or are unscored, by severity and {_words(subject.by)}.",
+            draw(charts.severity(rates, by=subject.by, rule=subject.rule)),
+        )
+    ]
+    if subject.by_severity is not None:
+        blocks.append(differences(subject.by_severity, key="table-severity-change", scope="Severity"))
+    rows = tuple(
+        (
+            Cell(row["severity"] or "not said", f"severity-{row['severity']}"),
+            Cell(_value(row[subject.by]), "nowrap"),
+            Cell(percent(row["pass_rate"]), "num"),
+            Cell(_rate_level(row["low"], row["high"]), "num"),
+            Cell(str(row["n"]), "num"),
+            Cell(str(row["passed"]), "num"),
+            Cell(str(row["failed"]), "num"),
+            Cell(str(row["unscored"]), "num"),
+        )
+        for row in rates.to_dicts()
+    )
+    columns = ("Severity", _words(subject.by).capitalize(), "Pass rate", f"{_percent_level(rates)} interval", "Cases", "Trials passed", "Failed", "Unscored")  # fmt: skip
+    blocks.append(
+        Table("Pass rate by severity", _heads(columns, right=range(2, 8)), rows, key="table-severity")
+    )
+    return Section("severity", "By severity", tuple(blocks))
+
+
+def trend(subject: Subject) -> Section | None:
+    """Return the pass rate over versions; None where there is one alone."""
+    rates = summarize(subject.evals, [subject.by], subject.rule, **subject.chosen)
+    if rates.height < 2:
+        return None
+    figure = Figure(
+        "chart-trend",
+        f"Pass rate over {_words(subject.by)}s with its {_percent_level(rates)} interval.",
+        draw(charts.trend(rates, by=subject.by, rule=subject.rule)),
+    )
+    # Without a comparison the table stands at the top already.
+    table = () if subject.change is None else (rates_table(rates, by=subject.by, key="table-trend"),)
+    return Section("trend", "Trend", (figure, *table))
+
+
+def rates_table(rates: pl.DataFrame, *, by: str, key: str) -> Table:
+    """Return what `summarize` made of one column as a table."""
+    rows = tuple(
+        (
+            Cell(_value(row[by])),
+            Cell(percent(row["pass_rate"]), "num"),
+            Cell(_rate_level(row["low"], row["high"]), "num"),
+            Cell(number(row["mean_score"]), "num"),
+            Cell(_level(row["mean_low"], row["mean_high"]), "num"),
+            Cell(str(row["n"]), "num"),
+            Cell(number(row["k"], 0 if row["k"] is None or row["k"] == round(row["k"]) else 1), "num"),
+            Cell(str(row["unscored"]), "num"),
+        )
+        for row in rates.to_dicts()
+    )
+    level = _percent_level(rates)
+    columns = (_words(by).capitalize(), "Pass rate", f"{level} interval", "Mean score", f"{level} interval", "Cases", "Trials a case", "Unscored")  # fmt: skip
+    return Table(
+        f"Pass rate and mean score by {_words(by)}", _heads(columns, right=range(1, 8)), rows, key=key
+    )
+
+
+def differences(summary: pl.DataFrame, *, key: str, scope: str, caption: str = "") -> Table:
+    """Return a comparison's summary as a table, a row a scope and metric."""
+    rows = []
+    for row in summary.to_dicts():
+        rate = row["metric"] == "pass_rate"
+        factor, digits = (100, 1) if rate else (1, 2)
+        change = signed(None if row["difference"] is None else row["difference"] * factor, digits)
+        p = row["p_value"] if row["p_adjusted"] is None else row["p_adjusted"]
+        rows.append(
+            (
+                Cell(str(row["scope"]), f"severity-{row['scope']}" if scope == "Severity" else ""),
+                Cell("pass rate" if rate else "mean score", "nowrap"),
+                Cell(percent(row["baseline"]) if rate else number(row["baseline"]), "num"),
+                Cell(percent(row["candidate"]) if rate else number(row["candidate"]), "num"),
+                Cell(f"{change} points" if rate and change != NOTHING else change, "num"),
+                Cell(interval(row["low"], row["high"], metric=row["metric"]), "num"),
+                Cell(NOTHING if p is None else "<0.001" if p < 0.001 else number(p, 3), "num"),
+                Cell(str(row["n"]), "num"),
+                Cell(str(row["verdict"]), TONES.get(row["verdict"], "")),
+            )
+        )
+    adjusted = summary["p_adjusted"].is_not_null().any()
+    columns = (scope, "Metric", "Baseline", "Candidate", "Difference", f"{_percent_level(summary)} interval", "p, adjusted" if adjusted else "p", "Cases", "Verdict")  # fmt: skip
+    return Table(
+        caption or f"Candidate against baseline by {scope.lower()}",
+        _heads(columns, right=range(2, 8)),
+        tuple(rows),
+        key=key,
+    )
+
+
+def case_map(subject: Subject) -> Section:
+    """Return the map of cases and versions."""
+    figure = Figure(
+        "chart-cases",
+        f"The share of trials that passed, per case and {_words(subject.by)}; flips between neighbours are marked.",
+        draw(charts.cases(subject.evals, by=subject.by, rule=subject.rule)),
+    )
+    return Section("map", f"Cases by {_words(subject.by)}", (figure,))
+
+
+def cases(subject: Subject) -> Section:
+    """Return every case with its counts for each group, and those that only one side has."""
+    graded = subject.graded.with_columns(pl.col("case", subject.by).cast(pl.String))
+    table = (
+        graded.group_by("case", subject.by)
+        .agg(
+            pl.col("severity").first(),
+            (pl.col("verdict") == "pass").sum().alias("passed"),
+            (pl.col("verdict") != "unscored").sum().alias("scored"),
+            pl.len().alias("trials"),
+            pl.col("mean").mean(),
+        )
+        .to_dicts()
+    )
+    groups = sorted({row[subject.by] for row in table}, key=lambda name: natural_key([name]))
+    shown = groups[-_MOST_GROUPS:]
+    of_case: dict[tuple[str | None, str], dict[str | None, dict[str, Any]]] = {}
+    for row in table:
+        of_case.setdefault((row["severity"], row["case"]), {})[row[subject.by]] = row
+    keys = sorted(of_case, key=natural_key)
+    rows = tuple(
+        (
+            Cell(case),
+            Cell(level or "not said", f"severity-{level}"),
+            *(_counts(of_case[level, case].get(group)) for group in shown),
+        )
+        for level, case in keys[:_MOST_CASES]
+    )
+    left = [f"{len(groups) - len(shown)} earlier columns" if len(groups) > len(shown) else ""]
+    left += [f"{len(keys) - _MOST_CASES:,} cases" if len(keys) > _MOST_CASES else ""]
+    note = "Trials passed of trials scored, then the mean score."
+    note += "".join(f" Not shown: {what}." for what in left if what)
+    blocks: list[Block] = [
+        Table(
+            "Every case",
+            _heads(("Case", "Severity", *(_value(group) for group in shown)), right=range(2, len(shown) + 2)),
+            rows,
+            key="table-cases",
+            note=note,
+            filterable=True,
+        )
+    ]
+    if subject.change is not None and subject.change.unpaired.height:
+        lines = tuple(
+            f"Case {row['case']} ({row['severity'] or 'severity not said'}): on the {row['side']} side only, {row['verdict']}"
+            for row in subject.change.unpaired.to_dicts()
+        )
+        blocks += [Text("Cases that only one side has; they are in no difference:"), Items(lines)]
+    return Section(
+        "cases", f"All {counted(len(keys), 'case')}" if len(keys) != 1 else "The one case", tuple(blocks)
+    )
+
+
+def _counts(row: dict[str, Any] | None) -> Cell:
+    if row is None:
+        return Cell(NOTHING, "num muted")
+    if not row["scored"]:
+        return Cell(f"{counted(row['trials'], 'trial')} unscored", "num unscored")
+    unscored = row["trials"] - row["scored"]
+    text = f"{row['passed']}/{row['scored']}" + (f" +{unscored} unscored" if unscored else "")
+    tone = "" if row["passed"] else "fail"
+    return Cell(f"{text} · {number(row['mean'])}", f"num {tone}".strip())
+
+
+def _heads(names: Sequence[str], *, right: range) -> tuple[Cell, ...]:
+    return tuple(Cell(name, "num" if at in right else "") for at, name in enumerate(names))
+
+
+def _words(column: str) -> str:
+    return {"agent_version": "version"}.get(column, column)
+
+
+def _value(value: Any) -> str:
+    return "(none)" if value is None or value == "" else str(value)
+
+
+def _percent_level(frame: pl.DataFrame) -> str:
+    levels = frame["level"].drop_nulls().unique().to_list()
+    return f"{levels[0] * 100:g} %" if levels else "95 %"
+
+
+def _rate_level(low: float | None, high: float | None) -> str:
+    return NOTHING if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f} %"
+
+
+def _level(low: float | None, high: float | None) -> str:
+    return NOTHING if low is None or high is None else f"{number(low)} to {number(high)}"

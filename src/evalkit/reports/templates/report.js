@@ -1,0 +1,59 @@
+// Runs once the page is there: pictures become charts, folds open for print, the table of cases gets its filter.
+for (const figure of document.querySelectorAll("figure.chart")) {
+  const spec = JSON.parse(figure.querySelector("script").textContent);
+  const box = figure.querySelector(".drawing");
+  const drawn = document.createElement("div");
+  spec.config = Object.assign({}, spec.config, { aria: false });
+  vegaEmbed(drawn, spec, { ast: true, renderer: "svg", actions: false, mode: "vega-lite", logLevel: 1 })
+    .then((result) => {
+      // The box is labelled with the description: a reader hears that, not every mark.
+      drawn.querySelector("svg").setAttribute("aria-hidden", "true");
+      box.replaceChildren(drawn);
+      figure.dataset.drawn = "yes";
+      figure.view = result.view;
+    })
+    .catch((error) => console.error("chart", figure.id, error));
+}
+
+const folds = () => document.querySelectorAll("details.print");
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...folds()].filter((fold) => !fold.open);
+  for (const fold of opened) fold.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const fold of opened) fold.open = false;
+  opened = [];
+});
+
+// A link to something inside a fold opens the fold.
+const reveal = () => {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
+  if (target) target.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+reveal();
+
+for (const wrap of document.querySelectorAll("[data-filter]")) {
+  const rows = [...wrap.querySelectorAll("tbody tr")];
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const label = document.createElement("label");
+  label.className = "filter";
+  label.textContent = "Filter rows ";
+  const box = document.createElement("input");
+  box.type = "search";
+  const status = document.createElement("span");
+  status.setAttribute("role", "status");
+  label.append(box);
+  wrap.prepend(label, status);
+  box.addEventListener("input", () => {
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    rows.forEach((row, at) => {
+      row.hidden = !words.every((word) => texts[at].includes(word));
+      if (!row.hidden) shown += 1;
+    });
+    status.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+  });
+}
