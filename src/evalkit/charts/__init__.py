@@ -11,22 +11,31 @@ from evalkit.charts.breakdown import severity
 from evalkit.charts.differences import forest, regression
 from evalkit.charts.distributions import criteria
 from evalkit.charts.grid import cases, flips
+from evalkit.charts.matrices import agreement
+from evalkit.charts.planning import power, variance
+from evalkit.charts.rankings import ranks
 from evalkit.charts.rates import trend
 from evalkit.charts.render import png, setup_notebook, spec, svg
+from evalkit.charts.sequential import evidence
 from evalkit.charts.theme import version_colors, version_scale
 
 __all__ = [
+    "agreement",
     "cases",
     "criteria",
+    "evidence",
     "flips",
     "forest",
     "png",
+    "power",
+    "ranks",
     "regression",
     "setup_notebook",
     "severity",
     "spec",
     "svg",
     "trend",
+    "variance",
     "version_colors",
     "version_scale",
 ]

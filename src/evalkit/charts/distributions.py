@@ -279,7 +279,7 @@ def _roomy(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[alt.C
     )
     return [
         # A white edge under the number, so that the rule's lines do not cross it.
-        counts.mark_text(dy=-8, fontSize=12, stroke="white", strokeWidth=4),
+        counts.mark_text(dy=-8, fontSize=12, stroke="white", strokeWidth=6),
         counts.mark_text(dy=-8, fontSize=12, color=SOFT),
         cell.mark_point(shape="triangle-down", color=INK, size=80, opacity=1).encode(
             x="mean:Q", y=alt.value(7)

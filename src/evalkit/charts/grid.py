@@ -278,14 +278,7 @@ def flips(change: Comparison | IntoFrame, *, title: str | None = None) -> Drawin
     ColumnError
         A column is missing.
     """
-    names = ("baseline", "candidate")
-    table: Any = change
-    if hasattr(change, "summary") and hasattr(change, "flips"):
-        names = (
-            f"baseline {clean(change.baseline, most=16)}",
-            f"candidate {clean(change.candidate, most=16)}",
-        )
-        table = change.flips
+    table, names = _flips_of(change)
     counts = ("baseline_passes", "baseline_trials", "candidate_passes", "candidate_trials")
     frame = finished(table, table="change.flips", need=("case", "severity", "kind", *counts))
     if frame.is_empty():
@@ -324,9 +317,12 @@ def flips(change: Comparison | IntoFrame, *, title: str | None = None) -> Drawin
     )
 
 
-def _is_comparison(value: Any) -> bool:
-    """Return whether this is a Comparison; asked by what it has, because comparisons draw themselves."""
-    return hasattr(value, "summary") and hasattr(value, "flips")
+def _flips_of(change: Any) -> tuple[Any, tuple[str, str]]:
+    """Return the flips of a Comparison and what its sides are called; a table stays what it is."""
+    if hasattr(change, "summary") and hasattr(change, "flips"):
+        sides = [clean(side, most=16) for side in (change.baseline, change.candidate)]
+        return change.flips, (f"baseline {sides[0]}", f"candidate {sides[1]}")
+    return change, ("baseline", "candidate")
 
 
 def _draw_flips(
