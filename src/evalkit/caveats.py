@@ -1,0 +1,310 @@
+"""What to beware of in a comparison: the warnings of `docs/statistics.md`, each with its number.
+
+W09 (looks), W10 (best of many) belong to comparisons of many versions, W13 to W16 to agreement with people.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit.errors import listed
+from evalkit.evals import Evals
+from evalkit.grading import grade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from evalkit.pairing import Pairs
+    from evalkit.rules import PassRule
+
+Caveat = tuple[str, str, str]
+SCHEMA: Final = {"id": pl.String(), "scope": pl.String(), "text": pl.String()}
+_SIDES: Final = ("baseline", "candidate")
+
+
+def find_caveats(
+    evals: Evals,
+    pairs: Pairs,
+    cases: pl.DataFrame,
+    estimates: pl.DataFrame,
+    *,
+    rule: PassRule,
+    margin: dict[str, float] | None,
+    grader: str | Sequence[str] | None,
+    rubric: str | Sequence[str] | None,
+    judge: str,
+    level: float,
+) -> tuple[pl.DataFrame, bool]:
+    """Return the warnings (`id`, `scope`, `text`) and whether they forbid a verdict on the pass rate."""
+    units = pairs.units()
+    unscored, blocked = _unscored(pairs)
+    found: list[Caveat] = [
+        *_small(estimates, units, level),
+        *_all_pass(units, level),
+        *_repeats(units),
+        *unscored,
+        *_unmatched(pairs, cases),
+        *_family(estimates),
+        *_judges(evals, pairs, rubric, judge),
+        *_simpson(pairs, units),
+        *_few_clusters(estimates),
+        *_churn(units, cases),
+        *(
+            []
+            if margin
+            else [
+                (
+                    "W20",
+                    "overall",
+                    "No margin was declared, so nothing here can say \"no regression\"; declare one, e.g. margin={'pass_rate': 0.05}.",
+                )
+            ]
+        ),
+        *_rule_order(evals, pairs, units, rule, {"grader": grader, "rubric": rubric}),
+    ]
+    return pl.DataFrame(found, schema=SCHEMA, orient="row"), blocked
+
+
+def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterator[Caveat]:
+    row = estimates.row(0, named=True)
+    if 0 < row["n"] < 30:
+        d = units["rate_candidate"] - units["rate_baseline"]
+        spread = float(d.std() or 0.0)  # type: ignore[arg-type]
+        text = f"{row['n']} cases are few: the interval is wide."
+        if spread:
+            # 2.8 = 1.96 + 0.84: power .8 at .05 two-sided (Miller 2024).
+            text += f" A true change of less than about {2.8016 * spread / sqrt(row['n']) * 100:.0f} points would be missed more than one time in five."
+        yield "W01", "overall", text
+    for row in estimates.filter(metric="pass_rate").iter_rows(named=True):
+        moved = row["up"] + row["down"]
+        if row["n"] and moved < 6:
+            least = "1" if moved == 0 else f"{2 / 2**moved:.3g}"
+            yield (
+                "W02",
+                row["scope"],
+                f"Only {moved} of {row['n']} case{'s' if row['n'] != 1 else ''} changed{_of(row['scope'])}: no result could reach p < {1 - level:.2g} there (least possible p = {least}).",
+            )
+
+
+def _of(scope: str) -> str:
+    return "" if scope == "overall" else f" in {scope}"
+
+
+def _all_pass(units: pl.DataFrame, level: float) -> Iterator[Caveat]:
+    from evalkit import stats
+
+    for side in _SIDES:
+        if units.height and (units[f"rate_{side}"] >= 1).all():
+            low = stats.lower_bound_exact(units.height, units.height, level=level).low
+            yield (
+                "W03",
+                "overall",
+                f"All {units.height} cases pass on the {side} side; that is compatible with a true rate of {low:.0%}.",
+            )
+
+
+def _repeats(units: pl.DataFrame) -> Iterator[Caveat]:
+    if units.is_empty():
+        return
+    most = max(int(units[f"trials_{side}"].max()) for side in _SIDES)  # type: ignore[arg-type]
+    if most > 1:
+        yield (
+            "W04",
+            "overall",
+            f"Cases were tried up to {most} times a side; trials are averaged inside the case. Counting rows would make the interval look up to {sqrt(most):.1f} times narrower.",
+        )
+    for side in _SIDES:
+        counts = units[f"trials_{side}"]
+        if counts.n_unique() > 1:
+            text = f"The {side} side tried cases unequally often ({min(counts)} to {max(counts)} scored trials); every case still counts once."
+            tied = units.select(pl.corr(f"trials_{side}", f"rate_{side}")).item()
+            if tied is not None and tied < -0.3:
+                text += " Cases that fail were tried more often: if failures were retried, compare first attempts only."
+            yield "W05", "overall", text
+
+
+def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
+    counts = {s: pairs.graded.filter(side=s)["verdict"].cast(pl.String).value_counts() for s in _SIDES}
+    lost = {s: dict(c.iter_rows()).get("unscored", 0) for s, c in counts.items()}
+    total = pairs.graded.height
+    if not sum(lost.values()) or not total:
+        return [], False
+    bounds = [
+        _bound(pairs, fill_baseline, fill_candidate)
+        for fill_baseline, fill_candidate in (("pass", "fail"), ("fail", "pass"))
+    ]
+    as_fail = _bound(pairs, "fail", "fail")
+    text = f"{lost['baseline']} baseline and {lost['candidate']} candidate trial{'s are' if sum(lost.values()) != 1 else ' is'} unscored and left out. Counted as fails the difference is {as_fail * 100:+.1f} points; at the extremes it lies between {bounds[0] * 100:+.1f} and {bounds[1] * 100:+.1f}."
+    blocked = sum(lost.values()) / total > 0.05 and bounds[0] < 0 < bounds[1]
+    if blocked:
+        text += " More than 5 % are missing and they could decide the sign: no verdict."
+    return [("W06", "overall", text)], blocked
+
+
+def _bound(pairs: Pairs, fill_baseline: str, fill_candidate: str) -> float:
+    """Return the difference of pass rates if every unscored trial were what is given."""
+    fill = pl.when(pl.col("side") == "baseline").then(pl.lit(fill_baseline)).otherwise(pl.lit(fill_candidate))
+    word = pl.col("verdict").cast(pl.String)
+    filled = pairs.graded.with_columns(
+        passed=pl.when(word == "unscored").then(fill).otherwise(word) == "pass"
+    )
+    rates = filled.group_by("suite", "case", "side", *pairs.strata).agg(pl.col("passed").mean())
+    rates = (
+        rates.group_by("suite", "case", "side")
+        .agg(pl.col("passed").mean())
+        .pivot("side", index=["suite", "case"], values="passed")
+    )
+    if not set(_SIDES) <= set(rates.columns):
+        return 0.0
+    return _mean(rates["candidate"] - rates["baseline"])
+
+
+def _unmatched(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Caveat]:
+    alone = pairs.unpaired
+    if alone.is_empty():
+        return
+    counts = dict(alone["side"].value_counts().iter_rows())
+    each = ", ".join(f"{counts[side]} only on the {side} side" for side in _SIDES if side in counts)
+    names = listed(sorted(alone["case"].cast(pl.String)), most=6)
+    text = f"{cases.height} cases are on both sides and were compared; {each} ({names}) were not."
+    for side in counts:
+        rate = _mean(alone.filter(side=side)["verdict"] == "pass")
+        there = _mean(cases[f"{side}_rate"])
+        if cases.height and abs(rate - there) > 0.1:
+            text += f" Those on the {side} side pass {rate:.0%} of the time, the compared ones {there:.0%}: they are not alike."
+    yield "W07", "overall", text
+
+
+def _family(estimates: pl.DataFrame) -> Iterator[Caveat]:
+    split = estimates.filter((pl.col("adjustment") != "none") & (pl.col("metric") == "pass_rate"))
+    if split.height > 1:
+        name = {"holm": "Holm", "bh": "Benjamini-Hochberg"}[split["adjustment"][0]]
+        yield (
+            "W08",
+            "by",
+            f"{split.height} scopes are tested for each metric; p_adjusted is {name}'s, and a scope is called regressed or improved only where it allows that.",
+        )
+
+
+def _judges(evals: Evals, pairs: Pairs, rubric: str | Sequence[str] | None, judge: str) -> Iterator[Caveat]:
+    scores = evals.scores.filter(pl.col("run").is_in([*pairs.runs["baseline"], *pairs.runs["candidate"]]))
+    if (
+        rubric == "any"
+        and scores.select("case", "criterion", "rubric_hash")
+        .unique()
+        .group_by("case", "criterion")
+        .len()["len"]
+        .max()
+        != 1
+    ):
+        yield (
+            "W11",
+            "overall",
+            "The sides were judged by different versions of the rubric: a change of the rubric looks like a change of the agent.",
+        )
+    if (
+        judge == "any"
+        and max(scores["judge_model"].drop_nulls().n_unique(), scores["prompt_hash"].drop_nulls().n_unique())
+        > 1
+    ):
+        yield (
+            "W11",
+            "overall",
+            "The sides were judged by different models or prompts: a change of the judge looks like a change of the agent.",
+        )
+    kinds = set(scores["grader_kind"].cast(pl.String).drop_nulls())
+    if "human" not in kinds and kinds <= {"judge"}:
+        yield (
+            "W12",
+            "overall",
+            "No person has labelled any of these: every rate is what the judge says, not what people would say.",
+        )
+
+
+def _simpson(pairs: Pairs, units: pl.DataFrame) -> Iterator[Caveat]:
+    overall = _mean(units["rate_candidate"] - units["rate_baseline"])
+    rows = (
+        pairs.graded.filter(pl.col("verdict") != "unscored")
+        .group_by("side")
+        .agg((pl.col("verdict") == "pass").mean().alias("rate"))
+    )
+    pooled = dict(rows.iter_rows())
+    if set(_SIDES) <= set(pooled) and units.height:
+        raw = pooled["candidate"] - pooled["baseline"]
+        if raw * overall < 0 and abs(raw) > 0.005 and abs(overall) > 0.005:
+            yield (
+                "W17",
+                "overall",
+                f"Pooled over all trials the difference is {raw * 100:+.1f} points, paired by case it is {overall * 100:+.1f}: the sides hold different mixes of cases, and only the paired figure is a comparison.",
+            )
+    for (severity,), part in units.partition_by("severity", as_dict=True, maintain_order=True).items():
+        d = _mean(part["rate_candidate"] - part["rate_baseline"])
+        if part.height >= 10 and d * overall < 0 and abs(d) > 0.005:
+            yield (
+                "W17",
+                str(severity),
+                f"The {part.height} {severity or 'other'} cases moved the other way ({d * 100:+.1f} points); exploratory.",
+            )
+
+
+def _few_clusters(estimates: pl.DataFrame) -> Iterator[Caveat]:
+    groups = estimates["clusters"][0]
+    if groups is not None and groups < 10:
+        yield (
+            "W18",
+            "overall",
+            f"Only {groups} clusters stand behind the interval (t with {groups - 1} degrees of freedom): trust it little.",
+        )
+
+
+def _churn(units: pl.DataFrame, cases: pl.DataFrame) -> Iterator[Caveat]:
+    from evalkit import stats
+
+    flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
+    if not flips:
+        return
+    churn = stats.expected_churn(units["rate_baseline"].to_numpy(), units["trials_baseline"].to_numpy())
+    if not (units["trials_baseline"] > 1).any():
+        yield (
+            "W19",
+            "overall",
+            f"{flips} case{'s' if flips != 1 else ''} flipped, but nothing says how many flip between two runs of the same version: run the baseline twice, or several epochs.",
+        )
+    else:
+        yield (
+            "W19",
+            "overall",
+            f"{flips} case{'s' if flips != 1 else ''} flipped. Judging by the baseline's own repeats, about {churn.flips:.1f} of {units.height} would flip between two single runs of the same version.",
+        )
+
+
+def _rule_order(
+    evals: Evals, pairs: Pairs, units: pl.DataFrame, rule: PassRule, chosen: dict[str, Any]
+) -> Iterator[Caveat]:
+    """W21: the rule on a case's averaged scores is another estimand; say so where it gives another answer."""
+    if units.is_empty() or max(int(units[f"trials_{side}"].max()) for side in _SIDES) < 2:  # type: ignore[arg-type]
+        return
+    part = evals.filter(run=[*pairs.runs["baseline"], *pairs.runs["candidate"]])
+    keep = ["run", "case", "criterion", "grader", "grader_kind", "rubric_hash"]
+    averaged = part.scores.group_by(keep, maintain_order=True).agg(pl.col("score").mean())
+    whole = Evals.from_tables(cases=part.cases, criteria=part.criteria, runs=part.runs, scores=averaged)
+    verdicts = grade(whole, rule, **chosen).filter(pl.col("verdict") != "unscored")
+    for side in _SIDES:
+        mine = verdicts.filter(pl.col("run").is_in(pairs.runs[side]))
+        rates = mine.group_by("suite", "case").agg((pl.col("verdict") == "pass").mean().alias("rate"))
+        shift = _mean(rates["rate"]) - _mean(units[f"rate_{side}"])
+        if rates.height and abs(shift) >= 0.05:
+            yield (
+                "W21",
+                "overall",
+                f"Applied to each case's averaged scores instead of to each trial, the rule would move the {side}'s pass rate by {shift * 100:+.1f} points.",
+            )
+
+
+def _mean(series: pl.Series) -> float:
+    """Return the mean of numbers or truth values; 0 for none."""
+    value = series.cast(pl.Float64).mean()
+    return value if isinstance(value, float) else 0.0

@@ -1,0 +1,225 @@
+"""Two sides of a comparison, case by case: who is compared, on what, and what has no partner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit.errors import ColumnError, SelectorError, listed, nearest
+from evalkit.grading import grade, grade_criteria
+from evalkit.schema import Severity, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalkit.evals import Evals
+    from evalkit.rules import PassRule
+
+Selector = str | Mapping[str, Any]
+"""A run, an agent_version or a model by name, or a mapping of columns of `runs` to values."""
+
+RUN_COLUMNS: Final = ("run", "suite", "agent", "agent_version", "model", "provider")
+CASE_COLUMNS: Final = ("suite", "case", "severity", "domain", "tags", "cluster")
+_SIDES: Final = ("baseline", "candidate")
+# Pairs are made within these where both sides have them in common.
+_STRATA: Final = ("agent", "agent_version", "model")
+
+
+def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
+    """Return a label and the runs that a selector means.
+
+    A string is looked up as a run, then as an agent_version, then as a model.
+
+    Raises
+    ------
+    SelectorError
+        Nothing has that name, or it means different runs as a version and as a model.
+    ColumnError
+        A mapping names a column that `runs` does not have.
+    """
+    runs = evals.runs.with_columns(pl.col(c).cast(pl.String).fill_null("") for c in RUN_COLUMNS)
+    if isinstance(selector, Mapping):
+        for column in selector:
+            if column not in RUN_COLUMNS:
+                raise ColumnError(
+                    f"A side is chosen by columns of runs ({listed(RUN_COLUMNS)}), not by {column!r};"
+                    f"{nearest(column, RUN_COLUMNS)} filter the evals first for anything else."
+                )
+        found = evals.filter(**selector).runs["run"].cast(pl.String).to_list()
+        if not found:
+            raise SelectorError(f"No run has {_words(selector)}.")
+        return _words(selector), found
+    meanings = {
+        column: frozenset(runs.filter(pl.col(column) == str(selector))["run"])
+        for column in ("run", "agent_version", "model")
+    }
+    found_in = {column: named for column, named in meanings.items() if named}
+    if not found_in:
+        names = [name for c in ("run", "agent_version", "model") for name in sorted(set(runs[c])) if name]
+        raise SelectorError.unknown(selector, kind="run, agent_version or model", have=dict.fromkeys(names))
+    if len(set(found_in.values())) > 1:
+        options = " or ".join(f"{{{column!r}: {selector!r}}}" for column in found_in)
+        raise SelectorError(
+            f"{selector!r} is the name of a {' and of a '.join(found_in)}; say which: {options}."
+        )
+    return str(selector), sorted(next(iter(found_in.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Two graded sides, matched.
+
+    Attributes
+    ----------
+    baseline, candidate
+        What the sides are called.
+    runs
+        The runs of each side.
+    cells
+        One row for each case, stratum (models and the like that both sides have) and criterion that both sides
+        have scored: `passes_*`, `trials_*` (scored), `rate_*`, `mean_*` for `*` in baseline, candidate.
+    graded
+        The trials (or answers) of both sides with `side` and `verdict`.
+    unpaired
+        `case`, `severity`, `side`, `verdict`: cases that only one side has scored, with the majority verdict there.
+    strata
+        The columns within which pairs were made.
+    """
+
+    baseline: str
+    candidate: str
+    runs: dict[str, list[str]]
+    cells: pl.DataFrame
+    graded: pl.DataFrame
+    unpaired: pl.DataFrame
+    strata: tuple[str, ...]
+
+    def units(self, *also: str) -> pl.DataFrame:
+        """Return one row a case (and value of `also`): the strata of a case averaged with equal weights.
+
+        Returns
+        -------
+        polars.DataFrame
+            The columns of the case, those of `also`, and `passes_*`, `trials_*` (sums), `rate_*` (mean of the
+            strata's pass fractions), `mean_*` (of the strata where both sides have a mean; else null).
+        """
+        keys = [*CASE_COLUMNS, *(column for column in also if column not in CASE_COLUMNS)]
+        both = pl.col("mean_baseline").is_not_null() & pl.col("mean_candidate").is_not_null()
+        return self.cells.group_by(keys, maintain_order=True).agg(
+            *(pl.col(f"passes_{s}", f"trials_{s}").sum() for s in _SIDES),
+            *(pl.col(f"rate_{s}").mean() for s in _SIDES),
+            *(pl.col(f"mean_{s}").filter(both).mean() for s in _SIDES),
+        )
+
+
+def make_pairs(
+    evals: Evals,
+    *,
+    baseline: Selector,
+    candidate: Selector,
+    rule: PassRule,
+    criteria: bool = False,
+    grader: str | Sequence[str] | None = None,
+    rubric: str | Sequence[str] | None = None,
+) -> Pairs:
+    """Grade both sides by one rule and match them case by case.
+
+    Parameters
+    ----------
+    evals, baseline, candidate, rule, grader, rubric
+        As for `evalkit.compare`.
+    criteria
+        Grade each criterion by itself instead of each trial.
+
+    Raises
+    ------
+    SelectorError
+        A side is not there, both sides share a run, or several graders or rubrics judged them.
+    """
+    labels, runs = {}, {}
+    for side, selector in zip(_SIDES, (baseline, candidate), strict=True):
+        labels[side], runs[side] = find_runs(evals, selector)
+    shared = sorted(set(runs["baseline"]) & set(runs["candidate"]))
+    if shared:
+        raise SelectorError(f"The run {shared[0]!r} is on both sides; a comparison needs two different ones.")
+    sides = pl.DataFrame(
+        [(run, side) for side in _SIDES for run in runs[side]], schema=["run", "side"], orient="row"
+    ).with_columns(pl.col("run").cast(evals.runs.schema["run"]))
+    chosen = evals.filter(run=[*runs["baseline"], *runs["candidate"]])
+    each = grade_criteria if criteria else grade
+    graded = each(chosen, rule, grader=grader, rubric=rubric)
+    graded = graded.join(sides, on="run", maintain_order="left")
+    if "reason" in graded.columns:
+        graded = graded.rename({"mean": "score"})
+    strata = _common(graded)
+    names = [*CASE_COLUMNS, *strata, *(["criterion"] if criteria else [])]
+    graded = graded.with_columns(pl.col(strata).cast(pl.String).fill_null(""))
+    verdict = pl.col("verdict")
+    cells = graded.group_by([*names, "side"], maintain_order=True).agg(
+        (verdict == "pass").sum().cast(pl.Int64).alias("passes"),
+        (verdict != "unscored").sum().cast(pl.Int64).alias("trials"),
+        pl.col("score").mean().alias("mean"),
+    )
+    cells = cells.with_columns(rate=pl.col("passes") / pl.col("trials").replace(0, None))
+    scored = cells.filter(pl.col("trials") > 0)
+    numbers = ["passes", "trials", "rate", "mean"]
+    left, right = (
+        scored.filter(side=side).select(*names, *(pl.col(n).alias(f"{n}_{side}") for n in numbers))
+        for side in _SIDES
+    )
+    facts = [c for c in names if c not in ("suite", "case", *strata, "criterion")]
+    keys = [c for c in names if c not in facts]
+    paired = left.join(right.drop(facts), on=keys, how="inner", maintain_order="left")
+    return Pairs(
+        labels["baseline"], labels["candidate"], runs, paired, graded, _unpaired(cells, paired), tuple(strata)
+    )
+
+
+def majority(passes: str, trials: str) -> pl.Expr:
+    """Return the verdict of a case on one side: pass when more than half of its scored trials do."""
+    share = pl.col(passes) / pl.col(trials)
+    verdict = (
+        pl.when(pl.col(trials) == 0)
+        .then(pl.lit("unscored"))
+        .otherwise(pl.when(share > 0.5 + 1e-9).then(pl.lit("pass")).otherwise(pl.lit("fail")))
+    )
+    return verdict.cast(Verdict)
+
+
+def _common(graded: pl.DataFrame) -> list[str]:
+    """Return the columns that both sides have values of in common."""
+    strata = []
+    for column in _STRATA:
+        values = [
+            set(graded.filter(side=side)[column].cast(pl.String).fill_null("").unique()) for side in _SIDES
+        ]
+        if values[0] & values[1]:
+            strata.append(column)
+    return strata
+
+
+def _unpaired(cells: pl.DataFrame, paired: pl.DataFrame) -> pl.DataFrame:
+    alone = (
+        cells.join(
+            paired.select("suite", "case").unique(), on=["suite", "case"], how="anti", maintain_order="left"
+        )
+        .group_by("suite", "case", "severity", "side", maintain_order=True)
+        .agg(pl.col("passes", "trials").sum())
+        .with_columns(majority("passes", "trials").alias("verdict"))
+    )
+    # A case that neither side has scored is no odd one out: it is unscored, and counted there.
+    return (
+        alone.filter(pl.col("trials").sum().over("suite", "case") > 0)
+        .filter(pl.col("trials") > 0)
+        .select("case", pl.col("severity").cast(Severity), "side", "verdict")
+        .sort("severity", descending=True, nulls_last=True, maintain_order=True)
+    )
+
+
+def _words(selector: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{column} {listed(v) if isinstance(v, list | tuple | set) else v}" for column, v in selector.items()
+    )

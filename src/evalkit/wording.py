@@ -1,0 +1,164 @@
+"""A comparison in words: the sentence, the paragraph, the cells of its table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from evalkit.comparison import Comparison
+
+_MOST: Final = 3
+
+# The warnings that change what a reader may conclude.
+_GRAVE: Final = ["W01", "W06", "W07", "W11", "W17", "W20"]
+
+_OPENINGS: Final = {
+    "regressed": "{candidate} is worse than {baseline}.",
+    "regressed within margin": "{candidate} is worse than {baseline}, but by less than the margin that was declared.",
+    "improved": "{candidate} improved on {baseline}.",
+    "no worse than margin": "{candidate} is no worse than {baseline} by the margin that was declared.",
+    "inconclusive": "Whether {candidate} is better or worse than {baseline} overall cannot be told from these cases.",
+}
+
+
+def percent(value: float | None) -> str:
+    """Return a rate as words, e.g. "88.9 %"."""
+    return "unknown" if value is None else f"{value * 100:.1f} %"
+
+
+def points(value: float | None) -> str:
+    """Return a difference of rates as words, e.g. "-7.4 points"."""
+    return "unknown" if value is None else f"{value * 100:+.1f} points".replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float | None) -> str:
+    """Return a difference of scores as words, e.g. "-0.25"."""
+    return "unknown" if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def plain(text: str) -> str:
+    """Return text with every control character but the line break replaced: safe for a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def interval(row: dict[str, Any]) -> str:
+    """Return a row's interval as words, e.g. "[-21.0, +6.2] points"."""
+    if row["low"] is None:
+        return f"no interval: {row['reason']}"
+    if row["metric"] == "pass_rate":
+        low, high = (points(row[end]).removesuffix(" points") for end in ("low", "high"))
+        return f"[{low}, {high}] points"
+    return f"[{signed(row['low'])}, {signed(row['high'])}]"
+
+
+def say(baseline: str, candidate: str, row: dict[str, Any], flips: pl.DataFrame) -> str:
+    """Say the verdict in one line: the words, the numbers, the worst flips."""
+    overall = row["verdict"] + (" overall" if row["verdict"] == "inconclusive" else "")
+    text = f"{candidate} against {baseline}: {overall}"
+    worst = _worst(flips)
+    text += f"; {worst}." if worst else "."
+    if row["n"]:
+        text += f" Pass rate {percent(row['baseline'])} to {percent(row['candidate'])}, {points(row['difference'])} {interval(row).removesuffix(' points')}"
+        text += f" ({row['level']:.0%} {row['method']}, n = {row['n']} case{'s' if row['n'] != 1 else ''}"
+        text += f", {row['k']:.3g} trials each)." if row["k"] and row["k"] > 1 else ")."
+    else:
+        text += " No case was scored on both sides."
+    return text
+
+
+def explain(change: Comparison) -> str:
+    """Say what was found in a paragraph."""
+    row = change.estimates.row(0, named=True)
+    names = {"candidate": change.candidate, "baseline": change.baseline}
+    parts = [_OPENINGS[change.verdict].format(**names)]
+    if not row["n"]:
+        return f"{parts[0]} No case was scored on both sides."
+    parts.append(
+        f"Of the {row['n']} cases that both were tried on, {percent(row['baseline'])} passed before and {percent(row['candidate'])} now: "
+        f"a change of {points(row['difference'])}, and with {row['level']:.0%} confidence the true change lies between {interval(row).strip('[]').replace('[', '').replace(']', '').replace(', ', ' and ')}."
+    )
+    mean = change.estimates.row(1, named=True)
+    if mean["difference"] is not None:
+        parts.append(
+            f"The mean score went from {mean['baseline']:.2f} to {mean['candidate']:.2f} ({signed(mean['difference'])})."
+        )
+    down, up = (change.flips.filter(kind=kind) for kind in ("regression", "improvement"))
+    if down.height:
+        parts.append(
+            f"{_cases(down)} passed before and {'fails' if down.height == 1 else 'fail'} now: look there first."
+        )
+    if up.height:
+        parts.append(f"{_cases(up)} failed before and {'passes' if up.height == 1 else 'pass'} now.")
+    if not down.height and not up.height:
+        parts.append("No case changed its verdict.")
+    grave = change.warnings.filter(change.warnings["id"].is_in(_GRAVE))
+    parts += grave["text"].to_list()[:_MOST]
+    return plain(" ".join(parts))
+
+
+def cells(row: dict[str, Any] | None) -> list[str]:
+    """Return the cells of a comparison's table: the heads for None."""
+    if row is None:
+        return [
+            "scope",
+            "metric",
+            "baseline",
+            "candidate",
+            "difference",
+            "interval",
+            "p (adjusted)",
+            "n",
+            "method",
+            "verdict",
+        ]
+    rate = row["metric"] == "pass_rate"
+    sides = [
+        percent(row[s]) if rate else ("unknown" if row[s] is None else f"{row[s]:.2f}")
+        for s in ("baseline", "candidate")
+    ]
+    p = (
+        ""
+        if row["p_adjusted"] is None
+        else f"{row['p_adjusted']:.3f}"
+        if row["p_adjusted"] >= 0.001
+        else "< 0.001"
+    )
+    change = points(row["difference"]) if rate else signed(row["difference"])
+    return [
+        *(
+            row["scope"],
+            row["metric"].replace("_", " "),
+            *sides,
+            change,
+            interval(row).removesuffix(" points"),
+        ),
+        *(p, str(row["n"]), f"{row['level']:.0%} {row['method']}", row["verdict"]),
+    ]
+
+
+def _worst(flips: pl.DataFrame) -> str:
+    """Name the regressions of the worst severity, and count the others."""
+    down = flips.filter(kind="regression")
+    if down.is_empty():
+        return ""
+    severity = down["severity"][0]
+    first = down.filter(severity=severity) if severity is not None else down
+    named = [
+        f"case {row['case']} {'fails' if row['candidate_passes'] == 0 else 'mostly fails'} ({row['candidate_passes']}/{row['candidate_trials']}, was {row['baseline_passes']}/{row['baseline_trials']})"
+        for row in first.head(_MOST).iter_rows(named=True)
+    ]
+    text = f"{severity or ''} {', '.join(named)}".strip()
+    rest = down.height - min(first.height, _MOST)
+    return f"{text} and {rest} more" if rest else text
+
+
+def _cases(flips: pl.DataFrame) -> str:
+    named = [
+        f"{row['severity'] + ' ' if row['severity'] else ''}case {row['case']}"
+        for row in flips.head(_MOST).iter_rows(named=True)
+    ]
+    rest = flips.height - len(named)
+    text = ", ".join(named) + (f" and {rest} more" if rest else "")
+    return text[0].upper() + text[1:]
