@@ -76,7 +76,6 @@ def build(
         subject=title or about,
         headline=headline,
         details=details,
-        word=change.verdict if change else "",
         tone=_tone(change),
         figures=_figures(subject, rates),
         asides=tuple(_asides(subject)),
@@ -117,10 +116,16 @@ def _compared(
     )
 
 
-def _headline(subject: sections.Subject, rates: pl.DataFrame) -> tuple[str, tuple[str, ...]]:
+def _headline(subject: sections.Subject, rates: pl.DataFrame) -> tuple[tuple[str, str, str], tuple[str, ...]]:
     if subject.change is not None:
-        first, *rest = _SENTENCE.split(subject.change.sentence.strip())
-        return first, tuple(rest)
+        change = subject.change
+        first, *rest = _SENTENCE.split(change.sentence.strip())
+        # The word stands after the names of the sides, which may hold anything.
+        start = first.find(change.verdict, len(f"{change.candidate} against {change.baseline}"))
+        if start < 0:
+            return (first, "", ""), tuple(rest)
+        end = start + len(change.verdict)
+        return (first[:start], first[start:end], first[end:]), tuple(rest)
     evals, graded = subject.evals, subject.graded
     cases = graded.select("suite", "case").unique().height
     words = (
@@ -132,7 +137,9 @@ def _headline(subject: sections.Subject, rates: pl.DataFrame) -> tuple[str, tupl
         words += f": pass rate {percent(high['pass_rate'])}"
         if best.height > 1:
             words += f" ({high[subject.by]}) down to {percent(low['pass_rate'])} ({low[subject.by]})"
-    return f"{words}.", ("No baseline and candidate were named, so this describes and gives no verdict.",)
+    return (f"{words}.", "", ""), (
+        "No baseline and candidate were named, so this describes and gives no verdict.",
+    )
 
 
 def _tone(change: Comparison | None) -> Tone:
@@ -142,10 +149,7 @@ def _tone(change: Comparison | None) -> Tone:
 def _figures(subject: sections.Subject, rates: pl.DataFrame) -> Table:
     if subject.change is None:
         return sections.rates_table(rates, by=subject.by, key="key-figures")
-    change = subject.change
-    caption = f"{change.candidate} against {change.baseline}, paired by case"
-    overall = change.summary.filter(pl.col("scope") == "overall")
-    return sections.differences(overall, key="key-figures", scope="", caption=caption)
+    return sections.key_figures(subject.change)
 
 
 def _asides(subject: sections.Subject) -> list[Text]:

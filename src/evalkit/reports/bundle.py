@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # A picture of twice the chart's size stays sharp in print.
 _PPI = 144
+# The page's own type, so that charts and words are of one piece.
+_FONT = (
+    "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Drawn:
 def draw(chart: TopLevelMixin) -> Drawn:
     """Return a chart as a report needs it. Nothing is fetched: it is drawn here."""
     spec = render.spec(chart)
-    png = render.png(chart, ppi=_PPI)
+    spec.setdefault("config", {})["font"] = _FONT
+    png = vl_convert.vegalite_to_png(spec, vl_version=render._vl_version(), ppi=_PPI)
     return Drawn(
         spec=spec,
         png=base64.b64encode(png).decode("ascii"),

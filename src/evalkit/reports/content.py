@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -114,27 +114,24 @@ class Report:
     title
         What it is about: the page's title and the line above the headline.
     headline, details
-        The verdict: one sentence, then what else must be known at once.
+        The verdict: one sentence, as what stands before the verdict's word, that word ("" where there is
+        none) and what stands after it; then what else must be known at once.
     tone
         Colours the verdict's word.
-    word
-        The verdict's word, "" where there is none.
     made_up
         What says that the data is made up, "" where it is not.
     """
 
     title: str
     subject: str
-    headline: str
+    headline: tuple[str, str, str]
     details: tuple[str, ...]
-    word: str
     tone: Tone
     figures: Table
     asides: tuple[Text, ...]
     sections: tuple[Section, ...]
     made: str
     made_up: str = ""
-    files: tuple[str, ...] = field(default=())
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -22,8 +22,7 @@ def to_markdown(report: Report) -> str:
     report
         What `build` made. Figures are told in words: Markdown that is pasted somewhere keeps no pictures.
     """
-    word = f"**{_text(report.word)}**: " if report.word else ""
-    parts = [f"# {word}{_text(report.headline)}"]
+    parts = [f"# {_text(''.join(report.headline))}"]
     parts.append(f"{_text(report.subject)} · {_text(report.made)}")
     if report.made_up:
         parts.append(f"> **Made-up data.** {_text(report.made_up)}")

@@ -183,35 +183,54 @@ def rates_table(rates: pl.DataFrame, *, by: str, key: str) -> Table:
     )
 
 
-def differences(summary: pl.DataFrame, *, key: str, scope: str, caption: str = "") -> Table:
+def differences(summary: pl.DataFrame, *, key: str, scope: str) -> Table:
     """Return a comparison's summary as a table, a row a scope and metric."""
-    rows = []
-    for row in summary.to_dicts():
-        rate = row["metric"] == "pass_rate"
-        factor, digits = (100, 1) if rate else (1, 2)
-        change = signed(None if row["difference"] is None else row["difference"] * factor, digits)
-        p = row["p_value"] if row["p_adjusted"] is None else row["p_adjusted"]
-        rows.append(
-            (
-                Cell(str(row["scope"]), f"severity-{row['scope']}" if scope == "Severity" else ""),
-                Cell("pass rate" if rate else "mean score", "nowrap"),
-                Cell(percent(row["baseline"]) if rate else number(row["baseline"]), "num"),
-                Cell(percent(row["candidate"]) if rate else number(row["candidate"]), "num"),
-                Cell(f"{change} points" if rate and change != NOTHING else change, "num"),
-                Cell(interval(row["low"], row["high"], metric=row["metric"]), "num"),
-                Cell(NOTHING if p is None else "<0.001" if p < 0.001 else number(p, 3), "num"),
-                Cell(str(row["n"]), "num"),
-                Cell(str(row["verdict"]), TONES.get(row["verdict"], "")),
-            )
+    rows = tuple(
+        (
+            Cell(str(row["scope"]), f"severity-{row['scope']}" if scope == "Severity" else ""),
+            *_difference(row),
         )
-    adjusted = summary["p_adjusted"].is_not_null().any()
-    columns = (scope, "Metric", "Baseline", "Candidate", "Difference", f"{_percent_level(summary)} interval", "p, adjusted" if adjusted else "p", "Cases", "Verdict")  # fmt: skip
-    return Table(
-        caption or f"Candidate against baseline by {scope.lower()}",
-        _heads(columns, right=range(2, 8)),
-        tuple(rows),
-        key=key,
+        for row in summary.to_dicts()
     )
+    names = (scope, "Metric", *_difference_heads(summary, "Baseline", "Candidate"))
+    caption = f"Candidate against baseline by {scope.lower()}"
+    return Table(caption, _heads(names, right=range(2, 8)), rows, key=key)
+
+
+def key_figures(change: Comparison) -> Table:
+    """Return the comparison over all cases: a row a metric."""
+    overall = change.summary.filter(pl.col("scope") == "overall")
+    rows = tuple(
+        (Cell(metric.text[0].upper() + metric.text[1:]), *cells)
+        for metric, *cells in (_difference(row) for row in overall.to_dicts())
+    )
+    sides = f"Baseline {change.baseline}", f"Candidate {change.candidate}"
+    names = ("Metric", *_difference_heads(overall, *sides))
+    return Table("Over all cases, paired by case", _heads(names, right=range(1, 7)), rows, key="key-figures")
+
+
+def _difference(row: dict[str, Any]) -> tuple[Cell, ...]:
+    """Return the cells of one row of a summary, from its metric on."""
+    rate = row["metric"] == "pass_rate"
+    factor, digits = (100, 1) if rate else (1, 2)
+    change = signed(None if row["difference"] is None else row["difference"] * factor, digits)
+    p = row["p_value"] if row["p_adjusted"] is None else row["p_adjusted"]
+    return (
+        Cell("pass rate" if rate else "mean score", "nowrap"),
+        Cell(percent(row["baseline"]) if rate else number(row["baseline"]), "num"),
+        Cell(percent(row["candidate"]) if rate else number(row["candidate"]), "num"),
+        Cell(f"{change} points" if rate and change != NOTHING else change, "num"),
+        Cell(interval(row["low"], row["high"], metric=row["metric"]), "num"),
+        Cell(NOTHING if p is None else "<0.001" if p < 0.001 else number(p, 3), "num"),
+        Cell(str(row["n"]), "num"),
+        Cell(str(row["verdict"]), TONES.get(row["verdict"], "")),
+    )
+
+
+def _difference_heads(summary: pl.DataFrame, *sides: str) -> tuple[str, ...]:
+    adjusted = summary.filter(pl.col("p_value").is_not_null(), pl.col("p_adjusted") != pl.col("p_value"))
+    p = "p, adjusted" if adjusted.height else "p"
+    return (*sides, "Difference", f"{_percent_level(summary)} interval", p, "Cases", "Verdict")
 
 
 def case_map(subject: Subject) -> Section:
