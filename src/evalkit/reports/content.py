@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from evalkit.reports.bundle import Drawn
-    from evalkit.widgets.transcript import Judgement, TranscriptView
+    from evalkit.widgets.messages import Judgement
+    from evalkit.widgets.transcript import TranscriptView
 
 MINUS = "\u2212"
 NOTHING = "–"

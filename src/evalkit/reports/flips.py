@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evalkit.comparison import Comparison
     from evalkit.evals import Evals
     from evalkit.reports.content import Block
-    from evalkit.widgets.transcript import Judgement
+    from evalkit.widgets.messages import Judgement
 
 # So much of what a case asks is shown above its transcripts.
 _ASKED = 280
@@ -61,14 +61,20 @@ def _flip(
     at: int,
     read: bool,
 ) -> Flip:
-    sides = []
-    for name, of_side in (("baseline", runs[0]), ("candidate", runs[1])):
-        side = Side(getattr(change, name), str(row[name]), row[f"{name}_passes"], row[f"{name}_trials"])
-        of_case = (pl.col("case") == row["case"]) & pl.col("run").cast(pl.String).is_in(of_side)
-        sides.append(_with_trial(evals, side, graded.filter(of_case)) if read else side)
-    asked = evals.cases.filter(pl.col("case") == row["case"]).select(
-        pl.coalesce("input", "prompt").alias("asked")
+    here = (pl.col("case") == row["case"]) & (
+        pl.col("suite").cast(pl.String).fill_null("") == (row["suite"] or "")
     )
+    of_case = graded.filter(here)
+    chosen: dict[str, Any] = {}
+    sides = {}
+    for name, of_side in (("candidate", runs[1]), ("baseline", runs[0])):
+        side = Side(getattr(change, name), str(row[name]), row[f"{name}_passes"], row[f"{name}_trials"])
+        trials = of_case.filter(pl.col("run").cast(pl.String).is_in(of_side))
+        if read and trials.height:
+            chosen = _representative(trials, side.verdict, like=chosen)
+            side = _with_trial(evals, side, chosen)
+        sides[name] = side
+    asked = evals.cases.filter(here).select(pl.coalesce("input", "prompt").alias("asked"))
     text = (asked["asked"][0] or "") if asked.height else ""
     p = row.get("p_value")
     return Flip(
@@ -77,21 +83,26 @@ def _flip(
         severity=_severity(row),
         kind=row["kind"],
         asked=f"{text[:_ASKED].rstrip()}…" if len(text) > _ASKED else text,
-        baseline=sides[0],
-        candidate=sides[1],
+        baseline=sides["baseline"],
+        candidate=sides["candidate"],
         test="" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {number(p, 3)}'} for this case alone",
     )
 
 
-def _with_trial(evals: Evals, side: Side, graded: pl.DataFrame) -> Side:
-    """Return the side with one of its trials: of those with its verdict, the one with the middle mean."""
-    fitting = graded.filter(pl.col("verdict") == side.verdict)
-    if fitting.is_empty():
-        fitting = graded
-    if fitting.is_empty():
-        return side
-    ordered = fitting.sort("mean", "run", "epoch", nulls_last=True)
-    trial = ordered.row((ordered.height - 1) // 2, named=True)
+def _representative(trials: pl.DataFrame, verdict: str, *, like: dict[str, Any]) -> dict[str, Any]:
+    """Return the trial that stands for a side: of its verdict, and of the middle mean.
+
+    Where there is one of the same model as the trial `like` of the other side, it is chosen among those, so
+    that what differs between the two is the version.
+    """
+    fitting = trials.filter(pl.col("verdict") == verdict)
+    fitting = fitting if fitting.height else trials
+    same = fitting.filter(pl.col("model").cast(pl.String).eq_missing(like.get("model"))) if like else fitting
+    ordered = (same if same.height else fitting).sort("mean", "run", "epoch", nulls_last=True)
+    return ordered.row((ordered.height - 1) // 2, named=True)
+
+
+def _with_trial(evals: Evals, side: Side, trial: dict[str, Any]) -> Side:
     view = transcript(evals, run=trial["run"], case=trial["case"], epoch=trial["epoch"])
     mean = "no mean score" if trial["mean"] is None else f"mean score {number(trial['mean'])}"
     return replace(

@@ -237,7 +237,7 @@ def case_map(subject: Subject) -> Section:
     """Return the map of cases and versions."""
     figure = Figure(
         "chart-cases",
-        f"The share of trials that passed, per case and {_words(subject.by)}; flips between neighbours are marked.",
+        f"Trials passed of those scored, per case and {_words(subject.by)}, worst severity first. Click a cell to see its case alone.",
         draw(charts.cases(subject.evals, by=subject.by, rule=subject.rule)),
     )
     return Section("map", f"Cases by {_words(subject.by)}", (figure,))
