@@ -1,0 +1,102 @@
+"""Read what people have: files, folders, globs and frames, into `Evals`.
+
+The format of a file is found by looking inside. A distribution adds one of its own by naming a
+`Reader` in the entry-point group `evalkit.loaders`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import FormatError, listed
+from evalkit.evals import Evals
+from evalkit.loaders import core, frames
+from evalkit.loaders.core import Reader
+from evalkit.loaders.mapping import Mapping
+from evalkit.loaders.tables import Raw, to_evals
+from evalkit.native import within_scale
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as AnyMapping
+
+__all__ = ["Mapping", "Raw", "Reader", "load"]
+
+
+def load(
+    *sources: Any,
+    mapping: AnyMapping[str, Any] | Mapping | str | Path | None = None,
+) -> Evals:
+    """Read evaluations from wherever they are.
+
+    Parameters
+    ----------
+    *sources
+        Paths, globs or folders (native JSONL and suites, what `Evals.save` wrote, judge scores as JSON
+        lines, JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`.
+    mapping
+        What the columns of judge scores are: a dict, or the path of a YAML file with the same. Without
+        it the `evalkit.yaml` beside the files is heeded, and obvious names are recognised. A column is
+        named for any of case (`"line"`: the line's number), input, output, ideal_behavior (or truth),
+        severity, tags, suite, run, agent, agent_version, model, epoch, grader, grader_kind, rationale,
+        label, sample; `criteria` is a list of columns, or a dict of columns with the criterion each is
+        (a row is an answer), or else `criterion` and `score` (a row is a judgement); `scale` is
+        `[lowest, highest]`, for all or in a dict by criterion.
+
+    Returns
+    -------
+    Evals
+        Every good record. What could not be read is in `problems`, with its file and line; what was taken
+        for what is in `notes`.
+
+    Raises
+    ------
+    PathError
+        A path is not there, or a glob fits nothing.
+    FormatError
+        A file is of no format that is known, or it is not plain which columns hold what; the message says
+        which mapping to give.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> frame = pl.DataFrame({"id": ["01", "02"], "answer": ["Yes.", "No."], "tone": [4, 5]})
+    >>> evals = load(frame, mapping={"case": "id", "criteria": ["tone"], "scale": [1, 5]})
+    >>> evals.scores.select("case", "criterion", "score").rows()
+    [('01', 'tone', 4.0), ('02', 'tone', 5.0)]
+    """
+    if not sources:
+        raise FormatError("load() was given nothing: name a path, a glob, a folder or a frame.")
+    told = None if mapping is None else Mapping.read(mapping)
+    known, notes = core.readers()
+    in_memory = [source for source in sources if not isinstance(source, str | Path | Evals)]
+    parts: list[Evals] = []
+    skipped: list[Path] = []
+    frame = 0
+    plan = core.find([source for source in sources if isinstance(source, str | Path)], told, known)
+    parts += core.read(plan)
+    skipped += plan.skipped
+    for source in sources:
+        if isinstance(source, Evals):
+            parts.append(source)
+        elif not isinstance(source, str | Path):
+            if not frames.is_frame(source):
+                raise FormatError(
+                    f"load() takes paths, frames and Evals, not {type(source).__name__}: {source!r:.60}"
+                )
+            frame += 1
+            name = "frame" if len(in_memory) == 1 else f"frame-{frame}"
+            parts.append(to_evals(frames.rows(source, f"<{name}>"), mapping=told, run=name)[0])
+    if skipped and not parts:
+        raise FormatError(
+            f"None of the {len(skipped)} files is of a format that is known: {listed(skipped, most=6)}. "
+            f"Known: {listed([reader.name for reader in known], most=40)}."
+        )
+    if not parts:
+        raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")
+    if skipped:
+        notes.append(f"Files of no format that is known were passed over: {listed(skipped, most=6)}.")
+    total = Evals.from_tables(notes=notes)
+    for part in parts:
+        total = total + part
+    return within_scale(total)

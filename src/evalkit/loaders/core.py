@@ -1,0 +1,296 @@
+"""Find the files, find the reader of each by looking inside, and put together what they give."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from evalkit.errors import FormatError, PathError, listed, nearest
+from evalkit.evals import Evals
+from evalkit.loaders.mapping import MAPPING_FILE, Mapping, MissingColumns, find_mapping
+from evalkit.loaders.tables import RECORD, Raw, to_evals
+from evalkit.schema import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ENTRY_POINTS: Final = "evalkit.loaders"
+"""The entry-point group in which other distributions offer a `Reader`."""
+
+_HEAD: Final = 1 << 16
+_LONGEST_FIRST_LINE: Final = 1 << 26
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One format: how it is recognised and how it is read. Give `read`, or `rows` for a table of scores.
+
+    Attributes
+    ----------
+    name
+        What the format is called, in a word or two.
+    sniff
+        Whether a path is of this format: `sniff(path, head)`. `head` is the first 64 KiB, and the whole
+        first line where that is longer; it is empty for a folder.
+    read
+        `read(path)` returns what is in it.
+    rows
+        `rows(path)` returns the records as they are; mapping and names do the rest.
+    """
+
+    name: str
+    sniff: Callable[[Path, bytes], bool]
+    read: Callable[[Path], Evals] | None = None
+    rows: Callable[[Path], Raw] | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """One file (or folder) that is going to be read."""
+
+    path: Path
+    reader: Reader
+    mapping: Mapping | None
+    run: str = ""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is going to be read, and what was passed over on the way."""
+
+    found: list[Found] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    evals: list[Evals] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reader]) -> Plan:
+    """Look at each path, glob and folder, and choose the reader of each file.
+
+    Raises
+    ------
+    PathError
+        A path is not there, or a glob fits nothing.
+    FormatError
+        A file that was named is of no format that is known.
+    """
+    plan = Plan()
+    beside: dict[Path, Mapping] = {}
+
+    def chosen(path: Path, top: Path) -> Mapping | None:
+        if mapping is not None:
+            return mapping
+        where = find_mapping(path, top)
+        if where is None:
+            return None
+        return beside.setdefault(where, Mapping.read(where))
+
+    for source in sources:
+        for path, top in _expand(Path(source)):
+            if path.is_dir():
+                _walk(path, top, readers, chosen, plan)
+                continue
+            reader = _reader(path, readers, asked=mapping is not None)
+            if reader is None:
+                raise FormatError(
+                    f"{str(path)!r} is of no format that is known. Known: {listed([r.name for r in readers], most=40)}."
+                )
+            if reader is _EMPTY:
+                plan.evals.append(_empty(path))
+            else:
+                plan.found.append(Found(path, reader, chosen(path, top)))
+    _name_runs(plan.found)
+    return plan
+
+
+def read(plan: Plan) -> Iterator[Evals]:
+    """Read what was found, in order.
+
+    Raises
+    ------
+    FormatError
+        Nothing at all could be understood, or no file has a column that the mapping names.
+    """
+    yield from plan.evals
+    failures: list[tuple[Found, FormatError]] = []
+    missing: Counter[tuple[int, str, str]] = Counter()
+    tables: Counter[int] = Counter()
+    mappings: dict[int, Mapping] = {}
+    columns: dict[int, dict[str, None]] = {}
+    done = 0
+    for found in plan.found:
+        try:
+            if found.reader.rows is None:
+                yield _read(found)
+                done += 1
+                continue
+            raw = found.reader.rows(found.path)
+            if raw.frame.is_empty():
+                raw.problems.append(Problem(raw.source, None, "there are no records in it"))
+                yield Evals.from_tables(problems=raw.problems, files=[raw.source])
+                done += 1
+                continue
+            evals, roles = to_evals(raw, mapping=found.mapping, run=found.run)
+        except FormatError as error:
+            failures.append((found, error))
+            continue
+        done += 1
+        if found.mapping is not None:
+            which = id(found.mapping)
+            mappings[which] = found.mapping
+            tables[which] += 1
+            missing.update((which, column, what) for column, what, needed in roles.missing if needed)
+            columns.setdefault(which, {}).update(
+                dict.fromkeys(name for name in raw.frame.columns if name not in ("line", RECORD))
+            )
+        yield evals
+    if failures and not done:
+        raise failures[0][1]
+    for (which, column, what), count in missing.items():
+        if count == tables[which]:
+            have = list(columns[which])
+            raise FormatError(
+                f"No file has the column {column!r} ({what}) that {mappings[which].name} names."
+                f"{nearest(column, have)} They have: {listed(have, most=40)}."
+            )
+    if failures:
+        yield _passed_over(failures)
+
+
+def readers() -> tuple[list[Reader], list[str]]:
+    """Return the readers in the order in which they are asked, and notes on plug-ins that are broken."""
+    from evalkit.loaders import csv_file, json_list, jsonl, native, parquet
+
+    plugins, notes = _plugins()
+    own = [*parquet.READERS, *native.READERS]
+    return [*own, *plugins, *json_list.READERS, *jsonl.READERS, *csv_file.READERS], notes
+
+
+def _plugins() -> tuple[list[Reader], list[str]]:
+    from importlib.metadata import entry_points
+
+    found, notes = [], []
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        try:
+            reader = point.load()
+            if not isinstance(reader, Reader):
+                raise TypeError(f"it is {type(reader).__name__}, not a Reader")
+            found.append(reader)
+        except Exception as error:
+            notes.append(
+                f"The reader {point.name!r} ({point.value}) could not be used: {type(error).__name__}: {error}"
+            )
+    return found, notes
+
+
+def head(path: Path) -> bytes:
+    """Return the start of a file: 64 KiB, or its whole first line where that is longer."""
+    with path.open("rb") as file:
+        data = file.read(_HEAD)
+        if len(data) == _HEAD and b"\n" not in data:
+            data += file.readline(_LONGEST_FIRST_LINE)
+    return data
+
+
+def _read(found: Found) -> Evals:
+    assert found.reader.read is not None  # noqa: S101  (a reader has one or the other)
+    return found.reader.read(found.path)
+
+
+_EMPTY: Final = Reader("empty", lambda _path, data: not data.strip(b"\xef\xbb\xbf \t\r\n"))
+
+
+def _reader(path: Path, readers: list[Reader], *, asked: bool) -> Reader | None:
+    """Return the reader of a file; where the user gave a mapping, one that heeds it comes first."""
+    try:
+        data = b"" if path.is_dir() else head(path)
+    except OSError as error:
+        raise PathError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
+    if not path.is_dir() and _EMPTY.sniff(path, data):
+        return _EMPTY
+    fitting = (reader for reader in readers if reader.sniff(path, data))
+    first = next(fitting, None)
+    if asked and first is not None and first.rows is None and first.name == "native scores":
+        return next((reader for reader in fitting if reader.rows is not None), first)
+    return first
+
+
+def _walk(
+    folder: Path, top: Path, readers: list[Reader], chosen: Callable[[Path, Path], Mapping | None], plan: Plan
+) -> None:
+    reader = _reader(folder, readers, asked=False)
+    if reader is not None:
+        plan.found.append(Found(folder, reader, None))
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == MAPPING_FILE:
+            continue
+        if path.is_dir():
+            _walk(path, top, readers, chosen, plan)
+            continue
+        if not path.is_file():
+            continue
+        mapping = chosen(path, top)
+        reader = _reader(path, readers, asked=mapping is not None)
+        if reader is None:
+            plan.skipped.append(path)
+        elif reader is _EMPTY:
+            plan.evals.append(_empty(path))
+        else:
+            plan.found.append(Found(path, reader, mapping))
+
+
+def _expand(path: Path) -> list[tuple[Path, Path]]:
+    """Return the paths that a source names, each with the folder above which no mapping is looked for."""
+    if path.exists():
+        return [(path, path if path.is_dir() else path.parent)]
+    if not glob.has_magic(str(path)):
+        raise PathError.missing(path)
+    fixed = path
+    while glob.has_magic(str(fixed)):
+        fixed = fixed.parent
+    matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (the whole pattern, absolute or not)
+    if not matches:
+        hint = (
+            f"{str(fixed)!r} holds: {listed(sorted(p.name for p in fixed.iterdir()), most=8)}."
+            if fixed.is_dir()
+            else ""
+        )
+        raise PathError(f"Nothing fits {str(path)!r}. {hint or PathError.missing(fixed)}")
+    return [(match, fixed) for match in matches]
+
+
+def _name_runs(found: list[Found]) -> None:
+    """Name each table's run after its folder; after the file where a folder holds several; apart in any case."""
+    tables = [one for one in found if one.reader.rows is not None]
+    held = Counter(one.path.parent.resolve() for one in tables)
+    paths = {}
+    for one in tables:
+        path = one.path.resolve()
+        paths[one.path] = path.with_suffix("") if held[path.parent] > 1 else path.parent
+    for one in tables:
+        path, depth = paths[one.path], 1
+        others = {other for other in paths.values() if other != path}
+        while depth < len(path.parts) - 1 and any(
+            other.parts[-depth:] == path.parts[-depth:] for other in others
+        ):
+            depth += 1
+        one.run = "/".join(path.parts[-depth:]).strip("/") or "run"
+
+
+def _empty(path: Path) -> Evals:
+    return Evals.from_tables(problems=[Problem(str(path), None, "the file is empty")], files=[str(path)])
+
+
+def _passed_over(failures: list[tuple[Found, FormatError]]) -> Evals:
+    """Say which files were not understood: one the mapping does not fit is a note, any other a problem."""
+    problems, notes = [], []
+    for found, error in failures:
+        if isinstance(error, MissingColumns):
+            notes.append(f"Not read: {error}")
+        else:
+            problems.append(Problem(str(found.path), None, str(error)))
+    return Evals.from_tables(problems=problems, notes=notes)

@@ -1,0 +1,65 @@
+"""Frames in memory: polars and pandas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from evalkit.evals import to_polars
+from evalkit.loaders.tables import Raw
+from evalkit.records import series
+
+
+def is_frame(source: Any) -> bool:
+    """Whether it is a frame of polars or pandas; neither is imported to know."""
+    package = type(source).__module__.partition(".")[0]
+    return (
+        package in ("polars", "pandas", "pyarrow", "duckdb") and hasattr(source, "columns")
+    ) or isinstance(source, pl.LazyFrame)
+
+
+def rows(frame: Any, name: str) -> Raw:
+    """Return the rows with their numbers, from 1.
+
+    Raises
+    ------
+    FormatError
+        It is no frame.
+    """
+    made = _from_pandas(frame) if type(frame).__module__.startswith("pandas.") else to_polars(frame)
+    return Raw(
+        made.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")), name, file=False
+    )
+
+
+def _from_pandas(frame: Any) -> pl.DataFrame:
+    """Return a pandas frame column by column: one that holds several kinds of value is text."""
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    if named:
+        frame = frame.reset_index(named)
+    made = []
+    for position, name in enumerate(frame.columns):
+        column = frame.iloc[:, position]
+        if str(column.dtype) == "object":
+            values = [None if _is_missing(value) else _plain(value) for value in column.tolist()]
+            made.append(series(str(name), values))
+        else:
+            made.append(
+                to_polars(column.to_frame(str(name)).reset_index(drop=True)).to_series().alias(str(name))
+            )
+    return pl.DataFrame(made)
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether it is None, NaN, NaT or NA."""
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, float) and value != value)
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return a numpy scalar or array as what it stands for."""
+    return value.tolist() if type(value).__module__ == "numpy" else value

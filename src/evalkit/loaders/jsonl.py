@@ -1,0 +1,40 @@
+"""JSON lines of judge scores, wide or long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from evalkit.loaders.core import Reader
+from evalkit.loaders.tables import Raw
+from evalkit.records import BOM, decode, lines, read_frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def sniff(path: Path, head: bytes) -> bool:
+    """Whether one of the first lines is a JSON object of its own."""
+    return first_record(head) is not None
+
+
+def first_record(head: bytes) -> dict[str, object] | None:
+    """Return the first line that is a JSON object."""
+    for _, raw in lines(head.removeprefix(BOM)):
+        if not raw.startswith(b"{"):
+            continue
+        try:
+            value = decode(raw)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return None
+
+
+def rows(path: Path) -> Raw:
+    """Return the lines as columns."""
+    frame, problems = read_frame(path)
+    return Raw(frame, str(path), problems)
+
+
+READERS: Final = (Reader("JSON lines of scores", sniff, rows=rows),)

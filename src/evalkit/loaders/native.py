@@ -1,0 +1,48 @@
+"""The native files, each alone: a suite, transcripts, scores."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from evalkit import native
+from evalkit.loaders.core import Reader
+from evalkit.loaders.jsonl import first_record
+from evalkit.native.layout import SCORE_FIELDS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SUITE: Final = re.compile(rb"^suite\s*:", re.MULTILINE)
+_PARTS: Final = re.compile(rb"^(?:criteria|cases)\s*:", re.MULTILINE)
+_FIELDS: Final = frozenset(column.name for column in SCORE_FIELDS)
+
+
+def is_suite(path: Path, head: bytes) -> bool:
+    """Whether it is YAML with a suite's name and its criteria or cases."""
+    return _SUITE.search(head) is not None and (
+        _PARTS.search(head) is not None or path.suffix in (".yaml", ".yml")
+    )
+
+
+def is_transcripts(path: Path, head: bytes) -> bool:
+    """Whether a line speaks of a run, and of messages or of nothing that is judged."""
+    record = first_record(head)
+    if record is None or "run" not in record or "criterion" in record:
+        return False
+    return isinstance(record.get("messages"), list) or (
+        path.name == native.TRANSCRIPTS_FILE and not {"score", "criteria"} & set(record)
+    )
+
+
+def is_scores(path: Path, head: bytes) -> bool:
+    """Whether a line is a judgement with our names and no others."""
+    record = first_record(head)
+    return record is not None and {"run", "case", "criterion"} <= record.keys() <= _FIELDS
+
+
+READERS: Final = (
+    Reader("suite", is_suite, read=native.read_suite),
+    Reader("native transcripts", is_transcripts, read=native.read_transcripts),
+    Reader("native scores", is_scores, read=native.read_scores),
+)

@@ -1,0 +1,68 @@
+"""What `Evals.save` wrote, one of its tables alone, and Parquet of judge scores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit.errors import FormatError
+from evalkit.evals import MANIFEST, Evals
+from evalkit.loaders.core import Reader
+from evalkit.loaders.tables import Raw
+from evalkit.records import fit
+from evalkit.schema import TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAGIC: Final = b"PAR1"
+
+
+def is_saved(path: Path, head: bytes) -> bool:
+    """Whether it is a folder that `Evals.save` wrote."""
+    return path.is_dir() and (path / MANIFEST).is_file()
+
+
+def is_table(path: Path, head: bytes) -> bool:
+    """Whether it is one of our tables: Parquet of that name with its key."""
+    if not head.startswith(_MAGIC) or path.stem not in TABLES:
+        return False
+    try:
+        have = set(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+    return {"run", "case", "criterion", "suite"} & set(TABLES[path.stem].key) <= have
+
+
+def is_parquet(path: Path, head: bytes) -> bool:
+    """Whether it is any Parquet file."""
+    return head.startswith(_MAGIC)
+
+
+def read_table(path: Path) -> Evals:
+    """Read one of our tables."""
+    name: Any = path.stem
+    good, problems = fit(TABLES[name], _read(path))
+    tables: dict[str, Any] = {name: good}
+    return Evals.from_tables(**tables, problems=problems, files=[str(path)])
+
+
+def rows(path: Path) -> Raw:
+    """Return the rows of a Parquet file."""
+    frame = _read(path)
+    return Raw(frame.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")), str(path))
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise FormatError(f"{str(path)!r} is not readable Parquet: {str(error).splitlines()[0]}") from None
+
+
+READERS: Final = (
+    Reader("saved evals", is_saved, read=Evals.load),
+    Reader("saved table", is_table, read=read_table),
+    Reader("Parquet of scores", is_parquet, rows=rows),
+)

@@ -1,0 +1,440 @@
+"""A frame of judge scores, wide (a row is an answer) or long (a row is a judgement), into the six tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from evalkit.errors import ColumnError, FormatError
+from evalkit.evals import Evals
+from evalkit.loaders.mapping import Mapping, Roles, resolve
+from evalkit.records import as_text, cell_values, fit, in_order
+from evalkit.records import series as text_series
+from evalkit.schema import CASES, GRADER_KINDS, RUNS, SCORES, TRIALS, Problem, Table
+
+RECORD: Final = "__record"
+"""The column with a record's number, where that is not the number of its line."""
+
+_KEYS: Final = ["run", "case", "epoch"]
+_TRIAL: Final = ("output", "latency_s", "input_tokens", "output_tokens", "cost_usd")
+_CASE: Final = ("input", "ideal_behavior", "severity", "tags", "domain", "cluster")
+_RUN: Final = ("agent", "agent_version", "model", "provider")
+_SCORE: Final = (
+    *(
+        "grader",
+        "rubric_hash",
+        "sample",
+        "grader_kind",
+        "label",
+        "rationale",
+        "evidence",
+        "error",
+        "judge_model",
+    ),
+    *("prompt_hash", "seed", "mode", "metadata"),
+)
+_YES: Final = ("pass", "passed", "true", "yes", "correct")
+_NO: Final = ("fail", "failed", "false", "no", "incorrect")
+
+
+@dataclass(slots=True)
+class Raw:
+    """The records of one file as they are, before anything is made of them.
+
+    Attributes
+    ----------
+    frame
+        Columns as found; `line`, and `__record` where records and lines differ.
+    source
+        The file, or `<frame>`.
+    problems
+        What could not be read of it.
+    """
+
+    frame: pl.DataFrame
+    source: str
+    problems: list[Problem] = field(default_factory=list)
+    file: bool = True
+
+
+def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Evals, Roles]:
+    """Make the tables of one file's records.
+
+    Parameters
+    ----------
+    raw
+        The records.
+    mapping
+        What the columns are; what it does not say is recognised by name.
+    run
+        What the run is called where no column says it.
+
+    Raises
+    ------
+    FormatError
+        It cannot be told which columns hold the case and the scores.
+    """
+    frame = _plain(raw.frame)
+    columns = [name for name in frame.columns if name not in ("line", RECORD)]
+    numeric = [name for name in columns if frame.schema[name].is_numeric()]
+    roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
+    maker = _Maker(frame, roles, raw.source, run, in_run_column="run" in roles.columns)
+    problems = raw.problems
+    scores = maker.wide() if roles.criteria is not None else maker.long()
+    made = {
+        "scores": scores,
+        "trials": maker.trials(),
+        "cases": maker.cases(),
+        "runs": maker.runs(),
+        "criteria": maker.criteria(scores),
+    }
+    problems = in_order([*problems, *maker.problems])
+    notes = maker.notes(mapping)
+    files = [raw.source] if raw.file else []
+    try:
+        return Evals.from_tables(**made, problems=problems, notes=notes, files=files), roles
+    except ColumnError:
+        made["scores"], more = fit(SCORES, scores)
+        return Evals.from_tables(
+            **made, problems=in_order([*problems, *more]), notes=notes, files=files
+        ), roles
+
+
+class _Maker:
+    """The tables of one frame."""
+
+    def __init__(
+        self, frame: pl.DataFrame, roles: Roles, source: str, run: str, *, in_run_column: bool
+    ) -> None:
+        self.roles = roles
+        self.source = source
+        self.problems: list[Problem] = []
+        self.in_run_column = in_run_column
+        self.kept = 0
+        self.used: set[str] = set()
+        wide = roles.criteria is not None
+        counted = RECORD if RECORD in frame.columns else "line"
+        keys = {
+            "run": _text(frame[roles.columns["run"]])
+            if in_run_column
+            else _constant(frame, roles.values.get("run", run)),
+            "case": _text(frame[roles.columns["case"]])
+            if "case" in roles.columns
+            else frame[counted].cast(pl.String)
+            if "case" not in roles.values
+            else _constant(frame, roles.values["case"]),
+            "epoch": self._epochs(frame),
+        }
+        self.frame = frame.with_columns(values.alias(f"__{name}") for name, values in keys.items())
+        self._drop(pl.col("__run").is_null() | (pl.col("__run") == ""), "there is no run")
+        self._drop(pl.col("__case").is_null() | (pl.col("__case") == ""), "there is no case")
+        self._drop(pl.col("__epoch").is_null(), "the epoch is not a whole number")
+        if wide:
+            doubled = ~pl.struct("__run", "__case", "__epoch").is_first_distinct()
+            self._drop(doubled, "this case of this run (and epoch) was there already; the first is kept")
+
+    def column(self, what: str) -> pl.Series | None:
+        """Return what the file, or else the mapping, says of `what`."""
+        if what in self.roles.columns:
+            return self.frame[self.roles.columns[what]]
+        if what in self.roles.values:
+            return _constant(self.frame, self.roles.values[what])
+        return None
+
+    def read(self, what: str, table: Table) -> pl.Series | None:
+        """Return `column(what)` with the dtype it has in `table`; what cannot be is null and a problem."""
+        values = self.column(what)
+        if values is None:
+            return None
+        dtype = table.schema[what]
+        made = cell_values(values, dtype)
+        bad = made.is_null() & values.is_not_null()
+        if bad.any() and what not in self.used:
+            allowed = f"; it may be {', '.join(dtype.categories)}" if isinstance(dtype, pl.Enum) else ""
+            for line, value in zip(self.frame["line"].filter(bad), values.filter(bad), strict=True):
+                text = as_text(value) or ""
+                if text.strip():
+                    self.problems.append(Problem(self.source, line, f"{what} is {text!r:.80}{allowed}"))
+        self.used.add(what)
+        return made.alias(what)
+
+    def wide(self) -> pl.DataFrame:
+        """Return the scores of rows that are answers."""
+        shared = self._score_columns()
+        parts, wrong = [], []
+        for criterion, column in (self.roles.criteria or {}).items():
+            scores, labels, errors = _scores(self.frame[column], missing="no score was given")
+            part = {**shared, "criterion": _constant(self.frame, criterion), "score": scores, "error": errors}
+            if labels is not None:
+                part["label"] = labels
+                self.roles.scales.setdefault(criterion, (0.0, 1.0))
+            for what, beside in self.roles.beside.items():
+                if criterion in beside:
+                    part[what] = _text(self.frame[beside[criterion]])
+            parts.append(pl.DataFrame({name: values.alias(name) for name, values in part.items()}))
+            bad = (
+                self.frame[column].is_not_null()
+                & scores.is_null()
+                & (_text(self.frame[column]).fill_null("") != "")
+            )
+            wrong.append(
+                pl.DataFrame(
+                    {
+                        "line": self.frame["line"],
+                        "criterion": _constant(self.frame, criterion),
+                        "text": errors,
+                    }
+                ).filter(bad)
+            )
+        self._complain(pl.concat(wrong))
+        return pl.concat(parts, how="diagonal_relaxed").with_columns(
+            source=pl.lit(self.source, dtype=pl.Categorical())
+        )
+
+    def long(self) -> pl.DataFrame:
+        """Return the scores of rows that are judgements."""
+        made = self._score_columns()
+        criterion = _text(self.frame[self.roles.columns["criterion"]])
+        missing = criterion.is_null() | (criterion == "")
+        if missing.any():
+            for line in self.frame["line"].filter(missing):
+                self.problems.append(Problem(self.source, line, "there is no criterion"))
+        made["criterion"] = criterion
+        given = self.column("score")
+        words = self.column("label") if given is None else given
+        if words is None:  # pragma: no cover  (resolve asks for one of them)
+            raise FormatError(f"{self.source}: there is no score.")
+        scores, labels, errors = _scores(words, missing="no score was given")
+        made["score"] = scores
+        if labels is not None:
+            made["label"] = made.get("label", labels)
+            self.roles.scales.setdefault("", (0.0, 1.0))
+        told = made.get("error")
+        made["error"] = errors if told is None else pl.select(pl.coalesce(told, errors)).to_series()
+        made["error"] = made["error"].set(scores.is_not_null(), None)
+        bad = words.is_not_null() & scores.is_null() & (_text(words).fill_null("") != "")
+        self._complain(
+            pl.DataFrame({"line": self.frame["line"], "criterion": criterion, "text": errors}).filter(
+                bad & ~missing
+            )
+        )
+        frame = pl.DataFrame({name: values.alias(name) for name, values in made.items()}).filter(~missing)
+        return frame.with_columns(source=pl.lit(self.source, dtype=pl.Categorical()))
+
+    def trials(self) -> pl.DataFrame | None:
+        """Return a row an attempt, where the file says anything of it."""
+        values = {what: self.read(what, TRIALS) for what in _TRIAL}
+        if self.roles.criteria is None:
+            # Beside a judgement, tokens and costs are the judge's.
+            values = {what: series for what, series in values.items() if what in ("output", "latency_s")}
+        return self._firsts(_KEYS, values, TRIALS)
+
+    def cases(self) -> pl.DataFrame | None:
+        """Return a row a case, where the file says anything of it."""
+        values = {what: self.read(what, CASES) for what in _CASE}
+        suite = self.column("suite")
+        return self._firsts(["suite", "case"], values, CASES, suite=suite)
+
+    def runs(self) -> pl.DataFrame:
+        """Return a row a run; what nobody named is called after the run."""
+        values = {what: self.read(what, RUNS) for what in _RUN}
+        keys = {"run": self.frame["__run"], "suite": self.column("suite")}
+        given = {name: _text(series) for name, series in {**keys, **values}.items() if series is not None}
+        frame = pl.DataFrame({name: series.alias(name) for name, series in given.items()})
+        frame = frame.group_by("run", maintain_order=True).agg(pl.all().drop_nulls().first())
+        version = (
+            pl.col("agent_version") if "agent_version" in frame.columns else pl.lit(None, dtype=pl.String)
+        )
+        return frame.with_columns(agent_version=pl.coalesce(version, "run"), source=pl.lit(self.source))
+
+    def criteria(self, scores: pl.DataFrame) -> pl.DataFrame | None:
+        """Return a row a criterion, with the scale that was declared, or null."""
+        names = scores["criterion"].cast(pl.String).unique(maintain_order=True).drop_nulls()
+        if self.roles.criteria is not None:
+            names = pl.Series("criterion", list(self.roles.criteria), dtype=pl.String)
+        scales = self.roles.scales
+        columns = {column: name for name, column in (self.roles.criteria or {}).items()}
+        by_name = {columns.get(name, name): scale for name, scale in scales.items()}
+        own = self._scale_columns()
+        rows = [by_name.get(name, own.get(name, by_name.get("", (None, None)))) for name in names]
+        suites = self.column("suite")
+        frame = pl.DataFrame(
+            {
+                "criterion": names,
+                "scale_min": pl.Series([row[0] for row in rows], dtype=pl.Float64),
+                "scale_max": pl.Series([row[1] for row in rows], dtype=pl.Float64),
+            }
+        )
+        if suites is None or frame.is_empty():
+            return frame
+        return frame.join(
+            _text(suites).fill_null("").unique(maintain_order=True).to_frame("suite"), how="cross"
+        )
+
+    def notes(self, mapping: Mapping | None) -> list[str]:
+        """Say what was taken for what."""
+        roles = self.roles
+        notes = [roles.sentence()]
+        if "case" not in roles.columns and "case" not in roles.values:
+            notes.append("A case is the number of its line or record: runs pair line by line.")
+        if not self.in_run_column:
+            notes.append(
+                "A run is called after the folder of its file, or the file where a folder holds several."
+            )
+        if "agent_version" not in roles.columns and "agent_version" not in roles.values:
+            notes.append("No column says the agent's version: it is the run's name.")
+        if "grader" not in roles.columns and "grader" not in roles.values:
+            notes.append("No column says who judged: the grader is called 'judge'.")
+        notes += [
+            f"{self.source} has no column {column!r} ({what}), which {mapping.name if mapping else 'the mapping'} names."
+            for column, what, _ in roles.missing
+        ]
+        taken = {*roles.columns.values(), *(roles.criteria or {}).values()}
+        taken |= {column for beside in roles.beside.values() for column in beside.values()}
+        dropped = [c for c in self.frame.columns if c not in taken and c != "line" and not c.startswith("__")]
+        if dropped:
+            notes.append(f"Columns not read: {', '.join(sorted(dropped))}.")
+        return notes
+
+    def _epochs(self, frame: pl.DataFrame) -> pl.Series:
+        if "epoch" not in self.roles.columns:
+            return pl.Series("epoch", [1], dtype=pl.Int32).new_from_index(0, frame.height)
+        given = frame[self.roles.columns["epoch"]]
+        epochs = cell_values(given, pl.Int32())
+        return epochs.set(given.is_null(), 1)
+
+    def _drop(self, condition: pl.Expr, reason: str) -> None:
+        """Leave out the rows that no record can be made of, a problem each."""
+        bad = self.frame.select(condition.alias("bad"))["bad"].fill_null(value=False)
+        if bad.any():
+            self.problems += [Problem(self.source, line, reason) for line in self.frame["line"].filter(bad)]
+            self.frame = self.frame.filter(~bad)
+
+    def _score_columns(self) -> dict[str, pl.Series]:
+        made = {name: self.frame[f"__{name}"] for name in _KEYS}
+        made["line"] = self.frame["line"]
+        for what in _SCORE:
+            values = self.read(what, SCORES)
+            if values is not None:
+                made[what] = values
+        if self.roles.criteria is None:
+            for what in ("input_tokens", "output_tokens", "cost_usd"):
+                values = self.read(what, SCORES)
+                if values is not None:
+                    made[what] = values
+        grader = _text(made["grader"]) if "grader" in made else _constant(self.frame, "judge")
+        made["grader"] = grader.fill_null("judge")
+        if "grader_kind" not in made:
+            human = grader.str.to_lowercase().str.contains("^(human|person|annotator)").fill_null(value=False)
+            kinds = pl.select(pl.when(human).then(pl.lit("human")).otherwise(pl.lit("judge"))).to_series()
+            made["grader_kind"] = kinds.cast(pl.Enum(GRADER_KINDS))
+        return made
+
+    def _complain(self, wrong: pl.DataFrame) -> None:
+        """One problem a record whose scores cannot be read, however many they are."""
+        grouped = wrong.group_by("line", "text", maintain_order=True).agg("criterion")
+        for line, text, criteria in grouped.iter_rows():
+            names = ", ".join(dict.fromkeys(criteria))
+            self.problems.append(
+                Problem(self.source, line, f"{names}: the score is {text!r}, not a finite number")
+            )
+
+    def _firsts(
+        self,
+        keys: list[str],
+        values: dict[str, pl.Series | None],
+        table: Table,
+        *,
+        suite: pl.Series | None = None,
+    ) -> pl.DataFrame | None:
+        """Return the first value that is not null of each column, a row a key; None where nothing is said."""
+        given = {name: series for name, series in values.items() if series is not None}
+        if not given:
+            return None
+        known = {"run": self.frame["__run"], "case": self.frame["__case"], "epoch": self.frame["__epoch"]}
+        known["suite"] = _constant(self.frame, "") if suite is None else _text(suite).fill_null("")
+        parts = {name: known[name] for name in keys} | given
+        if "line" in table.schema:
+            parts["line"] = self.frame["line"]
+        frame = pl.DataFrame({name: series.alias(name) for name, series in parts.items()})
+        counts = (
+            frame.lazy().group_by(keys).agg(pl.col(n).drop_nulls().n_unique() for n in given if n != "tags")
+        )
+        several = counts.select(pl.col(n).gt(1).sum() for n in given if n != "tags").collect()
+        for name in several.columns:
+            if several[name].item():
+                reason = f"{several[name].item()} {keys[-1]}(s) have several values of {name}; the first of each is kept"
+                self.problems.append(Problem(self.source, None, reason))
+        frame = frame.group_by(keys, maintain_order=True).agg(pl.all().drop_nulls().first())
+        return frame.with_columns(source=pl.lit(self.source)) if "source" in table.schema else frame
+
+    def _scale_columns(self) -> dict[str, tuple[float, float]]:
+        low, high = self.column("scale_min"), self.column("scale_max")
+        if low is None or high is None or "criterion" not in self.roles.columns:
+            return {}
+        frame = pl.DataFrame(
+            {
+                "criterion": _text(self.frame[self.roles.columns["criterion"]]),
+                "low": cell_values(low, pl.Float64()),
+                "high": cell_values(high, pl.Float64()),
+            }
+        ).drop_nulls()
+        return {name: (a, b) for name, a, b in frame.unique("criterion", keep="first").iter_rows() if a < b}
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame without NaN, and with nested values as JSON text but for lists of text."""
+    made = []
+    for series in frame:
+        if series.dtype.is_float():
+            made.append(series.fill_nan(None))
+        elif series.dtype == pl.Object or (series.dtype.is_nested() and series.dtype != pl.List(pl.String)):
+            made.append(text_series(series.name, series.to_list()))
+        else:
+            made.append(series)
+    return pl.DataFrame(made) if made else frame
+
+
+def _text(values: pl.Series) -> pl.Series:
+    """Return names: a whole number that came as a float is the whole number."""
+    if values.dtype.is_float():
+        whole = values.is_null() | ((values == values.round(0)) & (values.abs() < 2**53))
+        if whole.all():
+            values = values.cast(pl.Int64)
+    return cell_values(values, pl.String())
+
+
+def _constant(frame: pl.DataFrame, value: str) -> pl.Series:
+    return pl.Series("value", [value], dtype=pl.String).new_from_index(0, frame.height)
+
+
+def _scores(values: pl.Series, *, missing: str) -> tuple[pl.Series, pl.Series | None, pl.Series]:
+    """Return scores, labels (where the column holds words for yes and no), and why a score is null."""
+    labels = None
+    numbers = cell_values(values, pl.Float64())
+    text = _text(values)
+    words = set(_lower(text).drop_nulls().unique()) - {""}
+    if (
+        words
+        and words <= {*_YES, *_NO}
+        and (words & set(_YES) or words & {"false", "no", "fail", "incorrect"})
+    ):
+        labels = text
+        numbers = pl.select(
+            pl.when(_lower(text).is_in(_YES)).then(1.0).when(_lower(text).is_in(_NO)).then(0.0)
+        ).to_series()
+    said = text.str.strip_chars().str.slice(0, 200)
+    reasons = pl.select(
+        pl.when(numbers.is_not_null())
+        .then(None)
+        .when(said.is_null() | (said == ""))
+        .then(pl.lit(missing))
+        .otherwise(said)
+    ).to_series()
+    return numbers, labels, reasons
+
+
+def _lower(text: pl.Series) -> pl.Series:
+    return text.str.strip_chars().str.to_lowercase()
