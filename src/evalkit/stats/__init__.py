@@ -17,9 +17,8 @@ from evalkit.stats.agreement import (
     kappa_of_tables,
     weighted_kappa,
 )
-from evalkit.stats.bootstrap import bca, bootstrap, bootstrap_means
+from evalkit.stats.bootstrap import bca, bootstrap_means, bootstrap_statistic
 from evalkit.stats.correction import post_stratified, ppi_mean, rogan_gladen
-from evalkit.stats.dawid_skene import DawidSkene, dawid_skene
 from evalkit.stats.effects import cliffs_delta, d_z, vargha_delaney
 from evalkit.stats.equivalence import (
     Equivalence,
@@ -31,6 +30,7 @@ from evalkit.stats.equivalence import (
 )
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 from evalkit.stats.items import Items, cronbach_alpha, item_statistics
+from evalkit.stats.latent_truth import DawidSkene, dawid_skene
 from evalkit.stats.means import standard_error, t_mean
 from evalkit.stats.multiplicity import benjamini_hochberg, holm
 from evalkit.stats.paired import paired_dominance, paired_t, tango, tango_clustered, tango_n_eff
@@ -99,9 +99,9 @@ __all__ = [
     "benjamini_hochberg",
     "beta_interval",
     "bonett_price",
-    "bootstrap",
     "bootstrap_means",
     "bootstrap_ranks",
+    "bootstrap_statistic",
     "boschloo",
     "cases_needed",
     "cliffs_delta",

@@ -94,7 +94,7 @@ def cronbach_alpha(answers: ArrayLike) -> float | None:
     if whole <= 1e-15:
         return None
     k = x.shape[1]
-    return k / (k - 1) * (1 - float(np.sum(np.var(x, axis=0, ddof=1))) / whole)
+    return float(k / (k - 1) * (1 - float(np.sum(np.var(x, axis=0, ddof=1))) / whole))
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float | None:

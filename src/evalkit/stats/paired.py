@@ -23,6 +23,7 @@ from evalkit.stats.basics import (
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 from evalkit.stats.means import standard_error, t_mean
 from evalkit.stats.permutation import mcnemar, sign_flip
+from evalkit.stats.proportions import anova_icc
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -210,8 +211,8 @@ def tango_clustered(
 
     Notes
     -----
-    deff = n CR1^2 / [(b+c)/n - ((b-c)/n)^2] clipped to [1/K, sum m^2 / n], then Tango on counts over deff. Without
-    any flip the clusters count as one case each. An extension of this project; with fewer than 10 clusters say so.
+    deff = n CR1^2 / [(b+c)/n - ((b-c)/n)^2] clipped to [(1 + (m-1) ICC) / K, m], m = sum of squared sizes / n, then
+    Tango on counts over deff. Without any flip the clusters count as one case each. An extension of this project; with fewer than 10 clusters say so.
 
     Examples
     --------
@@ -247,7 +248,10 @@ def tango_clustered(
         )
     spread = (b + c) / n - estimate**2
     most = max(1.0, float(np.sum(sizes**2)) / n)
-    deff = most if spread <= 1e-12 else min(most, max(n * error**2 / spread, 1 / runs_each))
+    # What repeats can gain is limited by how alike the cases of a cluster are: copies of a case gain nothing.
+    alike = 1.0 if is_constant(new + old) else max(0.0, anova_icc(new + old, codes))
+    least = (1 + (most - 1) * alike) / runs_each
+    deff = most if spread <= 1e-12 else min(most, max(n * error**2 / spread, least))
     low, high = tango_limits(b / deff, c / deff, n / deff, level)
     p = sign_flip(d, clusters=codes, resamples=resamples, seed=seed)
     return Estimate(
