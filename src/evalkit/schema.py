@@ -259,7 +259,7 @@ _FILLED: Final[dict[str, str | int]] = {
 
 def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     """Return `series` as `dtype`; what cannot be cast is null."""
-    if series.dtype == dtype:
+    if series.dtype == dtype and not isinstance(dtype, pl.Float64):
         return series
     if isinstance(dtype, pl.Int32 | pl.Int64) and series.dtype.is_float():
         # A float that is not whole would be cut, not refused.
