@@ -1,0 +1,83 @@
+"""The case bootstrap, against scipy.stats.bootstrap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as reference
+
+from evalkit.stats import StatisticsError, bootstrap_means, bootstrap_statistic
+
+ROWS = np.random.default_rng(3).integers(1, 6, size=(60, 4)).astype(float)
+
+
+@pytest.mark.parametrize("interval", ["percentile", "BCa"])
+def test_means_of_columns_agree_with_scipy(interval):
+    ours = bootstrap_means(ROWS, interval=interval, resamples=20_000)
+
+    for column, estimate in zip(ROWS.T, ours, strict=True):
+        rng = np.random.default_rng(1)
+        expected = reference.bootstrap((column,), np.mean, method=interval, n_resamples=20_000, rng=rng)
+        low, high = expected.confidence_interval
+        assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=0.02)
+        assert estimate.low < estimate.estimate < estimate.high
+
+
+@pytest.mark.parametrize("interval", ["percentile", "BCa"])
+def test_any_statistic_agrees_with_scipy(interval):
+    x = np.random.default_rng(5).exponential(size=40)
+    rng = np.random.default_rng(1)
+    low, high = reference.bootstrap(
+        (x,), np.std, method=interval, n_resamples=6000, rng=rng
+    ).confidence_interval
+
+    ours = bootstrap_statistic(x, np.std, interval=interval, resamples=6000)
+
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.03)
+
+
+def test_columns_are_resampled_together_and_the_seed_decides():
+    twice = np.column_stack([ROWS[:, 0], ROWS[:, 0]])
+
+    first, second = bootstrap_means(twice, resamples=500)
+
+    assert (first.low, first.high) == (second.low, second.high)
+    assert bootstrap_means(twice, resamples=500) == [first, second]
+    assert bootstrap_means(twice, resamples=500, seed=1) != [first, second]
+
+
+def test_clusters_are_drawn_whole():
+    values, labels = np.repeat(ROWS[:12, 0], 5), np.repeat(np.arange(12), 5)
+
+    whole = bootstrap_means(values, clusters=labels, resamples=4000)[0]
+    single = bootstrap_means(ROWS[:12, 0], resamples=4000)[0]
+    apart = bootstrap_means(values, resamples=4000)[0]
+
+    assert (whole.low, whole.high) == pytest.approx((single.low, single.high), abs=0.1)
+    assert apart.high - apart.low < 0.6 * (whole.high - whole.low)
+    assert (whole.n, whole.clusters) == (60, 12)
+
+
+@pytest.mark.parametrize("interval", ["percentile", "BCa"])
+@pytest.mark.parametrize("values", [[4.0] * 9, [10 / 3] * 7, [5.0], []])
+def test_constant_or_single_data_give_no_interval_and_no_warning(values, interval):
+    for ours in (
+        bootstrap_means(np.array(values)[:, None], interval=interval, resamples=99)[0],
+        bootstrap_statistic(values, lambda x: float(np.mean(x)), interval=interval, resamples=99),
+    ):
+        assert (ours.status, ours.low, ours.high) == ("not_estimable", None, None)
+        assert ours.estimate == (pytest.approx(values[0]) if values else None)
+        assert ours.reason
+
+
+def test_a_statistic_that_is_often_undefined_is_not_estimable():
+    def fragile(x):
+        return float("nan") if len(set(x)) < 3 else 1.0 + x[0]
+
+    assert bootstrap_statistic([1, 2, 3], fragile, resamples=200).status == "not_estimable"
+    assert bootstrap_statistic([1, 1, 1], fragile, resamples=200).estimate is None
+
+
+def test_missing_values_in_a_table_are_refused():
+    with pytest.raises(StatisticsError, match="missing"):
+        bootstrap_means([[1.0, float("nan")], [2.0, 1.0]])

@@ -1,0 +1,95 @@
+"""No worse than a margin; the same within bounds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
+from statsmodels.stats.weightstats import DescrStatsW
+
+from evalkit.stats import (
+    StatisticsError,
+    non_inferiority_t,
+    non_inferiority_tango,
+    non_inferiority_tango_n_eff,
+    tost,
+)
+
+checked = settings(max_examples=50, deadline=None, database=None)
+differences = st.lists(st.integers(-8, 8).map(lambda x: x / 4), min_size=2, max_size=30).filter(
+    lambda d: len(set(d)) > 1
+)
+margins = st.sampled_from([0.02, 0.05, 0.1, 0.3])
+
+
+@checked
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 60), margins)
+def test_the_limit_the_p_value_and_the_verdict_say_the_same(b, c, same, margin):
+    ours = non_inferiority_tango(b, c, b + c + same, margin=margin)
+    assume(abs(ours.p_value - 0.05) > 1e-6)
+
+    assert ours.non_inferior == (ours.p_value < 0.05) == (ours.low > -margin)
+
+
+@checked
+@given(differences, margins)
+def test_the_t_version_agrees_with_scipy(d, margin):
+    ours = non_inferiority_t(d, margin=margin)
+
+    assert ours.p_value == pytest.approx(
+        float(ttest_1samp(d, -margin, alternative="greater").pvalue), abs=1e-9
+    )
+
+
+@checked
+@given(differences)
+def test_two_one_sided_tests_agree_with_statsmodels(d):
+    p, above, below = DescrStatsW(d).ttost_mean(-0.25, 0.25)
+
+    ours = tost(d, low=-0.25, high=0.25)
+
+    assert (ours.p_value, ours.p_lower, ours.p_upper) == pytest.approx((p, above[1], below[1]), abs=1e-9)
+    assert ours.equivalent == (p < 0.05)
+
+
+def test_single_runs_give_the_plain_test_and_repeats_tell_more():
+    new, old = [1, 1, 0, 1, 0, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 1, 1, 1, 1, 1]
+    plain = non_inferiority_tango(1, 1, 10, margin=0.1)
+
+    ours = non_inferiority_tango_n_eff(new, old, 1, margin=0.1)
+    repeated = non_inferiority_tango_n_eff([0.9] * 10, [0.9] * 10, 10, margin=0.1)
+    clustered = non_inferiority_tango_n_eff(new, old, 1, margin=0.1, clusters=list("aabbccddee"))
+
+    assert (ours.z, ours.p_value, ours.low) == pytest.approx((plain.z, plain.p_value, plain.low))
+    assert repeated.low > ours.low
+    assert clustered.low <= ours.low + 1e-9
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        non_inferiority_tango(0, 0, 0, margin=0.1),
+        non_inferiority_tango_n_eff([], [], 1, margin=0.1),
+        non_inferiority_t([0.5], margin=0.25),
+        non_inferiority_t([0.0, 0.0, 0.0], margin=0.25),
+        tost([0.1, 0.1], low=-1, high=1),
+    ],
+)
+def test_too_little_data_concludes_nothing_and_says_why(ours):
+    assert ours.status == "not_estimable"
+    assert ours.reason
+    assert ours.p_value is None
+    assert getattr(ours, "non_inferior", None) is None
+
+
+def test_margins_and_levels_that_make_no_sense_are_refused():
+    for wrong in (0, 1, -0.1, 5):
+        with pytest.raises(StatisticsError, match="margin"):
+            non_inferiority_tango(1, 1, 10, margin=wrong)
+    with pytest.raises(StatisticsError, match="margin"):
+        non_inferiority_t([0.1, 0.2], margin=0)
+    with pytest.raises(StatisticsError, match="one-sided"):
+        non_inferiority_t([0.1, 0.2], margin=0.1, level=0.4)
+    with pytest.raises(StatisticsError, match="low must be below"):
+        tost([0.1, 0.2], low=0.1, high=-0.1)

@@ -1,0 +1,39 @@
+"""A number says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from evalkit.stats import Estimate, not_estimable, tango_n_eff
+
+
+def test_a_number_prints_its_interval_level_method_and_n():
+    text = str(tango_n_eff([1, 0.5, 0], [1, 1, 0.5], 2))
+
+    for word in ("95%", "Tango n_eff", "n = 3", "K = 2", "p ="):
+        assert word in text
+
+
+def test_a_number_without_interval_prints_why():
+    assert str(not_estimable("one case", n=1, method="t", level=0.9, estimate=4.0)) == (
+        "4, interval not estimable: one case (90% t, n = 1)"
+    )
+
+
+def test_a_number_cannot_be_changed():
+    estimate = Estimate(0.5, 0.4, 0.6, 0.95, "Wilson", 10)
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        estimate.low = 0.0
+
+
+def test_statistics_load_neither_scipy_stats_nor_frames():
+    code = "import sys, evalkit.stats; print([m for m in ('scipy.stats', 'scipy.optimize', 'pandas', 'polars', 'statsmodels') if m in sys.modules])"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == "[]"
