@@ -226,24 +226,27 @@ def _line(node: Node) -> int:
 _Edit = tuple[int, int, str]
 
 
-def _edits(text: str, node: Node, old: Any, new: Any) -> list[_Edit]:
-    """Return the replacements (from, to, by what) that make `node`, which says `old`, say `new`."""
+def _edits(text: str, node: Node, old: Any, new: Any, *, flow: bool = False) -> list[_Edit]:
+    """Return the replacements (from, to, by what) that make `node`, which says `old`, say `new`.
+
+    Between brackets (`flow`) there are no block texts.
+    """
     if old == new:
         return []
     if isinstance(node, MappingNode) and isinstance(old, dict) and isinstance(new, dict):
-        edits = _mapping_edits(text, node, old, new)
+        edits = _mapping_edits(text, node, old, new, flow=flow or bool(node.flow_style))
     elif isinstance(node, SequenceNode) and isinstance(old, list) and isinstance(new, list):
-        edits = _sequence_edits(text, node, old, new)
+        edits = _sequence_edits(text, node, old, new, flow=flow or bool(node.flow_style))
     else:
         edits = None
     if edits is not None:
         return edits
     low, high = node.start_mark.index, _end(text, node)
-    return [(low, high, _spelled(text, node, new))]
+    return [(low, high, _spelled(text, node, new, flow=flow))]
 
 
 def _mapping_edits(
-    text: str, node: MappingNode, old: dict[Any, Any], new: dict[Any, Any]
+    text: str, node: MappingNode, old: dict[Any, Any], new: dict[Any, Any], *, flow: bool
 ) -> list[_Edit] | None:
     pairs = {_key(key, ""): (key, value) for key, value in node.value}
     gone = [key for key in pairs if key in old and key not in new]
@@ -257,19 +260,23 @@ def _mapping_edits(
                 (_line_start(text, key_node.start_mark.index), _line_end(text, _end(text, child)), "")
             )
         elif key in new:
-            edits += _edits(text, child, old.get(key), new[key])
+            edits += _edits(text, child, old.get(key), new[key], flow=flow)
     if added:
         at = _line_end(text, _end(text, node))
         edits.append((at, at, _block(added, indent=node.value[0][0].start_mark.column)))
     return edits
 
 
-def _sequence_edits(text: str, node: SequenceNode, old: list[Any], new: list[Any]) -> list[_Edit] | None:
+def _sequence_edits(
+    text: str, node: SequenceNode, old: list[Any], new: list[Any], *, flow: bool
+) -> list[_Edit] | None:
     children = list(node.value)
     if len(children) != len(old) or not children:
         return None
     if len(old) == len(new) and all(_name(a) == _name(b) for a, b in zip(old, new, strict=True)):
-        return [e for c, a, b in zip(children, old, new, strict=True) for e in _edits(text, c, a, b)]
+        return [
+            e for c, a, b in zip(children, old, new, strict=True) for e in _edits(text, c, a, b, flow=flow)
+        ]
     if node.flow_style or not new:
         return None
     # Each item owns the lines from the end of the one before it: its own comments travel with it.
@@ -339,7 +346,7 @@ def _first_line(text: str, node: Node) -> int:
 # Writing
 
 
-def _spelled(text: str, node: Node, new: Any) -> str:
+def _spelled(text: str, node: Node, new: Any, *, flow: bool) -> str:
     """Return `new` as it may stand in the place of `node`."""
     low = int(node.start_mark.index)
     line = text[_line_start(text, low) : low]
@@ -347,7 +354,7 @@ def _spelled(text: str, node: Node, new: Any) -> str:
     if isinstance(new, str):
         if (isinstance(node, ScalarNode) and node.style in ("|", ">")) or "\n" in new:
             block = _literal(new, indent=indent + 2)
-            if block is not None and line.strip(" -").endswith(":"):
+            if block is not None and not flow and line.strip(" -").endswith(":"):
                 return block
         plain = isinstance(node, ScalarNode) and node.style is None
         return new if plain and _is_plain(new) else _quoted(new)
