@@ -78,19 +78,16 @@ def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterat
             # 2.8 = 1.96 + 0.84: power .8 at .05 two-sided (Miller 2024).
             text += f" A true change of less than about {2.8016 * spread / sqrt(row['n']) * 100:.0f} points would be missed more than one time in five."
         yield "W01", "overall", text
-    for row in estimates.filter(metric="pass_rate").iter_rows(named=True):
-        moved = row["up"] + row["down"]
-        if row["n"] and moved < 6:
-            least = "1" if moved == 0 else f"{2 / 2**moved:.3g}"
-            yield (
-                "W02",
-                row["scope"],
-                f"Only {moved} of {row['n']} case{'s' if row['n'] != 1 else ''} changed{_of(row['scope'])}: no result could reach p < {1 - level:.2g} there (least possible p = {least}).",
-            )
-
-
-def _of(scope: str) -> str:
-    return "" if scope == "overall" else f" in {scope}"
+    rates = estimates.filter((pl.col("metric") == "pass_rate") & (pl.col("scope") != "weighted"))
+    still = [row for row in rates.iter_rows(named=True) if row["n"] and row["up"] + row["down"] < 6]
+    if still:
+        # Two-sided, the least p of m changed cases is 2 / 2^m: .0625 for five.
+        row, names = (
+            still[0],
+            listed([f"{row['scope']} ({row['up'] + row['down']} of {row['n']})" for row in still]),
+        )
+        text = f"Fewer than six cases changed in: {names}. No result there can reach p < {1 - level:.2g}, whatever is true."
+        yield "W02", row["scope"], text
 
 
 def _all_pass(units: pl.DataFrame, level: float) -> Iterator[Caveat]:
@@ -116,14 +113,14 @@ def _repeats(units: pl.DataFrame) -> Iterator[Caveat]:
             "overall",
             f"Cases were tried up to {most} times a side; trials are averaged inside the case. Counting rows would make the interval look up to {sqrt(most):.1f} times narrower.",
         )
-    for side in _SIDES:
-        counts = units[f"trials_{side}"]
-        if counts.n_unique() > 1:
-            text = f"The {side} side tried cases unequally often ({min(counts)} to {max(counts)} scored trials); every case still counts once."
-            tied = units.select(pl.corr(f"trials_{side}", f"rate_{side}")).item()
-            if tied is not None and tied < -0.3:
-                text += " Cases that fail were tried more often: if failures were retried, compare first attempts only."
-            yield "W05", "overall", text
+    ranges = {side: (min(units[f"trials_{side}"]), max(units[f"trials_{side}"])) for side in _SIDES}
+    if any(low != high for low, high in ranges.values()):
+        words = ", ".join(f"{low} to {high} on the {side} side" for side, (low, high) in ranges.items())
+        text = f"Cases have unequal numbers of scored trials ({words}); every case still counts once."
+        tied = [units.select(pl.corr(f"trials_{side}", f"rate_{side}")).item() for side in _SIDES]
+        if any(value is not None and value < -0.3 for value in tied):
+            text += " Cases that fail were tried more often: if failures were retried, compare first attempts only."
+        yield "W05", "overall", text
 
 
 def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
@@ -137,7 +134,7 @@ def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
         for fill_baseline, fill_candidate in (("pass", "fail"), ("fail", "pass"))
     ]
     as_fail = _bound(pairs, "fail", "fail")
-    text = f"{lost['baseline']} baseline and {lost['candidate']} candidate trial{'s are' if sum(lost.values()) != 1 else ' is'} unscored and left out. Counted as fails the difference is {as_fail * 100:+.1f} points; at the extremes it lies between {bounds[0] * 100:+.1f} and {bounds[1] * 100:+.1f}."
+    text = f"{lost['baseline']} baseline and {lost['candidate']} candidate trials are unscored and left out. Counted as fails the difference is {as_fail * 100:+.1f} points; at the extremes it lies between {bounds[0] * 100:+.1f} and {bounds[1] * 100:+.1f}."
     blocked = sum(lost.values()) / total > 0.05 and bounds[0] < 0 < bounds[1]
     if blocked:
         text += " More than 5 % are missing and they could decide the sign: no verdict."
@@ -292,16 +289,16 @@ def _rule_order(
     averaged = part.scores.group_by(keep, maintain_order=True).agg(pl.col("score").mean())
     whole = Evals.from_tables(cases=part.cases, criteria=part.criteria, runs=part.runs, scores=averaged)
     verdicts = grade(whole, rule, **chosen).filter(pl.col("verdict") != "unscored")
+    shifts = {}
     for side in _SIDES:
         mine = verdicts.filter(pl.col("run").is_in(pairs.runs[side]))
         rates = mine.group_by("suite", "case").agg((pl.col("verdict") == "pass").mean().alias("rate"))
-        shift = _mean(rates["rate"]) - _mean(units[f"rate_{side}"])
-        if rates.height and abs(shift) >= 0.05:
-            yield (
-                "W21",
-                "overall",
-                f"Applied to each case's averaged scores instead of to each trial, the rule would move the {side}'s pass rate by {shift * 100:+.1f} points.",
-            )
+        if rates.height:
+            shifts[side] = _mean(rates["rate"]) - _mean(units[f"rate_{side}"])
+    if any(abs(shift) >= 0.05 for shift in shifts.values()):
+        words = " and ".join(f"the {side} by {shift * 100:+.1f} points" for side, shift in shifts.items())
+        text = f"The rule is applied to each trial. Applied to each case's averaged scores it would move {words}."
+        yield "W21", "overall", text
 
 
 def _mean(series: pl.Series) -> float:

@@ -284,10 +284,12 @@ def _sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
 
 def _line_count(path: Path) -> int:
     """Return how many lines a file has; more than it has records where some are blank."""
+    import numpy as np
+
     count, last = 0, b"\n"
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
-            count += chunk.count(b"\n")
+            count += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord("\n")))
             last = chunk[-1:]
     return count + (last != b"\n")
 

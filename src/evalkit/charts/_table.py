@@ -24,8 +24,10 @@ Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.V
 WORST_FIRST: Final = (*reversed(SEVERITIES), "not said")
 
 
-def finished(data: IntoFrame, *, table: str, need: Iterable[str]) -> pl.DataFrame:
-    """Return a finished table as polars with the columns it needs; keys as text, NaN as null.
+def finished(data: IntoFrame, *, table: str, need: Iterable[str], also: Iterable[str] = ()) -> pl.DataFrame:
+    """Return the columns that a chart needs (and `also`, where there are any); keys as text, NaN as null.
+
+    Whatever else the table holds stays behind: a chart carries its rows into a page.
 
     Raises
     ------
@@ -41,10 +43,12 @@ def finished(data: IntoFrame, *, table: str, need: Iterable[str]) -> pl.DataFram
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     made = frame.to_polars()
-    for name in need:
+    wanted = list(dict.fromkeys(need))
+    for name in wanted:
         if name not in made.columns:
             raise ColumnError.missing(name, table=table, have=made.columns)
-    return made.with_columns(
+    wanted += [name for name in also if name in made.columns and name not in wanted]
+    return made.select(wanted).with_columns(
         pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Float32, pl.Float64).fill_nan(None)
     )
 
@@ -91,12 +95,14 @@ def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
     return made
 
 
-def relabel(frame: pl.DataFrame, column: str, *, to: str, most: int = 32) -> tuple[pl.DataFrame, list[str]]:
-    """Return the frame with a column `to` of labels of `column`, and the labels in order."""
+def relabel(
+    frame: pl.DataFrame, column: str, *, to: str, most: int = 32, keep: bool = False
+) -> tuple[pl.DataFrame, list[str]]:
+    """Return the frame with labels of `column` in `to`, in its place or (keep) beside it, and the labels in order."""
     names = labels(frame[column], most=most)
-    return frame.with_columns(pl.Series(to, [names[v] for v in frame[column]], dtype=pl.String)), list(
-        names.values()
-    )
+    series = pl.Series(to, [names[value] for value in frame[column]], dtype=pl.String)
+    rest = frame if keep else frame.drop(column)
+    return rest.with_columns(series), list(names.values())
 
 
 def rows(frame: pl.DataFrame) -> alt.InlineData:

@@ -130,7 +130,7 @@ def _forest(
         first = pl.col("scope").cast(pl.String) == "overall"
         frame = frame.sort(~first, pl.col("difference"), nulls_last=True, maintain_order=True)
     points = metric == "pass_rate"
-    frame, _ = relabel(frame.with_row_index("_at"), "scope", to="name", most=26)
+    frame, _ = relabel(frame.with_row_index("_at"), "scope", to="name", most=26, keep=True)
     shown = frame.head(MOST_ROWS)
     top = shown.row(0, named=True)
     said = _statement(shown, top, points=points, what=what)

@@ -93,7 +93,7 @@ def cases(
     top = order.head(MOST_CASES)
     # Chosen by how bad, shown by severity.
     top = top.sort("rank", "rate", "case", nulls_last=True, maintain_order=True)
-    top, names = relabel(top, "case", to="name", most=26)
+    top, names = relabel(top, "case", to="name", most=26, keep=True)
     cells = _cells(frame, top, shown_groups)
     severities = top["severity"].to_list()
     said = f"{len(always)} of {counted(len(order), 'case')} pass every scored trial in every version"
@@ -214,7 +214,6 @@ def _squares(base: alt.Chart, present: set[str], shown: Any) -> list[alt.Chart]:
             legend=alt.Legend(symbolStrokeColor="#8C959F", symbolStrokeWidth=0.7, symbolType="square"),
         ),
         opacity=alt.condition(shown, alt.value(1), alt.value(0.12)),
-        strokeDash=alt.condition("datum.state == 'unscored'", alt.value([3, 2]), alt.value([1, 0])),
         tooltip=[
             alt.Tooltip("name:N", title="case"),
             alt.Tooltip("severity:N"),
@@ -233,7 +232,10 @@ def _squares(base: alt.Chart, present: set[str], shown: Any) -> list[alt.Chart]:
     ):
         text = base.transform_filter(test).mark_text(fontSize=13, color=ink)
         texts.append(text.encode(text="words:N", opacity=alt.condition(shown, alt.value(1), alt.value(0.25))))
-    return [cell, *texts]
+    dashed = base.transform_filter("datum.state == 'unscored'").mark_rect(
+        fillOpacity=0, stroke=SOFT, strokeWidth=1.2, strokeDash=[3, 2]
+    )
+    return [cell, dashed, *texts]
 
 
 def _severity_words(names: list[str], severities: list[str], width: float) -> list[alt.Chart]:
@@ -286,7 +288,7 @@ def flips(change: Comparison | IntoFrame, *, title: str | None = None) -> Drawin
     frame = frame.with_columns(pl.col("severity").fill_null("not said"))
     worse, better = (int((frame["kind"] == word).sum()) for word in ("regression", "improvement"))
     said = f"{counted(worse, 'regression')}, {counted(better, 'improvement')}"
-    top, cases_shown = relabel(frame.head(MOST_CASES), "case", to="name", most=26)
+    top, cases_shown = relabel(frame.head(MOST_CASES), "case", to="name", most=26, keep=True)
     made = []
     for row in top.iter_rows(named=True):
         for side, label in zip(("baseline", "candidate"), names, strict=True):

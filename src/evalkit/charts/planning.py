@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts._table import Drawing, clean, counted, finished, heading, nothing, percent, relabel, rows
+from evalkit.charts._table import Drawing, counted, finished, heading, nothing, percent, relabel, rows
 from evalkit.charts.theme import INK, OK, SOFT, version_colors
 
 if TYPE_CHECKING:
@@ -160,6 +160,6 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
         height=32 * frame.height,
         title=heading(title or said, f"{counted(unknown, 'source')} cannot be told apart" if unknown else ""),
         description=f"Variance by source. Largest: {top['name']}, {top['words']}. "
-        + "; ".join(f"{clean(row['name'])}: {row['words']}" for row in frame.iter_rows(named=True)),
+        + "; ".join(f"{row['name']}: {row['words']}" for row in frame.iter_rows(named=True)),
     )
     return chart

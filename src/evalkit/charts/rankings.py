@@ -48,7 +48,9 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
     ColumnError
         A column is missing.
     """
-    frame = finished(table, table="ranks", need=("version", "rank", "low", "high", "p_best"))
+    frame = finished(
+        table, table="ranks", need=("version", "rank", "low", "high", "p_best"), also=("n", "method", "level")
+    )
     frame = frame.filter(pl.col("rank").is_not_null()).sort("rank", "version", maintain_order=True)
     if frame.is_empty():
         return nothing("no version has a rank.", title=title or "Ranks")

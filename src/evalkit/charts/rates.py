@@ -167,19 +167,22 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> alt.VConc
         point = point.encode(
             shape=alt.Shape("series:N", scale=alt.Scale(domain=series, range=list(_SHAPES[: len(series)])))
         )
+    if pick is not None:
+        # On the first layer: a legend listens to the layer that made it.
+        interval = interval.add_params(pick).properties(name="trend_intervals")
     layers: list[alt.Chart] = [interval]
     if not many:
         layers.append(known.mark_line(strokeDash=[3, 3], strokeWidth=1, color=SOFT).encode(y="pass_rate:Q"))
-    if pick is not None:
-        point = point.add_params(pick)
-    layers.append(point.properties(name="trend_points"))
+    layers.append(point)
     if slot >= 40:
         label = known.encode(y="pass_rate:Q", text="rate:N", color=alt.value(INK))
         # A white edge first, so that a line does not cross the number.
         layers.append(label.mark_text(align="left", dx=9, fontWeight=600, stroke="white", strokeWidth=4))
         layers.append(label.mark_text(align="left", dx=9, fontWeight=600))
     main = alt.layer(*layers).properties(width=width, height=280)
-    return alt.vconcat(main, _strip(base, width, slot), spacing=6)
+    return alt.vconcat(main, _strip(base, width, slot), spacing=6).resolve_scale(
+        color="independent", shape="independent"
+    )
 
 
 def _strip(base: alt.Chart, width: float, slot: float) -> Drawing:

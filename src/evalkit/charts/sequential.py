@@ -39,7 +39,7 @@ def evidence(looks: IntoFrame, *, alpha: float = 0.05, title: str | None = None)
     ColumnError
         A column is missing.
     """
-    frame = finished(looks, table="looks", need=("look", "e_value"))
+    frame = finished(looks, table="looks", need=("look", "e_value"), also=("n",))
     frame = frame.drop_nulls(["look", "e_value"]).sort("look").tail(MOST_LOOKS)
     if frame.is_empty():
         return nothing("nobody has looked yet.", title=title or "Evidence by look")

@@ -41,7 +41,7 @@ def write(evals: Evals, folder: str | Path) -> Path:
     """Write the three files of a native folder, each whole or not at all.
 
     The same tables always give the same bytes: fields stand in schema order, nulls are left out, rows
-    keep their order. `source` and `line` are not written. A `suite.yaml` that is there and says the same
+    keep their order. `source` and `line` are not written. A table without rows has no file. A `suite.yaml` that is there and says the same
     is left as it is, with its comments.
 
     Returns
@@ -63,10 +63,10 @@ def write(evals: Evals, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_suites(evals, folder)
-    _write_lines(folder / TRANSCRIPTS_FILE, _trial_lines(evals))
     names = [c.name for c in SCORE_FIELDS]
     rows = evals.scores.select(names).iter_rows()
     _write_lines(folder / SCORES_FILE, (_given(zip(names, row, strict=True)) for row in rows))
+    _write_lines(folder / TRANSCRIPTS_FILE, _trial_lines(evals))
     return folder
 
 
@@ -229,15 +229,19 @@ def _nested(value: Any) -> Any:
 
 
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Write the lines, or take the file away where there are none."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    fresh = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             for fields in records:
                 file.write(msgspec.json.encode(fields) + b"\n")
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        if fresh.stat().st_size:
+            fresh.chmod(0o644)
+            fresh.replace(path)
+        else:
+            path.unlink(missing_ok=True)
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from evalkit.reports.content import Figure, Flip, Items, Table
 from evalkit.text import visible
 
 if TYPE_CHECKING:
-    from evalkit.reports.content import Block, Cell, Flip, Report, Side, Table
+    from evalkit.reports.content import Block, Cell, Report, Side
 
-_SIGNS = re.compile(r"([\\`*_{}\[\]()<>#+!|~$])")
+_SIGNS = re.compile(r"([\\`*_\[\]<>#|~$])")
 _LINE_START = re.compile(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)")
 
 
@@ -38,17 +39,15 @@ def to_markdown(report: Report) -> str:
 
 
 def _block(block: Block) -> str:
-    match block.block:
-        case "table":
-            return _table(block)  # type: ignore[arg-type]
-        case "items":
-            return "\n".join(f"- {_text(item)}" for item in block.items)  # type: ignore[union-attr]
-        case "flip":
-            return _flip(block)  # type: ignore[arg-type]
-        case "figure":
-            return f"*{_text(block.drawn.description)}*" if block.drawn else ""  # type: ignore[union-attr]
-        case _:
-            return _text(block.text)  # type: ignore[union-attr]
+    if isinstance(block, Table):
+        return _table(block)
+    if isinstance(block, Items):
+        return "\n".join(f"- {_text(item)}" for item in block.items)
+    if isinstance(block, Flip):
+        return _flip(block)
+    if isinstance(block, Figure):
+        return f"*{_text(block.drawn.description)}*"
+    return _text(block.text)
 
 
 def _table(table: Table) -> str:
