@@ -116,7 +116,7 @@ def trend(
     )
 
 
-def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> alt.VConcatChart:
+def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> Drawing:
     many = len(series) > 1
     width = min(WIDTH - 90, max(420, len(names) * max(84, 62 * len(series))))
     slot = width / len(names) / len(series)
@@ -180,9 +180,11 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> alt.VConc
         layers.append(label.mark_text(align="left", dx=9, fontWeight=600, stroke="white", strokeWidth=4))
         layers.append(label.mark_text(align="left", dx=9, fontWeight=600))
     main = alt.layer(*layers).properties(width=width, height=280)
-    return alt.vconcat(main, _strip(base, width, slot), spacing=6).resolve_scale(
+    strip = _strip(base, width, slot)
+    chart: Drawing = alt.vconcat(main, strip, spacing=6).resolve_scale(
         color="independent", shape="independent"
     )
+    return chart
 
 
 def _strip(base: alt.Chart, width: float, slot: float) -> Drawing:

@@ -1,0 +1,337 @@
+"""Each family: the numbers drawn are the numbers given, and what is left out is said."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+
+from evalkit import charts
+from evalkit.evals import Evals
+from evalkit.rules import PassRule
+from evalkit.summary import distribution, summarize
+
+
+def title_of(chart):
+    title = charts.spec(chart)["title"]
+    return " ".join([title["text"], *title.get("subtitle", [])])
+
+
+# criteria
+
+
+def test_criteria_draw_each_count_at_its_score(made, drawn):
+    rows = drawn(charts.criteria(made.scores()), "zone")
+
+    first = [(r["score"], r["count"], r["mean"]) for r in rows if (r["row"], r["group"]) == ("Groq", "v1")]
+    assert first == [(1, 1, 3.6), (2, 2, 3.6), (3, 0, 3.6), (4, 4, 3.6), (5, 3, 3.6)]
+
+
+def test_a_score_that_nobody_gave_has_a_place_too(made, drawn):
+    rows = drawn(charts.criteria(made.scores().filter(pl.col("count") > 0)), "zone")
+
+    assert sorted({r["score"] for r in rows}) == [1, 2, 3, 4, 5]
+
+
+def test_criteria_show_the_rule_they_are_given(made, drawn):
+    rows = drawn(charts.criteria(made.scores(), rule=PassRule(mean=3.5, floor=2)), "zone")
+
+    assert {(r["rule_mean"], r["rule_floor"]) for r in rows} == {(3.5, 2.0)}
+    assert {r["score"]: r["zone"] for r in rows} == {
+        1: "below 2",
+        2: "2 to under 3.5",
+        3: "2 to under 3.5",
+        4: "3.5 and above",
+        5: "3.5 and above",
+    }
+
+
+def test_a_scale_that_the_rule_is_not_for_gets_no_lines(made, drawn):
+    ten = made.scores().with_columns(scale_max=pl.lit(10.0))
+
+    rows = drawn(charts.criteria(ten), "zone")
+
+    assert {r["rule_mean"] for r in rows} == {None}
+
+
+def test_criteria_say_how_many_answers_have_no_score(made):
+    assert "4 unscored" in title_of(charts.criteria(made.scores()))
+
+
+def test_too_many_criteria_and_versions_are_counted_not_drawn(made, drawn):
+    table = made.scores([f"v{at}" for at in range(15)], [f"c{at}" for at in range(12)])
+
+    chart = charts.criteria(table)
+
+    assert len(drawn(chart, "zone")) == 12 * 10 * 5
+    assert "2 more criteria not shown; 3 more agent versions not shown" in title_of(chart)
+
+
+# severity
+
+
+def test_severity_bars_are_the_counts_end_to_end(made, drawn):
+    rows = drawn(charts.severity(made.severities()), "verdict")
+
+    bars = [(r["verdict"], r["count"], r["start"], r["end"]) for r in rows[:3]]
+    assert bars == [
+        ("pass", 6, 0, pytest.approx(6 / 9)),
+        ("unscored", 1, pytest.approx(6 / 9), pytest.approx(7 / 9)),
+        ("fail", 2, pytest.approx(7 / 9), pytest.approx(1)),
+    ]
+
+
+def test_the_worst_severity_comes_first_and_unsaid_last(made):
+    shuffled = made.severities().reverse()
+
+    spec = charts.spec(charts.severity(shuffled))
+
+    assert spec["facet"]["row"]["sort"] == ["critical", "high", "not said"]
+
+
+def test_a_bar_with_room_says_its_word_and_a_narrow_one_its_number(made, drawn):
+    table = made.summary([(("high", "v1"), 97, 1, 2)], by=("severity", "agent_version"))
+
+    rows = drawn(charts.severity(table), "verdict")
+
+    assert [r["words"] for r in rows] == ["97 pass", "", ""]
+
+
+# trend
+
+
+def test_trend_draws_rates_and_intervals_in_the_order_given(made, drawn):
+    table = made.versions()
+
+    rows = drawn(charts.trend(table), "pass_rate")
+
+    assert [r["group"] for r in rows] == ["v1", "v2", "v10"]
+    assert [(r["pass_rate"], r["low"], r["high"]) for r in rows] == table.select(
+        "pass_rate", "low", "high"
+    ).rows()
+
+
+def test_a_version_without_a_score_has_no_rate_and_is_not_left_out(made, drawn):
+    table = made.summary([(("v1",), 5, 1, 0), (("v2",), 0, 0, 6)], by=("agent_version",))
+
+    rows = drawn(charts.trend(table), "pass_rate")
+
+    assert rows[1]["pass_rate"] is None
+    assert rows[1]["lost"] == "6 unscored"
+
+
+def test_no_score_at_all_is_said(made):
+    table = made.summary([(("v1",), 0, 0, 6)], by=("agent_version",))
+
+    assert "none of 6 trials was scored" in charts.spec(charts.trend(table))["description"]
+
+
+def test_trend_by_model_gives_each_a_shape_beside_its_colour(made):
+    groups = [((v, m), 5, 1, 0) for v in ("v1", "v2") for m in ("a", "b")]
+    table = made.summary(groups, by=("agent_version", "model"))
+
+    points = charts.spec(charts.trend(table, color="model"))["vconcat"][0]["layer"][1]["encoding"]
+
+    assert points["shape"]["scale"]["range"] == ["circle", "square"]
+    assert points["color"]["scale"]["domain"] == ["a", "b"]
+
+
+# regression and forest
+
+
+def test_differences_are_drawn_in_points_with_their_ends_worst_first(made, drawn):
+    rows = drawn(charts.regression(made.differences()), "difference")
+
+    assert [r["name"] for r in rows] == ["overall", "Batch Api", "Groq"]
+    assert [r["difference"] for r in rows] == pytest.approx([-10, -40, 20])
+    assert [r["low"] for r in rows] == pytest.approx([-30, -60, 5])
+    assert [r["verdict"] for r in rows] == ["inconclusive", "regressed", "improved"]
+
+
+def test_a_forest_keeps_the_order_of_its_table(made, drawn):
+    rows = drawn(charts.forest(made.differences()), "difference")
+
+    assert [r["name"] for r in rows] == ["overall", "Groq", "Batch Api"]
+
+
+def test_a_mean_score_keeps_its_unit(made, drawn):
+    rows = drawn(charts.regression(made.differences(), metric="mean_score"), "difference")
+
+    assert [(r["difference"], r["words"]) for r in rows] == [(-0.25, "−0.25 (−0.50 to +0.00)")]
+
+
+def test_the_margin_is_a_band_only_where_it_was_declared(made, drawn):
+    with_margin = charts.regression(made.differences(), margin={"pass_rate": 0.05})
+
+    assert drawn(with_margin, "from") == [{"from": -5.0, "to": 0.0}]
+    assert "margin of 5 percentage points" in title_of(with_margin)
+    assert not drawn(charts.regression(made.differences()), "from")
+    assert "no margin was declared" in title_of(charts.regression(made.differences()))
+
+
+def test_a_comparison_brings_its_own_margin_and_names(made, drawn):
+    change = SimpleNamespace(
+        summary=made.differences(),
+        flips=made.flips(),
+        margin={"pass_rate": 0.1},
+        baseline="v1",
+        candidate="v2",
+    )
+
+    assert drawn(charts.regression(change), "from") == [{"from": -10.0, "to": 0.0}]
+    assert {r["group"] for r in drawn(charts.flips(change), "arrow")} == {"baseline v1", "candidate v2"}
+
+
+def test_a_difference_that_cannot_be_estimated_is_a_row_with_words(made, drawn):
+    table = made.differences().with_columns(
+        pl.when(pl.col("scope") == "Groq").then(None).otherwise(pl.col("difference")).alias("difference")
+    )
+
+    rows = drawn(charts.regression(table), "difference")
+
+    assert [r["words"] for r in rows if r["name"] == "Groq"] == ["not estimable"]
+
+
+# cases and flips
+
+
+def test_a_cell_says_passed_of_scored_and_unscored_apart(made, drawn):
+    groups = [
+        (("01", "high", "v1"), 2, 1, 0),
+        (("01", "high", "v2"), 1, 0, 2),
+        (("02", "high", "v1"), 0, 0, 3),
+    ]
+    table = made.summary(groups, by=("case", "severity", "agent_version"))
+
+    cells = {(r["name"], r["group"]): (r["words"], r["state"]) for r in drawn(charts.cases(table), "state")}
+
+    assert cells == {
+        ("01", "v1"): ("2/3", "half or more"),
+        ("01", "v2"): ("1/1 (2?)", "all pass"),
+        ("02", "v1"): ("(3?)", "unscored"),
+        ("02", "v2"): ("–", "not run"),
+    }
+
+
+def test_of_many_cases_the_forty_worst_are_shown_by_severity(made, drawn):
+    chart = charts.cases(made.cases(200, names=[f"v{at}" for at in range(12)]))
+
+    rows = drawn(chart, "state")
+
+    assert len(rows) == 40 * 12
+    assert "the 40 worst of 200 cases shown" in title_of(chart)
+    assert "the 40 worst of 200 cases shown" in charts.spec(chart)["description"]
+    assert [r["severity"] for r in rows] == sorted(
+        (r["severity"] for r in rows), key=["critical", "high"].index
+    )
+
+
+def test_a_critical_case_that_always_passes_gives_way_to_a_low_one_that_fails(made, drawn):
+    groups = [((f"c{at:02d}", "critical", "v1"), 3, 0, 0) for at in range(40)]
+    table = made.summary([*groups, (("z", "low", "v1"), 0, 3, 0)], by=("case", "severity", "agent_version"))
+
+    assert "z" in {r["name"] for r in drawn(charts.cases(table), "state")}
+
+
+def test_long_ids_that_differ_at_the_end_stay_apart(made, drawn):
+    table = made.cases(4, label="a-very-long-identifier-of-a-case-about-custom-ids-{:04d}")
+
+    names = {r["name"] for r in drawn(charts.cases(table), "state")}
+
+    assert len(names) == 4
+    assert all(len(name) <= 26 and name[-4:].isdigit() for name in names)
+
+
+def test_flips_show_both_sides_and_the_way_in_a_word(made, drawn):
+    rows = drawn(charts.flips(made.flips()), "arrow")
+
+    assert [(r["name"], r["group"], r["words"], r["arrow"]) for r in rows] == [
+        ("02", "baseline", "3/3", "▼ regression"),
+        ("02", "candidate", "0/3", "▼ regression"),
+        ("07", "baseline", "1/3", "▲ improvement"),
+        ("07", "candidate", "2/3", "▲ improvement"),
+    ]
+
+
+# the others
+
+
+def test_ranks_are_drawn_best_first(family, drawn):
+    if family.name != "ranks":
+        return
+
+    rows = drawn(family.draw(family.table), "p_best")
+
+    assert [(r["name"], r["rank"], r["low"], r["high"]) for r in rows] == [
+        ("v3", 1, 1, 2),
+        ("v2", 2, 1, 2),
+        ("v1", 3, 3, 3),
+    ]
+
+
+def test_a_matrix_counts_agreement_and_names_kappa():
+    table = pl.DataFrame({"reference": [1, 1, 2, 3], "judge": [1, 2, 2, 1], "count": [5, 3, 10, 2]})
+
+    words = title_of(charts.agreement(table, kappa=-0.123, interval=(-0.5, 0.25)))
+
+    assert "Kappa −0.12; judge and reference agree exactly on 75%" in words
+    assert "interval −0.50 to 0.25; n 20 answers; within one step: 90%" in words
+
+
+def test_more_scores_than_a_matrix_shows_are_refused():
+    table = pl.DataFrame({"reference": range(13), "judge": range(13), "count": [1] * 13})
+
+    with pytest.raises(charts.matrices.ColumnError, match="13 different scores"):
+        charts.agreement(table)
+
+
+def test_power_names_the_first_number_of_cases_that_is_enough():
+    table = pl.DataFrame({"n": [10, 20, 30], "difference": [0.1] * 3, "power": [0.5, 0.81, 0.9]})
+
+    assert "20 cases show a difference of 10 points" in title_of(charts.power(table))
+    assert "No number of cases drawn reaches 95%" in title_of(charts.power(table, target=0.95))
+
+
+def test_a_variance_that_cannot_be_told_is_not_nothing(drawn):
+    table = pl.DataFrame({"component": ["epoch", "case", "sample"], "variance": [0.25, 0.75, None]})
+
+    rows = drawn(charts.variance(table), "share")
+
+    assert [(r["name"], r["share"]) for r in rows] == [("case", 0.75), ("epoch", 0.25), ("sample", None)]
+    assert rows[2]["words"] == "cannot be told from these data"
+
+
+def test_evidence_of_nought_and_without_end_has_a_place():
+    table = pl.DataFrame({"look": [1, 2], "e_value": [0.0, float("inf")]})
+
+    chart = charts.evidence(table)
+
+    assert "look 2: e-value inf" in title_of(chart)
+    assert charts.png(chart).startswith(b"\x89PNG")
+
+
+# from an Evals
+
+
+@pytest.fixture
+def evals():
+    cases = pl.DataFrame({"case": ["01", "02"], "severity": ["critical", "low"]})
+    criteria = pl.DataFrame({"criterion": ["Groq"], "scale_min": [1.0], "scale_max": [5.0]})
+    runs = pl.DataFrame({"run": ["a", "b"], "agent_version": ["v1", "v2"], "model": ["m", "m"]})
+    trials = pl.DataFrame({"run": ["a", "a", "b", "b"], "case": ["01", "02", "01", "02"]})
+    scores = trials.with_columns(criterion=pl.lit("Groq"), score=pl.Series([2.0, 5.0, 5.0, None]))
+    return Evals.from_tables(cases=cases, criteria=criteria, runs=runs, trials=trials, scores=scores)
+
+
+@pytest.mark.parametrize(
+    ("draw", "table"),
+    [
+        (charts.criteria, lambda evals: distribution(evals, by="agent_version")),
+        (charts.severity, lambda evals: summarize(evals, by=["agent_version", "severity"])),
+        (charts.trend, lambda evals: summarize(evals, by=["agent_version"])),
+        (charts.cases, lambda evals: summarize(evals, by=["case", "severity", "agent_version"])),
+    ],
+)
+def test_an_evals_draws_what_its_summary_draws(evals, draw, table):
+    assert charts.spec(draw(evals)) == charts.spec(draw(table(evals)))

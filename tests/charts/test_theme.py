@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from evalkit.charts import grid, theme
+from evalkit.charts.theme import contrast, version_colors, version_scale
+
+
+@pytest.mark.parametrize(
+    ("color", "ratio"),
+    [("#000000", 21.0), ("#FFFFFF", 1.0), ("#767676", 4.54), ("#0000FF", 8.59), ("#FF0000", 4.0)],
+)
+def test_contrast_is_that_of_wcag(color, ratio):
+    # Published values of the WebAIM contrast checker.
+    assert contrast(color) == pytest.approx(ratio, abs=0.005)
+
+
+@pytest.mark.parametrize("color", [*theme.CATEGORIES, *theme.RAMP, *theme.CHANGE_COLORS.values(), theme.SOFT])
+def test_every_mark_is_seen_on_white(color):
+    assert contrast(color) >= 3
+
+
+@pytest.mark.parametrize("color", [*theme.CHANGE_INKS.values(), theme.INK, theme.SOFT, theme.OK, theme.BAD])
+def test_every_text_is_read_on_white(color):
+    assert contrast(color) >= 4.5
+
+
+@pytest.mark.parametrize("state", grid._STATES)
+def test_the_words_on_a_cell_are_read(state):
+    fill, ink = grid._STATES[state]
+
+    assert contrast(fill, ink) >= 4.5
+
+
+@pytest.mark.parametrize("number", [1, 2, 6, 7, 12, 24])
+def test_versions_keep_their_order_and_each_has_a_colour_of_its_own(number):
+    names = [f"v{at}" for at in range(number, 0, -1)]
+
+    colors = version_colors(names)
+
+    assert version_scale(names).to_dict() == {"domain": names, "range": colors}
+    assert len(set(colors)) == number
+    assert min(map(contrast, colors)) >= 3
+
+
+def test_importing_the_charts_switches_nothing_on():
+    code = (
+        "import altair as alt; before = alt.theme.active, alt.renderers.active;"
+        "import evalkit.charts as c; c.trend; assert (alt.theme.active, alt.renderers.active) == before"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
