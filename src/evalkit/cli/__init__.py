@@ -1,0 +1,89 @@
+"""The command line: parse, call, print.
+
+Every command prints what the verb of the library with its name returns. Exit codes: 0 done, 1 a gate failed,
+2 an error told in one line, 130 stopped by the keyboard.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evalkit.cli import files, numbers
+from evalkit.cli.output import complain, emit
+from evalkit.errors import EvalkitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="evalkit",
+    help="Look into evaluations of LLM agents: tables, comparisons, notebooks and one report to send.",
+    epilog="Exit codes: 0 done, 1 a gate failed, 2 an error told in one line.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Help and errors are plain text: nothing in them is markup, and no traceback is dressed up.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    *(files.init, files.lab, files.demo),
+    *(numbers.summary, numbers.compare, numbers.report),
+    files.convert,
+):
+    app.command()(command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        import evalkit
+
+        emit(f"evalkit {evalkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _start(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
+    ] = False,
+) -> None:
+    # What a terminal cannot show becomes an escape instead of an error.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        What was typed after `evalkit`; None takes it from `sys.argv`.
+
+    Returns
+    -------
+    int
+        0 done, 2 an error that was told in one line on the standard error, 130 stopped by the keyboard.
+    """
+    try:
+        app(None if arguments is None else list(arguments), prog_name="evalkit")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
+    except KeyboardInterrupt:
+        return 130
+    except EvalkitError as error:
+        complain(str(error))
+        return 2
+    except OSError as error:
+        # A full disk, a folder that may not be written to: the system's words, and what it was about.
+        where = f": {error.filename!r}" if error.filename else ""
+        complain(f"{error.strerror or error}{where}.")
+        return 2
+    return 0

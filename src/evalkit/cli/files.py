@@ -1,0 +1,136 @@
+"""`evalkit init`, `lab`, `demo` and `convert`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from evalkit.cli import options as opt
+from evalkit.cli import project
+from evalkit.cli.output import emit, one_line, working
+from evalkit.errors import EvalkitError, FormatError, PathError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FIRST = "00_start.ipynb"
+
+
+def init(
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="A new folder, or one to add to.", show_default=False)
+    ],
+) -> None:
+    """Make a folder with the notebooks and the demo data."""
+    written, kept = project.create(folder)
+    emit(
+        f"Wrote {len(written)} files into {one_line(folder)}"
+        + (f"; {len(kept)} were there already and stay as they are." if kept else ".")
+    )
+    emit(f"Next: evalkit lab {one_line(folder)}")
+
+
+def lab(
+    path: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PATH]",
+            help="Evaluations for the notebooks to open, or a folder made by init. Without it: the demo data.",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="The port of JupyterLab.", show_default=False)
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+) -> None:
+    """Open the notebooks in JupyterLab."""
+    home, data = _find_notebooks(path)
+    environment = dict(os.environ)
+    if data is not None:
+        environment["EVALKIT_PATH"] = str(data.resolve())
+    first = "/" + _FIRST if (home / "notebooks" / _FIRST).is_file() else ""
+    command = [
+        *(sys.executable, "-m", "jupyterlab"),
+        f"--ServerApp.root_dir={home.resolve()}",
+        f"--LabApp.default_url=/lab/tree/notebooks{first}",
+        *([] if port is None else [f"--ServerApp.port={port}"]),
+        *(["--no-browser"] if no_browser else []),
+    ]
+    from importlib.util import find_spec
+
+    if find_spec("jupyterlab") is None:
+        raise EvalkitError(
+            "JupyterLab is not installed here; install it beside evalkit: pip install jupyterlab"
+        )
+    _become(command, environment)
+
+
+def demo(
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="Where to; made if it is not there.", show_default=False)
+    ],
+) -> None:
+    """Write the made-up demo data, whose truth is known."""
+    from evalkit.demo import write
+
+    with working("Making the demo data"):
+        path = write(folder)
+    emit(f"Wrote made-up runs over the nine cases of the suite into {one_line(path)}")
+    emit(f"Next: evalkit compare {one_line(path)} --baseline v2 --candidate v3")
+
+
+def convert(
+    paths: opt.Paths,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="A new or an empty folder.")],
+    to: Annotated[
+        Literal["native", "parquet"],
+        typer.Option("--to", help="JSON lines and a suite in YAML, or one Parquet file a table."),
+    ] = "native",
+    mapping: opt.MappingFile = None,
+) -> None:
+    """Rewrite evaluations in evalkit's own formats."""
+    folder = Path(output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FormatError(f"{str(folder)!r} is not empty; name a new or an empty folder.")
+    evals = opt.read(paths, mapping)
+    with working(f"Writing {output}"):
+        if to == "parquet":
+            evals.save(folder)
+        else:
+            from evalkit import native
+
+            native.write(evals, folder)
+    emit(f"Wrote {', '.join(_counted(evals))} into {one_line(folder)}")
+
+
+def _counted(evals: object) -> list[str]:
+    """Return the sizes that the repr of an Evals begins with."""
+    return repr(evals).splitlines()[0].removeprefix("Evals: ").split(", ")
+
+
+def _find_notebooks(path: str | None) -> tuple[Path, Path | None]:
+    """Return the folder whose `notebooks` to open, and the evaluations to open in them."""
+    if path is not None and not Path(path).exists():
+        raise PathError.missing(path)
+    given = Path(path or ".")
+    if (given / "notebooks").is_dir():
+        return given, None
+    if Path("notebooks").is_dir():
+        return Path(), given
+    raise PathError("There is no folder 'notebooks' here; make one with: evalkit init .")
+
+
+def _become(command: Sequence[str], environment: dict[str, str]) -> None:
+    """Run a program in place of this one, so that Ctrl-C is its own business."""
+    if os.name != "nt":
+        os.execve(command[0], list(command), environment)  # noqa: S606  (no shell, our own arguments)
+    import signal
+    import subprocess
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise typer.Exit(subprocess.call(list(command), env=environment))  # noqa: S603

@@ -1,0 +1,193 @@
+"""The options that several commands share, and how what was typed becomes arguments of the library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalkit.evals import Evals
+    from evalkit.rules import PassRule
+
+# typer reads these names when it builds the commands, so nothing here may be imported for types alone.
+Paths = Annotated[
+    list[str],
+    typer.Argument(metavar="PATH", help="Folders, files or globs with evaluations.", show_default=False),
+]
+MappingFile = Annotated[
+    str | None,
+    typer.Option(
+        "--mapping", metavar="FILE", help="YAML that says which column is what.", show_default=False
+    ),
+]
+By = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--by", metavar="COLUMN", help="Split by this column; several with commas.", show_default=False
+    ),
+]
+Mean = Annotated[float, typer.Option("--mean", help="What the mean of the criteria must reach.")]
+Floor = Annotated[float, typer.Option("--floor", help="What every single criterion must reach.")]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate", metavar="NAME=SCORE", help="A criterion that must reach this score.", show_default=False
+    ),
+]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight", metavar="NAME=WEIGHT", help="The weight of a criterion in the mean.", show_default=False
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        "--scale", metavar="LOW,HIGH", help="The scale that mean and floor are on.", show_default=False
+    ),
+]
+Graders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--grader",
+        metavar="NAME",
+        help='Whose scores count: a grader\'s name, "human" ...',
+        show_default=False,
+    ),
+]
+Rubrics = Annotated[
+    list[str] | None,
+    typer.Option("--rubric", metavar="HASH", help="Which wording of the rubric counts.", show_default=False),
+]
+Baseline = Annotated[
+    str,
+    typer.Option(
+        "--baseline", metavar="NAME", help="A run, agent version or model; or model=NAME,agent_version=NAME."
+    ),
+]
+Candidate = Annotated[str, typer.Option("--candidate", metavar="NAME", help="The other side, named alike.")]
+MaybeBaseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="NAME",
+        help="A run, agent version or model; or model=NAME,agent_version=NAME.",
+        show_default=False,
+    ),
+]
+MaybeCandidate = Annotated[
+    str | None,
+    typer.Option("--candidate", metavar="NAME", help="The other side, named alike.", show_default=False),
+]
+Margins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--margin",
+        metavar="METRIC=LOSS",
+        help="The largest loss that would not matter: pass_rate=0.05, mean_score=0.25.",
+        show_default=False,
+    ),
+]
+Level = Annotated[float, typer.Option("--level", help="Confidence of the intervals.")]
+Missing = Annotated[
+    Literal["exclude", "fail"],
+    typer.Option("--missing", help="Leave unscored trials out of the rates, or count them as fails."),
+]
+
+
+def read(paths: Sequence[str], mapping: str | None) -> Evals:
+    """Load the evaluations, and say on the standard error what was taken for what."""
+    from evalkit.cli.output import tell_about, working
+    from evalkit.loaders import load
+
+    with working(f"Reading {', '.join(paths)}"):
+        evals = load(*paths, mapping=mapping)
+    tell_about(evals)
+    return evals
+
+
+def make_rule(
+    mean: float, floor: float, gates: Sequence[str] | None, weights: Sequence[str] | None, scale: str | None
+) -> PassRule:
+    """Return the pass rule that was typed."""
+    from evalkit.rules import PassRule
+
+    return PassRule(
+        mean=mean,
+        floor=floor,
+        gates=numbers(gates, "--gate") or None,
+        weights=numbers(weights, "--weight") or None,
+        scale=_scale(scale),
+    )
+
+
+def columns(by: Sequence[str] | None) -> list[str]:
+    """Return the columns in `--by a,b --by c`."""
+    return [name.strip() for one in by or () for name in one.split(",") if name.strip()]
+
+
+def numbers(pairs: Sequence[str] | None, option: str) -> dict[str, float]:
+    """Return `NAME=4` as a name with a number; the name may hold "=" itself.
+
+    Examples
+    --------
+    >>> numbers(["Batch Api=4"], "--gate")
+    {'Batch Api': 4.0}
+    """
+    made = {}
+    for pair in pairs or ():
+        name, sign, value = pair.rpartition("=")
+        try:
+            made[name.strip()] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign or not name.strip():
+            raise typer.BadParameter(f"{pair!r} is not NAME=NUMBER, as in {option} 'Batch Api=4'.")
+    return made
+
+
+def side(name: str) -> str | dict[str, str]:
+    """Return a side: a name, or `model=NAME,agent_version=NAME` as columns.
+
+    Examples
+    --------
+    >>> side("v1")
+    'v1'
+    >>> side("model=demo-large, agent_version=v1")
+    {'model': 'demo-large', 'agent_version': 'v1'}
+    >>> side("temperature=0.2")
+    'temperature=0.2'
+    """
+    from evalkit.pairing import RUN_COLUMNS
+
+    parts = [part.partition("=") for part in name.split(",")]
+    if all(sign and column.strip() in RUN_COLUMNS for column, sign, _ in parts):
+        return {column.strip(): value.strip() for column, _, value in parts}
+    return name
+
+
+def names(given: Sequence[str] | None) -> Any:
+    """Return None for nothing, the name for one, the list for several."""
+    if not given:
+        return None
+    return given[0] if len(given) == 1 else list(given)
+
+
+def check_level(level: float) -> float:
+    """Return a confidence level that is one."""
+    if not 0 < level < 1:
+        raise typer.BadParameter(f"--level is {level:g}; it may be above 0 and below 1, as in 0.95.")
+    return level
+
+
+def _scale(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--scale is {text!r}; it may be two numbers, as in 1,5.") from None
+    return low, high

@@ -1,0 +1,67 @@
+"""The folder a person works in: the notebooks, the demo data and the suites, copied from the package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from evalkit.errors import PathError
+
+_ROOMS: Final = ("notebooks", "data")
+
+
+def find_share() -> Path:
+    """Return the folder with the notebooks and data that come with evalkit: in the wheel, or the repository.
+
+    Raises
+    ------
+    PathError
+        This installation has neither.
+    """
+    here = Path(__file__).resolve()
+    for folder in (here.parents[1] / "_share", here.parents[3]):
+        if all((folder / room).is_dir() for room in _ROOMS):
+            return folder
+    raise PathError("This installation of evalkit lacks its notebooks and data; install evalkit-lab again.")
+
+
+def create(folder: str | Path) -> tuple[list[Path], list[Path]]:
+    """Copy the notebooks and the data into a folder; a file that is there stays as it is.
+
+    Returns
+    -------
+    tuple of two lists of pathlib.Path
+        The files that were written, and those that were there.
+    """
+    share, folder = find_share(), Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise PathError(f"{str(folder)!r} is a file; name a folder that is new, or one to add to.")
+    written: list[Path] = []
+    kept: list[Path] = []
+    for source in sorted(path for room in _ROOMS for path in (share / room).rglob("*") if path.is_file()):
+        place = source.relative_to(share)
+        if any(part.startswith((".", "__")) for part in place.parts):
+            continue
+        target = folder / place
+        if target.exists():
+            kept.append(target)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(source, target)
+        written.append(target)
+    return written, kept
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file so that it is there whole or not at all."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+    os.close(handle)
+    try:
+        shutil.copyfile(source, name)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    finally:
+        Path(name).unlink(missing_ok=True)
