@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from html import unescape
+from html.parser import HTMLParser
 
 import polars as pl
 import pytest
@@ -20,6 +21,17 @@ HOSTILE = "</script><script>window.x=1</script><img src=x onerror=window.x=1>[x]
 
 def words(html):
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+def attributes(html):
+    names = set()
+
+    class Names(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            names.update(name for name, _ in attrs)
+
+    Names().feed(html)
+    return names
 
 
 def small(*, versions=("v1", "v2"), score=5.0, **more):
@@ -234,7 +246,7 @@ def test_hostile_text_is_never_markup(tmp_path):
     page = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
     assert html.count("<script>") == 1
     assert not re.search(r"<img(?! alt=)", page)
-    assert not re.search(r"<[^>]*\son\w+\s*=", re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL))
+    assert not [name for name in attributes(page) if name.startswith("on")]
     assert 'href="javascript' not in page
     assert "{{7*7}}" in re.search(r"<title>(.*?)</title>", page)[1]
     assert "\x1b" not in page
