@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 from scipy.special import betainc, betaincinv
 
-from evalkit.stats.basics import bisect, check_level, z_quantile
+from evalkit.stats.basics import bisect, check_level, quadrature, z_quantile
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 from evalkit.stats.paired import check_pairs
 from evalkit.stats.proportions import wilson
@@ -137,7 +137,7 @@ def dirichlet(
     worse = float(betainc(b + prior, c + prior, 0.5))
     if n == 0:
         return Posterior(not_estimable("no pairs", n=0, method="Dirichlet posterior", level=level), worse)
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = quadrature(20)
     shares = betaincinv(b + c + 2 * prior, max(0.0, n - b - c) + 2 * prior, (nodes + 1) / 2)
     shares = np.maximum(shares, 1e-12)
 

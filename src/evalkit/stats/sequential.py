@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import betaln, ndtr
 
-from evalkit.stats.basics import Floats, bisect, check_level
+from evalkit.stats.basics import Floats, bisect, check_level, quadrature
 from evalkit.stats.estimates import StatisticsError
 from evalkit.stats.paired import check_pairs
 
@@ -116,7 +116,7 @@ def pocock_alpha(looks: int, *, alpha: float = 0.05) -> float:
 
 def _crossing(bound: float, looks: int) -> float:
     """Return P(|S_i| > bound sqrt(i) for some i <= looks) of a standard normal random walk."""
-    nodes, weights = np.polynomial.legendre.leggauss(120)
+    nodes, weights = quadrature(6)
     left = 2 * float(ndtr(-bound))
     x = bound * nodes
     mass = bound * weights * np.exp(-(x**2) / 2) / sqrt(2 * np.pi)

@@ -1,0 +1,138 @@
+"""Several raters and ranks, against krippendorff, pingouin and scipy."""
+
+from __future__ import annotations
+
+import warnings
+
+import krippendorff
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats as reference
+
+from evalkit.stats import StatisticsError, icc, kendall_tau, krippendorff_alpha, spearman
+
+checked = settings(max_examples=40, deadline=None, database=None)
+ratings = st.integers(2, 4).flatmap(
+    lambda raters: st.lists(
+        st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, np.nan]), min_size=raters, max_size=raters),
+        min_size=3,
+        max_size=25,
+    )
+)
+pairs = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=3, max_size=50).filter(
+    lambda p: len({a for a, _ in p}) > 1 and len({b for _, b in p}) > 1
+)
+
+
+@pytest.mark.parametrize("measure", ["nominal", "ordinal", "interval", "ratio"])
+@checked
+@given(ratings)
+def test_alpha_agrees_with_the_krippendorff_package(measure, rows):
+    table = np.array(rows).T
+    paired = table[:, np.isfinite(table).sum(axis=0) >= 2]
+    assume(np.unique(paired[np.isfinite(paired)]).size > 1)
+    expected = krippendorff.alpha(table, level_of_measurement=measure)
+
+    ours = krippendorff_alpha(table, measure=measure, resamples=60)
+
+    assert ours.estimate == pytest.approx(expected, abs=1e-9)
+    if ours.status == "ok":
+        assert ours.low <= ours.estimate <= ours.high
+        assert ours.low < ours.high
+
+
+def test_alpha_does_not_mind_the_order_of_items_or_raters():
+    table = np.random.default_rng(0).integers(1, 6, (3, 20)).astype(float)
+    table[0, :4] = np.nan
+    ours = krippendorff_alpha(table, resamples=20).estimate
+
+    assert krippendorff_alpha(table[::-1, ::-1], resamples=20).estimate == pytest.approx(ours)
+
+
+@pytest.mark.parametrize(
+    ("table", "word"),
+    [
+        ([[3, 3], [3, 3]], "undefined"),
+        ([[3, np.nan], [np.nan, 4]], "no item"),
+        ([[1, 2, 3], [1, 2, 3]], "agree"),
+    ],
+)
+def test_ratings_without_variation_or_overlap_have_no_alpha(table, word):
+    ours = krippendorff_alpha(table)
+
+    assert (ours.status, ours.low) == ("not_estimable", None)
+    assert word in ours.reason
+
+
+def test_a_rating_outside_of_the_scale_is_refused():
+    with pytest.raises(StatisticsError, match="rating of 6"):
+        krippendorff_alpha([[1, 6], [1, 2]], labels=[1, 2, 3, 4, 5])
+
+
+def test_icc_agrees_with_pingouin():
+    pandas = pytest.importorskip("pandas")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pingouin
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=12) + rng.normal(scale=0.5, size=(3, 12)) + np.array([[0.0], [0.4], [-0.2]])
+    long = pandas.DataFrame(
+        {"rater": np.repeat([0, 1, 2], 12), "item": np.tile(np.arange(12), 3), "score": table.ravel()}
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = pingouin.intraclass_corr(long, targets="item", raters="rater", ratings="score").set_index(
+            "Type"
+        )
+    expected = rows.loc["ICC(A,1)" if "ICC(A,1)" in rows.index else "ICC2", "ICC"]
+
+    ours = icc(table)
+
+    assert ours.estimate == pytest.approx(float(expected), abs=1e-9)
+    assert ours.low < ours.estimate < ours.high
+
+
+def test_icc_sees_leniency_and_rank_agreement_does_not():
+    human, judge = np.array([1, 2, 3, 4, 1, 2, 3, 4.0]), np.array([2, 3, 4, 5, 2, 3, 4, 5.0])
+
+    assert icc([human, judge]).estimate < 0.75
+    assert spearman(human, judge).estimate == pytest.approx(1)
+    assert icc([[3, 3, 3], [3, 3, 3]]).status == "not_estimable"
+    assert icc([[3], [4]]).status == "not_estimable"
+
+
+@checked
+@given(pairs)
+def test_rank_statistics_agree_with_scipy(rated):
+    x, y = np.array(rated, dtype=float).T
+
+    rho, tau = spearman(x, y, resamples=60), kendall_tau(x, y, resamples=60)
+
+    assert rho.estimate == pytest.approx(float(reference.spearmanr(x, y).statistic), abs=1e-9)
+    assert tau.estimate == pytest.approx(float(reference.kendalltau(x, y).statistic), abs=1e-9)
+    for ours in (rho, tau):
+        if ours.status == "ok":
+            assert -1 <= ours.low <= ours.estimate <= ours.high <= 1
+
+
+def test_many_distinct_values_take_the_closed_form():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    y = x + rng.normal(size=200)
+
+    for ours, expected in (
+        (spearman(x, y), reference.spearmanr(x, y).statistic),
+        (kendall_tau(x, y), reference.kendalltau(x, y).statistic),
+    ):
+        assert ours.estimate == pytest.approx(float(expected))
+        assert 0.05 < ours.high - ours.low < 0.25
+        assert "bootstrap" not in ours.method
+
+
+def test_ranks_without_variation_are_undefined():
+    for statistic in (spearman, kendall_tau):
+        assert statistic([1, 1, 1], [1, 2, 3]).estimate is None
+        assert statistic([], []).status == "not_estimable"
+        assert statistic(np.arange(60), np.arange(60)).status == "not_estimable"
