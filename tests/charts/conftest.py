@@ -148,11 +148,11 @@ LOOKS = pl.DataFrame({"look": [1, 2, 3], "e_value": [0.5, 4.0, 25.0]})
 # Family -> how to draw it, its table, a column it needs, and the main number its description must say.
 FAMILIES = {
     "criteria": (charts.criteria, scores(), "score", "3.60"),
-    "severity": (charts.severity, severities(), "passed", "12 of 18"),
+    "severity": (charts.severity, severities(), "passed", "6 of 9"),
     "trend": (charts.trend, versions(), "pass_rate", "50%"),
     "regression": (charts.regression, differences(), "difference", "−10.0"),
     "forest": (charts.forest, differences(), "low", "−40.0 (−60.0 to −20.0)"),
-    "cases": (charts.cases, case_counts(), "severity", "0 of 4 cases"),
+    "cases": (charts.cases, case_counts(), "severity", "1 of 4 cases never pass and 1 always do"),
     "flips": (charts.flips, flipped(), "kind", "1 regression, 1 improvement"),
     "ranks": (charts.ranks, RANKS, "p_best", "80%"),
     "agreement": (charts.agreement, CONFUSION, "judge", "75%"),
@@ -167,6 +167,12 @@ def family(request):
     """Each family in turn."""
     draw, table, column, number = FAMILIES[request.param]
     return SimpleNamespace(name=request.param, draw=draw, table=table, column=column, number=number)
+
+
+@pytest.fixture
+def families():
+    """Return all of them by name: how to draw it, its table, a column, its main number."""
+    return FAMILIES
 
 
 @pytest.fixture

@@ -257,11 +257,10 @@ def test_flips_show_both_sides_and_the_way_in_a_word(made, drawn):
 # the others
 
 
-def test_ranks_are_drawn_best_first(family, drawn):
-    if family.name != "ranks":
-        return
+def test_ranks_are_drawn_best_first(families, drawn):
+    draw, table, *_ = families["ranks"]
 
-    rows = drawn(family.draw(family.table), "p_best")
+    rows = drawn(draw(table), "p_best")
 
     assert [(r["name"], r["rank"], r["low"], r["high"]) for r in rows] == [
         ("v3", 1, 1, 2),

@@ -65,7 +65,7 @@ def severity(
     rule
         The pass rule, for an Evals.
     title
-        The statement above; by default the worst severity's count of passed trials.
+        The statement above; by default how many trials of the worst severity pass under the last version.
 
     Returns
     -------
@@ -90,14 +90,22 @@ def severity(
     shown = names[:MOST_GROUPS]
     frame = frame.filter(pl.col("group").is_in(shown))
     present = [word for word in WORST_FIRST if word in set(frame["severity"])]
-    worst = frame.filter(pl.col("severity") == present[0])
+    last = (pl.col("severity") == present[0]) & (pl.col("group") == shown[-1])
+    worst = (
+        frame.filter(last) if frame.filter(last).height else frame.filter(pl.col("severity") == present[0])
+    )
     passed, trials = int(worst["passed"].sum()), int(worst["trials"].sum())
     total, everything = int(frame["passed"].sum()), int(frame["trials"].sum())
     unscored = int(frame["unscored"].sum())
     word = "Trials without a severity" if present[0] == "not said" else f"{present[0].capitalize()} cases"
-    said = f"{word}: {passed} of {trials} trials pass"
+    under = (
+        f" under the last {clean(by).replace('_', ' ')}"
+        if frame.filter(last).height and len(names) > 1
+        else ""
+    )
+    said = f"{word}{under}: {passed} of {trials} trials pass"
     more = f"{len(names) - len(shown)} more not shown" if len(names) > len(shown) else ""
-    pieces = f"All severities: {total} of {everything} trials pass, {unscored} unscored"
+    pieces = f"All together: {total} of {everything} trials pass, {unscored} unscored"
     return _draw(frame, present, shown).properties(
         title=heading(
             title or said,

@@ -64,7 +64,7 @@ def cases(
     rule
         The pass rule, for an Evals.
     title
-        The statement above; by default how many cases pass always.
+        The statement above; by default how many cases never and always pass under the last version.
 
     Returns
     -------
@@ -89,14 +89,16 @@ def cases(
         pl.col("severity").fill_null("not said"), pl.col("passed", "failed", "unscored").fill_null(0)
     )
     order = _worst(frame)
-    always = order.filter(pl.col("always"))
     top = order.head(MOST_CASES)
     # Chosen by how bad, shown by severity.
     top = top.sort("rank", "rate", "case", nulls_last=True, maintain_order=True)
     top, names = relabel(top, "case", to="name", most=26, keep=True)
     cells = _cells(frame, top, shown_groups)
     severities = top["severity"].to_list()
-    said = f"{len(always)} of {counted(len(order), 'case')} pass every scored trial in every version"
+    last = frame.filter((pl.col("group") == shown_groups[-1]) & (pl.col("passed") + pl.col("failed") > 0))
+    never, always = (int((last[column] == 0).sum()) for column in ("passed", "failed"))
+    under = f"Under the last {clean(by).replace('_', ' ')}, " if len(groups) > 1 else ""
+    said = f"{under}{never} of {counted(len(order), 'case')} never pass and {always} always do"
     cut = f"the {MOST_CASES} worst of {len(order)} cases shown" if len(order) > MOST_CASES else ""
     left = (
         f"{len(groups) - len(shown_groups)} earlier versions not shown" if len(groups) > MOST_GROUPS else ""
