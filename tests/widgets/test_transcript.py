@@ -92,8 +92,25 @@ def test_scores_stand_beside_with_scale_grader_and_rationale():
     text = html(output="x", scores=[score])
 
     assert "2 of 5" in text
-    assert "judge-1 (judge), sample 2" in text
+    assert "judge-1 (judge)" in text
     assert "Relies on <em>order</em>." in text
+
+
+def test_more_samples_of_one_judgement_are_folded():
+    score = {"grader": "judge-1", "grader_kind": "judge"}
+    text = html(
+        output="x", scores=[{**score, "score": 2.0, "sample": 1}, {**score, "score": 4.0, "sample": 2}]
+    )
+
+    assert text.index("2 of 5") < text.index("<summary>More samples: 4 of 5</summary>")
+    assert text.count("judge-1 (judge)") == 1
+
+
+def test_code_in_a_tool_call_keeps_its_lines():
+    call = [{"name": "write", "arguments": {"path": "a.py", "content": "x = 1\ny = 2"}}]
+    text = html(turns=[{"role": "assistant", "tool_calls": json.dumps(call)}])
+
+    assert "path: &quot;a.py&quot;\ncontent:\nx = 1\ny = 2</pre>" in text
 
 
 def test_a_score_that_could_not_be_read_is_unscored_with_the_reason():

@@ -41,13 +41,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one grader said about one criterion; `score` in words, `value` as a number."""
+    """What one grader said about one criterion; `score` in words, `value` as a number, `sample` from 1."""
 
     criterion: str
     score: str
     value: float | None
     kind: str
     grader: str
+    sample: int
     rationale: str
     evidence: str
 
@@ -134,11 +135,24 @@ def _loaded(text: str) -> Any:
 
 
 def _indented(text: str) -> str:
-    """Return JSON with a line a value; anything else, and long text, as it is."""
+    """Return JSON with a line a value; anything else, and long text, as it is.
+
+    A string of several lines in an object (a file that is written, a query) stands below its key as it is:
+    code on one line, with escapes for its line ends, cannot be read.
+    """
     if len(text) > _MOST or not text.lstrip().startswith(("{", "[")):
         return text
     value = _loaded(text)
-    return text if value is None else json.dumps(value, indent=1, ensure_ascii=False)
+    if value is None:
+        return text
+    if isinstance(value, dict) and any(isinstance(one, str) and "\n" in one for one in value.values()):
+        return "\n".join(
+            f"{key}:\n{one}"
+            if isinstance(one, str) and "\n" in one
+            else f"{key}: {json.dumps(one, ensure_ascii=False)}"
+            for key, one in value.items()
+        )
+    return json.dumps(value, indent=1, ensure_ascii=False)
 
 
 def _size(text: str) -> str:
@@ -168,13 +182,13 @@ def judgement(row: dict[str, Any], scales: dict[str, float | None]) -> Judgement
         score += f" ({row['label']})" if row["label"] else ""
     names = dict.fromkeys(str(name) for name in (row["grader"], row["judge_model"]) if name)
     kind = f" ({row['grader_kind']})" if row["grader_kind"] else ""
-    sample = f", sample {row['sample']}" if row["sample"] > 1 else ""
     return Judgement(
         criterion=row["criterion"],
         score=score,
         value=row["score"],
         kind=row["grader_kind"] or "",
-        grader=f"{', '.join(names) or 'grader not named'}{kind}{sample}",
+        grader=f"{', '.join(names) or 'grader not named'}{kind}",
+        sample=row["sample"],
         rationale=row["rationale"] or "",
         evidence=row["evidence"] or "",
     )

@@ -29,7 +29,7 @@ function message(one) {
 function judgement(one) {
   const item = make("li");
   const line = make("p");
-  line.append(make("strong", null, one.criterion), " ", make("span", "ek-score", one.score), " ", make("span", "ek-grader", one.grader));
+  line.append(make("strong", null, one.criterion), " ", make("span", "ek-score", one.score), " ", make("span", "ek-grader", one.grader + (one.sample === "1" ? "" : ", sample " + one.sample)));
   item.append(line);
   if (one.rationale) item.append(make("p", null, one.rationale));
   if (one.evidence) item.append(make("blockquote", null, "Quoted: " + one.evidence));

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
 from importlib.resources import files
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -85,8 +86,8 @@ class TranscriptView:
             ],
             "scores": [
                 {
-                    name: visible(getattr(judgement, name))
-                    for name in ("criterion", "score", "grader", "rationale", "evidence")
+                    name: visible(str(getattr(judgement, name)))
+                    for name in ("criterion", "score", "grader", "sample", "rationale", "evidence")
                 }
                 for judgement in self.judgements
             ],
@@ -182,7 +183,7 @@ def transcript_html(view: TranscriptView, *, heading: bool = True) -> Html:
         f"{''.join(_part_html(part, evidence) for part in message.parts)}</li>"
         for message in view.messages
     )
-    scores = "".join(_judgement_html(judgement) for judgement in view.judgements)
+    scores = "".join(_judgements_html(list(samples)) for _, samples in groupby(view.judgements, _who))
     top = ""
     if heading:
         facts = "".join(f"<span>{escape(fact)} </span>" for fact in view.facts)
@@ -248,16 +249,32 @@ def _facts(trial: dict[str, Any], run: dict[str, Any], case: dict[str, Any]) -> 
 # Shown
 
 
-def _judgement_html(judgement: Judgement) -> str:
-    rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
-    quoted = (
-        f"<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>" if judgement.evidence else ""
+def _who(judgement: Judgement) -> tuple[str, str]:
+    return judgement.criterion, judgement.grader
+
+
+def _judgements_html(samples: list[Judgement]) -> str:
+    """Return what one grader said of one criterion: the first sample, the others folded."""
+    first, *others = samples
+    more = "".join(
+        f'<p><span class="ek-score">{escape(one.score)}</span> sample {one.sample}</p>{_reason_html(one)}'
+        for one in others
     )
+    if more:
+        scores = ", ".join(one.score for one in others)
+        more = f"<details><summary>More samples: {escape(scores)}</summary>{more}</details>"
     return (
-        f"<li><p><strong>{escape(judgement.criterion)}</strong> "
-        f'<span class="ek-score">{escape(judgement.score)}</span> '
-        f'<span class="ek-grader">{escape(judgement.grader)}</span></p>{rationale}{quoted}</li>'
+        f"<li><p><strong>{escape(first.criterion)}</strong> "
+        f'<span class="ek-score">{escape(first.score)}</span> '
+        f'<span class="ek-grader">{escape(first.grader)}</span></p>{_reason_html(first)}{more}</li>'
     )
+
+
+def _reason_html(judgement: Judgement) -> str:
+    rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
+    if not judgement.evidence:
+        return rationale
+    return f"{rationale}<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>"
 
 
 def _cut(text: str) -> str:
