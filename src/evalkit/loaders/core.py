@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS: Final = "evalkit.loaders"
 """The entry-point group in which other distributions offer a `Reader`."""
+
+NATIVE_SCORES: Final = "native scores"
 
 _HEAD: Final = 1 << 16
 _LONGEST_FIRST_LINE: Final = 1 << 26
@@ -39,12 +41,15 @@ class Reader:
         `read(path)` returns what is in it.
     rows
         `rows(path)` returns the records as they are; mapping and names do the rest.
+    describes
+        Whether it says what runs and cases are: such files are read before those that only name them.
     """
 
     name: str
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path], Evals] | None = None
     rows: Callable[[Path], Raw] | None = None
+    describes: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +60,7 @@ class Found:
     reader: Reader
     mapping: Mapping | None
     run: str = ""
+    instead: Reader | None = None
 
 
 @dataclass(slots=True)
@@ -63,8 +69,6 @@ class Plan:
 
     found: list[Found] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
-    evals: list[Evals] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reader]) -> Plan:
@@ -93,15 +97,12 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
             if path.is_dir():
                 _walk(path, top, readers, chosen, plan)
                 continue
-            reader = _reader(path, readers, asked=mapping is not None)
-            if reader is None:
+            found = _choose(path, readers, chosen(path, top))
+            if found is None:
                 raise FormatError(
                     f"{str(path)!r} is of no format that is known. Known: {listed([r.name for r in readers], most=40)}."
                 )
-            if reader is _EMPTY:
-                plan.evals.append(_empty(path))
-            else:
-                plan.found.append(Found(path, reader, chosen(path, top)))
+            plan.found.append(found)
     _name_runs(plan.found)
     return plan
 
@@ -114,17 +115,16 @@ def read(plan: Plan) -> Iterator[Evals]:
     FormatError
         Nothing at all could be understood, or no file has a column that the mapping names.
     """
-    yield from plan.evals
     failures: list[tuple[Found, FormatError]] = []
     missing: Counter[tuple[int, str, str]] = Counter()
     tables: Counter[int] = Counter()
     mappings: dict[int, Mapping] = {}
     columns: dict[int, dict[str, None]] = {}
     done = 0
-    for found in plan.found:
+    for found in sorted(plan.found, key=lambda found: not found.reader.describes):
         try:
             if found.reader.rows is None:
-                yield _read(found)
+                yield _read(found.reader, found.path)
                 done += 1
                 continue
             raw = found.reader.rows(found.path)
@@ -135,7 +135,11 @@ def read(plan: Plan) -> Iterator[Evals]:
                 continue
             evals, roles = to_evals(raw, mapping=found.mapping, run=found.run)
         except FormatError as error:
-            failures.append((found, error))
+            if found.instead is not None:
+                yield _read(found.instead, found.path)
+                done += 1
+            else:
+                failures.append((found, error))
             continue
         done += 1
         if found.mapping is not None:
@@ -178,12 +182,34 @@ def _plugins() -> tuple[list[Reader], list[str]]:
             reader = point.load()
             if not isinstance(reader, Reader):
                 raise TypeError(f"it is {type(reader).__name__}, not a Reader")
-            found.append(reader)
+            found.append(_guarded(reader))
         except Exception as error:
             notes.append(
                 f"The reader {point.name!r} ({point.value}) could not be used: {type(error).__name__}: {error}"
             )
     return found, notes
+
+
+def _guarded(reader: Reader) -> Reader:
+    """Return somebody else's reader so that its faults cost its own files alone."""
+
+    def sniff(path: Path, data: bytes) -> bool:
+        try:
+            return bool(reader.sniff(path, data))
+        except Exception:
+            return False
+
+    def read(path: Path) -> Evals:
+        try:
+            made = _read(reader, path)
+            if not isinstance(made, Evals):
+                raise TypeError(f"it gave {type(made).__name__}, not Evals")
+            return made
+        except Exception as error:
+            reason = f"the reader {reader.name!r} failed: {type(error).__name__}: {error}"
+            return Evals.from_tables(problems=[Problem(str(path), None, reason)], files=[str(path)])
+
+    return replace(reader, sniff=sniff, read=read if reader.rows is None else None)
 
 
 def head(path: Path) -> bytes:
@@ -195,35 +221,37 @@ def head(path: Path) -> bytes:
     return data
 
 
-def _read(found: Found) -> Evals:
-    assert found.reader.read is not None  # noqa: S101  (a reader has one or the other)
-    return found.reader.read(found.path)
+def _read(reader: Reader, path: Path) -> Evals:
+    if reader.read is None:
+        raise FormatError(f"The reader {reader.name!r} has neither read nor rows.")
+    return reader.read(path)
 
 
-_EMPTY: Final = Reader("empty", lambda _path, data: not data.strip(b"\xef\xbb\xbf \t\r\n"))
-
-
-def _reader(path: Path, readers: list[Reader], *, asked: bool) -> Reader | None:
-    """Return the reader of a file; where the user gave a mapping, one that heeds it comes first."""
+def _choose(path: Path, readers: list[Reader], mapping: Mapping | None) -> Found | None:
+    """Return the file with its reader; native scores with a mapping are a table first, if it fits them."""
     try:
         data = b"" if path.is_dir() else head(path)
     except OSError as error:
         raise PathError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
-    if not path.is_dir() and _EMPTY.sniff(path, data):
-        return _EMPTY
+    if not path.is_dir() and not data.strip(b"\xef\xbb\xbf \t\r\n"):
+        return Found(path, _EMPTY, None)
     fitting = (reader for reader in readers if reader.sniff(path, data))
     first = next(fitting, None)
-    if asked and first is not None and first.rows is None and first.name == "native scores":
-        return next((reader for reader in fitting if reader.rows is not None), first)
-    return first
+    if first is None:
+        return None
+    if mapping is not None and first.name == NATIVE_SCORES:
+        table = next((reader for reader in fitting if reader.rows is not None), None)
+        if table is not None:
+            return Found(path, table, mapping, instead=first)
+    return Found(path, first, mapping)
 
 
 def _walk(
     folder: Path, top: Path, readers: list[Reader], chosen: Callable[[Path, Path], Mapping | None], plan: Plan
 ) -> None:
-    reader = _reader(folder, readers, asked=False)
-    if reader is not None:
-        plan.found.append(Found(folder, reader, None))
+    unit = _choose(folder, readers, None)
+    if unit is not None:
+        plan.found.append(unit)
         return
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == MAPPING_FILE:
@@ -233,14 +261,11 @@ def _walk(
             continue
         if not path.is_file():
             continue
-        mapping = chosen(path, top)
-        reader = _reader(path, readers, asked=mapping is not None)
-        if reader is None:
+        found = _choose(path, readers, chosen(path, top))
+        if found is None:
             plan.skipped.append(path)
-        elif reader is _EMPTY:
-            plan.evals.append(_empty(path))
         else:
-            plan.found.append(Found(path, reader, mapping))
+            plan.found.append(found)
 
 
 def _expand(path: Path) -> list[tuple[Path, Path]]:
@@ -283,6 +308,9 @@ def _name_runs(found: list[Found]) -> None:
 
 def _empty(path: Path) -> Evals:
     return Evals.from_tables(problems=[Problem(str(path), None, "the file is empty")], files=[str(path)])
+
+
+_EMPTY: Final = Reader("empty", lambda path, data: False, read=_empty)
 
 
 def _passed_over(failures: list[tuple[Found, FormatError]]) -> Evals:

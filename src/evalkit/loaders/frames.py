@@ -13,10 +13,11 @@ from evalkit.records import series
 
 def is_frame(source: Any) -> bool:
     """Whether it is a frame of polars or pandas; neither is imported to know."""
-    package = type(source).__module__.partition(".")[0]
-    return (
-        package in ("polars", "pandas", "pyarrow", "duckdb") and hasattr(source, "columns")
-    ) or isinstance(source, pl.LazyFrame)
+    if isinstance(source, pl.DataFrame | pl.LazyFrame):
+        return True
+    return type(source).__module__.partition(".")[0] in ("pandas", "pyarrow", "duckdb") and hasattr(
+        source, "columns"
+    )
 
 
 def rows(frame: Any, name: str) -> Raw:
@@ -27,7 +28,7 @@ def rows(frame: Any, name: str) -> Raw:
     FormatError
         It is no frame.
     """
-    made = _from_pandas(frame) if type(frame).__module__.startswith("pandas.") else to_polars(frame)
+    made = _from_pandas(frame) if type(frame).__module__.partition(".")[0] == "pandas" else to_polars(frame)
     return Raw(
         made.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")), name, file=False
     )

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from evalkit import native
-from evalkit.loaders.core import Reader
+from evalkit.loaders.core import NATIVE_SCORES, Reader
 from evalkit.loaders.jsonl import first_record
 from evalkit.native.layout import SCORE_FIELDS
 
@@ -42,7 +42,7 @@ def is_scores(path: Path, head: bytes) -> bool:
 
 
 READERS: Final = (
-    Reader("suite", is_suite, read=native.read_suite),
-    Reader("native transcripts", is_transcripts, read=native.read_transcripts),
-    Reader("native scores", is_scores, read=native.read_scores),
+    Reader("suite", is_suite, read=native.read_suite, describes=True),
+    Reader("native transcripts", is_transcripts, read=native.read_transcripts, describes=True),
+    Reader(NATIVE_SCORES, is_scores, read=native.read_scores),
 )

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from evalkit.errors import ColumnError, FormatError
+from evalkit.errors import ColumnError, FormatError, listed
 from evalkit.evals import Evals
 from evalkit.loaders.mapping import Mapping, Roles, resolve
 from evalkit.records import as_text, cell_values, fit, in_order
@@ -112,8 +112,8 @@ class _Maker:
         self.source = source
         self.problems: list[Problem] = []
         self.in_run_column = in_run_column
-        self.kept = 0
         self.used: set[str] = set()
+        self.scaled: tuple[list[str], list[float | None]] = ([], [])
         wide = roles.criteria is not None
         counted = RECORD if RECORD in frame.columns else "line"
         keys = {
@@ -259,6 +259,7 @@ class _Maker:
         by_name = {columns.get(name, name): scale for name, scale in scales.items()}
         own = self._scale_columns()
         rows = [by_name.get(name, own.get(name, by_name.get("", (None, None)))) for name in names]
+        self.scaled = names.to_list(), [row[0] for row in rows]
         suites = self.column("suite")
         frame = pl.DataFrame(
             {
@@ -287,6 +288,11 @@ class _Maker:
             notes.append("No column says the agent's version: it is the run's name.")
         if "grader" not in roles.columns and "grader" not in roles.values:
             notes.append("No column says who judged: the grader is called 'judge'.")
+        unscaled = [name for name, low in zip(*self.scaled, strict=True) if low is None]
+        if unscaled:
+            notes.append(
+                f'No scale is declared for {listed(unscaled)}: give mapping={{"scale": [lowest, highest]}}.'
+            )
         notes += [
             f"{self.source} has no column {column!r} ({what}), which {mapping.name if mapping else 'the mapping'} names."
             for column, what, _ in roles.missing
