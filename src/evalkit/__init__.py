@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evalkit.rules import PassRule
     from evalkit.suites import Case, Criterion, Rubric, Severity, Suite
     from evalkit.summary import distribution, summarize
-    from evalkit.widgets import transcript
+    from evalkit.widgets.transcript import transcript
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "setup_notebook": "charts",
     "stats": None,
     "summarize": "summary",
-    "transcript": "widgets",
+    "transcript": "widgets.transcript",
 }
 
 __all__ = [

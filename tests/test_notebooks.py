@@ -1,0 +1,108 @@
+"""The notebooks run top to bottom in a real kernel, on the demo and on somebody else's data."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import pytest
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+AZURE = ROOT.parent / "shared/data/azure_rag/2024-02"
+VEGA = "application/vnd.vegalite.v5+json"
+CHARTS = {"00_start": 5, "01_criteria": 3, "02_severity": 2, "03_regressions": 4}
+
+
+def run(path: Path, folder: Path, parameters: str) -> NotebookNode:
+    """Run a notebook in an empty folder, with `parameters` run after its own.
+
+    In a process of its own, with nbconvert as a user would: the kernel's sockets are none of this process's business.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    at = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+    notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(parameters))
+    nbformat.write(notebook, folder / path.name)
+    command = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "--output",
+        "made",
+        path.name,
+    ]
+    options = ["--ExecutePreprocessor.timeout=180", "--KernelManager.transport=ipc"]
+    environment = {
+        **os.environ,
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "JUPYTER_RUNTIME_DIR": tempfile.mkdtemp(prefix="ek"),
+    }
+    done = subprocess.run(
+        [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return nbformat.read(folder / "made.ipynb", as_version=4)
+
+
+def outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_on_the_demo_and_shows_its_charts(path, tmp_path):
+    made = run(path, tmp_path, f"PATH = {str(ROOT / 'data/demo')!r}")
+
+    shown = outputs(made)
+    assert not [o for o in shown if o.output_type == "stream" and o.name == "stderr"]
+    charts = [o.data for o in shown if VEGA in o.get("data", {})]
+    assert len(charts) >= CHARTS.get(path.stem, 0)
+    for chart in charts:
+        assert chart["image/png"]
+        assert len(chart["text/plain"]) > 20
+        assert len(str(chart[VEGA])) < 200_000
+    last = [cell for cell in made.cells if cell.cell_type == "code"][-1]
+    assert last.outputs
+
+
+@pytest.mark.notebook
+@pytest.mark.skipif(not AZURE.exists(), reason="the shared real data is not on this machine")
+@pytest.mark.parametrize("name", ["00_start", "03_regressions"])
+def test_a_notebook_runs_on_data_given_as_a_parameter(name, tmp_path):
+    runs = [str(AZURE / run) for run in ("baseline_3", "badprompt_ignoresources_1")]
+    given = f"""
+    MAPPING = {str(ROOT / "docs/mappings/azure_rag.yaml")!r}
+    PATH = {str(AZURE)!r}
+    BASELINE, CANDIDATE = "baseline_3", "badprompt_ignoresources_1"
+    """
+    assert all(Path(path).exists() for path in runs)
+
+    made = run(
+        ROOT / "notebooks" / f"{name}.ipynb", tmp_path, "\n".join(line.strip() for line in given.splitlines())
+    )
+
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    text = "".join(str(o.get("data", {}).get("text/plain", "")) for o in outputs(made))
+    assert "badprompt_ignoresources_1 against baseline_3: regressed" in text
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_without_outputs_and_says_what_it_is(path):
+    notebook = nbformat.read(path, as_version=4)
+
+    nbformat.validate(notebook)
+    assert notebook.metadata["title"]
+    assert all(cell.id for cell in notebook.cells)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells) == 1
