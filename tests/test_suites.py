@@ -144,9 +144,9 @@ REFUSED = [
     ("suite: a\ncases:\n  - id: x\n  - id: y\n  - id: x\n", 5, "the id 'x' is there twice, first on line 3"),
     ("suite: a\ncriteria:\n  - name: x\n  - name: x\n", 4, "the name 'x' is there twice, first on line 3"),
     (
-        "suite: a\ncases:\n  - id: x\n    severity: critcal\n",
+        "suite: a\ncases:\n  - id: x\n    severity: kritical\n",
         4,
-        "case 'x': severity is 'critcal'; it may be low, medium, high, critical. Did you mean 'critical'?",
+        "case 'x': severity is 'kritical'; it may be low, medium, high, critical. Did you mean 'critical'?",
     ),
     (
         "suite: a\ncases:\n  - id: x\n    severty: high\n",
@@ -161,7 +161,7 @@ REFUSED = [
     ("suite: a\ncriteria:\n  - name: x\n    anchors: {good: a}\n", 4, "an anchor for 'good'"),
     ("suite: a\ncriteria:\n  - name: x\n    kind: ordnal\n", 4, "Did you mean 'ordinal'?"),
     ("suite: a\ncriteria:\n  - name: x\n    weight: -1\n", 4, "weight is -1"),
-    ("suite: a\ncriteria:\n  - name: x\n    origin: {nam: ours}\n", 4, "no key 'nam' here"),
+    ("suite: a\ncriteria:\n  - name: x\n    origin: {naem: ours}\n", 4, "no key 'naem' here"),
     ("suite: a\ncriteria:\n  - name: x\n    origin: {name: theirs}\n", 4, "it may be given, ours"),
 ]
 
@@ -214,6 +214,15 @@ def test_what_was_not_changed_is_written_byte_for_byte(tmp_path):
     assert Suite.parse(SHIPPED.read_text(encoding="utf-8")).to_yaml() == SHIPPED.read_text(encoding="utf-8")
 
 
+def test_a_last_line_without_an_end_is_left_without_one():
+    text = "suite: a\ncases:\n  - id: x"
+    suite = Suite.parse(text)
+
+    assert suite.to_yaml() == text
+    suite.case("x").check = "now"
+    assert suite.to_yaml() == text + "\n    check: now\n"
+
+
 def test_a_key_with_nothing_after_it_is_as_one_left_out():
     suite = Suite.parse("suite: a\ncases:\n  - id: x\n    tags:\n    severity:\n    expected:\n")
 
@@ -258,6 +267,7 @@ def test_changes_of_every_kind_lose_no_comment_and_are_read_back():
     assert comments(text) == comments(TEXT)
     assert Suite.parse(text).model_dump() == suite.model_dump()
     assert text.index("# about three") < text.index('id: "03"') < text.index('id: "04"')
+    assert text.index('id: "04"') < text.index("# about one") < text.index('id: "01"')
 
 
 def test_a_case_that_is_taken_out_takes_its_own_comments_and_no_other():

@@ -339,7 +339,7 @@ def _first_line(text: str, node: Node) -> int:
     """Return the start of the line that holds the dash of the first item, or of the comments right above."""
     at = _line_start(text, node.start_mark.index)
     while at and re.match(r"[ ]*#", text[(above := _line_start(text, at - 1)) :]):
-        break
+        at = above
     return at
 
 
