@@ -7,6 +7,7 @@ import pytest
 from scipy import stats as reference
 
 from evalkit.stats import StatisticsError, bootstrap_means, bootstrap_statistic
+from evalkit.stats.bootstrap import resampled_counts
 
 ROWS = np.random.default_rng(3).integers(1, 6, size=(60, 4)).astype(float)
 
@@ -34,6 +35,15 @@ def test_any_statistic_agrees_with_scipy(interval):
     ours = bootstrap_statistic(x, np.std, interval=interval, resamples=6000)
 
     assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.03)
+
+
+def test_the_percentile_ends_are_linear_quantiles_of_the_resampled_means():
+    counts = np.concatenate(list(resampled_counts(60, resamples=25, seed=4)))
+    expected = np.quantile(counts @ ROWS[:, 0] / 60, [0.05, 0.95])
+
+    ours = bootstrap_means(ROWS[:, 0], resamples=25, seed=4, level=0.9)[0]
+
+    assert (ours.low, ours.high) == pytest.approx(tuple(expected), abs=1e-12)
 
 
 def test_columns_are_resampled_together_and_the_seed_decides():

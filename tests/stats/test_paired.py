@@ -253,6 +253,11 @@ def test_sampled_sign_flips_come_near_the_exact_answer_on_both_paths():
         assert sign_flip(-d) == sign_flip(d)
 
 
+def test_a_sampled_p_value_is_never_zero():
+    assert sign_flip([1] * 40) == 1 / 10_000
+    assert sign_flip(1 + np.arange(40) / 1000, resamples=99) == 1 / 100
+
+
 def test_five_flips_can_never_reach_significance_and_six_can():
     assert sign_flip([1] * 5) == 2 / 2**5
     assert sign_flip([1] * 6) == pytest.approx(0.03125)

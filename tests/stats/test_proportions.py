@@ -164,6 +164,14 @@ def test_copies_of_every_row_in_its_own_cluster_change_nothing(outcomes, copies)
     assert ours.clusters == len(outcomes)
 
 
+def test_few_clusters_are_not_trusted_to_be_uncorrelated():
+    fractions, labels = [1, 0, 1, 0] * 8, np.repeat(np.arange(8), 4)
+
+    ours = wilson_clustered(fractions, labels)
+
+    assert ours.n_eff == pytest.approx(32 / (1 + 3 * 0.25))
+
+
 def test_a_single_cluster_is_refused_with_its_rate_kept():
     ours = wilson_clustered([1, 0, 1], ["a", "a", "a"])
 
