@@ -274,6 +274,9 @@ def _sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
         return None
     if not frame.height or frame.height != _line_count(path) or "line" in frame.columns:
         return None
+    # Older polars takes a line that is `null` for a record.
+    if frame.select(pl.all_horizontal(pl.all().is_null()).any()).item():
+        return None
     text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     # polars reads a lone surrogate as U+0000.
     odd = frame.lazy().select(pl.any_horizontal(pl.col(text).str.contains("\x00", literal=True).any()))
