@@ -108,11 +108,12 @@ def _compared(
             **subject.chosen,
         )
 
+    known = subject.graded["severity"].is_not_null().any()
     return replace(
         subject,
         change=against(None),
         by_criterion=against("criterion").summary.filter(pl.col("scope") != "overall"),
-        by_severity=against("severity").summary.filter(pl.col("scope") != "overall"),
+        by_severity=against("severity").summary.filter(pl.col("scope") != "overall") if known else None,
     )
 
 

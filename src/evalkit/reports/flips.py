@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from evalkit.reports.content import Flip, Items, Section, Side, Text, counted, number
+from evalkit.reports.content import Cell, Flip, Section, Side, Table, Text, counted, number
 from evalkit.widgets.transcript import transcript
 
 if TYPE_CHECKING:
@@ -25,30 +25,54 @@ _REASONS = 2
 def regressions(
     evals: Evals, change: Comparison, graded: pl.DataFrame, runs: tuple[list[str], list[str]], *, most: int
 ) -> Section:
-    """Return the cases that got worse, worst severity first; the first `most` with transcripts."""
+    """Return the cases that got worse, worst severity first: the first `most` to read, the others as a table."""
     rows = change.flips.filter(pl.col("kind") == "regression").to_dicts()
     if not rows:
         return Section("regressed", "What regressed", (Text("No case went from pass to fail."),))
     blocks: list[Block] = [
-        _flip(evals, row, change, graded, runs, at=at, read=at <= most) for at, row in enumerate(rows, 1)
+        _flip(evals, row, change, graded, runs, at=at) for at, row in enumerate(rows[:most], 1)
     ]
     if len(rows) > most:
-        note = f"Transcripts are shown for the first {most} of {len(rows)}; max_transcripts shows more."
-        blocks.append(Text(note, "muted"))
-    note = f"{counted(len(rows), 'case')} went from pass to fail, worst severity first. Beside the counts, one failing trial with what the judge said about it."
+        caption = f"The other {counted(len(rows) - most, 'regression')}; max_transcripts puts in the transcripts of more"
+        blocks.append(_counts(rows[most:], change, caption=caption, key="table-regressed"))
+    order = ", worst severity first" if any(row["severity"] for row in rows) else ""
+    note = f"{counted(len(rows), 'case')} went from pass to fail{order}."
+    if most:
+        note += " Each with one failing trial to read, and what the judge said where it scored below the rule's mean."
     return Section("regressed", "What regressed", tuple(blocks), note)
 
 
 def improvements(change: Comparison) -> Section:
-    """Return the cases that got better, a line each."""
+    """Return the cases that got better, a row each."""
     rows = change.flips.filter(pl.col("kind") == "improvement").to_dicts()
-    lines = tuple(
-        f"Case {row['case']} ({_severity(row)}): {row['baseline_passes']}/{row['baseline_trials']} to "
-        f"{row['candidate_passes']}/{row['candidate_trials']} trials passed"
+    if not rows:
+        return Section("improved", "What improved", (Text("No case went from fail to pass."),))
+    caption = f"{counted(len(rows), 'case')} went from fail to pass: trials passed of trials scored"
+    return Section(
+        "improved", "What improved", (_counts(rows, change, caption=caption, key="table-improved"),)
+    )
+
+
+def _counts(rows: list[dict[str, Any]], change: Comparison, *, caption: str, key: str) -> Table:
+    known = change.cases["severity"].is_not_null().any()
+    cells = tuple(
+        (
+            Cell(row["case"]),
+            *([Cell(_severity(row), f"severity-{row['severity']}")] if known else []),
+            Cell(f"{row['baseline_passes']}/{row['baseline_trials']}", "num"),
+            Cell(f"{row['candidate_passes']}/{row['candidate_trials']}", "num"),
+            Cell(number(row["p_value"], 3), "num"),
+        )
         for row in rows
     )
-    block = Items(lines) if lines else Text("No case went from fail to pass.")
-    return Section("improved", "What improved", (block,))
+    heads = (
+        Cell("Case"),
+        *([Cell("Severity")] if known else []),
+        Cell(f"Baseline {change.baseline}", "num"),
+        Cell(f"Candidate {change.candidate}", "num"),
+        Cell("p, this case alone", "num"),
+    )
+    return Table(caption, heads, cells, key=key)
 
 
 def _flip(
@@ -59,7 +83,6 @@ def _flip(
     runs: tuple[list[str], list[str]],
     *,
     at: int,
-    read: bool,
 ) -> Flip:
     here = (pl.col("case") == row["case"]) & (
         pl.col("suite").cast(pl.String).fill_null("") == (row["suite"] or "")
@@ -70,9 +93,9 @@ def _flip(
     for name, of_side in (("candidate", runs[1]), ("baseline", runs[0])):
         side = Side(getattr(change, name), str(row[name]), row[f"{name}_passes"], row[f"{name}_trials"])
         trials = of_case.filter(pl.col("run").cast(pl.String).is_in(of_side))
-        if read and trials.height:
+        if trials.height:
             chosen = _representative(trials, side.verdict, like=chosen)
-            side = _with_trial(evals, side, chosen)
+            side = _with_trial(evals, side, chosen, below=change.rule.mean)
         sides[name] = side
     asked = evals.cases.filter(here).select(pl.coalesce("input", "prompt").alias("asked"))
     text = (asked["asked"][0] or "") if asked.height else ""
@@ -80,7 +103,7 @@ def _flip(
     return Flip(
         key=f"flip-{at}",
         case=row["case"],
-        severity=_severity(row),
+        severity=_severity(row) if change.cases["severity"].is_not_null().any() else "",
         kind=row["kind"],
         asked=f"{text[:_ASKED].rstrip()}…" if len(text) > _ASKED else text,
         baseline=sides["baseline"],
@@ -102,20 +125,20 @@ def _representative(trials: pl.DataFrame, verdict: str, *, like: dict[str, Any])
     return ordered.row((ordered.height - 1) // 2, named=True)
 
 
-def _with_trial(evals: Evals, side: Side, trial: dict[str, Any]) -> Side:
+def _with_trial(evals: Evals, side: Side, trial: dict[str, Any], *, below: float) -> Side:
     view = transcript(evals, run=trial["run"], case=trial["case"], epoch=trial["epoch"])
     mean = "no mean score" if trial["mean"] is None else f"mean score {number(trial['mean'])}"
     return replace(
         side,
         chosen=f"run {trial['run']}, epoch {trial['epoch']}, {trial['verdict']}, {mean}",
-        judgements=_worst(view.judgements),
+        judgements=_worst(view.judgements, below),
         transcript=view,
     )
 
 
-def _worst(judgements: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
+def _worst(judgements: tuple[Judgement, ...], below: float) -> tuple[Judgement, ...]:
     """Return the lowest judgement of each of the criteria that did worst; people's labels stay in the fold."""
-    ours = [one for one in judgements if one.kind != "human" and one.value is not None]
+    ours = [one for one in judgements if one.kind != "human" and one.value is not None and one.value < below]
     by_criterion: dict[str, Judgement] = {}
     for one in sorted(ours, key=lambda one: (one.value, not one.rationale)):
         by_criterion.setdefault(one.criterion, one)
@@ -123,4 +146,4 @@ def _worst(judgements: tuple[Judgement, ...]) -> tuple[Judgement, ...]:
 
 
 def _severity(row: dict[str, Any]) -> str:
-    return row["severity"] or "severity not said"
+    return row["severity"] or "not said"

@@ -69,7 +69,7 @@ def _row(cells: tuple[Cell, ...]) -> str:
 
 def _flip(flip: Flip) -> str:
     lines = [
-        f"### {_text(flip.severity)}: case {_text(flip.case)}",
+        f"### {_text(flip.severity) + ': case' if flip.severity else 'Case'} {_text(flip.case)}",
         f"{_side(flip.baseline)} → {_side(flip.candidate)} trials passed{'; ' + _text(flip.test) if flip.test else ''}",
         _text(flip.asked),
     ]

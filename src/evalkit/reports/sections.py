@@ -63,12 +63,13 @@ class Subject:
 def changes(subject: Subject) -> Section | None:
     """Return every difference of the comparison in one picture; None where there is none."""
     change = subject.change
-    if change is None or subject.by_criterion is None or subject.by_severity is None:
+    if change is None:
         return None
-    scopes = [change.summary.filter(pl.col("scope") == "overall"), subject.by_severity, subject.by_criterion]
+    parts = (change.summary.filter(pl.col("scope") == "overall"), subject.by_severity, subject.by_criterion)
+    scopes = [part for part in parts if part is not None]
     figure = Figure(
         "chart-changes",
-        f"Difference of pass rates, {change.candidate} minus {change.baseline}: overall, by severity and by criterion.",
+        f"Difference of pass rates, {change.candidate} minus {change.baseline}: overall, then {'by severity and ' if subject.by_severity is not None else ''}by criterion.",
         draw(charts.forest(pl.concat(scopes), metric="pass_rate", margin=change.margin)),
     )
     return Section("differences", "Differences", (figure,))
@@ -82,7 +83,7 @@ def criteria(subject: Subject) -> Section:
         Figure(
             "chart-criteria",
             f"How often each score was given, per criterion and {_words(subject.by)}. Drag across a cell to select scores.",
-            draw(charts.criteria(table, by=subject.by, rule=subject.rule)),
+            draw(charts.criteria(_every_cell(table, subject.by), by=subject.by, rule=subject.rule)),
         )
     ]
     if subject.by_criterion is not None:
@@ -114,8 +115,24 @@ def criteria(subject: Subject) -> Section:
     return Section("criteria", "By criterion", tuple(blocks))
 
 
-def severity(subject: Subject) -> Section:
-    """Return verdicts by severity."""
+def _every_cell(table: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Return a distribution with rows of count 0 for a criterion that a group was never judged by.
+
+    Vega-Lite lays out a grid with a hole by moving the later cells up: under the wrong heading.
+    """
+    scales = ["criterion", "score", "scale_min", "scale_max"]
+    names = sorted(table[by].unique().to_list(), key=lambda name: natural_key([name]))
+    groups = pl.DataFrame({by: names}, schema={by: table.schema[by]})
+    grid = table.select(scales).unique(maintain_order=True).join(groups, how="cross")
+    return grid.join(
+        table, on=[*scales, by], how="left", nulls_equal=True, maintain_order="left"
+    ).with_columns(pl.col("count", "n", "unscored").fill_null(0))
+
+
+def severity(subject: Subject) -> Section | None:
+    """Return verdicts by severity; None where no case has one."""
+    if subject.by_severity is None and not subject.graded["severity"].is_not_null().any():
+        return None
     rates = summarize(subject.evals, ["severity", subject.by], subject.rule, **subject.chosen)
     blocks: list[Block] = [
         Figure(
@@ -237,7 +254,7 @@ def case_map(subject: Subject) -> Section:
     """Return the map of cases and versions."""
     figure = Figure(
         "chart-cases",
-        f"Trials passed of those scored, per case and {_words(subject.by)}, worst severity first. Click a cell to see its case alone.",
+        f"Trials passed of those scored, per case and {_words(subject.by)}, the worst first. Click a cell to see its case alone.",
         draw(charts.cases(subject.evals, by=subject.by, rule=subject.rule)),
     )
     return Section("map", f"Cases by {_words(subject.by)}", (figure,))
@@ -246,6 +263,7 @@ def case_map(subject: Subject) -> Section:
 def cases(subject: Subject) -> Section:
     """Return every case with its counts for each group, and those that only one side has."""
     graded = subject.graded.with_columns(pl.col("case", subject.by).cast(pl.String))
+    known = graded["severity"].is_not_null().any()
     table = (
         graded.group_by("case", subject.by)
         .agg(
@@ -266,7 +284,7 @@ def cases(subject: Subject) -> Section:
     rows = tuple(
         (
             Cell(case),
-            Cell(level or "not said", f"severity-{level}"),
+            *([Cell(level or "not said", f"severity-{level}")] if known else []),
             *(_counts(of_case[level, case].get(group)) for group in shown),
         )
         for level, case in keys[:_MOST_CASES]
@@ -278,7 +296,10 @@ def cases(subject: Subject) -> Section:
     blocks: list[Block] = [
         Table(
             "Every case",
-            _heads(("Case", "Severity", *(_value(group) for group in shown)), right=range(2, len(shown) + 2)),
+            _heads(
+                ("Case", *(["Severity"] if known else []), *(_value(group) for group in shown)),
+                right=range(1 + known, len(shown) + 2),
+            ),
             rows,
             key="table-cases",
             note=note,
