@@ -122,6 +122,16 @@ def test_declared_clusters_are_the_unit():
     assert wide["pass_rate"] == narrow["pass_rate"]
 
 
+def test_the_interval_of_a_mean_ends_where_the_scale_does():
+    evals = evals_of({("v1", f"{i}", 1): [s] for i, s in enumerate([5, 5, 5, 5, 2])})
+
+    row = summarize(evals, by=["criterion"]).row(0, named=True)
+
+    assert row["mean_score"] == 4.4
+    assert row["mean_high"] == 5.0 == summarize(evals)["mean_high"].item()
+    assert row["mean_low"] == pytest.approx(4.4 - 2.776445 * 0.6)
+
+
 def test_by_case_the_trials_are_the_units():
     evals = evals_of({("v1", "01", e): [5 if e < 4 else 2] for e in range(1, 7)})
 

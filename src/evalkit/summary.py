@@ -77,7 +77,7 @@ def summarize(
         everything else in natural order ("v2" before "v10"): the columns of `by`; `pass_rate`, `low`, `high`
         (0 to 1, null where nothing was scored); `n`, the cases they rest on, `n_eff`, the cases that they are
         worth, `k`, trials a case (harmonic mean); `trials`, `passed`, `failed`, `unscored`, counts of trials;
-        `mean_score`, `mean_low`, `mean_high` in the scores' units (t over case means); `method`, `level`.
+        `mean_score`, `mean_low`, `mean_high` in the scores' units (t over case means, cut at the ends of the scale); `method`, `level`.
 
         With "criterion" in `by` a row's pass rate is that of the single criterion (a score that reaches
         `rule.mean`), and there are also `lowest`, the lowest case mean, and `verdict`: the suite's sentence
@@ -257,8 +257,9 @@ def _rates(
         pl.col("score").mean(),
     )
     groups = units.partition_by(by, as_dict=True, maintain_order=True) if by else {(): units}
+    scale = _scale(trials, rule)
     made = [
-        [*name, *_row(part, by, level), *(_reading(part, rule) if "criterion" in by else ())]
+        [*name, *_row(part, by, level, scale), *(_reading(part, rule) if "criterion" in by else ())]
         for name, part in sorted(groups.items(), key=lambda item: natural_key(item[0]))
         if part.height
     ]
@@ -268,7 +269,7 @@ def _rates(
     return pl.DataFrame(made, schema=schema, orient="row")
 
 
-def _row(units: pl.DataFrame, by: list[str], level: float) -> list[Any]:
+def _row(units: pl.DataFrame, by: list[str], level: float, scale: tuple[float, float] | None) -> list[Any]:
     """Return the numbers of one group, in the order of `_NUMBERS`."""
     from evalkit import stats
 
@@ -291,14 +292,30 @@ def _row(units: pl.DataFrame, by: list[str], level: float) -> list[Any]:
         float(rate.n if rate.n_eff is None else rate.n_eff),
         None if not len(k) else float(len(k)) if "case" in by else _harmonic(k),
         *(trials, passed, failed, trials - passed - failed),
-        *_mean_of(mean),
+        *_mean_of(mean, scale),
         method,
         level,
     ]
 
 
-def _mean_of(mean: Estimate) -> tuple[float | None, float | None, float | None]:
-    return mean.estimate, mean.low, mean.high
+def _scale(trials: pl.DataFrame, rule: PassRule) -> tuple[float, float] | None:
+    """Return the scale that a mean cannot leave, where all that is graded shares one."""
+    if "scale_min" in trials.columns:
+        scales = trials.select("scale_min", "scale_max").unique()
+        return scales.row(0) if scales.height == 1 else None
+    return rule.scale or (
+        (1.0, 5.0) if (rule.mean, rule.floor) == (DEFAULT_RULE.mean, DEFAULT_RULE.floor) else None
+    )
+
+
+def _mean_of(
+    mean: Estimate, scale: tuple[float, float] | None
+) -> tuple[float | None, float | None, float | None]:
+    """Return the mean and its interval, cut where the scale ends: no mean lies beyond it."""
+    low, high = mean.low, mean.high
+    if scale and mean.estimate is not None and low is not None and high is not None:
+        low, high = max(low, min(scale[0], mean.estimate)), min(high, max(scale[1], mean.estimate))
+    return mean.estimate, low, high
 
 
 def _harmonic(k: Any) -> float:
