@@ -118,6 +118,13 @@ def test_gwet_agrees_with_its_formula_written_out(rated):
         assert ours.estimate == pytest.approx((pa - pe) / (1 - pe))
 
 
+def test_agreement_below_minus_one_is_told_as_it_is():
+    ours = gwet_ac([1, 1, 1, 2], [5, 5, 5, 4], labels=LABELS, weights="quadratic")
+
+    assert ours.estimate == pytest.approx(-9 / 7)
+    assert (ours.low, ours.status) == (None, "not_estimable")
+
+
 def test_the_interval_of_kappa_covers_the_truth():
     rng = np.random.default_rng(0)
 

@@ -263,10 +263,10 @@ def fisher_z_interval(
     if estimate is None or not np.isfinite(estimate):
         return not_estimable(undefined, n=n, method=method, level=level)
     if 1 - abs(estimate) < 1e-9:
-        reason = f"all {n} items agree: no disagreement was seen" if estimate > 0 else "complete disagreement"
-        return not_estimable(
-            reason, n=n, method=method, level=level, estimate=float(np.clip(estimate, -1, 1))
+        reason = (
+            f"all {n} items agree: no disagreement was seen" if estimate > 0 else "-1 or less has no interval"
         )
+        return not_estimable(reason, n=n, method=method, level=level, estimate=min(1.0, estimate))
     known = replicates[np.isfinite(replicates)]
     if known.size < 0.8 * replicates.size or is_constant(known):
         reason = "too few different ratings to resample"
