@@ -12,7 +12,8 @@ has never heard of evalkit still catches them.
     ├── FormatError     a file or a mapping that cannot be understood
     ├── SuiteError      a suite file that breaks its own rules
     ├── SelectorError   a run, version, model, criterion or grader that is not there, or is several
-    └── RuleError       a pass rule that cannot be applied to these scores
+    ├── RuleError       a pass rule that cannot be applied to these scores
+    └── StatisticsError an argument that no data could produce (`evalkit.stats`)
 """
 
 from __future__ import annotations
