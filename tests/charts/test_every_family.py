@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import struct
 
+import polars as pl
 import pytest
 
 from evalkit import charts
@@ -93,7 +93,8 @@ def test_pandas_and_lazy_frames_draw_the_same(family):
 def test_every_selection_has_a_name_of_ours(family):
     names = list(parameters(charts.spec(family.draw(family.table))))
 
-    assert not [name for name in names if re.fullmatch(r"param_?\d+", name)]
+    # Altair names the others by a hash of what they are: two alike share a name.
+    assert not [name for name in names if name.startswith("param_")]
     assert len(names) == len(set(names))
 
 
@@ -105,21 +106,25 @@ def test_there_is_something_to_filter_with(families, name):
 
 
 def test_a_hostile_name_is_data_and_never_part_of_a_title_or_an_expression(family):
-    evil = "</script><script>\u202ealert('1')//" + "x" * 80
+    evil = "\u202e</script><script>alert('1')//" + "x" * 80
     names = [
         n
         for n in ("criterion", "agent_version", "case", "scope", "version", "component")
         if n in family.table
     ]
-    hostile = family.table.with_columns(
-        family.table[name].cast(str) + evil if name != "severity" else family.table[name] for name in names
-    )
+    hostile = family.table.with_columns((evil + family.table[name].cast(str)).alias(name) for name in names)
 
     chart = family.draw(hostile)
 
     assert not [text for text in texts(charts.spec(chart)) if "script" in text or "\u202e" in text]
     assert "\u202e" not in json.dumps(charts.spec(chart), ensure_ascii=False)
     assert size_of(charts.png(chart, ppi=72))[0] <= 860
+
+
+def test_columns_that_it_does_not_draw_stay_behind(family):
+    more = family.table.with_columns(output=pl.lit("sk-secret"))
+
+    assert "sk-secret" not in json.dumps(charts.spec(family.draw(more)))
 
 
 def test_a_title_can_be_given(family):

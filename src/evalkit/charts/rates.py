@@ -180,15 +180,14 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> Drawing:
         layers.append(label.mark_text(align="left", dx=9, fontWeight=600, stroke="white", strokeWidth=4))
         layers.append(label.mark_text(align="left", dx=9, fontWeight=600))
     main = alt.layer(*layers).properties(width=width, height=280)
-    strip = _strip(base, width, slot)
-    chart: Drawing = alt.vconcat(main, strip, spacing=6).resolve_scale(
+    chart: Drawing = alt.vconcat(main, *_strip(base, width, slot), spacing=6).resolve_scale(
         color="independent", shape="independent"
     )
     return chart
 
 
-def _strip(base: alt.Chart, width: float, slot: float) -> Drawing:
-    """Return the lines under the axis: how many cases, and how many trials have no score."""
+def _strip(base: alt.Chart, width: float, slot: float) -> list[Drawing]:
+    """Return the lines under the axis, where there is room: how many cases, how many trials without a score."""
     lines = [("cases:N", 6, 30), ("lost:N", 22, 76)]
     texts = [
         base.mark_text(fontSize=12).encode(
@@ -197,5 +196,4 @@ def _strip(base: alt.Chart, width: float, slot: float) -> Drawing:
         for field, y, room in lines
         if slot >= room
     ]
-    empty = base.mark_text().encode(x=alt.X("group:N", sort=None, axis=None), text=alt.value(""))
-    return alt.layer(*(texts or [empty])).properties(width=width, height=28 if len(texts) > 1 else 12)
+    return [alt.layer(*texts).properties(width=width, height=14 * len(texts))] if texts else []
