@@ -35,10 +35,12 @@ def regressions(
     if len(rows) > most:
         caption = f"The other {counted(len(rows) - most, 'regression')}; max_transcripts puts in the transcripts of more"
         blocks.append(_counts(rows[most:], change, caption=caption, key="table-regressed"))
-    order = ", worst severity first" if any(row["severity"] for row in rows) else ""
-    note = f"{counted(len(rows), 'case')} went from pass to fail{order}."
+    ordered = len(rows) > 1 and any(row["severity"] for row in rows)
+    note = (
+        f"{counted(len(rows), 'case')} went from pass to fail{', worst severity first' if ordered else ''}."
+    )
     if most:
-        note += " Each with one failing trial to read, and what the judge said where it scored below the rule's mean."
+        note += f" {'Each with' if len(rows) > 1 else 'With'} a trial of either side to read, and what the judge said where it scored below the rule's mean."
     return Section("regressed", "What regressed", tuple(blocks), note)
 
 
