@@ -159,9 +159,12 @@ def test_folders_are_made_and_an_earlier_report_is_replaced(tmp_path):
 
     report(small(), path)
     path.write_text("old")
+    opened = path.open()  # whoever reads the earlier file reads it to its end
     made = report(small(), path)
 
     assert made == path
+    with opened:
+        assert opened.read() == "old"
     assert "old" not in path.read_text()
     assert [one.name for one in path.parent.iterdir()] == ["r.md"]
 
