@@ -59,6 +59,28 @@ def test_criteria_say_how_many_answers_have_no_score(made):
     assert "4 unscored" in title_of(charts.criteria(made.scores()))
 
 
+def test_a_criterion_that_a_version_was_not_judged_by_keeps_its_place(made, drawn):
+    table = made.scores().filter((pl.col("criterion") == "Groq") | (pl.col("agent_version") == "v2"))
+
+    cells = {(r["row"], r["group"]): (r["n"], r["mean"]) for r in drawn(charts.criteria(table), "zone")}
+
+    assert cells[("Batch Api", "v1")] == (0, None)
+    assert cells[("Batch Api", "v2")] == (10, 3.6)
+    assert len(cells) == 4
+
+
+def test_answers_of_a_cell_without_any_score_are_counted_as_unscored(made):
+    none = (pl.col("agent_version") == "v1") & (pl.col("criterion") == "Groq")
+    table = made.scores().with_columns(
+        count=pl.when(none).then(0).otherwise("count"),
+        n=pl.when(none).then(0).otherwise("n"),
+        mean=pl.when(none).then(None).otherwise("mean"),
+        unscored=pl.when(none).then(11).otherwise("unscored"),
+    )
+
+    assert "10 answers a cell, 14 unscored" in title_of(charts.criteria(table))
+
+
 def test_too_many_criteria_and_versions_are_counted_not_drawn(made, drawn):
     table = made.scores([f"v{at}" for at in range(15)], [f"c{at}" for at in range(12)])
 

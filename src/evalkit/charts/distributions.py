@@ -77,13 +77,14 @@ def criteria(
     frame, group_names = relabel(frame, by, to="group", most=24)
     shown, shown_groups = criterion_names[:MOST_CRITERIA], group_names[:MOST_GROUPS]
     frame = frame.filter(pl.col("row").is_in(shown), pl.col("group").is_in(shown_groups))
-    frame = _zoned(_whole(frame), rule)
+    frame = _zoned(_whole(frame, shown_groups), rule)
 
-    cells = frame.unique(["row", "group"], maintain_order=True).filter(pl.col("mean").is_not_null())
+    cells = frame.unique(["row", "group"], maintain_order=True)
+    unscored = int(cells["unscored"].sum() or 0)
+    cells = cells.filter(pl.col("mean").is_not_null())
     if cells.is_empty():
         return nothing("no criterion has a score.", title=title or "Scores by criterion")
     low, high = cells.sort("mean").row(0, named=True), cells.sort("mean").row(-1, named=True)
-    unscored = int(cells["unscored"].sum() or 0)
     left_out = [
         f"{len(names) - len(kept)} more {word} not shown"
         for names, kept, word in (
@@ -113,26 +114,32 @@ def criteria(
     )
 
 
-def _whole(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with a row of count 0 for each score that a cell lacks, where scores are whole."""
-    low, high = frame["scale_min"].min(), frame["scale_max"].max()
-    if not isinstance(low, float) or not isinstance(high, float) or high - low > 10:
-        return frame
-    if not frame.select((pl.col("score") == pl.col("score").round(0)).all()).item():
-        return frame
-    cell = ["row", "group", "mean", "n", "unscored", "scale_min", "scale_max"]
-    grid = (
-        frame.select(cell)
-        .unique(["row", "group"], maintain_order=True)
-        .with_columns(
-            score=pl.int_ranges(pl.col("scale_min").cast(pl.Int64), pl.col("scale_max").cast(pl.Int64) + 1)
-        )
-        .explode("score")
-        .with_columns(pl.col("score").cast(pl.Float64))
+def _whole(frame: pl.DataFrame, groups: list[str]) -> pl.DataFrame:
+    """Return the frame with every cell and every score of its criterion, count 0 where nobody gave it.
+
+    Vega-Lite lays out a grid with a hole by moving the later cells up, under the wrong heading.
+    """
+    scores: list[tuple[str, float, float | None, float | None]] = []
+    for (row, low, high), part in frame.partition_by(
+        "row", "scale_min", "scale_max", as_dict=True, maintain_order=True
+    ).items():
+        given = set(part["score"].to_list())
+        whole = low is not None and high is not None and high - low <= 10
+        if whole and all(float(score).is_integer() for score in (low, high, *given)):
+            given |= {float(score) for score in range(int(low), int(high) + 1)}
+        scores += [(row, score, low, high) for score in sorted(given)]
+    schema = {"row": pl.String, "score": pl.Float64, "scale_min": pl.Float64, "scale_max": pl.Float64}
+    grid = pl.DataFrame(scores, schema=schema, orient="row").join(
+        pl.DataFrame({"group": groups}), how="cross"
     )
-    counts = frame.group_by("row", "group", "score", maintain_order=True).agg(pl.col("count").sum())
-    return grid.join(counts, on=["row", "group", "score"], how="left", maintain_order="left").with_columns(
-        pl.col("count").fill_null(0)
+    counts = frame.group_by("row", "group", "score").agg(pl.col("count").sum())
+    facts = frame.select("row", "group", "mean", "n", "unscored").unique(
+        ["row", "group"], maintain_order=True
+    )
+    return (
+        grid.join(counts, on=["row", "group", "score"], how="left", maintain_order="left")
+        .join(facts, on=["row", "group"], how="left", maintain_order="left")
+        .with_columns(pl.col("count", "n", "unscored").fill_null(0))
     )
 
 
@@ -186,6 +193,7 @@ def _draw(frame: pl.DataFrame, criterion_names: list[str], group_names: list[str
     cell = base.transform_aggregate(
         groupby=["mean", "mean_text", "side", "rule_mean", "rule_floor", "n"], total="sum(count)"
     )
+    judged = cell.transform_filter("isValid(datum.mean)")
     lines = [
         cell.mark_rule(strokeDash=dash, color=SOFT, strokeWidth=1.2).encode(
             x=f"{name}:Q", y=alt.value(16), y2=alt.value(height)
@@ -193,7 +201,7 @@ def _draw(frame: pl.DataFrame, criterion_names: list[str], group_names: list[str
         for name, dash in (("rule_mean", [5, 3]), ("rule_floor", [1, 3]))
     ]
     bars = _bars(frame, size=size, width=width, bins=bins, top=top, brush=brush).add_params(brush)
-    layers = [*lines, bars, *(_roomy(base, cell, brush) if roomy else _narrow(cell, width))]
+    layers = [*lines, bars, *(_roomy(base, judged, brush) if roomy else _narrow(judged, width))]
     facet = (
         alt.layer(*layers)
         .properties(width=width, height=height)
@@ -272,14 +280,15 @@ def _roomy(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[alt.C
     counts = base.transform_filter("datum.count > 0").encode(x="score:Q", y="count:Q", text="count:Q")
     selected = (
         base.transform_filter(brush)
-        .transform_aggregate(groupby=["n"], picked="sum(count)")
+        .transform_aggregate(groupby=["n", "unscored"], picked="sum(count)")
         .transform_calculate(
-            words="datum.picked == datum.n ? 'n ' + datum.n : datum.picked + ' of ' + datum.n + ' selected'"
+            words="datum.n == 0 ? (datum.unscored ? datum.unscored + ' unscored' : 'not judged')"
+            " : datum.picked == datum.n ? 'n ' + datum.n : datum.picked + ' of ' + datum.n + ' selected'"
         )
     )
     return [
         # A white edge under the number, so that the rule's lines do not cross it.
-        counts.mark_text(dy=-8, fontSize=12, stroke="white", strokeWidth=6),
+        counts.mark_text(dy=-8, fontSize=12, stroke="white", strokeWidth=5, strokeJoin="round"),
         counts.mark_text(dy=-8, fontSize=12, color=SOFT),
         cell.mark_point(shape="triangle-down", color=INK, size=80, opacity=1).encode(
             x="mean:Q", y=alt.value(7)

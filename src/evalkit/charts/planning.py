@@ -82,9 +82,9 @@ def power(curve: IntoFrame, *, target: float = 0.8, points: bool = True, title: 
             tooltip=[alt.Tooltip("line:N", title="difference"), "n:Q", alt.Tooltip("power:Q", format=".1%")],
         ),
         found.mark_point(size=70, opacity=1).encode(x="n:Q", y="power:Q", color=color),
-        found.mark_text(dy=-12, dx=-4, align="right", fontWeight=600, stroke="white", strokeWidth=5).encode(
-            x="n:Q", y="power:Q", text="words:N"
-        ),
+        found.mark_text(
+            dy=-12, dx=-4, align="right", fontWeight=600, stroke="white", strokeWidth=5, strokeJoin="round"
+        ).encode(x="n:Q", y="power:Q", text="words:N"),
         found.mark_text(dy=-12, dx=-4, align="right", fontWeight=600).encode(
             x="n:Q", y="power:Q", text="words:N"
         ),

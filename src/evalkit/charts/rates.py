@@ -177,7 +177,11 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> Drawing:
     if slot >= 40:
         label = known.encode(y="pass_rate:Q", text="rate:N", color=alt.value(INK))
         # A white edge first, so that a line does not cross the number.
-        layers.append(label.mark_text(align="left", dx=9, fontWeight=600, stroke="white", strokeWidth=4))
+        layers.append(
+            label.mark_text(
+                align="left", dx=9, fontWeight=600, stroke="white", strokeWidth=5, strokeJoin="round"
+            )
+        )
         layers.append(label.mark_text(align="left", dx=9, fontWeight=600))
     main = alt.layer(*layers).properties(width=width, height=280)
     chart: Drawing = alt.vconcat(main, *_strip(base, width, slot), spacing=6).resolve_scale(
