@@ -1,0 +1,116 @@
+"""The door of the library: what can be imported, how it is documented, what it costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import evalkit
+
+# Not every name can be shown by a line that runs on its own.
+WITHOUT_EXAMPLES = {
+    "Case": "a part of a Suite, shown there",
+    "Comparison": "made by compare, shown there",
+    "Criterion": "a part of a Suite, shown there",
+    "EvalkitError": "raised by evalkit, never made by a user",
+    "Rubric": "a part of a Suite, shown there",
+    "grade_criteria": "takes what grade takes, shown there",
+    "setup_notebook": "changes the session that it is called in",
+}
+HEAVY = (
+    "altair",
+    "pandas",
+    "openai",
+    "ipywidgets",
+    "scipy",
+    "numpy",
+    "narwhals",
+    "pydantic",
+    "msgspec",
+    "jinja2",
+)
+
+
+def test_every_public_name_can_be_imported():
+    missing = [name for name in evalkit.__all__ if not hasattr(evalkit, name)]
+
+    assert missing == []
+
+
+def test_the_public_names_are_sorted_and_without_doubles():
+    assert evalkit.__all__ == sorted(set(evalkit.__all__))
+
+
+def test_the_door_offers_what_it_names_and_nothing_else():
+    # In a fresh process: other tests have put submodules beside the public names.
+    code = "import evalkit; print(sorted(n for n in dir(evalkit) if not n.startswith('_')))"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    offered = set(eval(done.stdout)) - {"importlib", "annotations", "TYPE_CHECKING", "Any", "Final"}
+    assert offered == set(evalkit.__all__)
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="sumarize"):
+        evalkit.sumarize  # noqa: B018
+
+
+@pytest.mark.parametrize("name", evalkit.__all__)
+def test_every_public_name_is_documented_with_an_example(name):
+    value = getattr(evalkit, name)
+    text = inspect.getdoc(value) or ""
+
+    assert text.strip()
+    if not inspect.ismodule(value):
+        assert ("Examples\n" in text) != (name in WITHOUT_EXAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (module, name)
+        for module in ("evalkit.charts", "evalkit.stats", "evalkit.native", "evalkit.loaders")
+        for name in getattr(importlib.import_module(module), "__all__", ())
+        if inspect.isroutine(value := getattr(importlib.import_module(module), name))
+        or inspect.isclass(value)
+    ],
+)
+def test_every_name_of_a_public_module_is_documented(module, name):
+    value = getattr(importlib.import_module(module), name)
+
+    assert (inspect.getdoc(value) or "").strip()
+
+
+def test_no_function_hides_a_module():
+    modules = {module.name for module in pkgutil.iter_modules(evalkit.__path__)}
+    functions = {name for name in evalkit.__all__ if inspect.isroutine(getattr(evalkit, name))}
+
+    assert modules & functions == set()
+
+
+def test_importing_evalkit_imports_nothing_heavy():
+    code = f"import sys, evalkit; print([name for name in {HEAVY!r} if name in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_evalkit_leaves_the_session_as_it_was(tmp_path):
+    code = (
+        "import sys, warnings, logging; before = (list(warnings.filters), logging.root.handlers[:], sys.excepthook); "
+        "import evalkit; print(before == (list(warnings.filters), logging.root.handlers[:], sys.excepthook))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert (done.stdout.strip(), done.stderr) == ("True", "")
+    assert list(tmp_path.iterdir()) == []
