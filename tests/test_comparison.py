@@ -108,16 +108,32 @@ def test_flips_come_regressions_first_and_worst_severity_first_with_their_counts
     assert flips["case"].to_list() == ["02", "01", "03"]
     assert flips["kind"].to_list() == ["regression", "regression", "improvement"]
     assert flips.row(0, named=True) | {"p_value": None} == {
-
-            "case": "02",
-            "severity": "critical",
-            "baseline": "pass",
-            "candidate": "fail",
-            "kind": "regression"
-        ,
-        "baseline_passes": 2, "baseline_trials": 3, "candidate_passes": 1, "candidate_trials": 3,
-        "difference": pytest.approx(-1 / 3), "p_value": None, "suite": "s",
+        "case": "02",
+        "severity": "critical",
+        "baseline": "pass",
+        "candidate": "fail",
+        "kind": "regression",
+        "baseline_passes": 2,
+        "baseline_trials": 3,
+        "candidate_passes": 1,
+        "candidate_trials": 3,
+        "difference": pytest.approx(-1 / 3),
+        "p_value": None,
+        "suite": "s",
     }
+
+
+def test_inside_a_severity_cases_come_as_a_person_counts():
+    names = ["1", "2", "10", "case 9", "case 10"]
+
+    change = compare(
+        evals_of({"v1": {n: [5] for n in names}, "v2": {n: [2] for n in names}}),
+        baseline="v1",
+        candidate="v2",
+    )
+
+    assert change.cases["case"].to_list() == names
+    assert change.flips["case"].to_list() == names
 
 
 def test_a_case_has_an_exact_p_from_four_trials_a_side_on():

@@ -23,6 +23,7 @@ from evalkit.inference import (
 from evalkit.pairing import Pairs, majority, make_pairs
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.schema import Severity, Verdict
+from evalkit.summary import natural_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -332,7 +333,7 @@ def _cases(pairs: Pairs) -> pl.DataFrame:
     return (
         pairs.units()
         .select("case", pl.col("severity").cast(Severity), *numbers, *verdicts, "suite")
-        .sort(pl.col("severity"), pl.col("case").cast(pl.String), descending=[True, False], nulls_last=True)
+        .sort(pl.col("severity"), natural_order("case"), descending=[True, False], nulls_last=True)
     )
 
 
@@ -341,10 +342,14 @@ def _flips(cases: pl.DataFrame) -> pl.DataFrame:
 
     flipped = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict"))
     counts = [f"{side}_{name}" for side in ("baseline", "candidate") for name in ("passes", "trials")]
-    values = [
-        stats.boschloo(new, k_new, old, k_old) if min(k_new, k_old) >= 4 else None
-        for old, k_old, new, k_new in flipped.select(counts).iter_rows()
-    ]
+    rows = flipped.select(counts).rows()
+    # Many cases share their counts; the exact test of each is made once.
+    exact = {
+        (old, k_old, new, k_new): stats.boschloo(new, k_new, old, k_old)
+        for old, k_old, new, k_new in set(rows)
+        if min(k_new, k_old) >= 4
+    }
+    values = [exact.get(row) for row in rows]
     kind = (
         pl.when(pl.col("candidate_verdict") == "fail")
         .then(pl.lit("regression"))

@@ -224,6 +224,19 @@ def natural_key(values: Iterable[object]) -> list[tuple[object, ...]]:
     return key
 
 
+def natural_order(column: str) -> pl.Expr:
+    """Return the expression to sort a column of names by, "case 9" before "case 10".
+
+    Examples
+    --------
+    >>> pl.DataFrame({"case": ["10", "a2", "9", "a10"]}).sort(natural_order("case"))["case"].to_list()
+    ['9', '10', 'a2', 'a10']
+    """
+    # Every run of digits gets twelve of them: zeros in front, then the last twelve stay.
+    padded = pl.col(column).cast(pl.String).str.replace_all(r"(\d+)", "000000000000${1}")
+    return padded.str.replace_all(r"\d*(\d{12})", "${1}")
+
+
 def _as_polars(graded: Any) -> pl.DataFrame:
     import narwhals as nw
 
