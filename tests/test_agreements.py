@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from pingouin import intraclass_corr
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, norm, spearmanr, t
 from sklearn.metrics import cohen_kappa_score
 
 import evalkit as ek
@@ -150,6 +150,20 @@ def test_copies_of_the_same_cases_do_not_narrow_any_interval():
         )
     assert row_of(many)["n"] == 100
     assert row_of(many)["cases"] == 20
+
+
+@pytest.mark.parametrize("cases", [4, 20])
+def test_the_interval_of_few_cases_is_as_wide_as_students_t_asks(cases):
+    judge, human = ([1, 3, 4, 5] * 5)[:cases], ([1, 4, 4, 3, 2] * 4)[:cases]
+
+    row = row_of(agreement(judged_and_labelled(judge, human)))
+
+    plain = ek.stats.weighted_kappa(judge, human, labels=[1, 2, 3, 4, 5])
+    wide, narrow = (
+        np.arctanh(high) - np.arctanh(low)
+        for low, high in ((row["kappa_low"], row["kappa_high"]), (plain.low, plain.high))
+    )
+    assert wide / narrow == pytest.approx(t.ppf(0.975, cases - 1) / norm.ppf(0.975))
 
 
 def test_a_declared_cluster_takes_the_place_of_the_case():
