@@ -174,6 +174,10 @@ def find_pilot(
         pilot = replace(pilot, judge=2 * judge, judge_known=True, samples=samples)
     if not pilot.runs_known:
         notes.append("Each case was tried once, so nothing says what more epochs would bring.")
+    elif pilot.omega2 <= 1e-12:
+        notes.append(
+            "What differs between the sides is no more than trials differ by themselves, so epochs look as good as cases; do not count on that with few cases."
+        )
     if pilot.effect > 1:
         notes.append(f"Cases come in clusters, which multiplies the cases needed by {pilot.effect:.2f}.")
     if pilot.variance(pilot.k, pilot.samples) <= 1e-12:

@@ -422,7 +422,7 @@ def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:
         return plain(f"{text} One of {size} is within reach ({first['power']:.0%} power).")
     more = table.filter(option="more cases").row(0, named=True)
     price = f" (about {_money(more['price_usd'])} for both sides)" if more["price_usd"] is not None else ""
-    goal = f"For {asked.power:.0%}" if asked.no_worse else f"One of {size}"
+    goal = f"For {asked.power:.0%} it" if asked.no_worse else f"One of {size}"
     text += f" {goal} takes {more['cases']} cases at the same epochs{price}."
     others = table.filter(pl.col("option").is_in(["more epochs", "more judge samples"]))
     for row in others.iter_rows(named=True):

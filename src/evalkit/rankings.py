@@ -190,7 +190,7 @@ def compare_many(
     -----
     Against the baseline: as `evalkit.compare`, p-values adjusted by Holm. Is any different: Cochran's Q where every case
     was tried once, else Friedman's test. Ranks: cases are resampled for all versions together. Tied: every pair of
-    versions is tested (McNemar's mid-p, a sign-flip permutation, from 100 cases on a paired t) and adjusted by Holm over all pairs; a set is
+    versions is tested (McNemar's mid-p, a sign-flip permutation, from 50 cases on a paired t) and adjusted by Holm over all pairs; a set is
     tied when none of its pairs is told apart. E-values: statistics.md 3.11; Pocock (1977) Biometrika 64:191-199.
 
     Examples

@@ -403,7 +403,7 @@ def _sentence(frame: pl.DataFrame, advice: pl.DataFrame, metric: Metric, notes: 
     parts = noise.group_by("component", maintain_order=True).agg(pl.col("variance").sum())
     parts = parts.sort("variance", descending=True, maintain_order=True)
     words = {"case": "between cases", "epoch": "between epochs", "sample": "between judge samples"}
-    said = ", ".join(f"{value / total:.0%} {words[name]}" for name, value in parts.iter_rows())
+    said = ", ".join(f"{value / total:.0%} is {words[name]}" for name, value in parts.iter_rows())
     text = f"Of the noise in the {what}, {said}."
     known = advice.filter(pl.col("gain").is_not_null())
     if known.height:
@@ -419,7 +419,7 @@ def _sentence(frame: pl.DataFrame, advice: pl.DataFrame, metric: Metric, notes: 
             text += f" {money} helps most when it buys {named}."
         limits = known.filter(pl.col("more") == "epochs")["most"].drop_nulls()
         if len(limits) and "cases" in kinds:
-            text += f" Without new cases, any number of epochs could take at most {float(limits.max()):.0%} off the standard error."  # type: ignore[arg-type]
+            text += f" Without new cases, even endless epochs would take only about {_mean(limits) or 0.0:.0%} off the standard error."
     gaps = frame.filter((pl.col("status") != "ok") & pl.col("component").is_in(["epoch", "sample"]))
     text += "".join(f" Not known: {reason}." for reason in gaps["reason"].unique(maintain_order=True))
     return plain(text)
