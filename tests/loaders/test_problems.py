@@ -171,10 +171,26 @@ def test_what_an_editor_does_to_a_file_changes_no_record(spoil: object, tmp_path
     path = tmp_path / "s.jsonl"
     path.write_bytes(spoil("\n".join([LONG % ("1", 4), LONG % ("2", 5)]).encode() + b"\n"))
 
+    evals = load(path)
+
+    physical = path.read_bytes().split(b"\n")
+    assert evals.scores.select("case", "score").rows() == [("1", 4.0), ("2", 5.0)]
+    assert [
+        f'"case": "{case}"'.encode() in physical[line - 1]
+        for case, line in evals.scores.select("case", "line").rows()
+    ] == [True] * 2
+    assert evals.problems.is_empty()
+
+
+@pytest.mark.parametrize("first", ["[", "PAR1", "suite: x", "a,b,c", "PK\x03\x04"])
+def test_the_first_line_alone_does_not_make_the_format(first: str, tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("\n".join([first, LONG % ("1", 4), "junk", LONG % ("3", 5)]))
+
     rows, problems = scores(path)
 
-    assert rows == [("1", 4.0), ("2", 5.0)]
-    assert problems == []
+    assert rows == [("1", 4.0), ("3", 5.0)]
+    assert [line for line, _ in problems] == [1, 3]
 
 
 def test_only_a_newline_ends_a_line(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.loaders import jsonl
 from evalkit.loaders.core import Reader
 from evalkit.loaders.tables import RECORD, Raw
 from evalkit.records import BOM, columns, decode, read_bytes
@@ -35,6 +36,11 @@ def rows(path: Path) -> Raw:
             records.append(record)
         else:
             problems.append(Problem(str(path), number, f"a JSON object was expected, not {value!r:.40}"))
+    if problems:
+        # A bracket before JSON lines makes no list of them: what keeps more records is right.
+        by_line = jsonl.rows(path)
+        if by_line.frame.height > len(found):
+            return by_line
     frame = columns(found).with_columns(
         pl.Series("line", numbers, dtype=pl.Int64), pl.Series(RECORD, records, dtype=pl.Int64)
     )

@@ -15,14 +15,16 @@ if TYPE_CHECKING:
 
 _SUITE: Final = re.compile(rb"^suite\s*:", re.MULTILINE)
 _PARTS: Final = re.compile(rb"^(?:criteria|cases)\s*:", re.MULTILINE)
+# In YAML a text that looks like JSON is indented.
+_JSON: Final = re.compile(rb"^[{\[]", re.MULTILINE)
 _FIELDS: Final = frozenset(column.name for column in SCORE_FIELDS)
 
 
 def is_suite(path: Path, head: bytes) -> bool:
     """Whether it is YAML with a suite's name and its criteria or cases."""
-    return _SUITE.search(head) is not None and (
-        _PARTS.search(head) is not None or path.suffix in (".yaml", ".yml")
-    )
+    if _SUITE.search(head) is None or _JSON.search(head) is not None:
+        return False
+    return _PARTS.search(head) is not None or path.suffix in (".yaml", ".yml")
 
 
 def is_transcripts(path: Path, head: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from evalkit.errors import FormatError
 from evalkit.evals import MANIFEST, Evals
 from evalkit.loaders.core import Reader
+from evalkit.loaders.jsonl import first_record
 from evalkit.loaders.tables import Raw
 from evalkit.records import fit
 from evalkit.schema import TABLES
@@ -37,7 +39,12 @@ def is_table(path: Path, head: bytes) -> bool:
 
 def is_parquet(path: Path, head: bytes) -> bool:
     """Whether it is any Parquet file."""
-    return head.startswith(_MAGIC)
+    if not head.startswith(_MAGIC):
+        return False
+    with path.open("rb") as file:
+        file.seek(-len(_MAGIC), os.SEEK_END)
+        # One that is cut off is still Parquet; JSON lines after a line of junk are not.
+        return file.read() == _MAGIC or first_record(head) is None
 
 
 def read_table(path: Path) -> Evals:
