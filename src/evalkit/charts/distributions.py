@@ -19,10 +19,10 @@ from evalkit.charts._table import (
     rows,
     span,
 )
-from evalkit.charts.theme import BAD, GRID, INK, OK, SOFT, WARN, WIDTH
+from evalkit.charts.theme import BAD, GRID, INK, OK, PANEL, SOFT, WARN, WIDTH
 from evalkit.evals import Evals
 from evalkit.rules import DEFAULT_RULE, PassRule
-from evalkit.summary import distribution
+from evalkit.summary import distribution, natural_key
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -75,6 +75,7 @@ def criteria(
         return nothing("no criterion has a score.", title=title or "Scores by criterion")
     frame, criterion_names = relabel(frame, "criterion", to="row", most=20)
     frame, group_names = relabel(frame, by, to="group", most=24)
+    group_names = _in_order(frame, group_names)
     shown, shown_groups = criterion_names[:MOST_CRITERIA], group_names[:MOST_GROUPS]
     frame = frame.filter(pl.col("row").is_in(shown), pl.col("group").is_in(shown_groups))
     frame = _zoned(_whole(frame, shown_groups), rule)
@@ -94,7 +95,7 @@ def criteria(
         if len(names) > len(kept)
     ]
     said = (
-        f"Lowest mean score {low['mean']:.2f}, highest {high['mean']:.2f}"
+        f"Mean scores run from {low['mean']:.2f} to {high['mean']:.2f}"
         if cells.height > 1 and cells.select("scale_min", "scale_max").unique().height == 1
         else f"Mean score {low['mean']:.2f}"
         if cells.height == 1
@@ -112,6 +113,15 @@ def criteria(
             f"({high['row']}, {high['group']}, n {high['n']}). {counts}."
         ),
     )
+
+
+def _in_order(frame: pl.DataFrame, names: list[str]) -> list[str]:
+    """Return the groups in the order of a criterion that has them all; in natural order where none has."""
+    for row in frame["row"].unique(maintain_order=True):
+        order = frame.filter(pl.col("row") == row)["group"].unique(maintain_order=True).to_list()
+        if len(order) == len(names):
+            return order
+    return sorted(names, key=lambda name: natural_key([name]))
 
 
 def _whole(frame: pl.DataFrame, groups: list[str]) -> pl.DataFrame:
@@ -178,7 +188,8 @@ def _zoned(frame: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
 
 def _draw(frame: pl.DataFrame, criterion_names: list[str], group_names: list[str]) -> alt.FacetChart:
     aside = min(170, 24 + 8 * max(len(name) for name in criterion_names))
-    width = min(260, (WIDTH - aside - 8 * len(group_names)) // len(group_names))
+    gap = 22 if len(group_names) <= 5 else 8
+    width = min(260, (WIDTH - aside - gap * len(group_names)) // len(group_names))
     height = 104 if len(criterion_names) <= 5 else 84
     roomy = width >= 120
     one_scale: bool = frame.select("scale_min", "scale_max").unique().height == 1
@@ -204,7 +215,7 @@ def _draw(frame: pl.DataFrame, criterion_names: list[str], group_names: list[str
     layers = [*lines, bars, *(_roomy(base, judged, brush) if roomy else _narrow(judged, width))]
     facet = (
         alt.layer(*layers)
-        .properties(width=width, height=height)
+        .properties(width=width, height=height, view=alt.ViewBackground(fill=PANEL))
         .facet(
             data=rows(frame),
             row=alt.Row(
@@ -214,7 +225,7 @@ def _draw(frame: pl.DataFrame, criterion_names: list[str], group_names: list[str
                 header=alt.Header(labelAngle=0, labelAlign="left", labelAnchor="middle", labelLimit=160),
             ),
             column=alt.Column("group:N", title=None, sort=group_names, header=alt.Header(labelLimit=width)),
-            spacing={"row": 14, "column": 8},
+            spacing={"row": 14, "column": gap},
         )
     )
     return facet if one_scale else facet.resolve_scale(x="independent")
@@ -288,7 +299,7 @@ def _roomy(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[alt.C
     )
     return [
         # A white edge under the number, so that the rule's lines do not cross it.
-        counts.mark_text(dy=-8, fontSize=12, stroke="white", strokeWidth=5, strokeJoin="round"),
+        counts.mark_text(dy=-8, fontSize=12, stroke=PANEL, strokeWidth=5, strokeJoin="round"),
         counts.mark_text(dy=-8, fontSize=12, color=SOFT),
         cell.mark_point(shape="triangle-down", color=INK, size=80, opacity=1).encode(
             x="mean:Q", y=alt.value(7)

@@ -22,7 +22,7 @@ MIME: Final = "application/vnd.vegalite.v5+json"
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 """The schema's name that goes with `MIME`: a name, never fetched."""
 
-PPI: Final = 110
+PPI: Final = 100
 
 
 def setup_notebook() -> None:
@@ -93,7 +93,7 @@ def spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
 
 def svg(chart: alt.TopLevelMixin) -> str:
     """Return a chart as SVG text; drawn here, no browser and no network."""
-    made: str = vl_convert.vegalite_to_svg(spec(chart), vl_version=_vl_version())
+    made: str = vl_convert.vegalite_to_svg(spec(chart), vl_version=vega_lite_version())
     return made
 
 
@@ -111,10 +111,10 @@ def png(chart: alt.TopLevelMixin, *, ppi: int = PPI) -> bytes:
 
 
 def _png(spec: dict[str, Any], *, ppi: int) -> bytes:
-    made: bytes = vl_convert.vegalite_to_png(spec, vl_version=_vl_version(), ppi=ppi)
+    made: bytes = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), ppi=ppi)
     return made
 
 
-def _vl_version() -> str:
+def vega_lite_version() -> str:
     """Return the Vega-Lite version that Altair writes, as vl-convert spells it."""
     return ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])

@@ -15,7 +15,11 @@ NAME: Final = "evalkit"
 INK: Final = "#1F2328"
 SOFT: Final = "#57606A"
 GRID: Final = "#E4E7EB"
-FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+PANEL: Final = "#F6F8FA"
+"""The ground of a small multiple's cell."""
+FONT: Final = (
+    "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
+)
 WIDTH: Final = 860
 """No chart is wider than this, in pixels: it fits a laptop at 100 % and a printed page."""
 

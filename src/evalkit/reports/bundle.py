@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 # One and a half times the chart's own size: sharp enough in print, and not half of the file.
 _PPI = 108
-# The page's own type, so that charts and words are of one piece.
-_FONT = (
-    "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +41,7 @@ class Drawn:
 def draw(chart: TopLevelMixin) -> Drawn:
     """Return a chart as a report needs it. Nothing is fetched: it is drawn here."""
     spec = render.spec(chart)
-    spec.setdefault("config", {})["font"] = _FONT
-    png = vl_convert.vegalite_to_png(spec, vl_version=render._vl_version(), ppi=_PPI)
+    png = vl_convert.vegalite_to_png(spec, vl_version=render.vega_lite_version(), ppi=_PPI)
     return Drawn(
         spec=spec,
         png=base64.b64encode(png).decode("ascii"),
@@ -60,7 +55,7 @@ def draw(chart: TopLevelMixin) -> Drawn:
 def script() -> Script:
     """Return Vega, Vega-Lite, vega-embed and the page's own script as one text that needs no network."""
     page = files("evalkit.reports").joinpath("templates", "report.js").read_text(encoding="utf-8")
-    bundle = vl_convert.javascript_bundle(page, vl_version=render._vl_version())
+    bundle = vl_convert.javascript_bundle(page, vl_version=render.vega_lite_version())
     # A function around it keeps its names to itself; nothing in it may end the element.
     text = "(()=>{" + bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "\n})();"
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # as a browser reads it: the hash is over that

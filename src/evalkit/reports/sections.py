@@ -83,7 +83,7 @@ def criteria(subject: Subject) -> Section:
         Figure(
             "chart-criteria",
             f"How often each score was given, per criterion and {_words(subject.by)}. Drag across a cell to select scores.",
-            draw(charts.criteria(_every_cell(table, subject.by), by=subject.by, rule=subject.rule)),
+            draw(charts.criteria(table, by=subject.by, rule=subject.rule)),
         )
     ]
     if subject.by_criterion is not None:
@@ -113,20 +113,6 @@ def criteria(subject: Subject) -> Section:
         )
     )
     return Section("criteria", "By criterion", tuple(blocks))
-
-
-def _every_cell(table: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Return a distribution with rows of count 0 for a criterion that a group was never judged by.
-
-    Vega-Lite lays out a grid with a hole by moving the later cells up: under the wrong heading.
-    """
-    scales = ["criterion", "score", "scale_min", "scale_max"]
-    names = sorted(table[by].unique().to_list(), key=lambda name: natural_key([name]))
-    groups = pl.DataFrame({by: names}, schema={by: table.schema[by]})
-    grid = table.select(scales).unique(maintain_order=True).join(groups, how="cross")
-    return grid.join(
-        table, on=[*scales, by], how="left", nulls_equal=True, maintain_order="left"
-    ).with_columns(pl.col("count", "n", "unscored").fill_null(0))
 
 
 def severity(subject: Subject) -> Section | None:
