@@ -42,7 +42,9 @@ _BLOCK = re.compile(
     r"(?:\s*^```text\n(?P<shown>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
-_FILE = re.compile(r"<!-- file: (?P<name>[\w./-]+) -->\s*\n```\w*\n(?P<content>.*?)^```\n", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(
+    r"<!-- file: (?P<name>[\w./-]+) -->\s*\n```\w*\n(?P<content>.*?)^```\n", re.MULTILINE | re.DOTALL
+)
 _RULES = re.compile("[\u2500-\u257f]+")
 
 
@@ -175,7 +177,9 @@ def main() -> int:
     pages = [Path(name).resolve() for name in arguments if not name.startswith("--")]
     if len(pages) != 1:
         mode = ["--write"] if write else []
-        made = [subprocess.call([sys.executable, "-W", "error", __file__, *mode, str(page)]) for page in pages]
+        made = [
+            subprocess.call([sys.executable, "-W", "error", __file__, *mode, str(page)]) for page in pages
+        ]
         return max(made, default=2)
     close_network()
     # A width that no terminal changes.
