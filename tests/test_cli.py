@@ -522,13 +522,13 @@ def home(tmp_path):
 
 
 def test_lab_opens_the_first_notebook_of_the_folder(lab, home):
-    arguments, path = lab("--no-browser", "--port", "9999", cwd=home)
+    arguments, path = lab("--no-browser", "--port", "9999", "--jupyter=--allow-root", cwd=home)
 
     assert path is None
     assert f"--ServerApp.root_dir={home}" in arguments
     assert "--LabApp.default_url=/lab/tree/notebooks/00_start.ipynb" in arguments
     assert "--ServerApp.port=9999" in arguments
-    assert "--no-browser" in arguments
+    assert {"--no-browser", "--allow-root"} <= set(arguments)
 
 
 def test_lab_hands_the_notebooks_the_path_of_the_evaluations(lab, home, data):

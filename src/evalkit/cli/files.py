@@ -47,6 +47,15 @@ def lab(
         int | None, typer.Option("--port", help="The port of JupyterLab.", show_default=False)
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    jupyter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--jupyter",
+            metavar="OPTION",
+            help="Handed to JupyterLab as it is: --jupyter=--allow-root.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Open the notebooks in JupyterLab."""
     home, data = _find_notebooks(path)
@@ -60,6 +69,7 @@ def lab(
         f"--LabApp.default_url=/lab/tree/notebooks{first}",
         *([] if port is None else [f"--ServerApp.port={port}"]),
         *(["--no-browser"] if no_browser else []),
+        *(jupyter or ()),
     ]
     from importlib.util import find_spec
 
