@@ -537,6 +537,12 @@ def test_lab_hands_the_notebooks_the_path_of_the_evaluations(lab, home, data):
     assert path == str(Path(data).resolve())
 
 
+def test_lab_hands_on_a_glob(lab, home, tmp_path):
+    _, path = lab("results/*.jsonl", cwd=home)
+
+    assert path == str(home / "results" / "*.jsonl")
+
+
 def test_lab_takes_a_folder_that_init_made(lab, home, tmp_path):
     arguments, path = lab(home, cwd=tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -125,7 +126,7 @@ def _counted(evals: object) -> list[str]:
 
 def _find_notebooks(path: str | None) -> tuple[Path, Path | None]:
     """Return the folder whose `notebooks` to open, and the evaluations to open in them."""
-    if path is not None and not Path(path).exists():
+    if path is not None and not Path(path).exists() and not has_magic(path):
         raise PathError.missing(path)
     given = Path(path or ".")
     if (given / "notebooks").is_dir():
