@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from evalkit import charts, demo, schema, stats
+    from evalkit.agreements import agreement, correct_for_judge, judge_forensics
     from evalkit.charts import setup_notebook
     from evalkit.comparison import Comparison, compare
     from evalkit.errors import EvalkitError
     from evalkit.evals import Evals
     from evalkit.grading import grade, grade_criteria
     from evalkit.loaders import load
+    from evalkit.plans import plan
+    from evalkit.rankings import compare_many
     from evalkit.reports import report
     from evalkit.rules import PassRule
     from evalkit.suites import Case, Criterion, Rubric, Severity, Suite
     from evalkit.summary import distribution, summarize
+    from evalkit.variances import variance
     from evalkit.widgets.transcript import transcript
 
 __version__ = "0.1.0"
@@ -30,25 +34,31 @@ _HOMES: Final[dict[str, str | None]] = {
     "Case": "suites",
     "Comparison": "comparison",
     "Criterion": "suites",
-    "Evals": "evals",
     "EvalkitError": "errors",
+    "Evals": "evals",
     "PassRule": "rules",
     "Rubric": "suites",
     "Severity": "suites",
     "Suite": "suites",
+    "agreement": "agreements",
     "charts": None,
     "compare": "comparison",
+    "compare_many": "rankings",
+    "correct_for_judge": "agreements",
     "demo": None,
     "distribution": "summary",
     "grade": "grading",
     "grade_criteria": "grading",
+    "judge_forensics": "agreements",
     "load": "loaders",
+    "plan": "plans",
     "report": "reports",
     "schema": None,
     "setup_notebook": "charts",
     "stats": None,
     "summarize": "summary",
     "transcript": "widgets.transcript",
+    "variance": "variances",
 }
 
 __all__ = [
@@ -61,19 +71,25 @@ __all__ = [
     "Rubric",
     "Severity",
     "Suite",
+    "agreement",
     "charts",
     "compare",
+    "compare_many",
+    "correct_for_judge",
     "demo",
     "distribution",
     "grade",
     "grade_criteria",
+    "judge_forensics",
     "load",
+    "plan",
     "report",
     "schema",
     "setup_notebook",
     "stats",
     "summarize",
     "transcript",
+    "variance",
 ]
 
 
