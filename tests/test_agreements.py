@@ -483,6 +483,16 @@ def test_the_worst_disagreement_comes_first_with_both_reasons():
     assert (first["source"], first["line"]) == ("scores.jsonl", 7)
 
 
+def test_a_wider_gap_comes_before_a_worse_severity():
+    cases = pl.DataFrame({"suite": "s", "case": ["000", "001"], "severity": ["critical", "low"]})
+    human = scores_of([4, 5], grader="anna", kind="human")
+
+    found = agreement(evals_of(scores_of([5, 2]), human, cases=cases))
+
+    assert found.disagreements["case"].to_list() == ["001", "000"]
+    assert found.disagreements["difference"].to_list() == [-3.0, 1.0]
+
+
 def test_the_confusion_counts_every_answer_once():
     found = agreement(judged_and_labelled())
 
@@ -522,6 +532,7 @@ def test_the_default_rule_on_another_scale_leaves_the_verdicts_out_and_says_why(
         ([1, 2, 3, 4, 5] * 60, [1, 2, 3, 4, 5] * 59 + [1, 2, 3, 4, 4], "reliable"),
         ([1, 2, 3, 4, 5] * 60, [5, 1, 4, 2, 3] * 60, "not reliable"),
         (JUDGE * 3, HUMAN * 3, "tentative"),
+        (JUDGE, HUMAN, "not shown reliable"),
         (JUDGE[:8], [5, 4, 2, 5, 5, 2, 4, 1], "not shown reliable"),
     ],
 )

@@ -228,6 +228,15 @@ def test_when_everything_is_labelled_the_mean_is_that_of_the_labels():
     assert "labels alone" in row["method"]
 
 
+def test_an_estimate_without_an_interval_is_not_shown_as_an_answer():
+    evals = evals_of([4] * 60 + [3, 4, 5] * 20, [3] * 60 + [None] * 60, criteria=ORDINAL)
+
+    row = rate_of(correct_for_judge(evals), metric="mean_score")
+
+    assert (row["status"], row["corrected"], row["shift"]) == ("not_estimable", None, None)
+    assert "do not vary" in row["reason"]
+
+
 def test_a_rule_that_does_not_fit_the_scale_is_a_reason_and_no_exception():
     wide = ORDINAL.with_columns(scale_max=pl.lit(10.0))
 
