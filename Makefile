@@ -48,7 +48,7 @@ lint: $(VENV)/.evalkit-dev ## Every check that runs no test
 	$(VENV)/$(BIN)/lint-imports --no-logo
 	$(VENV)/$(BIN)/deptry .
 	$(PY) -m codespell_lib
-	$(if $(wildcard notebooks/*.ipynb),$(VENV)/$(BIN)/nbstripout --verify notebooks/*.ipynb)
+	$(if $(wildcard notebooks/*.ipynb),$(VENV)/$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb)
 	$(PY) tools/check_tree.py
 	$(PY) tools/check_demo.py
 

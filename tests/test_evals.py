@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import polars as pl
 import pytest
+
 from evalkit.errors import ColumnError, FormatError, PathError, SelectorError
 from evalkit.evals import Evals
 from evalkit.schema import Problem

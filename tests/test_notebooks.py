@@ -19,7 +19,14 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 AZURE = ROOT.parent / "shared/data/azure_rag/2024-02"
 VEGA = "application/vnd.vegalite.v5+json"
-CHARTS = {"00_start": 5, "01_criteria": 3, "02_severity": 2, "03_regressions": 4, "05_judge_trust": 1, "06_how_many_cases": 3}
+CHARTS = {
+    "00_start": 5,
+    "01_criteria": 3,
+    "02_severity": 2,
+    "03_regressions": 4,
+    "05_judge_trust": 1,
+    "06_how_many_cases": 3,
+}
 
 
 def run(path: Path, folder: Path, parameters: str) -> NotebookNode:
