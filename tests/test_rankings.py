@@ -117,6 +117,17 @@ def test_versions_that_cannot_be_told_apart_are_named_as_tied():
     assert ranks["p_best"].sum() == pytest.approx(1)
 
 
+def test_one_pair_of_many_that_differs_by_luck_is_still_tied():
+    low, high, middle = [1] * 8 + [0] * 12, [1] * 14 + [0] * 6, [1] * 11 + [0] * 9
+    evals = evals_of(columns(low, high, middle, middle))
+
+    found = compare_many(evals, baseline="v1")
+
+    assert found.changes["v2"].summary["p_value"][0] < 0.05
+    assert found.tied["pass_rate"] == (("v2", "v3", "v4", "v1"),)
+    assert "none of them can be told from another" in found.sentence
+
+
 def test_identical_versions_share_the_first_rank_and_are_all_tied():
     evals = evals_of(columns(*[[1, 0, 1, 1, 0, 1, 1, 1]] * 3))
 
