@@ -5,6 +5,7 @@ W09 (looks), W10 (best of many) belong to comparisons of many versions, W13 to W
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from evalkit.pairing import Pairs
     from evalkit.rules import PassRule
 
+_MANY: Final = 2000
 Caveat = tuple[str, str, str]
 SCHEMA: Final = {"id": pl.String(), "scope": pl.String(), "text": pl.String()}
 _SIDES: Final = ("baseline", "candidate")
@@ -212,7 +214,7 @@ def _judges(evals: Evals, pairs: Pairs, rubric: str | Sequence[str] | None, judg
             "overall",
             "The sides were judged by different models or prompts: a change of the judge looks like a change of the agent.",
         )
-    kinds = set(scores["grader_kind"].cast(pl.String).drop_nulls())
+    kinds = set(scores["grader_kind"].unique().cast(pl.String).drop_nulls())
     if "human" not in kinds and kinds <= {"judge"}:
         yield (
             "W12",
@@ -284,7 +286,12 @@ def _rule_order(
     """W21: the rule on a case's averaged scores is another estimand; say so where it gives another answer."""
     if units.is_empty() or max(int(units[f"trials_{side}"].max()) for side in _SIDES) < 2:  # type: ignore[arg-type]
         return
-    part = evals.filter(run=[*pairs.runs["baseline"], *pairs.runs["candidate"]])
+    runs = [*pairs.runs["baseline"], *pairs.runs["candidate"]]
+    part = evals if len(runs) == evals.runs.height else evals.filter(run=runs)
+    if units.height > _MANY:
+        # A warning of five points needs no more than a sample.
+        units = units.sample(_MANY, seed=0)
+        part = replace(part, scores=part.scores.filter(pl.col("case").is_in(units["case"].implode())))
     keep = ["run", "case", "criterion", "grader", "grader_kind", "rubric_hash"]
     averaged = part.scores.group_by(keep, maintain_order=True).agg(pl.col("score").mean())
     whole = Evals.from_tables(cases=part.cases, criteria=part.criteria, runs=part.runs, scores=averaged)

@@ -74,13 +74,13 @@ def grade(
     """
     if not isinstance(data, Evals):
         return _grade_frame(data, rule, grader=grader, rubric=rubric)
-    attempts = data.attempts()
     parts = []
     for suite, runs in _suites(data):
         scores = _chosen(_runs_of(data, runs), grader=grader, rubric=rubric)
-        parts.append(_collect(_verdicts(scores, _criteria(data, suite, rule), rule)))
-    empty = pl.DataFrame(schema={**{c: attempts.schema[c] for c in _TRIAL}, **_RESULT})
+        parts.append(_collect(_verdicts(scores, _criteria(data, suite, rule), rule, keyed=True)))
+    empty = pl.DataFrame(schema={**{c: data.scores.schema[c] for c in _TRIAL}, **_RESULT})
     verdicts = pl.concat([empty, *parts])
+    attempts = data.attempts()
     graded = attempts.join(verdicts, on=_TRIAL, how="left", maintain_order="left")
     missing = "fail" if rule.missing == "fail" else "unscored"
     why = (
@@ -201,7 +201,13 @@ def _suites(evals: Evals) -> list[tuple[str, list[str]]]:
 
 def _criteria(evals: Evals, suite: str, rule: PassRule) -> dict[str, RuledCriterion]:
     runs = evals.runs.filter(pl.col("suite").fill_null("") == suite)["run"]
-    used = evals.scores.filter(pl.col("run").is_in(runs.implode()))["criterion"].unique().to_list()
+    used = (
+        evals.scores.lazy()
+        .filter(pl.col("run").is_in(runs.implode()))
+        .select(pl.col("criterion").unique())
+        .collect()["criterion"]
+        .to_list()
+    )
     declared = evals.criteria.filter(pl.col("suite") == suite)
     known = {row["criterion"]: row for row in declared.iter_rows(named=True)}
     return apply_rule({name: known.get(name, {}) for name in sorted(used)}, rule)
@@ -248,6 +254,8 @@ def _prepare(frame: Any, rule: PassRule) -> tuple[Any, dict[str, RuledCriterion]
 
 
 def _runs_of(evals: Evals, runs: list[str]) -> pl.LazyFrame:
+    if len(runs) == evals.runs.height:
+        return evals.scores.lazy()
     return evals.scores.lazy().filter(pl.col("run").is_in(runs))
 
 
@@ -270,21 +278,22 @@ def _chosen(scores: Any, *, grader: str | Sequence[str] | None, rubric: str | Se
 
     frame = nw.from_native(scores)
     have = frame.collect_schema().names()
+    one = _constants(frame, ("grader", "grader_kind", "rubric_hash"))
     column = "grader_kind" if grader in GRADER_KINDS else "grader"
     if grader is None:
-        if "grader_kind" in have:
+        if "grader_kind" in have and one.get("grader_kind", "human") == "human":
             human = nw.col("grader_kind").cast(nw.String) == "human"
             frame = frame.filter(~human | nw.col("grader_kind").is_null())
-        if "grader" in have:
+        if "grader" in have and "grader" not in one:
             _refuse_several(frame, "grader", ["criterion"])
     elif grader != "any":
         frame = _only(frame, column, [grader] if isinstance(grader, str) else list(grader))
         if column == "grader_kind" and "grader" in have and grader != "human":
             _refuse_several(frame, "grader", ["criterion"])
     if "rubric_hash" in have:
-        if rubric is None:
+        if rubric is None and "rubric_hash" not in one:
             _refuse_several(frame, "rubric_hash", ["case", "criterion"])
-        elif rubric != "any":
+        elif rubric not in (None, "any"):
             frame = _only(frame, "rubric_hash", [rubric] if isinstance(rubric, str) else list(rubric))
     return frame
 
@@ -325,10 +334,31 @@ def _distinct(frame: Any, columns: list[str]) -> list[tuple[Any, ...]]:
     return sorted(small.rows(), key=str)
 
 
-def _answers(scores: Any, ids: Sequence[str] = ()) -> Any:
+def _constants(frame: Any, columns: Sequence[str]) -> dict[str, Any]:
+    """Return those of the columns that hold one single value, with it: one pass over the frame."""
+    import narwhals as nw
+
+    have = [c for c in columns if c in frame.collect_schema().names()]
+    if not have:
+        return {}
+    counts = frame.select(nw.col(c).n_unique().alias(c) for c in have)
+    first = frame.select(have).head(1)
+    if isinstance(counts, nw.LazyFrame):
+        counts, first = counts.collect(), first.collect()
+    if not first.shape[0]:
+        return {}
+    return {c: first[c][0] for c in have if counts[c][0] == 1}
+
+
+def _answers(scores: Any, ids: Sequence[str] = (), *, keyed: bool = False) -> Any:
     """Return one row for each criterion of each trial: the mean of its samples."""
     import narwhals as nw
 
+    # Of rows whose key was checked (an Evals), one grader, rubric and sample leaves one row an answer already.
+    single = ("grader", "rubric_hash", "sample")
+    if keyed and set(single) <= set(_constants(scores, single)):
+        samples = nw.when(~nw.col("score").is_null()).then(1).otherwise(0).alias("samples")
+        return scores.select(*_TRIAL, *ids, "criterion", nw.col("score").cast(nw.Float64), samples)
     return (
         scores.select(*_TRIAL, *ids, "criterion", nw.col("score").cast(nw.Float64))
         .group_by(*_TRIAL, *ids, "criterion")
@@ -337,14 +367,19 @@ def _answers(scores: Any, ids: Sequence[str] = ()) -> Any:
 
 
 def _verdicts(
-    scores: Any, criteria: Mapping[str, RuledCriterion], rule: PassRule, ids: Sequence[str] = ()
+    scores: Any,
+    criteria: Mapping[str, RuledCriterion],
+    rule: PassRule,
+    ids: Sequence[str] = (),
+    *,
+    keyed: bool = False,
 ) -> Any:
     """Reduce scores to one row a trial, in plain sums and minima that every engine has."""
     import narwhals as nw
 
     score = nw.col("score")
     counted = nw.when(~score.is_null())
-    answers = _answers(scores, ids)
+    answers = _answers(scores, ids, keyed=keyed)
     weight, gate, top, in_mean = nw.lit(1.0), None, rule.mean, None
     if any(c.weight != 1 for c in criteria.values()):
         weight = _lookup({n: c.weight for n, c in criteria.items()})

@@ -148,7 +148,8 @@ def make_pairs(
     sides = pl.DataFrame(
         [(run, side) for side in _SIDES for run in runs[side]], schema=["run", "side"], orient="row"
     ).with_columns(pl.col("run").cast(evals.runs.schema["run"]))
-    chosen = evals.filter(run=[*runs["baseline"], *runs["candidate"]])
+    asked = [*runs["baseline"], *runs["candidate"]]
+    chosen = evals if len(asked) == evals.runs.height else evals.filter(run=asked)
     each = grade_criteria if criteria else grade
     graded = each(chosen, rule, grader=grader, rubric=rubric)
     graded = graded.join(sides, on="run", maintain_order="left")
@@ -158,7 +159,10 @@ def make_pairs(
     names = [*CASE_COLUMNS, *strata, *(["criterion"] if criteria else [])]
     graded = graded.with_columns(pl.col(strata).cast(pl.String).fill_null(""))
     verdict = pl.col("verdict")
-    cells = graded.group_by([*names, "side"], maintain_order=True).agg(
+    facts = [c for c in CASE_COLUMNS if c not in ("suite", "case")]
+    keys = [c for c in names if c not in facts]
+    cells = graded.group_by([*keys, "side"], maintain_order=True).agg(
+        pl.col(facts).first(),
         (verdict == "pass").sum().cast(pl.Int64).alias("passes"),
         (verdict != "unscored").sum().cast(pl.Int64).alias("trials"),
         pl.col("score").mean().alias("mean"),
