@@ -219,6 +219,12 @@ def test_a_hostile_name_in_an_error_is_made_visible(run, data):
     assert all(c.isprintable() or c == "\n" for c in err)
 
 
+def test_an_error_keeps_to_its_line_whatever_is_in_it(capsys):
+    shown.complain(f"{HOSTILE}\nsecond line")
+
+    assert capsys.readouterr().err == "evalkit: ␛[2Jgone⟦U+202E⟧txt second line\n"
+
+
 def test_what_could_not_be_read_is_said_with_its_line(run, tmp_path, hostile):
     path, mapping = hostile
     path.write_text(path.read_text(encoding="utf-8") + '{"case": "04", "crit\n', encoding="utf-8")
@@ -241,6 +247,7 @@ def test_what_could_not_be_read_is_said_with_its_line(run, tmp_path, hostile):
         (["summary", "{data}", "--gate", "Grok=4"], "Did you mean 'Groq'?"),
         (["summary", "{data}", "--floor", "5"], "PassRule.floor is 5"),
         (["summary", "{data}", "--grader", "nobody"], "nobody"),
+        (["summary", "{data}", "--level", "95"], "95"),
         (["compare", "{data}", "--baseline", "v1", "--candidate", "v9"], "There is no run"),
         (["compare", "{data}", "--baseline", "v1", "--candidate", "v1"], "v1"),
         (["compare", "{data}", "--baseline", "v1", "--candidate", "v2", "--margin", "pass=0.1"], "pass_rate"),
@@ -269,7 +276,6 @@ def test_a_mistake_is_told_in_one_line_and_ends_with_2(run, data, tmp_path, monk
         ["--gate", "=4"],
         ["--weight", "Groq=much"],
         ["--scale", "1"],
-        ["--level", "95"],
         ["--format", "xlsx"],
         ["--missing", "drop"],
     ],

@@ -40,7 +40,6 @@ def summary(
 
     What ek.summarize returns.
     """
-    opt.check_level(level)
     rule = opt.make_rule(mean, floor, gate, weight, scale)
     evals = opt.read(paths, mapping)
     from evalkit.summary import summarize
@@ -91,7 +90,6 @@ def compare(
 
     What ek.compare returns.
     """
-    opt.check_level(level)
     rule = opt.make_rule(mean, floor, gate, weight, scale)
     margins = opt.numbers(margin, "--margin") or None
     evals = opt.read(paths, mapping)

@@ -176,13 +176,6 @@ def names(given: Sequence[str] | None) -> Any:
     return given[0] if len(given) == 1 else list(given)
 
 
-def check_level(level: float) -> float:
-    """Return a confidence level that is one."""
-    if not 0 < level < 1:
-        raise typer.BadParameter(f"--level is {level:g}; it may be above 0 and below 1, as in 0.95.")
-    return level
-
-
 def _scale(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
