@@ -126,9 +126,8 @@ def _repeats(units: pl.DataFrame) -> Iterator[Caveat]:
 
 
 def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
-    counts = {s: pairs.graded.filter(side=s)["verdict"].cast(pl.String).value_counts() for s in _SIDES}
-    lost = {s: dict(c.iter_rows()).get("unscored", 0) for s, c in counts.items()}
-    total = pairs.graded.height
+    lost = {side: int(pairs.sides.filter(side=side)["unscored"].sum()) for side in _SIDES}
+    total = int(pairs.sides["trials"].sum()) + sum(lost.values())
     if not sum(lost.values()) or not total:
         return [], False
     bounds = [
@@ -146,15 +145,12 @@ def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
 def _bound(pairs: Pairs, fill_baseline: str, fill_candidate: str) -> float:
     """Return the difference of pass rates if every unscored trial were what is given."""
     fill = pl.when(pl.col("side") == "baseline").then(pl.lit(fill_baseline)).otherwise(pl.lit(fill_candidate))
-    word = pl.col("verdict").cast(pl.String)
-    filled = pairs.graded.with_columns(
-        passed=pl.when(word == "unscored").then(fill).otherwise(word) == "pass"
-    )
-    rates = filled.group_by("suite", "case", "side", *pairs.strata).agg(pl.col("passed").mean())
+    given = pl.when(fill == "pass").then(pl.col("unscored")).otherwise(0)
+    rate = (pl.col("passes") + given) / (pl.col("trials") + pl.col("unscored"))
     rates = (
-        rates.group_by("suite", "case", "side")
-        .agg(pl.col("passed").mean())
-        .pivot("side", index=["suite", "case"], values="passed")
+        pairs.sides.group_by("suite", "case", "side")
+        .agg(rate.mean().alias("rate"))
+        .pivot("side", index=["suite", "case"], values="rate")
     )
     if not set(_SIDES) <= set(rates.columns):
         return 0.0
@@ -189,32 +185,26 @@ def _family(estimates: pl.DataFrame) -> Iterator[Caveat]:
 
 
 def _judges(evals: Evals, pairs: Pairs, rubric: str | Sequence[str] | None, judge: str) -> Iterator[Caveat]:
-    scores = evals.scores.filter(pl.col("run").is_in([*pairs.runs["baseline"], *pairs.runs["candidate"]]))
-    if (
-        rubric == "any"
-        and scores.select("case", "criterion", "rubric_hash")
-        .unique()
-        .group_by("case", "criterion")
-        .len()["len"]
-        .max()
-        != 1
-    ):
-        yield (
-            "W11",
-            "overall",
-            "The sides were judged by different versions of the rubric: a change of the rubric looks like a change of the agent.",
-        )
-    if (
-        judge == "any"
-        and max(scores["judge_model"].drop_nulls().n_unique(), scores["prompt_hash"].drop_nulls().n_unique())
-        > 1
-    ):
-        yield (
-            "W11",
-            "overall",
-            "The sides were judged by different models or prompts: a change of the judge looks like a change of the agent.",
-        )
-    kinds = set(scores["grader_kind"].unique().cast(pl.String).drop_nulls())
+    both = pl.col("run").is_in([*pairs.runs["baseline"], *pairs.runs["candidate"]])
+    scores = evals.scores.lazy().filter(both)
+    if rubric == "any":
+        worded = scores.group_by("case", "criterion").agg(pl.col("rubric_hash").n_unique()).collect()
+        if (worded["rubric_hash"] > 1).any():
+            yield (
+                "W11",
+                "overall",
+                "The sides were judged by different versions of the rubric: a change of the rubric looks like a change of the agent.",
+            )
+    if judge == "any":
+        used = scores.select(pl.col("judge_model", "prompt_hash").drop_nulls().n_unique()).collect()
+        if max(used.row(0)) > 1:
+            yield (
+                "W11",
+                "overall",
+                "The sides were judged by different models or prompts: a change of the judge looks like a change of the agent.",
+            )
+    found = scores.select(pl.col("grader_kind").unique()).collect()["grader_kind"]
+    kinds = set(found.cast(pl.String).drop_nulls())
     if "human" not in kinds and kinds <= {"judge"}:
         yield (
             "W12",
@@ -225,11 +215,7 @@ def _judges(evals: Evals, pairs: Pairs, rubric: str | Sequence[str] | None, judg
 
 def _simpson(pairs: Pairs, units: pl.DataFrame) -> Iterator[Caveat]:
     overall = _mean(units["rate_candidate"] - units["rate_baseline"])
-    rows = (
-        pairs.graded.filter(pl.col("verdict") != "unscored")
-        .group_by("side")
-        .agg((pl.col("verdict") == "pass").mean().alias("rate"))
-    )
+    rows = pairs.sides.group_by("side").agg(pl.col("passes").sum() / pl.col("trials").sum())
     pooled = dict(rows.iter_rows())
     if set(_SIDES) <= set(pooled) and units.height:
         raw = pooled["candidate"] - pooled["baseline"]

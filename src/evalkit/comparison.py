@@ -309,10 +309,13 @@ def _check_judges(evals: Evals, pairs: Pairs, judge: str) -> None:
     """Refuse sides that different judge models or prompts have scored: the change would be confounded with them."""
     if judge == "any":
         return
-    used = evals.scores.filter(pl.col("grader_kind").cast(pl.String).fill_null("judge") == "judge")
     for column in ("judge_model", "prompt_hash"):
+        if evals.scores[column].null_count() == evals.scores.height:
+            continue
+        judged = evals.scores.lazy().filter(pl.col("grader_kind").fill_null("judge") == "judge")
+        used = judged.select("run", column).unique().drop_nulls().collect()
         sides = {
-            side: sorted(used.filter(pl.col("run").is_in(runs))[column].drop_nulls().unique())
+            side: sorted(used.filter(pl.col("run").is_in(runs))[column].unique())
             for side, runs in pairs.runs.items()
         }
         if sides["baseline"] and sides["candidate"] and sides["baseline"] != sides["candidate"]:

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
-from evalkit.errors import ColumnError, RuleError, SelectorError
+from evalkit.errors import ColumnError, RuleError
 from evalkit.evals import Evals
+from evalkit.judgements import choose_scores, constants_of, distinct
 from evalkit.rules import DEFAULT_RULE, TOLERANCE, PassRule, RuledCriterion, apply_rule
-from evalkit.schema import GRADER_KINDS, Verdict
+from evalkit.schema import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 _TRIAL: Final = ["run", "case", "epoch"]
+# Of rows whose key was checked (an Evals), one of each of these leaves one row an answer already.
+_SINGLE: Final = {"grader", "rubric_hash", "sample"}
 _IDS: Final = ["suite", "agent", "agent_version", "model", "provider", "severity", "domain", "cluster"]
 
 
@@ -75,9 +78,11 @@ def grade(
     if not isinstance(data, Evals):
         return _grade_frame(data, rule, grader=grader, rubric=rubric)
     parts = []
+    one = constants_of(data)
     for suite, runs in _suites(data):
-        scores = _chosen(_runs_of(data, runs), grader=grader, rubric=rubric)
-        parts.append(_collect(_verdicts(scores, _criteria(data, suite, rule), rule, keyed=True)))
+        scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
+        verdicts = _verdicts(scores, _criteria(data, suite, rule), rule, single=set(one) >= _SINGLE)
+        parts.append(_collect(verdicts.drop(_FAILED, _COMPLETE)))
     empty = pl.DataFrame(schema={**{c: data.scores.schema[c] for c in _TRIAL}, **_RESULT})
     verdicts = pl.concat([empty, *parts])
     attempts = data.attempts()
@@ -125,7 +130,7 @@ def grade_criteria(
         keys = _collect(frame.select(*_TRIAL, *ids).unique(maintain_order=False))
         pairs = [(frame, info)]
     parts = [
-        _answered(_collect(_answers(_chosen(scores, grader=grader, rubric=rubric))), keys, info, rule)
+        _answered(_collect(_answers(choose_scores(scores, grader=grader, rubric=rubric))), keys, info, rule)
         for scores, info in pairs
     ]
     return (
@@ -136,6 +141,74 @@ def grade_criteria(
             **{n: pl.lit(None, dtype=t) for n, t in _ANSWER.items()},
         )
     )
+
+
+def count_cases(
+    data: Evals,
+    rule: PassRule = DEFAULT_RULE,
+    *,
+    criteria: bool = False,
+    grader: str | Sequence[str] | None = None,
+    rubric: str | Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Grade, and count the verdicts of each case of each run: what a comparison needs, and no row a trial.
+
+    Parameters
+    ----------
+    data, rule, grader, rubric
+        As for `grade`.
+    criteria
+        Count each criterion by itself.
+
+    Returns
+    -------
+    polars.DataFrame
+        `run`, `case` (and `criterion`); `passes`, `trials` (with a verdict), `unscored` (i64); `score` (f64, the
+        sum of the trials' means) and `means` (i64, how many have one). In order of case and run.
+    """
+    keys = ["run", "case", *(["criterion"] if criteria else [])]
+    if criteria:
+        word = pl.col("verdict")
+        answers = grade_criteria(data, rule, grader=grader, rubric=rubric)
+        parts = [answers.lazy().select(*keys, "score", passed=word == "pass", unscored=word == "unscored")]
+    else:
+        parts = list(_flags(data, rule, grader=grader, rubric=rubric))
+    empty = pl.LazyFrame(schema={**{key: data.scores.schema[key] for key in keys}, **_FLAGS})
+    counts = [
+        part.select(*keys, *_FLAGS)
+        .group_by(keys)
+        .agg(
+            pl.col("passed").sum().cast(pl.Int64).alias("passes"),
+            (pl.len() - pl.col("unscored").sum()).cast(pl.Int64).alias("trials"),
+            pl.col("unscored").sum().cast(pl.Int64),
+            pl.col("score").sum(),
+            pl.col("score").count().cast(pl.Int64).alias("means"),
+        )
+        for part in [empty, *parts]
+    ]
+    return pl.concat(counts).group_by(keys).sum().sort("case", "run", *keys[2:]).collect()
+
+
+def _flags(
+    data: Evals, rule: PassRule, *, grader: str | Sequence[str] | None, rubric: str | Sequence[str] | None
+) -> Iterator[pl.LazyFrame]:
+    """Yield a row a trial: whether it passes, whether it is unscored, its mean."""
+    lacks = rule.missing != "fail"
+    one = constants_of(data)
+    for suite, runs in _suites(data):
+        scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
+        info = _criteria(data, suite, rule)
+        verdicts = _verdicts(scores, info, rule, single=set(one) >= _SINGLE).to_native()
+        failed, complete = pl.col(_FAILED), pl.col(_COMPLETE)
+        lacking = ~failed & ~complete if lacks else pl.lit(value=False)
+        flags = verdicts.select(*_TRIAL, passed=~failed & complete, unscored=lacking, score=pl.col("mean"))
+        if not data.trials.is_empty():
+            flags = flags.collect().lazy()
+            alone = data.trials.lazy().filter(pl.col("run").is_in(runs)).select(_TRIAL)
+            alone = alone.join(flags.select(_TRIAL), on=_TRIAL, how="anti")
+            nothing = pl.lit(None, dtype=pl.Float64)
+            yield alone.with_columns(passed=pl.lit(value=False), unscored=pl.lit(lacks), score=nothing)
+        yield flags
 
 
 def _answered(
@@ -181,6 +254,10 @@ _ANSWER: Final = {
     "scale_max": pl.Float64(),
     "verdict": Verdict,
 }
+# Of a trial: it fails for certain; it lacks no score.
+_FAILED: Final = "_failed"
+_COMPLETE: Final = "_complete"
+_FLAGS: Final = {"passed": pl.Boolean(), "unscored": pl.Boolean(), "score": pl.Float64()}
 _RESULT: Final = {
     "mean": pl.Float64(),
     "lowest": pl.Float64(),
@@ -217,7 +294,8 @@ def _grade_frame(
     frame: Any, rule: PassRule, *, grader: str | Sequence[str] | None, rubric: str | Sequence[str] | None
 ) -> Any:
     native, info, ids = _prepare(frame, rule)
-    return _verdicts(_chosen(native, grader=grader, rubric=rubric), info, rule, ids).to_native()
+    verdicts = _verdicts(choose_scores(native, grader=grader, rubric=rubric), info, rule, ids)
+    return verdicts.drop(_FAILED, _COMPLETE).to_native()
 
 
 def _prepare(frame: Any, rule: PassRule) -> tuple[Any, dict[str, RuledCriterion], list[str]]:
@@ -240,7 +318,7 @@ def _prepare(frame: Any, rule: PassRule) -> tuple[Any, dict[str, RuledCriterion]
     )
     facts = [c for c in ("scale_min", "scale_max", "kind", "weight") if c in have]
     declared: dict[str, dict[str, Any]] = {}
-    for name, *values in _distinct(native, ["criterion", *facts]):
+    for name, *values in distinct(native, ["criterion", *facts]):
         known = {fact: _none(value) for fact, value in zip(facts, values, strict=True)}
         if declared.setdefault(str(name), known) != known:
             raise RuleError(
@@ -272,91 +350,11 @@ def _none(value: Any) -> Any:
     return None if value is None or value != value else value
 
 
-def _chosen(scores: Any, *, grader: str | Sequence[str] | None, rubric: str | Sequence[str] | None) -> Any:
-    """Return the score rows that count; refuse to mix graders or rubrics unasked."""
-    import narwhals as nw
-
-    frame = nw.from_native(scores)
-    have = frame.collect_schema().names()
-    one = _constants(frame, ("grader", "grader_kind", "rubric_hash"))
-    column = "grader_kind" if grader in GRADER_KINDS else "grader"
-    if grader is None:
-        if "grader_kind" in have and one.get("grader_kind", "human") == "human":
-            human = nw.col("grader_kind").cast(nw.String) == "human"
-            frame = frame.filter(~human | nw.col("grader_kind").is_null())
-        if "grader" in have and "grader" not in one:
-            _refuse_several(frame, "grader", ["criterion"])
-    elif grader != "any":
-        frame = _only(frame, column, [grader] if isinstance(grader, str) else list(grader))
-        if column == "grader_kind" and "grader" in have and grader != "human":
-            _refuse_several(frame, "grader", ["criterion"])
-    if "rubric_hash" in have:
-        if rubric is None and "rubric_hash" not in one:
-            _refuse_several(frame, "rubric_hash", ["case", "criterion"])
-        elif rubric not in (None, "any"):
-            frame = _only(frame, "rubric_hash", [rubric] if isinstance(rubric, str) else list(rubric))
-    return frame
-
-
-def _only(frame: Any, column: str, wanted: list[str]) -> Any:
-    import narwhals as nw
-
-    if column not in frame.collect_schema().names():
-        raise ColumnError.missing(column, table="scores", have=frame.collect_schema().names())
-    have = _distinct(frame, [column])
-    known = [str(row[0]) for row in have if row[0] is not None]
-    for name in wanted:
-        if name not in known:
-            raise SelectorError.unknown(name, kind=column.replace("_", " "), have=sorted(known))
-    return frame.filter(nw.col(column).cast(nw.String).is_in(wanted))
-
-
-def _refuse_several(frame: Any, column: str, by: list[str]) -> None:
-    """Raise when some group has several values of `column`."""
-    seen: dict[tuple[Any, ...], Any] = {}
-    option = "grader" if column == "grader" else "rubric"
-    for *group, value in _distinct(frame, [*by, column]):
-        first = seen.setdefault(tuple(group), value)
-        if first != value:
-            where = ", ".join(f"{name} {word!r}" for name, word in zip(by, group, strict=True))
-            hint = f'Say which counts: {option}="{value}"' + (
-                ', or rubric="any" to mix them.' if option == "rubric" else "."
-            )
-            raise SelectorError(f"The {where} was judged by several {option}s ({first!r}, {value!r}). {hint}")
-
-
-def _distinct(frame: Any, columns: list[str]) -> list[tuple[Any, ...]]:
-    import narwhals as nw
-
-    small = frame.select(columns).unique()
-    if isinstance(small, nw.LazyFrame):
-        small = small.collect()
-    return sorted(small.rows(), key=str)
-
-
-def _constants(frame: Any, columns: Sequence[str]) -> dict[str, Any]:
-    """Return those of the columns that hold one single value, with it: one pass over the frame."""
-    import narwhals as nw
-
-    have = [c for c in columns if c in frame.collect_schema().names()]
-    if not have:
-        return {}
-    counts = frame.select(nw.col(c).n_unique().alias(c) for c in have)
-    first = frame.select(have).head(1)
-    if isinstance(counts, nw.LazyFrame):
-        counts, first = counts.collect(), first.collect()
-    if not first.shape[0]:
-        return {}
-    return {c: first[c][0] for c in have if counts[c][0] == 1}
-
-
-def _answers(scores: Any, ids: Sequence[str] = (), *, keyed: bool = False) -> Any:
+def _answers(scores: Any, ids: Sequence[str] = (), *, single: bool = False) -> Any:
     """Return one row for each criterion of each trial: the mean of its samples."""
     import narwhals as nw
 
-    # Of rows whose key was checked (an Evals), one grader, rubric and sample leaves one row an answer already.
-    single = ("grader", "rubric_hash", "sample")
-    if keyed and set(single) <= set(_constants(scores, single)):
+    if single:
         samples = nw.when(~nw.col("score").is_null()).then(1).otherwise(0).alias("samples")
         return scores.select(*_TRIAL, *ids, "criterion", nw.col("score").cast(nw.Float64), samples)
     return (
@@ -372,50 +370,49 @@ def _verdicts(
     rule: PassRule,
     ids: Sequence[str] = (),
     *,
-    keyed: bool = False,
+    single: bool = False,
 ) -> Any:
     """Reduce scores to one row a trial, in plain sums and minima that every engine has."""
     import narwhals as nw
 
     score = nw.col("score")
-    counted = nw.when(~score.is_null())
-    answers = _answers(scores, ids, keyed=keyed)
-    weight, gate, top, in_mean = nw.lit(1.0), None, rule.mean, None
-    if any(c.weight != 1 for c in criteria.values()):
-        weight = _lookup({n: c.weight for n, c in criteria.items()})
-    if any(c.gate is not None for c in criteria.values()):
-        gate = _lookup({n: -1e300 if c.gate is None else c.gate for n, c in criteria.items()})
-    if any(not c.in_mean for c in criteria.values()):
-        in_mean = _lookup({n: float(c.in_mean) for n, c in criteria.items()})
-        weight = weight * in_mean
-    ordinal = [c for c in criteria.values() if c.in_mean]
-    top = ordinal[0].scale_max if ordinal else 1.0
-    answers = answers.with_columns(
-        counted.then(weight).otherwise(0.0).alias("_w"),
-        counted.then(score * weight).otherwise(0.0).alias("_ws"),
-        counted.then(1).otherwise(0).alias("_scored"),
-        (score if in_mean is None else nw.when(in_mean > 0).then(score)).alias("_low"),
-        (nw.lit(0) if gate is None else nw.when(score < gate - TOLERANCE).then(1).otherwise(0)).alias(
-            "_gated"
-        ),
-        weight.alias("_full"),
-    )
+    answers = _answers(scores, ids, single=single)
+    plain = all(c.in_mean and c.weight == 1 for c in criteria.values())
+    gates = {n: c.gate for n, c in criteria.items() if c.gate is not None}
+    top = next((c.scale_max for c in criteria.values() if c.in_mean), 1.0)
+    sums = [score.count().alias("scored"), score.min().alias("lowest"), score.sum().alias("_ws")]
+    if not plain:
+        weight = _lookup({n: c.weight * c.in_mean for n, c in criteria.items()})
+        counts = nw.when(~score.is_null())
+        ordinal = _lookup({n: float(c.in_mean) for n, c in criteria.items()}) > 0
+        answers = answers.with_columns(
+            counts.then(weight).otherwise(0.0).alias("_w"),
+            counts.then(score * weight).otherwise(0.0).alias("_ws"),
+            nw.when(ordinal).then(score).alias("_low"),
+        )
+        sums[2:] = [
+            nw.col("_w").sum(),
+            nw.col("_ws").sum(),
+            nw.col("_low").min(),
+            score.mean().alias("_plain"),
+        ]
+    if gates:
+        gate = _lookup({n: gates.get(n, -1e300) for n in criteria})
+        answers = answers.with_columns(nw.when(score < gate - TOLERANCE).then(1).otherwise(0).alias("_gated"))
+        sums.append(nw.col("_gated").sum())
     expected = (
-        answers.select("run", "criterion", "_full")
+        scores.select("run", "criterion")
         .unique()
+        .with_columns(_lookup({n: c.weight * c.in_mean for n, c in criteria.items()}).alias("_full"))
         .group_by("run")
         .agg(nw.len().alias("expected"), nw.col("_full").sum())
     )
-    trials = answers.group_by(*_TRIAL, *ids).agg(
-        nw.col("_w").sum(),
-        nw.col("_ws").sum(),
-        nw.col("_scored").sum().alias("scored"),
-        nw.col("_gated").sum(),
-        nw.col("_low").min().alias("_low"),
-        nw.col("score").min().alias("lowest"),
-        nw.col("score").mean().alias("_plain"),
-    )
-    trials = trials.join(expected, on="run", how="left")
+    trials = answers.group_by(*_TRIAL, *ids).agg(*sums).join(expected, on="run", how="left")
+    if plain:
+        trials = trials.with_columns(nw.col("scored").alias("_w"), nw.col("lowest").alias("_low"))
+        trials = trials.with_columns((nw.col("_ws") / nw.col("scored")).alias("_plain"))
+    if not gates:
+        trials = trials.with_columns(nw.lit(0).alias("_gated"))
     complete = nw.col("scored") == nw.col("expected")
     below = (nw.col("_low") < rule.floor - TOLERANCE).fill_null(value=False)
     gated = nw.col("_gated") > 0
@@ -453,6 +450,8 @@ def _verdicts(
         nw.col("expected").cast(nw.Int32),
         verdict.alias("verdict"),
         reason.alias("reason"),
+        (below | gated | short).alias(_FAILED),
+        complete.alias(_COMPLETE),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import ColumnError, SelectorError, listed, nearest
-from evalkit.grading import grade, grade_criteria
+from evalkit.grading import count_cases
 from evalkit.schema import Severity, Verdict
 
 if TYPE_CHECKING:
@@ -81,8 +81,9 @@ class Pairs:
     cells
         One row for each case, stratum (models and the like that both sides have) and criterion that both sides
         have scored: `passes_*`, `trials_*` (scored), `rate_*`, `mean_*` for `*` in baseline, candidate.
-    graded
-        The trials (or answers) of both sides with `side` and `verdict`.
+    sides
+        The same of each `side` before they are matched: also `unscored` (trials without a verdict), and cells that
+        only one side has.
     unpaired
         `case`, `severity`, `side`, `verdict`: cases that only one side has scored, with the majority verdict there.
     strata
@@ -93,7 +94,7 @@ class Pairs:
     candidate: str
     runs: dict[str, list[str]]
     cells: pl.DataFrame
-    graded: pl.DataFrame
+    sides: pl.DataFrame
     unpaired: pl.DataFrame
     strata: tuple[str, ...]
 
@@ -145,40 +146,41 @@ def make_pairs(
     shared = sorted(set(runs["baseline"]) & set(runs["candidate"]))
     if shared:
         raise SelectorError(f"The run {shared[0]!r} is on both sides; a comparison needs two different ones.")
-    sides = pl.DataFrame(
-        [(run, side) for side in _SIDES for run in runs[side]], schema=["run", "side"], orient="row"
-    ).with_columns(pl.col("run").cast(evals.runs.schema["run"]))
     asked = [*runs["baseline"], *runs["candidate"]]
     chosen = evals if len(asked) == evals.runs.height else evals.filter(run=asked)
-    each = grade_criteria if criteria else grade
-    graded = each(chosen, rule, grader=grader, rubric=rubric)
-    graded = graded.join(sides, on="run", maintain_order="left")
-    if "reason" in graded.columns:
-        graded = graded.rename({"mean": "score"})
-    strata = _common(graded)
-    names = [*CASE_COLUMNS, *strata, *(["criterion"] if criteria else [])]
-    graded = graded.with_columns(pl.col(strata).cast(pl.String).fill_null(""))
-    verdict = pl.col("verdict")
-    facts = [c for c in CASE_COLUMNS if c not in ("suite", "case")]
-    keys = [c for c in names if c not in facts]
-    cells = graded.group_by([*keys, "side"], maintain_order=True).agg(
-        pl.col(facts).first(),
-        (verdict == "pass").sum().cast(pl.Int64).alias("passes"),
-        (verdict != "unscored").sum().cast(pl.Int64).alias("trials"),
-        pl.col("score").mean().alias("mean"),
+    counts = count_cases(chosen, rule, criteria=criteria, grader=grader, rubric=rubric)
+    known = evals.runs.select("run", pl.col("suite").fill_null(""), *_STRATA)
+    which = (
+        pl.when(pl.col("run").is_in(runs["baseline"])).then(pl.lit("baseline")).otherwise(pl.lit("candidate"))
     )
-    cells = cells.with_columns(rate=pl.col("passes") / pl.col("trials").replace(0, None))
+    strata = _common(known, runs)
+    known = known.select("run", "suite", pl.col(strata).cast(pl.String).fill_null(""), side=which)
+    facts = [c for c in CASE_COLUMNS if c not in ("suite", "case")]
+    keys = ["suite", "case", *strata, *(["criterion"] if criteria else [])]
+    cells = (
+        counts.join(known, on="run", how="left", maintain_order="left")
+        .group_by([*keys, "side"], maintain_order=True)
+        .agg(pl.col("passes", "trials", "unscored", "score", "means").sum())
+        .join(
+            evals.cases.select("suite", "case", *facts),
+            on=["suite", "case"],
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns(
+            rate=pl.col("passes") / pl.col("trials").replace(0, None),
+            mean=pl.col("score") / pl.col("means").replace(0, None),
+        )
+    )
     scored = cells.filter(pl.col("trials") > 0)
     numbers = ["passes", "trials", "rate", "mean"]
     left, right = (
-        scored.filter(side=side).select(*names, *(pl.col(n).alias(f"{n}_{side}") for n in numbers))
+        scored.filter(side=side).select(*keys, *facts, *(pl.col(n).alias(f"{n}_{side}") for n in numbers))
         for side in _SIDES
     )
-    facts = [c for c in names if c not in ("suite", "case", *strata, "criterion")]
-    keys = [c for c in names if c not in facts]
     paired = left.join(right.drop(facts), on=keys, how="inner", maintain_order="left")
     return Pairs(
-        labels["baseline"], labels["candidate"], runs, paired, graded, _unpaired(cells, paired), tuple(strata)
+        labels["baseline"], labels["candidate"], runs, paired, cells, _unpaired(cells, paired), tuple(strata)
     )
 
 
@@ -193,12 +195,13 @@ def majority(passes: str, trials: str) -> pl.Expr:
     return verdict.cast(Verdict)
 
 
-def _common(graded: pl.DataFrame) -> list[str]:
+def _common(known: pl.DataFrame, runs: dict[str, list[str]]) -> list[str]:
     """Return the columns that both sides have values of in common."""
     strata = []
     for column in _STRATA:
         values = [
-            set(graded.filter(side=side)[column].cast(pl.String).fill_null("").unique()) for side in _SIDES
+            set(known.filter(pl.col("run").is_in(runs[s]))[column].cast(pl.String).fill_null(""))
+            for s in _SIDES
         ]
         if values[0] & values[1]:
             strata.append(column)

@@ -9,7 +9,8 @@ import polars as pl
 
 from evalkit.errors import ColumnError, RuleError, SelectorError, listed, nearest
 from evalkit.evals import Evals
-from evalkit.grading import _chosen, grade
+from evalkit.grading import grade
+from evalkit.judgements import choose_scores
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.schema import GRADER_KINDS
 from evalkit.summary import natural_key
@@ -214,7 +215,7 @@ def _judge_rows(
 ) -> pl.DataFrame:
     """Return the rows of the judge's side, chosen suite by suite as `grade` does."""
     parts: list[pl.DataFrame] = [
-        _chosen(part, grader=grader, rubric=rubric).to_native()
+        choose_scores(part, grader=grader, rubric=rubric).to_native()
         for part in scores.partition_by("suite", maintain_order=True)
     ]
     return pl.concat([scores.clear(), *parts])
