@@ -456,6 +456,19 @@ def test_swapping_the_sides_negates_and_the_order_of_rows_does_not_matter(pairs)
         )
 
 
+def test_the_same_data_gives_the_same_bits_every_time():
+    random_scores = random.Random(5)  # noqa: S311
+    rows = {
+        v: {f"{i:02}": [random_scores.randint(1, 5) / 3 + 1 for _ in range(5)] for i in range(60)}
+        for v in ("v1", "v2")
+    }
+    evals = evals_of(rows, criteria=("a", "b", "c"))
+
+    seen = {json.dumps(compare(evals, baseline="v1", candidate="v2").to_dict()) for _ in range(10)}
+
+    assert len(seen) == 1
+
+
 def test_the_words_hold_the_numbers_and_the_worst_flip():
     cases = {"severity": ["critical", "high", "medium"]}
     evals = evals_of(

@@ -108,16 +108,18 @@ def _all_pass(units: pl.DataFrame, level: float) -> Iterator[Caveat]:
 def _repeats(units: pl.DataFrame) -> Iterator[Caveat]:
     if units.is_empty():
         return
-    most = max(int(units[f"trials_{side}"].max()) for side in _SIDES)  # type: ignore[arg-type]
+    ranges = {side: units[f"trials_{side}"].unique().sort().to_list() for side in _SIDES}
+    most = max(counts[-1] for counts in ranges.values())
     if most > 1:
         yield (
             "W04",
             "overall",
             f"Cases were tried up to {most} times a side; trials are averaged inside the case. Counting rows would make the interval look up to {sqrt(most):.1f} times narrower.",
         )
-    ranges = {side: (min(units[f"trials_{side}"]), max(units[f"trials_{side}"])) for side in _SIDES}
-    if any(low != high for low, high in ranges.values()):
-        words = ", ".join(f"{low} to {high} on the {side} side" for side, (low, high) in ranges.items())
+    if any(len(counts) > 1 for counts in ranges.values()):
+        words = ", ".join(
+            f"{counts[0]} to {counts[-1]} on the {side} side" for side, counts in ranges.items()
+        )
         text = f"Cases have unequal numbers of scored trials ({words}); every case still counts once."
         tied = [units.select(pl.corr(f"trials_{side}", f"rate_{side}")).item() for side in _SIDES]
         if any(value is not None and value < -0.3 for value in tied):

