@@ -401,14 +401,8 @@ def _verdicts(
         gate = _lookup({n: gates.get(n, -1e300) for n in criteria})
         answers = answers.with_columns(nw.when(score < gate - TOLERANCE).then(1).otherwise(0).alias("_gated"))
         sums.append(nw.col("_gated").sum())
-    expected = (
-        scores.select("run", "criterion")
-        .unique()
-        .with_columns(_lookup({n: c.weight * c.in_mean for n, c in criteria.items()}).alias("_full"))
-        .group_by("run")
-        .agg(nw.len().alias("expected"), nw.col("_full").sum())
-    )
-    trials = answers.group_by(*_TRIAL, *ids).agg(*sums).join(expected, on="run", how="left")
+    trials = answers.group_by(*_TRIAL, *ids).agg(*sums)
+    trials = _with_expected(trials, scores, {n: c.weight * c.in_mean for n, c in criteria.items()})
     if plain:
         trials = trials.with_columns(nw.col("scored").alias("_w"), nw.col("lowest").alias("_low"))
         trials = trials.with_columns((nw.col("_ws") / nw.col("scored")).alias("_plain"))
@@ -455,6 +449,28 @@ def _verdicts(
         (below | gated | short).alias(_FAILED),
         complete.alias(_COMPLETE),
     )
+
+
+def _with_expected(trials: Any, scores: Any, weights: Mapping[str, float]) -> Any:
+    """Add what the records of each trial's run carry: how many criteria (`expected`), of what weight (`_full`)."""
+    import narwhals as nw
+
+    runs: dict[Any, list[float]] = {}
+    for run, criterion in distinct(scores, ["run", "criterion"]):
+        runs.setdefault(run, []).append(weights[str(criterion)])
+    kinds = {(len(full), sum(full)) for full in runs.values()}
+    if len(kinds) == 1:
+        # All runs alike: no join over millions of trials.
+        count, full = next(iter(kinds))
+        return trials.with_columns(nw.lit(count).alias("expected"), nw.lit(float(full)).alias("_full"))
+    expected = (
+        scores.select("run", "criterion")
+        .unique()
+        .with_columns(_lookup(weights).alias("_full"))
+        .group_by("run")
+        .agg(nw.len().alias("expected"), nw.col("_full").sum())
+    )
+    return trials.join(expected, on="run", how="left")
 
 
 def _lookup(values: Mapping[str, float]) -> Any:
