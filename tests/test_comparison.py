@@ -387,6 +387,17 @@ def test_warnings_name_what_to_beware_of(scores, ids):
     assert ids <= set(compare(evals_of(scores), baseline="v1", candidate="v2").warnings["id"])
 
 
+def test_an_a_a_run_says_how_many_cases_flip_by_themselves():
+    versions = {"v1": flags("++++----"), "again": flags("+++-+---"), "v2": flags("--++++--")}
+
+    asked = {"baseline": "v1", "candidate": "v2"}
+    alone = compare(evals_of(versions), **asked).warnings.filter(id="W19")["text"].item()
+    known = compare(evals_of(versions), **asked, rerun="again").warnings.filter(id="W19")["text"].item()
+
+    assert "nothing says how many" in alone
+    assert known == "4 cases flipped. Between two runs of the same version 2.0 of 8 did (the A/A run)."
+
+
 def test_retried_failures_are_noticed():
     old = {f"{i:02}": [5] if i % 2 else [2, 2, 2] for i in range(10)}
 
@@ -457,7 +468,7 @@ def test_swapping_the_sides_negates_and_the_order_of_rows_does_not_matter(pairs)
 
 
 def test_the_same_data_gives_the_same_bits_every_time():
-    random_scores = random.Random(5)  # noqa: S311
+    random_scores = random.Random(5)
     rows = {
         v: {f"{i:02}": [random_scores.randint(1, 5) / 3 + 1 for _ in range(5)] for i in range(60)}
         for v in ("v1", "v2")

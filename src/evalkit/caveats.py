@@ -38,6 +38,7 @@ def find_caveats(
     grader: str | Sequence[str] | None,
     rubric: str | Sequence[str] | None,
     judge: str,
+    rerun: pl.DataFrame | None,
     level: float,
 ) -> tuple[pl.DataFrame, bool]:
     """Return the warnings (`id`, `scope`, `text`) and whether they forbid a verdict on the pass rate."""
@@ -53,7 +54,7 @@ def find_caveats(
         *_judges(evals, pairs, rubric, judge),
         *_simpson(pairs, units),
         *_few_clusters(estimates),
-        *_churn(units, cases),
+        *_churn(units, cases, rerun),
         *(
             []
             if margin
@@ -247,25 +248,24 @@ def _few_clusters(estimates: pl.DataFrame) -> Iterator[Caveat]:
         )
 
 
-def _churn(units: pl.DataFrame, cases: pl.DataFrame) -> Iterator[Caveat]:
+def _churn(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None) -> Iterator[Caveat]:
     from evalkit import stats
 
     flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
     if not flips:
         return
-    churn = stats.expected_churn(units["rate_baseline"].to_numpy(), units["trials_baseline"].to_numpy())
-    if not (units["trials_baseline"] > 1).any():
-        yield (
-            "W19",
-            "overall",
-            f"{flips} case{'s' if flips != 1 else ''} flipped, but nothing says how many flip between two runs of the same version: run the baseline twice, or several epochs.",
+    text = f"{flips} case{'s' if flips != 1 else ''} flipped"
+    if rerun is not None and rerun.height:
+        churn = stats.observed_churn(rerun["rate_baseline"].to_numpy(), rerun["rate_candidate"].to_numpy())
+        text += (
+            f". Between two runs of the same version {churn.flips:.1f} of {rerun.height} did (the A/A run)."
         )
+    elif (units["trials_baseline"] > 1).any():
+        churn = stats.expected_churn(units["rate_baseline"].to_numpy(), units["trials_baseline"].to_numpy())
+        text += f". Judging by the baseline's own repeats, about {churn.flips:.1f} of {units.height} would flip between two single runs of the same version."
     else:
-        yield (
-            "W19",
-            "overall",
-            f"{flips} case{'s' if flips != 1 else ''} flipped. Judging by the baseline's own repeats, about {churn.flips:.1f} of {units.height} would flip between two single runs of the same version.",
-        )
+        text += ", but nothing says how many flip between two runs of the same version: run the baseline twice (rerun=), or several epochs."
+    yield "W19", "overall", text
 
 
 def _rule_order(

@@ -170,6 +170,7 @@ def compare(
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     judge: Literal["same", "any"] = "same",
+    rerun: Selector | None = None,
     seed: int = 0,
 ) -> Comparison:
     """Say whether a candidate is better or worse than a baseline, and how sure that is.
@@ -204,6 +205,9 @@ def compare(
         As for `evalkit.grade`; `rubric="any"` compares across rubric versions in spite of everything.
     judge
         "same" refuses sides that were scored by different judge models or prompts; "any" compares them anyway.
+    rerun
+        Another run of the same version as the baseline (an A/A run), if there is one: how many cases flip between two
+        runs of one version is then counted, not estimated from the baseline's epochs (W19).
     seed
         Of the sign-flip permutation behind the p-value where cases were tried several times.
 
@@ -255,6 +259,7 @@ def compare(
     estimates = pl.DataFrame(rows, schema={**SUMMARY, **MORE})
     cases = _cases(pairs)
     flips = _flips(cases)
+    same = None if rerun is None else make_pairs(evals, **{**asked, "candidate": rerun}).units()
     warnings, blocked = find_caveats(
         evals,
         pairs,
@@ -265,6 +270,7 @@ def compare(
         grader=grader,
         rubric=rubric,
         judge=judge,
+        rerun=same,
         level=level,
     )
     if blocked:
