@@ -216,6 +216,17 @@ def test_the_curve_meets_the_table_and_rises_with_the_cases():
     assert found.chart().to_dict()
 
 
+@pytest.mark.parametrize("runs", [1, 2])
+def test_the_chart_says_the_number_of_cases_of_the_sentence(runs):
+    found = plan(evals_of(judged(16, n=100, k=runs, s=1)), metric="mean_score", difference=0.15)
+
+    n = found.table.filter(option="more cases")["cases"].item()
+    title = found.chart().to_dict()["title"]
+    assert f"takes {n} cases" in found.sentence
+    assert title["text"].startswith(f"{n} cases show a difference of 0.15")
+    assert "step" in title["subtitle"][-1]
+
+
 HOSTILE = {
     "one case": passes([[1]], [[0]]),
     "two cases": passes([[1], [0]], [[0], [0]]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import ColumnError, FormatError, listed
+from evalkit.evals import expect_evals
 from evalkit.pilots import Pilot, find_pilot
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.variances import find_costs
@@ -117,7 +118,22 @@ class Plan:
         from evalkit import charts
 
         at = self.curve.filter(pl.col("k") == pl.col("k").last())
-        return charts.power(at, target=self.power, points=self.metric == "pass_rate")
+        needed: dict[float, int] = {}
+        note = ""
+        if self.pilot is not None:
+            k, samples = self.pilot.k, self.pilot.samples
+            rows = []
+            for size in at["difference"].unique().to_list():
+                one = _Asked(self.pilot, size, self.margin is not None, self.power, self.alpha, None, None)
+                n = needed[size] = one.cases(k, samples)
+                if n <= at["n"].max():  # type: ignore[operator]
+                    rows.append((n, k, size, one.chance(n, k, samples)))
+            solved = pl.DataFrame(rows, schema=CURVE, orient="row")
+            at = pl.concat([at, solved]).unique(["n", "difference"], keep="last").sort("difference", "n")
+            note = _step(self.table["method"][0])
+        return charts.power(
+            at, target=self.power, points=self.metric == "pass_rate", needed=needed, note=note
+        )
 
     def __repr__(self) -> str:
         return plain("\n".join([self.sentence, *(f"  {note}" for note in self.notes)]))
@@ -219,6 +235,7 @@ def plan(
     >>> round(needed.mde, 3), needed.table.filter(option="more cases")["cases"].item()
     (0.3, 323)
     """
+    expect_evals(evals, "plan")
     target = _check(difference, margin, metric, power, alpha)
     bound = target if margin is not None else None
     pilot, pairs, notes = find_pilot(
@@ -403,6 +420,15 @@ def _curve(asked: _Asked, metric: Metric) -> list[tuple[int, float, float, float
                 if chance is not None:
                     rows.append((n, k, size, chance))
     return rows
+
+
+def _step(method: str) -> str:
+    """Return why the lines of the chart have a step."""
+    if "exact" in method:
+        return "Up to 200 cases the exact power, which moves in steps; above it the normal approximation"
+    return (
+        "The step at 30 cases: below it two cases are taken off, the normal approximation being too hopeful"
+    )
 
 
 def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:

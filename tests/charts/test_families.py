@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import polars as pl
@@ -313,6 +314,26 @@ def test_power_names_the_first_number_of_cases_that_is_enough():
 
     assert "20 cases show a difference of 10 points" in title_of(charts.power(table))
     assert "No number of cases drawn reaches 95%" in title_of(charts.power(table, target=0.95))
+
+
+def test_power_says_the_number_of_cases_that_was_solved_for(drawn):
+    table = pl.DataFrame({"n": [10, 94, 102], "difference": [0.1] * 3, "power": [0.5, 0.801, 0.83]})
+
+    chart = charts.power(table, needed={0.1: 94})
+
+    assert "94 cases show a difference of 10 points" in title_of(chart)
+    assert [(row["n"], row["power"]) for row in drawn(chart, "words")] == [(94, 0.801)]
+
+
+def test_words_of_lines_that_end_together_do_not_overprint(drawn):
+    table = pl.DataFrame(
+        {"n": [10, 20] * 3, "difference": [0.05, 0.05, 0.1, 0.1, 0.2, 0.2], "power": [0.1, 0.4, 0.3, 0.99, 0.8, 1.0]}
+    )  # fmt: skip
+
+    ends = [row["at"] for row in drawn(charts.power(table), "at")]
+
+    assert len(ends) == 3
+    assert min(high - low for high, low in pairwise(ends)) * 280 >= 15
 
 
 def test_a_variance_that_cannot_be_told_is_not_nothing(drawn):

@@ -11,12 +11,24 @@ from evalkit.charts._table import Drawing, counted, finished, heading, nothing, 
 from evalkit.charts.theme import INK, OK, SOFT, version_colors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from narwhals.typing import IntoFrame
 
 MOST_POINTS: Final = 400
+_HEIGHT: Final = 280
+_LINE: Final = 17
 
 
-def power(curve: IntoFrame, *, target: float = 0.8, points: bool = True, title: str | None = None) -> Drawing:
+def power(
+    curve: IntoFrame,
+    *,
+    target: float = 0.8,
+    points: bool = True,
+    needed: Mapping[float, int] | None = None,
+    note: str = "",
+    title: str | None = None,
+) -> Drawing:
     """Draw the chance of seeing a difference, by number of cases: a line for each true difference.
 
     Parameters
@@ -27,6 +39,11 @@ def power(curve: IntoFrame, *, target: float = 0.8, points: bool = True, title: 
         The power asked for, drawn as a line.
     points
         Whether differences are shares, shown as percentage points.
+    needed
+        The cases that each difference needs, where they were solved for (`plan` does); by default the first
+        of the curve's rows with enough power.
+    note
+        A line below the title, e.g. why a line has a step.
     title
         The statement above; by default the cases that the smallest difference within reach needs.
 
@@ -50,21 +67,24 @@ def power(curve: IntoFrame, *, target: float = 0.8, points: bool = True, title: 
     word = {size: f"{size * 100:g} points" if points else f"{size:g}" for size in sizes}
     order = [word[size] for size in sizes]
     frame = frame.with_columns(pl.Series("line", [word[size] for size in frame["difference"]]))
-    needed: dict[float, tuple[int, float] | None] = {}
+    reached = []
+    cases: dict[float, int | None] = {}
     for size in sizes:
-        enough = frame.filter((pl.col("difference") == size) & (pl.col("power") >= target))
-        needed[size] = enough.select("n", "power").row(0) if enough.height else None
-    reached = [(size, *found) for size, found in needed.items() if found is not None]
+        drawn = frame.filter(pl.col("difference") == size)
+        enough = drawn.filter(pl.col("power") >= target)["n"].to_list()
+        cases[size] = n = (needed or {}).get(size, enough[0] if enough else None)
+        if n is not None and n <= drawn["n"][-1]:
+            there = drawn.filter(pl.col("n") == n)["power"].to_list()
+            reached.append((size, n, there[0] if there else target))
     said = (
         f"{reached[0][1]} cases show a difference of {word[reached[0][0]]} with {percent(target)} power"
         if reached
         else f"No number of cases drawn reaches {percent(target)} power"
     )
     rest = "; ".join(
-        f"{word[size]}: {f'{found[0]} cases' if found else 'more than drawn'}"
-        for size, found in needed.items()
+        f"{word[size]}: {f'{n} cases' if n is not None else 'more than drawn'}" for size, n in cases.items()
     )
-    ends = frame.group_by("line", maintain_order=True).last()
+    ends = _apart(frame.group_by("line", maintain_order=True).last())
     color = alt.Color("line:N", legend=None, scale=alt.Scale(domain=order, range=version_colors(order)))
     x = alt.X("n:Q", title="cases", scale=alt.Scale(nice=False, zero=False))
     y = alt.Y("power:Q", title="power", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%"))
@@ -88,16 +108,28 @@ def power(curve: IntoFrame, *, target: float = 0.8, points: bool = True, title: 
         found.mark_text(dy=-12, dx=-4, align="right", fontWeight=600).encode(
             x="n:Q", y="power:Q", text="words:N"
         ),
-        alt.Chart(rows(ends)).mark_text(align="left", dx=8).encode(x="n:Q", y="power:Q", text="line:N"),
+        alt.Chart(rows(ends)).mark_text(align="left", dx=8).encode(x="n:Q", y="at:Q", text="line:N"),
     ).properties(
         width=520,
-        height=280,
+        height=_HEIGHT,
         title=heading(
-            title or said, f"A line for each true difference; dashed: the power asked for, {percent(target)}"
+            title or said,
+            f"A line for each true difference; dashed: the power asked for, {percent(target)}",
+            note,
         ),
         description=f"Power by number of cases. {said}. {rest}.",
     )
     return chart
+
+
+def _apart(ends: pl.DataFrame) -> pl.DataFrame:
+    """Return where the word of each line stands: beside its end, and below the word above it."""
+    ends = ends.sort("power", "difference", descending=True)
+    free, at = 1.0, []
+    for end in ends["power"]:
+        at.append(min(end, free))
+        free = at[-1] - _LINE / _HEIGHT
+    return ends.with_columns(pl.Series("at", at, dtype=pl.Float64))
 
 
 def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
