@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from evalkit.comparison import compare
-from evalkit.errors import ColumnError, SelectorError
+from evalkit.errors import ColumnError, FormatError, SelectorError
 from evalkit.evals import Evals
 from evalkit.loaders import load
 from evalkit.pairing import find_runs
@@ -385,6 +385,66 @@ def test_declared_clusters_widen_the_interval():
 )
 def test_warnings_name_what_to_beware_of(scores, ids):
     assert ids <= set(compare(evals_of(scores), baseline="v1", candidate="v2").warnings["id"])
+
+
+def test_sides_scored_on_different_criteria_are_refused_unless_told_to_share():
+    easy = evals_of({"v1": flags("+" * 40), "v2": flags("+" * 40)}, criteria=("easy", "hard"))
+    hard = pl.when(
+        (pl.col("criterion") == "hard") & pl.col("run").cast(pl.String).str.starts_with("v1")
+    ).then(2.0)
+    scores = easy.scores.with_columns(score=hard.otherwise("score")).filter(
+        ~((pl.col("criterion") == "hard") & (pl.col("run").cast(pl.String) == "v2-m"))
+    )
+    evals = Evals.from_tables(cases=easy.cases, criteria=easy.criteria, runs=easy.runs, scores=scores)
+    asked = {"baseline": "v1", "candidate": "v2"}
+
+    with pytest.raises(SelectorError, match="'v2' on hard.*share \\(easy\\): criteria=\"shared\""):
+        compare(evals, **asked)
+    shared = compare(evals, **asked, criteria="shared")
+    assert shared.verdict == "inconclusive"
+    assert "Only one side was scored on hard" in " ".join(shared.warnings.filter(id="W07")["text"])
+    with pytest.raises(SelectorError, match="share no criterion"):
+        compare(
+            evals.filter(pl.col("agent_version") == "v2")
+            + evals.filter(agent_version="v1", criterion="hard"),
+            **asked,
+        )
+
+
+def test_a_human_who_labelled_one_criterion_is_no_difference_of_criteria():
+    evals = evals_of({"v1": flags("+-+"), "v2": flags("+++")})
+    label = pl.DataFrame(
+        {
+            "run": ["v1-m"],
+            "case": ["00"],
+            "criterion": ["tone"],
+            "score": [5],
+            "grader": ["ann"],
+            "grader_kind": ["human"],
+        }
+    )
+
+    assert (
+        compare(evals + Evals.from_tables(scores=label), baseline="v1", candidate="v2").summary["n"][0] == 3
+    )
+
+
+@pytest.mark.parametrize("thing", [pl.DataFrame({"a": [1]}), "scores.csv", None])
+def test_what_is_no_evals_is_refused_with_the_way_to_make_one(thing):
+    with pytest.raises(
+        FormatError, match=r"compare takes an Evals, not .*load it first, ek\.compare\(ek\.load"
+    ):
+        compare(thing, baseline="v1", candidate="v2")
+
+
+def test_many_flips_are_counted_and_not_listed_in_the_sentence():
+    names = {"severity": ["critical"] * 5 + ["low"] * 5}
+    evals = evals_of({"v1": flags("+" * 9 + "-"), "v2": flags("-" * 9 + "+")}, cases=names)
+
+    assert (
+        "; 9 cases regressed (5 critical), 1 improved."
+        in compare(evals, baseline="v1", candidate="v2").sentence
+    )
 
 
 def test_an_a_a_run_says_how_many_cases_flip_by_themselves():

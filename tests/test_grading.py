@@ -197,6 +197,7 @@ def test_a_suite_of_binary_criteria_passes_when_all_do():
         (suite_of("c0", scale=(0, 1)), PassRule(), r"on 0 to 1; the rule \(mean 4, floor 3\) is for 1 to 5"),
         (suite_of("c0", scale=(1, 10)), PassRule(), r"on 1 to 10"),
         (suite_of("c0", scale=(0, 1)), PassRule(mean=0.7, floor=0.5, scale=(1, 5)), "is for 1 to 5"),
+        (suite_of("c0"), PassRule(mean=9), "mean of 9 lies outside the scale of 'c0', 1 to 5"),
         (suite_of("c1"), PassRule(), "'c0' has no declared scale"),
         (suite_of("c0"), PassRule(gates={"c00": 5}), "Did you mean 'c0'"),
         (suite_of("c0"), PassRule(weights={"zzz": 5}), "There is: c0"),
@@ -293,6 +294,16 @@ def test_polars_eager_lazy_and_pandas_give_the_same_answer_in_their_own_kind():
     assert [row[-2] for row in wanted] == ["fail", "pass", "unscored"]
     assert lazy.collect().sort(keys).rows() == wanted
     assert pl.from_pandas(pandas).sort(keys).rows() == wanted
+
+
+def test_criteria_of_a_frame_come_back_in_its_own_kind():
+    wanted = grade_criteria(bare()).sort("run", "case", "epoch", "criterion")["verdict"].to_list()
+
+    assert wanted == ["fail", "pass", "pass", "fail", "pass", "unscored"]
+    assert isinstance(grade_criteria(bare().lazy()), pl.LazyFrame)
+    pandas = grade_criteria(bare().to_pandas()).sort_values(["run", "case", "epoch", "criterion"])
+    assert isinstance(pandas, pd.DataFrame)
+    assert pandas["verdict"].tolist() == wanted
 
 
 def test_an_evals_and_its_bare_scores_agree():

@@ -39,6 +39,7 @@ def find_caveats(
     rubric: str | Sequence[str] | None,
     judge: str,
     rerun: pl.DataFrame | None,
+    left_out: Sequence[str],
     level: float,
 ) -> tuple[pl.DataFrame, bool]:
     """Return the warnings (`id`, `scope`, `text`) and whether they forbid a verdict on the pass rate."""
@@ -50,6 +51,7 @@ def find_caveats(
         *_repeats(units),
         *unscored,
         *_unmatched(pairs, cases),
+        *say_left_out(left_out),
         *_family(estimates),
         *_judges(evals, pairs, rubric, judge),
         *_simpson(pairs, units),
@@ -174,6 +176,13 @@ def _unmatched(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Caveat]:
         if cases.height and abs(rate - there) > 0.1:
             text += f" Those on the {side} side pass {rate:.0%} of the time, the compared ones {there:.0%}: they are not alike."
     yield "W07", "overall", text
+
+
+def say_left_out(names: Sequence[str]) -> Iterator[Caveat]:
+    """Yield W07 where criteria that not every side was scored on were left out."""
+    if names:
+        text = f"Only one side was scored on {listed(names)}; the comparison is by the other criteria."
+        yield "W07", "overall", text
 
 
 def _family(estimates: pl.DataFrame) -> Iterator[Caveat]:

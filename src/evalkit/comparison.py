@@ -10,6 +10,7 @@ import polars as pl
 
 from evalkit.caveats import find_caveats
 from evalkit.errors import ColumnError, SelectorError, nearest
+from evalkit.evals import expect_evals
 from evalkit.inference import (
     METRICS,
     MORE,
@@ -20,7 +21,7 @@ from evalkit.inference import (
     estimate_weighted,
     find_scopes,
 )
-from evalkit.pairing import Pairs, majority, make_pairs
+from evalkit.pairing import Pairs, find_runs, majority, make_pairs, share_criteria
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.schema import Severity, Verdict
 from evalkit.summary import natural_order
@@ -170,6 +171,7 @@ def compare(
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     judge: Literal["same", "any"] = "same",
+    criteria: Literal["same", "shared"] = "same",
     rerun: Selector | None = None,
     seed: int = 0,
 ) -> Comparison:
@@ -205,6 +207,9 @@ def compare(
         As for `evalkit.grade`; `rubric="any"` compares across rubric versions in spite of everything.
     judge
         "same" refuses sides that were scored by different judge models or prompts; "any" compares them anyway.
+    criteria
+        "same" refuses sides that were scored on different criteria (one with fewer passes more easily); "shared"
+        compares them by the criteria that both have.
     rerun
         Another run of the same version as the baseline (an A/A run), if there is one: how many cases flip between two
         runs of one version is then counted, not estimated from the baseline's epochs (W19).
@@ -235,7 +240,11 @@ def compare(
     >>> change.verdict, change.summary["n"][0]
     ('improved', 9)
     """
+    expect_evals(evals, "compare")
     columns = (by,) if isinstance(by, str) else tuple(by or ())
+    sides = dict(find_runs(evals, side) for side in (baseline, candidate))
+    human = grader is not None
+    evals, left_out = share_criteria(evals, sides, criteria=criteria, human=human)
     given = _check_margin(margin)
     asked: dict[str, Any] = {
         "baseline": baseline,
@@ -271,6 +280,7 @@ def compare(
         rubric=rubric,
         judge=judge,
         rerun=same,
+        left_out=left_out,
         level=level,
     )
     if blocked:

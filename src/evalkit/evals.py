@@ -65,6 +65,15 @@ def to_polars(frame: Any) -> pl.DataFrame:
     return cast("pl.DataFrame", native.to_polars())
 
 
+def expect_evals(value: object, verb: str) -> None:
+    """Raise a `FormatError` that says how to make an Evals, when `value` is none."""
+    if not isinstance(value, Evals):
+        what = "path" if isinstance(value, str | Path) else "frame"
+        raise FormatError(
+            f"{verb} takes an Evals, not {type(value).__name__}: load it first, ek.{verb}(ek.load({what}), ...)."
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Evals:
     """What evaluations left behind: six tables, what could not be read, and what was taken for what.

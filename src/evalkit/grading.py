@@ -81,7 +81,7 @@ def grade(
     one = constants_of(data)
     for suite, runs in _suites(data):
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
-        verdicts = _verdicts(scores, _criteria(data, suite, rule), rule, single=set(one) >= _SINGLE)
+        verdicts = _verdicts(scores, _criteria(data, suite, rule, scores), rule, single=set(one) >= _SINGLE)
         parts.append(_collect(verdicts.drop(_FAILED, _COMPLETE)))
     empty = pl.DataFrame(schema={**{c: data.scores.schema[c] for c in _TRIAL}, **_RESULT})
     verdicts = pl.concat([empty, *parts])
@@ -106,7 +106,7 @@ def grade_criteria(
     *,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
-) -> pl.DataFrame:
+) -> Any:
     """Give each criterion of each trial its score and its verdict.
 
     Parameters
@@ -116,31 +116,33 @@ def grade_criteria(
 
     Returns
     -------
-    polars.DataFrame
-        The columns of `Evals.attempts` without `error`, then `criterion`; `score` (f64, the mean of the judge's
-        samples, null when there is none), `samples` (u32), `scale_min`, `scale_max`, and `verdict` (pass: the
-        score reaches `rule.mean`, or the maximum of a binary criterion, or the criterion's gate; unscored: no
-        score). A trial that nobody judged has a row for each criterion of its run.
+    frame
+        Of the kind that was given (polars for an `Evals`): the columns of `Evals.attempts` without `error`, then
+        `criterion`; `score` (f64, the mean of the judge's samples, null when there is none), `samples` (u32),
+        `scale_min`, `scale_max`, and `verdict` (pass: the score reaches `rule.mean`, or the maximum of a binary
+        criterion, or the criterion's gate; unscored: no score). A trial that nobody judged has a row for each
+        criterion of its run.
     """
+    chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
     if isinstance(data, Evals):
         keys = data.attempts().drop("error")
-        pairs = [(_runs_of(data, runs), _criteria(data, suite, rule)) for suite, runs in _suites(data)]
+        suites = [(suite, choose_scores(_runs_of(data, runs), **chosen)) for suite, runs in _suites(data)]
+        pairs = [(scores, _criteria(data, suite, rule, scores)) for suite, scores in suites]
     else:
         frame, info, ids = _prepare(data, rule)
-        keys = _collect(frame.select(*_TRIAL, *ids).unique(maintain_order=False))
-        pairs = [(frame, info)]
-    parts = [
-        _answered(_collect(_answers(choose_scores(scores, grader=grader, rubric=rubric))), keys, info, rule)
-        for scores, info in pairs
-    ]
-    return (
-        pl.concat(parts)
-        if parts
-        else keys.clear().with_columns(
-            criterion=pl.lit("", dtype=keys.schema["case"]),
-            **{n: pl.lit(None, dtype=t) for n, t in _ANSWER.items()},
-        )
-    )
+        keys = _collect(frame.select(*_TRIAL, *ids).unique())
+        pairs = [(choose_scores(frame, **chosen), info)]
+    parts = [_answered(_collect(_answers(scores)), keys, info, rule) for scores, info in pairs]
+    empty = {n: pl.lit(None, dtype=t) for n, t in _ANSWER.items()}
+    none = keys.clear().with_columns(criterion=pl.lit("", dtype=keys.schema["case"]), **empty)
+    return as_given(pl.concat(parts) if parts else none, data)
+
+
+def as_given(table: pl.DataFrame, data: Any) -> Any:
+    """Return a polars table in the kind of frame that `data` is: lazy, pandas, or as it is."""
+    if isinstance(data, pl.LazyFrame):
+        return table.lazy()
+    return table.to_pandas() if type(data).__module__.startswith("pandas") else table
 
 
 def count_cases(
@@ -187,7 +189,8 @@ def count_cases(
         )
         for part in [empty, *parts]
     ]
-    return pl.concat(counts).group_by(keys).sum().sort("case", "run", *keys[2:]).collect()
+    made: pl.DataFrame = pl.concat(counts).group_by(keys).sum().sort("case", "run", *keys[2:]).collect()
+    return made
 
 
 def _flags(
@@ -198,7 +201,7 @@ def _flags(
     one = constants_of(data)
     for suite, runs in _suites(data):
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
-        info = _criteria(data, suite, rule)
+        info = _criteria(data, suite, rule, scores)
         verdicts = _verdicts(scores, info, rule, single=set(one) >= _SINGLE).to_native()
         failed, complete = pl.col(_FAILED), pl.col(_COMPLETE)
         lacking = ~failed & ~complete if lacks else pl.lit(value=False)
@@ -277,15 +280,9 @@ def _suites(evals: Evals) -> list[tuple[str, list[str]]]:
     return list(suites.items())
 
 
-def _criteria(evals: Evals, suite: str, rule: PassRule) -> dict[str, RuledCriterion]:
-    runs = evals.runs.filter(pl.col("suite").fill_null("") == suite)["run"]
-    used = (
-        evals.scores.lazy()
-        .filter(pl.col("run").is_in(runs.implode()))
-        .select(pl.col("criterion").unique())
-        .collect()["criterion"]
-        .to_list()
-    )
+def _criteria(evals: Evals, suite: str, rule: PassRule, scores: Any) -> dict[str, RuledCriterion]:
+    """Return what the rule makes of the criteria of the chosen scores."""
+    used = [str(name) for (name,) in distinct(scores, ["criterion"])]
     declared = evals.criteria.filter(pl.col("suite") == suite)
     known = {row["criterion"]: row for row in declared.iter_rows(named=True)}
     return apply_rule({name: known.get(name, {}) for name in sorted(used)}, rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
@@ -66,6 +66,49 @@ def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
             f"{selector!r} is the name of a {' and of a '.join(found_in)}; say which: {options}."
         )
     return str(selector), sorted(next(iter(found_in.values())))
+
+
+def share_criteria(
+    evals: Evals, sides: Mapping[str, Sequence[str]], *, criteria: Literal["same", "shared"], human: bool
+) -> tuple[Evals, list[str]]:
+    """Return the scores by the criteria that every side was scored on, and the names of those left out.
+
+    Parameters
+    ----------
+    evals
+        The collection.
+    sides
+        What each side is called, and its runs.
+    criteria
+        "same" refuses sides that were scored on different criteria; "shared" leaves out what one of them lacks.
+    human
+        Whether people's scores count too.
+
+    Raises
+    ------
+    SelectorError
+        The sides differ and `criteria` is "same", or they share none.
+    """
+    rows = evals.scores.lazy()
+    if not human:
+        rows = rows.filter(pl.col("grader_kind").cast(pl.String).fill_null("") != "human")
+    pairs = rows.select("run", "criterion").unique().collect().rows()
+    scored = {side: {str(c) for run, c in pairs if run in set(runs)} for side, runs in sides.items()}
+    # A side that nobody scored has no criteria to differ by: it is unscored, and counted there.
+    known = {side: names for side, names in scored.items() if names}
+    if len(known) < 2 or len({frozenset(names) for names in known.values()}) == 1:
+        return evals, []
+    every = set[str]().union(*known.values())
+    shared = sorted(every.intersection(*known.values()))
+    lacking = "; ".join(f"{side!r} on {listed(sorted(every - n))}" for side, n in known.items() if n != every)
+    if not shared:
+        raise SelectorError(f"The sides share no criterion: not scored is {lacking}.")
+    if criteria == "same":
+        raise SelectorError(
+            f"The sides were scored on different criteria (not scored: {lacking}), and a trial with fewer criteria passes more easily. "
+            f'Compare them by what they share ({listed(shared)}): criteria="shared".'
+        )
+    return evals.filter(criterion=shared), sorted(every - set(shared))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
+from evalkit.caveats import say_left_out
 from evalkit.comparison import Comparison, compare
 from evalkit.errors import FormatError, SelectorError, listed
+from evalkit.evals import expect_evals
 from evalkit.grading import grade
 from evalkit.inference import METRICS, MORE, SUMMARY, Metric, adjust_scopes
 from evalkit.looks import LOOKS, by_evidence, find_looks, warn_of_looks
-from evalkit.pairing import find_runs
+from evalkit.pairing import find_runs, share_criteria
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.standings import rank_versions
 from evalkit.summary import natural_key
@@ -150,6 +152,7 @@ def compare_many(
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     judge: Literal["same", "any"] = "same",
+    criteria: Literal["same", "shared"] = "same",
     seed: int = 0,
     resamples: int = 10_000,
 ) -> Comparisons:
@@ -163,7 +166,7 @@ def compare_many(
         A run, an agent_version or a model by name, or a dict of columns of `runs`.
     candidates
         Selectors as for `baseline`. None: everything else of the kind that the baseline names (all other versions).
-    rule, margin, level, grader, rubric, judge
+    rule, margin, level, grader, rubric, judge, criteria
         As for `evalkit.compare`.
     adjust
         Over the candidates, for each metric: "holm" (chance of any false alarm), "bh" (share of false ones) or "none".
@@ -215,6 +218,7 @@ def compare_many(
     >>> found.tied["pass_rate"], found.summary["verdict"][0]
     ((('v2', 'v3'), ('v3', 'v1')), 'improved')
     """
+    expect_evals(evals, "compare_many")
     if looks is not None and (sequential or looks < 1):
         raise FormatError(
             f"looks is {looks}: a number of looks planned beforehand, 1 or more, and not together with sequential=True (looks nobody planned)."
@@ -223,6 +227,7 @@ def compare_many(
 
     strict = 1 - stats.pocock_alpha(looks, alpha=round(1 - level, 12)) if looks else level
     selectors, sides = _sides(evals, baseline, candidates)
+    evals, left_out = share_criteria(evals, sides, criteria=criteria, human=grader is not None)
     first, *others = sides
     asked: dict[str, Any] = {"rule": rule, "grader": grader, "rubric": rubric}
     changes = {
@@ -248,6 +253,7 @@ def compare_many(
     ranks, omnibus, tied, bonus = rank_versions(graded, sides, level=level, seed=seed, resamples=resamples)
     warnings = [
         *_shared(changes),
+        *say_left_out(left_out),
         *_family(others, adjust, margin),
         *_best_of(ranks, bonus, len(sides)),
         *warn_of_looks(evals, sides, seen, sequential=sequential, looks=looks, level=strict),

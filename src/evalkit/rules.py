@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evalkit.errors import RuleError, listed, nearest
@@ -55,6 +56,10 @@ class PassRule:
     scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        for field in ("mean", "floor"):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+                raise RuleError(f"PassRule.{field} is {value!r}; it may be a number, such as 4.0.")
         if self.missing not in ("unscored", "fail"):
             raise RuleError(f"PassRule.missing is {self.missing!r}; it may be 'unscored' or 'fail'.")
         if self.floor > self.mean:
@@ -135,6 +140,9 @@ def _check_scale(name: str, scale: tuple[float, float], rule: PassRule) -> None:
     wanted = rule.scale or ((1.0, 5.0) if default else scale)
     if tuple(wanted) == tuple(scale) and fits:
         return
+    if tuple(wanted) == tuple(scale):
+        name_, value = ("mean", rule.mean) if rule.mean > scale[1] else ("floor", rule.floor)
+        raise RuleError(f"The rule's {name_} of {value:g} lies outside the scale of {name!r}, {words}.")
     raise RuleError(
         f"The criterion {name!r} is on {words}; the rule (mean {rule.mean:g}, floor {rule.floor:g}) is for {wanted[0]:g} to {wanted[1]:g}. "
         f"Give a rule for {words}: PassRule(mean=..., floor=..., scale=({scale[0]:g}, {scale[1]:g}))."

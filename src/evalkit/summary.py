@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import polars as pl
 
 from evalkit.errors import ColumnError, FormatError
-from evalkit.grading import grade, grade_criteria
+from evalkit.grading import as_given, grade, grade_criteria
 from evalkit.rules import DEFAULT_RULE, TOLERANCE, PassRule
 from evalkit.schema import SEVERITIES, Verdict
 
@@ -104,17 +104,13 @@ def summarize(
     by = [by] if isinstance(by, str) else list(by)
     each = grade_criteria if "criterion" in by else grade
     graded = each(data, rule, grader=grader, rubric=rubric)
-    kind = "polars" if isinstance(data, pl.LazyFrame) else None
     trials = _as_polars(graded)
     for column in by:
         if column not in trials.columns or column not in _GROUPS:
             raise ColumnError.missing(
                 column, table="grades", have=[c for c in _GROUPS if c in trials.columns]
             )
-    table = _rates(trials, by, rule, missing=missing, level=level)
-    if kind == "polars":
-        return table.lazy()
-    return table.to_pandas() if type(data).__module__.startswith("pandas") else table
+    return as_given(_rates(trials, by, rule, missing=missing, level=level), data)
 
 
 def distribution(
@@ -141,7 +137,7 @@ def distribution(
     polars.DataFrame
         `criterion`, the column `by`, `score` (f64: whole scores where the scale ends on whole numbers at most 20
         apart, else the middles of ten equal bins), `count`, `share` (of the group's answers with a score),
-        `mean` (f64, of the answers), `n` (answers with a score), `unscored`, `scale_min`, `scale_max`. Every
+        `mean` (f64, of the case means, as `summarize` has it), `n` (answers with a score), `unscored`, `scale_min`, `scale_max`. Every
         score of the scale has a row, also with `count` 0.
 
     Raises
@@ -155,7 +151,7 @@ def distribution(
     >>> distribution(scores, "model", rule=PassRule(scale=(1, 5)))["count"].to_list()
     [0, 1, 0, 0, 1]
     """
-    answers = grade_criteria(data, rule, grader=grader, rubric=rubric)
+    answers = _as_polars(grade_criteria(data, rule, grader=grader, rubric=rubric))
     if by not in answers.columns or by == "criterion":
         raise ColumnError.missing(by, table="grades", have=[c for c in _GROUPS if c in answers.columns])
     if by == "tags":
@@ -165,6 +161,9 @@ def distribution(
     for (criterion, group), part in sorted(groups.items(), key=lambda item: natural_key(item[0])):
         low, high = part["scale_min"][0], part["scale_max"][0]
         scores = part["score"].drop_nulls()
+        # The case is the unit here too: the same mean as `summarize` gives.
+        unit = [c for c in ("suite", "case") if c in part.columns]
+        mean = part.group_by(unit).agg(pl.col("score").mean())["score"].sort().mean()
         centres, width = _bins(low, high, scores)
         index = ((scores - centres[0]) / width).round(0).clip(0, len(centres) - 1).cast(pl.Int64)
         counts = dict(index.value_counts().iter_rows())
@@ -175,7 +174,7 @@ def distribution(
                 "score": centre,
                 "count": counts.get(at, 0),
                 "share": counts.get(at, 0) / len(scores) if len(scores) else None,
-                "mean": scores.mean(),
+                "mean": mean,
                 "n": len(scores),
                 "unscored": part.height - len(scores),
                 "scale_min": low,

@@ -10,6 +10,7 @@ import polars as pl
 
 from evalkit import stats
 from evalkit.errors import ColumnError
+from evalkit.evals import expect_evals
 from evalkit.grading import grade, grade_criteria
 from evalkit.pairing import RUN_COLUMNS
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -197,6 +198,7 @@ def variance(
     >>> found.components["variance"].round(3).to_list()
     [1.667, 0.167, None, None]
     """
+    expect_evals(evals, "variance")
     columns = _columns(evals, by)
     rows = find_judgements(evals, metric, rule, grader=grader, rubric=rubric)
     agent_cost, judge_cost, notes = find_costs(evals)

@@ -139,19 +139,24 @@ def cells(row: dict[str, Any] | None) -> list[str]:
 
 
 def _worst(flips: pl.DataFrame) -> str:
-    """Name the regressions of the worst severity, and count the others."""
+    """Name the regressions of the worst severity while they are few, and count the others."""
     down = flips.filter(kind="regression")
     if down.is_empty():
         return ""
     severity = down["severity"][0]
     first = down.filter(severity=severity) if severity is not None else down
+    if first.height > _MOST:
+        grave = f" ({first.height} {severity})" if severity is not None else ""
+        up = flips.height - down.height
+        return f"{down.height} cases regressed{grave}, {up} improved"
     named = [
-        f"case {row['case']} {'fails' if row['candidate_passes'] == 0 else 'mostly fails'} ({row['candidate_passes']}/{row['candidate_trials']}, was {row['baseline_passes']}/{row['baseline_trials']})"
-        for row in first.head(_MOST).iter_rows(named=True)
+        f"{row['severity'] + ' ' if row['severity'] else ''}case {row['case']} "
+        f"{'fails' if row['candidate_passes'] == 0 else 'mostly fails'} "
+        f"({row['candidate_passes']}/{row['candidate_trials']}, was {row['baseline_passes']}/{row['baseline_trials']})"
+        for row in first.iter_rows(named=True)
     ]
-    text = f"{severity or ''} {', '.join(named)}".strip()
-    rest = down.height - min(first.height, _MOST)
-    return f"{text} and {rest} more" if rest else text
+    rest = down.height - first.height
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
 
 
 def _cases(flips: pl.DataFrame) -> str:

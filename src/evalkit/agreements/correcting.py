@@ -14,6 +14,7 @@ from evalkit.agreements.doubts import FEW_CASES, FEW_LABELS, few_labels, selecti
 from evalkit.agreements.ratings import ANSWER, Ratings, pair_ratings, split_by
 from evalkit.agreements.results import Finding, counted, reach, warnings_frame
 from evalkit.errors import SelectorError
+from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def correct_for_judge(
     >>> found.summary["metric"].to_list()
     ['pass_rate', 'mean_score']
     """
+    expect_evals(evals, "correct_for_judge")
     for name, value, allowed in (
         ("population", population, ("same", "other")),
         ("labels", labels, ("random", "selected")),

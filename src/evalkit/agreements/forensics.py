@@ -26,6 +26,7 @@ from evalkit.agreements.ratings import (
 from evalkit.agreements.regressing import correlate_ranks, regress
 from evalkit.agreements.results import Finding, number, reach, warnings_frame
 from evalkit.errors import SelectorError
+from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import natural_key
 
@@ -133,6 +134,7 @@ def judge_forensics(
     >>> "heaping" in found.summary["finding"].to_list()
     True
     """
+    expect_evals(evals, "judge_forensics")
     scores = with_suites(evals)
     kind = pl.col("grader_kind").fill_null("judge")
     judged = _wanted(scores.filter(kind == "judge"), grader)
@@ -334,6 +336,8 @@ def _sentence(summary: pl.DataFrame, names: list[str], level: float) -> str:
     tested = summary.filter(pl.col("p_value").is_not_null())
     found = tested.filter(pl.col("p_adjusted") < 1 - level).sort("p_adjusted")
     if found.is_empty():
+        if tested.is_empty():
+            return "No look was possible: the data holds too little to test any of the judge's habits."
         return f"Nothing stands out beyond chance in {tested.height} looks; that is no proof that nothing is there."
     said = "; ".join(
         f"{row['scope']}: {row['text'].rstrip('.')}" for row in found.head(3).iter_rows(named=True)
