@@ -78,7 +78,7 @@ def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterat
     if 0 < row["n"] < 30:
         d = units["rate_candidate"] - units["rate_baseline"]
         spread = float(d.std() or 0.0)  # type: ignore[arg-type]
-        text = f"{row['n']} cases are few: the interval is wide."
+        text = f"{row['n']} case{'s are' if row['n'] > 1 else ' is'} few: the interval is wide."
         if spread:
             # 2.8 = 1.96 + 0.84: power .8 at .05 two-sided (Miller 2024).
             text += f" A true change of less than about {2.8016 * spread / sqrt(row['n']) * 100:.0f} points would be missed more than one time in five."
