@@ -14,6 +14,7 @@ from evalkit.evals import Evals
 from evalkit.loaders import core, frames
 from evalkit.loaders.core import Reader
 from evalkit.loaders.mapping import Mapping
+from evalkit.loaders.runs import Part, tell_apart
 from evalkit.loaders.tables import Raw, to_evals
 from evalkit.native import within_scale
 
@@ -39,7 +40,8 @@ def load(
         it the `evalkit.yaml` beside the files is heeded, and obvious names are recognised. A column is
         named for any of case (`"line"`: the line's number), input, output, ideal_behavior (or truth),
         severity, tags, suite, run, agent, agent_version, model, epoch, grader, grader_kind, rationale,
-        label, sample; `criteria` is a list of columns, or a dict of columns with the criterion each is
+        label, sample (runs that no column names are called after their agent_version, and the model and
+        agent where they vary, else after their folder); `criteria` is a list of columns, or a dict of columns with the criterion each is
         (a row is an answer), or else `criterion` and `score` (a row is a judgement); `scale` is
         `[lowest, highest]`, for all or in a dict by criterion.
 
@@ -70,7 +72,7 @@ def load(
     told = None if mapping is None else Mapping.read(mapping)
     known, notes = core.readers()
     in_memory = [source for source in sources if not isinstance(source, str | Path | Evals)]
-    parts: list[Evals] = []
+    parts: list[Part] = []
     skipped: list[Path] = []
     frame = 0
     plan = core.find([source for source in sources if isinstance(source, str | Path)], told, known)
@@ -78,7 +80,7 @@ def load(
     skipped += plan.skipped
     for source in sources:
         if isinstance(source, Evals):
-            parts.append(source)
+            parts.append(Part(source))
         elif not isinstance(source, str | Path):
             if not frames.is_frame(source):
                 raise FormatError(
@@ -97,6 +99,6 @@ def load(
     if skipped:
         notes.append(f"Files of no format that is known were passed over: {listed(skipped, most=6)}.")
     total = Evals.from_tables(notes=notes)
-    for part in parts:
+    for part in tell_apart(parts):
         total = total + part
     return within_scale(total)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from evalkit.errors import FormatError, PathError, listed, nearest
 from evalkit.evals import Evals
 from evalkit.loaders.mapping import MAPPING_FILE, Mapping, MissingColumns, find_mapping
+from evalkit.loaders.runs import Part
 from evalkit.loaders.tables import RECORD, Raw, to_evals
 from evalkit.schema import Problem
 
@@ -107,7 +108,7 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
     return plan
 
 
-def read(plan: Plan) -> Iterator[Evals]:
+def read(plan: Plan) -> Iterator[Part]:
     """Read what was found, in order.
 
     Raises
@@ -124,19 +125,19 @@ def read(plan: Plan) -> Iterator[Evals]:
     for found in sorted(plan.found, key=lambda found: not found.reader.describes):
         try:
             if found.reader.rows is None:
-                yield _read(found.reader, found.path)
+                yield Part(_read(found.reader, found.path))
                 done += 1
                 continue
             raw = found.reader.rows(found.path)
             if raw.frame.is_empty():
                 raw.problems.append(Problem(raw.source, None, "there are no records in it"))
-                yield Evals.from_tables(problems=raw.problems, files=[raw.source])
+                yield Part(Evals.from_tables(problems=raw.problems, files=[raw.source]))
                 done += 1
                 continue
-            evals, roles = to_evals(raw, mapping=found.mapping, run=found.run)
+            part, roles = to_evals(raw, mapping=found.mapping, run=found.run)
         except FormatError as error:
             if found.instead is not None:
-                yield _read(found.instead, found.path)
+                yield Part(_read(found.instead, found.path))
                 done += 1
             else:
                 failures.append((found, error))
@@ -150,7 +151,7 @@ def read(plan: Plan) -> Iterator[Evals]:
             columns.setdefault(which, {}).update(
                 dict.fromkeys(name for name in raw.frame.columns if name not in ("line", RECORD))
             )
-        yield evals
+        yield part
     if failures and not done:
         raise failures[0][1]
     for (which, column, what), count in missing.items():
@@ -161,7 +162,7 @@ def read(plan: Plan) -> Iterator[Evals]:
                 f"{nearest(column, have)} They have: {listed(have, most=40)}."
             )
     if failures:
-        yield _passed_over(failures)
+        yield Part(_passed_over(failures))
 
 
 def readers() -> tuple[list[Reader], list[str]]:

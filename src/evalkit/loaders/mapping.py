@@ -186,6 +186,8 @@ class Roles:
         What was recognised rather than told.
     missing
         Columns that the mapping names and the file has not, with what they were to be.
+    by_folder
+        Whether the mapping asks for runs called after their folders.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
@@ -195,6 +197,7 @@ class Roles:
     guessed: list[str] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    by_folder: bool = False
 
     def sentence(self) -> str:
         """Say what was taken for what, in words."""
@@ -268,9 +271,10 @@ def _take(roles: Roles, what: str, names: tuple[str, ...], columns: Sequence[str
     """Note what the mapping says of `what`."""
     if what in PATTERNS and any("{" in name for name in names):
         return
-    if (what == "case" and names == (LINE,)) or (
-        what == "run" and names == (FOLDER,) and FOLDER not in columns
-    ):
+    if what == "case" and names == (LINE,):
+        return
+    if what == "run" and names == (FOLDER,) and FOLDER not in columns:
+        roles.by_folder = True
         return
     column = next((name for name in names if name in columns), None)
     if column is not None:

@@ -10,6 +10,7 @@ import polars as pl
 from evalkit.errors import ColumnError, FormatError, listed
 from evalkit.evals import Evals
 from evalkit.loaders.mapping import Mapping, Roles, resolve
+from evalkit.loaders.runs import PARTS, Part, name_runs
 from evalkit.records import as_text, cell_values, fit, in_order
 from evalkit.records import series as text_series
 from evalkit.schema import CASES, GRADER_KINDS, RUNS, SCORES, TRIALS, Problem, Table
@@ -59,7 +60,7 @@ class Raw:
     file: bool = True
 
 
-def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Evals, Roles]:
+def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Part, Roles]:
     """Make the tables of one file's records.
 
     Parameters
@@ -69,7 +70,7 @@ def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Evals, Rol
     mapping
         What the columns are; what it does not say is recognised by name.
     run
-        What the run is called where no column says it.
+        What the run is called where no column says it, nor the version of its agent.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Evals, Rol
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
     numeric = [name for name in columns if frame.schema[name].is_numeric()]
     roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
-    maker = _Maker(frame, roles, raw.source, run, in_run_column="run" in roles.columns)
+    maker = _Maker(frame, roles, raw.source, run)
     problems = raw.problems
     scores = maker.wide() if roles.criteria is not None else maker.long()
     made = {
@@ -94,32 +95,27 @@ def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Evals, Rol
     notes = maker.notes(mapping)
     files = [raw.source] if raw.file else []
     try:
-        return Evals.from_tables(**made, problems=problems, notes=notes, files=files), roles
+        evals = Evals.from_tables(**made, problems=problems, notes=notes, files=files)
     except ColumnError:
         made["scores"], more = fit(SCORES, scores)
-        return Evals.from_tables(
-            **made, problems=in_order([*problems, *more]), notes=notes, files=files
-        ), roles
+        evals = Evals.from_tables(**made, problems=in_order([*problems, *more]), notes=notes, files=files)
+    return Part(evals, run if maker.run_parts else None), roles
 
 
 class _Maker:
     """The tables of one frame."""
 
-    def __init__(
-        self, frame: pl.DataFrame, roles: Roles, source: str, run: str, *, in_run_column: bool
-    ) -> None:
+    def __init__(self, frame: pl.DataFrame, roles: Roles, source: str, run: str) -> None:
         self.roles = roles
         self.source = source
         self.problems: list[Problem] = []
-        self.in_run_column = in_run_column
+        self.run_parts: list[str] = []
         self.used: set[str] = set()
         self.scaled: tuple[list[str], list[float | None]] = ([], [])
         wide = roles.criteria is not None
         counted = RECORD if RECORD in frame.columns else "line"
         keys = {
-            "run": _text(frame[roles.columns["run"]])
-            if in_run_column
-            else _constant(frame, roles.values.get("run", run)),
+            "run": self._runs(frame, run),
             "case": _text(frame[roles.columns["case"]])
             if "case" in roles.columns
             else frame[counted].cast(pl.String)
@@ -280,7 +276,11 @@ class _Maker:
         notes = [roles.sentence()]
         if "case" not in roles.columns and "case" not in roles.values:
             notes.append("A case is the number of its line or record: runs pair line by line.")
-        if not self.in_run_column:
+        if self.run_parts:
+            made = " and ".join(f"{part} ({roles.columns[part]!r})" for part in self.run_parts)
+            names = listed(map(repr, self.frame["__run"].unique(maintain_order=True)), most=6)
+            notes.append(f"No column says the run: it is made of {made}: {names}.")
+        elif not {"run"} & {*roles.columns, *roles.values}:
             notes.append(
                 "A run is called after the folder of its file, or the file where a folder holds several."
             )
@@ -303,6 +303,18 @@ class _Maker:
         if dropped:
             notes.append(f"Columns not read: {', '.join(sorted(dropped))}.")
         return notes
+
+    def _runs(self, frame: pl.DataFrame, otherwise: str) -> pl.Series:
+        columns = self.roles.columns
+        if "run" in columns:
+            return _text(frame[columns["run"]])
+        if "run" not in self.roles.values and not self.roles.by_folder:
+            given = {str(part): _text(frame[columns[part]]) for part in PARTS if part in columns}
+            named = name_runs(given, otherwise=otherwise)
+            if named is not None:
+                runs, self.run_parts = named
+                return runs
+        return _constant(frame, self.roles.values.get("run", otherwise))
 
     def _epochs(self, frame: pl.DataFrame) -> pl.Series:
         if "epoch" not in self.roles.columns:
