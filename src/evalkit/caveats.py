@@ -120,9 +120,8 @@ def _repeats(units: pl.DataFrame) -> Iterator[Caveat]:
             f"Cases were tried up to {most} times a side; trials are averaged inside the case. Counting rows would make the interval look up to {sqrt(most):.1f} times narrower.",
         )
     if any(len(counts) > 1 for counts in ranges.values()):
-        words = ", ".join(
-            f"{counts[0]} to {counts[-1]} on the {side} side" for side, counts in ranges.items()
-        )
+        spans = {side: f"{c[0]} to {c[-1]}" if len(c) > 1 else f"{c[0]}" for side, c in ranges.items()}
+        words = ", ".join(f"{span} on the {side} side" for side, span in spans.items())
         text = f"Cases have unequal numbers of scored trials ({words}); every case still counts once."
         tied = [units.select(pl.corr(f"trials_{side}", f"rate_{side}")).item() for side in _SIDES]
         if any(value is not None and value < -0.3 for value in tied):
@@ -215,8 +214,7 @@ def _judges(evals: Evals, pairs: Pairs, rubric: str | Sequence[str] | None, judg
                 "overall",
                 "The sides were judged by different models or prompts: a change of the judge looks like a change of the agent.",
             )
-    found = scores.select(pl.col("grader_kind").unique()).collect()["grader_kind"]
-    kinds = set(found.cast(pl.String).drop_nulls())
+    kinds = set(evals.judged.filter(both)["grader_kind"].cast(pl.String).drop_nulls())
     if "human" not in kinds and kinds <= {"judge"}:
         yield (
             "W12",

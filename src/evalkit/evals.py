@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -187,6 +188,18 @@ class Evals:
             "suite",
             *("run", "agent", "agent_version", "model", "provider"),
             *("case", "severity", "domain", "tags", "cluster", "epoch", "error"),
+        )
+
+    @cached_property
+    def judged(self) -> pl.DataFrame:
+        """What was judged by what kind of grader: the distinct `run`, `criterion`, `grader_kind` of the scores.
+
+        Found once and kept: an Evals does not change.
+        """
+        return (
+            self.scores.select("run", "criterion", "grader_kind")
+            .unique()
+            .sort("run", "criterion", "grader_kind")
         )
 
     def __add__(self, other: Evals) -> Evals:

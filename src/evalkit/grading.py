@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+Carried = list[tuple[str, str]]
+"""The runs, each with a criterion that its records carry."""
+
 _TRIAL: Final = ["run", "case", "epoch"]
 # Of rows whose key was checked (an Evals), one of each of these leaves one row an answer already.
 _SINGLE: Final = {"grader", "rubric_hash", "sample"}
@@ -81,7 +84,9 @@ def grade(
     one = constants_of(data)
     for suite, runs in _suites(data):
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
-        verdicts = _verdicts(scores, _criteria(data, suite, rule, scores), rule, single=set(one) >= _SINGLE)
+        carried = _carried(scores, data if grader is None else None, runs)
+        info = _criteria(data, suite, rule, carried)
+        verdicts = _verdicts(scores, info, rule, carried=carried, single=set(one) >= _SINGLE)
         parts.append(_collect(verdicts.drop(_FAILED, _COMPLETE)))
     empty = pl.DataFrame(schema={**{c: data.scores.schema[c] for c in _TRIAL}, **_RESULT})
     verdicts = pl.concat([empty, *parts])
@@ -127,7 +132,7 @@ def grade_criteria(
     if isinstance(data, Evals):
         keys = data.attempts().drop("error")
         suites = [(suite, choose_scores(_runs_of(data, runs), **chosen)) for suite, runs in _suites(data)]
-        pairs = [(scores, _criteria(data, suite, rule, scores)) for suite, scores in suites]
+        pairs = [(scores, _criteria(data, suite, rule, _carried(scores))) for suite, scores in suites]
     else:
         frame, info, ids = _prepare(data, rule)
         keys = _collect(frame.select(*_TRIAL, *ids).unique())
@@ -201,8 +206,9 @@ def _flags(
     one = constants_of(data)
     for suite, runs in _suites(data):
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
-        info = _criteria(data, suite, rule, scores)
-        verdicts = _verdicts(scores, info, rule, single=set(one) >= _SINGLE).to_native()
+        carried = _carried(scores, data if grader is None else None, runs)
+        info = _criteria(data, suite, rule, carried)
+        verdicts = _verdicts(scores, info, rule, carried=carried, single=set(one) >= _SINGLE).to_native()
         failed, complete = pl.col(_FAILED), pl.col(_COMPLETE)
         lacking = ~failed & ~complete if lacks else pl.lit(value=False)
         flags = verdicts.select(*_TRIAL, passed=~failed & complete, unscored=lacking, score=pl.col("mean"))
@@ -280,9 +286,9 @@ def _suites(evals: Evals) -> list[tuple[str, list[str]]]:
     return list(suites.items())
 
 
-def _criteria(evals: Evals, suite: str, rule: PassRule, scores: Any) -> dict[str, RuledCriterion]:
+def _criteria(evals: Evals, suite: str, rule: PassRule, carried: Carried) -> dict[str, RuledCriterion]:
     """Return what the rule makes of the criteria of the chosen scores."""
-    used = [str(name) for (name,) in distinct(scores, ["criterion"])]
+    used = sorted({criterion for _, criterion in carried})
     declared = evals.criteria.filter(pl.col("suite") == suite)
     known = {row["criterion"]: row for row in declared.iter_rows(named=True)}
     return apply_rule({name: known.get(name, {}) for name in sorted(used)}, rule)
@@ -368,6 +374,7 @@ def _verdicts(
     rule: PassRule,
     ids: Sequence[str] = (),
     *,
+    carried: Carried | None = None,
     single: bool = False,
 ) -> Any:
     """Reduce scores to one row a trial, in plain sums and minima that every engine has."""
@@ -399,7 +406,8 @@ def _verdicts(
         answers = answers.with_columns(nw.when(score < gate - TOLERANCE).then(1).otherwise(0).alias("_gated"))
         sums.append(nw.col("_gated").sum())
     trials = answers.group_by(*_TRIAL, *ids).agg(*sums)
-    trials = _with_expected(trials, scores, {n: c.weight * c.in_mean for n, c in criteria.items()})
+    carried = _carried(scores) if carried is None else carried
+    trials = _with_expected(trials, scores, carried, {n: c.weight * c.in_mean for n, c in criteria.items()})
     if plain:
         trials = trials.with_columns(nw.col("scored").alias("_w"), nw.col("lowest").alias("_low"))
         trials = trials.with_columns((nw.col("_ws") / nw.col("scored")).alias("_plain"))
@@ -448,13 +456,23 @@ def _verdicts(
     )
 
 
-def _with_expected(trials: Any, scores: Any, weights: Mapping[str, float]) -> Any:
+def _carried(scores: Any, whole: Evals | None = None, runs: Sequence[str] = ()) -> Carried:
+    """Return which criteria the chosen records of each run carry; from what an Evals knows already where it does."""
+    if whole is not None:
+        mine = pl.col("run").is_in(runs) & pl.col("grader_kind").ne_missing("human")
+        rows = whole.judged.filter(mine).select("run", "criterion").unique(maintain_order=True).rows()
+    else:
+        rows = distinct(scores, ["run", "criterion"])
+    return [(str(run), str(criterion)) for run, criterion in rows]
+
+
+def _with_expected(trials: Any, scores: Any, carried: Carried, weights: Mapping[str, float]) -> Any:
     """Add what the records of each trial's run carry: how many criteria (`expected`), of what weight (`_full`)."""
     import narwhals as nw
 
-    runs: dict[Any, list[float]] = {}
-    for run, criterion in distinct(scores, ["run", "criterion"]):
-        runs.setdefault(run, []).append(weights[str(criterion)])
+    runs: dict[str, list[float]] = {}
+    for run, criterion in carried:
+        runs.setdefault(run, []).append(weights[criterion])
     kinds = {(len(full), sum(full)) for full in runs.values()}
     if len(kinds) == 1:
         # All runs alike: no join over millions of trials.

@@ -89,10 +89,8 @@ def share_criteria(
     SelectorError
         The sides differ and `criteria` is "same", or they share none.
     """
-    rows = evals.scores.lazy()
-    if not human:
-        rows = rows.filter(pl.col("grader_kind").cast(pl.String).fill_null("") != "human")
-    pairs = rows.select("run", "criterion").unique().collect().rows()
+    judged = evals.judged if human else evals.judged.filter(pl.col("grader_kind").ne_missing("human"))
+    pairs = judged.select("run", "criterion").rows()
     scored = {side: {str(c) for run, c in pairs if run in set(runs)} for side, runs in sides.items()}
     # A side that nobody scored has no criteria to differ by: it is unscored, and counted there.
     known = {side: names for side, names in scored.items() if names}
