@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
+
+import evalkit as ek
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -85,8 +88,10 @@ def test_a_notebook_runs_on_the_demo_and_shows_its_charts(path, tmp_path):
 
 @pytest.mark.notebook
 @pytest.mark.skipif(not AZURE.exists(), reason="the shared real data is not on this machine")
-@pytest.mark.parametrize("name", ["00_start", "03_regressions"])
-def test_a_notebook_runs_on_data_given_as_a_parameter(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "report"), [("00_start", "report.html"), ("03_regressions", "regressions.html")]
+)
+def test_a_notebook_runs_on_data_given_as_a_parameter(name, report, tmp_path):
     runs = [str(AZURE / run) for run in ("baseline_3", "badprompt_ignoresources_1")]
     given = f"""
     MAPPING = {str(ROOT / "docs/mappings/azure_rag.yaml")!r}
@@ -99,9 +104,39 @@ def test_a_notebook_runs_on_data_given_as_a_parameter(name, tmp_path):
         ROOT / "notebooks" / f"{name}.ipynb", tmp_path, "\n".join(line.strip() for line in given.splitlines())
     )
 
-    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert (tmp_path / report).stat().st_size > 100_000
     text = "".join(str(o.get("data", {}).get("text/plain", "")) for o in outputs(made))
     assert "badprompt_ignoresources_1 against baseline_3: regressed" in text
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_on_one_version_and_says_that_nothing_is_compared(path, tmp_path):
+    ek.load(ROOT / "data/demo").filter(agent_version="v2").save(tmp_path / "one")
+
+    made = run(path, tmp_path, f"PATH = {str(tmp_path / 'one')!r}")
+
+    said = "".join(
+        str(o.get("text", "")) + str(o.get("data", {}).get("text/plain", "")) for o in outputs(made)
+    )
+    compares = any("ek.compare" in cell.source for cell in made.cells)
+    assert said.count("A comparison needs two versions; this data has one.") == compares
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_names_no_page_that_a_folder_of_init_lacks(path):
+    assert "docs/" not in path.read_text(encoding="utf-8")
+
+
+def test_no_two_notebooks_write_the_same_file():
+    written = [
+        re.findall(r'ek\.report\(evals, "([^"]+)"', "".join(cell.source for cell in made.cells))
+        for made in (nbformat.read(path, as_version=4) for path in NOTEBOOKS)
+    ]
+    names = [name for found in written for name in found]
+
+    assert len(names) >= 2
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
