@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -18,6 +20,7 @@ from packaging.requirements import Requirement
 
 import evalkit
 from evalkit.cli import app
+from evalkit.cli.project import create
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -25,6 +28,8 @@ RUNTIME = [
     Requirement(line)
     for line in [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["pdf"]]
 ]
+# What running a notebook, or looking around, leaves in the tree.
+STRAY = ("notebooks/report.html", "notebooks/r.pdf", "notebooks/.ipynb_checkpoints/a.ipynb", "data/note.txt")
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +85,18 @@ def _files(folder):
     }
 
 
+def _shared():
+    """Return what the wheel and a folder of `evalkit init` hold beside the code."""
+    kinds = ("notebooks/*.ipynb", "data/README.md", "data/demo/*", "data/suites/*.yaml")
+    return {path.relative_to(ROOT).as_posix() for kind in kinds for path in ROOT.glob(kind)}
+
+
 # --- the wheel
 
 
 def test_the_wheel_holds_the_package_the_notebooks_and_the_data_and_nothing_else(names):
     expected = {f"evalkit/{name}" for name in _files(ROOT / "src" / "evalkit")}
-    for room in ("notebooks", "data"):
-        expected |= {f"evalkit/_share/{room}/{name}" for name in _files(ROOT / room)}
+    expected |= {f"evalkit/_share/{name}" for name in _shared()}
 
     assert {name for name in names if ".dist-info/" not in name} == expected
 
@@ -110,6 +120,46 @@ def test_the_wheel_holds_what_is_no_code(names, name):
     assert name in names
 
 
+@pytest.fixture(scope="module")
+def strewn(tmp_path_factory):
+    """Return a copy of the tree in which notebooks have run and left things behind."""
+    tree = tmp_path_factory.mktemp("strewn") / "tree"
+    bare = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.html", "*.pdf")
+    for folder in ("src/evalkit", "notebooks", "data"):
+        shutil.copytree(ROOT / folder, tree / folder, ignore=bare)
+    shutil.copytree(ROOT / "src/evalkit/reports", tree / "src/evalkit/reports", dirs_exist_ok=True)
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree / name)
+    for stray in STRAY:
+        (tree / stray).parent.mkdir(exist_ok=True)
+        (tree / stray).write_text("stray", encoding="utf-8")
+    return tree
+
+
+def test_what_notebooks_leave_behind_is_in_no_wheel_and_no_source_archive(strewn, names, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, strewn],
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert held & set(STRAY) == set()
+    assert _shared() < held
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        assert set(archive.namelist()) == names
+
+
+def test_what_notebooks_leave_behind_is_not_handed_on_by_init(strewn, tmp_path, monkeypatch):
+    monkeypatch.setattr("evalkit.cli.project.find_share", lambda: strewn)
+
+    create(tmp_path / "mine")
+
+    assert _files(tmp_path / "mine") == _shared()
+
+
 def test_the_installed_program_knows_its_version(installed, tmp_path):
     done = subprocess.run([installed, "--version"], cwd=tmp_path, capture_output=True, text=True)
 
@@ -128,9 +178,7 @@ def test_the_installed_program_runs_from_the_wheel_alone(installed, tmp_path):
         demo.stderr + rates.stderr + made.stderr
     )
     assert [line.split(",")[0] for line in rates.stdout.splitlines()] == ["agent_version", "v1", "v2", "v3"]
-    assert _files(tmp_path / "mine") == {
-        f"{room}/{name}" for room in ("notebooks", "data") for name in _files(ROOT / room)
-    }
+    assert _files(tmp_path / "mine") == _shared()
 
 
 def test_the_installed_package_is_not_the_one_in_the_repository(installed, tmp_path):

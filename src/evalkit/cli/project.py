@@ -11,6 +11,8 @@ from typing import Final
 from evalkit.errors import PathError
 
 _ROOMS: Final = ("notebooks", "data")
+# What of them is handed on; the wheel is built from the same kinds of files (pyproject.toml).
+_KINDS: Final = ("notebooks/*.ipynb", "data/README.md", "data/demo/*", "data/suites/*.yaml")
 
 
 def find_share() -> Path:
@@ -41,7 +43,7 @@ def create(folder: str | Path) -> tuple[list[Path], list[Path]]:
         raise PathError(f"{str(folder)!r} is a file; name a folder that is new, or one to add to.")
     written: list[Path] = []
     kept: list[Path] = []
-    for source in sorted(path for room in _ROOMS for path in (share / room).rglob("*") if path.is_file()):
+    for source in sorted(path for kind in _KINDS for path in share.glob(kind) if path.is_file()):
         place = source.relative_to(share)
         if any(part.startswith((".", "__")) for part in place.parts):
             continue
