@@ -1,7 +1,7 @@
 """The command line: parse, call, print.
 
-Every command prints what the verb of the library with its name returns. Exit codes: 0 done, 1 a gate failed,
-2 an error told in one line, 130 stopped by the keyboard.
+Every command prints what the verb of the library with its name returns. Exit codes: 0 done, 1 the verdict is one that
+`compare --fail-on` names, 2 an error told in one line, 130 stopped by the keyboard.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="evalkit",
     help="Look into evaluations of LLM agents: tables, comparisons, notebooks and one report to send.",
-    epilog="Exit codes: 0 done, 1 a gate failed, 2 an error told in one line.",
+    epilog="Exit codes: 0 done, 1 the verdict is one that compare --fail-on names, 2 an error told in one line.",
     no_args_is_help=True,
     add_completion=False,
     # Help and errors are plain text: nothing in them is markup, and no traceback is dressed up.
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 2 an error that was told in one line on the standard error, 130 stopped by the keyboard.
+        0 done, 1 a verdict that `--fail-on` names, 2 an error that was told in one line on the standard error, 130 stopped by the keyboard.
     """
     try:
         app(None if arguments is None else list(arguments), prog_name="evalkit")

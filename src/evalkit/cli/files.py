@@ -103,12 +103,13 @@ def convert(
         typer.Option("--to", help="JSON lines and a suite in YAML, or one Parquet file a table."),
     ] = "native",
     mapping: opt.MappingFile = None,
+    notes: opt.Notes = False,
 ) -> None:
     """Rewrite evaluations in evalkit's own formats."""
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FormatError(f"{str(folder)!r} is not empty; name a new or an empty folder.")
-    evals = opt.read(paths, mapping)
+    evals = opt.read(paths, mapping, notes=notes)
     with working(f"Writing {output}"):
         if to == "parquet":
             evals.save(folder)

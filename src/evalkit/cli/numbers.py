@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from evalkit.cli import options as opt
-from evalkit.cli.output import any_table, as_csv, as_json, emit, markdown_text, one_line, plain_rows, working
+from evalkit.cli.output import (
+    any_table,
+    as_csv,
+    as_json,
+    complain,
+    emit,
+    markdown_text,
+    one_line,
+    plain_rows,
+    working,
+)
+from evalkit.cli.spelling import size, spell
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,12 +28,15 @@ if TYPE_CHECKING:
     from evalkit.rules import PassRule
 
 _COUNTS: Final = ("trials", "passed", "failed", "unscored")
+# Rows of the flips, and of the cases without a partner, before the rest is only counted.
+_MOST_ROWS: Final = 20
 
 
 def summary(
     paths: opt.Paths,
     by: opt.By = None,
     mapping: opt.MappingFile = None,
+    notes: opt.Notes = False,
     mean: opt.Mean = 4.0,
     floor: opt.Floor = 3.0,
     gate: opt.Gates = None,
@@ -41,7 +55,7 @@ def summary(
     What ek.summarize returns.
     """
     rule = opt.make_rule(mean, floor, gate, weight, scale)
-    evals = opt.read(paths, mapping)
+    evals = opt.read_scored(paths, mapping, notes=notes)
     from evalkit.summary import summarize
 
     groups = opt.columns(by) or [_group(evals)]
@@ -69,6 +83,7 @@ def compare(
     candidate: opt.Candidate,
     by: opt.By = None,
     mapping: opt.MappingFile = None,
+    notes: opt.Notes = False,
     mean: opt.Mean = 4.0,
     floor: opt.Floor = 3.0,
     gate: opt.Gates = None,
@@ -82,6 +97,15 @@ def compare(
         Literal["same", "any"],
         typer.Option("--judge", help="Refuse sides that were judged differently, or compare them anyway."),
     ] = "same",
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-on",
+            metavar="VERDICT",
+            help="Exit with 1 when the overall verdict is this one: regressed, inconclusive; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[
         Literal["text", "json", "md"], typer.Option("--format", help="How to print it.")
     ] = "text",
@@ -90,16 +114,17 @@ def compare(
 
     What ek.compare returns.
     """
+    gates = opt.verdicts(fail_on)
     rule = opt.make_rule(mean, floor, gate, weight, scale)
     margins = opt.numbers(margin, "--margin") or None
-    evals = opt.read(paths, mapping)
+    evals = opt.read_scored(paths, mapping, notes=notes)
     from evalkit.comparison import compare as compare_evals
 
     with working("Comparing"):
         change = compare_evals(
             evals,
-            baseline=opt.side(baseline),
-            candidate=opt.side(candidate),
+            baseline=opt.side(evals, baseline),
+            candidate=opt.side(evals, candidate),
             rule=rule,
             by=opt.columns(by) or None,
             margin=margins,
@@ -109,6 +134,9 @@ def compare(
             judge=judge,
         )
     emit(as_json(change.to_dict()) if form == "json" else _show_change(change, markdown=form == "md"))
+    if change.verdict in gates:
+        complain(f"the verdict is {change.verdict!r}, on which --fail-on ends with 1.")
+        raise typer.Exit(1)
 
 
 def report(
@@ -122,6 +150,7 @@ def report(
         str | None, typer.Option("--by", metavar="COLUMN", help="What the charts go by.", show_default=False)
     ] = None,
     mapping: opt.MappingFile = None,
+    notes: opt.Notes = False,
     title: Annotated[
         str | None, typer.Option("--title", help="What it is about.", show_default=False)
     ] = None,
@@ -140,15 +169,15 @@ def report(
     """
     rule = opt.make_rule(mean, floor, gate, weight, scale)
     margins = opt.numbers(margin, "--margin") or None
-    evals = opt.read(paths, mapping)
+    evals = opt.read_scored(paths, mapping, notes=notes)
     from evalkit.reports import report as write_report
 
     with working(f"Writing {output}"):
         path = write_report(
             evals,
             output,
-            baseline=None if baseline is None else opt.side(baseline),
-            candidate=None if candidate is None else opt.side(candidate),
+            baseline=None if baseline is None else opt.side(evals, baseline),
+            candidate=None if candidate is None else opt.side(evals, candidate),
             rule=rule,
             by=by,
             title=title,
@@ -156,7 +185,7 @@ def report(
             grader=opt.names(grader),
             rubric=opt.names(rubric),
         )
-    emit(f"The report is in {one_line(path)} ({path.stat().st_size / 1e6:.1f} MB).")
+    emit(f"The report is in {one_line(path)} ({size(path.stat().st_size)}).")
 
 
 def _group(evals: Evals) -> str:
@@ -206,21 +235,25 @@ def _show_change(change: Comparison, *, markdown: bool) -> str:
     rows = [cells(row) for row in change.estimates.iter_rows(named=True)]
     left = [head in ("scope", "metric", "method", "verdict") for head in heads]
     parts.append(any_table(heads, rows, left=left, markdown=markdown))
-    if change.flips.height:
-        parts.append(_show_flips(change, markdown=markdown))
-    if change.unpaired.height:
-        heads = change.unpaired.columns
-        rows = [[_name(cell) for cell in row] for row in change.unpaired.iter_rows()]
-        table = any_table(heads, rows, left=[True] * len(heads), markdown=markdown)
-        parts.append(f"Cases that only one side has scored:\n{'' if not markdown else chr(10)}{table}")
     sign = "- " if markdown else ""
     warnings = [
-        text(f"{row['id']} {'' if row['scope'] == 'overall' else _name(row['scope']) + ': '}{row['text']}")
+        text(
+            spell(
+                f"{row['id']} {'' if row['scope'] == 'overall' else _name(row['scope']) + ': '}{row['text']}"
+            )
+        )
         for row in change.warnings.iter_rows(named=True)
     ]
     if warnings:
         parts.append("\n".join(f"{sign}{line}" for line in warnings))
     parts.append(text(f"A trial passes when {change.rule.words}."))
+    if change.flips.height:
+        parts.append(_show_flips(change, markdown=markdown))
+    if change.unpaired.height:
+        heads = change.unpaired.columns
+        rows = [[_name(cell) for cell in row] for row in change.unpaired.iter_rows()]
+        table = _first_rows(heads, rows, left=[True] * len(heads), markdown=markdown)
+        parts.append(f"Cases that only one side has scored:\n{'' if not markdown else chr(10)}{table}")
     return "\n\n".join(parts)
 
 
@@ -234,7 +267,15 @@ def _show_flips(change: Comparison, *, markdown: bool) -> str:
         ]
         for row in change.flips.iter_rows(named=True)
     ]
-    return any_table(heads, rows, left=[True] * 5 + [False], markdown=markdown)
+    return _first_rows(heads, rows, left=[True] * 5 + [False], markdown=markdown)
+
+
+def _first_rows(heads: list[str], rows: list[list[str]], *, left: list[bool], markdown: bool) -> str:
+    """Return a table of the first rows, and how many more there are."""
+    table = any_table(heads, rows[:_MOST_ROWS], left=left, markdown=markdown)
+    more = len(rows) - _MOST_ROWS
+    gap = "\n\n" if markdown else "\n"
+    return f"{table}{gap}and {more:,} more (--format json has all)" if more > 0 else table
 
 
 def _name(value: Any) -> str:

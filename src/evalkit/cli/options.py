@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
+
+from evalkit.errors import FormatError, SelectorError, listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.evals import Evals
     from evalkit.rules import PassRule
+
+# The verdicts that a comparison may be made to fail on.
+_FAILING: Final = ("regressed", "inconclusive", "regressed within margin")
 
 # typer reads these names when it builds the commands, so nothing here may be imported for types alone.
 Paths = Annotated[
@@ -96,16 +101,40 @@ Missing = Annotated[
     Literal["exclude", "fail"],
     typer.Option("--missing", help="Leave unscored trials out of the rates, or count them as fails."),
 ]
+Notes = Annotated[
+    bool, typer.Option("--notes", help="Show every note about how the data was read, not their number.")
+]
 
 
-def read(paths: Sequence[str], mapping: str | None) -> Evals:
+def read(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Evals:
     """Load the evaluations, and say on the standard error what was taken for what."""
     from evalkit.cli.output import tell_about, working
     from evalkit.loaders import load
 
     with working(f"Reading {', '.join(paths)}"):
         evals = load(*paths, mapping=mapping)
-    tell_about(evals)
+    tell_about(evals, notes=notes)
+    return evals
+
+
+def read_scored(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Evals:
+    """Load the evaluations; where there is nothing to look into, say why not.
+
+    Raises
+    ------
+    FormatError
+        There is neither a trial nor a score.
+    """
+    evals = read(paths, mapping, notes=notes)
+    if evals.scores.is_empty() and evals.trials.is_empty():
+        where = listed(paths, most=3)
+        if evals.problems.is_empty():
+            raise FormatError(f"There are no trials and no scores in {where}.")
+        first = evals.problems.row(0, named=True)
+        place = first["source"] if first["line"] is None else f"{first['source']}:{first['line']}"
+        raise FormatError(
+            f"Nothing could be loaded from {where}; the first problem is {place}: {first['reason']}."
+        )
     return evals
 
 
@@ -149,24 +178,45 @@ def numbers(pairs: Sequence[str] | None, option: str) -> dict[str, float]:
     return made
 
 
-def side(name: str) -> str | dict[str, str]:
+def side(evals: Evals, name: str) -> str | dict[str, str]:
     """Return a side: a name, or `model=NAME,agent_version=NAME` as columns.
 
-    Examples
-    --------
-    >>> side("v1")
-    'v1'
-    >>> side("model=demo-large, agent_version=v1")
-    {'model': 'demo-large', 'agent_version': 'v1'}
-    >>> side("temperature=0.2")
-    'temperature=0.2'
+    A name that is there is that name, whatever signs are in it.
+
+    Raises
+    ------
+    SelectorError
+        It looks like columns, and one of them is nearly one of `runs`.
     """
     from evalkit.pairing import RUN_COLUMNS
 
     parts = [part.partition("=") for part in name.split(",")]
-    if all(sign and column.strip() in RUN_COLUMNS for column, sign, _ in parts):
-        return {column.strip(): value.strip() for column, _, value in parts}
+    if not all(sign for _, sign, _ in parts) or _is_name(evals, name):
+        return name
+    chosen = {column.strip(): value.strip() for column, _, value in parts}
+    wrong = [column for column in chosen if column not in RUN_COLUMNS]
+    if not wrong:
+        return chosen
+    near = nearest(wrong[0], RUN_COLUMNS)
+    if near or len(wrong) < len(chosen):
+        raise SelectorError(
+            f"A side is chosen by {listed(RUN_COLUMNS)}, not by {wrong[0]!r}.{near or ' It is none of them.'}"
+        )
     return name
+
+
+def _is_name(evals: Evals, name: str) -> bool:
+    return any(name in set(evals.runs[c].cast(str).drop_nulls()) for c in ("run", "agent_version", "model"))
+
+
+def verdicts(given: Sequence[str] | None) -> list[str]:
+    """Return the verdicts that `--fail-on` names; a word that is none would let everything through."""
+    unknown = [word for word in given or () if word not in _FAILING]
+    if unknown:
+        raise typer.BadParameter(
+            f"--fail-on is {unknown[0]!r}; it may be {listed(_FAILING)}.{nearest(unknown[0], _FAILING)}"
+        )
+    return list(given or ())
 
 
 def names(given: Sequence[str] | None) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from evalkit.cli.spelling import spell
 from evalkit.text import visible
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _GAP: Final = "  "
 # A column of text is not cut below this, however narrow the terminal.
 _NARROWEST: Final = 8
-_MOST_PROBLEMS: Final = 3
+_MOST_PROBLEMS: Final = 5
 _SPINNER: Final = "|/-\\"
 _MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>#|~"})
 
@@ -43,17 +44,16 @@ def emit(text: str) -> None:
 
         # Whatever is still in the buffer has nowhere to go: not at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit from None
 
 
-def tell(text: str) -> None:
+def tell(text: str, *, indent: str = "") -> None:
     """Print one line beside the result, on the standard error."""
-    typer.echo(one_line(text), err=True)
+    typer.echo(indent + one_line(text), err=True)
 
 
 def complain(text: str) -> None:
     """Print an error in one line, on the standard error."""
-    tell(f"evalkit: {text}")
+    tell(f"evalkit: {spell(text)}")
 
 
 def one_line(text: object) -> str:
@@ -67,18 +67,23 @@ def one_line(text: object) -> str:
     return visible(" ".join(str(text).split()))
 
 
-def tell_about(evals: Evals) -> None:
-    """Say what was taken for what, and what could not be read."""
-    for note in evals.notes:
-        tell(f"Note: {note}")
+def tell_about(evals: Evals, *, notes: bool = False) -> None:
+    """Say what was taken for what, all of it or in how many notes, and what could not be read."""
+    # That data is made up is said whatever else is.
+    shown = [note for note in evals.notes if notes or len(evals.notes) == 1 or "made up" in note]
+    for note in shown:
+        tell(f"Note: {spell(note)}")
+    more = len(evals.notes) - len(shown)
+    if more:
+        tell(f"{more} {'more ' if shown else ''}{'note' if more == 1 else 'notes'} (--notes shows them)")
     count = evals.problems.height
     if count:
         tell(f"{count:,} {'record' if count == 1 else 'records'} could not be read as written:")
     for row in evals.problems.head(_MOST_PROBLEMS).iter_rows(named=True):
         place = row["source"] if row["line"] is None else f"{row['source']}:{row['line']}"
-        tell(f"  {place}: {row['reason']}")
+        tell(f"{place}: {spell(row['reason'])}", indent=_GAP)
     if count > _MOST_PROBLEMS:
-        tell(f"  and {count - _MOST_PROBLEMS:,} more")
+        tell(f"and {count - _MOST_PROBLEMS:,} more", indent=_GAP)
 
 
 def text_table(
