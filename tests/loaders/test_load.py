@@ -87,6 +87,13 @@ def test_sources_add_up(tmp_path: Path) -> None:
     assert sorted(evals.scores["case"]) == ["01", "02", "03"]
 
 
+def test_sources_may_come_in_lists_tuples_and_generators(tmp_path: Path) -> None:
+    paths = [write(tmp_path / version / "r.jsonl", {"id": "1", "tone": 4}) for version in ("v1", "v2")]
+
+    for sources in (paths, tuple(map(str, paths)), (path for path in paths), iter([paths[:1], paths[1]])):
+        assert load(sources, mapping=WIDE).runs["run"].to_list() == ["v1", "v2"]
+
+
 def test_the_run_is_the_folder_and_the_version_too(tmp_path: Path) -> None:
     for version in ("v1", "v2"):
         write(tmp_path / version / "results.jsonl", {"id": "1", "tone": 4})
@@ -361,6 +368,26 @@ def test_what_is_no_source_is_refused_by_name() -> None:
         load(3)
     with pytest.raises(FormatError, match="given nothing"):
         load()
+    with pytest.raises(FormatError, match="given nothing"):
+        load([])
+    with pytest.raises(FormatError, match=r"not dict: .*polars.DataFrame\(records\)"):
+        load([{"case": "1", "score": 1}])
+
+
+def test_an_open_file_is_no_list_of_sources(tmp_path: Path) -> None:
+    with (
+        write(tmp_path / "r.jsonl", {"id": "1"}).open() as file,
+        pytest.raises(FormatError, match="not TextIO"),
+    ):
+        load(file)
+
+
+@pytest.mark.parametrize("names", [["id", "a", "a"], ["id", 1, "1"]])
+def test_a_frame_with_two_columns_of_one_name_says_so(names: list[Any]) -> None:
+    frame = pd.DataFrame([["1", 2, 3]], columns=names)
+
+    with pytest.raises(FormatError, match=r"<frame> has several columns called '[a1]'; give each"):
+        load(frame)
 
 
 def test_a_path_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:

@@ -42,7 +42,10 @@ def scores(
         ('{"run": "a", "case": null, "criterion": "tone", "score": 4}', "there is no case"),
         ('{"run": "a", "case": "2", "score": 4}', "there is no criterion"),
         ('{"run": null, "case": "2", "criterion": "tone", "score": 4}', "there is no run"),
-        (LONG % ("1", 2), "a second row with the key"),
+        (
+            LONG % ("1", 2),
+            "the same case '1', epoch 1, criterion 'tone' and grader 'judge' of run 'a' as in line 1",
+        ),
         ("[" * 100_000, "nested too deeply"),
     ],
 )
@@ -142,6 +145,72 @@ def test_a_wide_row_that_is_there_twice_is_one_problem(tmp_path: Path) -> None:
 
     assert rows == [("1", 4.0), ("1", 3.0)]
     assert [line for line, _ in problems] == [2]
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        (
+            [{"id": "q", "version": "v1", "tone": 4}] * 2,
+            "the same case 'q' and epoch 1 of run 'v1' as in line 1; the first is kept; "
+            "if these are repeats, name their column: mapping={'epoch': ...}",
+        ),
+        (
+            [{"id": "q", "version": "v1", "metric": "tone", "rating": 4, "judge": "gpt"}] * 2,
+            "the same case 'q', epoch 1, criterion 'tone' and grader 'gpt' of run 'v1' as in line 1; the first is "
+            "kept; if these are repeats, name their column: mapping={'epoch': ...}",
+        ),
+        (
+            [{"id": "q", "tone": 4}] * 2,
+            "the same case 'q' and epoch 1 of run 'frame' as in line 1; the first is kept; if these are repeats, "
+            "name their column: mapping={'epoch': ...}, or if other versions: mapping={'agent_version': ...}",
+        ),
+        (
+            [{"id": "q", "run": "r", "epoch": 2, "tone": 4}] * 2,
+            "the same case 'q' and epoch 2 of run 'r' as in line 1; the first is kept",
+        ),
+        (
+            [{"id": "q", "run": "r", "epoch": 2, "metric": "tone", "rating": 4, "judge": "gpt"}] * 2,
+            "the same case 'q', epoch 2, criterion 'tone' and grader 'gpt' of run 'r' as in line 1; the first is "
+            "kept; if these are repeated judgements, name their column: mapping={'sample': ...}",
+        ),
+        (
+            [{"id": "q", "run": "r", "epoch": 2, "metric": "tone", "rating": 4, "judge": "g", "sample": 2}]
+            * 2,
+            "the same case 'q', epoch 2, criterion 'tone', grader 'g' and sample 2 of run 'r' as in line 1; the "
+            "first is kept",
+        ),
+    ],
+    ids=["wide", "long", "no runs", "wide with epochs", "long with epochs", "long with samples"],
+)
+def test_rows_that_are_the_same_say_what_makes_them_so_and_what_would_keep_both(
+    records: list[dict[str, object]], reason: str
+) -> None:
+    mapping = {} if "metric" in records[0] else {"criteria": ["tone"]}
+
+    evals = load(pl.DataFrame(records), mapping=mapping)
+
+    assert evals.scores["score"].to_list() == [4.0]
+    assert evals.problems.rows() == [("<frame>", 2, reason)]
+
+
+def test_repeats_with_a_column_are_all_kept() -> None:
+    frame = pl.DataFrame({"id": "q", "version": "v1", "draw": [1, 2, 3], "tone": [4, 5, 3]})
+
+    evals = load(frame, mapping={"criteria": ["tone"], "epoch": "draw"})
+
+    assert evals.scores.select("epoch", "score").rows() == [(1, 4.0), (2, 5.0), (3, 3.0)]
+    assert evals.problems.is_empty()
+
+
+def test_problems_are_by_file_and_line_whatever_found_them(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.csv").write_text("id,tone,facts\n1,4,9\n2,x,3\n1,4,4\n3,4\n4,4,7\n")
+
+    evals = load(tmp_path / "b.csv", tmp_path / "a.csv", mapping=WIDE)
+
+    places = evals.problems.select("source", "line").rows()
+    assert places == [(str(tmp_path / f"{name}.csv"), line) for name in "ab" for line in (2, 3, 4, 5, 6)]
 
 
 def test_a_wide_row_with_several_unread_scores_is_one_problem(tmp_path: Path) -> None:

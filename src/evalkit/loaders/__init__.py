@@ -6,6 +6,7 @@ The format of a file is found by looking inside. A distribution adds one of its 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ from evalkit.loaders.core import Reader
 from evalkit.loaders.mapping import Mapping
 from evalkit.loaders.runs import Part, tell_apart
 from evalkit.loaders.tables import Raw, to_evals
-from evalkit.native import within_scale
+from evalkit.native import in_line_order, within_scale
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from collections.abc import Mapping as AnyMapping
 
 __all__ = ["Mapping", "Raw", "Reader", "load"]
@@ -34,7 +36,8 @@ def load(
     ----------
     *sources
         Paths, globs or folders (native JSONL and suites, what `Evals.save` wrote, judge scores as JSON
-        lines, JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`.
+        lines, JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`; also lists and
+        generators of them.
     mapping
         What the columns of judge scores are: a dict, or the path of a YAML file with the same. Without
         it the `evalkit.yaml` beside the files is heeded, and obvious names are recognised. A column is
@@ -67,6 +70,7 @@ def load(
     >>> evals.scores.select("case", "criterion", "score").rows()
     [('01', 'tone', 4.0), ('02', 'tone', 5.0)]
     """
+    sources = tuple(_each(sources))
     if not sources:
         raise FormatError("load() was given nothing: name a path, a glob, a folder or a frame.")
     told = None if mapping is None else Mapping.read(mapping)
@@ -83,8 +87,11 @@ def load(
             parts.append(Part(source))
         elif not isinstance(source, str | Path):
             if not frames.is_frame(source):
+                hint = (
+                    " Records may be a frame: polars.DataFrame(records)." if isinstance(source, dict) else ""
+                )
                 raise FormatError(
-                    f"load() takes paths, frames and Evals, not {type(source).__name__}: {source!r:.60}"
+                    f"load() takes paths, frames and Evals, not {type(source).__name__}: {source!r:.60}.{hint}"
                 )
             frame += 1
             name = "frame" if len(in_memory) == 1 else f"frame-{frame}"
@@ -101,4 +108,14 @@ def load(
     total = Evals.from_tables(notes=notes)
     for part in tell_apart(parts):
         total = total + part
-    return within_scale(total)
+    return in_line_order(within_scale(total))
+
+
+def _each(sources: Iterable[Any]) -> Iterator[Any]:
+    """Yield the sources, of lists and generators what is in them."""
+    for source in sources:
+        # An open file is an iterator too, and none of sources.
+        if isinstance(source, list | tuple | Iterator) and not hasattr(source, "read"):
+            yield from _each(source)
+        else:
+            yield source

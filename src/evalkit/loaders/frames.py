@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import polars as pl
 
+from evalkit.errors import FormatError, listed
 from evalkit.evals import to_polars
 from evalkit.loaders.tables import Raw
 from evalkit.records import series
@@ -26,9 +28,16 @@ def rows(frame: Any, name: str) -> Raw:
     Raises
     ------
     FormatError
-        It is no frame.
+        It is no frame, or two of its columns have one name.
     """
-    made = _from_pandas(frame) if type(frame).__module__.partition(".")[0] == "pandas" else to_polars(frame)
+    pandas = type(frame).__module__.partition(".")[0] == "pandas"
+    names = list(map(str, frame.columns)) if pandas else list(getattr(frame, "column_names", ()))
+    doubled = [column for column, count in Counter(names).items() if count > 1]
+    if doubled:
+        raise FormatError(
+            f"{name} has several columns called {listed(map(repr, doubled))}; give each its own name."
+        )
+    made = _from_pandas(frame) if pandas else to_polars(frame)
     return Raw(
         made.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")), name, file=False
     )

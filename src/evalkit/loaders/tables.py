@@ -10,6 +10,7 @@ import polars as pl
 from evalkit.errors import ColumnError, FormatError, listed
 from evalkit.evals import Evals
 from evalkit.loaders.mapping import Mapping, Roles, resolve
+from evalkit.loaders.repeats import drop_answers, drop_judgements
 from evalkit.loaders.runs import PARTS, Part, name_runs
 from evalkit.records import as_text, cell_values, fit, in_order
 from evalkit.records import series as text_series
@@ -97,8 +98,10 @@ def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Part, Role
     try:
         evals = Evals.from_tables(**made, problems=problems, notes=notes, files=files)
     except ColumnError:
+        scores, doubled = drop_judgements(scores, roles, source=raw.source, runs_known=maker.runs_known)
         made["scores"], more = fit(SCORES, scores)
-        evals = Evals.from_tables(**made, problems=in_order([*problems, *more]), notes=notes, files=files)
+        problems = in_order([*problems, *doubled, *more])
+        evals = Evals.from_tables(**made, problems=problems, notes=notes, files=files)
     return Part(evals, run if maker.run_parts else None), roles
 
 
@@ -128,8 +131,13 @@ class _Maker:
         self._drop(pl.col("__case").is_null() | (pl.col("__case") == ""), "there is no case")
         self._drop(pl.col("__epoch").is_null(), "the epoch is not a whole number")
         if wide:
-            doubled = ~pl.struct("__run", "__case", "__epoch").is_first_distinct()
-            self._drop(doubled, "this case of this run (and epoch) was there already; the first is kept")
+            self.frame, doubled = drop_answers(self.frame, roles, source=source, runs_known=self.runs_known)
+            self.problems += doubled
+
+    @property
+    def runs_known(self) -> bool:
+        """Whether a column, or the mapping, tells runs apart."""
+        return bool(self.run_parts) or "run" in {*self.roles.columns, *self.roles.values}
 
     def column(self, what: str) -> pl.Series | None:
         """Return what the file, or else the mapping, says of `what`."""
@@ -280,7 +288,7 @@ class _Maker:
             made = " and ".join(f"{part} ({roles.columns[part]!r})" for part in self.run_parts)
             names = listed(map(repr, self.frame["__run"].unique(maintain_order=True)), most=6)
             notes.append(f"No column says the run: it is made of {made}: {names}.")
-        elif not {"run"} & {*roles.columns, *roles.values}:
+        elif not self.runs_known:
             notes.append(
                 "A run is called after the folder of its file, or the file where a folder holds several."
             )

@@ -6,6 +6,7 @@ Writing is atomic, and the same tables always give the same bytes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ __all__ = [
     "SUITE_FILE",
     "TRANSCRIPTS_FILE",
     "append",
+    "in_line_order",
     "read",
     "read_scores",
     "read_suite",
@@ -76,7 +78,12 @@ def read(folder: str | Path) -> Evals:
     evals = Evals.from_tables()
     for path, reader in found:
         evals = evals + reader(path)
-    return within_scale(evals)
+    return in_line_order(within_scale(evals))
+
+
+def in_line_order(evals: Evals) -> Evals:
+    """Return the same with its problems by file and line, those of a whole file first."""
+    return replace(evals, problems=evals.problems.sort("source", "line", maintain_order=True))
 
 
 def read_suite(path: str | Path) -> Evals:
@@ -168,17 +175,7 @@ def within_scale(evals: Evals) -> Evals:
         score=pl.when("outside").then(None).otherwise("score"),
         error=pl.coalesce("error", pl.Series("error", reasons, dtype=pl.String)),
     ).select(list(SCORES.schema))
-    return Evals(
-        cases=evals.cases,
-        criteria=evals.criteria,
-        runs=evals.runs,
-        trials=evals.trials,
-        turns=evals.turns,
-        scores=scores,
-        problems=evals.problems,
-        notes=evals.notes,
-        files=evals.files,
-    ) + Evals.from_tables(problems=problems)
+    return replace(evals, scores=scores) + Evals.from_tables(problems=problems)
 
 
 def _exact_metadata(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
