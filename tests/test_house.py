@@ -283,6 +283,24 @@ def test_every_command_is_named_on_a_page():
     assert [name for name in commands if f"evalkit {name}" not in text] == []
 
 
+def test_the_readme_names_every_notebook_and_the_index_every_page():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    index = (ROOT / "docs/index.md").read_text(encoding="utf-8")
+
+    assert [path.stem for path in (ROOT / "notebooks").glob("*.ipynb") if path.stem not in readme] == []
+    assert [
+        path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in index + "(index.md)"
+    ] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md", "CHANGELOG.md"])
+def test_exit_code_1_is_promised_for_what_gives_it(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    assert "gate failed" not in text
+    assert "--fail-on" in text
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no executable bit there")
 def test_ci_can_be_run():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
