@@ -21,7 +21,7 @@ from evalkit.charts._table import (
 from evalkit.charts.theme import BAD, INK, OK, SOFT, WIDTH
 from evalkit.evals import Evals
 from evalkit.rules import DEFAULT_RULE, PassRule
-from evalkit.summary import summarize
+from evalkit.summary import natural_order, summarize
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -91,7 +91,7 @@ def cases(
     order = _worst(frame)
     top = order.head(MOST_CASES)
     # Chosen by how bad, shown by severity.
-    top = top.sort("rank", "rate", "case", nulls_last=True, maintain_order=True)
+    top = top.sort("rank", "rate", natural_order("case"), nulls_last=True, maintain_order=True)
     top, names = relabel(top, "case", to="name", most=26, keep=True)
     cells = _cells(frame, top, shown_groups)
     severities = top["severity"].to_list()
@@ -130,7 +130,7 @@ def _worst(frame: pl.DataFrame) -> pl.DataFrame:
             always=(pl.col("scored") > 0) & (pl.col("failed") == 0),
             rank=pl.col("severity").replace_strict(rank, default=len(rank), return_dtype=pl.Int32),
         )
-        .sort("always", "rank", "rate", "case", nulls_last=True, maintain_order=True)
+        .sort("always", "rank", "rate", natural_order("case"), nulls_last=True, maintain_order=True)
     )
 
 

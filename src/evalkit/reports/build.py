@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -10,7 +11,7 @@ import polars as pl
 from evalkit.grading import grade
 from evalkit.pairing import find_runs
 from evalkit.reports import flips, provenance, sections
-from evalkit.reports.content import Report, Text, counted, percent
+from evalkit.reports.content import Report, Table, Text, counted, percent
 from evalkit.summary import summarize
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
     from evalkit.comparison import Comparison
     from evalkit.evals import Evals
-    from evalkit.reports.content import Section, Table, Tone
+    from evalkit.reports.content import Section, Tone
     from evalkit.rules import PassRule
 
-_SENTENCE = re.compile(r"(?<=[.!?]) +(?=[A-Z0-9\"'])")
+# Where the sentence about the sides ends and the numbers begin; the names before it may hold anything.
+_NUMBERS = (" Pass rate ", " No case was scored on both sides")
+_GRAVE = ("critical", "high")
 _MADE_UP = re.compile(r"made[ -]up", re.IGNORECASE)
 
 
@@ -51,7 +54,7 @@ def build(
     if change is not None:
         runs = find_runs(evals, baseline)[1], find_runs(evals, candidate)[1]
         parts += [
-            flips.regressions(evals, change, graded, runs, most=max_transcripts),
+            flips.regressions(evals, change, graded, runs, most=max_transcripts, counts=chosen),
             flips.improvements(change),
         ]
     rates = summarize(evals, [subject.by], rule, **chosen)
@@ -77,9 +80,9 @@ def build(
         headline=headline,
         details=details,
         tone=_tone(change),
-        figures=_figures(subject, rates),
+        figures=replace(_figures(subject, rates).trimmed(), stacks=True),
         asides=tuple(_asides(subject)),
-        sections=tuple(part for part in parts if part is not None),
+        sections=tuple(_trimmed(part) for part in parts if part is not None),
         made=f"evalkit {version}, {time:%d %B %Y, %H:%M} UTC",
         made_up=next((note for note in evals.notes if _MADE_UP.search(note)), ""),
     )
@@ -93,8 +96,6 @@ def _by(evals: Evals) -> str:
 def _compared(
     subject: sections.Subject, baseline: Any, candidate: Any, margin: Mapping[str, float] | None
 ) -> sections.Subject:
-    from dataclasses import replace
-
     from evalkit.comparison import compare
 
     def against(by: str | None) -> Comparison:
@@ -117,16 +118,36 @@ def _compared(
     )
 
 
-def _headline(subject: sections.Subject, rates: pl.DataFrame) -> tuple[tuple[str, str, str], tuple[str, ...]]:
+def _trimmed(section: Section) -> Section:
+    blocks = (block.trimmed() if isinstance(block, Table) else block for block in section.blocks)
+    return replace(section, blocks=tuple(blocks))
+
+
+def _pieces(change: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return the comparison's sentence in pieces, and the numbers behind it."""
+    sentence = change.sentence.strip()
+    cut = max(sentence.rfind(words) for words in _NUMBERS)
+    head, numbers = (sentence[:cut], (sentence[cut:].strip(),)) if cut > 0 else (sentence, ())
+    start = head.find(change.verdict, len(f"{change.candidate} against {change.baseline}"))
+    if start < 0:
+        return ((head, ""),), numbers
+    end = start + len(change.verdict)
+    before, after = (head[:start], ""), head[end:]
+    down = change.flips.filter(pl.col("kind") == "regression")
+    worst = down["severity"][0] if down.height else None
+    comma, semicolon, alarm = after.partition("; ")
+    if worst not in _GRAVE or not alarm:
+        return (before, (change.verdict, "verdict"), (after, "")), numbers
+    word, rest = (worst, alarm.removeprefix(worst)) if alarm.startswith(f"{worst} ") else ("", alarm)
+    said = ((word, "severity"), (rest, "alarm")) if word else ((rest, "alarm"),)
+    return (before, (change.verdict, "verdict"), (comma + semicolon, ""), *said), numbers
+
+
+def _headline(
+    subject: sections.Subject, rates: pl.DataFrame
+) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     if subject.change is not None:
-        change = subject.change
-        first, *rest = _SENTENCE.split(change.sentence.strip())
-        # The word stands after the names of the sides, which may hold anything.
-        start = first.find(change.verdict, len(f"{change.candidate} against {change.baseline}"))
-        if start < 0:
-            return (first, "", ""), tuple(rest)
-        end = start + len(change.verdict)
-        return (first[:start], first[start:end], first[end:]), tuple(rest)
+        return _pieces(subject.change)
     evals, graded = subject.evals, subject.graded
     cases = graded.select("suite", "case").unique().height
     words = (
@@ -138,7 +159,7 @@ def _headline(subject: sections.Subject, rates: pl.DataFrame) -> tuple[tuple[str
         words += f": pass rate {percent(high['pass_rate'])}"
         if best.height > 1:
             words += f" ({high[subject.by]}) down to {percent(low['pass_rate'])} ({low[subject.by]})"
-    return (f"{words}.", "", ""), (
+    return ((f"{words}.", ""),), (
         "No baseline and candidate were named, so this describes and gives no verdict.",
     )
 

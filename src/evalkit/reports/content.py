@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MINUS = "\u2212"
 NOTHING = "–"
+_EMPTY = {"", NOTHING, "not said"}
 
 Tone = Literal["", "bad", "warn", "good", "muted"]
 
@@ -35,7 +36,22 @@ class Table:
     key: str
     note: str = ""
     filterable: bool = False
-    wide: bool = False
+    stacks: bool = False
+    shown: ClassVar[int] = 20
+    """So many rows are on the page; the others are folded."""
+
+    def trimmed(self) -> Table:
+        """Return the table without the columns, but for the first, that say nothing in any row."""
+        kept = [
+            at
+            for at in range(len(self.columns))
+            if at == 0 or not self.rows or any(row[at].text not in _EMPTY for row in self.rows)
+        ]
+        return replace(
+            self,
+            columns=tuple(self.columns[at] for at in kept),
+            rows=tuple(tuple(row[at] for at in kept) for row in self.rows),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +82,16 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a criterion failed: the mean that the rule used, over how many judgements, and the lowest of them."""
+
+    criterion: str
+    score: str
+    samples: int
+    said: Judgement
+
+
+@dataclass(frozen=True, slots=True)
 class Side:
     """One side of a flip: how its trials went, and one of them to read."""
 
@@ -74,7 +100,7 @@ class Side:
     passes: int
     trials: int
     chosen: str = ""
-    judgements: tuple[Judgement, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     transcript: TranscriptView | None = None
 
 
@@ -115,8 +141,8 @@ class Report:
     title
         What it is about: the page's title and the line above the headline.
     headline, details
-        The verdict: one sentence, as what stands before the verdict's word, that word ("" where there is
-        none) and what stands after it; then what else must be known at once.
+        The verdict: one sentence in pieces, each with what it is ("verdict", "severity", "alarm" for what a
+        critical or high case does, "" for the rest); then what else must be known at once.
     tone
         Colours the verdict's word.
     made_up
@@ -125,7 +151,7 @@ class Report:
 
     title: str
     subject: str
-    headline: tuple[str, str, str]
+    headline: tuple[tuple[str, str], ...]
     details: tuple[str, ...]
     tone: Tone
     figures: Table

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from evalkit.reports.content import Cell, Flip, Section, Side, Table, Text, counted, number
+from evalkit.grading import grade_criteria
+from evalkit.reports.content import Cell, Flip, Reason, Section, Side, Table, Text, counted, number
 from evalkit.widgets.transcript import transcript
 
 if TYPE_CHECKING:
     from evalkit.comparison import Comparison
     from evalkit.evals import Evals
     from evalkit.reports.content import Block
-    from evalkit.widgets.messages import Judgement
+    from evalkit.rules import PassRule
+    from evalkit.widgets.transcript import TranscriptView
 
 # So much of what a case asks is shown above its transcripts.
 _ASKED = 280
@@ -23,14 +25,20 @@ _REASONS = 2
 
 
 def regressions(
-    evals: Evals, change: Comparison, graded: pl.DataFrame, runs: tuple[list[str], list[str]], *, most: int
+    evals: Evals,
+    change: Comparison,
+    graded: pl.DataFrame,
+    runs: tuple[list[str], list[str]],
+    *,
+    most: int,
+    counts: dict[str, Any],
 ) -> Section:
     """Return the cases that got worse, worst severity first: the first `most` to read, the others as a table."""
     rows = change.flips.filter(pl.col("kind") == "regression").to_dicts()
     if not rows:
         return Section("regressed", "What regressed", (Text("No case went from pass to fail."),))
     blocks: list[Block] = [
-        _flip(evals, row, change, graded, runs, at=at) for at, row in enumerate(rows[:most], 1)
+        _flip(evals, row, change, graded, runs, at=at, counts=counts) for at, row in enumerate(rows[:most], 1)
     ]
     if len(rows) > most:
         caption = f"The other {counted(len(rows) - most, 'regression')}; max_transcripts puts in the transcripts of more"
@@ -40,7 +48,7 @@ def regressions(
         f"{counted(len(rows), 'case')} went from pass to fail{', worst severity first' if ordered else ''}."
     )
     if most:
-        note += f" {'Each with' if len(rows) > 1 else 'With'} a trial of either side to read, and what the judge said where it scored below the rule's mean."
+        note += f" {'Each with' if len(rows) > 1 else 'With'} a trial of either side to read, and what the judge said of the criteria that failed."
     return Section("regressed", "What regressed", tuple(blocks), note)
 
 
@@ -85,6 +93,7 @@ def _flip(
     runs: tuple[list[str], list[str]],
     *,
     at: int,
+    counts: dict[str, Any],
 ) -> Flip:
     here = (pl.col("case") == row["case"]) & (
         pl.col("suite").cast(pl.String).fill_null("") == (row["suite"] or "")
@@ -97,7 +106,7 @@ def _flip(
         trials = of_case.filter(pl.col("run").cast(pl.String).is_in(of_side))
         if trials.height:
             chosen = _representative(trials, side.verdict, like=chosen)
-            side = _with_trial(evals, side, chosen, below=change.rule.mean)
+            side = _with_trial(evals, side, chosen, rule=change.rule, counts=counts)
         sides[name] = side
     asked = evals.cases.filter(here).select(pl.coalesce("input", "prompt").alias("asked"))
     text = (asked["asked"][0] or "") if asked.height else ""
@@ -127,24 +136,40 @@ def _representative(trials: pl.DataFrame, verdict: str, *, like: dict[str, Any])
     return ordered.row((ordered.height - 1) // 2, named=True)
 
 
-def _with_trial(evals: Evals, side: Side, trial: dict[str, Any], *, below: float) -> Side:
+def _with_trial(
+    evals: Evals, side: Side, trial: dict[str, Any], *, rule: PassRule, counts: dict[str, Any]
+) -> Side:
     view = transcript(evals, run=trial["run"], case=trial["case"], epoch=trial["epoch"])
     mean = "no mean score" if trial["mean"] is None else f"mean score {number(trial['mean'])}"
     return replace(
         side,
         chosen=f"run {trial['run']}, epoch {trial['epoch']}, {trial['verdict']}, {mean}",
-        judgements=_worst(view.judgements, below),
+        reasons=_reasons(evals, view, rule, counts),
         transcript=view,
     )
 
 
-def _worst(judgements: tuple[Judgement, ...], below: float) -> tuple[Judgement, ...]:
-    """Return the lowest judgement of each of the criteria that did worst; people's labels stay in the fold."""
-    ours = [one for one in judgements if one.kind != "human" and one.value is not None and one.value < below]
-    by_criterion: dict[str, Judgement] = {}
-    for one in sorted(ours, key=lambda one: (one.value, not one.rationale)):
-        by_criterion.setdefault(one.criterion, one)
-    return tuple(by_criterion.values())[:_REASONS]
+def _reasons(
+    evals: Evals, view: TranscriptView, rule: PassRule, counts: dict[str, Any]
+) -> tuple[Reason, ...]:
+    """Return the criteria that failed, the worst first, each with its lowest judgement; people's labels stay in the fold."""
+    graded = grade_criteria(evals.filter(run=view.run, case=view.case, epoch=view.epoch), rule, **counts)
+    failed = sorted(
+        graded.filter(pl.col("verdict") == "fail").to_dicts(),
+        key=lambda row: (
+            (row["score"] - (row["scale_min"] or 0)) / (row["scale_max"] or 1),
+            row["criterion"],
+        ),
+    )
+    made = []
+    for row in failed:
+        said = [one for one in view.judgements if one.criterion == row["criterion"] and one.value is not None]
+        ours = [one for one in said if one.kind != "human"]
+        if ours:
+            lowest = min(ours, key=lambda one: (one.value or 0.0, not one.rationale))
+            most = f" of {row['scale_max']:g}" if row["scale_max"] is not None else ""
+            made.append(Reason(row["criterion"], f"{number(row['score'])}{most}", row["samples"], lowest))
+    return tuple(made[:_REASONS])
 
 
 def _severity(row: dict[str, Any]) -> str:

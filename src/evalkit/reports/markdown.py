@@ -23,7 +23,7 @@ def to_markdown(report: Report) -> str:
     report
         What `build` made. Figures are told in words: Markdown that is pasted somewhere keeps no pictures.
     """
-    parts = [f"# {_text(''.join(report.headline))}"]
+    parts = [f"# {_text(''.join(piece for piece, _ in report.headline))}"]
     parts.append(f"{_text(report.subject)} · {_text(report.made)}")
     if report.made_up:
         parts.append(f"> **Made-up data.** {_text(report.made_up)}")
@@ -71,11 +71,16 @@ def _flip(flip: Flip) -> str:
     lines = [
         f"### {_text(flip.severity) + ': case' if flip.severity else 'Case'} {_text(flip.case)}",
         f"{_side(flip.baseline)} → {_side(flip.candidate)} trials passed{'; ' + _text(flip.test) if flip.test else ''}",
-        _text(flip.asked),
+        f"The case: {_text(flip.asked)}" if flip.asked else "",
     ]
-    for one in flip.candidate.judgements:
+    for one in flip.candidate.reasons:
+        mean = (
+            f"{_text(one.score)}, the mean of {one.samples}; sample {one.said.sample}: "
+            if one.samples > 1
+            else ""
+        )
         lines.append(
-            f"- **{_text(one.criterion)}** {_text(one.score)} ({_text(one.grader)}): {_text(one.rationale)}"
+            f"- **{_text(one.criterion)}** {mean}{_text(one.said.score)} ({_text(one.said.grader)}): {_text(one.said.rationale)}"
         )
     if flip.candidate.chosen:
         lines.append(f"Read from {_text(flip.candidate.chosen)}.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.reports.content import NOTHING, Cell, Items, Section, Table, Text, counted
+from evalkit.reports.content import MINUS, NOTHING, Cell, Items, Section, Table, Text, counted
 
 if TYPE_CHECKING:
     from evalkit.evals import Evals
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 _MOST_PROBLEMS = 50
 _MOST_RUNS = 100
 _CHUNK = 1 << 20
+_NEGATIVE = re.compile(r"(?<![\w.-])-(?=\d)")
+# A report is read by people who were sent it: what is said to whoever wrote the code is said otherwise.
+_TO_READERS: Final = {
+    "W20": 'Nobody declared beforehand what loss would not matter (a margin), so nothing here can say "no regression", only what was seen.',
+}
 
 
 def problems(evals: Evals) -> Section | None:
@@ -75,7 +81,7 @@ def methods(subject: Subject, frames: list[pl.DataFrame]) -> Section:
             else 'No margin was declared: nothing here says "no worse".'
         )
         warned = tuple(
-            (Cell(row["id"], "nowrap"), Cell(str(row["scope"]), "nowrap"), Cell(row["text"], "long"))
+            (Cell(row["id"], "nowrap"), Cell(str(row["scope"]), "nowrap"), Cell(_told(row), "long"))
             for row in change.warnings.to_dicts()
         )
         if warned:
@@ -112,6 +118,11 @@ def inventory(evals: Evals, *, version: str, now: datetime) -> Section:
 def now() -> datetime:
     """Return the time that a report says it was made at."""
     return datetime.now(UTC)
+
+
+def _told(warning: dict[str, Any]) -> str:
+    """Return a warning as a reader of the report is told it, with true minus signs."""
+    return _NEGATIVE.sub(MINUS, _TO_READERS.get(warning["id"], warning["text"]))
 
 
 def _verdicts(graded: pl.DataFrame) -> str:

@@ -3,7 +3,9 @@ for (const figure of document.querySelectorAll("figure.chart")) {
   const spec = JSON.parse(figure.querySelector("script").textContent);
   const box = figure.querySelector(".drawing");
   const drawn = document.createElement("div");
-  spec.config = Object.assign({}, spec.config, { aria: false });
+  // The card is white, and shows at its edge where there is more: the drawing must not cover that.
+  spec.config = Object.assign({}, spec.config, { aria: false, background: "transparent" });
+  delete spec.background;
   vegaEmbed(drawn, spec, { ast: true, renderer: "svg", actions: false, mode: "vega-lite", logLevel: 1 })
     .then((result) => {
       // The box is labelled with the description: a reader hears that, not every mark.
@@ -54,6 +56,12 @@ for (const wrap of document.querySelectorAll("[data-filter]")) {
       row.hidden = !words.every((word) => texts[at].includes(word));
       if (!row.hidden) shown += 1;
     });
+    // What fits may lie in the fold.
+    for (const fold of wrap.querySelectorAll("details.more")) {
+      if (words.length && fold.dataset.was === undefined) fold.dataset.was = fold.open ? "open" : "";
+      fold.open = words.length ? Boolean(fold.querySelector("tbody tr:not([hidden])")) : fold.dataset.was === "open";
+      if (!words.length) delete fold.dataset.was;
+    }
     status.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
   });
 }
