@@ -230,3 +230,27 @@ def test_an_empty_collection_has_every_table_and_survives_everything(tmp_path):
     assert Evals.load(empty.save(tmp_path / "e")).equals(empty)
     assert empty.attempts().is_empty()
     assert "0 scores" in repr(empty)
+
+
+def test_a_run_that_came_from_nowhere_takes_the_file_of_the_one_that_fills_it() -> None:
+    made = Evals.from_tables(runs=pl.DataFrame({"run": ["a", "b"], "source": [None, "first.csv"]}))
+    read = Evals.from_tables(runs=pl.DataFrame({"run": ["a", "b"], "model": "m", "source": "second.csv"}))
+
+    runs = (made + read).runs
+
+    assert runs.select("run", "model", "source").rows() == [("a", "m", "second.csv"), ("b", "m", "first.csv")]
+
+
+def test_a_trial_from_nowhere_keeps_its_line_unless_another_says_where() -> None:
+    keys = {"case": "01", "epoch": 1}
+    made = Evals.from_tables(trials=pl.DataFrame({"run": ["a", "b"], **keys, "line": [1, 2]}))
+    read = Evals.from_tables(
+        trials=pl.DataFrame({"run": ["a"], **keys, "output": "x", "source": "t.csv", "line": 9})
+    )
+
+    trials = (made + read).trials
+
+    assert trials.select("run", "output", "source", "line").rows() == [
+        ("a", "x", "t.csv", 9),
+        ("b", None, None, 2),
+    ]

@@ -239,7 +239,17 @@ class Table:
             same = same.with_columns(pl.col(n).replace("", None) for c in names for n in (c, f"{c}__other"))
             clash = pl.any_horizontal(pl.col(c) != pl.col(f"{c}__other") for c in facts)
             wrong = same.filter(clash.fill_null(value=False))
-            filled = same.with_columns(pl.coalesce(c, f"{c}__other") for c in facts).select(first.columns)
+            # Where the first was read from nowhere, what it says now comes from where the second was read.
+            where = [c for c in ("source", "line") if c in self.schema]
+            nowhere = (
+                pl.col("source").is_null() & pl.col("source__other").is_not_null()
+                if where
+                else pl.lit(value=False)
+            )
+            filled = same.with_columns(
+                *(pl.coalesce(c, f"{c}__other") for c in facts),
+                *(pl.when(nowhere).then(f"{c}__other").otherwise(c).alias(c) for c in where),
+            ).select(first.columns)
             filled = filled.with_columns(pl.col(c).fill_null(_FILLED[c]) for c in facts if c in _FILLED)
         problems = []
         for row in wrong.iter_rows(named=True):

@@ -272,6 +272,33 @@ def test_what_is_not_plain_is_asked_for(record: dict[str, Any], message: str, tm
         load(write(tmp_path / "r.jsonl", record))
 
 
+@pytest.mark.parametrize(
+    ("frame", "hint"),
+    [
+        (
+            {
+                "case_id": ["q1", "q2", "q3"],
+                "question": "Why?",
+                "tone": ["4", "N/A", "5"],
+                "ok": True,
+                "user_id": 7,
+                "tone_why": "x",
+            },
+            '"case": "case_id", "criteria": ["tone", "ok"], "scale"',
+        ),
+        ({"qid": ["a"], "tone": [4], "text": ["x"]}, '"case": "qid", "criteria": ["tone"]'),
+        ({"tone": [4], "test case": [1], "userId": [2]}, '"case": "test case", "criteria": ["tone"]'),
+        ({"tone": [4], "text": ["x"]}, '"case": "line", "criteria": ["tone"]'),
+        ({"prompt": ["a"], "metric": ["tone"], "score": [4]}, '"case": "prompt"}'),
+    ],
+)
+def test_the_mapping_to_give_names_the_likely_columns(frame: dict[str, Any], hint: str) -> None:
+    with pytest.raises(FormatError) as raised:
+        load(pl.DataFrame(frame))
+
+    assert hint in str(raised.value)
+
+
 def test_words_for_yes_and_no_are_scores_of_one_and_nought(tmp_path: Path) -> None:
     path = write(
         tmp_path / "r.jsonl",

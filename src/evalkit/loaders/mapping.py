@@ -75,6 +75,13 @@ _BESIDE: Final = ("{}_reason", "{}_rationale", "{}_explanation", "{}_justificati
 _WIDE: Final = re.compile(r"^(?:(?P<before>.+)[_. -]score|score[_. :-](?P<after>.+))$", re.IGNORECASE)
 
 
+# What the name of a column of cases may sound like, the likeliest first.
+_CASE_LIKE: Final = (
+    re.compile(r"case|sample|item|example|question|prompt|task", re.IGNORECASE),
+    re.compile(r"(?:^|[_. -])(?:id|key|no|nr|index|name)$|^[a-z]?id$|[a-z]I[dD]$|ID$"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """A mapping that has been checked.
@@ -217,7 +224,7 @@ class Roles:
 def resolve(
     mapping: Mapping | None, columns: Sequence[str], *, source: str, numeric: Sequence[str] = ()
 ) -> Roles:
-    """Decide what each column of a file is.
+    """Decide what each column of a file is; `numeric` are those that may hold scores.
 
     Raises
     ------
@@ -363,10 +370,13 @@ def _check_complete(
             f"{_near(roles.missing, columns)} It has: {listed(columns, most=40)}."
         )
     if not scored:
-        likely = [column for column in numeric if column not in roles.columns.values()] or ["..."]
+        told = mapping.columns.get("case", ())
+        case = roles.columns.get("case") or next(iter(told), None) or _likely_case(roles, columns)
+        free = [c for c in numeric if c != case and c not in roles.columns.values()]
+        likely = [c for c in free if not _CASE_LIKE[1].search(c)] or free or ["..."]
         raise FormatError(
             f"{source}: it is not plain which columns hold the scores. Say so: "
-            f'mapping={{"case": "line", "criteria": {_quoted(likely[:4])}, "scale": [1, 5]}}. '
+            f'mapping={{"case": "{case or LINE}", "criteria": {_quoted(likely[:6])}, "scale": [1, 5]}}. '
             f"It has: {listed(columns, most=40)}."
         )
     if "case" not in roles.columns and "case" not in roles.values and mapping.columns.get("case") != (LINE,):
@@ -375,10 +385,19 @@ def _check_complete(
                 f"{source} has no column {mapping.columns['case'][0]!r}, which {mapping.name} names as the case."
                 f"{_near(roles.missing, columns)} It has: {listed(columns, most=40)}."
             )
+        likely_case = _likely_case(roles, columns)
+        case = f'"{likely_case}"' if likely_case else "COLUMN"
         raise FormatError(
             f"{source}: it is not plain which column says the case. Say so: "
-            f'mapping={{"case": COLUMN}}, or "line" to pair by line number. It has: {listed(columns, most=40)}.'
+            f'mapping={{"case": {case}}}, or "line" to pair by line number. It has: {listed(columns, most=40)}.'
         )
+
+
+def _likely_case(roles: Roles, columns: Sequence[str]) -> str | None:
+    """Return the column, of those that are nothing else, whose name sounds most like a case's."""
+    taken = {*roles.columns.values(), *(roles.criteria or {}).values()}
+    left = [column for column in columns if column not in taken]
+    return next((c for sound in _CASE_LIKE for c in left if sound.search(c)), None)
 
 
 class MissingColumns(FormatError):

@@ -37,6 +37,8 @@ _SCORE: Final = (
     ),
     *("prompt_hash", "seed", "mode", "metadata"),
 )
+# Rows that tell whether a column may hold scores.
+_LOOKED_AT: Final = 100
 _YES: Final = ("pass", "passed", "true", "yes", "correct")
 _NO: Final = ("fail", "failed", "false", "no", "incorrect")
 
@@ -80,7 +82,7 @@ def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Part, Role
     """
     frame = _plain(raw.frame)
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
-    numeric = [name for name in columns if frame.schema[name].is_numeric()]
+    numeric = [name for name in columns if _may_score(frame[name].head(_LOOKED_AT))]
     roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
     maker = _Maker(frame, roles, raw.source, run)
     problems = raw.problems
@@ -408,6 +410,14 @@ class _Maker:
             }
         ).drop_nulls()
         return {name: (a, b) for name, a, b in frame.unique("criterion", keep="first").iter_rows() if a < b}
+
+
+def _may_score(values: pl.Series) -> bool:
+    """Whether most of the values are numbers, or words of them."""
+    if values.dtype != pl.String:
+        return values.dtype.is_numeric() or values.dtype == pl.Boolean
+    said = values.drop_nulls()
+    return 2 * cell_values(said, pl.Float64()).count() > said.len()
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:
