@@ -97,6 +97,7 @@ def compare(
         Literal["same", "any"],
         typer.Option("--judge", help="Refuse sides that were judged differently, or compare them anyway."),
     ] = "same",
+    criteria: opt.Criteria = "same",
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -132,6 +133,7 @@ def compare(
             grader=opt.names(grader),
             rubric=opt.names(rubric),
             judge=judge,
+            criteria=criteria,
         )
     emit(as_json(change.to_dict()) if form == "json" else _show_change(change, markdown=form == "md"))
     if change.verdict in gates:

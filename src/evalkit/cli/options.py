@@ -101,6 +101,13 @@ Missing = Annotated[
     Literal["exclude", "fail"],
     typer.Option("--missing", help="Leave unscored trials out of the rates, or count them as fails."),
 ]
+Criteria = Annotated[
+    Literal["same", "shared"],
+    typer.Option(
+        "--criteria",
+        help="Refuse sides that were scored on different criteria, or compare them on those they share.",
+    ),
+]
 Notes = Annotated[
     bool, typer.Option("--notes", help="Show every note about how the data was read, not their number.")
 ]
