@@ -321,6 +321,15 @@ def test_an_empty_file_says_that_it_is(tmp_path: Path) -> None:
     assert evals.problems["reason"].to_list() == ["the file is empty"] * 3
 
 
+@pytest.mark.parametrize("frame", [pl.DataFrame(), pl.DataFrame({"id": [], "tone": []})])
+def test_a_frame_without_rows_says_so(frame: pl.DataFrame) -> None:
+    evals = load(frame, mapping={"criteria": ["tone"]})
+
+    assert evals.scores.is_empty()
+    assert evals.problems.rows() == [("<frame>", None, "there are no records in it")]
+    assert evals.files == ()
+
+
 def test_a_broken_line_reads_the_rest_as_a_sound_file_would(tmp_path: Path) -> None:
     lines = [
         {"id": 1, "answer": None, "tone": 4, "facts": 2.5, "ok": True, "note": {"a": 1}},

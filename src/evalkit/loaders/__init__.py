@@ -95,7 +95,9 @@ def load(
                 )
             frame += 1
             name = "frame" if len(in_memory) == 1 else f"frame-{frame}"
-            parts.append(to_evals(frames.rows(source, f"<{name}>"), mapping=told, run=name)[0])
+            raw = frames.rows(source, f"<{name}>")
+            empty = raw.frame.is_empty()
+            parts.append(core.nothing(raw) if empty else to_evals(raw, mapping=told, run=name)[0])
     if skipped and not parts:
         raise FormatError(
             f"None of the {len(skipped)} files is of a format that is known: {listed(skipped, most=6)}. "

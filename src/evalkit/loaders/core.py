@@ -130,8 +130,7 @@ def read(plan: Plan) -> Iterator[Part]:
                 continue
             raw = found.reader.rows(found.path)
             if raw.frame.is_empty():
-                raw.problems.append(Problem(raw.source, None, "there are no records in it"))
-                yield Part(Evals.from_tables(problems=raw.problems, files=[raw.source]))
+                yield nothing(raw)
                 done += 1
                 continue
             part, roles = to_evals(raw, mapping=found.mapping, run=found.run)
@@ -163,6 +162,12 @@ def read(plan: Plan) -> Iterator[Part]:
             )
     if failures:
         yield Part(_passed_over(failures))
+
+
+def nothing(raw: Raw) -> Part:
+    """Say that there are no records in it."""
+    problems = [*raw.problems, Problem(raw.source, None, "there are no records in it")]
+    return Part(Evals.from_tables(problems=problems, files=[raw.source] if raw.file else []))
 
 
 def readers() -> tuple[list[Reader], list[str]]:
