@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -148,6 +149,40 @@ def test_no_score_at_all_is_said(made):
     table = made.summary([(("v1",), 0, 0, 6)], by=("agent_version",))
 
     assert "none of 6 trials was scored" in charts.spec(charts.trend(table))["description"]
+
+
+def lines_of(chart):
+    layers = charts.spec(chart)["vconcat"][0]["layer"]
+    return [layer for layer in layers if layer["mark"]["type"] == "line"]
+
+
+@pytest.mark.parametrize(
+    ("names", "ordered"),
+    [
+        (("v1", "v2", "v10"), True),
+        (("1.9", "1.10.2", "2.0"), True),
+        (("2026-01-31", "2026-02-01"), True),
+        (("bad_reply", "text_retrieval"), False),
+        (("a", "v1"), False),
+    ],
+)
+def test_trend_joins_only_versions_whose_order_is_known(made, names, ordered):
+    chart = charts.trend(made.versions(names))
+
+    assert len(lines_of(chart)) == ordered
+    assert ("goes from" in title_of(chart)) is ordered
+    assert ("Pass rates from" in title_of(chart)) is not ordered
+
+
+@pytest.mark.parametrize(("days", "ordered"), [((1, 2), True), ((2, 1), False), ((1, None), False)])
+def test_trend_joins_runs_that_started_one_after_the_other(days, ordered):
+    evals = Evals.from_tables(
+        criteria=pl.DataFrame({"criterion": ["Groq"], "scale_min": [1], "scale_max": [5]}),
+        runs=pl.DataFrame({"run": ["base", "tuned"], "started_at": [day and datetime(2026, 1, day, tzinfo=UTC) for day in days]}),
+        scores=pl.DataFrame({"run": ["base", "tuned"], "case": "01", "criterion": "Groq", "score": [2, 5]}),
+    )  # fmt: skip
+
+    assert len(lines_of(charts.trend(evals, by="run"))) == ordered
 
 
 def test_trend_by_model_gives_each_a_shape_beside_its_colour(made):

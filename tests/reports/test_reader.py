@@ -118,3 +118,31 @@ def test_warnings_have_true_minus_signs_and_no_python(body):
     assert not re.search(r"(?<![\w])-\d", warnings)
     assert "margin={" not in warnings
     assert "W20 overall Nobody declared beforehand" in warnings
+
+
+def test_versions_scored_on_fewer_criteria_are_named_where_their_rates_stand(tmp_path):
+    scores = [("full", "relevance"), ("full", "similarity"), ("text_retrieval", "relevance")]
+    evals = Evals.from_tables(
+        criteria=pl.DataFrame({"criterion": ["relevance", "similarity"], "scale_min": 1, "scale_max": 5}),
+        scores=pl.DataFrame(scores, schema=["run", "criterion"], orient="row").with_columns(
+            case=pl.lit("01"), score=5
+        ),
+    )
+    html = written(evals, tmp_path)
+
+    told = "'text_retrieval' was not scored on 'similarity': its pass rate is by fewer criteria."
+    for section in ("trend", "criteria", "methods"):
+        part = re.search(rf'<section id="{section}".*?</section>', html, re.DOTALL)[0]
+        assert told in unescape(part)
+    assert html.count("was not scored on") == 3
+
+
+def test_runs_in_no_known_order_are_not_called_a_trend_that_goes_somewhere(tmp_path):
+    evals = Evals.from_tables(
+        criteria=pl.DataFrame({"criterion": ["Groq"], "scale_min": [1], "scale_max": [5]}),
+        scores=pl.DataFrame({"run": ["base", "tuned"], "case": "01", "criterion": "Groq", "score": [5, 2]}),
+    )
+    text = written(evals, tmp_path, "r.html")
+
+    assert "goes from" not in text
+    assert "no line joins them" in text

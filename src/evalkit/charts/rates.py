@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -25,10 +27,14 @@ from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import summarize
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from narwhals.typing import IntoFrame
 
 MOST_GROUPS: Final = 24
 _NEEDED: Final = ("pass_rate", "low", "high", "n", "unscored", "method", "level")
+# 12, 1.10.2 and 2026-01-31 are one number.
+_NUMBER: Final = re.compile(r"\d+(?:[._-]\d+)*")
 _SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 
@@ -38,9 +44,13 @@ def trend(
     by: str = "agent_version",
     rule: PassRule = DEFAULT_RULE,
     color: str | None = None,
+    ordered: bool | None = None,
     title: str | None = None,
 ) -> Drawing:
     """Draw the pass rate of each version with its interval, in the order of the table.
+
+    Points are joined, and the title says "goes from ... to ...", only where it is known which version came
+    first.
 
     Parameters
     ----------
@@ -53,8 +63,12 @@ def trend(
         The pass rule, for an Evals.
     color
         A second column, e.g. "model": a colour and a shape each, side by side; click its legend to see one.
+    ordered
+        Whether the versions follow each other in the order of the table. None: where their names differ by
+        numbers alone (v1, v2, v10; 2026-01-31), or, of an Evals, where `started_at` puts them in that order.
     title
-        The statement above; by default the first and the last rate.
+        The statement above; by default the first and the last rate, or the least and the greatest where no
+        order is known.
 
     Returns
     -------
@@ -73,6 +87,9 @@ def trend(
     frame = finished(table, table="summary", need=(*columns, *_NEEDED))
     if frame.is_empty():
         return nothing("no trial was graded.", title=title or "Pass rate")
+    if ordered is None:
+        groups = frame[by].unique(maintain_order=True).to_list()
+        ordered = follow(groups, data if isinstance(data, Evals) else None, by=by)
     frame, names = relabel(frame, by, to="group", most=22)
     shown = names[-MOST_GROUPS:]
     frame, series = (
@@ -96,12 +113,12 @@ def trend(
     low, high = known.sort("pass_rate").row(0, named=True), known.sort("pass_rate").row(-1, named=True)
     if known.height == 1:
         said = f"Pass rate {first['rate']}"
-    elif color:
+    elif color or not ordered:
         said = f"Pass rates from {low['rate']} to {high['rate']}"
     else:
         said = f"Pass rate goes from {first['rate']} to {last['rate']}"
     more = f"; {len(names) - len(shown)} earlier not shown" if len(names) > len(shown) else ""
-    return _draw(frame, shown, series).properties(
+    return _draw(frame, shown, series, joined=ordered).properties(
         title=heading(
             title or said,
             f"Mean over cases, of what was scored; {span(known['n'].to_list())} cases each, {int(frame['unscored'].sum())} trials unscored{more}",
@@ -110,13 +127,38 @@ def trend(
         description=(
             f"Pass rate by {' and '.join(clean(column) for column in columns)}. Lowest {low['rate']} "
             f"({low['group']}{', ' + low['series'] if color else ''}, n {low['n']}), highest {high['rate']} "
-            f"({high['group']}{', ' + high['series'] if color else ''}, n {high['n']}); last {last['rate']}. "
+            f"({high['group']}{', ' + high['series'] if color else ''}, n {high['n']})"
+            f"{'; last ' + last['rate'] if ordered else ', in no known order'}. "
             f"{interval_words(frame)}."
         ),
     )
 
 
-def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> Drawing:
+def follow(names: Sequence[object], evals: Evals | None = None, *, by: str = "agent_version") -> bool:
+    """Return whether versions follow each other in the order given, by their names or by when their runs started.
+
+    Examples
+    --------
+    >>> follow(["v1", "v2", "v10"]), follow(["2026-01-31", "2026-02-01"]), follow(["base", "tuned"])
+    (True, True, False)
+    """
+    stems = {_NUMBER.sub("#", str(name)) for name in names}
+    if len(stems) == 1 and "#" in next(iter(stems)):
+        return True
+    if evals is None or by not in evals.runs.columns or len(names) < 2:
+        return False
+    spans = evals.runs.group_by(pl.col(by).cast(pl.String).alias("name")).agg(
+        pl.col("started_at").min().alias("first"),
+        pl.col("started_at").max().alias("last"),
+        pl.col("started_at").null_count().alias("unknown"),
+    )
+    known = {row["name"]: row for row in spans.to_dicts()}
+    if any(name not in known or known[name]["unknown"] for name in names):
+        return False
+    return all(known[one]["last"] < known[two]["first"] for one, two in pairwise(names))
+
+
+def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: bool) -> Drawing:
     many = len(series) > 1
     width = min(WIDTH - 90, max(420, len(names) * max(84, 62 * len(series))))
     slot = width / len(names) / len(series)
@@ -171,7 +213,7 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str]) -> Drawing:
         # On the first layer: a legend listens to the layer that made it.
         interval = interval.add_params(pick).properties(name="trend_intervals")
     layers: list[alt.Chart] = [interval]
-    if not many:
+    if not many and joined:
         layers.append(known.mark_line(strokeDash=[3, 3], strokeWidth=1, color=SOFT).encode(y="pass_rate:Q"))
     layers.append(point)
     if slot >= 40:

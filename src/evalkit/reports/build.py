@@ -46,6 +46,7 @@ def build(
     chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
     graded = grade(evals, rule, **chosen)
     subject = sections.Subject(evals, rule, by or _by(evals), graded, chosen)
+    subject = replace(subject, fewer=sections.find_fewer(subject))
     if baseline is not None:
         subject = _compared(subject, baseline, candidate, margin)
     change = subject.change

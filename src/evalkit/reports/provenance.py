@@ -71,7 +71,7 @@ def methods(subject: Subject, frames: list[pl.DataFrame]) -> Section:
         items.append(
             "Why unscored: " + "; ".join(f"{reason} ({count})" for reason, count in reasons.iter_rows()) + "."
         )
-    blocks: list[Block] = []
+    blocks: list[Block] = [Text(words, "warn") for words in subject.fewer]
     if subject.change is not None:
         change = subject.change
         margin = getattr(change, "margin", None)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit import charts
+from evalkit.charts.rates import follow
+from evalkit.errors import listed
 from evalkit.reports.bundle import draw
 from evalkit.reports.content import (
     NOTHING,
@@ -58,6 +60,7 @@ class Subject:
     change: Comparison | None = None
     by_criterion: pl.DataFrame | None = None
     by_severity: pl.DataFrame | None = None
+    fewer: tuple[str, ...] = ()
 
 
 def changes(subject: Subject) -> Section | None:
@@ -84,7 +87,8 @@ def criteria(subject: Subject) -> Section:
             "chart-criteria",
             f"How often each score was given, per criterion and {_words(subject.by)}. Drag across a cell to select scores.",
             draw(charts.criteria(table, by=subject.by, rule=subject.rule)),
-        )
+        ),
+        *warned(subject),
     ]
     if subject.by_criterion is not None:
         blocks.append(differences(subject.by_criterion, key="table-criteria-change", scope="Criterion"))
@@ -154,14 +158,45 @@ def trend(subject: Subject) -> Section | None:
     rates = summarize(subject.evals, [subject.by], subject.rule, **subject.chosen)
     if rates.height < 2:
         return None
+    names = [None if name is None else str(name) for name in rates[subject.by]]
+    ordered = follow(names, subject.evals, by=subject.by)
+    words = f"Pass rate of each {_words(subject.by)} with its {_percent_level(rates)} interval"
+    unknown = f": which {_words(subject.by)} came first is not known, so no line joins them"
     figure = Figure(
         "chart-trend",
-        f"Pass rate over {_words(subject.by)}s with its {_percent_level(rates)} interval.",
-        draw(charts.trend(rates, by=subject.by, rule=subject.rule)),
+        f"{words}{'' if ordered else unknown}.",
+        draw(charts.trend(rates, by=subject.by, rule=subject.rule, ordered=ordered)),
     )
     # Without a comparison the table stands at the top already.
     table = () if subject.change is None else (rates_table(rates, by=subject.by, key="table-trend"),)
-    return Section("trend", "Trend", (figure, *table))
+    return Section("trend", "Trend", (figure, *warned(subject), *table))
+
+
+def warned(subject: Subject) -> tuple[Text, ...]:
+    """Return a paragraph for each group that was scored on fewer criteria than another of its suite."""
+    return tuple(Text(words, "warn") for words in subject.fewer)
+
+
+def find_fewer(subject: Subject, *, most: int = 12) -> tuple[str, ...]:
+    """Return, in words, which groups were not scored on which criteria that another of the same suite was."""
+    rates = summarize(subject.evals, ["suite", "criterion", subject.by], subject.rule, **subject.chosen)
+    scored: dict[Any, dict[str, set[str]]] = {}
+    for row in rates.filter(pl.col("n") > 0).to_dicts():
+        scored.setdefault(row["suite"], {}).setdefault(_value(row[subject.by]), set()).add(
+            str(row["criterion"])
+        )
+    found = []
+    for groups in scored.values():
+        every = set[str]().union(*groups.values())
+        for name, mine in groups.items():
+            lacking = [f"'{one}'" for one in sorted(every - mine)]
+            if lacking:
+                found.append(
+                    f"'{name}' was not scored on {listed(lacking)}: its pass rate is by fewer criteria."
+                )
+    if len(found) > most:
+        return (*found[:most], f"And {counted(len(found) - most, 'more', plural='more')}.")
+    return tuple(found)
 
 
 def rates_table(rates: pl.DataFrame, *, by: str, key: str) -> Table:
