@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -136,6 +137,24 @@ def uneven(tmp_path):
     return tmp_path / "uneven"
 
 
+def test_compare_counts_the_flips_of_a_second_run_of_the_baseline(run, tmp_path):
+    rows = [
+        {"run": name, "case": f"{case:02}", "criterion": "tone", "score": 2 if case < failed else 5}
+        for name, failed in (("v1", 3), ("v1 again", 5), ("v2", 9))
+        for case in range(12)
+    ]
+    criteria = pl.DataFrame({"criterion": ["tone"], "scale_min": 1, "scale_max": 5})
+    ek.Evals.from_tables(criteria=criteria, scores=pl.DataFrame(rows)).save(tmp_path / "runs")
+    sides = (tmp_path / "runs", "--baseline", "v1", "--candidate", "v2")
+
+    _, without, _ = run("compare", *sides)
+    _, counted, _ = run("compare", *sides, "--rerun", "v1 again", "--format", "json")
+
+    assert "twice (--rerun NAME)" in without
+    change = ek.compare(ek.load(tmp_path / "runs"), baseline="v1", candidate="v2", rerun="v1 again")
+    assert json.loads(counted) == json.loads(json.dumps(change.to_dict(), default=str))
+
+
 def test_compare_refuses_other_criteria_with_the_option_that_compares_anyway(run, uneven):
     code, out, err = run("compare", uneven, "--baseline", "v1", "--candidate", "v2")
 
@@ -180,7 +199,7 @@ def test_compare_on_the_shared_criteria_is_what_compare_returns(run, uneven):
         ('by what they share (tone): criteria="shared".', "by what they share (tone): --criteria shared."),
         ("say which: {'run': 'a'} or {'model': 'a'}.", "say which: run=a or model=a."),
         ("PassRule.gates names the criterion", "--gate names the criterion"),
-        ("PassRule.weights['tone'] is -1", "--weight['tone'] is -1"),
+        ("PassRule.weights['tone'] is -1", "--weight 'tone' is -1"),
         (
             "The margin of the case is wide; a mapping is a map.",
             "The margin of the case is wide; a mapping is a map.",
@@ -290,6 +309,23 @@ def test_where_nothing_was_loaded_the_first_problem_is_told_and_the_end_is_2(
     code, out, err = run(*arguments, tmp_path / "empty.csv")
 
     assert (code, out) == (2, "")
-    last = err.splitlines()[-1]
-    assert last.startswith("evalkit: Nothing could be loaded from ")
-    assert "empty.csv: the file is empty." in last
+    assert err.count("\n") == 1
+    assert err.startswith("evalkit: Nothing could be loaded from ")
+    assert "empty.csv: the file is empty." in err
+
+
+def test_the_problems_after_the_first_are_counted_where_nothing_was_loaded(run, tmp_path):
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (tmp_path / name).write_text("")
+
+    code, _, err = run("summary", tmp_path)
+
+    assert code == 2
+    assert "the first problem (and 2 more) is " in err
+
+
+def test_a_folder_without_a_run_is_nothing_to_sum_up(run):
+    code, out, err = run("summary", Path(__file__).parents[1] / "data/suites")
+
+    assert (code, out) == (2, "")
+    assert "There are no trials and no scores in " in err

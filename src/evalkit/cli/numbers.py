@@ -98,6 +98,7 @@ def compare(
         typer.Option("--judge", help="Refuse sides that were judged differently, or compare them anyway."),
     ] = "same",
     criteria: opt.Criteria = "same",
+    rerun: opt.Rerun = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
@@ -134,10 +135,11 @@ def compare(
             rubric=opt.names(rubric),
             judge=judge,
             criteria=criteria,
+            rerun=None if rerun is None else opt.side(evals, rerun),
         )
     emit(as_json(change.to_dict()) if form == "json" else _show_change(change, markdown=form == "md"))
     if change.verdict in gates:
-        complain(f"the verdict is {change.verdict!r}, on which --fail-on ends with 1.")
+        complain(f"The verdict is {change.verdict!r}, on which --fail-on ends with 1.")
         raise typer.Exit(1)
 
 

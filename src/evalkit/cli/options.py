@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from evalkit.cli.output import problem_words, tell_about, working
 from evalkit.errors import FormatError, SelectorError, listed, nearest
 
 if TYPE_CHECKING:
@@ -101,6 +102,15 @@ Missing = Annotated[
     Literal["exclude", "fail"],
     typer.Option("--missing", help="Leave unscored trials out of the rates, or count them as fails."),
 ]
+Rerun = Annotated[
+    str | None,
+    typer.Option(
+        "--rerun",
+        metavar="NAME",
+        help="Another run of the baseline's version: how many cases flip by themselves is then counted.",
+        show_default=False,
+    ),
+]
 Criteria = Annotated[
     Literal["same", "shared"],
     typer.Option(
@@ -115,34 +125,36 @@ Notes = Annotated[
 
 def read(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Evals:
     """Load the evaluations, and say on the standard error what was taken for what."""
-    from evalkit.cli.output import tell_about, working
-    from evalkit.loaders import load
-
-    with working(f"Reading {', '.join(paths)}"):
-        evals = load(*paths, mapping=mapping)
+    evals = _load(paths, mapping)
     tell_about(evals, notes=notes)
     return evals
 
 
 def read_scored(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Evals:
-    """Load the evaluations; where there is nothing to look into, say why not.
+    """Load the evaluations likewise; where there is nothing to look into, say why not.
 
     Raises
     ------
     FormatError
         There is neither a trial nor a score.
     """
-    evals = read(paths, mapping, notes=notes)
+    evals = _load(paths, mapping)
     if evals.scores.is_empty() and evals.trials.is_empty():
-        where = listed(paths, most=3)
-        if evals.problems.is_empty():
+        where, count = listed(paths, most=3), evals.problems.height
+        if not count:
             raise FormatError(f"There are no trials and no scores in {where}.")
-        first = evals.problems.row(0, named=True)
-        place = first["source"] if first["line"] is None else f"{first['source']}:{first['line']}"
-        raise FormatError(
-            f"Nothing could be loaded from {where}; the first problem is {place}: {first['reason']}."
-        )
+        first = problem_words(evals.problems.row(0, named=True))
+        more = f" (and {count - 1:,} more)" if count > 1 else ""
+        raise FormatError(f"Nothing could be loaded from {where}; the first problem{more} is {first.rstrip('.')}.")
+    tell_about(evals, notes=notes)
     return evals
+
+
+def _load(paths: Sequence[str], mapping: str | None) -> Evals:
+    from evalkit.loaders import load
+
+    with working(f"Reading {', '.join(paths)}"):
+        return load(*paths, mapping=mapping)
 
 
 def make_rule(

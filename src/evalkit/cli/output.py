@@ -80,10 +80,15 @@ def tell_about(evals: Evals, *, notes: bool = False) -> None:
     if count:
         tell(f"{count:,} {'record' if count == 1 else 'records'} could not be read as written:")
     for row in evals.problems.head(_MOST_PROBLEMS).iter_rows(named=True):
-        place = row["source"] if row["line"] is None else f"{row['source']}:{row['line']}"
-        tell(f"{place}: {spell(row['reason'])}", indent=_GAP)
+        tell(problem_words(row), indent=_GAP)
     if count > _MOST_PROBLEMS:
         tell(f"and {count - _MOST_PROBLEMS:,} more", indent=_GAP)
+
+
+def problem_words(row: dict[str, Any]) -> str:
+    """Return where a row of `problems` is from, and what is wrong there."""
+    place = row["source"] if row["line"] is None else f"{row['source']}:{row['line']}"
+    return f"{place}: {spell(row['reason'])}"
 
 
 def text_table(

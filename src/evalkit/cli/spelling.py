@@ -30,6 +30,7 @@ SPELLINGS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
         ),
         (r"in the rule \(PassRule\(scale=\((\S+), (\S+)\)\)\)", r"with --scale \1,\2"),
         (r"PassRule\(scale=\((\S+), (\S+)\)\)", r"--scale \1,\2"),
+        (r"PassRule\.(gate|weight)s\[('[^']*')\]", r"--\1 \2"),
         (r"PassRule\.gates\b", "--gate"),
         (r"PassRule\.weights\b", "--weight"),
         (r"PassRule\.(mean|floor|scale|missing)\b", r"--\1"),
@@ -39,6 +40,7 @@ SPELLINGS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
         (r"^margin names\b", "--margin names"),
         (r"\b(baseline|candidate)= was\b", r"--\1 was"),
         (r"\b(judge|rubric|grader|criteria)=\"([^\"]*)\"", _option),
+        (r"\(rerun=\)", "(--rerun NAME)"),
         (r"\{'(run|agent_version|model)': '([^']*)'\}", r"\1=\2"),
         (
             r"grade them apart: evals\.filter\(criterion=\[\.\.\.\]\)",
