@@ -107,6 +107,99 @@ def test_the_table_of_cases_is_filtered_by_words(made, open_page):
     assert page.get_by_text("3 of 9 rows").is_visible()
 
 
+@pytest.fixture(scope="session")
+def long(tmp_path_factory):
+    """A report on 300 cases, of which 150 improved and 150 regressed; its flips carry no transcript."""
+    names = [f"q{at}" for at in range(1, 301)]
+    rows = [
+        (v, name, 5.0 if (at + (v == "v2")) % 2 else 1.0)
+        for v in ("v1", "v2")
+        for at, name in enumerate(names)
+    ]
+    evals = Evals.from_tables(
+        criteria=pl.DataFrame({"criterion": ["Groq"], "scale_min": [1], "scale_max": [5]}),
+        runs=pl.DataFrame({"run": ["v1", "v2"], "agent_version": ["v1", "v2"]}),
+        scores=pl.DataFrame(rows, schema=["run", "case", "score"], orient="row").with_columns(criterion=pl.lit("Groq")),
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("r") / "long.html"
+    return report(evals, path, baseline="v1", candidate="v2", max_transcripts=0)
+
+
+def test_a_long_report_is_short_until_its_folds_are_opened(long, open_page):
+    page = open_page(long)
+    page.wait_for_function(DRAWN)
+
+    height = page.evaluate("document.documentElement.scrollHeight")
+    assert height < 9_000
+    assert page.locator("#table-cases tbody tr:visible").count() == 20
+    page.locator("#table-cases details.more > summary").click()
+    assert page.locator("#table-cases tbody tr:visible").count() == 300
+
+
+def test_the_filter_finds_what_lies_in_the_fold_and_folds_it_again(long, open_page):
+    page = open_page(long)
+    rows = page.locator("#table-cases tbody tr:visible")
+
+    page.get_by_label("Filter rows").fill("q29")
+    assert rows.count() == 11
+    assert page.get_by_text("11 of 300 rows").is_visible()
+    page.get_by_label("Filter rows").fill("")
+
+    assert rows.count() == 20
+
+
+def test_printing_leaves_long_tables_folded(long, open_page):
+    page = open_page(long)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    assert page.locator("#table-cases tbody tr:visible").count() == 20
+    assert page.locator("#table-cases summary", has_text="280 more rows").is_visible()
+
+
+def test_on_a_telephone_interval_and_verdict_stand_in_the_screen(made, open_page):
+    page = open_page(made, width=390)
+
+    for text in ("[−39.0, +21.0]", "inconclusive"):
+        box = page.locator("#key-figures td", has_text=text).first.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    label = page.locator("#key-figures td").nth(3)
+    assert "95 % interval" in label.evaluate("(one) => getComputedStyle(one, '::before').content")
+
+
+def test_a_chart_wider_than_the_screen_scrolls_in_a_box_that_shows_it(made, open_page):
+    page = open_page(made, width=390)
+    page.wait_for_function(DRAWN)
+    card = page.locator("#chart-cases .card")
+
+    assert card.evaluate("(one) => one.scrollWidth > one.clientWidth")
+    assert card.get_attribute("tabindex") == "0"
+    assert "linear-gradient" in card.evaluate("(one) => getComputedStyle(one).backgroundImage")
+    # The drawing has no ground of its own that would cover the shadow at the edge.
+    ground = page.locator("#chart-cases svg > rect, #chart-cases svg .background").first
+    assert ground.count() == 0 or ground.evaluate("(one) => getComputedStyle(one).fill") in ("none", "rgba(0, 0, 0, 0)")  # fmt: skip
+
+
+def test_a_picture_fits_a_telephone(made, open_page):
+    page = open_page(made, width=390, scripts=False)
+
+    for image in page.locator("figure.chart img").all():
+        assert image.bounding_box()["width"] <= 390
+
+
+def test_a_severity_has_one_colour_in_every_table(made, open_page):
+    page = open_page(made)
+
+    for word in ("critical", "high"):
+        colors = page.evaluate(
+            "(word) => [...document.querySelectorAll(`td.severity-${word}, th.severity-${word}`)].map((one) => getComputedStyle(one).color)",
+            word,
+        )
+        assert len(colors) > 2
+        assert len(set(colors)) == 1
+
+
 def test_without_scripts_the_pictures_stay(made, open_page):
     page = open_page(made, scripts=False)
 
