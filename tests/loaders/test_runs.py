@@ -90,6 +90,22 @@ def test_a_run_is_made_of_the_version_and_of_what_else_varies(
     assert evals.problems.is_empty()
 
 
+def test_a_run_of_several_versions_is_a_problem_that_says_how_to_part_them() -> None:
+    frame = pl.DataFrame({"id": ["1", "2"], "run": "nightly", "version": ["v1", "v2"], "tone": 4, "facts": 3})
+
+    evals = load(frame, mapping=WIDE)
+
+    assert evals.runs.select("run", "agent_version").rows() == [("nightly", "v1")]
+    assert evals.problems.rows() == [
+        (
+            "<frame>",
+            None,
+            "run 'nightly' has several values of agent_version: v1, v2; the first is kept; "
+            "if each is a run of its own: mapping={'run': 'version'}",
+        )
+    ]
+
+
 @pytest.mark.parametrize(("run", "name"), [("folder", "jan"), ({"value": "mine"}, "mine")])
 def test_a_mapping_that_names_the_run_wins(run: Any, name: str, tmp_path: Path) -> None:
     (tmp_path / "jan").mkdir()

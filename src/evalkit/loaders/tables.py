@@ -249,7 +249,18 @@ class _Maker:
         keys = {"run": self.frame["__run"], "suite": self.column("suite")}
         given = {name: _text(series) for name, series in {**keys, **values}.items() if series is not None}
         frame = pl.DataFrame({name: series.alias(name) for name, series in given.items()})
-        frame = frame.group_by("run", maintain_order=True).agg(pl.all().drop_nulls().first())
+        by_run = frame.lazy().group_by("run", maintain_order=True)
+        several = by_run.agg(pl.col(n).drop_nulls().unique(maintain_order=True) for n in frame.columns[1:])
+        for name in (name for name in _RUN if name in self.roles.columns):
+            for run, found in (
+                several.select("run", name).filter(pl.col(name).list.len() > 1).collect().iter_rows()
+            ):
+                reason = (
+                    f"run {run!r} has several values of {name}: {listed(found, most=6)}; the first is kept"
+                )
+                advice = f"; if each is a run of its own: mapping={{'run': {self.roles.columns[name]!r}}}"
+                self.problems.append(Problem(self.source, None, reason + advice))
+        frame = by_run.agg(pl.all().drop_nulls().first()).collect()
         version = (
             pl.col("agent_version") if "agent_version" in frame.columns else pl.lit(None, dtype=pl.String)
         )
