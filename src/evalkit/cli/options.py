@@ -145,7 +145,9 @@ def read_scored(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Ev
             raise FormatError(f"There are no trials and no scores in {where}.")
         first = problem_words(evals.problems.row(0, named=True))
         more = f" (and {count - 1:,} more)" if count > 1 else ""
-        raise FormatError(f"Nothing could be loaded from {where}; the first problem{more} is {first.rstrip('.')}.")
+        raise FormatError(
+            f"Nothing could be loaded from {where}; the first problem{more} is {first.rstrip('.')}."
+        )
     tell_about(evals, notes=notes)
     return evals
 
