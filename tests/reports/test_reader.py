@@ -8,6 +8,7 @@ from html import unescape
 import polars as pl
 import pytest
 
+from evalkit.errors import SelectorError
 from evalkit.evals import Evals
 from evalkit.reports import report
 
@@ -146,3 +147,30 @@ def test_runs_in_no_known_order_are_not_called_a_trend_that_goes_somewhere(tmp_p
 
     assert "goes from" not in text
     assert "no line joins them" in text
+
+
+def different():
+    scores = [("v1", "relevance", 5), ("v1", "similarity", 1), ("v2", "relevance", 5)]
+    return Evals.from_tables(
+        criteria=pl.DataFrame({"criterion": ["relevance", "similarity"], "scale_min": 1, "scale_max": 5}),
+        scores=pl.DataFrame(scores, schema=["run", "criterion", "score"], orient="row").with_columns(
+            case=pl.lit("01")
+        ),
+    )
+
+
+def test_sides_scored_on_different_criteria_are_refused(tmp_path):
+    with pytest.raises(SelectorError, match="different criteria"):
+        report(different(), tmp_path / "r.html", baseline="v1", candidate="v2")
+
+
+def test_by_shared_criteria_every_number_goes_by_what_both_sides_have(tmp_path):
+    html = written(different(), tmp_path, baseline="v1", candidate="v2", criteria="shared")
+
+    text = words(re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.DOTALL))
+    assert "Pass rate 100 % 100 %" in text
+    assert "Only one side was scored on 'similarity': left out" in text
+    rows = re.findall(
+        r'<th scope="row">([^<]*)<', re.search(r'id="table-criteria".*?</table>', html, re.DOTALL)[0]
+    )
+    assert set(rows) == {"relevance"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.errors import FormatError, listed
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -30,6 +30,7 @@ def report(
     margin: Mapping[str, float] | None = None,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
+    criteria: Literal["same", "shared"] = "same",
     max_transcripts: int = 20,
 ) -> Path:
     """Write one file that says what happened: the verdict first, then what regressed, then the rest.
@@ -57,6 +58,9 @@ def report(
         What loss is tolerable for each metric, e.g. `{"pass_rate": 0.05}`; None declares none.
     grader, rubric
         Whose scores count, as for `grade`.
+    criteria
+        As for `compare`: "same" refuses sides that were scored on different criteria; "shared" goes by what both
+        have, in every number of the report.
     max_transcripts
         For how many of the flips transcripts are put in, worst severity first.
 
@@ -70,7 +74,7 @@ def report(
     FormatError
         Another suffix, or one side without the other, or a PDF without a browser.
     SelectorError
-        A side that is not there.
+        A side that is not there, or sides that were scored on different criteria.
 
     Examples
     --------
@@ -107,6 +111,7 @@ def report(
         margin=margin,
         grader=grader,
         rubric=rubric,
+        criteria=criteria,
         max_transcripts=max_transcripts,
         version=version,
     )

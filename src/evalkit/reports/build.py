@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
 from evalkit.grading import grade
-from evalkit.pairing import find_runs
+from evalkit.pairing import find_runs, share_criteria
 from evalkit.reports import flips, provenance, sections
 from evalkit.reports.content import Report, Table, Text, counted, percent
 from evalkit.summary import summarize
@@ -39,14 +39,20 @@ def build(
     margin: Mapping[str, float] | None,
     grader: str | Sequence[str] | None,
     rubric: str | Sequence[str] | None,
+    criteria: Literal["same", "shared"],
     max_transcripts: int,
     version: str,
 ) -> Report:
     """Return the report's content. See `evalkit.reports.report` for the parameters."""
     chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
+    left_out: list[str] = []
+    if baseline is not None:
+        # Before anything is reckoned, so that every number of the report is by the same criteria.
+        of_sides = dict(find_runs(evals, side) for side in (baseline, candidate))
+        evals, left_out = share_criteria(evals, of_sides, criteria=criteria, human=grader is not None)
     graded = grade(evals, rule, **chosen)
     subject = sections.Subject(evals, rule, by or _by(evals), graded, chosen)
-    subject = replace(subject, fewer=sections.find_fewer(subject))
+    subject = replace(subject, fewer=sections.find_fewer(subject, left_out))
     if baseline is not None:
         subject = _compared(subject, baseline, candidate, margin)
     change = subject.change

@@ -177,15 +177,18 @@ def warned(subject: Subject) -> tuple[Text, ...]:
     return tuple(Text(words, "warn") for words in subject.fewer)
 
 
-def find_fewer(subject: Subject, *, most: int = 12) -> tuple[str, ...]:
-    """Return, in words, which groups were not scored on which criteria that another of the same suite was."""
+def find_fewer(subject: Subject, left_out: Sequence[str] = (), *, most: int = 12) -> tuple[str, ...]:
+    """Return, in words, which criteria were left out, and which groups lack some that another of their suite has."""
     rates = summarize(subject.evals, ["suite", "criterion", subject.by], subject.rule, **subject.chosen)
     scored: dict[Any, dict[str, set[str]]] = {}
     for row in rates.filter(pl.col("n") > 0).to_dicts():
         scored.setdefault(row["suite"], {}).setdefault(_value(row[subject.by]), set()).add(
             str(row["criterion"])
         )
-    found = []
+    found: list[str] = []
+    if left_out:
+        names = listed(f"'{one}'" for one in left_out)
+        found.append(f"Only one side was scored on {names}: left out, so that both go by the same criteria.")
     for groups in scored.values():
         every = set[str]().union(*groups.values())
         for name, mine in groups.items():
