@@ -462,28 +462,6 @@ def test_demo_writes_what_the_library_makes(run, data, tmp_path):
 # --- what the terminal shows
 
 
-def test_a_table_fits_a_narrow_terminal_and_cuts_no_number():
-    rows = [["a very long name of a case indeed", "123456.78", "a method with many words"]]
-
-    table = shown.text_table(["case", "value", "method"], rows, left=[True, False, True], width=40)
-
-    assert max(len(line) for line in table.splitlines()) <= 40
-    assert "123456.78" in table
-    assert "…" in table
-
-
-def test_wide_letters_keep_the_columns_aligned():
-    table = shown.text_table(["name", "n"], [["日本", "1"], ["abcd", "2"]], left=[True, False])
-
-    assert table.splitlines()[2:] == ["日本  1", "abcd  2"]
-
-
-def test_a_cell_cannot_break_out_of_a_markdown_table():
-    table = shown.markdown_table(["a"], [["x | y\n<script> [z](w)"]], left=[True])
-
-    assert table.splitlines()[2] == "| x \\| y \\<script\\> \\[z\\](w) |"
-
-
 class _Terminal(io.StringIO):
     def isatty(self):
         return True

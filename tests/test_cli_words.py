@@ -12,6 +12,7 @@ import pytest
 import evalkit as ek
 from evalkit import demo
 from evalkit.cli import main
+from evalkit.cli import output as shown
 from evalkit.cli.spelling import spell
 
 
@@ -172,6 +173,17 @@ def test_compare_on_the_shared_criteria_is_what_compare_returns(run, uneven):
     assert json.loads(out) == json.loads(json.dumps(change.to_dict(), default=str))
 
 
+def test_report_compares_on_the_shared_criteria_when_told(run, uneven, tmp_path):
+    sides = ("report", uneven, "--baseline", "v1", "--candidate", "v2", "-o", tmp_path / "r.md")
+
+    refused, _, err = run(*sides)
+    written, _, _ = run(*sides, "--criteria", "shared")
+
+    assert (refused, written) == (2, 0)
+    assert "--criteria shared" in err
+    assert "v2 against v1" in (tmp_path / "r.md").read_text(encoding="utf-8")
+
+
 # --- how the library's sentences are spelled here
 
 
@@ -329,3 +341,28 @@ def test_a_folder_without_a_run_is_nothing_to_sum_up(run):
 
     assert (code, out) == (2, "")
     assert "There are no trials and no scores in " in err
+
+
+# --- tables
+
+
+def test_a_table_fits_a_narrow_terminal_and_cuts_no_number():
+    rows = [["a very long name of a case indeed", "123456.78", "a method with many words"]]
+
+    table = shown.text_table(["case", "value", "method"], rows, left=[True, False, True], width=40)
+
+    assert max(len(line) for line in table.splitlines()) <= 40
+    assert "123456.78" in table
+    assert "…" in table
+
+
+def test_wide_letters_keep_the_columns_aligned():
+    table = shown.text_table(["name", "n"], [["日本", "1"], ["abcd", "2"]], left=[True, False])
+
+    assert table.splitlines()[2:] == ["日本  1", "abcd  2"]
+
+
+def test_a_cell_cannot_break_out_of_a_markdown_table():
+    table = shown.markdown_table(["a"], [["x | y\n<script> [z](w)"]], left=[True])
+
+    assert table.splitlines()[2] == "| x \\| y \\<script\\> \\[z\\](w) |"

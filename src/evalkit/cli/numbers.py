@@ -166,6 +166,7 @@ def report(
     margin: opt.Margins = None,
     grader: opt.Graders = None,
     rubric: opt.Rubrics = None,
+    criteria: opt.Criteria = "same",
 ) -> None:
     """Write one offline file to send to a colleague.
 
@@ -188,6 +189,7 @@ def report(
             margin=margins,
             grader=opt.names(grader),
             rubric=opt.names(rubric),
+            criteria=criteria,
         )
     emit(f"The report is in {one_line(path)} ({size(path.stat().st_size)}).")
 
