@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import listed
-from evalkit.evals import Evals
 from evalkit.grading import grade
+from evalkit.schema import SCORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from evalkit.evals import Evals
     from evalkit.pairing import Pairs
     from evalkit.rules import PassRule
 
@@ -283,13 +284,14 @@ def _rule_order(
         return
     runs = [*pairs.runs["baseline"], *pairs.runs["candidate"]]
     part = evals if len(runs) == evals.runs.height else evals.filter(run=runs)
+    scores = part.scores.lazy()
     if units.height > _MANY:
         # A warning of five points needs no more than a sample.
         units = units.sample(_MANY, seed=0)
-        part = replace(part, scores=part.scores.filter(pl.col("case").is_in(units["case"].implode())))
+        scores = scores.filter(pl.col("case").is_in(units["case"].implode()))
     keep = ["run", "case", "criterion", "grader", "grader_kind", "rubric_hash"]
-    averaged = part.scores.group_by(keep, maintain_order=True).agg(pl.col("score").mean())
-    whole = Evals.from_tables(cases=part.cases, criteria=part.criteria, runs=part.runs, scores=averaged)
+    averaged = scores.group_by(keep, maintain_order=True).agg(pl.col("score").mean()).collect()
+    whole = replace(part, trials=part.trials.clear(), turns=part.turns.clear(), scores=SCORES.check(averaged))
     verdicts = grade(whole, rule, **chosen).filter(pl.col("verdict") != "unscored")
     shifts = {}
     for side in _SIDES:

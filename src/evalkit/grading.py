@@ -180,21 +180,18 @@ def count_cases(
         parts = [answers.lazy().select(*keys, "score", passed=word == "pass", unscored=word == "unscored")]
     else:
         parts = list(_flags(data, rule, grader=grader, rubric=rubric))
-    empty = pl.LazyFrame(schema={**{key: data.scores.schema[key] for key in keys}, **_FLAGS})
-    counts = [
-        part.select(*keys, *_FLAGS)
-        .group_by(keys)
-        .agg(
-            pl.col("passed").sum().cast(pl.Int64).alias("passes"),
-            (pl.len() - pl.col("unscored").sum()).cast(pl.Int64).alias("trials"),
-            pl.col("unscored").sum().cast(pl.Int64),
-            # Engines return groups in any order; a sum of floats must not depend on it.
-            pl.col("score").sort().sum(),
-            pl.col("score").count().cast(pl.Int64).alias("means"),
-        )
-        for part in [empty, *parts]
-    ]
-    made: pl.DataFrame = pl.concat(counts).group_by(keys).sum().sort("case", "run", *keys[2:]).collect()
+    if not parts:
+        parts = [pl.LazyFrame(schema={**{key: data.scores.schema[key] for key in keys}, **_FLAGS})]
+    flags = parts[0] if len(parts) == 1 else pl.concat(part.select(*keys, *_FLAGS) for part in parts)
+    counts = flags.group_by(keys).agg(
+        pl.col("passed").sum().cast(pl.Int64).alias("passes"),
+        (pl.len() - pl.col("unscored").sum()).cast(pl.Int64).alias("trials"),
+        pl.col("unscored").sum().cast(pl.Int64),
+        # Engines return groups in any order; what that does to a sum of floats is cut off.
+        pl.col("score").sum().round(9),
+        pl.col("score").count().cast(pl.Int64).alias("means"),
+    )
+    made: pl.DataFrame = counts.sort("case", "run", *keys[2:]).collect()
     return made
 
 
