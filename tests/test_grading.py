@@ -268,6 +268,18 @@ def test_two_rubrics_of_a_criterion_must_be_told_apart_but_cases_may_differ():
     assert grade(evals_of(differing)).height == 2
 
 
+def test_only_the_criteria_of_the_chosen_rubric_are_expected():
+    rows = [
+        {"criterion": "a", "score": 5, "rubric_hash": "old"},
+        {"criterion": "a", "score": 2, "rubric_hash": "new"},
+        {"criterion": "b", "score": 5, "rubric_hash": "new"},
+    ]
+
+    row = grade(evals_of(rows), rubric="old").row(0, named=True)
+
+    assert (row["verdict"], row["scored"], row["expected"]) == ("pass", 1, 1)
+
+
 def bare() -> pl.DataFrame:
     rows = [
         ("r", "01", 1, "a", 5.0),

@@ -84,7 +84,7 @@ def grade(
     one = constants_of(data)
     for suite, runs in _suites(data):
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
-        carried = _carried(scores, data if grader is None else None, runs)
+        carried = _carried(scores, data if grader is None and rubric in (None, "any") else None, runs)
         info = _criteria(data, suite, rule, carried)
         verdicts = _verdicts(scores, info, rule, carried=carried, single=set(one) >= _SINGLE)
         parts.append(_collect(verdicts.drop(_FAILED, _COMPLETE)))
@@ -203,7 +203,7 @@ def _flags(
     one = constants_of(data)
     for suite, runs in _suites(data):
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
-        carried = _carried(scores, data if grader is None else None, runs)
+        carried = _carried(scores, data if grader is None and rubric in (None, "any") else None, runs)
         info = _criteria(data, suite, rule, carried)
         verdicts = _verdicts(scores, info, rule, carried=carried, single=set(one) >= _SINGLE).to_native()
         failed, complete = pl.col(_FAILED), pl.col(_COMPLETE)
