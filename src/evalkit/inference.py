@@ -9,7 +9,7 @@ import polars as pl
 from evalkit.errors import ColumnError, nearest
 from evalkit.pairing import CASE_COLUMNS, Pairs, make_pairs
 from evalkit.schema import Severity
-from evalkit.summary import natural_key
+from evalkit.summary import find_clusters, natural_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,7 @@ def estimate_scope(
     old, new = (units[f"rate_{side}"].to_numpy() for side in ("baseline", "candidate"))
     trials = [units[f"trials_{side}"].to_numpy() for side in ("baseline", "candidate")]
     k = 2 / (1 / trials[0] + 1 / trials[1])
-    clusters = _clusters(units)
+    clusters = find_clusters(units)
     if clusters is None:
         rate = stats.tango_n_eff(new, old, k, level=level, seed=seed)
     else:
@@ -93,7 +93,7 @@ def estimate_scope(
         ).low
     meant = units.filter(pl.col("mean_baseline").is_not_null() & pl.col("mean_candidate").is_not_null())
     before, after = meant["mean_baseline"].to_numpy(), meant["mean_candidate"].to_numpy()
-    grouped = _clusters(meant)
+    grouped = find_clusters(meant)
     mean = stats.paired_t(after - before, clusters=grouped, level=level)
     if margin and "mean_score" in margin and mean.status == "ok":
         limits["mean_score"] = stats.non_inferiority_t(
@@ -188,10 +188,3 @@ def adjust_scopes(rows: list[dict[str, Any]], kind: str, *, level: float) -> lis
             if row["verdict"] in ("regressed", "improved") and p is not None and p >= 1 - level:
                 row["verdict"] = "inconclusive"
     return rows
-
-
-def _clusters(units: pl.DataFrame) -> list[str] | None:
-    """Return each case's cluster where some cluster holds several; a case without one is its own."""
-    if units["cluster"].drop_nulls().is_unique().all():
-        return None
-    return [f"\0{at}" if name is None else str(name) for at, name in enumerate(units["cluster"].to_list())]

@@ -284,17 +284,18 @@ def _rates(
 def _row(units: pl.DataFrame, by: list[str], level: float, scale: tuple[float, float] | None) -> list[Any]:
     """Return the numbers of one group, in the order of `_NUMBERS`."""
     from evalkit import stats
+    from evalkit.stats.basics import harmonic_mean
 
     scored = units.filter(pl.col("passed") + pl.col("failed") > 0)
     k = (scored["passed"] + scored["failed"]).to_numpy()
     fractions = scored["passed"].to_numpy() / k
     graded = units.filter(pl.col("score").is_not_null())
-    clusters = _clusters(scored)
+    clusters = find_clusters(scored)
     if clusters is not None:
         rate = stats.wilson_clustered(fractions, clusters, k=k, level=level)
     else:
         rate = stats.wilson_n_eff(fractions, k, level=level)
-    mean = stats.t_mean(graded["score"].to_numpy(), clusters=_clusters(graded), level=level)
+    mean = stats.t_mean(graded["score"].to_numpy(), clusters=find_clusters(graded), level=level)
     method = f"{rate.method} over trials" if "case" in by else rate.method
     trials, passed, failed = (int(units[column].sum()) for column in ("trials", "passed", "failed"))
     cases = 1 if "case" in by and scored.height else scored.height
@@ -302,7 +303,7 @@ def _row(units: pl.DataFrame, by: list[str], level: float, scale: tuple[float, f
         *(rate.estimate, rate.low, rate.high),
         cases,
         float(rate.n if rate.n_eff is None else rate.n_eff),
-        None if not len(k) else float(len(k)) if "case" in by else _harmonic(k),
+        None if not len(k) else float(len(k)) if "case" in by else harmonic_mean(k),
         *(trials, passed, failed, trials - passed - failed),
         *_mean_of(mean, scale),
         method,
@@ -330,11 +331,7 @@ def _mean_of(
     return mean.estimate, low, high
 
 
-def _harmonic(k: Any) -> float:
-    return float(len(k) / (1.0 / k).sum())
-
-
-def _clusters(units: pl.DataFrame) -> list[str] | None:
+def find_clusters(units: pl.DataFrame) -> list[str] | None:
     """Return each unit's cluster where some cluster holds several; a unit without one is its own."""
     if "cluster" not in units.columns or units["cluster"].drop_nulls().is_unique().all():
         return None

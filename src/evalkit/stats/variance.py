@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalkit.stats.basics import Floats, cluster_codes
+from evalkit.stats.basics import Floats, cluster_codes, harmonic_mean
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -159,8 +159,8 @@ def variance_components(
     level1 = _means(level2, case_of)
     sample_ms = _within(level3, level2, trial_of)
     epoch_ms = _within(level2, level1, case_of)
-    per_trial = _harmonic(np.bincount(trial_of))
-    per_case = _harmonic(np.bincount(case_of))
+    per_trial = harmonic_mean(np.bincount(trial_of).astype(float))
+    per_case = harmonic_mean(np.bincount(case_of).astype(float))
     sample_part = None if sample_ms is None else max(0.0, sample_ms)
     epoch_part = None if epoch_ms is None else max(0.0, epoch_ms - (sample_part or 0.0) / per_trial)
     below = epoch_ms / per_case if epoch_ms is not None else (sample_part or 0.0) / (per_trial * per_case)
@@ -187,8 +187,3 @@ def _first(group: np.ndarray, parent: np.ndarray) -> np.ndarray:
 def _within(values: Floats, means: Floats, parent: np.ndarray) -> float | None:
     df = values.size - means.size
     return float(np.sum((values - means[parent]) ** 2)) / df if df > 0 else None
-
-
-def _harmonic(sizes: Any) -> float:
-    counts = np.asarray(sizes, dtype=float)
-    return float(counts.size / np.sum(1 / counts))
