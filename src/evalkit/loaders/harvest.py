@@ -1,0 +1,189 @@
+"""What a reader of somebody else's format has found so far, and the tables that it makes in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import polars as pl
+
+from evalkit.errors import listed
+from evalkit.evals import Evals
+from evalkit.records import as_text, columns, fit, in_order
+from evalkit.schema import TABLES, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What a table of others' records is put together from, and in which order problems are told.
+_FACTS: Final = ("cases", "criteria", "runs")
+
+
+@dataclass(slots=True)
+class Harvest:
+    """The records of one file (or folder), growing; values stay as they were found until `evals` checks them.
+
+    A reader says what a record holds with `run`, `case`, `criterion`, `trial`, `turns` and `score`; a record
+    that cannot be read goes to `complain`, the name of a field that has no place here to `drop`.
+
+    Attributes
+    ----------
+    source
+        The file that the records are from.
+    """
+
+    source: str
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    dropped: dict[str, None] = field(default_factory=dict)
+    _facts: dict[str, dict[tuple[str, ...], dict[str, Any]]] = field(
+        default_factory=lambda: {name: {} for name in _FACTS}
+    )
+    _trials: list[dict[str, Any]] = field(default_factory=list)
+    _turns: list[dict[str, Any]] = field(default_factory=list)
+    _scores: list[dict[str, Any]] = field(default_factory=list)
+    _epochs: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def run(self, run: str, **facts: Any) -> None:
+        """Say what is known of a run; what an earlier record said stays."""
+        self._know("runs", {"run": run}, facts)
+
+    def case(self, suite: str, case: str, **facts: Any) -> None:
+        """Say what is known of a case; what an earlier record said stays."""
+        self._know("cases", {"suite": suite, "case": case}, facts)
+
+    def criterion(self, suite: str, criterion: str, **facts: Any) -> None:
+        """Say what is known of a criterion: its scale above all, where the format declares one."""
+        self._know("criteria", {"suite": suite, "criterion": criterion}, facts)
+
+    def next_epoch(self, run: str, case: str) -> int:
+        """Return 1 for the first attempt of a run at a case, 2 for the second, for formats that do not count."""
+        self._epochs[run, case] = self._epochs.get((run, case), 0) + 1
+        return self._epochs[run, case]
+
+    def trial(self, run: str, case: str, epoch: int, line: int | None, **values: Any) -> None:
+        """Add an attempt."""
+        self._trials.append({"run": run, "case": case, "epoch": epoch, "line": line, **values})
+
+    def turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
+        """Add the messages of an attempt, in order; `message` makes one."""
+        for number, values in enumerate(messages, 1):
+            self._turns.append({"run": run, "case": case, "epoch": epoch, "turn": number, **values})
+
+    def score(self, run: str, case: str, epoch: int, criterion: str, line: int | None, **values: Any) -> None:
+        """Add a judgement; true is 1 and false is 0."""
+        if isinstance(values.get("score"), bool):
+            values["score"] = int(values["score"])
+        key = {"run": run, "case": case, "epoch": epoch, "criterion": criterion}
+        self._scores.append({**key, "line": line, **values})
+
+    def complain(self, line: int | None, reason: str) -> None:
+        """Say that a record could not be read, and why."""
+        self.problems.append(Problem(self.source, line, reason))
+
+    def drop(self, *names: str) -> None:
+        """Say which fields have no place in the six tables; they become one note."""
+        self.dropped.update(dict.fromkeys(names))
+
+    def evals(self, *, files: Iterable[str] | None = None) -> Evals:
+        """Return the tables: every good record, and a `Problem` for each value and row that does not fit."""
+        tables: dict[str, Any] = {}
+        problems = list(self.problems)
+        found = {name: list(facts.values()) for name, facts in self._facts.items()}
+        found |= {"trials": self._trials, "turns": self._turns, "scores": self._scores}
+        for name, rows in found.items():
+            table = TABLES[name]  # type: ignore[index]
+            if not rows:
+                continue
+            frame = columns(rows)
+            if "source" in table.schema:
+                frame = frame.with_columns(source=pl.lit(self.source))
+            tables[name], more = fit(table, frame)
+            problems += more
+        if not self._trials and not self._scores and not problems:
+            problems.append(Problem(self.source, None, "there are no records in it"))
+        notes = list(self.notes)
+        if self.dropped:
+            notes.append(f"{self.source}: not kept: {listed(list(self.dropped), most=20)}.")
+        return Evals.from_tables(
+            **tables,
+            problems=in_order(problems),
+            notes=notes,
+            files=[self.source] if files is None else files,
+        )
+
+    def _know(self, table: str, key: dict[str, str], facts: dict[str, Any]) -> None:
+        known = self._facts[table].setdefault(tuple(key.values()), dict(key))
+        for name, value in facts.items():
+            if value is not None and known.get(name) is None:
+                known[name] = value
+
+
+def message(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a chat message of the OpenAI shape as the columns of a turn.
+
+    Content that is a list of parts becomes its text, and `parts` as JSON where it is more than text; tool calls
+    become `{id, name, arguments}` with the arguments decoded where they are JSON.
+
+    Examples
+    --------
+    >>> call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
+    >>> message({"role": "assistant", "content": None, "tool_calls": [call]})["tool_calls"]
+    '[{"id":"c1","name":"add","arguments":{"a":1}}]'
+    >>> message({"role": "user", "content": [{"type": "text", "text": "Hi"}]})["content"]
+    'Hi'
+    """
+    text, parts = content(record.get("content"))
+    calls = record.get("tool_calls")
+    reasoning = record.get("reasoning") or record.get("reasoning_content")
+    return {
+        "role": as_text(record.get("role")),
+        "content": text,
+        "reasoning": as_text(reasoning),
+        "tool_calls": as_text([_call(call) for call in calls]) if isinstance(calls, list) and calls else None,
+        "tool_name": as_text(record.get("name")) if record.get("role") in ("tool", "function") else None,
+        "tool_call_id": as_text(record.get("tool_call_id")),
+        "parts": parts,
+    }
+
+
+def content(value: Any) -> tuple[str | None, str | None]:
+    """Return the text of a message's content, and as JSON its parts where they are more than text."""
+    if value is None or isinstance(value, str):
+        return value, None
+    pieces = value if isinstance(value, list) else [value]
+    texts = [piece if isinstance(piece, str) else _text_of(piece) for piece in pieces]
+    text = "".join(text for text in texts if text is not None)
+    return text, None if all(text is not None for text in texts) else as_text(pieces)
+
+
+def arguments(value: Any) -> Any:
+    """Return the arguments of a tool call decoded, where they are an object in a string."""
+    if not isinstance(value, str):
+        return value
+    try:
+        made = msgspec.json.decode(value)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return value
+    return made if isinstance(made, dict | list) else value
+
+
+def _text_of(piece: Any) -> str | None:
+    if not isinstance(piece, dict) or piece.get("type", "text") not in ("text", "input_text", "output_text"):
+        return None
+    text = piece.get("text")
+    return text if isinstance(text, str) else None
+
+
+def _call(call: Any) -> Any:
+    if not isinstance(call, dict):
+        return call
+    function = call.get("function")
+    if not isinstance(function, dict):
+        function = {"name": function or call.get("name"), "arguments": call.get("arguments")}
+    return {
+        "id": call.get("id"),
+        "name": function.get("name"),
+        "arguments": arguments(function.get("arguments")),
+    }
