@@ -13,6 +13,7 @@ has never heard of evalkit still catches them.
     ├── SuiteError      a suite file that breaks its own rules
     ├── SelectorError   a run, version, model, criterion or grader that is not there, or is several
     ├── RuleError       a pass rule that cannot be applied to these scores
+    ├── ProviderError   an endpoint that is not known, does not answer, or does not allow what is asked
     └── StatisticsError an argument that no data could produce (`evalkit.stats`)
 """
 
@@ -110,3 +111,7 @@ class SelectorError(EvalkitError, ValueError):
 
 class RuleError(EvalkitError, ValueError):
     """A pass rule that cannot be applied to these scores."""
+
+
+class ProviderError(EvalkitError, RuntimeError):
+    """An endpoint that is not known, does not answer, or does not allow what is asked."""

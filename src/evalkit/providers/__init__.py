@@ -1,0 +1,25 @@
+"""The endpoints that evalkit can ask: where they are, what they allow, what they cost, and a client for each."""
+
+from __future__ import annotations
+
+from evalkit.providers.clients import check_model, connect, find_key, hide_key
+from evalkit.providers.endpoints import LOCAL_PORT, PROVIDERS, BatchLimits, Provider, provider
+from evalkit.providers.prices import MODELS, Model, cost, model_facts, price, price_words
+
+__all__ = [
+    "LOCAL_PORT",
+    "MODELS",
+    "PROVIDERS",
+    "BatchLimits",
+    "Model",
+    "Provider",
+    "check_model",
+    "connect",
+    "cost",
+    "find_key",
+    "hide_key",
+    "model_facts",
+    "price",
+    "price_words",
+    "provider",
+]

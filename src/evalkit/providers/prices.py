@@ -1,0 +1,189 @@
+"""What models cost and which are gone: one table, each row with its date and its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from evalkit.providers.endpoints import Provider
+
+_BATCH: Final = 0.5  # both Batch APIs bill half of the live price, cached tokens or not
+_MILLION: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is known of one model at one provider.
+
+    Attributes
+    ----------
+    provider, name
+        Where, and as it is called there.
+    input, output, cached
+        US dollars for a million tokens: sent, written, and sent again soon after with the same beginning.
+        None: nobody has said.
+    state
+        `production`, `preview`, `enterprise` (not for every plan), or `gone`.
+    gone
+        The day on which it was shut down.
+    as_of, source
+        When this was read, and where.
+    """
+
+    provider: str
+    name: str
+    input: float | None
+    output: float | None
+    cached: float | None
+    state: Literal["production", "preview", "enterprise", "gone"]
+    gone: str | None
+    as_of: str
+    source: str
+
+
+def _groq(
+    name: str,
+    prices: tuple[float, float] | None = None,
+    *,
+    state: Literal["production", "preview", "enterprise", "gone"] = "gone",
+    gone: str | None = None,
+) -> Model:
+    """Return a model of Groq: a cached token costs half there."""
+    sent, written = prices or (None, None)
+    source = "console.groq.com/docs/deprecations" if state == "gone" else "console.groq.com/docs/models"
+    half = None if sent is None else sent / 2
+    return Model("groq", name, sent, written, half, state, gone, "2026-11-22", source)
+
+
+def _openai(name: str, sent: float, cached: float, written: float, *, as_of: str, source: str) -> Model:
+    return Model("openai", name, sent, written, cached, "production", None, as_of, source)
+
+
+# OpenAI's own page could not be read: its prices are as others copied them, and dated so.
+_COPILOT: Final = "github.com/github/docs, models-and-pricing.yml (a third party)"
+_ARTICLE: Final = "nicolalazzari.ai, OpenAI API pricing explained (a third party)"
+
+MODELS: Final = (
+    _groq("openai/gpt-oss-120b", (0.15, 0.60), state="production"),
+    _groq("openai/gpt-oss-20b", (0.075, 0.30), state="production"),
+    _groq("openai/gpt-oss-safeguard-20b", (0.075, 0.30), state="preview"),
+    _groq("qwen/qwen3.8-27b", (0.80, 4.00), state="preview"),
+    _groq("minimaxai/minimax-m2.7", state="enterprise"),
+    _groq("groq/compound", gone="2026-09-21"),
+    _groq("groq/compound-mini", gone="2026-09-21"),
+    _groq("qwen/qwen3.6-27b", gone="2026-09-14"),
+    _groq("llama-3.1-8b-instant", gone="2026-08-16"),
+    _groq("llama-3.3-70b-versatile", gone="2026-08-16"),
+    _groq("qwen/qwen3-32b", gone="2026-07-17"),
+    _groq("meta-llama/llama-4-scout-17b-16e-instruct", gone="2026-07-17"),
+    _groq("moonshotai/kimi-k2-instruct-0905", gone="2026-04-15"),
+    _groq("meta-llama/llama-4-maverick-17b-128e-instruct", gone="2026-03-09"),
+    _groq("meta-llama/llama-guard-4-12b", gone="2026-03-05"),
+    _openai("gpt-5-mini", 0.25, 0.025, 2.00, as_of="2026-06-01", source=_COPILOT),
+    _openai("gpt-5.2", 1.75, 0.175, 14.00, as_of="2026-06-01", source=_ARTICLE),
+    _openai("gpt-4.1", 2.00, 0.50, 8.00, as_of="2026-06-01", source=_COPILOT),
+)
+"""Every model of which something is known."""
+
+_BY_NAME: Final = {(one.provider, one.name): one for one in MODELS}
+
+
+def model_facts(provider: Provider, model: str) -> Model | None:
+    """Return what is known of a model; None where nothing is.
+
+    A name that ends in a date, as OpenAI's do (`gpt-4.1-2025-04-14`), is the model without it.
+    """
+    plain = model[:-11] if _dated(model) else model
+    return _BY_NAME.get((provider.name, model)) or _BY_NAME.get((provider.name, plain))
+
+
+def _dated(model: str) -> bool:
+    year, month, day = model[-10:-6], model[-5:-3], model[-2:]
+    return model[-11:-10] == "-" and model[-6:-5] == model[-3:-2] == "-" and (year + month + day).isdigit()
+
+
+def price(provider: Provider, model: str) -> tuple[float, float] | None:
+    """Return what a million tokens cost live, sent and written, in US dollars; None where nobody has said.
+
+    Examples
+    --------
+    >>> from evalkit.providers import provider
+    >>> price(provider("groq"), "openai/gpt-oss-20b")
+    (0.075, 0.3)
+    >>> price(provider("local"), "smollm2")
+    (0.0, 0.0)
+    >>> price(provider("groq"), "a-new-model")
+    """
+    if provider.name == "local":
+        return 0.0, 0.0
+    facts = model_facts(provider, model)
+    if facts is None or facts.input is None or facts.output is None:
+        return None
+    return facts.input, facts.output
+
+
+def price_words(provider: Provider, model: str) -> str:
+    """Return the price of a model as words.
+
+    Examples
+    --------
+    >>> from evalkit.providers import provider
+    >>> price_words(provider("groq"), "openai/gpt-oss-20b")
+    '$0.075 in, $0.30 out a million tokens (2026-11-22)'
+    >>> price_words(provider("groq"), "a-new-model")
+    'price unknown'
+    """
+    found = price(provider, model)
+    if found is None:
+        return "price unknown"
+    if provider.name == "local":
+        return "free: it runs on this machine"
+    facts = model_facts(provider, model)
+    sent, written = (f"${one:.3f}".removesuffix("0") for one in found)
+    return f"{sent} in, {written} out a million tokens ({facts.as_of if facts else ''})"
+
+
+def cost(
+    provider: Provider, model: str, usage: Mapping[str, Any] | None, *, mode: Literal["live", "batch"]
+) -> float | None:
+    """Return what an answer cost, in US dollars; None where the price or the usage is not known.
+
+    Parameters
+    ----------
+    provider, model
+        What was asked.
+    usage
+        The `usage` of the chat completion.
+    mode
+        A batch costs half. Live, tokens that the endpoint had in its cache cost less; the two do not add up.
+
+    Examples
+    --------
+    >>> from evalkit.providers import provider
+    >>> usage = {"prompt_tokens": 1_000_000, "completion_tokens": 1_000_000}
+    >>> cost(provider("groq"), "openai/gpt-oss-20b", usage, mode="live")
+    0.375
+    >>> cost(provider("groq"), "openai/gpt-oss-20b", usage, mode="batch")
+    0.1875
+    """
+    found = price(provider, model)
+    sent, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if found is None or sent is None or written is None:
+        return None
+    if mode == "batch":
+        return (sent * found[0] + written * found[1]) * _BATCH / _MILLION
+    details = usage.get("prompt_tokens_details") if usage else None
+    known = _count(details, "cached_tokens") or 0
+    facts = model_facts(provider, model)
+    again = facts.cached if facts and facts.cached is not None else found[0]
+    known = min(known, sent)
+    return ((sent - known) * found[0] + known * again + written * found[1]) / _MILLION
+
+
+def _count(usage: Mapping[str, Any] | None, name: str) -> int | None:
+    """Return a number of tokens; None where it is missing or is none."""
+    value = usage.get(name) if hasattr(usage, "get") else None  # type: ignore[union-attr]
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
