@@ -64,3 +64,16 @@ def test_a_tool_result_and_odd_calls_are_kept():
 
     assert (result["tool_name"], result["tool_call_id"], result["content"]) == ("add", "7", "3")
     assert odd["tool_calls"] == '["?",{"id":null,"name":"add","arguments":"{broken"}]'
+
+
+def test_a_criterion_judged_by_true_and_by_numbers_has_no_scale():
+    found = Harvest("log.json")
+    for criterion, score in [("Safe", True), ("Tone", False), ("Tone", 3.5)]:
+        found.score("a", f"case {score}", 1, criterion, 1, score=score)
+        if isinstance(score, bool):
+            found.binary("", criterion)
+
+    evals = found.evals()
+
+    assert evals.criteria.select("criterion", "kind", "scale_max").rows() == [("Safe", "binary", 1.0)]
+    assert evals.notes == ("log.json: Tone is true or false in some records, a number in others.",)

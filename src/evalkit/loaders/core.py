@@ -172,11 +172,28 @@ def nothing(raw: Raw) -> Part:
 
 def readers() -> tuple[list[Reader], list[str]]:
     """Return the readers in the order in which they are asked, and notes on plug-ins that are broken."""
-    from evalkit.loaders import csv_file, json_list, jsonl, native, parquet
+    from evalkit.loaders import (
+        autorubric,
+        braintrust,
+        csv_file,
+        json_list,
+        jsonl,
+        langfuse,
+        langsmith,
+        mlflow,
+        native,
+        otlp,
+        parquet,
+        phoenix,
+        scout,
+    )
 
     plugins, notes = _plugins()
-    own = [*parquet.READERS, *native.READERS]
-    return [*own, *plugins, *json_list.READERS, *jsonl.READERS, *csv_file.READERS], notes
+    others = (autorubric, scout, phoenix, mlflow, langsmith, langfuse, braintrust, otlp)
+    tools = [_guarded(reader) for module in others for reader in module.READERS]
+    ours = [*parquet.OWN, *native.READERS]
+    tables = [*parquet.TABLES_OF_SCORES, *json_list.READERS, *jsonl.READERS, *csv_file.READERS]
+    return [*ours, *tools, *plugins, *tables], notes
 
 
 def _plugins() -> tuple[list[Reader], list[str]]:
@@ -197,7 +214,7 @@ def _plugins() -> tuple[list[Reader], list[str]]:
 
 
 def _guarded(reader: Reader) -> Reader:
-    """Return somebody else's reader so that its faults cost its own files alone."""
+    """Return a reader of somebody else's format, or somebody else's reader, so that its faults cost its own files alone."""
 
     def sniff(path: Path, data: bytes) -> bool:
         try:

@@ -44,6 +44,8 @@ class Harvest:
     _turns: list[dict[str, Any]] = field(default_factory=list)
     _scores: list[dict[str, Any]] = field(default_factory=list)
     _epochs: dict[tuple[str, str], int] = field(default_factory=dict)
+    _binary: dict[tuple[str, str], None] = field(default_factory=dict)
+    _samples: dict[tuple[Any, ...], int] = field(default_factory=dict)
 
     def run(self, run: str, **facts: Any) -> None:
         """Say what is known of a run; what an earlier record said stays."""
@@ -57,10 +59,23 @@ class Harvest:
         """Say what is known of a criterion: its scale above all, where the format declares one."""
         self._know("criteria", {"suite": suite, "criterion": criterion}, facts)
 
+    def binary(self, suite: str, criterion: str) -> None:
+        """Say that a criterion is judged by true and false: 1 and 0 of a scale from 0 to 1.
+
+        Where others of its scores are something else, it has no scale.
+        """
+        self._binary[suite, criterion] = None
+        self.criterion(suite, criterion, kind="binary", scale_min=0, scale_max=1)
+
     def next_epoch(self, run: str, case: str) -> int:
         """Return 1 for the first attempt of a run at a case, 2 for the second, for formats that do not count."""
         self._epochs[run, case] = self._epochs.get((run, case), 0) + 1
         return self._epochs[run, case]
+
+    def next_sample(self, *judged: Any) -> int:
+        """Return 1 for the first judgement by a grader of a criterion of a trial, 2 for the second."""
+        self._samples[judged] = self._samples.get(judged, 0) + 1
+        return self._samples[judged]
 
     def trial(self, run: str, case: str, epoch: int, line: int | None, **values: Any) -> None:
         """Add an attempt."""
@@ -88,6 +103,7 @@ class Harvest:
 
     def evals(self, *, files: Iterable[str] | None = None) -> Evals:
         """Return the tables: every good record, and a `Problem` for each value and row that does not fit."""
+        self._take_back_scales()
         tables: dict[str, Any] = {}
         problems = list(self.problems)
         found = {name: list(facts.values()) for name, facts in self._facts.items()}
@@ -101,7 +117,7 @@ class Harvest:
                 frame = frame.with_columns(source=pl.lit(self.source))
             tables[name], more = fit(table, frame)
             problems += more
-        if not self._trials and not self._scores and not problems:
+        if not (self._trials or self._scores or problems or self.notes):
             problems.append(Problem(self.source, None, "there are no records in it"))
         notes = list(self.notes)
         if self.dropped:
@@ -112,6 +128,15 @@ class Harvest:
             notes=notes,
             files=[self.source] if files is None else files,
         )
+
+    def _take_back_scales(self) -> None:
+        others = {s["criterion"] for s in self._scores if s.get("score") not in (None, 0, 1)}
+        for suite, criterion in self._binary:
+            if criterion in others:
+                self._facts["criteria"].pop((suite, criterion))
+                self.notes.append(
+                    f"{self.source}: {criterion} is true or false in some records, a number in others."
+                )
 
     def _know(self, table: str, key: dict[str, str], facts: dict[str, Any]) -> None:
         known = self._facts[table].setdefault(tuple(key.values()), dict(key))

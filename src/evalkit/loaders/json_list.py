@@ -29,7 +29,7 @@ def rows(path: Path) -> Raw:
     problems: list[Problem] = []
     data = read_bytes(path)
     found, numbers, records = [], [], []
-    for record, (number, value) in enumerate(_elements(data, str(path), problems), 1):
+    for record, (number, value) in enumerate(elements(data, str(path), problems), 1):
         if isinstance(value, dict):
             found.append(value)
             numbers.append(number)
@@ -47,7 +47,7 @@ def rows(path: Path) -> Raw:
     return Raw(frame, str(path), problems)
 
 
-def _elements(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int, Any]]:
+def elements(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int, Any]]:
     """Return the elements of the list with their lines; what follows a break in it cannot be found."""
     try:
         raws = msgspec.json.decode(data, type=list[msgspec.Raw])

@@ -68,8 +68,8 @@ def _read(path: Path) -> pl.DataFrame:
         raise FormatError(f"{str(path)!r} is not readable Parquet: {str(error).splitlines()[0]}") from None
 
 
-READERS: Final = (
+OWN: Final = (
     Reader("saved evals", is_saved, read=Evals.load),
     Reader("saved table", is_table, read=read_table),
-    Reader("Parquet of scores", is_parquet, rows=rows),
 )
+TABLES_OF_SCORES: Final = (Reader("Parquet of scores", is_parquet, rows=rows),)

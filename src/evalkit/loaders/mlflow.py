@@ -1,0 +1,198 @@
+"""MLflow traces with their assessments: traces as JSON, or what `search_traces` gives, saved."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit.loaders import json_records
+from evalkit.loaders.core import Reader
+from evalkit.loaders.harvest import Harvest, message
+from evalkit.loaders.json_records import decoded, digest, mapping, number, sequence, severity_of, words
+from evalkit.records import as_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evalkit.evals import Evals
+
+_KINDS: Final = {"HUMAN": "human", "LLM_JUDGE": "judge", "AI_JUDGE": "judge", "CODE": "code"}
+_YES_NO: Final = {"yes": 1, "no": 0, "pass": 1, "fail": 0, "true": 1, "false": 0}
+_EXPECTED: Final = ("expected_response", "guidelines", "expected_facts")
+
+
+def is_json(path: Path, head: bytes) -> bool:
+    """Whether its records are traces, or rows of `search_traces`."""
+    names = json_records.names(head)
+    return {"trace_id", "assessments"} <= names or {"trace_id", "trace_location", "info"} <= names
+
+
+def is_parquet(path: Path, head: bytes) -> bool:
+    """Whether it is the frame of `search_traces` as Parquet."""
+    if not head.startswith(b"PAR1"):
+        return False
+    try:
+        return {"trace_id", "assessments"} <= set(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+
+
+def read_json(path: Path) -> Evals:
+    """Read traces: the run that made them is the run, what was asked the case."""
+    found = Harvest(str(path))
+    for line, record in json_records.read(path, found, within="traces"):
+        _take(found, path, line, record)
+    return found.evals()
+
+
+def read_parquet(path: Path) -> Evals:
+    """Read the frame of `search_traces`."""
+    found = Harvest(str(path))
+    for line, record in enumerate(pl.read_parquet(path).iter_rows(named=True), 1):
+        _take(found, path, line, record)
+    return found.evals()
+
+
+def _take(found: Harvest, path: Path, line: int, record: dict[str, Any]) -> None:
+    trace = mapping(record.get("trace")) or record
+    info = mapping(trace.get("info")) or record
+    trace_id = as_text(info.get("trace_id") or info.get("request_id"))
+    if not trace_id:
+        found.complain(line, "there is no trace_id")
+        return
+    spans = [mapping(s) for s in sequence(mapping(trace.get("data")).get("spans") or record.get("spans"))]
+    root = next((s for s in spans if not (s.get("parent_span_id") or s.get("parent_id"))), {})
+    told = mapping(info.get("trace_metadata") or info.get("request_metadata"))
+    tags = mapping(info.get("tags"))
+    asked = _first(_attribute(root, "mlflow.spanInputs"), record.get("request"), info.get("request_preview"))
+    answered = _first(
+        _attribute(root, "mlflow.spanOutputs"), record.get("response"), info.get("response_preview")
+    )
+    run = as_text(told.get("mlflow.sourceRun")) or json_records.run_name(path)
+    case = as_text(info.get("client_request_id")) or digest(asked if asked is not None else trace_id)
+    epoch = found.next_epoch(run, case)
+    usage = mapping(told.get("mlflow.trace.tokenUsage"))
+    took = number(info.get("execution_duration") or info.get("execution_duration_ms"))
+    found.run(
+        run,
+        agent=as_text(tags.get("mlflow.traceName")),
+        agent_version=as_text(told.get("mlflow.modelId") or told.get("mlflow.source.git.commit")),
+        model=_model(spans),
+    )
+    found.case("", case, input=words(asked), severity=severity_of(tags, told))
+    found.trial(
+        run,
+        case,
+        epoch,
+        line,
+        output=words(answered),
+        error=_error(root) if str(info.get("state") or info.get("status")) == "ERROR" else None,
+        input_tokens=usage.get("input_tokens"),
+        output_tokens=usage.get("output_tokens"),
+        latency_s=None if took is None else took / 1000,
+        started_at=_time(info.get("request_time") or info.get("timestamp_ms")),
+    )
+    found.turns(run, case, epoch, _turns(asked, answered, spans))
+    for each in sequence(info.get("assessments") or record.get("assessments")):
+        _assess(found, (run, case, epoch), line, mapping(each))
+
+
+def _assess(found: Harvest, trial: tuple[str, str, int], line: int, told: Any) -> None:
+    name = as_text(told.get("assessment_name") or told.get("name"))
+    if not name:
+        found.complain(line, f"an assessment without a name: {told!r:.60}")
+        return
+    if told.get("valid") is False:
+        found.drop("assessments that were overridden")
+        return
+    if "expectation" in told:
+        value = mapping(told["expectation"]).get("value")
+        if name in _EXPECTED:
+            found.case("", trial[1], ideal_behavior=words(value))
+        else:
+            found.drop(f"expectation {name}")
+        return
+    feedback = mapping(told.get("feedback"))
+    value, source = feedback.get("value"), mapping(told.get("source"))
+    score, label = value, None
+    if isinstance(value, str):
+        label = value
+        score = _YES_NO.get(value.strip().lower(), number(value))
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in _YES_NO):
+        found.binary("", name)
+        label = label or str(value).lower()
+    wrong = feedback.get("error") or told.get("error")
+    found.score(
+        *trial,
+        name,
+        line,
+        grader=as_text(source.get("source_id")) or "",
+        grader_kind=_KINDS.get(str(source.get("source_type") or "").upper()),
+        score=score if isinstance(score, bool | int | float) else None,
+        label=label if value is None or isinstance(value, str | bool | int | float) else as_text(value),
+        rationale=as_text(told.get("rationale")),
+        error=words(mapping(wrong).get("error_message") or wrong) if wrong else None,
+        metadata=as_text(told.get("metadata")) if told.get("metadata") else None,
+    )
+
+
+def _turns(asked: Any, answered: Any, spans: list[Any]) -> list[dict[str, Any]]:
+    """Return the conversation of a trace: what was asked, each tool that ran, what was answered."""
+    messages = mapping(asked).get("messages") or mapping(asked).get("input")
+    turns = [message(m) for m in sequence(messages) if isinstance(m, dict)]
+    if not turns and asked is not None:
+        turns = [message({"role": "user", "content": words(asked)})]
+    for span in spans:
+        if str(_attribute(span, "mlflow.spanType")).upper() == "TOOL":
+            call = {"name": span.get("name"), "arguments": _attribute(span, "mlflow.spanInputs")}
+            turns.append(message({"role": "assistant", "tool_calls": [call]}))
+            result = words(_attribute(span, "mlflow.spanOutputs"))
+            turns.append(message({"role": "tool", "name": span.get("name"), "content": result}))
+    choices = sequence(mapping(answered).get("choices"))
+    last = mapping(mapping(choices[0]).get("message")) if choices else {}
+    if answered is not None:
+        turns.append(message(dict(last) or {"role": "assistant", "content": words(answered)}))
+    return turns
+
+
+def _attribute(span: Any, name: str) -> Any:
+    """Return an attribute of a span, decoded: MLflow writes each as JSON in a string."""
+    return decoded(mapping(span.get("attributes")).get(name))
+
+
+def _model(spans: list[Any]) -> str | None:
+    for span in spans:
+        asked = mapping(_attribute(span, "mlflow.spanInputs"))
+        name = _attribute(span, "mlflow.llm.model") or asked.get("model")
+        if isinstance(name, str):
+            return name
+    return None
+
+
+def _error(root: Any) -> str:
+    status = mapping(root.get("status"))
+    return as_text(status.get("message") or root.get("status_message")) or "the trace ended in an error"
+
+
+def _first(*values: Any) -> Any:
+    """Return the first value that says something, decoded where it is JSON in a string."""
+    return decoded(next((v for v in values if v not in (None, "")), None))
+
+
+def _time(value: Any) -> Any:
+    """Return a time: ISO 8601 text, or milliseconds since 1970."""
+    milliseconds = number(value)
+    if milliseconds is None:
+        return as_text(value)
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat()
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+READERS: Final = (
+    Reader("MLflow traces", is_json, read=read_json),
+    Reader("MLflow traces as Parquet", is_parquet, read=read_parquet),
+)
