@@ -108,7 +108,7 @@ def test_the_wheel_holds_the_package_the_notebooks_and_the_data_and_nothing_else
         "evalkit/reports/templates/report.html.j2",
         "evalkit/reports/templates/report.css",
         "evalkit/reports/templates/report.js",
-        "evalkit/widgets/transcript.css",
+        "evalkit/widgets/reading.css",
         "evalkit/widgets/transcript.js",
         "evalkit/_share/notebooks/00_start.ipynb",
         "evalkit/_share/data/demo/scores.jsonl",

@@ -14,7 +14,7 @@ from html import escape as _escape
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from markdown_it import MarkdownIt
 
@@ -31,6 +31,7 @@ _UNIT: Final = re.compile(r"&[#\w]+;|.", re.DOTALL)
 # What a quotation may lack or have more of than the text it was taken from.
 _SKIPPED: Final = frozenset(" \t\n\r\u00a0*_`#>|\"'“”‘’")
 _SHORTEST_QUOTE: Final = 8
+_SKIP: Final = dict.fromkeys(map(ord, _SKIPPED))
 
 
 class Html(str):
@@ -186,6 +187,30 @@ def quotes(evidence: str) -> list[str]:
     return list(dict.fromkeys(part for part in [whole, *parts] if len(_bare(part)) >= _SHORTEST_QUOTE))
 
 
+def find_quotes(text: str, evidence: Iterable[str]) -> list[tuple[int, int]]:
+    """Return where the quoted passages stand in a plain text: (start, end), in order, none overlapping.
+
+    Spaces, line ends, quotation marks, case and Markdown signs do not count.
+
+    Parameters
+    ----------
+    text
+        Any text, as it is shown.
+    evidence
+        What graders quoted.
+
+    Examples
+    --------
+    >>> find_quotes("We rely on the **output order** here.", ["rely on the output order"])
+    [(3, 29)]
+    """
+    wanted = _wanted(evidence, _bare(text))
+    if not wanted:
+        return []
+    places = [at for at, letter in enumerate(text) for _ in _bare(letter)]
+    return _merged([(places[start], places[end - 1] + 1) for start, end in _found(_bare(text), wanted)])
+
+
 def mark(html: Html, evidence: Iterable[str]) -> Html:
     r"""Return `html` with the quoted passages inside `<mark>`, where they occur.
 
@@ -208,10 +233,10 @@ def mark(html: Html, evidence: Iterable[str]) -> Html:
     >>> mark(markdown("We rely on the **output order** here."), ["rely on the output order"])
     '<p>We <mark>rely on the</mark> <strong><mark>output order</mark></strong> here.</p>\n'
     """
-    wanted = [_bare(visible(quote)) for one in evidence for quote in quotes(one)]
+    pieces = _SPLIT.split(html)
+    wanted = _wanted(evidence, _bare(_unescape("".join(pieces[::2]))))
     if not wanted:
         return html
-    pieces = _SPLIT.split(html)
     # Every character that counts, with the place it came from.
     letters: list[str] = []
     places: list[tuple[int, int, int]] = []
@@ -220,27 +245,38 @@ def mark(html: Html, evidence: Iterable[str]) -> Html:
             for letter in _bare(_unescape(unit[0])):
                 letters.append(letter)
                 places.append((at, unit.start(), unit.end()))
-    text = "".join(letters)
     spans: dict[int, list[tuple[int, int]]] = {}
-    for quote in dict.fromkeys(wanted):
-        start = text.find(quote)
-        while start >= 0:
-            end = start + len(quote)
-            _note_span(spans, places[start:end])
-            start = text.find(quote, end)
+    for start, end in _found("".join(letters), wanted):
+        _note_span(spans, places[start:end])
     for at, found in spans.items():
         pieces[at] = _wrap(pieces[at], found)
     return Html("".join(pieces))
 
 
+def _wanted(evidence: Iterable[str], bare: str) -> list[str]:
+    """Return the passages, bare, that occur in a bare text: a quick look, before anything is counted."""
+    passages = dict.fromkeys(_bare(visible(quote)) for one in evidence for quote in quotes(one))
+    return [passage for passage in passages if passage in bare]
+
+
+def _found(bare: str, wanted: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield where each passage stands in a bare text."""
+    for quote in wanted:
+        start = bare.find(quote)
+        while start >= 0:
+            end = start + len(quote)
+            yield start, end
+            start = bare.find(quote, end)
+
+
 def _bare(text: str) -> str:
-    return "".join(letter for letter in text.casefold() if letter not in _SKIPPED)
+    return text.casefold().translate(_SKIP)
 
 
 def _unescape(unit: str) -> str:
     from html import unescape
 
-    return unescape(unit) if unit.startswith("&") else unit
+    return unescape(unit) if "&" in unit else unit
 
 
 def _note_span(spans: dict[int, list[tuple[int, int]]], places: list[tuple[int, int, int]]) -> None:
@@ -252,14 +288,18 @@ def _note_span(spans: dict[int, list[tuple[int, int]]], places: list[tuple[int, 
 
 def _wrap(piece: str, spans: list[tuple[int, int]]) -> str:
     """Put `<mark>` around each span; spans that touch or overlap become one."""
-    merged: list[list[int]] = []
-    for start, end in sorted(spans):
-        if merged and start <= merged[-1][1]:
-            merged[-1][1] = max(end, merged[-1][1])
-        else:
-            merged.append([start, end])
     made, last = [], 0
-    for start, end in merged:
+    for start, end in _merged(spans):
         made += [piece[last:start], "<mark>", piece[start:end], "</mark>"]
         last = end
     return "".join([*made, piece[last:]])
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged

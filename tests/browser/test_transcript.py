@@ -4,16 +4,18 @@ import base64
 
 import polars as pl
 import pytest
+from playwright.sync_api import expect
 
 from evalkit.evals import Evals
-from evalkit.widgets.transcript import _resource, transcript
+from evalkit.widgets.base import script, style
+from evalkit.widgets.transcript import transcript
 
 pytestmark = pytest.mark.browser
 
 HOSTILE = "</script><script>window.x=1</script><img src=x onerror=window.x=1>[x](javascript:window.x=1)\x1b[31m\u202e{{7*7}}"
 RENDER = """async ([module, state]) => {
   const { default: widget } = await import('data:text/javascript;base64,' + module);
-  widget.render({ model: { get: () => state, on() {} }, el: document.getElementById('here') });
+  widget.render({ model: { get: (part) => state[part], on() {}, off() {}, send() {} }, el: document.getElementById('here') });
 }"""
 
 
@@ -39,8 +41,9 @@ def shown(view, open_page, tmp_path):
         path.write_text(f"<!doctype html><html lang=en><meta charset=utf-8><title>t</title><main><h1>t</h1><div id=here>{body}</div></main>", encoding="utf-8")  # fmt: skip
         page = open_page(path)
         if kind == "widget":
-            module = base64.b64encode(_resource("transcript.js").encode()).decode()
-            page.evaluate(RENDER, [module, view.state()])
+            page.add_style_tag(content=style("transcript", "reading"))
+            module = base64.b64encode(script("transcript", "reading").encode()).decode()
+            page.evaluate(RENDER, [module, view.show()])
         return page
 
     return show
@@ -69,6 +72,6 @@ def test_the_search_box_leaves_what_holds_the_word_and_opens_its_fold(shown):
 
     page.get_by_label("Search this transcript").fill("NEEDLE")
 
-    assert page.locator(".ek-messages > li:visible").count() == 1
+    expect(page.locator(".ek-messages > li:visible")).to_have_count(1)
     assert page.get_by_text("needle in a result").last.is_visible()
-    assert page.get_by_role("status").inner_text() == "1 of 4 messages"
+    expect(page.get_by_role("status").last).to_have_text("1 of 4 messages")

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from evalkit import palette
 from evalkit.charts import grid, theme
-from evalkit.charts.theme import contrast, version_colors, version_scale
+from evalkit.charts.theme import version_colors, version_scale
+from evalkit.palette import DARK, LIGHT, contrast
 
 
 @pytest.mark.parametrize(
@@ -18,14 +20,34 @@ def test_contrast_is_that_of_wcag(color, ratio):
     assert contrast(color) == pytest.approx(ratio, abs=0.005)
 
 
-@pytest.mark.parametrize("color", [*theme.CATEGORIES, *theme.RAMP, *theme.CHANGE_COLORS.values(), theme.SOFT])
+@pytest.mark.parametrize(
+    "color", [*theme.CATEGORIES, *theme.RAMP, *theme.CHANGE_COLORS.values(), palette.SOFT]
+)
 def test_every_mark_is_seen_on_white(color):
     assert contrast(color) >= 3
 
 
-@pytest.mark.parametrize("color", [*theme.CHANGE_INKS.values(), theme.INK, theme.SOFT, theme.OK, theme.BAD])
+@pytest.mark.parametrize(
+    "color", [*theme.CHANGE_INKS.values(), palette.INK, palette.SOFT, palette.OK, palette.BAD]
+)
 def test_every_text_is_read_on_white(color):
     assert contrast(color) >= 4.5
+
+
+@pytest.mark.parametrize("ground", ["page", "wash"])
+@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
+def test_the_colours_of_pages_are_read_and_seen_on_light_and_on_dark_ground(colors, ground):
+    texts = ["ink", "soft", *(name for name in colors if name.endswith("-ink") and name != "mark-ink")]
+
+    assert [name for name in texts if contrast(colors[name], colors[ground]) < 4.5] == []
+    assert [n for n in ("ok", "unknown", "warn", "bad") if contrast(colors[n], colors[ground]) < 3] == []
+    assert contrast(colors["mark"], colors["mark-ink"]) >= 4.5
+    assert contrast(colors["added"], colors["ink"]) >= 4.5
+    assert contrast(colors["removed"], colors["ink"]) >= 4.5
+
+
+def test_both_grounds_have_the_same_colours():
+    assert LIGHT.keys() == DARK.keys()
 
 
 @pytest.mark.parametrize("state", grid._STATES)

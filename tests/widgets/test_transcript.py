@@ -10,7 +10,8 @@ import pytest
 
 from evalkit.errors import SelectorError
 from evalkit.evals import Evals
-from evalkit.widgets.transcript import style, transcript, transcript_html
+from evalkit.widgets.transcript import transcript
+from evalkit.widgets.trials import read_trial, shown, transcript_html
 
 HOSTILE = (
     "</script><script>window.x=1</script><img src=x onerror=window.x=1>[x](javascript:1)\x1b[31m\u202e{{7*7}}"
@@ -171,7 +172,7 @@ def test_hostile_text_stays_text_wherever_it_stands():
     )  # fmt: skip
     view = transcript(data, run=HOSTILE, case=HOSTILE)
 
-    text = transcript_html(view)
+    text = transcript_html(view.state)
 
     tags = Tags(text)
     assert not tags.open
@@ -196,8 +197,8 @@ def test_hostile_text_stays_text_wherever_it_stands():
 def test_tool_calls_of_any_shape_are_shown(calls):
     view = transcript(evals(turns=[{"role": "assistant", "tool_calls": calls}]), run="a", case="01")
 
-    transcript_html(view).encode()
-    assert "Tool call" in transcript_html(view)
+    transcript_html(view.state).encode()
+    assert "Tool call" in transcript_html(view.state)
 
 
 def test_a_trial_with_nothing_says_so():
@@ -231,24 +232,20 @@ def test_a_trial_known_from_scores_alone_can_be_read():
 
 
 def test_the_widget_gets_plain_strings_with_the_quotation_apart():
-    view = transcript(
-        evals(turns=[{"role": "user", "content": "a <b> relies on order & more"}], scores=[{"score": 1.0, "evidence": "relies on order"}]),
-        run="a",
-        case="01",
-    )  # fmt: skip
+    data = evals(turns=[{"role": "user", "content": "a <b> relies on order & more"}], scores=[{"score": 1.0, "evidence": "relies on order"}])  # fmt: skip
 
-    widget = view.widget()
+    view = transcript(data, run="a", case="01").view()
 
-    part = widget.state["messages"][0]["parts"][0]
+    part = view.trial["messages"][0]["parts"][0]
     assert part["pieces"] == [["a <b> ", False], ["relies on order", True], [" & more", False]]
-    assert widget.state["scores"][0]["score"] == "1 of 5"
+    assert view.trial["judgements"][0]["score"] == "1 of 5"
+    assert view.trial["judgements"][0]["at"] == 0
 
 
-def test_the_widget_writes_no_markup():
-    from evalkit.widgets.transcript import _resource
+def test_a_quotation_that_no_message_holds_is_told_from_one_that_does():
+    data = evals(output="It relies on order.", scores=[{"score": 1.0, "evidence": "never said so"}])
 
-    assert "innerHTML" not in _resource("transcript.js")
-    assert "http" not in _resource("transcript.js") + style()
+    assert shown(read_trial(data, run="a", case="01"))["judgements"][0]["at"] is None
 
 
 def test_importing_the_view_does_not_import_widgets():

@@ -8,8 +8,8 @@ import altair as alt
 import narwhals as nw
 import polars as pl
 
-from evalkit.charts.theme import SOFT
 from evalkit.errors import ColumnError
+from evalkit.palette import SOFT
 from evalkit.schema import SEVERITIES
 from evalkit.text import visible
 

@@ -19,8 +19,9 @@ from evalkit.charts._table import (
     relabel,
     rows,
 )
-from evalkit.charts.theme import INK, SOFT, VERDICT_COLORS
+from evalkit.charts.theme import VERDICT_COLORS
 from evalkit.evals import Evals
+from evalkit.palette import INK, SOFT
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import summarize
 

@@ -20,7 +20,8 @@ from evalkit.charts._table import (
     rows,
     signed,
 )
-from evalkit.charts.theme import CHANGE_COLORS, CHANGE_INKS, CHANGE_SHAPES, INK, SOFT, UNKNOWN, WARN
+from evalkit.charts.theme import CHANGE_COLORS, CHANGE_INKS, CHANGE_SHAPES
+from evalkit.palette import INK, SOFT, UNKNOWN, WARN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,8 +19,9 @@ from evalkit.charts._table import (
     rows,
     span,
 )
-from evalkit.charts.theme import BAD, GRID, INK, OK, PANEL, SOFT, WARN, WIDTH
+from evalkit.charts.theme import WIDTH
 from evalkit.evals import Evals
+from evalkit.palette import BAD, GRID, INK, OK, PANEL, SOFT, WARN
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import distribution, natural_key
 

@@ -18,8 +18,9 @@ from evalkit.charts._table import (
     relabel,
     rows,
 )
-from evalkit.charts.theme import BAD, INK, OK, SOFT, WIDTH
+from evalkit.charts.theme import WIDTH
 from evalkit.evals import Evals
+from evalkit.palette import BAD, INK, OK, SOFT
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import natural_order, summarize
 

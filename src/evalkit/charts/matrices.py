@@ -8,8 +8,8 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts._table import Drawing, clean, finished, heading, nothing, percent, rows
-from evalkit.charts.theme import INK, OK, SOFT
 from evalkit.errors import ColumnError
+from evalkit.palette import INK, OK, SOFT
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame

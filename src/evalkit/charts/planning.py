@@ -8,7 +8,8 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts._table import Drawing, counted, finished, heading, nothing, percent, relabel, rows
-from evalkit.charts.theme import INK, OK, SOFT, version_colors
+from evalkit.charts.theme import version_colors
+from evalkit.palette import INK, OK, SOFT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from evalkit.charts._table import (
     relabel,
     rows,
 )
-from evalkit.charts.theme import INK, OK, SOFT
+from evalkit.palette import INK, OK, SOFT
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame

@@ -21,8 +21,9 @@ from evalkit.charts._table import (
     rows,
     span,
 )
-from evalkit.charts.theme import INK, SOFT, WIDTH, version_colors
+from evalkit.charts.theme import WIDTH, version_colors
 from evalkit.evals import Evals
+from evalkit.palette import INK, SOFT
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import summarize
 

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts._table import Drawing, finished, heading, nothing, rows
-from evalkit.charts.theme import INK, OK, SOFT
+from evalkit.palette import INK, OK, SOFT
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame

@@ -6,20 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import altair as alt
 
+from evalkit.palette import BAD, FONT, GRID, INK, OK, SOFT, UNKNOWN, WARN, WARN_INK
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME: Final = "evalkit"
 """The theme's and the renderer's name in Altair."""
 
-INK: Final = "#1F2328"
-SOFT: Final = "#57606A"
-GRID: Final = "#E4E7EB"
-PANEL: Final = "#F6F8FA"
-"""The ground of a small multiple's cell."""
-FONT: Final = (
-    "-apple-system, BlinkMacSystemFont, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', Arial, sans-serif"
-)
 WIDTH: Final = 860
 """No chart is wider than this, in pixels: it fits a laptop at 100 % and a printed page."""
 
@@ -28,11 +22,6 @@ CATEGORIES: Final = ("#0072B2", "#D55E00", "#000000", "#CC79A7", "#332288", "#99
 
 RAMP: Final = ("#6C93C7", "#0072B2", "#332288", "#000000")
 """From light to dark, for more versions than there are categories."""
-
-OK: Final = "#0072B2"
-UNKNOWN: Final = "#767676"
-WARN: Final = "#C9730A"
-BAD: Final = "#B3261E"
 
 VERDICT_COLORS: Final = {"pass": OK, "unscored": UNKNOWN, "fail": BAD}
 CHANGE_COLORS: Final = {
@@ -44,7 +33,7 @@ CHANGE_COLORS: Final = {
 }
 """A colour for each verdict of a comparison; the word always stands beside it."""
 
-CHANGE_INKS: Final = {**CHANGE_COLORS, "regressed within margin": "#8A4B00", "inconclusive": SOFT}
+CHANGE_INKS: Final = {**CHANGE_COLORS, "regressed within margin": WARN_INK, "inconclusive": SOFT}
 """The same verdicts as text: at least 4.5:1 on white."""
 
 CHANGE_SHAPES: Final = {
@@ -172,28 +161,6 @@ def version_scale(names: Sequence[str]) -> alt.Scale:
     ['v2', 'v10']
     """
     return alt.Scale(domain=list(names), range=version_colors(names))
-
-
-def contrast(color: str, other: str = "#FFFFFF") -> float:
-    """Return the WCAG contrast ratio of two hex colours, from 1 to 21.
-
-    Source: WCAG 2.2, "contrast ratio" and "relative luminance".
-
-    Examples
-    --------
-    >>> contrast("#000000")
-    21.0
-    """
-    light, dark = sorted((_luminance(color), _luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(color: str) -> float:
-    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _mix(position: float) -> str:

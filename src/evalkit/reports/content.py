@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from evalkit.reports.bundle import Drawn
     from evalkit.widgets.messages import Judgement
-    from evalkit.widgets.transcript import TranscriptView
+    from evalkit.widgets.trials import TranscriptView
 
 MINUS = "\u2212"
 NOTHING = "–"

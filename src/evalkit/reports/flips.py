@@ -9,14 +9,14 @@ import polars as pl
 
 from evalkit.grading import grade_criteria
 from evalkit.reports.content import Cell, Flip, Reason, Section, Side, Table, Text, counted, number
-from evalkit.widgets.transcript import transcript
+from evalkit.widgets.trials import read_trial
 
 if TYPE_CHECKING:
     from evalkit.comparison import Comparison
     from evalkit.evals import Evals
     from evalkit.reports.content import Block
     from evalkit.rules import PassRule
-    from evalkit.widgets.transcript import TranscriptView
+    from evalkit.widgets.trials import TranscriptView
 
 # So much of what a case asks is shown above its transcripts.
 _ASKED = 280
@@ -139,7 +139,7 @@ def _representative(trials: pl.DataFrame, verdict: str, *, like: dict[str, Any])
 def _with_trial(
     evals: Evals, side: Side, trial: dict[str, Any], *, rule: PassRule, counts: dict[str, Any]
 ) -> Side:
-    view = transcript(evals, run=trial["run"], case=trial["case"], epoch=trial["epoch"])
+    view = read_trial(evals, run=trial["run"], case=trial["case"], epoch=trial["epoch"])
     mean = "no mean score" if trial["mean"] is None else f"mean score {number(trial['mean'])}"
     return replace(
         side,

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evalkit.reports.bundle import script
 from evalkit.text import Html, json_for_script, markdown, visible
-from evalkit.widgets.transcript import style, transcript_html
+from evalkit.widgets.trials import style, transcript_html
 
 if TYPE_CHECKING:
     from evalkit.reports.content import Report

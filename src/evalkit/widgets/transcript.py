@@ -1,111 +1,99 @@
-"""One trial to read: its messages, and beside them what the graders said and quoted.
-
-The text is hostile: every string goes through `evalkit.text`. The static HTML
-is the same in a notebook and in the report; the widget adds a search box.
-"""
+"""`ek.transcript`: one trial to read, search and step on from."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import lru_cache
-from html import unescape
-from importlib.resources import files
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
+import msgspec
 
-from evalkit.errors import SelectorError
-from evalkit.text import Html, escape, mark, markdown, plain, visible
-from evalkit.widgets.messages import judgement, messages, scales
+from evalkit.evals import expect_evals
+from evalkit.text import visible
+from evalkit.widgets.base import Panel
+from evalkit.widgets.trials import pieces, read_trial, shown, transcript_html
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evalkit.evals import Evals
-    from evalkit.widgets.messages import Judgement, Message, Part
+    from evalkit.text import Html
+    from evalkit.widgets.trials import TranscriptView
 
-# A message longer than this is cut, with a word about the rest.
-_MOST: Final = 100_000
+_At = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptView:
-    """A trial to read. Displays itself in a notebook; `widget()` adds a search box.
+class Step(msgspec.Struct, tag_field="kind", tag="step", forbid_unknown_fields=True):
+    """Go to another trial: the next, or the one before."""
+
+    by: Annotated[int, msgspec.Meta(ge=-1, le=1)]
+
+
+class Whole(msgspec.Struct, tag_field="kind", tag="whole", forbid_unknown_fields=True):
+    """Show the rest of a stretch of text that was cut."""
+
+    message: _At
+    part: _At
+
+
+class Transcript(Panel):
+    """A trial to read. Displays itself in a notebook; made by `transcript`.
 
     Attributes
     ----------
-    run, case, epoch
-        Which trial.
-    facts
-        Severity, version, model, tokens and the like, in words.
-    source
-        `file:line` it was read from, or "".
-    asked
-        What the case asks and expects: (heading, text) pairs.
-    messages, judgements
-        What was said, and what graders said about it.
+    state
+        The trial that is shown, as plain data.
     """
 
-    run: str
-    case: str
-    epoch: int
-    facts: tuple[str, ...]
-    source: str
-    asked: tuple[tuple[str, str], ...]
-    messages: tuple[Message, ...]
-    judgements: tuple[Judgement, ...]
+    name = "transcript"
+    parts = ("trial", "place", "whole")
+    messages = Step | Whole
+    shares = ("reading",)
+
+    def __init__(self, evals: Evals, state: TranscriptView) -> None:
+        self.evals = evals
+        self.state = state
+        self._trials = evals.attempts().select("run", "case", "epoch").sort("run", "case", "epoch").rows()
+        self._whole: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        counts = f"{len(self.messages)} messages, {len(self.judgements)} judgements"
-        return f"Transcript: {visible(self.title)}, {counts}"
+        counts = f"{len(self.state.messages)} messages, {len(self.state.judgements)} judgements"
+        return f"Transcript: {visible(self.state.title)}, {counts}"
 
     @property
-    def title(self) -> str:
-        """Which trial it is, in words."""
-        return f"case {self.case}, run {self.run}, epoch {self.epoch}"
+    def _at(self) -> int:
+        return self._trials.index((self.state.run, self.state.case, self.state.epoch))
 
-    def _repr_html_(self) -> str:
-        return f"<style>{_resource('transcript.css')}</style>{transcript_html(self)}"
+    def show(self) -> dict[str, Any]:
+        """Return the trial, its place among the trials, and the text that was asked for whole."""
+        place = {"at": self._at, "of": len(self._trials)}
+        return {"trial": shown(self.state), "place": place, "whole": self._whole}
 
-    def state(self) -> dict[str, Any]:
-        """Return what the widget shows: plain strings, quoted passages apart."""
-        evidence = [judgement.evidence for judgement in self.judgements]
-        facts = [*self.facts, self.source] if self.source else self.facts
-        return {
-            "title": visible(self.title),
-            "meta": visible(" · ".join(facts)),
-            "messages": [
-                {
-                    "kind": message.kind,
-                    "role": visible(message.role),
-                    "parts": [_plain_part(part, evidence) for part in message.parts],
-                }
-                for message in self.messages
-            ],
-            "scores": [
-                {
-                    name: visible(str(getattr(judgement, name)))
-                    for name in ("criterion", "score", "grader", "sample", "rationale", "evidence")
-                }
-                for judgement in self.judgements
-            ],
-        }
+    def receive(self, message: Step | Whole) -> None:
+        """Step to another trial, or give the rest of a long text."""
+        if isinstance(message, Step):
+            at = min(max(self._at + message.by, 0), len(self._trials) - 1)
+            run, case, epoch = self._trials[at]
+            self.state, self._whole = read_trial(self.evals, run=run, case=case, epoch=epoch), None
+        else:
+            self._whole = whole(self.state, message)
 
-    def widget(self) -> Any:
-        """Return the transcript with a search box, for a live notebook.
-
-        Returns
-        -------
-        anywidget.AnyWidget
-            A widget with one trait, `state`. It needs a kernel; the static form does not.
-        """
-        return _widget_class()(state=self.state())
+    def to_html(self) -> Html:
+        """Return the trial as static HTML."""
+        return transcript_html(self.state)
 
 
-def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> TranscriptView:
+def whole(view: TranscriptView, asked: Whole) -> dict[str, Any] | None:
+    """Return the text of a part as a whole, or None where there is no such part."""
+    if asked.message >= len(view.messages) or asked.part >= len(view.messages[asked.message].parts):
+        return None
+    text = view.messages[asked.message].parts[asked.part].text
+    return {"message": asked.message, "part": asked.part, "pieces": pieces(text, view.evidence)}
+
+
+def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcript:
     """Return one trial to read: messages, scores, rationales, and the judge's quotations marked.
+
+    Live it has a search box, steps to the next trial, shows the rest of long messages and copies the place that
+    the trial was read from. Without a kernel it is static HTML, safe whatever the text is.
+
+    .. image:: ../docs/img/transcript.png
 
     Parameters
     ----------
@@ -116,9 +104,8 @@ def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
 
     Returns
     -------
-    TranscriptView
-        Shows itself in a notebook as static HTML that is safe whatever the text is; `.widget()` is the
-        same with a search box.
+    Transcript
+        Displays itself; `.state` is the trial as plain data.
 
     Raises
     ------
@@ -136,188 +123,5 @@ def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     >>> transcript(evals, run="a", case="01")
     Transcript: case 01, run a, epoch 1, 1 messages, 1 judgements
     """
-    _check(evals, run, case, epoch)
-    here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
-    trial = _first(evals.trials.filter(here))
-    of_run = _first(evals.runs.filter(pl.col("run") == run))
-    cases = evals.cases.filter(pl.col("case") == case)
-    if of_run.get("suite"):
-        cases = cases.filter(pl.col("suite") == of_run["suite"])
-    of_case = _first(cases)
-    scores = evals.scores.filter(here).sort("grader_kind", "grader", "criterion", "sample")
-    turns = evals.turns.filter(here).sort("turn")
-    return TranscriptView(
-        run=run,
-        case=case,
-        epoch=epoch,
-        facts=_facts(trial, of_run, of_case),
-        source=_where(trial),
-        asked=tuple(
-            (heading, of_case[name])
-            for heading, name in (
-                ("The situation", "input"),
-                ("What the agent was sent", "prompt"),
-                ("Ideal behaviour", "ideal_behavior"),
-                ("Checkable points", "expected_rubric"),
-            )
-            if of_case.get(name)
-        ),
-        messages=tuple(messages(turns.to_dicts(), trial)),
-        judgements=tuple(judgement(row, scales(evals, of_run)) for row in scores.to_dicts()),
-    )
-
-
-def transcript_html(view: TranscriptView, *, heading: bool = True) -> Html:
-    """Return a trial as HTML without scripts or styles of its own; legible where styles are dropped.
-
-    Parameters
-    ----------
-    view
-        What `transcript` returned.
-    heading
-        Whether it begins with the trial's name and facts.
-    """
-    evidence = [judgement.evidence for judgement in view.judgements if judgement.evidence]
-    messages = "".join(
-        f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
-        f"{''.join(_part_html(part, evidence) for part in message.parts)}</li>"
-        for message in view.messages
-    )
-    scores = "".join(_judgements_html(list(samples)) for _, samples in groupby(view.judgements, _who))
-    top = ""
-    if heading:
-        facts = "".join(f"<span>{escape(fact)} </span>" for fact in view.facts)
-        top = f'<p class="ek-title"><strong>{escape(view.title[0].upper() + view.title[1:])}</strong></p><p class="ek-meta">{facts}</p>'
-    asked = "".join(
-        f"<p><strong>{escape(name)}</strong></p>{markdown(text[:_MOST])}" for name, text in view.asked
-    )
-    if asked:
-        top += f"<details><summary>What the case asks and expects</summary>{asked}</details>"
-    source = f'<p class="ek-meta">From <code>{escape(view.source)}</code></p>' if view.source else ""
-    return Html(
-        f'<div class="ek-transcript">{top}<div class="ek-columns">'
-        f'<ol class="ek-messages">{messages or "<li>No messages and no output were recorded.</li>"}</ol>'
-        f'<ul class="ek-scores">{scores or "<li>No judgements were recorded.</li>"}</ul></div>{source}</div>'
-    )
-
-
-def style() -> str:
-    """Return the style sheet of the transcript."""
-    return _resource("transcript.css")
-
-
-# Which trial
-
-
-def _check(evals: Evals, run: str, case: str, epoch: int) -> None:
-    attempts = pl.concat([frame.select("run", "case", "epoch") for frame in (evals.trials, evals.scores)])
-    found = attempts
-    for name, value in (("run", run), ("case", case), ("epoch", epoch)):
-        have = found[name].unique().cast(pl.String).sort().to_list()
-        found = found.filter(pl.col(name) == value)
-        if found.is_empty():
-            place = {"run": "", "case": f" in run {run!r}", "epoch": f" of case {case!r} in run {run!r}"}[
-                name
-            ]
-            error = SelectorError.unknown(str(value), kind=name, have=have)
-            raise SelectorError(str(error).replace(f"{str(value)!r}.", f"{str(value)!r}{place}.", 1))
-
-
-def _first(frame: pl.DataFrame) -> dict[str, Any]:
-    return frame.row(0, named=True) if frame.height else {}
-
-
-def _where(row: dict[str, Any]) -> str:
-    source, line = row.get("source"), row.get("line")
-    return f"{source}:{line}" if source and line else str(source or "")
-
-
-def _facts(trial: dict[str, Any], run: dict[str, Any], case: dict[str, Any]) -> tuple[str, ...]:
-    facts = [f"severity {case['severity']}"] if case.get("severity") else []
-    facts += [str(run[name]) for name in ("agent", "agent_version", "model") if run.get(name)]
-    if trial.get("stop_reason"):
-        facts.append(f"stopped: {trial['stop_reason']}")
-    if trial.get("input_tokens") is not None and trial.get("output_tokens") is not None:
-        facts.append(f"{trial['input_tokens']:,} tokens in, {trial['output_tokens']:,} out")
-    if trial.get("latency_s") is not None:
-        facts.append(f"{trial['latency_s']:.1f} s")
-    if trial.get("cost_usd") is not None:
-        facts.append(f"${trial['cost_usd']:.4f}")
-    return tuple(facts)
-
-
-# Shown
-
-
-def _who(judgement: Judgement) -> tuple[str, str]:
-    return judgement.criterion, judgement.grader
-
-
-def _judgements_html(samples: list[Judgement]) -> str:
-    """Return what one grader said of one criterion: the first sample, the others folded."""
-    first, *others = samples
-    more = "".join(
-        f'<p><span class="ek-score">{escape(one.score)}</span> sample {one.sample}</p>{_reason_html(one)}'
-        for one in others
-    )
-    if more:
-        scores = ", ".join(one.score for one in others)
-        more = f"<details><summary>More samples: {escape(scores)}</summary>{more}</details>"
-    return (
-        f"<li><p><strong>{escape(first.criterion)}</strong> "
-        f'<span class="ek-score">{escape(first.score)}</span> '
-        f'<span class="ek-grader">{escape(first.grader)}</span></p>{_reason_html(first)}{more}</li>'
-    )
-
-
-def _reason_html(judgement: Judgement) -> str:
-    rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
-    if not judgement.evidence:
-        return rationale
-    return f"{rationale}<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>"
-
-
-def _cut(text: str) -> str:
-    if len(text) <= _MOST:
-        return text
-    return f"{text[:_MOST]}\n… {len(text) - _MOST:,} more characters are not shown; they are in the source."
-
-
-def _part_html(part: Part, evidence: Sequence[str]) -> str:
-    text = _cut(part.text)
-    made = markdown(text) if part.style == "markdown" else plain(text)
-    html = mark(made, evidence)
-    if not part.summary:
-        return html
-    # A quotation that nobody can see marks nothing.
-    opened = " open" if html != made else ""
-    return f"<details{opened}><summary>{escape(part.summary)}</summary>{html}</details>"
-
-
-def _plain_part(part: Part, evidence: Sequence[str]) -> dict[str, Any]:
-    pieces = re.split(r"</?mark>", mark(escape(_cut(part.text)), evidence))
-    return {
-        "summary": visible(part.summary),
-        "open": len(pieces) > 1,
-        "pieces": [[unescape(piece), at % 2 == 1] for at, piece in enumerate(pieces) if piece],
-    }
-
-
-@lru_cache
-def _resource(name: str) -> str:
-    return files("evalkit.widgets").joinpath(name).read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
-def _widget_class() -> Any:
-    import anywidget
-    import traitlets
-
-    class Transcript(anywidget.AnyWidget):
-        """Draws `state` with textContent only."""
-
-        _esm = _resource("transcript.js")
-        _css = _resource("transcript.css")
-        state = traitlets.Dict().tag(sync=True)
-
-    return Transcript
+    expect_evals(evals, "transcript")
+    return Transcript(evals, read_trial(evals, run=run, case=case, epoch=epoch))
