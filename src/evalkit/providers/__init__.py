@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.providers.clients import check_model, connect, find_key, hide_key
+from evalkit.providers.clients import check_model, connect, find_key, hide_key, refusal, unreachable
 from evalkit.providers.endpoints import LOCAL_PORT, PROVIDERS, BatchLimits, Provider, provider
 from evalkit.providers.prices import MODELS, Model, cost, model_facts, price, price_words
 
@@ -22,4 +22,6 @@ __all__ = [
     "price",
     "price_words",
     "provider",
+    "refusal",
+    "unreachable",
 ]
