@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import polars as pl
 
-from evalkit.errors import ColumnError, FormatError, PathError, SelectorError
+from evalkit import saved
+from evalkit.errors import ColumnError, FormatError, SelectorError
 from evalkit.schema import PROBLEMS_SCHEMA, TABLES, Problem, Table
 
 if TYPE_CHECKING:
@@ -22,11 +19,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-MANIFEST: Final = "evalkit.json"
-"""The file in a saved folder that says that evalkit wrote it."""
-
-# The format of a saved folder; a reader refuses a newer one.
-_SAVED_VERSION: Final = 1
 _TRIAL: Final = ["run", "case", "epoch"]
 
 
@@ -134,7 +126,7 @@ class Evals:
         ----------
         cases, criteria, runs, trials, turns, scores
             Frames (polars or pandas) or None for an empty one. Columns that a table does not have are
-            dropped, columns that are not given are null. A run that only `trials` or `scores` name gets
+            dropped, columns that are not given are null. A run that only other tables name gets
             a row in `runs`.
         problems, notes, files
             See `Evals`.
@@ -206,19 +198,25 @@ class Evals:
         """Put two collections together; see `evalkit.schema.Table.union` for records that both have."""
         if not isinstance(other, Evals):
             return NotImplemented
+        return Evals.concat([self, other])
+
+    @classmethod
+    def concat(cls, parts: Iterable[Evals]) -> Evals:
+        """Put many collections together: what adding one after the other gives, in one go."""
+        parts = list(parts)
+        if not parts:
+            return cls.from_tables()
         made: dict[str, pl.DataFrame] = {}
         problems: list[Problem] = []
-        for table, frame in self.tables():
-            made[table.name], clashes = table.union(frame, getattr(other, table.name))
+        for name, table in TABLES.items():
+            made[name], clashes = table.union_all([getattr(part, name) for part in parts])
             problems += clashes
-        said = pl.concat([self.problems, other.problems, _problems_frame(problems)]).unique(
-            maintain_order=True
-        )
-        return Evals(
+        said = pl.concat([*(part.problems for part in parts), _problems_frame(problems)])
+        return cls(
             **made,
-            problems=said,
-            notes=tuple(dict.fromkeys(self.notes + other.notes)),
-            files=tuple(dict.fromkeys(self.files + other.files)),
+            problems=said.unique(maintain_order=True),
+            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+            files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
         )
 
     def filter(self, *predicates: pl.Expr, **columns: Any) -> Evals:
@@ -303,31 +301,15 @@ class Evals:
             The folder holds files that evalkit did not write.
         """
         folder = Path(folder)
-        if folder.exists() and (
-            not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())
-        ):
-            raise FormatError(
-                f"{str(folder)!r} holds files that evalkit did not save; name a new or an empty folder."
-            )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        fresh.chmod(0o755)
-        try:
-            for table, frame in self.tables():
-                frame.write_parquet(fresh / f"{table.name}.parquet")
-            self.problems.write_parquet(fresh / "problems.parquet")
-            manifest = {"evalkit": _SAVED_VERSION, "notes": list(self.notes), "files": list(self.files)}
-            (fresh / MANIFEST).write_text(
-                json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-            _swap(fresh, folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        saved.check_target(folder)
+        frames: dict[str, pl.DataFrame | pl.LazyFrame] = {t.name: frame for t, frame in self.tables()}
+        with saved.replacing(folder) as fresh:
+            saved.write(fresh, {**frames, "problems": self.problems}, notes=self.notes, files=self.files)
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path) -> Evals:
-        """Read what `save` wrote.
+    def load(cls, folder: str | Path, *, tables: Iterable[str] = tuple(TABLES)) -> Evals:
+        """Read what `save` wrote, or some tables of it (and `runs`).
 
         Raises
         ------
@@ -337,23 +319,9 @@ class Evals:
             `save` did not write it, or a newer evalkit did.
         """
         folder = Path(folder)
-        if not folder.exists():
-            raise PathError.missing(folder)
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            version = manifest["evalkit"]
-        except (OSError, ValueError, KeyError, TypeError):
-            raise FormatError(
-                f"{str(folder)!r} was not written by Evals.save: it has no readable {MANIFEST}."
-            ) from None
-        if version > _SAVED_VERSION:
-            raise FormatError(
-                f"{str(folder)!r} was saved by a newer evalkit (format {version}); this one reads {_SAVED_VERSION}."
-            )
-        made = {
-            name: table.check(_read_parquet(folder / f"{name}.parquet")) for name, table in TABLES.items()
-        }
-        problems = _read_parquet(folder / "problems.parquet").cast(cast("Any", PROBLEMS_SCHEMA))
+        manifest = saved.read_manifest(folder)
+        made, problems = saved.read(folder, {"runs", *tables})
+        made["runs"] = _with_all_runs(made)
         return cls(**made, problems=problems, notes=tuple(manifest["notes"]), files=tuple(manifest["files"]))
 
     def __repr__(self) -> str:
@@ -429,9 +397,8 @@ def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
 
 def _with_all_runs(made: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the runs table with a row for each run that only other tables name."""
-    named = pl.concat([made["trials"].select("run"), made["scores"].select("run")]).unique(
-        maintain_order=True
-    )
+    named = pl.concat(made[name].select("run") for name in ("trials", "scores", "turns"))
+    named = named.unique(maintain_order=True)
     new = named.join(made["runs"], on="run", how="anti", maintain_order="left")
     if new.is_empty():
         return made["runs"]
@@ -459,27 +426,3 @@ def _one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
         if value is not None and str(value) not in known:
             raise SelectorError.unknown(value, kind=name.replace("_", " "), have=sorted(known))
     return condition
-
-
-def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except FileNotFoundError:
-        raise PathError.missing(path) from None
-    except pl.exceptions.PolarsError as error:
-        raise FormatError(f"{str(path)!r} is not readable Parquet: {str(error).splitlines()[0]}") from None
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    """Put `fresh` where `folder` is; what was there goes only when the new one stands."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.replace(folder, old)  # noqa: PTH105  (an empty folder is replaced in one step)
-        try:
-            os.replace(fresh, folder)  # noqa: PTH105
-        except OSError:
-            os.replace(old, folder)  # noqa: PTH105
-            raise
-        shutil.rmtree(old)
-    else:
-        os.replace(fresh, folder)  # noqa: PTH105

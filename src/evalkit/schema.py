@@ -9,11 +9,14 @@ the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import polars as pl
 
 from evalkit.errors import ColumnError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 """From the mildest to the worst: the order of the Enum, so that `critical > high > medium > low`."""
@@ -256,6 +259,20 @@ class Table:
             reason = f"{self.name}: {_words({name: row[name] for name in key})} is there already, with other content; the first is kept."
             problems.append(Problem(row.get("source__other") or "<frame>", row.get("line__other"), reason))
         return pl.concat([filled, new]), problems
+
+    def union_all(self, frames: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, list[Problem]]:
+        """Put frames together as `union` does two; where no key is there twice, in one go."""
+        full = [frame for frame in frames if not frame.is_empty()]
+        if not full:
+            return self.empty(), []
+        whole = pl.concat(full)
+        if not _repeats(whole.select(self.key)):
+            return whole, []
+        made, problems = full[0], []
+        for frame in full[1:]:
+            made, clashes = self.union(made, frame)
+            problems += clashes
+        return made, problems
 
 
 # Key columns that a record need not give, with what stands in for them.

@@ -10,18 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import FormatError, listed
+from evalkit.errors import FormatError, listed, nearest
 from evalkit.evals import Evals
-from evalkit.loaders import core, frames
+from evalkit.loaders import core, frames, reading
 from evalkit.loaders.core import Reader
 from evalkit.loaders.mapping import Mapping
 from evalkit.loaders.runs import Part, tell_apart
 from evalkit.loaders.tables import Raw, to_evals
 from evalkit.native import in_line_order, within_scale
+from evalkit.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Mapping as AnyMapping
+
+    from evalkit.schema import TableName
 
 __all__ = ["Mapping", "Raw", "Reader", "load"]
 
@@ -29,6 +32,8 @@ __all__ = ["Mapping", "Raw", "Reader", "load"]
 def load(
     *sources: Any,
     mapping: AnyMapping[str, Any] | Mapping | str | Path | None = None,
+    tables: Iterable[TableName] | None = None,
+    cache: bool = True,
 ) -> Evals:
     """Read evaluations from wherever they are.
 
@@ -47,6 +52,11 @@ def load(
         agent where they vary, else after their folder); `criteria` is a list of columns, or a dict of columns with the criterion each is
         (a row is an answer), or else `criterion` and `score` (a row is a judgement); `scale` is
         `[lowest, highest]`, for all or in a dict by criterion.
+    tables
+        Which tables are wanted, as `("scores",)`; None for all six. Only what they need is read and
+        unpacked; the others are empty, but `runs` names every run.
+    cache
+        Whether a large file that was read before and has not changed since may be taken from the cache.
 
     Returns
     -------
@@ -60,7 +70,7 @@ def load(
         A path is not there, or a glob fits nothing.
     FormatError
         A file is of no format that is known, or it is not plain which columns hold what; the message says
-        which mapping to give.
+        which mapping to give. Or a table is named that there is not.
 
     Examples
     --------
@@ -74,17 +84,18 @@ def load(
     if not sources:
         raise FormatError("load() was given nothing: name a path, a glob, a folder or a frame.")
     told = None if mapping is None else Mapping.read(mapping)
+    wanted = _wanted(tables, cache=cache)
     known, notes = core.readers()
     in_memory = [source for source in sources if not isinstance(source, str | Path | Evals)]
     parts: list[Part] = []
     skipped: list[Path] = []
     frame = 0
     plan = core.find([source for source in sources if isinstance(source, str | Path)], told, known)
-    parts += core.read(plan)
+    parts += reading.read(plan, wanted)
     skipped += plan.skipped
     for source in sources:
         if isinstance(source, Evals):
-            parts.append(Part(source))
+            parts.append(Part(wanted.of(source)))
         elif not isinstance(source, str | Path):
             if not frames.is_frame(source):
                 hint = (
@@ -97,7 +108,8 @@ def load(
             name = "frame" if len(in_memory) == 1 else f"frame-{frame}"
             raw = frames.rows(source, f"<{name}>")
             empty = raw.frame.is_empty()
-            parts.append(core.nothing(raw) if empty else to_evals(raw, mapping=told, run=name)[0])
+            part = reading.nothing(raw) if empty else to_evals(raw, mapping=told, run=name)[0]
+            parts.append(Part(wanted.of(part.evals), part.name))
     if skipped and not parts:
         raise FormatError(
             f"None of the {len(skipped)} files is of a format that is known: {listed(skipped, most=6)}. "
@@ -107,10 +119,15 @@ def load(
         raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")
     if skipped:
         notes.append(f"Files of no format that is known were passed over: {listed(skipped, most=6)}.")
-    total = Evals.from_tables(notes=notes)
-    for part in tell_apart(parts):
-        total = total + part
+    total = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])
     return in_line_order(within_scale(total))
+
+
+def _wanted(tables: Iterable[TableName] | None, *, cache: bool) -> reading.Wanted:
+    names = frozenset(TABLES if tables is None else [tables] if isinstance(tables, str) else tables)
+    for name in sorted(names - set(TABLES)):
+        raise FormatError(f"There is no table {name!r}.{nearest(name, TABLES)} There is: {listed(TABLES)}.")
+    return reading.Wanted(names, cache)
 
 
 def _each(sources: Iterable[Any]) -> Iterator[Any]:

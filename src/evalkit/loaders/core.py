@@ -1,22 +1,25 @@
-"""Find the files, find the reader of each by looking inside, and put together what they give."""
+"""Find the files, and find the reader of each by looking inside."""
 
 from __future__ import annotations
 
 import glob
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from evalkit.errors import FormatError, PathError, listed, nearest
+from evalkit.errors import FormatError, PathError, listed
 from evalkit.evals import Evals
-from evalkit.loaders.mapping import MAPPING_FILE, Mapping, MissingColumns, find_mapping
-from evalkit.loaders.runs import Part
-from evalkit.loaders.tables import RECORD, Raw, to_evals
-from evalkit.schema import Problem
+from evalkit.loaders.mapping import MAPPING_FILE, Mapping, find_mapping
+from evalkit.schema import TABLES, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from evalkit.loaders.tables import Raw
+    from evalkit.schema import TableName
 
 ENTRY_POINTS: Final = "evalkit.loaders"
 """The entry-point group in which other distributions offer a `Reader`."""
@@ -29,7 +32,9 @@ _LONGEST_FIRST_LINE: Final = 1 << 26
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One format: how it is recognised and how it is read. Give `read`, or `rows` for a table of scores.
+    """One format: how it is recognised and how it is read.
+
+    Give `read`; or `rows` for a table of scores; or `partly` where some tables are cheaper than all.
 
     Attributes
     ----------
@@ -42,15 +47,38 @@ class Reader:
         `read(path)` returns what is in it.
     rows
         `rows(path)` returns the records as they are; mapping and names do the rest.
+    partly
+        `partly(path, tables)` returns the tables of those names, and whatever else costs nothing.
+    gives
+        The tables that it may give: where none of them is wanted a file is not read at all.
     describes
         Whether it says what runs and cases are: such files are read before those that only name them.
+    alone
+        Whether what it gives depends on that one file and on nothing beside it: it may then be cached.
     """
 
     name: str
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path], Evals] | None = None
     rows: Callable[[Path], Raw] | None = None
+    partly: Callable[[Path, frozenset[str]], Evals] | None = None
+    gives: tuple[TableName, ...] = tuple(TABLES)
     describes: bool = False
+    alone: bool = False
+
+    def give(self, path: Path, tables: frozenset[str]) -> Evals:
+        """Return what is in a file: those tables at least.
+
+        Raises
+        ------
+        FormatError
+            It cannot be understood.
+        """
+        if self.partly is not None:
+            return self.partly(path, tables)
+        if self.read is None:
+            raise FormatError(f"The reader {self.name!r} has neither read, partly nor rows.")
+        return self.read(path)
 
 
 @dataclass(slots=True)
@@ -108,68 +136,6 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
     return plan
 
 
-def read(plan: Plan) -> Iterator[Part]:
-    """Read what was found, in order.
-
-    Raises
-    ------
-    FormatError
-        Nothing at all could be understood, or no file has a column that the mapping names.
-    """
-    failures: list[tuple[Found, FormatError]] = []
-    missing: Counter[tuple[int, str, str]] = Counter()
-    tables: Counter[int] = Counter()
-    mappings: dict[int, Mapping] = {}
-    columns: dict[int, dict[str, None]] = {}
-    done = 0
-    for found in sorted(plan.found, key=lambda found: not found.reader.describes):
-        try:
-            if found.reader.rows is None:
-                yield Part(_read(found.reader, found.path))
-                done += 1
-                continue
-            raw = found.reader.rows(found.path)
-            if raw.frame.is_empty():
-                yield nothing(raw)
-                done += 1
-                continue
-            part, roles = to_evals(raw, mapping=found.mapping, run=found.run)
-        except FormatError as error:
-            if found.instead is not None:
-                yield Part(_read(found.instead, found.path))
-                done += 1
-            else:
-                failures.append((found, error))
-            continue
-        done += 1
-        if found.mapping is not None:
-            which = id(found.mapping)
-            mappings[which] = found.mapping
-            tables[which] += 1
-            missing.update((which, column, what) for column, what, needed in roles.missing if needed)
-            columns.setdefault(which, {}).update(
-                dict.fromkeys(name for name in raw.frame.columns if name not in ("line", RECORD))
-            )
-        yield part
-    if failures and not done:
-        raise failures[0][1]
-    for (which, column, what), count in missing.items():
-        if count == tables[which]:
-            have = list(columns[which])
-            raise FormatError(
-                f"No file has the column {column!r} ({what}) that {mappings[which].name} names."
-                f"{nearest(column, have)} They have: {listed(have, most=40)}."
-            )
-    if failures:
-        yield Part(_passed_over(failures))
-
-
-def nothing(raw: Raw) -> Part:
-    """Say that there are no records in it."""
-    problems = [*raw.problems, Problem(raw.source, None, "there are no records in it")]
-    return Part(Evals.from_tables(problems=problems, files=[raw.source] if raw.file else []))
-
-
 def readers() -> tuple[list[Reader], list[str]]:
     """Return the readers in the order in which they are asked, and notes on plug-ins that are broken."""
     from evalkit.loaders import (
@@ -205,7 +171,8 @@ def _plugins() -> tuple[list[Reader], list[str]]:
             reader = point.load()
             if not isinstance(reader, Reader):
                 raise TypeError(f"it is {type(reader).__name__}, not a Reader")
-            found.append(_guarded(reader))
+            # What others wrote may not bear to be asked twice at once.
+            found.append(_guarded(reader, lock=Lock()))
         except Exception as error:
             notes.append(
                 f"The reader {point.name!r} ({point.value}) could not be used: {type(error).__name__}: {error}"
@@ -213,7 +180,7 @@ def _plugins() -> tuple[list[Reader], list[str]]:
     return found, notes
 
 
-def _guarded(reader: Reader) -> Reader:
+def _guarded(reader: Reader, *, lock: Lock | None = None) -> Reader:
     """Return a reader of somebody else's format, or somebody else's reader, so that its faults cost its own files alone."""
 
     def sniff(path: Path, data: bytes) -> bool:
@@ -222,9 +189,10 @@ def _guarded(reader: Reader) -> Reader:
         except Exception:
             return False
 
-    def read(path: Path) -> Evals:
+    def partly(path: Path, tables: frozenset[str]) -> Evals:
         try:
-            made = _read(reader, path)
+            with lock or nullcontext():
+                made = reader.give(path, tables)
             if not isinstance(made, Evals):
                 raise TypeError(f"it gave {type(made).__name__}, not Evals")
             return made
@@ -232,7 +200,9 @@ def _guarded(reader: Reader) -> Reader:
             reason = f"the reader {reader.name!r} failed: {type(error).__name__}: {error}"
             return Evals.from_tables(problems=[Problem(str(path), None, reason)], files=[str(path)])
 
-    return replace(reader, sniff=sniff, read=read if reader.rows is None else None)
+    if reader.rows is not None:
+        return replace(reader, sniff=sniff)
+    return replace(reader, sniff=sniff, read=None, partly=partly)
 
 
 def head(path: Path) -> bytes:
@@ -242,12 +212,6 @@ def head(path: Path) -> bytes:
         if len(data) == _HEAD and b"\n" not in data:
             data += file.readline(_LONGEST_FIRST_LINE)
     return data
-
-
-def _read(reader: Reader, path: Path) -> Evals:
-    if reader.read is None:
-        raise FormatError(f"The reader {reader.name!r} has neither read nor rows.")
-    return reader.read(path)
 
 
 def _choose(path: Path, readers: list[Reader], mapping: Mapping | None) -> Found | None:
@@ -334,14 +298,3 @@ def _empty(path: Path) -> Evals:
 
 
 _EMPTY: Final = Reader("empty", lambda path, data: False, read=_empty)
-
-
-def _passed_over(failures: list[tuple[Found, FormatError]]) -> Evals:
-    """Say which files were not understood: one the mapping does not fit is a note, any other a problem."""
-    problems, notes = [], []
-    for found, error in failures:
-        if isinstance(error, MissingColumns):
-            notes.append(f"Not read: {error}")
-        else:
-            problems.append(Problem(str(found.path), None, str(error)))
-    return Evals.from_tables(problems=problems, notes=notes)

@@ -44,7 +44,14 @@ def is_scores(path: Path, head: bytes) -> bool:
 
 
 READERS: Final = (
-    Reader("suite", is_suite, read=native.read_suite, describes=True),
-    Reader("native transcripts", is_transcripts, read=native.read_transcripts, describes=True),
-    Reader(NATIVE_SCORES, is_scores, read=native.read_scores),
+    Reader("suite", is_suite, read=native.read_suite, gives=("cases", "criteria"), describes=True),
+    Reader(
+        "native transcripts",
+        is_transcripts,
+        read=native.read_transcripts,
+        gives=("runs", "trials", "turns"),
+        describes=True,
+        alone=True,
+    ),
+    Reader(NATIVE_SCORES, is_scores, read=native.read_scores, gives=("scores",), alone=True),
 )

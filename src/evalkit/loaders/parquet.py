@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import FormatError
-from evalkit.evals import MANIFEST, Evals
+from evalkit.evals import Evals
 from evalkit.loaders.core import Reader
 from evalkit.loaders.jsonl import first_record
 from evalkit.loaders.tables import Raw
 from evalkit.records import fit
+from evalkit.saved import MANIFEST, read_parquet
 from evalkit.schema import TABLES
 
 if TYPE_CHECKING:
@@ -50,26 +50,24 @@ def is_parquet(path: Path, head: bytes) -> bool:
 def read_table(path: Path) -> Evals:
     """Read one of our tables."""
     name: Any = path.stem
-    good, problems = fit(TABLES[name], _read(path))
+    good, problems = fit(TABLES[name], read_parquet(path))
     tables: dict[str, Any] = {name: good}
     return Evals.from_tables(**tables, problems=problems, files=[str(path)])
 
 
 def rows(path: Path) -> Raw:
     """Return the rows of a Parquet file."""
-    frame = _read(path)
+    frame = read_parquet(path)
     return Raw(frame.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")), str(path))
 
 
-def _read(path: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise FormatError(f"{str(path)!r} is not readable Parquet: {str(error).splitlines()[0]}") from None
+def read_saved(folder: Path, tables: frozenset[str]) -> Evals:
+    """Read the tables that are wanted of what `Evals.save` wrote."""
+    return Evals.load(folder, tables=tables)
 
 
 OWN: Final = (
-    Reader("saved evals", is_saved, read=Evals.load),
+    Reader("saved evals", is_saved, partly=read_saved),
     Reader("saved table", is_table, read=read_table),
 )
 TABLES_OF_SCORES: Final = (Reader("Parquet of scores", is_parquet, rows=rows),)

@@ -1,0 +1,177 @@
+"""Read what was found: only the tables that are wanted, several files at once, in the order of the plan."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from evalkit.errors import FormatError, listed, nearest
+from evalkit.evals import Evals
+from evalkit.loaders import cache
+from evalkit.loaders.mapping import MissingColumns, Roles
+from evalkit.loaders.runs import Part
+from evalkit.loaders.tables import RECORD, Raw, to_evals
+from evalkit.schema import TABLES, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from evalkit.loaders.core import Found, Plan, Reader
+
+ALL: Final = frozenset(TABLES)
+# Decoding holds Python's lock; unpacking and polars do not: more threads than this only wait.
+_MOST: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of the files is wanted: which tables, and whether what was read before may be taken from the cache."""
+
+    tables: frozenset[str] = ALL
+    cache: bool = False
+
+    def of(self, evals: Evals) -> Evals:
+        """Return the tables that are wanted; of `runs` what was learned on the way stays."""
+        gone = {
+            t.name: t.empty() for t, _ in evals.tables() if t.name not in self.tables and t.name != "runs"
+        }
+        return replace(evals, **gone) if gone else evals  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class _Outcome:
+    found: Found
+    part: Part | None = None
+    roles: Roles | None = None
+    columns: tuple[str, ...] = ()
+    error: FormatError | None = None
+
+
+def read(plan: Plan, wanted: Wanted) -> Iterator[Part]:
+    """Read what was found, in order; files that only name runs and cases after those that describe them.
+
+    Raises
+    ------
+    FormatError
+        Nothing at all could be understood, or no file has a column that the mapping names.
+    """
+    account = _Account()
+    order = sorted(plan.found, key=lambda found: not found.reader.describes)
+    for outcome in _outcomes([one for one in order if wanted.tables & set(one.reader.gives)], wanted):
+        account.take(outcome)
+        if outcome.part is not None:
+            yield outcome.part
+    yield from account.close()
+
+
+def _outcomes(found: Sequence[Found], wanted: Wanted) -> Iterator[_Outcome]:
+    """Yield what each file gives, in order; a few are read ahead, so that memory stays bounded."""
+    workers = min(len(found), _MOST, os.cpu_count() or 1)
+    if workers < 2:
+        yield from (_try(one, wanted) for one in found)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="evalkit-load") as pool:
+        ahead = deque(pool.submit(_try, one, wanted) for one in found[:workers])
+        rest = iter(found[workers:])
+        try:
+            while ahead:
+                outcome = ahead.popleft().result()
+                following = next(rest, None)
+                if following is not None:
+                    ahead.append(pool.submit(_try, following, wanted))
+                yield outcome
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def _try(found: Found, wanted: Wanted) -> _Outcome:
+    """Read one file; what cannot be understood of it is an outcome too."""
+    outcome = _Outcome(found)
+    try:
+        if found.reader.rows is None:
+            outcome.part = Part(_read(found.reader, found, wanted))
+            return outcome
+        raw = found.reader.rows(found.path)
+        if raw.frame.is_empty():
+            outcome.part = nothing(raw)
+            return outcome
+        part, roles = to_evals(raw, mapping=found.mapping, run=found.run)
+    except FormatError as error:
+        if found.instead is not None:
+            outcome.part = Part(_read(found.instead, found, wanted))
+        else:
+            outcome.error = error
+        return outcome
+    outcome.part, outcome.roles = replace(part, evals=wanted.of(part.evals)), roles
+    outcome.columns = tuple(name for name in raw.frame.columns if name not in ("line", RECORD))
+    return outcome
+
+
+def _read(reader: Reader, found: Found, wanted: Wanted) -> Evals:
+    def make() -> Evals:
+        return wanted.of(reader.give(found.path, wanted.tables))
+
+    if wanted.cache and reader.alone:
+        return cache.fetch(found.path, [reader.name, *sorted(wanted.tables)], make)
+    return make()
+
+
+def nothing(raw: Raw) -> Part:
+    """Say that there are no records in it."""
+    problems = [*raw.problems, Problem(raw.source, None, "there are no records in it")]
+    return Part(Evals.from_tables(problems=problems, files=[raw.source] if raw.file else []))
+
+
+class _Account:
+    """What came of the files so far, and what is to be said of it at the end."""
+
+    def __init__(self) -> None:
+        self.outcomes = 0
+        self.failures: list[_Outcome] = []
+        self.missing: Counter[tuple[int, str, str]] = Counter()
+        self.tables: Counter[int] = Counter()
+        self.names: dict[int, str] = {}
+        self.columns: dict[int, dict[str, None]] = {}
+
+    def take(self, outcome: _Outcome) -> None:
+        """Note one outcome."""
+        if outcome.error is not None:
+            self.failures.append(outcome)
+            return
+        self.outcomes += 1
+        if outcome.roles is None or outcome.found.mapping is None:
+            return
+        which = id(outcome.found.mapping)
+        self.names[which] = outcome.found.mapping.name
+        self.tables[which] += 1
+        self.missing.update((which, column, what) for column, what, needed in outcome.roles.missing if needed)
+        self.columns.setdefault(which, {}).update(dict.fromkeys(outcome.columns))
+
+    def close(self) -> Iterator[Part]:
+        """Raise where nothing could be understood; yield what is to be said of single files."""
+        if self.failures and not self.outcomes and self.failures[0].error is not None:
+            raise self.failures[0].error
+        for (which, column, what), count in self.missing.items():
+            if count == self.tables[which]:
+                have = list(self.columns[which])
+                raise FormatError(
+                    f"No file has the column {column!r} ({what}) that {self.names[which]} names."
+                    f"{nearest(column, have)} They have: {listed(have, most=40)}."
+                )
+        if self.failures:
+            yield Part(_passed_over(self.failures))
+
+
+def _passed_over(failures: Iterable[_Outcome]) -> Evals:
+    """Say which files were not understood: one the mapping does not fit is a note, any other a problem."""
+    problems, notes = [], []
+    for failure in failures:
+        if isinstance(failure.error, MissingColumns):
+            notes.append(f"Not read: {failure.error}")
+        else:
+            problems.append(Problem(str(failure.found.path), None, str(failure.error)))
+    return Evals.from_tables(problems=problems, notes=notes)
