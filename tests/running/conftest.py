@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections import Counter
 
 import pytest
 
 from evalkit.providers import provider
-
-DROP = "drop"
-TRUNCATE = "truncate"
-SILENT = "silent"
+from evalkit.running.requests import Request, custom_id
 
 
 def completion(text="4", **more):
@@ -32,8 +30,10 @@ class Server:
 
     `script(body, times)` is given what was sent and how often the same was sent before; it returns None for a
     completion, a dict for a body with status 200, `(status, body)`, `(status, body, headers)`, or one of
-    DROP, TRUNCATE, SILENT.
+    "drop", "truncate" and "silent".
     """
+
+    completion = staticmethod(completion)
 
     def __init__(self):
         self.script = lambda body, times: None
@@ -59,7 +59,7 @@ class Server:
         try:
             while await self.one(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -92,11 +92,11 @@ class Server:
         return completion() if said is None else said
 
     async def say(self, writer, said):
-        if said == DROP:
+        if said == "drop":
             return False
-        if said == SILENT:
+        if said == "silent":
             await asyncio.sleep(3600)
-        cut = said == TRUNCATE
+        cut = said == "truncate"
         if cut or isinstance(said, dict):
             said = (200, completion() if cut else said)
         status, body, *more = said
@@ -160,3 +160,26 @@ class FakeClock:
 @pytest.fixture
 def clock():
     return FakeClock()
+
+
+@pytest.fixture
+def questions():
+    """Make so many requests, each with a seed of its own."""
+
+    def make(n, *, model="m", **more):
+        return [
+            Request(
+                custom_id("q", model, seed),
+                {"model": model, "seed": seed, "messages": [{"role": "user", "content": f"{seed}?"}], **more},
+            )
+            for seed in range(n)
+        ]
+
+    return make
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]

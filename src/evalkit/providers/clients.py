@@ -118,7 +118,7 @@ def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT) ->
         with openai.OpenAI(
             base_url=provider.base_url,
             api_key=key or "none",
-            max_retries=2,
+            max_retries=0,
             timeout=timeout,
             default_headers=_headers(provider),
         ) as client:

@@ -289,13 +289,18 @@ class Asking:
             return _Answer(response.status_code, response.headers, response.content)
         except openai.APIStatusError as error:
             return _Answer(error.status_code, error.response.headers, error.response.content)
-        except (TimeoutError, openai.APITimeoutError):
-            return _Answer(None, {}, b"", f"no answer within {self._timeout:g} s")
         except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            cause = error.__cause__ or error
-            return _Answer(None, {}, b"", f"the connection failed ({type(cause).__name__})")
+            return _Answer(None, {}, b"", self._problem(error))
         finally:
             self._sending.discard(task)
+
+    def _problem(self, error: BaseException) -> str:
+        """Return why nothing came: the client calls some of what breaks a timeout, so its cause is asked."""
+        while error.__cause__ is not None and not isinstance(error, TimeoutError):
+            error = error.__cause__
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self._timeout:g} s"
+        return f"the connection failed ({type(error).__name__})"
 
     def _read(self, answer: _Answer, last: Reply, *, latency_s: float) -> Reply:
         """Return the reply that an answer is, should it be the last one."""

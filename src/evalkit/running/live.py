@@ -17,7 +17,7 @@ from evalkit.running.progress import find_display
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-    from typing import Literal, Unpack
+    from typing import Unpack
 
     from evalkit.providers import Provider
     from evalkit.running.asking import Settings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from evalkit.running.progress import Progress
     from evalkit.running.requests import Reply, Request
 
-    Shown = Literal[True] | None | Callable[[Progress], None]
+    Shown = bool | None | Callable[[Progress], None]
 
 # Replies that wait for their reader; beyond that no new request is sent.
 _UNREAD: Final = 256
@@ -107,7 +107,7 @@ def ask(
         grace=grace,
         clock=clock or SystemClock(),
     )
-    return _Thread(asking).replies(find_display() if progress is True else progress)
+    return _Thread(asking).replies(_find_display(progress))
 
 
 async def aask(
@@ -129,7 +129,7 @@ async def aask(
         One for each request, in the order in which they arrive.
     """
     asking = Asking(requests, provider=provider, clock=clock or SystemClock(), **settings)
-    show = find_display() if progress is True else progress
+    show = _find_display(progress)
     queue: asyncio.Queue[Reply | None] = asyncio.Queue()
     room = asyncio.Semaphore(_UNREAD)
 
@@ -157,6 +157,10 @@ async def aask(
         await asyncio.wait({task})
         if show:
             show(asking.progress())
+
+
+def _find_display(progress: Shown) -> Callable[[Progress], None] | None:
+    return progress if callable(progress) else find_display() if progress else None
 
 
 class _Thread:
