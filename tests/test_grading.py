@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import ColumnError, RuleError, SelectorError
 from evalkit.evals import Evals
-from evalkit.grading import grade, grade_criteria
+from evalkit.grading import count_cases, grade, grade_criteria
+from evalkit.reduction import Codes
 from evalkit.rules import PassRule
 
 GOLDEN = Path(__file__).parents[1].parent / "shared/data/stats_golden.json"
@@ -365,3 +366,93 @@ def test_each_criterion_is_graded_by_the_mean_and_a_crash_is_unscored_in_each():
     assert rows["verdict"].to_list() == ["pass", "fail", "unscored", "unscored"]
     assert rows["samples"].to_list() == [1, 1, 0, 0]
     assert rows["scale_max"].to_list() == [5.0] * 4
+
+
+trials_of_two_runs = st.lists(
+    st.tuples(
+        st.sampled_from(["v1", "v2"]),
+        st.sampled_from(["a", "b", "c"]),
+        st.integers(1, 3) | st.just(2**31 - 1),
+        st.lists(st.none() | st.integers(1, 5), min_size=2, max_size=2),
+    ),
+    unique_by=lambda row: row[:3],
+    max_size=12,
+)
+
+
+@given(trials_of_two_runs, st.sampled_from(["unscored", "fail"]), st.sets(st.sampled_from("abc")))
+@settings(deadline=None)
+def test_the_verdicts_of_a_case_are_counted_as_slowly_by_hand(trials, missing, described):
+    rows = [
+        (run, case, epoch, criterion, score)
+        for run, case, epoch, scores in trials
+        for criterion, score in zip("xy", scores, strict=True)
+    ]
+    columns = {
+        "run": pl.String,
+        "case": pl.String,
+        "epoch": pl.Int64,
+        "criterion": pl.String,
+        "score": pl.Int64,
+    }
+    crashed = [("v1", "c", 7), ("v2", "d", 1)]
+    evals = Evals.from_tables(
+        cases=pl.DataFrame(
+            {"suite": "s", "case": sorted(described)}, schema={"suite": pl.String, "case": pl.String}
+        ),
+        criteria=pl.DataFrame({"suite": "s", "criterion": ["x", "y"], "scale_min": 1.0, "scale_max": 5.0}),
+        runs=pl.DataFrame({"run": ["v1", "v2"], "suite": "s"}),
+        trials=pl.DataFrame(crashed, schema=["run", "case", "epoch"], orient="row"),
+        scores=pl.DataFrame(rows, schema=columns, orient="row").with_columns(grader_kind=pl.lit("judge")),
+    )
+    expected: dict[tuple[str, str], list[float]] = {}
+    for run, case, _, scores in [*trials, *((*key, [None, None]) for key in crashed)]:
+        known = [s for s in scores if s is not None]
+        # A missing score that were 5 saves the trial, or nothing does.
+        failed = min(known, default=3) < 3 or sum(known) + 5 * (2 - len(known)) < 8
+        undecided = not failed and len(known) < 2
+        cell = expected.setdefault((case, run), [0, 0, 0, 0, 0])
+        lost = undecided and missing == "unscored"
+        cell[0] += not failed and not undecided
+        cell[1] += not lost
+        cell[2] += lost
+        if len(known) == 2:
+            cell[3] += sum(known) / 2
+            cell[4] += 1
+
+    counts = count_cases(evals, PassRule(missing=missing))
+
+    assert [(row[1], row[0]) for row in counts.iter_rows()] == sorted(expected)
+    assert [list(row[2:]) for row in counts.iter_rows()] == [expected[key] for key in sorted(expected)]
+
+
+def test_ids_too_far_apart_for_one_small_number_are_still_told_apart():
+    scores = [("v1", "first", 1), ("v1", "first", 2**31 - 1), ("v2", "last", 1), ("v2", "last", 2**31 - 1)]
+    evals = evals_of([{"run": r, "case": c, "epoch": e, "criterion": "a", "score": 5} for r, c, e in scores])
+    wide = Codes(low=(0, 0, 0), span=(2**32, 2**32, 2**31))
+
+    made = evals.scores.select(wide.trial().alias("trial")).with_columns(wide.cell("trial").alias("cell"))
+
+    assert made["trial"].n_unique() == 4
+    assert wide.name(made.select("cell").unique(), evals).sort("case")["case"].cast(pl.String).to_list() == [
+        "first",
+        "last",
+    ]
+
+
+def test_the_sides_of_a_comparison_may_carry_different_criteria_run_by_run():
+    rows = [
+        {"run": "v1", "case": "01", "epoch": 1, "criterion": "a", "score": 5},
+        {"run": "v2", "case": "01", "epoch": 1, "criterion": "a", "score": 5},
+        {"run": "v2", "case": "02", "epoch": 1, "criterion": "a", "score": 5},
+        {"run": "v2", "case": "02", "epoch": 1, "criterion": "b", "score": 5},
+    ]
+
+    counts = count_cases(evals_of(rows))
+
+    # v2 carries a and b, so its first case lacks one; v1 carries a alone.
+    assert counts.select("run", "case", "passes", "unscored").rows() == [
+        ("v1", "01", 1, 0),
+        ("v2", "01", 0, 1),
+        ("v2", "02", 1, 0),
+    ]

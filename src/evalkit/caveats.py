@@ -31,6 +31,7 @@ _SIDES: Final = ("baseline", "candidate")
 def find_caveats(
     evals: Evals,
     pairs: Pairs,
+    units: pl.DataFrame,
     cases: pl.DataFrame,
     estimates: pl.DataFrame,
     *,
@@ -44,7 +45,6 @@ def find_caveats(
     level: float,
 ) -> tuple[pl.DataFrame, bool]:
     """Return the warnings (`id`, `scope`, `text`) and whether they forbid a verdict on the pass rate."""
-    units = pairs.units()
     unscored, blocked = _unscored(pairs)
     found: list[Caveat] = [
         *_small(estimates, units, level),
@@ -166,8 +166,9 @@ def _unmatched(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Caveat]:
     alone = pairs.unpaired
     if alone.is_empty():
         return
-    counts = dict(alone["side"].value_counts().iter_rows())
-    each = ", ".join(f"{counts[side]} only on the {side} side" for side in _SIDES if side in counts)
+    found = dict(alone["side"].value_counts().iter_rows())
+    counts = {side: found[side] for side in _SIDES if side in found}
+    each = ", ".join(f"{count} only on the {side} side" for side, count in counts.items())
     names = listed(sorted(alone["case"].cast(pl.String)), most=6)
     text = f"{cases.height} cases are on both sides and were compared; {each} ({names}) were not."
     for side in counts:

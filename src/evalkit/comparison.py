@@ -255,9 +255,10 @@ def compare(
     }
     pairs = make_pairs(evals, **asked)
     _check_judges(evals, pairs, judge)
-    rows = estimate_scope("overall", pairs.units(), level=level, margin=given, seed=seed)
+    units = pairs.units()
+    rows = estimate_scope("overall", units, level=level, margin=given, seed=seed)
     if weights:
-        rows += estimate_weighted(pairs.units(), weights, level=level)
+        rows += estimate_weighted(units, weights, level=level)
     split = [
         row
         for scope, units in find_scopes(evals, pairs, columns, asked)
@@ -266,12 +267,13 @@ def compare(
     kind = adjust or ("holm" if len(columns) < 2 else "bh")
     rows += adjust_scopes(split, kind, level=level)
     estimates = pl.DataFrame(rows, schema={**SUMMARY, **MORE})
-    cases = _cases(pairs)
+    cases = _cases(units)
     flips = _flips(cases)
     same = None if rerun is None else make_pairs(evals, **{**asked, "candidate": rerun}).units()
     warnings, blocked = find_caveats(
         evals,
         pairs,
+        units,
         cases,
         estimates,
         rule=rule,
@@ -341,7 +343,7 @@ def _check_judges(evals: Evals, pairs: Pairs, judge: str) -> None:
             )
 
 
-def _cases(pairs: Pairs) -> pl.DataFrame:
+def _cases(units: pl.DataFrame) -> pl.DataFrame:
     sides = ("baseline", "candidate")
     numbers = [
         pl.col(f"{name}_{side}").alias(f"{side}_{name}")
@@ -349,7 +351,6 @@ def _cases(pairs: Pairs) -> pl.DataFrame:
         for side in sides
     ]
     verdicts = [majority(f"passes_{side}", f"trials_{side}").alias(f"{side}_verdict") for side in sides]
-    units = pairs.units()
     names = pl.col("case").cast(pl.String)
     # Names of one length (c001, c002) are in their natural order as they are, and sort ten times faster.
     plain = units.select(names.str.len_bytes().n_unique()).item() <= 1

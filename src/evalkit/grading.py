@@ -15,15 +15,13 @@ import polars as pl
 from evalkit.errors import ColumnError, RuleError
 from evalkit.evals import Evals
 from evalkit.judgements import choose_scores, constants_of, distinct
+from evalkit.reduction import COMPLETE, FAILED, Carried, Codes, reduce_answers, reduce_trials
 from evalkit.rules import DEFAULT_RULE, TOLERANCE, PassRule, RuledCriterion, apply_rule
 from evalkit.schema import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-
-Carried = list[tuple[str, str]]
-"""The runs, each with a criterion that its records carry."""
 
 _TRIAL: Final = ["run", "case", "epoch"]
 # Of rows whose key was checked (an Evals), one of each of these leaves one row an answer already.
@@ -86,8 +84,9 @@ def grade(
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
         carried = _carried(scores, data if grader is None and rubric in (None, "any") else None, runs)
         info = _criteria(data, suite, rule, carried)
-        verdicts = _verdicts(scores, info, rule, carried=carried, single=set(one) >= _SINGLE)
-        parts.append(_collect(verdicts.drop(_FAILED, _COMPLETE)))
+        single = set(one) >= _SINGLE
+        verdicts = reduce_trials(scores, _TRIAL, info, rule, carried=carried, single=single)
+        parts.append(_collect(verdicts.drop(FAILED, COMPLETE)))
     empty = pl.DataFrame(schema={**{c: data.scores.schema[c] for c in _TRIAL}, **_RESULT})
     verdicts = pl.concat([empty, *parts])
     attempts = data.attempts()
@@ -137,7 +136,7 @@ def grade_criteria(
         frame, info, ids = _prepare(data, rule)
         keys = _collect(frame.select(*_TRIAL, *ids).unique())
         pairs = [(choose_scores(frame, **chosen), info)]
-    parts = [_answered(_collect(_answers(scores)), keys, info, rule) for scores, info in pairs]
+    parts = [_answered(_collect(reduce_answers(scores, _TRIAL)), keys, info, rule) for scores, info in pairs]
     empty = {n: pl.lit(None, dtype=t) for n, t in _ANSWER.items()}
     none = keys.clear().with_columns(criterion=pl.lit("", dtype=keys.schema["case"]), **empty)
     return as_given(pl.concat(parts) if parts else none, data)
@@ -173,17 +172,25 @@ def count_cases(
         `run`, `case` (and `criterion`); `passes`, `trials` (with a verdict), `unscored` (i64); `score` (f64, the
         sum of the trials' means) and `means` (i64, how many have one). In order of case and run.
     """
-    keys = ["run", "case", *(["criterion"] if criteria else [])]
     if criteria:
         word = pl.col("verdict")
         answers = grade_criteria(data, rule, grader=grader, rubric=rubric)
-        parts = [answers.lazy().select(*keys, "score", passed=word == "pass", unscored=word == "unscored")]
+        keys = ["case", "run", "criterion"]
+        flags = answers.lazy().select(*keys, "score", passed=word == "pass", unscored=word == "unscored")
+        counts = _count(flags, keys).collect()
     else:
-        parts = list(_flags(data, rule, grader=grader, rubric=rubric))
-    if not parts:
-        parts = [pl.LazyFrame(schema={**{key: data.scores.schema[key] for key in keys}, **_FLAGS})]
-    flags = parts[0] if len(parts) == 1 else pl.concat(part.select(*keys, *_FLAGS) for part in parts)
-    counts = flags.group_by(keys).agg(
+        keys = ["case", "run"]
+        codes = Codes.of(data)
+        parts = [pl.LazyFrame(schema={"cell": pl.Int64(), **_FLAGS})]
+        parts += _flags(data, rule, codes, grader=grader, rubric=rubric)
+        flags = parts[-1] if len(parts) == 2 else pl.concat(parts, how="vertical_relaxed")
+        counts = codes.name(_count(flags, ["cell"]).collect(), data)
+    return counts.select("run", "case", *keys[2:], *_COUNTS).sort(keys)
+
+
+def _count(flags: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
+    """Count rows of `_FLAGS` within some keys."""
+    return flags.group_by(keys).agg(
         pl.col("passed").sum().cast(pl.Int64).alias("passes"),
         (pl.len() - pl.col("unscored").sum()).cast(pl.Int64).alias("trials"),
         pl.col("unscored").sum().cast(pl.Int64),
@@ -191,31 +198,41 @@ def count_cases(
         pl.col("score").sum().round(9),
         pl.col("score").count().cast(pl.Int64).alias("means"),
     )
-    made: pl.DataFrame = counts.sort("case", "run", *keys[2:]).collect()
-    return made
 
 
 def _flags(
-    data: Evals, rule: PassRule, *, grader: str | Sequence[str] | None, rubric: str | Sequence[str] | None
+    data: Evals,
+    rule: PassRule,
+    codes: Codes,
+    *,
+    grader: str | Sequence[str] | None,
+    rubric: str | Sequence[str] | None,
 ) -> Iterator[pl.LazyFrame]:
-    """Yield a row a trial: whether it passes, whether it is unscored, its mean."""
+    """Yield a row a trial: the `cell` it is of, whether it passes, whether it is unscored, its mean."""
+    import narwhals as nw
+
     lacks = rule.missing != "fail"
     one = constants_of(data)
     for suite, runs in _suites(data):
         scores = choose_scores(_runs_of(data, runs), grader=grader, rubric=rubric, one=one)
         carried = _carried(scores, data if grader is None and rubric in (None, "any") else None, runs)
         info = _criteria(data, suite, rule, carried)
-        verdicts = _verdicts(scores, info, rule, carried=carried, single=set(one) >= _SINGLE).to_native()
-        failed, complete = pl.col(_FAILED), pl.col(_COMPLETE)
+        coded = nw.from_native(scores.to_native().with_columns(codes.trial().alias("trial")))
+        key = ["trial"] if _alike(carried) else ["trial", "run"]
+        single = set(one) >= _SINGLE
+        verdicts = reduce_trials(coded, key, info, rule, carried=carried, single=single).to_native()
+        failed, complete = pl.col(FAILED), pl.col(COMPLETE)
         lacking = ~failed & ~complete if lacks else pl.lit(value=False)
-        flags = verdicts.select(*_TRIAL, passed=~failed & complete, unscored=lacking, score=pl.col("mean"))
+        flags = verdicts.select("trial", passed=~failed & complete, unscored=lacking, score=pl.col("mean"))
         if not data.trials.is_empty():
             flags = flags.collect().lazy()
-            alone = data.trials.lazy().filter(pl.col("run").is_in(runs)).select(_TRIAL)
-            alone = alone.join(flags.select(_TRIAL), on=_TRIAL, how="anti")
+            alone = data.trials.lazy().filter(pl.col("run").is_in(runs)).select(codes.trial().alias("trial"))
+            alone = alone.join(flags.select("trial"), on="trial", how="anti")
             nothing = pl.lit(None, dtype=pl.Float64)
-            yield alone.with_columns(passed=pl.lit(value=False), unscored=pl.lit(lacks), score=nothing)
-        yield flags
+            flags = pl.concat(
+                [flags, alone.with_columns(passed=pl.lit(value=False), unscored=pl.lit(lacks), score=nothing)]
+            )
+        yield flags.select(codes.cell("trial").alias("cell"), *_FLAGS)
 
 
 def _answered(
@@ -261,10 +278,8 @@ _ANSWER: Final = {
     "scale_max": pl.Float64(),
     "verdict": Verdict,
 }
-# Of a trial: it fails for certain; it lacks no score.
-_FAILED: Final = "_failed"
-_COMPLETE: Final = "_complete"
 _FLAGS: Final = {"passed": pl.Boolean(), "unscored": pl.Boolean(), "score": pl.Float64()}
+_COUNTS: Final = ["passes", "trials", "unscored", "score", "means"]
 _RESULT: Final = {
     "mean": pl.Float64(),
     "lowest": pl.Float64(),
@@ -295,8 +310,9 @@ def _grade_frame(
     frame: Any, rule: PassRule, *, grader: str | Sequence[str] | None, rubric: str | Sequence[str] | None
 ) -> Any:
     native, info, ids = _prepare(frame, rule)
-    verdicts = _verdicts(choose_scores(native, grader=grader, rubric=rubric), info, rule, ids)
-    return verdicts.drop(_FAILED, _COMPLETE).to_native()
+    scores = choose_scores(native, grader=grader, rubric=rubric)
+    verdicts = reduce_trials(scores, [*_TRIAL, *ids], info, rule, carried=_carried(scores))
+    return verdicts.drop(FAILED, COMPLETE).to_native()
 
 
 def _prepare(frame: Any, rule: PassRule) -> tuple[Any, dict[str, RuledCriterion], list[str]]:
@@ -351,106 +367,12 @@ def _none(value: Any) -> Any:
     return None if value is None or value != value else value
 
 
-def _answers(scores: Any, ids: Sequence[str] = (), *, single: bool = False) -> Any:
-    """Return one row for each criterion of each trial: the mean of its samples."""
-    import narwhals as nw
-
-    if single:
-        samples = nw.when(~nw.col("score").is_null()).then(1).otherwise(0).alias("samples")
-        return scores.select(*_TRIAL, *ids, "criterion", nw.col("score").cast(nw.Float64), samples)
-    return (
-        scores.select(*_TRIAL, *ids, "criterion", nw.col("score").cast(nw.Float64))
-        .group_by(*_TRIAL, *ids, "criterion")
-        .agg(nw.col("score").mean(), nw.col("score").count().alias("samples"))
-    )
-
-
-def _verdicts(
-    scores: Any,
-    criteria: Mapping[str, RuledCriterion],
-    rule: PassRule,
-    ids: Sequence[str] = (),
-    *,
-    carried: Carried | None = None,
-    single: bool = False,
-) -> Any:
-    """Reduce scores to one row a trial, in plain sums and minima that every engine has."""
-    import narwhals as nw
-
-    score = nw.col("score")
-    answers = _answers(scores, ids, single=single)
-    plain = all(c.in_mean and c.weight == 1 for c in criteria.values())
-    gates = {n: c.gate for n, c in criteria.items() if c.gate is not None}
-    top = next((c.scale_max for c in criteria.values() if c.in_mean), 1.0)
-    sums = [score.count().alias("scored"), score.min().alias("lowest"), score.sum().alias("_ws")]
-    if not plain:
-        weight = _lookup({n: c.weight * c.in_mean for n, c in criteria.items()})
-        counts = nw.when(~score.is_null())
-        ordinal = _lookup({n: float(c.in_mean) for n, c in criteria.items()}) > 0
-        answers = answers.with_columns(
-            counts.then(weight).otherwise(0.0).alias("_w"),
-            counts.then(score * weight).otherwise(0.0).alias("_ws"),
-            nw.when(ordinal).then(score).alias("_low"),
-        )
-        sums[2:] = [
-            nw.col("_w").sum(),
-            nw.col("_ws").sum(),
-            nw.col("_low").min(),
-            score.mean().alias("_plain"),
-        ]
-    if gates:
-        gate = _lookup({n: gates.get(n, -1e300) for n in criteria})
-        answers = answers.with_columns(nw.when(score < gate - TOLERANCE).then(1).otherwise(0).alias("_gated"))
-        sums.append(nw.col("_gated").sum())
-    trials = answers.group_by(*_TRIAL, *ids).agg(*sums)
-    carried = _carried(scores) if carried is None else carried
-    trials = _with_expected(trials, scores, carried, {n: c.weight * c.in_mean for n, c in criteria.items()})
-    if plain:
-        trials = trials.with_columns(nw.col("scored").alias("_w"), nw.col("lowest").alias("_low"))
-        trials = trials.with_columns((nw.col("_ws") / nw.col("scored")).alias("_plain"))
-    if not gates:
-        trials = trials.with_columns(nw.lit(0).alias("_gated"))
-    complete = nw.col("scored") == nw.col("expected")
-    below = (nw.col("_low") < rule.floor - TOLERANCE).fill_null(value=False)
-    gated = nw.col("_gated") > 0
-    short = nw.col("_ws") + (nw.col("_full") - nw.col("_w")) * top < rule.mean * nw.col("_full") - TOLERANCE
-    never = "fail" if rule.missing == "fail" else "unscored"
-    verdict = (
-        nw.when(below | gated | short)
-        .then(nw.lit("fail"))
-        .otherwise(nw.when(complete).then(nw.lit("pass")).otherwise(nw.lit(never)))
-    )
-    reason = (
-        nw.when(below)
-        .then(nw.lit(f"a criterion is below {rule.floor:g}"))
-        .otherwise(
-            nw.when(gated)
-            .then(nw.lit("a gate is not reached"))
-            .otherwise(
-                nw.when(short & complete)
-                .then(nw.lit(f"the mean is below {rule.mean:g}"))
-                .otherwise(
-                    nw.when(short)
-                    .then(nw.lit("the mean cannot be reached any more"))
-                    .otherwise(nw.when(~complete).then(nw.lit("a score is missing")))
-                )
-            )
-        )
-    )
-    mean = nw.when(nw.col("_full") > 0).then(nw.col("_ws") / nw.col("_w")).otherwise(nw.col("_plain"))
-    return trials.select(
-        *_TRIAL,
-        *ids,
-        # Engines add floats in any order; the thirteenth decimal would differ from one call to the next.
-        nw.when(complete).then(mean).round(12).alias("mean"),
-        "lowest",
-        nw.col("scored").cast(nw.Int32),
-        nw.col("expected").cast(nw.Int32),
-        verdict.alias("verdict"),
-        reason.alias("reason"),
-        (below | gated | short).alias(_FAILED),
-        complete.alias(_COMPLETE),
-    )
+def _alike(carried: Carried) -> bool:
+    """Whether all runs carry the same criteria."""
+    runs: dict[str, set[str]] = {}
+    for run, criterion in carried:
+        runs.setdefault(run, set()).add(criterion)
+    return len({frozenset(criteria) for criteria in runs.values()}) == 1
 
 
 def _carried(scores: Any, whole: Evals | None = None, runs: Sequence[str] = ()) -> Carried:
@@ -461,35 +383,3 @@ def _carried(scores: Any, whole: Evals | None = None, runs: Sequence[str] = ()) 
     else:
         rows = distinct(scores, ["run", "criterion"])
     return [(str(run), str(criterion)) for run, criterion in rows]
-
-
-def _with_expected(trials: Any, scores: Any, carried: Carried, weights: Mapping[str, float]) -> Any:
-    """Add what the records of each trial's run carry: how many criteria (`expected`), of what weight (`_full`)."""
-    import narwhals as nw
-
-    runs: dict[str, list[float]] = {}
-    for run, criterion in carried:
-        runs.setdefault(run, []).append(weights[criterion])
-    kinds = {(len(full), sum(full)) for full in runs.values()}
-    if len(kinds) == 1:
-        # All runs alike: no join over millions of trials.
-        count, full = next(iter(kinds))
-        return trials.with_columns(nw.lit(count).alias("expected"), nw.lit(float(full)).alias("_full"))
-    expected = (
-        scores.select("run", "criterion")
-        .unique()
-        .with_columns(_lookup(weights).alias("_full"))
-        .group_by("run")
-        .agg(nw.len().alias("expected"), nw.col("_full").sum())
-    )
-    return trials.join(expected, on="run", how="left")
-
-
-def _lookup(values: Mapping[str, float]) -> Any:
-    """Return an expression that gives each criterion its value, in words that every engine has."""
-    import narwhals as nw
-
-    made: Any = nw.lit(0.0)
-    for name, value in values.items():
-        made = nw.when(nw.col("criterion").cast(nw.String) == name).then(nw.lit(float(value))).otherwise(made)
-    return made

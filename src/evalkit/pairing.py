@@ -198,20 +198,15 @@ def make_pairs(
     known = known.select("run", "suite", pl.col(strata).cast(pl.String).fill_null(""), side=which)
     facts = [c for c in CASE_COLUMNS if c not in ("suite", "case")]
     keys = ["suite", "case", *strata, *(["criterion"] if criteria else [])]
-    cells = (
-        counts.join(known, on="run", how="left", maintain_order="left")
-        .group_by([*keys, "side"], maintain_order=True)
-        .agg(pl.col("passes", "trials", "unscored", "score", "means").sum())
-        .join(
-            evals.cases.select("suite", "case", *facts),
-            on=["suite", "case"],
-            how="left",
-            maintain_order="left",
-        )
-        .with_columns(
-            rate=pl.col("passes") / pl.col("trials").replace(0, None),
-            mean=pl.col("score") / pl.col("means").replace(0, None),
-        )
+    cells = counts.join(known, on="run", how="left", maintain_order="left").drop("run")
+    if known.select("suite", *strata, "side").is_duplicated().any():
+        sums = pl.col("passes", "trials", "unscored", "score", "means").sum()
+        cells = cells.group_by([*keys, "side"], maintain_order=True).agg(sums)
+    cells = cells.join(
+        evals.cases.select("suite", "case", *facts), on=["suite", "case"], how="left", maintain_order="left"
+    ).with_columns(
+        rate=pl.col("passes") / pl.col("trials").replace(0, None),
+        mean=pl.col("score") / pl.col("means").replace(0, None),
     )
     scored = cells.filter(pl.col("trials") > 0)
     numbers = ["passes", "trials", "rate", "mean"]
@@ -251,9 +246,7 @@ def _common(known: pl.DataFrame, runs: dict[str, list[str]]) -> list[str]:
 
 def _unpaired(cells: pl.DataFrame, paired: pl.DataFrame) -> pl.DataFrame:
     alone = (
-        cells.join(
-            paired.select("suite", "case").unique(), on=["suite", "case"], how="anti", maintain_order="left"
-        )
+        cells.join(paired.select("suite", "case"), on=["suite", "case"], how="anti", maintain_order="left")
         .group_by("suite", "case", "severity", "side", maintain_order=True)
         .agg(pl.col("passes", "trials").sum())
         .with_columns(majority("passes", "trials").alias("verdict"))
