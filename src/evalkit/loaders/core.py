@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import FormatError, PathError, listed
 from evalkit.evals import Evals
@@ -53,6 +53,9 @@ class Reader:
         The tables that it may give: where none of them is wanted a file is not read at all.
     describes
         Whether it says what runs and cases are: such files are read before those that only name them.
+    whole
+        Whether a file is a whole run, or several: where two files hold different records of a run of the same
+        name, it was run twice, and the runs are called after their files too.
     alone
         Whether what it gives depends on that one file and on nothing beside it: it may then be cached.
     """
@@ -64,6 +67,7 @@ class Reader:
     partly: Callable[[Path, frozenset[str]], Evals] | None = None
     gives: tuple[TableName, ...] = tuple(TABLES)
     describes: bool = False
+    whole: bool = False
     alone: bool = False
 
     def give(self, path: Path, tables: frozenset[str]) -> Evals:
@@ -138,28 +142,40 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
 
 def readers() -> tuple[list[Reader], list[str]]:
     """Return the readers in the order in which they are asked, and notes on plug-ins that are broken."""
-    from evalkit.loaders import (
-        autorubric,
-        braintrust,
-        csv_file,
-        json_list,
-        jsonl,
-        langfuse,
-        langsmith,
-        mlflow,
-        native,
-        otlp,
-        parquet,
-        phoenix,
-        scout,
-    )
+    from evalkit.loaders import csv_file, json_list, jsonl, native, parquet
 
     plugins, notes = _plugins()
-    others = (autorubric, scout, phoenix, mlflow, langsmith, langfuse, braintrust, otlp)
-    tools = [_guarded(reader) for module in others for reader in module.READERS]
+    tools = [_guarded(reader) for module in _others() for reader in module.READERS]
     ours = [*parquet.OWN, *native.READERS]
     tables = [*parquet.TABLES_OF_SCORES, *json_list.READERS, *jsonl.READERS, *csv_file.READERS]
     return [*ours, *tools, *plugins, *tables], notes
+
+
+def _others() -> list[Any]:
+    """Return what reads other tools' formats, a module each; no file is of two of them."""
+    from evalkit.loaders import (
+        autorubric,
+        batch,
+        braintrust,
+        deepeval,
+        fastchat,
+        helm,
+        langfuse,
+        langsmith,
+        lm_eval,
+        mlflow,
+        openai_evals,
+        otlp,
+        phoenix,
+        promptfoo,
+        scout,
+        tau_bench,
+    )
+
+    return [
+        *(autorubric, scout, phoenix, mlflow, langsmith, langfuse, braintrust, otlp, promptfoo, lm_eval),
+        *(openai_evals, deepeval, fastchat, tau_bench, helm, batch),
+    ]
 
 
 def _plugins() -> tuple[list[Reader], list[str]]:
@@ -277,7 +293,7 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
 
 def _name_runs(found: list[Found]) -> None:
     """Name each table's run after its folder; after the file where a folder holds several; apart in any case."""
-    tables = [one for one in found if one.reader.rows is not None]
+    tables = [one for one in found if one.reader.rows is not None or one.reader.whole]
     held = Counter(one.path.parent.resolve() for one in tables)
     paths = {}
     for one in tables:

@@ -117,7 +117,7 @@ class Harvest:
                 frame = frame.with_columns(source=pl.lit(self.source))
             tables[name], more = fit(table, frame)
             problems += more
-        if not (self._trials or self._scores or problems or self.notes):
+        if not any((*found.values(), problems, self.notes, self.dropped)):
             problems.append(Problem(self.source, None, "there are no records in it"))
         notes = list(self.notes)
         if self.dropped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(rb'(?<!\\)"([\w.$-]+)"\s*:')
 # Names of files that say nothing about the run in them: the folder's name says more.
 _PLAIN: Final = re.compile(
-    r"data|events|experiments?|export|feedback|items|logs?|outputs?|results|scores|spans|traces?",
+    r"batch|data|errors?|events|experiments?|export|feedback|inputs?|items|logs?|outputs?|requests|results|"
+    r"scores|spans|traces?",
     re.IGNORECASE,
 )
 
@@ -138,6 +140,22 @@ def counter(value: Any) -> int | None:
     """Return a number that counts from 1; anything else is None."""
     made = number(value)
     return int(made) if made is not None and 1 <= made < 2**31 and made == int(made) else None
+
+
+def moment(value: Any) -> str | None:
+    """Return seconds since 1970 as a time in ISO 8601; text as it is; anything else is None.
+
+    Examples
+    --------
+    >>> moment(0), moment("2026-01-31T09:00:00Z"), moment(True)
+    ('1970-01-01T00:00:00+00:00', '2026-01-31T09:00:00Z', None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value if isinstance(value, str) else None
+    try:
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _values(data: bytes, found: Harvest, within: str | None) -> Iterator[tuple[int, Any]]:

@@ -93,7 +93,8 @@ def _try(found: Found, wanted: Wanted) -> _Outcome:
     outcome = _Outcome(found)
     try:
         if found.reader.rows is None:
-            outcome.part = Part(_read(found.reader, found, wanted))
+            whole = found.reader.whole
+            outcome.part = Part(_read(found.reader, found, wanted), found.run if whole else None, whole)
             return outcome
         raw = found.reader.rows(found.path)
         if raw.frame.is_empty():

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import listed
-from evalkit.schema import SCORES, Key
+from evalkit.schema import SCORES, TRIALS, TURNS, Key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evalkit.evals import Evals
+    from evalkit.schema import Table
 
 PARTS: Final = ("agent_version", "model", "agent")
 """What tells one run from another, the most telling first."""
@@ -24,10 +25,11 @@ _BETWEEN: Final = ("-", "/", " | ")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one source gave, and the name of the source where its runs are called after their versions."""
+    """What one source gave, the source's name where its runs may need it, and whether it holds its runs whole."""
 
     evals: Evals
     name: str | None = None
+    whole: bool = False
 
 
 def name_runs(given: Mapping[str, pl.Series], *, otherwise: str) -> tuple[pl.Series, list[str]] | None:
@@ -72,14 +74,34 @@ def name_runs(given: Mapping[str, pl.Series], *, otherwise: str) -> tuple[pl.Ser
 
 def tell_apart(parts: Sequence[Part]) -> list[Evals]:
     """Return what each source gave; runs of one name whose judgements meet are called after their sources too."""
-    made = [part for part in parts if part.name is not None and part.evals.scores.height]
-    doubled: list[str] = []
-    if len(made) > 1:
-        keys = pl.concat([part.evals.scores.select(SCORES.key) for part in made])
-        doubled = keys.filter(keys.is_duplicated())["run"].cast(pl.String).unique().sort().to_list()
+    tables = [part for part in parts if part.name is not None and not part.whole]
+    doubled = set(_meeting(SCORES, [part.evals.scores.select(SCORES.key) for part in tables]))
+    for table in (SCORES, TRIALS, TURNS):
+        # The same records in two files (a run saved as JSON and as JSON lines) are the same run.
+        content = [name for name in table.schema if name not in ("source", "line")]
+        frames = [getattr(part.evals, table.name).select(content) for part in parts if part.whole]
+        doubled.update(_meeting(table, frames, same=True))
     if not doubled:
         return [part.evals for part in parts]
-    return [part.evals if part.name is None else _prefix(part.evals, part.name, doubled) for part in parts]
+    return [
+        part.evals if part.name is None else _prefix(part.evals, part.name, sorted(doubled)) for part in parts
+    ]
+
+
+def _meeting(table: Table, frames: list[pl.DataFrame], *, same: bool = False) -> list[str]:
+    """Return the runs of which two frames have a record of the same key; not of the same content, where that is the same."""
+    frames = [frame for frame in frames if frame.height]
+    if len(frames) < 2:
+        return []
+    runs = pl.concat([frame.select(pl.col("run").cast(pl.String).unique()) for frame in frames])
+    shared = runs.filter(runs.is_duplicated())["run"].unique()
+    if shared.is_empty():
+        return []
+    keys = pl.concat(
+        [frame.filter(pl.col("run").cast(pl.String).is_in(shared.implode())) for frame in frames]
+    )
+    keys = (keys.unique() if same else keys).select(table.key)
+    return keys.filter(keys.is_duplicated())["run"].cast(pl.String).unique().to_list()
 
 
 def _prefix(evals: Evals, name: str, runs: list[str]) -> Evals:
