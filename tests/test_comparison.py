@@ -347,6 +347,16 @@ def test_two_rubrics_or_judges_are_refused_with_the_way_to_override():
     assert "W11" in compare(judges, **asked, judge="any").warnings["id"].to_list()
 
 
+def test_only_the_judges_that_count_must_be_the_same():
+    both = {"v1": flags("+-"), "v2": flags("++")}
+    first = evals_of(both, grader=pl.lit("a"), judge_model=pl.lit("x"))
+    second = evals_of({"v2": flags("++")}, grader=pl.lit("b"), judge_model=pl.lit("y"))
+
+    change = compare(first + second, baseline="v1", candidate="v2", grader="a")
+
+    assert set(change.summary["n"]) == {2}
+
+
 def test_unscored_trials_that_could_decide_the_sign_block_the_verdict():
     old = {f"{i:02}": [5.0] if i < 14 else [2.0] for i in range(40)}
     new: dict[str, list[float | None]] = {f"{i:02}": [5.0] if i < 24 else [2.0] for i in range(40)}

@@ -238,3 +238,15 @@ def test_the_figures_that_the_makers_of_real_data_published_come_out(run):
         assert row["passed"] == cell["pass_count"]
         assert row["pass_rate"] == pytest.approx(cell["pass_rate"], abs=0.0051)
         assert row["n"] == 200
+
+
+def test_the_interval_of_a_mean_of_passes_and_fails_ends_at_0_and_1():
+    scores = pl.DataFrame(
+        {"run": "a", "case": ["1", "2", "3", "4"], "criterion": "ok", "score": [1.0, 1.0, 1.0, 0.0]}
+    )
+    criteria = pl.DataFrame({"criterion": ["ok"], "kind": ["binary"], "scale_min": [0.0], "scale_max": [1.0]})
+
+    row = summarize(Evals.from_tables(scores=scores, criteria=criteria)).row(0, named=True)
+
+    assert (row["mean_score"], row["mean_high"]) == (0.75, 1.0)
+    assert row["mean_low"] == pytest.approx(0, abs=0.05)

@@ -21,6 +21,7 @@ from evalkit.inference import (
     estimate_weighted,
     find_scopes,
 )
+from evalkit.judgements import choose_scores
 from evalkit.pairing import Pairs, find_runs, majority, make_pairs, share_criteria
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.schema import Severity, Verdict
@@ -254,7 +255,8 @@ def compare(
         "rubric": rubric,
     }
     pairs = make_pairs(evals, **asked)
-    _check_judges(evals, pairs, judge)
+    if judge == "same":
+        _check_judges(evals, pairs, grader=grader, rubric=rubric)
     units = pairs.units()
     rows = estimate_scope("overall", units, level=level, margin=given, seed=seed)
     if weights:
@@ -323,14 +325,15 @@ def _check_margin(margin: Mapping[str, float] | None) -> dict[str, float] | None
     return dict(margin) if margin else None
 
 
-def _check_judges(evals: Evals, pairs: Pairs, judge: str) -> None:
+def _check_judges(evals: Evals, pairs: Pairs, **chosen: Any) -> None:
     """Refuse sides that different judge models or prompts have scored: the change would be confounded with them."""
-    if judge == "any":
+    told = [c for c in ("judge_model", "prompt_hash") if evals.scores[c].null_count() < evals.scores.height]
+    if not told:
         return
-    for column in ("judge_model", "prompt_hash"):
-        if evals.scores[column].null_count() == evals.scores.height:
-            continue
-        judged = evals.scores.lazy().filter(pl.col("grader_kind").fill_null("judge") == "judge")
+    both = [run for runs in pairs.runs.values() for run in runs]
+    counted = choose_scores(evals.scores.lazy().filter(pl.col("run").is_in(both)), **chosen).to_native()
+    judged = counted.filter(pl.col("grader_kind").fill_null("judge") == "judge")
+    for column in told:
         used = judged.select("run", column).unique().drop_nulls().collect()
         sides = {
             side: sorted(used.filter(pl.col("run").is_in(runs))[column].unique())

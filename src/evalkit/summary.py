@@ -316,9 +316,11 @@ def _scale(trials: pl.DataFrame, rule: PassRule) -> tuple[float, float] | None:
     if "scale_min" in trials.columns:
         scales = trials.select("scale_min", "scale_max").unique()
         return scales.row(0) if scales.height == 1 else None
-    return rule.scale or (
-        (1.0, 5.0) if (rule.mean, rule.floor) == (DEFAULT_RULE.mean, DEFAULT_RULE.floor) else None
-    )
+    if rule.scale or (rule.mean, rule.floor) != (DEFAULT_RULE.mean, DEFAULT_RULE.floor):
+        return rule.scale
+    # The default rule grades scores from 1 to 5, and those that pass or fail: 0 or 1.
+    lowest = trials["score"].min()
+    return (0.0, 1.0) if isinstance(lowest, float) and lowest < 1 else (1.0, 5.0)
 
 
 def _mean_of(
