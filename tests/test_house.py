@@ -203,7 +203,9 @@ def _pins(name):
     return [Requirement(line) for line in lines]
 
 
-@pytest.mark.parametrize("name", ["requirements-dev.txt", "requirements-oldest.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements-dev.txt", "requirements-oldest.txt", "requirements-local.txt"]
+)
 def test_a_file_of_pins_holds_names_with_one_version_and_nothing_else(name):
     loose = [str(pin) for pin in _pins(name) if [one.operator for one in pin.specifier] != ["=="] or pin.url]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import files, numbers
+from evalkit.cli import agents, files, numbers
 from evalkit.cli.output import complain, emit
 from evalkit.errors import EvalkitError
 
@@ -34,6 +34,7 @@ for command in (
     *(files.init, files.lab, files.demo),
     *(numbers.summary, numbers.compare, numbers.report),
     files.convert,
+    agents.serve_local,
 ):
     app.command()(command)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from evalkit.providers.clients import check_model, connect, find_key, hide_key, refusal, unreachable
-from evalkit.providers.endpoints import LOCAL_PORT, PROVIDERS, BatchLimits, Provider, provider
+from evalkit.providers.endpoints import LOCAL_MODEL, LOCAL_PORT, PROVIDERS, BatchLimits, Provider, provider
 from evalkit.providers.prices import MODELS, Model, cost, model_facts, price, price_words
 
 __all__ = [
+    "LOCAL_MODEL",
     "LOCAL_PORT",
     "MODELS",
     "PROVIDERS",

@@ -13,6 +13,9 @@ from evalkit.errors import ProviderError, listed, nearest
 LOCAL_PORT: Final = 8712
 """The port on which `evalkit serve-local` answers unless it is told another."""
 
+LOCAL_MODEL: Final = "smollm2-135m-instruct"
+"""The model that it serves unless it is given other weights."""
+
 _MB: Final = 1_000_000
 
 
@@ -155,7 +158,14 @@ OPENAI: Final = Provider(
     plan_help="platform.openai.com/settings/organization/limits",
 )
 
-LOCAL: Final = Provider("local", f"http://127.0.0.1:{LOCAL_PORT}/v1", None, n=False)
+LOCAL: Final = Provider(
+    "local",
+    f"http://127.0.0.1:{LOCAL_PORT}/v1",
+    None,
+    n=False,
+    agent_model=LOCAL_MODEL,
+    judge_model=LOCAL_MODEL,
+)
 
 PROVIDERS: Final[dict[str, Provider]] = {one.name: one for one in (GROQ, OPENAI, LOCAL)}
 """The endpoints that have a name."""
