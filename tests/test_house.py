@@ -280,7 +280,7 @@ def test_every_make_target_that_a_page_names_is_there():
 
 def test_every_command_is_named_on_a_page():
     text = "\n".join(path.read_text(encoding="utf-8") for path in _pages())
-    commands = [command.name or command.callback.__name__ for command in app.registered_commands]
+    commands = [(one.name or one.callback.__name__).replace("_", "-") for one in app.registered_commands]
 
     assert [name for name in commands if f"evalkit {name}" not in text] == []
 
