@@ -1,0 +1,260 @@
+"""What must not leave the machine, masked: secrets, e-mail addresses, phone numbers, and what a user names.
+
+Pure functions on text. The same value is the same placeholder throughout the texts that are masked
+together (`[secret-1]`, `[email-2]`), so that a reader can still follow it. Ids and hashes stay: nothing
+here goes by how random a word looks, which is why a secret of an unknown shape, with no name beside it,
+is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+# The plugins of detect-secrets that know a shape. Those that go by entropy would mask batch ids and hashes, the one
+# for IP addresses version numbers; keywords, private keys and web tokens are done here, where the whole value counts.
+_PLUGINS: Final = (
+    *("aws.AWSKeyDetector", "azure_storage_key.AzureStorageKeyDetector", "cloudant.CloudantDetector"),
+    *("discord.DiscordBotTokenDetector", "github_token.GitHubTokenDetector"),
+    *("gitlab_token.GitLabTokenDetector", "ibm_cloud_iam.IbmCloudIamDetector"),
+    *("ibm_cos_hmac.IbmCosHmacDetector", "mailchimp.MailchimpDetector"),
+    *("openai.OpenAIDetector", "pypi_token.PypiTokenDetector"),
+    *("sendgrid.SendGridDetector", "slack.SlackDetector", "softlayer.SoftlayerDetector"),
+    *("square_oauth.SquareOAuthDetector", "stripe.StripeDetector"),
+    *("telegram_token.TelegramBotTokenDetector", "twilio.TwilioKeyDetector"),
+)
+
+_SECRETS: Final = (
+    # A key or a certificate's private half: the block as a whole, also where its end was cut off.
+    re.compile(
+        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|.*)",
+        re.DOTALL,
+    ),
+    # Keys that begin with who gave them: Groq, OpenAI and Anthropic, Hugging Face, Google, GitHub, GitLab, xAI ...
+    re.compile(
+        r"(?<![A-Za-z0-9])(?:gsk_|sk-(?:ant-|proj-|or-|svcacct-)?|hf_|xai-|r8_|pplx-|nvapi-|AIza|ya29\.|ghp_|gho_|ghu_|ghs_|ghr_"
+        r"|github_pat_|glpat-|npm_|pypi-|xox[abeoprs]-|whsec_|[rs]k_(?:live|test)_|dckr_pat_|lsv2_|tvly-|shpat_|dop_v1_)"
+        r"[A-Za-z0-9_\-]{16,}"
+    ),
+    re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
+    re.compile(r"(?i)(?<=\bbearer )[a-z0-9._~+/\-]{16,}=*"),
+    re.compile(r"(?i)(?<=\bauthorization: basic )[a-z0-9+/]{8,}=*"),
+    # The password in an address.
+    re.compile(r"(?<=://)[^\s:/?#\[\]@]+:[^\s/?#\[\]@]+(?=@)"),
+)
+# A name that says that its value is secret, then the value. In a transcript both may stand inside JSON inside
+# JSON, so quotes come with backslashes.
+_NAMED: Final = re.compile(
+    r"""(?ix)
+    (?:(?P<password>passw(?:or)?d|passphrase|pwd|secret)
+      |api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|_?auth[_-]?token|access[_-]?token
+      |[a-z0-9]_key|[a-z0-9]_token|client[_-]?secret)
+    (?:\\*["'])?\s*(?:=>|:=|==?|:)\s*
+    (?:\\*["'](?P<quoted>[^\s"'\\]{6,})\\*["']|(?P<bare>[^\s"'\\,;(){}\[\]<>]{12,}))
+    """
+)
+# A value that stands for a secret and is none: a variable, a call, a word to be replaced.
+_STAND_IN: Final = re.compile(
+    r"(?i)[<${%].*|.*[(){}<>$].*|os\.environ.*|process\.env.*|your[_-].*|.*example.*|[x*.]+|none|null|true|false|(?:my[_-]?)?(?:password|secret|api[_-]?key|token)"
+)
+_WORDS: Final = re.compile(r"(?i)[a-z]+(?:[_./:-]+[a-z]+)*")
+_ID: Final = re.compile(r"(?:batch|file|req|call|msg|run|row)[_-][A-Za-z0-9_-]+")
+_EMAIL: Final = re.compile(
+    r"(?<![\w.+-])(?!git@)[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,24}(?![\w-])"
+)
+# With a country's code, or in three groups as in North America: anything looser takes ids and sums for numbers.
+_PHONE: Final = re.compile(
+    r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}([ .-])\d{3}\1\d{4})(?![\w/=-]|\.\d)"
+)
+_SHORTEST_KEY: Final = 20
+_PHONE_DIGITS: Final = range(8, 16)
+_PLACEHOLDER: Final = re.compile(r"\[([a-z][a-z0-9_]*)-(\d+)\]")
+_KIND: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Redacted:
+    """Texts with what must not leave masked.
+
+    Attributes
+    ----------
+    texts
+        The texts, in the order given.
+    counts
+        How many values of each kind were masked, each counted once. Never the values.
+    """
+
+    texts: tuple[str, ...]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def redact(texts: Iterable[str], *, patterns: Mapping[str, str] | None = None) -> Redacted:
+    """Mask secrets, e-mail addresses and phone numbers in texts that belong together.
+
+    Parameters
+    ----------
+    texts
+        For instance the messages of one trial. A value is the same placeholder in all of them.
+    patterns
+        More to mask: a kind (lower case letters) -> a regular expression. Its first group is masked where it
+        has one, else the whole match.
+
+    Returns
+    -------
+    Redacted
+        Masking it again changes nothing.
+
+    Raises
+    ------
+    ValueError
+        A kind or an expression that cannot be used.
+
+    Examples
+    --------
+    >>> key = "gsk_" + "a1B2" * 8
+    >>> redact([f"key={key} for ann@site.org", f"again {key}; batch_01jr3k stays"]).texts
+    ('key=[secret-1] for [email-1]', 'again [secret-1]; batch_01jr3k stays')
+    >>> redact(["ticket AB-12345"], patterns={"ticket": "AB-[0-9]+"})
+    Redacted(texts=('ticket [ticket-1]',), counts={'ticket': 1})
+    """
+    masks = [*_own(patterns or {}), ("secret", _secrets), ("email", _matches(_EMAIL)), ("phone", _phones)]
+    made = list(texts)
+    names = _Names(made)
+    before: list[str] = []
+    while made != before:
+        # Masking one value may lay bare the start of the next: again, until nothing is found.
+        before = made
+        for kind, find in masks:
+            made = [_mask(text, kind, find, names) for text in made]
+    return Redacted(tuple(made), {kind: len(found) for kind, found in names.given.items()})
+
+
+def check_patterns(patterns: Mapping[str, str]) -> None:
+    """Raise a `ValueError`, in one sentence, where a custom pattern cannot be used."""
+    _own(patterns)
+
+
+def describe(counts: Mapping[str, int]) -> str:
+    """Return how much was masked as words.
+
+    Examples
+    --------
+    >>> describe({"secret": 1, "email": 3})
+    '3 of kind email, 1 of kind secret'
+    """
+    return ", ".join(f"{count:,} of kind {kind}" for kind, count in sorted(counts.items()) if count)
+
+
+class _Names:
+    """The placeholders given so far; none that stands in the texts already is given to another value."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.given: dict[str, dict[str, str]] = {}
+        self.taken: dict[str, int] = {}
+        for text in texts:
+            for kind, number in _PLACEHOLDER.findall(text):
+                if len(number) < 7:
+                    self.taken[kind] = max(self.taken.get(kind, 0), int(number))
+
+    def of(self, kind: str, value: str) -> str:
+        have = self.given.setdefault(kind, {})
+        if value not in have:
+            have[value] = f"[{kind}-{self.taken.get(kind, 0) + len(have) + 1}]"
+        return have[value]
+
+
+def _mask(text: str, kind: str, find: Callable[[str], Iterator[tuple[int, int]]], names: _Names) -> str:
+    """Put a placeholder in the place of what is found; what is one already stays, the rest around it goes."""
+    kept = [match.span() for match in _PLACEHOLDER.finditer(text)]
+    made, last = [], 0
+    for start, end in sorted(find(text)):
+        # Of two that overlap the rest of the second is masked too, as a value of its own.
+        for low, high in _around(max(start, last), end, kept):
+            made += [text[last:low], names.of(kind, text[low:high])]
+            last = high
+    return "".join([*made, text[last:]]) if made else text
+
+
+def _around(start: int, end: int, kept: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a span that are not in one of those kept."""
+    for low, high in kept:
+        if low >= end:
+            break
+        if high > start:
+            if start < low:
+                yield start, low
+            start = high
+    if start < end:
+        yield start, end
+
+
+def _own(patterns: Mapping[str, str]) -> list[tuple[str, Callable[[str], Iterator[tuple[int, int]]]]]:
+    made = []
+    for kind, pattern in patterns.items():
+        if not _KIND.fullmatch(kind):
+            raise ValueError(
+                f"The kind {kind!r} of a pattern may be lower case letters, digits and _, as in 'ticket'."
+            )
+        try:
+            compiled = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"The pattern {kind!r} is no regular expression: {error}.") from None
+        made.append((kind, _matches(compiled)))
+    return made
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]]]:
+    group = 1 if pattern.groups else 0
+
+    def find(text: str) -> Iterator[tuple[int, int]]:
+        return (match.span(group) for match in pattern.finditer(text) if match[group])
+
+    return find
+
+
+def _phones(text: str) -> Iterator[tuple[int, int]]:
+    for match in _PHONE.finditer(text):
+        if sum(sign.isdigit() for sign in match[0]) in _PHONE_DIGITS:
+            yield match.span()
+
+
+def _secrets(text: str) -> Iterator[tuple[int, int]]:
+    for pattern in _SECRETS:
+        yield from (match.span() for match in pattern.finditer(text))
+    for match in _NAMED.finditer(text):
+        group = "quoted" if match["quoted"] else "bare"
+        if _is_secret(match[group], sure=bool(match["password"] and match["quoted"])):
+            yield match.span(group)
+    for pattern in _known_shapes():
+        for match in pattern.finditer(text):
+            # A longer word that happens to hold the shape is no key: a hash, an id.
+            if match.start() and text[match.start() - 1].isalnum() and match[0][0].isalnum():
+                continue
+            # A group that reaches the end is the secret with its name before it; others are only its prefix.
+            spans = [match.span(at) for at in range(1, pattern.groups + 1)]
+            yield next((span for span in spans if span[1] - span[0] >= _SHORTEST_KEY), match.span())
+
+
+def _is_secret(value: str, *, sure: bool) -> bool:
+    """Whether a value whose name says that it is secret is one, and no word that stands for it."""
+    if _STAND_IN.fullmatch(value) or _ID.fullmatch(value):
+        return False
+    return sure or (not _WORDS.fullmatch(value) and any(s.isdigit() for s in value))
+
+
+@lru_cache(maxsize=1)
+def _known_shapes() -> tuple[re.Pattern[str], ...]:
+    """Return the expressions of detect-secrets, loaded when they are first needed."""
+    from importlib import import_module
+
+    patterns: list[re.Pattern[str]] = []
+    for name in _PLUGINS:
+        module, _, kind = name.partition(".")
+        plugin: Any = getattr(import_module(f"detect_secrets.plugins.{module}"), kind)
+        patterns += plugin.denylist
+    return tuple(patterns)
