@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evalkit.errors import EvalkitError
     from evalkit.evals import Evals
     from evalkit.grading import grade, grade_criteria
+    from evalkit.judging import Judge
     from evalkit.loaders import load
     from evalkit.plans import plan
     from evalkit.rankings import compare_many
@@ -36,6 +37,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "Criterion": "suites",
     "EvalkitError": "errors",
     "Evals": "evals",
+    "Judge": "judging",
     "PassRule": "rules",
     "Rubric": "suites",
     "Severity": "suites",
@@ -67,6 +69,7 @@ __all__ = [
     "Criterion",
     "EvalkitError",
     "Evals",
+    "Judge",
     "PassRule",
     "Rubric",
     "Severity",

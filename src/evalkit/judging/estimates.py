@@ -1,0 +1,144 @@
+"""What judging would take and cost, before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit.judging.caches import opened
+from evalkit.judging.questions import make_questions
+from evalkit.judging.transcripts import count_tokens
+from evalkit.running.requests import request_key
+from evalkit.text import escape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from evalkit.evals import Evals
+    from evalkit.judging.judge import Judge
+    from evalkit.running.cache import Cache
+
+# What a judgement of one criterion takes where none by this judge is there to go by: quotes, reasons, hidden reasoning.
+_OUTPUT: Final = 400
+_MILLION: Final = 1_000_000
+_BATCH: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What judging would take and cost. Tokens and prices are estimates; the counts are exact.
+
+    Attributes
+    ----------
+    model, provider
+        Who would be asked.
+    requests
+        How many requests there are, those that were answered before among them.
+    cached
+        How many of them were answered before, and cost nothing.
+    input_tokens, output_tokens
+        About how many tokens the others would send and receive.
+    price_live, price_batch
+        What they would cost in US dollars; None where no price is known.
+    done
+        How many scores are there already and are not asked for.
+    prechecked
+        How many judgements need no judge, because the answer holds nothing.
+    longest
+        About how many tokens the longest request has.
+    """
+
+    model: str
+    provider: str
+    requests: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    price_live: float | None
+    price_batch: float | None
+    done: int
+    prechecked: int
+    longest: int
+
+    @property
+    def words(self) -> str:
+        """The estimate in a few sentences."""
+        to_pay = self.requests - self.cached
+        first = (
+            f"{self.requests:,} request{'' if self.requests == 1 else 's'} to {self.model} at {self.provider}"
+        )
+        parts = [f"{first}{f', {self.cached:,} of them answered before (free)' if self.cached else ''}."]
+        if to_pay:
+            price = (
+                "the price is not known"
+                if self.price_live is None
+                else f"about {dollars(self.price_live)} live, {dollars(self.price_batch or 0.0)} by batch"
+            )
+            parts.append(
+                f"Estimated: {self.input_tokens:,} tokens sent, {self.output_tokens:,} received, {price}; "
+                "answers that cannot be read are asked for again, at most twice."
+            )
+        if self.done:
+            parts.append(f"{self.done:,} scores are there already.")
+        if self.prechecked:
+            parts.append(f"{self.prechecked:,} judgements need no judge: the answer holds nothing.")
+        return " ".join(parts)
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.words)}</p>"
+
+
+def dollars(amount: float) -> str:
+    """Return an amount as words: small ones are not rounded to nothing.
+
+    Examples
+    --------
+    >>> dollars(12.345), dollars(0.00123)
+    ('$12.35', '$0.0012')
+    """
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
+
+
+def make_estimate(judge: Judge, evals: Evals, *, only: Any, cache: Cache | str | Path | None) -> Estimate:
+    """Return the estimate of `Judge.estimate`."""
+    from evalkit.providers import price
+
+    questions = make_questions(judge, evals, only=only)
+    output = _typical_output(evals, judge.grader)
+    sent = received = cached = longest = 0
+    with opened(cache) as answers:
+        for request in questions.requests:
+            size = sum(count_tokens(message["content"]) for message in request.body["messages"])
+            longest = max(longest, size)
+            if answers.get(request_key(judge.endpoint.base_url, request.body)) is not None:
+                cached += 1
+                continue
+            sent += size
+            received += output * len(request.about["asked"])
+    rates = price(judge.endpoint, judge.model)
+    live = None if rates is None else (sent * rates[0] + received * rates[1]) / _MILLION
+    return Estimate(
+        model=judge.model,
+        provider=judge.endpoint.name,
+        requests=len(questions.requests),
+        cached=cached,
+        input_tokens=sent,
+        output_tokens=received,
+        price_live=live,
+        price_batch=None if live is None else live * _BATCH,
+        done=questions.done,
+        prechecked=sum(len(about.asked) for about, *_ in questions.faults),
+        longest=longest,
+    )
+
+
+def _typical_output(evals: Evals, grader: str) -> int:
+    """Return what this judge has written for a judgement so far; else a guess."""
+    written = evals.scores.filter(pl.col("grader") == grader)["output_tokens"].drop_nulls()
+    mean = written.mean()
+    return round(mean) if isinstance(mean, float) and mean > 0 else _OUTPUT

@@ -1,0 +1,216 @@
+"""What a judge gets to see of a trial: its turns as entries, masked, and cut in the middle where they are too long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from evalkit.judging.fences import as_lines
+from evalkit.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from evalkit.evals import Evals
+
+# Of a transcript that is too long, the share of the room that its beginning gets: the task is there, the outcome at the end.
+_HEAD: Final = 0.3
+# No single text may take more than this share of the room.
+_LONGEST: Final = 0.25
+_BYTES_A_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial: its key, its row of `trials` and its rows of `turns`.
+
+    Attributes
+    ----------
+    key
+        run, case, epoch.
+    row
+        `output`, `error` and the others of `trials`; empty where there is no such row.
+    turns
+        The rows of `turns`, in order.
+    """
+
+    key: tuple[str, str, int]
+    row: Mapping[str, Any] = field(default_factory=dict)
+    turns: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def answer(self) -> str:
+        """The final answer: the trial's output, else the last thing that the assistant said."""
+        if self.row.get("output"):
+            return str(self.row["output"])
+        said = [turn["content"] for turn in self.turns if turn["role"] == "assistant" and turn["content"]]
+        return str(said[-1]) if said else ""
+
+    @property
+    def acted(self) -> bool:
+        """Whether the agent called a tool."""
+        return any(turn["tool_calls"] not in (None, "", "[]") for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a trial goes to the judge.
+
+    Attributes
+    ----------
+    lines
+        One line of JSON for each turn.
+    masked
+        How many values of each kind were masked.
+    left_out
+        About how many tokens were left out in the middle; 0 where all is there.
+    not_sent
+        What is named and not sent, such as images.
+    """
+
+    lines: tuple[str, ...]
+    masked: dict[str, int]
+    left_out: int
+    not_sent: tuple[str, ...]
+
+
+def trials_of(evals: Evals) -> list[Trial]:
+    """Return the trials of which something can be read, in the order of the tables."""
+    columns = ["run", "case", "epoch"]
+    rows = {(r["run"], r["case"], r["epoch"]): r for r in evals.trials.iter_rows(named=True)}
+    turns: dict[tuple[str, str, int], list[dict[str, Any]]] = {key: [] for key in rows}
+    for turn in evals.turns.sort("turn", maintain_order=True).iter_rows(named=True):
+        turns.setdefault((turn["run"], turn["case"], turn["epoch"]), []).append(turn)
+    places = {key: at for at, key in enumerate(evals.attempts().select(columns).iter_rows())}
+    ordered = sorted(turns, key=lambda key: places.get(key, len(places)))
+    return [Trial(key, rows.get(key, {}), turns[key]) for key in ordered]
+
+
+def show(trial: Trial, *, room: int, masking: bool, patterns: Mapping[str, str] | None = None) -> Shown:
+    """Return what of a trial goes to the judge.
+
+    Parameters
+    ----------
+    trial
+        The trial.
+    room
+        About how many tokens it may take.
+    masking
+        Whether secrets, addresses and numbers are masked first.
+    patterns
+        What else is masked; see `evalkit.redaction.redact`.
+    """
+    texts = list(_texts(trial))
+    masked: dict[str, int] = {}
+    if masking:
+        made = redact(texts, patterns=patterns)
+        texts, masked = list(made.texts), made.counts
+    entries, not_sent = _entries(trial, iter(texts))
+    lines, left_out = _fit(entries, room)
+    return Shown(tuple(lines), masked, left_out, tuple(not_sent))
+
+
+def count_tokens(text: str) -> int:
+    """Return about how many tokens a text has: four bytes are one.
+
+    Examples
+    --------
+    >>> count_tokens("four bytes are one token")
+    6
+    """
+    return -(-len(text.encode("utf-8", "replace")) // _BYTES_A_TOKEN)
+
+
+def _texts(trial: Trial) -> Iterator[str]:
+    """Yield the texts of a trial in the order in which `_entries` takes them back."""
+    for turn in trial.turns:
+        for name in ("content", "tool_calls", "tool_name"):
+            yield str(turn[name] or "")
+    yield trial.answer
+
+
+def _entries(trial: Trial, texts: Iterator[str]) -> tuple[list[dict[str, Any]], list[str]]:
+    made: list[dict[str, Any]] = []
+    not_sent: list[str] = []
+    last = ""
+    for turn in trial.turns:
+        content, calls, tool = next(texts), next(texts), next(texts)
+        entry: dict[str, Any] = {"turn": turn["turn"], "role": turn["role"] or "unknown"}
+        if tool:
+            entry["tool"] = tool
+        if content:
+            entry["text"] = content
+        if calls not in ("", "[]"):
+            entry["tool_calls"] = _decoded(calls)
+        if kinds := _not_text(turn["parts"]):
+            entry["not_sent"] = kinds
+            not_sent += kinds
+        if turn["role"] == "assistant" and content:
+            last = content
+        made.append(entry)
+    answer = next(texts)
+    if answer and answer != last:
+        made.append({"role": "assistant", "final_answer": answer})
+    return made, not_sent
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        return text
+
+
+def _not_text(parts: str | None) -> list[str]:
+    """Return the kinds of those parts of a message that are no text."""
+    value = _decoded(parts) if parts else []
+    found = []
+    for part in value if isinstance(value, list) else [value]:
+        kind = str(part.get("type", "part")) if isinstance(part, dict) else "part"
+        if kind != "text" and not isinstance(part, str):
+            found.append(kind[:40])
+    return found
+
+
+def _fit(entries: list[dict[str, Any]], room: int) -> tuple[list[str], int]:
+    """Return the lines that fit, and about how many tokens were left out."""
+    lines = as_lines(entries)
+    whole = sum(count_tokens(line) for line in lines)
+    if whole <= room:
+        return lines, 0
+    most = max(200, int(room * _LONGEST) * _BYTES_A_TOKEN)
+    lines = as_lines([_shorten(entry, most) for entry in entries])
+    sizes = [count_tokens(line) for line in lines]
+    if sum(sizes) > room:
+        head = _count_that_fit(sizes, int(room * _HEAD))
+        tail = _count_that_fit(sizes[head:][::-1], room - sum(sizes[:head]))
+        tail = max(tail, 1)
+        gone = sum(sizes[head : len(sizes) - tail])
+        note = f"{len(sizes) - head - tail} turns, about {gone:,} tokens"
+        lines = [*lines[:head], *as_lines([{"left_out_here": note}]), *lines[len(lines) - tail :]]
+    return lines, whole - sum(count_tokens(line) for line in lines)
+
+
+def _count_that_fit(sizes: Sequence[int], room: int) -> int:
+    taken = 0
+    for count, size in enumerate(sizes):
+        taken += size
+        if taken > room:
+            return count
+    return len(sizes)
+
+
+def _shorten(value: Any, most: int) -> Any:
+    """Return a value whose texts have at most about `most` characters, what was cut said in the middle."""
+    if isinstance(value, str):
+        if len(value) <= most:
+            return value
+        half = most // 2
+        return f"{value[:half]} ⟦{len(value) - 2 * half:,} characters left out⟧ {value[-half:]}"
+    if isinstance(value, list):
+        return [_shorten(part, most) for part in value]
+    if isinstance(value, dict):
+        return {name: _shorten(part, most) for name, part in value.items()}
+    return value
