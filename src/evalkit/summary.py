@@ -110,7 +110,7 @@ def summarize(
             raise ColumnError.missing(
                 column, table="grades", have=[c for c in _GROUPS if c in trials.columns]
             )
-    return as_given(_rates(trials, by, rule, missing=missing, level=level), data)
+    return as_given(summarize_verdicts(trials, by, rule, missing=missing, level=level), data)
 
 
 def distribution(
@@ -248,9 +248,24 @@ def _as_polars(graded: Any) -> pl.DataFrame:
     return frame.with_columns(pl.col("verdict").cast(pl.String).cast(Verdict))
 
 
-def _rates(
-    trials: pl.DataFrame, by: list[str], rule: PassRule, *, missing: str, level: float
+def summarize_verdicts(
+    trials: pl.DataFrame,
+    by: Sequence[str],
+    rule: PassRule,
+    *,
+    missing: str = "exclude",
+    level: float = 0.95,
 ) -> pl.DataFrame:
+    """Do what `summarize` does with verdicts that are there already.
+
+    Parameters
+    ----------
+    trials
+        A row a trial (or a trial and criterion): the columns of `Evals.attempts`, `score` and `verdict`.
+    by, rule, missing, level
+        As for `summarize`.
+    """
+    by = list(by)
     if missing not in ("exclude", "fail"):
         raise FormatError(f"missing is {missing!r}; it may be 'exclude' or 'fail'.")
     if "tags" in by:

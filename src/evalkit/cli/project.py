@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
+from evalkit.disk import replacing
 from evalkit.errors import PathError
 
 _ROOMS: Final = ("notebooks", "data")
@@ -52,18 +51,7 @@ def create(folder: str | Path) -> tuple[list[Path], list[Path]]:
             kept.append(target)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(source, target)
+        with replacing(target) as fresh:
+            shutil.copyfile(source, fresh)
         written.append(target)
     return written, kept
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file so that it is there whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    os.close(handle)
-    try:
-        shutil.copyfile(source, name)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -9,8 +9,6 @@ numbers, so that the same seed gives the same bytes on every machine.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -22,6 +20,7 @@ import polars as pl
 
 from evalkit import native
 from evalkit.demo.judging import human_scores, judge_scores
+from evalkit.disk import replacing
 from evalkit.errors import PathError
 from evalkit.evals import Evals
 from evalkit.suites import Case, Suite
@@ -323,8 +322,5 @@ def _letters(chance: Random) -> str:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    with replacing(path) as fresh:
+        fresh.write_text(text, encoding="utf-8", newline="\n")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import polars as pl
 
+from evalkit.disk import replacing
 from evalkit.errors import FormatError, PathError, SuiteError
 from evalkit.native.layout import (
     MESSAGE_FIELDS,
@@ -51,8 +52,7 @@ def write(evals: Evals, folder: str | Path) -> Path:
 
     Examples
     --------
-    >>> import tempfile
-    >>> from evalkit.evals import Evals
+    >>>     >>> from evalkit.evals import Evals
     >>> evals = Evals.from_tables(
     ...     scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [4.0]})
     ... )
@@ -230,18 +230,11 @@ def _nested(value: Any) -> Any:
 
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write the lines, or take the file away where there are none."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    fresh = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for fields in records:
-                file.write(msgspec.json.encode(fields) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if fresh.stat().st_size:
-            fresh.chmod(0o644)
-            fresh.replace(path)
-        else:
-            path.unlink(missing_ok=True)
-    finally:
-        fresh.unlink(missing_ok=True)
+    records = iter(records)
+    first = next(records, None)
+    if first is None:
+        path.unlink(missing_ok=True)
+        return
+    with replacing(path) as fresh, fresh.open("wb") as file:
+        for fields in chain([first], records):
+            file.write(msgspec.json.encode(fields) + b"\n")

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.disk import replacing
 from evalkit.errors import FormatError
 from evalkit.reports.markdown import to_markdown
 from evalkit.reports.page import to_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from evalkit.reports.content import Report
 
 _FLAGS = (
@@ -32,7 +30,7 @@ def write(report: Report, path: Path, *, version: str) -> Path:
     """Write the report in the form that the suffix names, at once as a whole; make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     form = path.suffix.lower()
-    with _replacing(path) as fresh:
+    with replacing(path) as fresh:
         if form == ".pdf":
             _print_pdf(to_html(report, version=version), fresh)
         else:
@@ -51,22 +49,6 @@ def chromium() -> str | None:
         return shutil.which(named)
     names = ("/usr/bin/chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next((found for name in names if (found := shutil.which(name))), None)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path`, and put it in its place when all went well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    fresh = Path(name)
-    try:
-        yield fresh
-        umask = os.umask(0)
-        os.umask(umask)
-        fresh.chmod(0o666 & ~umask)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _print_pdf(html: str, path: Path) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -25,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from evalkit.disk import replacing
 from evalkit.errors import PathError, SelectorError, SuiteError
 from evalkit.suites.document import Document, fresh, parse, respell
 from evalkit.suites.messages import broken_rule, check_unique, explained
@@ -295,17 +294,8 @@ class Rubric(_Part):
         content = self.to_yaml().encode("utf-8")
         if not path.parent.is_dir():
             raise PathError.missing(path.parent)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with replacing(path) as fresh:
+            fresh.write_bytes(content)
         return path
 
     def criterion(self, name: str) -> Criterion:
