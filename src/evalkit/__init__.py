@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evalkit.summary import distribution, summarize
     from evalkit.variances import variance
     from evalkit.widgets.transcript import transcript
+    from evalkit.widgets.tuner import tune
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "stats": None,
     "summarize": "summary",
     "transcript": "widgets.transcript",
+    "tune": "widgets.tuner",
     "variance": "variances",
 }
 
@@ -92,6 +94,7 @@ __all__ = [
     "stats",
     "summarize",
     "transcript",
+    "tune",
     "variance",
 ]
 

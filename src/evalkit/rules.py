@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
-from evalkit.errors import RuleError, listed, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from evalkit.disk import replacing
+from evalkit.errors import PathError, RuleError, SuiteError, listed, nearest
 
 TOLERANCE: Final = 1e-9
 """How far below a threshold a sum of scores may lie and still reach it."""
@@ -62,6 +62,14 @@ class PassRule:
                 raise RuleError(f"PassRule.{field} is {value!r}; it may be a number, such as 4.0.")
         if self.missing not in ("unscored", "fail"):
             raise RuleError(f"PassRule.missing is {self.missing!r}; it may be 'unscored' or 'fail'.")
+        for field in ("weights", "gates"):
+            value = getattr(self, field)
+            if value is not None and not isinstance(value, Mapping):
+                raise RuleError(
+                    f"PassRule.{field} is {value!r}; it may be a criterion with its number: {{'Groq': 2}}."
+                )
+        if self.scale is not None and len(self.scale) != 2:
+            raise RuleError(f"PassRule.scale is {self.scale!r}; it may be two numbers, such as (1, 5).")
         if self.floor > self.mean:
             raise RuleError(
                 f"PassRule.floor is {self.floor:g}, above the mean of {self.mean:g}; it may be at most the mean."
@@ -80,6 +88,56 @@ class PassRule:
         if self.gates:
             text += ", and " + ", ".join(f"{name} reaches {gate:g}" for name, gate in self.gates.items())
         return text + (" (a missing score fails)" if self.missing == "fail" else "")
+
+    @classmethod
+    def read(cls, path: str | Path) -> PassRule:
+        """Read a rule from a YAML file with the keys mean, floor, weights, gates, missing, scale.
+
+        Raises
+        ------
+        PathError
+            There is no such file.
+        RuleError
+            It has a key that no rule has, or a value that none may have; the message begins with the file.
+        """
+        from evalkit.suites.document import parse
+
+        path = Path(path)
+        if not path.is_file():
+            raise PathError.missing(path)
+        try:
+            data = parse(path.read_text(encoding="utf-8"), name=str(path)).data
+        except (SuiteError, UnicodeDecodeError) as error:
+            raise RuleError(f"This is no rule: {error}") from None
+        known = [field.name for field in fields(cls)]
+        for name in data:
+            if name not in known:
+                raise RuleError(
+                    f"{path}: a rule has no key {name!r}.{nearest(name, known)} It has: {listed(known)}."
+                )
+        scale = data.get("scale")
+        try:
+            return cls(**{**data, **({"scale": tuple(scale)} if scale is not None else {})})
+        except (RuleError, TypeError, ValueError, AttributeError) as error:
+            raise RuleError(f"{path}: {error}") from None
+
+    def write(self, path: str | Path) -> Path:
+        """Write the rule as YAML, whole or not at all.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+        """
+        from evalkit.suites.document import fresh
+
+        path = Path(path)
+        if not path.parent.is_dir():
+            raise PathError.missing(path.parent)
+        said = {name: value for name, value in self.to_dict().items() if value is not None}
+        with replacing(path) as file:
+            file.write_text(f"# A trial passes when {self.words}.\n{fresh(said)}", encoding="utf-8")
+        return path
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rule as plain data."""

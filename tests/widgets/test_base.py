@@ -123,7 +123,7 @@ def test_messages_of_the_front_end_reach_the_panel(slider):
     assert slider.state == 4
 
 
-VIEWS = ["kit", "reading", "transcript"]
+VIEWS = ["kit", "reading", "transcript", "tuner"]
 
 
 @pytest.mark.parametrize("name", VIEWS)

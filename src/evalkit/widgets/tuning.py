@@ -168,12 +168,14 @@ class Trials:
             means=np.where(complete, mean, np.nan),
         )
 
-    def rates(self, codes: np.ndarray, means: np.ndarray, rule: PassRule, by: Sequence[str]) -> pl.DataFrame:
+    def rates(
+        self, codes: np.ndarray, means: np.ndarray, rule: PassRule, by: Sequence[str], *, level: float = 0.95
+    ) -> pl.DataFrame:
         """Return pass rates with their intervals, as `evalkit.summarize` has them, for verdicts given as codes."""
         graded = self.frame.with_columns(
             words(codes).alias("verdict"), pl.Series("score", means).fill_nan(None)
         )
-        return summarize_verdicts(graded, by, rule)
+        return summarize_verdicts(graded, by, rule, level=level)
 
     def curve(self, rule: PassRule, by: str) -> dict[str, list[tuple[float, float]]]:
         """Return the pass rate at every threshold of the mean, all else as the rule has it.
