@@ -69,7 +69,7 @@ def test_help_lists_every_command(run):
 
     assert code == 0
     listed = out.partition("Commands:")[2]
-    for name in ("init", "lab", "demo", "summary", "compare", "report", "convert"):
+    for name in ("init", "lab", "demo", "summary", "compare", "gate", "agree", "plan", "report", "convert"):
         assert f"\n  {name} " in listed
 
 

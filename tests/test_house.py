@@ -299,8 +299,16 @@ def test_the_readme_names_every_notebook_and_the_index_every_page():
 def test_exit_code_1_is_promised_for_what_gives_it(page):
     text = (ROOT / page).read_text(encoding="utf-8")
 
-    assert "gate failed" not in text
     assert "--fail-on" in text
+    assert "gate" in text
+
+
+@pytest.mark.parametrize("page", ["docs/index.md", "docs/gate.md"])
+def test_exit_code_3_is_promised_where_the_gate_is(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    assert "evalkit gate" in text or "`gate`" in text
+    assert "3" in text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no executable bit there")

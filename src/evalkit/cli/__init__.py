@@ -1,7 +1,8 @@
 """The command line: parse, call, print.
 
-Every command prints what the verb of the library with its name returns. Exit codes: 0 done, 1 the verdict is one that
-`compare --fail-on` names, 2 an error told in one line, 130 stopped by the keyboard.
+Every command prints what the verb of the library with its name returns. Exit codes: 0 done, 1 a condition of `gate`
+failed or the verdict is one that `compare --fail-on` names, 2 an error told in one line, 3 `gate` could not decide, 130
+stopped by the keyboard.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import agents, files, numbers
+from evalkit.cli import agents, decisions, files, numbers
 from evalkit.cli.output import complain, emit
 from evalkit.errors import EvalkitError
 
@@ -23,7 +24,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="evalkit",
     help="Look into evaluations of LLM agents: tables, comparisons, notebooks and one report to send.",
-    epilog="Exit codes: 0 done, 1 the verdict is one that compare --fail-on names, 2 an error told in one line.",
+    epilog="Exit codes: 0 done, 1 gate failed or the verdict is one that compare --fail-on names, 2 an error told in one line, 3 gate could not decide.",
     no_args_is_help=True,
     add_completion=False,
     # Help and errors are plain text: nothing in them is markup, and no traceback is dressed up.
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 for command in (
     *(files.init, files.lab, files.demo),
-    *(numbers.summary, numbers.compare, numbers.report),
+    *(numbers.summary, numbers.compare, decisions.gate, decisions.agree, decisions.plan, numbers.report),
     files.convert,
     agents.serve_local,
 ):
@@ -71,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 a verdict that `--fail-on` names, 2 an error that was told in one line on the standard error, 130 stopped by the keyboard.
+        0 done, 1 a condition of `gate` failed or a verdict that `--fail-on` names, 2 an error that was told in one line on the
+        standard error, 3 `gate` could not decide, 130 stopped by the keyboard.
     """
     try:
         app(None if arguments is None else list(arguments), prog_name="evalkit")

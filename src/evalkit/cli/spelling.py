@@ -41,6 +41,11 @@ SPELLINGS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
         (r"\b(baseline|candidate)= was\b", r"--\1 was"),
         (r"\b(judge|rubric|grader|criteria)=\"([^\"]*)\"", _option),
         (r"\(rerun=\)", "(--rerun NAME)"),
+        (r"\bno_regressions\b", "--no-regressions"),
+        (r"\bpass_rate_at_least\b", "--pass-rate-at-least"),
+        (r"\bcritical_must_pass\b", "--critical-must-pass"),
+        (r"\bname the candidate\b", "say which with --candidate"),
+        (r"\bname baseline and candidate\b", "--baseline and --candidate"),
         (r"\{'(run|agent_version|model)': '([^']*)'\}", r"\1=\2"),
         (
             r"grade them apart: evals\.filter\(criterion=\[\.\.\.\]\)",
