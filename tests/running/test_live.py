@@ -481,8 +481,8 @@ def test_an_endpoint_that_is_down_is_not_hammered(server, groq, clock, questions
 
     assert outcomes(replies).count("not_run") > 1_900
     assert "answered none of the last" in replies[-1].message
-    assert len(server.asked) < 150
-    assert max(server.times().values()) <= 6
+    assert len(server.asked) < 200
+    assert max(server.times().values()) <= 8
 
 
 def test_where_nobody_answers_it_says_what_to_do(clock, questions, unused_port):

@@ -72,7 +72,7 @@ class Asking:
         concurrency: int = 64,
         max_cost: float | None = None,
         timeout: float = 120.0,
-        tries: int = 6,
+        tries: int = 8,
         patience: float = 900.0,
         grace: float = 5.0,
     ) -> None:

@@ -41,7 +41,7 @@ def ask(
     concurrency: int = 64,
     max_cost: float | None = None,
     timeout: float = 120.0,
-    tries: int = 6,
+    tries: int = 8,
     patience: float = 900.0,
     grace: float = 5.0,
     progress: Shown = True,
