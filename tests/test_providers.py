@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import re
 import threading
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -276,6 +278,30 @@ def test_a_model_with_a_date_in_its_name_is_that_model():
 
     assert price(openai, "gpt-4.1-2025-04-14") == price(openai, "gpt-4.1") == (2.0, 8.0)
     assert price(openai, "gpt-4.1-20250414xx") is None
+
+
+def test_the_page_shows_each_price_as_it_is_in_the_data_and_each_model_that_is_gone():
+    page = (Path(__file__).parents[1] / "docs/providers.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (groq|openai) \| `(.+)` \| (.+) \| (.+) \| (.+) \| (.+) \| (.+) \|$", page, re.MULTILINE
+    )
+    gone = re.findall(r"`([^`]+)` \((\d{4}-\d\d-\d\d)\)", page)
+
+    def shown(dollars):
+        return "?" if dollars is None else f"{dollars:g}"
+
+    assert rows == [
+        (
+            one.provider,
+            one.name,
+            *(shown(p) for p in (one.input, one.cached, one.output)),
+            one.as_of,
+            one.source,
+        )
+        for one in MODELS
+        if one.state != "gone"
+    ]
+    assert gone == [(one.name, one.gone) for one in MODELS if one.state == "gone"]
 
 
 # --- whether a model is there
