@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evalkit.comparison import Comparison, compare
     from evalkit.errors import EvalkitError
     from evalkit.evals import Evals
+    from evalkit.failures import find_failures
     from evalkit.grading import grade, grade_criteria
     from evalkit.judging import Judge
     from evalkit.loaders import load
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from evalkit.suites import Case, Criterion, Rubric, Severity, Suite
     from evalkit.summary import distribution, summarize
     from evalkit.variances import variance
+    from evalkit.widgets.explorer import explore
     from evalkit.widgets.transcript import transcript
     from evalkit.widgets.tuner import tune
 
@@ -50,6 +52,8 @@ _HOMES: Final[dict[str, str | None]] = {
     "correct_for_judge": "agreements",
     "demo": None,
     "distribution": "summary",
+    "explore": "widgets.explorer",
+    "find_failures": "failures",
     "grade": "grading",
     "grade_criteria": "grading",
     "judge_forensics": "agreements",
@@ -83,6 +87,8 @@ __all__ = [
     "correct_for_judge",
     "demo",
     "distribution",
+    "explore",
+    "find_failures",
     "grade",
     "grade_criteria",
     "judge_forensics",

@@ -11,7 +11,7 @@ import json
 import re
 from functools import lru_cache
 from html import escape as _escape
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -148,6 +148,42 @@ def markdown(text: str) -> Html:
             link_rel="noopener noreferrer nofollow",
         )
     )
+
+
+def to_tree(html: Html) -> list[Any]:
+    r"""Return markup of this module as plain data: a string, or [tag, children, address of a link].
+
+    A page that builds elements from it writes no markup of its own.
+
+    Examples
+    --------
+    >>> to_tree(markdown("**yes** <b>no</b>"))
+    [['p', [['strong', ['yes'], None], ' <b>no</b>'], None], '\n']
+    """
+    from html.parser import HTMLParser
+
+    root: list[Any] = ["", [], None]
+    open_ones = [root]
+
+    class Builder(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            made: list[Any] = [tag, [], dict(attrs).get("href")]
+            open_ones[-1][1].append(made)
+            if tag not in ("br", "hr"):
+                open_ones.append(made)
+
+        def handle_endtag(self, tag: str) -> None:
+            if tag not in ("br", "hr") and len(open_ones) > 1:
+                open_ones.pop()
+
+        def handle_data(self, data: str) -> None:
+            open_ones[-1][1].append(data)
+
+    builder = Builder()
+    builder.feed(html)
+    builder.close()
+    made: list[Any] = root[1]
+    return made
 
 
 def plain(text: str) -> Html:

@@ -238,14 +238,14 @@ def test_the_widget_gets_plain_strings_with_the_quotation_apart():
 
     part = view.trial["messages"][0]["parts"][0]
     assert part["pieces"] == [["a <b> ", False], ["relies on order", True], [" & more", False]]
-    assert view.trial["judgements"][0]["score"] == "1 of 5"
-    assert view.trial["judgements"][0]["at"] == 0
+    first = view.trial["judgements"][0]["samples"][0]
+    assert (first["score"], first["at"]) == ("1 of 5", 0)
 
 
 def test_a_quotation_that_no_message_holds_is_told_from_one_that_does():
     data = evals(output="It relies on order.", scores=[{"score": 1.0, "evidence": "never said so"}])
 
-    assert shown(read_trial(data, run="a", case="01"))["judgements"][0]["at"] is None
+    assert shown(read_trial(data, run="a", case="01"))["judgements"][0]["samples"][0]["at"] is None
 
 
 def test_importing_the_view_does_not_import_widgets():

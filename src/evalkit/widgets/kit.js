@@ -134,7 +134,7 @@ function brush(plotted, range, chosen) {
 }
 
 // Horizontal bars that can be pressed: [{ name, count, of, pressed, verdicts: { pass, fail, unscored } }, ...].
-function bars({ label, rows, press, shown = (name) => name }) {
+function bars({ label, rows, press, shown = (row) => row.name }) {
   const most = Math.max(1, ...rows.map((row) => row.count));
   return h("div", { class: "ek-bars", role: "group", "aria-label": label },
     rows.map((row) => {
@@ -147,7 +147,7 @@ function bars({ label, rows, press, shown = (name) => name }) {
         track.append(piece);
       }
       return h("button", { type: "button", class: "ek-bar", "aria-pressed": String(Boolean(row.pressed)), title: said, onclick: () => press(row.name) },
-        h("span", { class: "ek-bar-name" }, shown(row.name)), track,
+        h("span", { class: "ek-bar-name" }, shown(row)), track,
         h("span", { class: "ek-bar-count" }, counted(row.count)), h("span", { class: "ek-hear" }, said ? `: ${said}` : ""));
     }));
 }

@@ -1,12 +1,24 @@
 // A transcript to read: messages at the left, what graders said at the right. Used by every view that shows a trial.
 const ekMarked = (text) => text.map(([words, quoted]) => (quoted ? h("mark", null, words) : words));
 
+// Markdown as a tree that Python made and cleaned: [tag, children, address]; only these tags, and no others, become elements.
+const EK_TAGS = new Set(["p", "br", "strong", "em", "s", "del", "code", "pre", "blockquote", "hr", "a", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "h1", "h2", "h3", "h4", "h5", "h6", "mark"]);
+function ekTree(node) {
+  if (typeof node === "string") return node;
+  const [tag, children, address] = node;
+  if (!EK_TAGS.has(tag)) return h("span", null, children.map(ekTree));
+  // A heading of a message is none of this page.
+  const made = h(/^h[1-6]$/.test(tag) ? "strong" : tag, { class: /^h[1-6]$/.test(tag) ? "ek-heading" : null }, children.map(ekTree));
+  if (tag === "a" && /^https?:/.test(address || "")) { made.href = address; made.rel = "noopener noreferrer nofollow"; made.target = "_blank"; }
+  return made;
+}
+
 // One stretch of text; a folded one is filled when it is opened.
 function ekPart(part, at, index, ask) {
   const more = () => part.left
     ? h("button", { type: "button", class: "ek-quiet", onclick: () => ask({ kind: "whole", message: at, part: index }) }, `Show the remaining ${counted(part.left)} characters`)
     : null;
-  const body = () => h("div", { class: "ek-part", "data-part": `${at}-${index}` }, h("pre", null, ekMarked(part.pieces)), more());
+  const body = () => h("div", { class: "ek-part", "data-part": `${at}-${index}` }, part.tree ? h("div", { class: "ek-markdown" }, part.tree.map(ekTree)) : h("pre", null, ekMarked(part.pieces)), more());
   if (!part.summary) return body();
   const details = h("details", { open: part.open }, h("summary", null, part.summary));
   const fill = () => { if (details.children.length === 1) details.append(body()); };
@@ -16,15 +28,18 @@ function ekPart(part, at, index, ask) {
   return details;
 }
 
-function ekJudgement(one, go) {
-  const missing = one.evidence && one.at === null;
+const ekQuote = (one, go) => !one.evidence ? null : h("blockquote", null, h("q", null, one.evidence), " ",
+  one.at === null ? h("span", { class: "ek-soft" }, "(not found in the transcript)")
+    : h("button", { type: "button", class: "ek-quiet", "aria-label": "Show the quotation in the transcript", onclick: () => go(one.at) }, "show"));
+
+// What one grader said of one criterion: the first sample, the others folded.
+function ekJudgement({ criterion, grader, samples: [first, ...others] }, go) {
+  const reason = (one) => [one.rationale ? h("p", { class: "ek-rationale" }, one.rationale) : null, ekQuote(one, go)];
   return h("li", null,
-    h("p", null, h("strong", null, one.criterion), " ", h("span", { class: "ek-score" }, one.score), " ",
-      h("span", { class: "ek-grader" }, one.grader + (one.sample === 1 ? "" : `, sample ${one.sample}`))),
-    one.rationale ? h("p", { class: "ek-rationale" }, one.rationale) : null,
-    one.evidence ? h("blockquote", null, h("q", null, one.evidence), " ",
-      missing ? h("span", { class: "ek-soft" }, "(not found in the transcript)")
-        : h("button", { type: "button", class: "ek-quiet", onclick: () => go(one.at) }, "show")) : null);
+    h("p", null, h("strong", null, criterion), " ", h("span", { class: "ek-score" }, first.score), " ", h("span", { class: "ek-grader" }, grader)),
+    reason(first),
+    others.length ? h("details", null, h("summary", null, `More samples: ${others.map((one) => one.score).join(", ")}`),
+      others.map((one) => [h("p", null, h("span", { class: "ek-score" }, one.score), ` sample ${one.sample}`), reason(one)])) : null);
 }
 
 // reading(app, { before }): `node` to put into the page, `draw(trial)` for another one, `fill(whole)` for a cut text.
@@ -32,6 +47,7 @@ function reading(app) {
   const box = h("input", { type: "search", placeholder: "Search this transcript", "aria-label": "Search this transcript" });
   const found = h("span", { class: "ek-soft", role: "status" });
   const node = h("div", { class: "ek-reading" });
+  const formatted = h("button", { type: "button", "aria-pressed": "false", title: "Show Markdown as it is meant, or as it is written", onclick: () => app.ask({ kind: "format", markdown: !trial.markdown }) }, "Markdown");
   let trial = null;
   let items = [];
   let texts = [];
@@ -39,7 +55,6 @@ function reading(app) {
   const go = (at) => {
     const item = items[at];
     item.hidden = false;
-    item.querySelectorAll("details").forEach((one) => { if (one.open) one.ekFill(); });
     const target = item.querySelector("mark") || item;
     target.scrollIntoView({ block: "center", behavior: "auto" });
     target.setAttribute("tabindex", "-1");
@@ -89,6 +104,7 @@ function reading(app) {
   const draw = (given) => {
     trial = given;
     if (!trial) { node.replaceChildren(); items = []; return; }
+    formatted.setAttribute("aria-pressed", String(trial.markdown));
     texts = trial.messages.map((one) => [one.role.toLowerCase(), ...one.parts.map((part) => (part.summary + " " + part.pieces.map(([words]) => words).join("")).toLowerCase())]);
     items = trial.messages.map((one, at) => h("li", { class: "ek-" + one.kind }, h("div", { class: "ek-role" }, one.role), one.parts.map((part, index) => ekPart(part, at, index, app.ask))));
     const messages = h("ol", { class: "ek-messages", "aria-label": "Messages" }, items.length ? items : h("li", null, "No messages and no output were recorded."));
@@ -98,7 +114,7 @@ function reading(app) {
       h("p", { class: "ek-meta" }, trial.severity ? h("span", null, "severity ", word(trial.severity)) : null, trial.facts.map((fact) => h("span", null, fact)),
         trial.source ? h("span", null, h("code", null, trial.source), " ", h("button", { type: "button", class: "ek-quiet", onclick: copy }, "Copy")) : null),
       trial.asked.length ? h("details", { class: "ek-asked" }, h("summary", null, "What the case asks and expects"), trial.asked.map(([name, text]) => [h("p", null, h("strong", null, name)), h("pre", null, text)])) : null,
-      h("div", { class: "ek-row" }, box, found),
+      h("div", { class: "ek-row" }, box, formatted, found),
       h("div", { class: "ek-columns" }, messages, scores),
     ].filter(Boolean));
     if (box.value) search();

@@ -32,6 +32,12 @@ class Whole(msgspec.Struct, tag_field="kind", tag="whole", forbid_unknown_fields
     part: _At
 
 
+class Format(msgspec.Struct, tag_field="kind", tag="format", forbid_unknown_fields=True):
+    """Show Markdown as it is meant, or as it is written."""
+
+    markdown: bool
+
+
 class Transcript(Panel):
     """A trial to read. Displays itself in a notebook; made by `transcript`.
 
@@ -43,13 +49,14 @@ class Transcript(Panel):
 
     name = "transcript"
     parts = ("trial", "place", "whole")
-    messages = Step | Whole
+    messages = Step | Whole | Format
     shares = ("reading",)
 
     def __init__(self, evals: Evals, state: TranscriptView) -> None:
         self.evals = evals
         self.state = state
         self._trials = evals.attempts().select("run", "case", "epoch").sort("run", "case", "epoch").rows()
+        self._markdown = False
         self._whole: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
@@ -63,14 +70,17 @@ class Transcript(Panel):
     def show(self) -> dict[str, Any]:
         """Return the trial, its place among the trials, and the text that was asked for whole."""
         place = {"at": self._at, "of": len(self._trials)}
-        return {"trial": shown(self.state), "place": place, "whole": self._whole}
+        trial = shown(self.state, markdown=self._markdown)
+        return {"trial": trial, "place": place, "whole": self._whole}
 
-    def receive(self, message: Step | Whole) -> None:
+    def receive(self, message: Step | Whole | Format) -> None:
         """Step to another trial, or give the rest of a long text."""
         if isinstance(message, Step):
             at = min(max(self._at + message.by, 0), len(self._trials) - 1)
             run, case, epoch = self._trials[at]
             self.state, self._whole = read_trial(self.evals, run=run, case=case, epoch=epoch), None
+        elif isinstance(message, Format):
+            self._markdown = message.markdown
         else:
             self._whole = whole(self.state, message)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import SelectorError
-from evalkit.text import Html, escape, find_quotes, mark, markdown, plain, visible
+from evalkit.text import Html, escape, find_quotes, mark, markdown, plain, to_tree, visible
 from evalkit.widgets.base import style as _style
 from evalkit.widgets.messages import judgement, messages, scales
 
@@ -112,16 +112,17 @@ def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     )
 
 
-def shown(view: TranscriptView) -> dict[str, Any]:
+def shown(view: TranscriptView, *, markdown: bool = False) -> dict[str, Any]:
     """Return what a live view draws of a trial: plain strings, the quoted passages apart.
 
-    A long stretch of text is cut after 100,000 characters; `left` says how many more there are.
+    A long stretch of text is cut after 100,000 characters; `left` says how many more there are. With `markdown`,
+    what may be Markdown is a tree of elements, cleaned as the static form is.
     """
     made = [
         {
             "kind": message.kind,
             "role": visible(message.role),
-            "parts": [_plain_part(part, view.evidence) for part in message.parts],
+            "parts": [_plain_part(part, view.evidence, tree=markdown) for part in message.parts],
         }
         for message in view.messages
     ]
@@ -132,7 +133,15 @@ def shown(view: TranscriptView) -> dict[str, Any]:
         "source": visible(view.source),
         "asked": [[heading, visible(text[:_MOST])] for heading, text in view.asked],
         "messages": made,
-        "judgements": [_plain_judgement(one, view.messages) for one in view.judgements],
+        "markdown": markdown,
+        "judgements": [
+            {
+                "criterion": visible(criterion),
+                "grader": visible(grader),
+                "samples": [_plain_judgement(one, view.messages) for one in samples],
+            }
+            for (criterion, grader), samples in groupby(view.judgements, _who)
+        ],
     }
 
 
@@ -272,21 +281,21 @@ def _part_html(part: Part, evidence: Sequence[str]) -> str:
     return f"<details{opened}><summary>{escape(part.summary)}</summary>{html}</details>"
 
 
-def _plain_part(part: Part, evidence: Sequence[str]) -> dict[str, Any]:
+def _plain_part(part: Part, evidence: Sequence[str], *, tree: bool) -> dict[str, Any]:
     cut = pieces(part.text[:_MOST], evidence)
-    return {
+    made = {
         "summary": visible(part.summary),
         "open": any(quoted for _, quoted in cut),
         "pieces": cut,
         "left": max(0, len(part.text) - _MOST),
     }
+    if tree and part.style == "markdown":
+        made["tree"] = to_tree(mark(markdown(part.text[:_MOST]), evidence))
+    return made
 
 
 def _plain_judgement(judgement: Judgement, messages: Sequence[Message]) -> dict[str, Any]:
-    words = {
-        name: visible(str(getattr(judgement, name)))
-        for name in ("criterion", "score", "grader", "rationale", "evidence")
-    }
+    words = {name: visible(str(getattr(judgement, name))) for name in ("score", "rationale", "evidence")}
     at = None
     if judgement.evidence:
         # Which message holds the quotation; where none does, the reader is told.
