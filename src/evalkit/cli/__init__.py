@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import agents, decisions, files, numbers
+from evalkit.cli import agents, decisions, files, judging, numbers
 from evalkit.cli.output import complain, emit
 from evalkit.errors import EvalkitError
 
@@ -36,6 +36,7 @@ for command in (
     *(numbers.summary, numbers.compare, decisions.gate, decisions.agree, decisions.plan, numbers.report),
     files.convert,
     agents.serve_local,
+    judging.judge,
 ):
     app.command()(command)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import msgspec
 import polars as pl
 
 from evalkit import native
+from evalkit.disk import replacing
 from evalkit.judging.questions import PASS_FAIL
 from evalkit.records import as_text, lines
 from evalkit.schema import CRITERIA, SCORES
@@ -89,17 +88,10 @@ class ScoreFile:
             key = _key_of(raw)
             if key not in self._better:
                 kept.append(raw + b"\n")
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}-", dir=self.path.parent)
-        os.close(handle)
-        fresh = Path(name)
-        try:
+        with replacing(self.path) as fresh:
             fresh.write_bytes(b"".join(kept))
             # It adds the rows as ever, and does not return before all of it is on the disk.
             native.append(fresh, self._better.values())
-            fresh.chmod(0o644)
-            fresh.replace(self.path)
-        finally:
-            fresh.unlink(missing_ok=True)
         self._better = {}
 
 

@@ -52,7 +52,8 @@ def write(evals: Evals, folder: str | Path) -> Path:
 
     Examples
     --------
-    >>>     >>> from evalkit.evals import Evals
+    >>> import tempfile
+    >>> from evalkit.evals import Evals
     >>> evals = Evals.from_tables(
     ...     scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [4.0]})
     ... )

@@ -1,0 +1,204 @@
+"""`evalkit judge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from evalkit.cli import options as opt
+from evalkit.cli.output import emit, one_line, tell, terminal_width, text_table
+from evalkit.errors import FormatError, listed, nearest
+
+if TYPE_CHECKING:
+    from evalkit.evals import Evals
+    from evalkit.judging import Judge
+
+# A mean this near to what passes could as well be on the other side of it.
+_NEAR: Final = 0.5
+_WORDS: Final = ("failures", "borderline", "unscored")
+
+
+def judge(
+    paths: opt.Paths,
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="NAME", help="The judge's model; without it the provider's own."),
+    ] = "",
+    provider: Annotated[
+        str,
+        typer.Option(
+            "--provider", metavar="NAME", help="groq, openai, local, or the address of an endpoint."
+        ),
+    ] = "groq",
+    rubric: Annotated[
+        str | None,
+        typer.Option(
+            "--rubric",
+            metavar="FILE",
+            help="A suite in YAML to judge by; without it the criteria that are loaded.",
+            show_default=False,
+        ),
+    ] = None,
+    mode: Annotated[
+        Literal["criterion", "all", "binary"],
+        typer.Option("--mode", help="Each criterion alone, all at once, or one pass or fail."),
+    ] = "criterion",
+    samples: Annotated[int, typer.Option("--samples", help="How often each judgement is asked for.")] = 3,
+    temperature: Annotated[float, typer.Option("--temperature", help="From 0 to 2.")] = 1.0,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            "--effort",
+            metavar="LEVEL",
+            help="low, medium or high: how much the model reasons.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="The seed of the first sample.")] = 0,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="What an answer may take, reasoning included.")
+    ] = 2048,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="What the judge is called in the scores.", show_default=False
+        ),
+    ] = None,
+    no_redact: Annotated[
+        bool, typer.Option("--no-redact", help="Send transcripts as they are, secrets and addresses too.")
+    ] = False,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            "--only",
+            metavar="WHICH",
+            help="failures, borderline or unscored trials; or COLUMN=VALUE, as in severity=critical.",
+            show_default=False,
+        ),
+    ] = None,
+    grader: opt.Graders = None,
+    folder: Annotated[
+        str | None,
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Where scores.jsonl is kept; without it in PATH, where that is a folder of evalkit's.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")] = False,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="First judge attempts whose score is known; see docs/judging.md."),
+    ] = False,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", metavar="DOLLARS", help="Stop before this is spent.", show_default=False),
+    ] = None,
+    concurrency: Annotated[int, typer.Option("--concurrency", help="The most requests at once.")] = 64,
+    mapping: opt.MappingFile = None,
+    notes: opt.Notes = False,
+) -> None:
+    """Let a model score the trials by the rubric; say first what it costs."""
+    from evalkit.judging import Judge
+
+    home = _home(paths, folder)
+    asking = Judge(
+        model=model,
+        rubric=rubric,
+        provider=provider,
+        mode=mode,
+        samples=samples,
+        temperature=temperature,
+        seed=seed,
+        effort=effort,
+        max_tokens=max_tokens,
+        redact=False if no_redact else None,
+        name=name,
+    )
+    evals = opt.read(paths, mapping, notes=notes)
+    chosen = None if only is None else _chosen(evals, only, opt.names(grader))
+    emit(asking.estimate(evals, only=chosen).words)
+    if dry_run:
+        return
+    held = asking.controls(evals if rubric is None else rubric, max_cost=max_cost) if controls else None
+    if held is not None:
+        emit(f"Controls: {one_line(held.words)}")
+    out = asking.run(
+        evals, folder=home, only=chosen, max_cost=max_cost, concurrency=concurrency, controls=held
+    )
+    _sum_up(out, evals, asking)
+    emit(
+        f"The scores are in {one_line(home / 'scores.jsonl')}. Next: evalkit summary {_named(paths, home)} --grader '{one_line(asking.grader)}'"
+    )
+
+
+def _home(paths: list[str], folder: str | None) -> Path:
+    """Return the folder that the scores go into."""
+    from evalkit import native
+
+    if folder is not None:
+        return Path(folder)
+    if len(paths) == 1 and any(
+        (Path(paths[0]) / name).is_file() for name in (native.TRANSCRIPTS_FILE, native.SCORES_FILE)
+    ):
+        return Path(paths[0])
+    raise FormatError(
+        "Say where the scores are to be kept: --folder DIR, which can be loaded beside the rest."
+    )
+
+
+def _named(paths: list[str], home: Path) -> str:
+    all_of_it = [*paths] if str(home) in paths else [*paths, str(home)]
+    return " ".join(one_line(path) for path in all_of_it)
+
+
+def _chosen(evals: Evals, only: str, grader: Any) -> Any:
+    """Return which trials `--only` means."""
+    import polars as pl
+
+    from evalkit.grading import grade
+
+    if "=" in only:
+        column, _, value = only.partition("=")
+        return evals.filter(**{column.strip(): value.strip()}).attempts()
+    if only not in _WORDS:
+        raise typer.BadParameter(
+            f"--only is {only!r}; it may be {listed(_WORDS)}, or COLUMN=VALUE.{nearest(only, _WORDS)}"
+        )
+    graded = grade(evals, grader=grader)
+    if only == "borderline":
+        from evalkit.rules import DEFAULT_RULE
+
+        return graded.filter((pl.col("mean") - DEFAULT_RULE.mean).abs() <= _NEAR)
+    return graded.filter(pl.col("verdict") == {"failures": "fail", "unscored": "unscored"}[only])
+
+
+def _sum_up(out: Evals, before: Evals, asking: Judge) -> None:
+    """Print what this judge says now, a row a criterion, and what is to be said of it."""
+    import polars as pl
+
+    mine = out.scores.filter(pl.col("grader") == asking.grader)
+    table = mine.group_by("criterion", maintain_order=True).agg(
+        pl.col("score").count().alias("scored"),
+        pl.col("score").null_count().alias("unscored"),
+        pl.col("score").mean().alias("mean"),
+        pl.col("cost_usd").sum().alias("cost"),
+    )
+    rows = [
+        [
+            str(row["criterion"]),
+            f"{row['scored']:,}",
+            f"{row['unscored']:,}",
+            "" if row["mean"] is None else f"{row['mean']:.2f}",
+            f"${row['cost']:.4f}",
+        ]
+        for row in table.iter_rows(named=True)
+    ]
+    heads = ["criterion", "scored", "unscored", "mean", "cost"]
+    emit(text_table(heads, rows, left=[True, False, False, False, False], width=terminal_width()))
+    for note in out.notes:
+        if note not in before.notes:
+            tell(f"Note: {note}")

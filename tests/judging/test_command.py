@@ -1,0 +1,146 @@
+"""`evalkit judge`: the price first, then the scores, in the folder that they belong to."""
+
+from __future__ import annotations
+
+import pytest
+
+import evalkit as ek
+from evalkit import native
+from evalkit.cli import main
+from fakes import Answer
+from fakes.judges import judged
+
+CHAT = "POST /chat/completions"
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def folder(make_evals, tmp_path, monkeypatch):
+    monkeypatch.setenv("EVALKIT_CACHE_DIR", str(tmp_path / "cache"))
+    return native.write(make_evals(), tmp_path / "data")
+
+
+@pytest.fixture
+def asking(fake):
+    """Return the options that lead to the fake."""
+    return ["--provider", fake.base_url, "--model", "openai/gpt-oss-120b", "--samples", "1"]
+
+
+def test_a_dry_run_says_what_it_would_cost_and_sends_nothing(run, fake, folder):
+    code, out, _ = run("judge", folder, "--dry-run", "--samples", "1")
+
+    assert code == 0
+    assert "4 requests to openai/gpt-oss-120b at groq. Estimated: " in out
+    assert "by batch" in out
+    assert fake.log == []
+    assert not (folder / "scores.jsonl").exists()
+
+
+def test_the_scores_land_beside_the_transcripts(run, fake, folder, asking):
+    code, out, err = run("judge", folder, *asking)
+
+    assert code == 0
+    assert "Batch Api" in out
+    assert "4.00" in out
+    assert "evalkit summary" in out
+    assert "the controls were not run" in err
+    assert ek.load(folder).scores["score"].to_list() == [4.0] * 4
+
+
+def test_a_second_call_asks_nothing(run, fake, folder, asking):
+    run("judge", folder, *asking)
+
+    code, out, _ = run("judge", folder, *asking)
+
+    assert code == 0
+    assert "0 requests" in out
+    assert "4 scores are there already" in out
+    assert fake.count(CHAT) == 4
+
+
+@pytest.mark.parametrize(
+    ("only", "cases"),
+    [("failures", {"02"}), ("borderline", {"01"}), ("case=01", {"01"}), ("severity=high", None)],
+)
+def test_only_some_trials_are_judged(run, fake, folder, asking, only, cases):
+    fake.answer = lambda body: judged(body, 1 if "Do task 02" in body["messages"][0]["content"] else 4)
+    run("judge", folder, *asking, "--name", "first")
+
+    code, _, err = run("judge", folder, *asking, "--name", "second", "--only", only, "--grader", "first")
+
+    if cases is None:
+        assert code == 2
+        assert "severity" in err
+    else:
+        assert code == 0
+        assert set(ek.load(folder).scores.filter(grader="second")["case"]) == cases
+
+
+def test_controls_come_first_and_are_told(run, fake, folder, asking):
+    fake.answer = lambda body: judged(body, 1 if "gets 0" in body["messages"][1]["content"] else 5)
+
+    code, out, err = run("judge", folder, *asking, "--controls")
+
+    assert code == 0
+    assert "Controls: 4 of 4 controls hold." in out
+    assert "controls were not run" not in err
+
+
+def test_what_has_no_score_is_counted_and_told(run, fake, folder, asking):
+    fake.answer = lambda body: Answer("\x1b[2J")
+
+    code, out, err = run("judge", folder, *asking)
+
+    assert code == 0
+    assert "inconclusive" in err
+    assert "\x1b" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--only", "failure"], "--only is 'failure'; it may be failures, borderline, unscored"),
+        (["--samples", "0"], "Judge.samples is 0"),
+        (["--rubric", "nowhere.yaml"], "There is no file or folder 'nowhere.yaml'"),
+        (["--provider", "grok"], "There is no provider 'grok'. Did you mean 'groq'?"),
+        (["--model", "none-such"], "no model 'none-such'"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(run, fake, folder, asking, options, words):
+    code, out, err = run("judge", folder, *asking, *options)
+
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in out + err
+
+
+def test_without_a_key_it_says_which_one(run, folder, monkeypatch):
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+
+    code, _, err = run("judge", folder)
+
+    assert code == 2
+    assert "set GROQ_API_KEY in the environment" in err
+
+
+def test_scores_of_a_file_need_a_folder_of_their_own(run, fake, folder, asking, tmp_path):
+    code, _, err = run("judge", folder / "transcripts.jsonl", *asking)
+    assert code == 2
+    assert "--folder DIR" in err
+
+    code, out, _ = run(
+        "judge", folder / "transcripts.jsonl", folder / "suite.yaml", *asking, "--folder", tmp_path / "judged"
+    )
+
+    assert code == 0
+    assert native.read_scores(tmp_path / "judged" / "scores.jsonl").scores.height == 4
+    assert f"{folder / 'transcripts.jsonl'}" in out
