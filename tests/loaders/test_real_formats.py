@@ -95,6 +95,17 @@ def test_lm_eval_the_metric_is_the_published_one_and_cases_are_the_documents_has
     assert any("math_rephrased_full" in note for note in evals.notes)
 
 
+def test_lm_eval_older_samples_without_a_hash_are_the_same_cases(tmp_path):
+    path = next((DATA / "lm_eval_and_helm" / "lm_eval").glob("samples_*"))
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        del record["doc_hash"]
+    older = tmp_path / path.name
+    older.write_text("\n".join(map(json.dumps, records)))
+
+    assert ek.load(older).cases["case"].to_list() == ek.load(path).cases["case"].to_list()
+
+
 @pytest.mark.parametrize("folder", HELM, ids=lambda folder: folder.name.split(",")[0])
 def test_helm_the_published_means_come_out_for_each_split(folder):
     published = {

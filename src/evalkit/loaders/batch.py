@@ -65,10 +65,14 @@ def read_output(path: Path) -> Evals:
     requests = _requests(source, Harvest(str(source))) if source else {}
     if source is None:
         found.notes.append(f"{path}: the input file does not lie beside it: what was asked is not known.")
+    seen: dict[str, int] = {}
     for line, record in records:
         case = as_text(record.get(_ID))
         if not case:
             found.complain(line, f"there is no {_ID}: {as_text(record.get('error') or record)!r:.120}")
+            continue
+        if seen.setdefault(case, line) != line:
+            found.complain(line, f"{_ID} {case!r} is in line {seen[case]} already; the first is kept")
             continue
         asked = requests.get(case, (None, {}))[1]
         _case(found, case, asked)

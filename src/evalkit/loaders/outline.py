@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evalkit.loaders.harvest import Harvest
+    from evalkit.schema import Problem
 
 _LOOKED_AT: Final = 1 << 16
 _LONG: Final = 1 << 20
@@ -115,6 +116,8 @@ def listed_in(
 ) -> list[tuple[int | None, dict[str, Any]]]:
     """Return the records of the list that lies under `keys` in an object, each with the line it begins on.
 
+    Of an object that is cut off, or broken further on, the records before that.
+
     Parameters
     ----------
     whole
@@ -129,18 +132,36 @@ def listed_in(
     value: Any = whole
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
-    if value is None:
-        return []
-    if not isinstance(value, list):
+    numbered: list[tuple[int | None, Any]] = []
+    if not whole:
+        numbered += _before_the_break(data, keys, found)
+    elif isinstance(value, list):
+        numbered += zip(_lines_of(data, keys, len(value)), value, strict=True)
+    elif value is not None:
         found.complain(None, f"{'.'.join(keys)} is no list: {value!r:.40}")
-        return []
-    numbers = _lines_of(data, keys, len(value))
     records = []
-    for number, record in zip(numbers, value, strict=True):
+    for number, record in numbered:
         if isinstance(record, dict):
             records.append((number, record))
         else:
             found.complain(number, f"a JSON object was expected, not {record!r:.40}")
+    return records
+
+
+def _before_the_break(data: bytes, keys: tuple[str, ...], found: Harvest) -> list[tuple[int, Any]]:
+    """Return the elements of the list that can be read in an object that as a whole cannot be."""
+    at = 0
+    for key in keys:
+        opening = rb"\s*\[" if key == keys[-1] else b""
+        hit = re.compile(rb'(?<!\\)"' + re.escape(key.encode()) + rb'"\s*:' + opening).search(data, at)
+        if hit is None:
+            return []
+        at = hit.end()
+    above = data.count(b"\n", 0, at - 1)
+    problems: list[Problem] = []
+    records = [(above + line, value) for line, value in elements(data[at - 1 :], found.source, problems)]
+    for problem in problems:
+        found.complain(above + (problem.line or 1), problem.reason)
     return records
 
 

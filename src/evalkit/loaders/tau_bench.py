@@ -31,6 +31,7 @@ def read(path: Path) -> Evals:
     found = Harvest(str(path))
     run = json_records.run_name(path)
     found.run(run, agent_version=run)
+    seen: dict[tuple[str, int], int] = {}
     for line, record in json_records.read(path, found):
         case = as_text(record.get("task_id"))
         if case is None:
@@ -39,6 +40,12 @@ def read(path: Path) -> Evals:
         trial = record.get("trial")
         counted = isinstance(trial, int) and not isinstance(trial, bool) and trial >= 0
         epoch = trial + 1 if counted else found.next_epoch(run, case)  # type: ignore[operator]
+        if seen.setdefault((case, epoch), line) != line:
+            first = seen[case, epoch]
+            found.complain(
+                line, f"task {case!r}, trial {epoch - 1} is in line {first} already; the first is kept"
+            )
+            continue
         _take(found, (run, case, epoch), line, record)
     return found.evals()
 
