@@ -14,7 +14,7 @@ import pytest
 from evalkit import native
 from evalkit.errors import FormatError, PathError
 from evalkit.evals import Evals
-from evalkit.loaders import core, load
+from evalkit.loaders import load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -453,44 +453,3 @@ def test_files_of_no_known_format_are_named_and_stop_nobody(tmp_path: Path) -> N
 def test_a_folder_with_nothing_to_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="nothing to read"):
         load(tmp_path)
-
-
-class Plugin:
-    """An entry point as importlib.metadata gives one."""
-
-    def __init__(self, name: str, made: Any) -> None:
-        self.name, self.value, self.made = name, f"{name}:READER", made
-
-    def load(self) -> Any:
-        if isinstance(self.made, Exception):
-            raise self.made
-        return self.made
-
-
-def test_a_plugin_reads_its_format_and_a_broken_one_stops_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(path: Path) -> Evals:
-        raise RuntimeError("my own fault")
-
-    points = [
-        Plugin(
-            "xyz",
-            core.Reader(
-                "xyz", lambda path, head: head.startswith(b"XYZ"), read=lambda path: evals_of(score=[3.0])
-            ),
-        ),
-        Plugin("absent", ImportError("no module")),
-        Plugin("odd", "not a reader"),
-        Plugin("sniffs badly", core.Reader("bad", lambda path, head: 1 / 0, read=fail)),
-        Plugin("reads badly", core.Reader("worse", lambda path, head: head.startswith(b"QQQ"), read=fail)),
-    ]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
-    (tmp_path / "a").write_text("XYZ")
-    (tmp_path / "b").write_text("QQQ")
-
-    evals = load(tmp_path)
-
-    assert evals.scores["score"].to_list() == [3.0]
-    assert all(any(repr(name) in note for note in evals.notes) for name in ("absent", "odd"))
-    assert "my own fault" in evals.problems["reason"].item()

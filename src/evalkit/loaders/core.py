@@ -181,44 +181,76 @@ def _others() -> list[Any]:
 def _plugins() -> tuple[list[Reader], list[str]]:
     from importlib.metadata import entry_points
 
-    found, notes = [], []
+    found: list[Reader] = []
+    notes: list[str] = []
     for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        told = f"The reader {point.name!r} ({point.value}) could not be used"
         try:
             reader = point.load()
             if not isinstance(reader, Reader):
                 raise TypeError(f"it is {type(reader).__name__}, not a Reader")
             # What others wrote may not bear to be asked twice at once.
-            found.append(_guarded(reader, lock=Lock()))
-        except Exception as error:
-            notes.append(
-                f"The reader {point.name!r} ({point.value}) could not be used: {type(error).__name__}: {error}"
-            )
+            found.append(_guarded(reader, lock=Lock(), told=told, notes=notes))
+        except (Exception, SystemExit) as error:
+            notes.append(f"{told}: {type(error).__name__}: {error}")
     return found, notes
 
 
-def _guarded(reader: Reader, *, lock: Lock | None = None) -> Reader:
-    """Return a reader of somebody else's format, or somebody else's reader, so that its faults cost its own files alone."""
+def _guarded(
+    reader: Reader, *, lock: Lock | None = None, told: str = "", notes: list[str] | None = None
+) -> Reader:
+    """Return a reader of somebody else's format, or somebody else's reader, so that its faults cost its own files alone.
+
+    Why it cannot even say whether a file is of its format becomes one of the `notes`, after `told`.
+    """
 
     def sniff(path: Path, data: bytes) -> bool:
         try:
             return bool(reader.sniff(path, data))
-        except Exception:
+        except Exception as error:
+            note = f"{told}: {type(error).__name__}: {error}"
+            if notes is not None and note not in notes:
+                notes.append(note)
             return False
+
+    def failed(error: Exception) -> str:
+        return f"the reader {reader.name!r} failed: {type(error).__name__}: {error}"
 
     def partly(path: Path, tables: frozenset[str]) -> Evals:
         try:
             with lock or nullcontext():
-                made = reader.give(path, tables)
-            if not isinstance(made, Evals):
-                raise TypeError(f"it gave {type(made).__name__}, not Evals")
-            return made
+                return _sound(reader.give(path, tables))
         except Exception as error:
-            reason = f"the reader {reader.name!r} failed: {type(error).__name__}: {error}"
-            return Evals.from_tables(problems=[Problem(str(path), None, reason)], files=[str(path)])
+            problems = [Problem(str(path), None, failed(error))]
+            return Evals.from_tables(problems=problems, files=[str(path)])
+
+    def rows(path: Path) -> Raw:
+        from evalkit.loaders.tables import Raw
+
+        try:
+            with lock or nullcontext():
+                made = reader.rows(path) if reader.rows is not None else None
+            if not isinstance(made, Raw):
+                raise TypeError(f"it gave {type(made).__name__}, not Raw")
+            return made
+        except FormatError:
+            raise
+        except Exception as error:
+            raise FormatError(f"{path}: {failed(error)}") from error
 
     if reader.rows is not None:
-        return replace(reader, sniff=sniff)
+        return replace(reader, sniff=sniff, rows=rows)
     return replace(reader, sniff=sniff, read=None, partly=partly)
+
+
+def _sound(made: Evals) -> Evals:
+    """Return what a reader gave, if it is what the others give."""
+    if not isinstance(made, Evals):
+        raise TypeError(f"it gave {type(made).__name__}, not Evals")
+    for table, frame in made.tables():
+        if frame.schema != table.schema:
+            raise TypeError(f"its table {table.name} was not made by Evals.from_tables")
+    return made
 
 
 def head(path: Path) -> bytes:
