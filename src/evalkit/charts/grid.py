@@ -182,7 +182,7 @@ def _state_scales(present: set[str]) -> tuple[list[str], list[str], list[str]]:
 
 def _draw(cells: pl.DataFrame, names: list[str], severities: list[str], groups: list[str]) -> Drawing:
     aside = min(230, 24 + 8 * max(len(name) for name in names)) + 90
-    step = max(44, min(110, (WIDTH - aside) // len(groups)))
+    step = max(44, min(190, (WIDTH - aside) // len(groups)))
     width, height = step * len(groups), _ROW * len(names)
     base = alt.Chart(rows(cells))
     x = alt.X(

@@ -161,7 +161,7 @@ def follow(names: Sequence[object], evals: Evals | None = None, *, by: str = "ag
 
 def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: bool) -> Drawing:
     many = len(series) > 1
-    width = min(WIDTH - 90, max(420, len(names) * max(84, 62 * len(series))))
+    width = WIDTH - 90 if len(names) > 1 else 420
     slot = width / len(names) / len(series)
     pick = alt.selection_point(name="series", fields=["series"], bind="legend") if many else None
     x = alt.X(
