@@ -123,6 +123,25 @@ def test_a_notebook_runs_on_one_version_and_says_that_nothing_is_compared(path, 
     assert said.count("A comparison needs two versions; this data has one.") == compares
 
 
+@pytest.mark.notebook
+def test_a_notebook_says_in_a_sentence_that_nothing_was_loaded(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/scores.jsonl").write_text("no json\n", encoding="utf-8")
+
+    with pytest.raises(AssertionError) as told:
+        run(ROOT / "notebooks/00_start.ipynb", tmp_path, f"PATH = {str(tmp_path / 'data')!r}")
+
+    assert "There is nothing to look into in" in str(told.value)
+    assert "IndexError" not in str(told.value)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_notebook_looks_whether_there_is_anything(path):
+    source = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+
+    assert source.index("if not versions:") < source.index("versions[-1]")
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_names_no_page_that_a_folder_of_init_lacks(path):
     assert "docs/" not in path.read_text(encoding="utf-8")

@@ -145,6 +145,35 @@ POWER = pl.DataFrame({"n": [10, 20, 30], "difference": [0.1] * 3, "power": [0.5,
 VARIANCE = pl.DataFrame({"component": ["epoch", "case", "sample"], "variance": [0.25, 0.75, None]})
 LOOKS = pl.DataFrame({"look": [1, 2, 3], "e_value": [0.5, 4.0, 25.0]})
 
+CORRECTION = pl.DataFrame(
+    {
+        "scope": ["all", "v1"],
+        "metric": ["pass_rate"] * 2,
+        "judged": [0.7, 0.5],
+        "judged_low": [0.6, 0.3],
+        "judged_high": [0.8, 0.7],
+        "corrected": [0.6, None],
+        "low": [0.4, None],
+        "high": [0.75, None],
+        "method": ["post-stratified"] * 2,
+        "level": [0.95] * 2,
+        "n": [60, 3],
+    }
+)
+HABITS = pl.DataFrame(
+    {
+        "finding": ["leniency", "leniency", "entropy", "drift"],
+        "scope": ["judge · Groq", "judge · Batch Api", "judge · Groq", "all"],
+        "value": [0.5, -0.25, 2.0, None],
+        "low": [0.25, -0.75, None, None],
+        "high": [0.75, 0.25, None, None],
+        "n": [40, 40, 90, 0],
+        "method": ["paired t"] * 4,
+        "level": [0.95] * 4,
+        "p_adjusted": [0.01, 0.4, None, None],
+    }
+)
+
 # Family -> how to draw it, its table, a column it needs, and the main number its description must say.
 FAMILIES = {
     "criteria": (charts.criteria, scores(), "score", "3.60"),
@@ -156,6 +185,8 @@ FAMILIES = {
     "flips": (charts.flips, flipped(), "kind", "1 regression, 1 improvement"),
     "ranks": (charts.ranks, RANKS, "p_best", "80%"),
     "agreement": (charts.agreement, CONFUSION, "judge", "75%"),
+    "correction": (charts.correction, CORRECTION, "judged", "judge passes 70%, people would pass 60%"),
+    "habits": (charts.habits, HABITS, "finding", "1 of 2 tested habits stand"),
     "power": (charts.power, POWER, "power", "20 cases"),
     "variance": (charts.variance, VARIANCE, "variance", "75%"),
     "evidence": (charts.evidence, LOOKS, "e_value", "look 3: e-value 25"),

@@ -20,6 +20,8 @@ from evalkit.rules import DEFAULT_RULE, PassRule
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import altair as alt
+
     from evalkit.evals import Evals
     from evalkit.stats import Estimate
 
@@ -64,6 +66,12 @@ class Corrected(Finding):
     population: Population
     labels: Labels
     level: float
+
+    def chart(self) -> alt.TopLevelMixin:
+        """Draw what the judge says beside what people would say; see `evalkit.charts.correction`."""
+        from evalkit import charts
+
+        return charts.correction(self.summary)
 
     def _cells(self) -> tuple[Sequence[str], list[list[str]]]:
         heads = ["scope", "metric", "the judge says", "people would say", "labels", "method"]

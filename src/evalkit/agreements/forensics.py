@@ -33,6 +33,8 @@ from evalkit.summary import natural_key
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import altair as alt
+
     from evalkit.evals import Evals
     from evalkit.stats import Estimate
 
@@ -76,6 +78,12 @@ class Forensics(Finding):
     """
 
     level: float
+
+    def chart(self) -> alt.TopLevelMixin:
+        """Draw a panel for each finding, with what stands after adjustment; see `evalkit.charts.habits`."""
+        from evalkit import charts
+
+        return charts.habits(self.summary)
 
     def _cells(self) -> tuple[Sequence[str], list[list[str]]]:
         heads = ["finding", "scope", "value", "p (adjusted)", "n", "method", "text"]

@@ -11,6 +11,7 @@ from evalkit.charts.breakdown import severity
 from evalkit.charts.differences import forest, regression
 from evalkit.charts.distributions import criteria
 from evalkit.charts.grid import cases, flips
+from evalkit.charts.judging import correction, habits
 from evalkit.charts.matrices import agreement
 from evalkit.charts.planning import power, variance
 from evalkit.charts.rankings import ranks
@@ -22,10 +23,12 @@ from evalkit.charts.theme import version_colors, version_scale
 __all__ = [
     "agreement",
     "cases",
+    "correction",
     "criteria",
     "evidence",
     "flips",
     "forest",
+    "habits",
     "png",
     "power",
     "ranks",

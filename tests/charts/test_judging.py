@@ -1,0 +1,82 @@
+"""The judge beside people, and the judge's habits."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import evalkit as ek
+from evalkit import charts
+
+
+@pytest.fixture
+def correction(families):
+    return families["correction"][1]
+
+
+@pytest.fixture
+def habits(families):
+    return families["habits"][1]
+
+
+def test_every_scope_has_both_sides_with_their_intervals(correction, drawn):
+    rows = drawn(charts.correction(correction), "side")
+
+    assert [(row["name"], row["side"], row["words"]) for row in rows] == [
+        ("all", "the judge says", "70%  (60% to 80%)"),
+        ("v1", "the judge says", "50%  (30% to 70%)"),
+        ("all", "people would say", "60%  (40% to 75%)"),
+        ("v1", "people would say", "not estimable"),
+    ]
+
+
+def test_a_correction_of_the_mean_score_is_no_pass_rate(correction):
+    chart = charts.correction(correction.with_columns(metric=pl.lit("mean_score")))
+
+    assert "no data" in charts.spec(chart)["description"]
+
+
+def test_a_correction_that_cannot_be_estimated_is_said_in_the_title(correction):
+    first = charts.correction(correction.filter(scope="v1"))
+
+    title = charts.spec(first)["title"]["text"]
+    assert title == "The judge passes 50%; what people would pass cannot be estimated"
+
+
+def test_scopes_beyond_the_first_are_counted(correction):
+    many = pl.concat([correction.with_columns(scope=pl.lit(f"s{at}")) for at in range(20)])
+
+    spec = charts.spec(charts.correction(many))
+
+    assert "the first 24 of 40 shown" in spec["title"]["subtitle"]
+
+
+def test_a_finding_is_a_panel_and_what_has_no_value_is_in_none(habits, drawn):
+    chart = charts.habits(habits)
+
+    assert [panel["title"]["text"] for panel in charts.spec(chart)["vconcat"]] == ["leniency", "entropy"]
+    assert {row["finding"] for row in drawn(chart, "finding")} == {"leniency", "entropy"}
+
+
+def test_only_what_stands_after_adjustment_is_marked(habits, drawn):
+    rows = drawn(charts.habits(habits), "stands")
+
+    assert [(row["words"], row["stands"]) for row in rows] == [
+        ("0.50  (0.25 to 0.75)", True),
+        ("−0.25  (−0.75 to 0.25)", False),
+        ("2.00", False),
+    ]
+
+
+def test_a_zero_line_stands_only_where_zero_means_that_there_is_nothing(habits):
+    panels = charts.spec(charts.habits(habits))["vconcat"]
+
+    assert [panel["layer"][0]["encoding"]["x"]["field"] == "zero" for panel in panels] == [True, False]
+
+
+def test_the_results_draw_themselves():
+    evals = ek.demo.make()
+    looks, fixed = ek.judge_forensics(evals), ek.correct_for_judge(evals, by="agent_version")
+
+    assert charts.spec(looks.chart()) == charts.spec(charts.habits(looks.summary))
+    assert charts.spec(fixed.chart()) == charts.spec(charts.correction(fixed.summary))
