@@ -97,6 +97,10 @@ class Table:
         ColumnError
             A column that every row needs (`run`, `case`, `criterion`) is missing.
         """
+        if frame.schema == self.schema and not any(
+            frame[name].null_count() for name in self.key if name in _FILLED
+        ):
+            return frame
         made = []
         for column in self.columns:
             if column.name in frame.columns:
@@ -135,18 +139,18 @@ class Table:
         1
         """
         frame = self.complete(frame)
-        for column in self.columns:
-            series = frame[column.name]
+        columns = []
+        for column, series in zip(self.columns, frame.get_columns(), strict=True):
             made = _cast(series, column.dtype)
-            bad = made.is_null() & series.is_not_null()
-            if bad.any():
-                row = bad.arg_true()[0]
+            columns.append(made)
+            if made.null_count() > series.null_count():
+                row = (made.is_null() & series.is_not_null()).arg_true()[0]
                 raise ColumnError(f"Row {row + 1} of {_wrong(self, column, series[row])}")
             if made.null_count() and not column.nullable:
                 raise ColumnError(
                     f"{self.name}.{column.name} has {made.null_count()} null(s), first in row {made.is_null().arg_true()[0] + 1}; it may have none."
                 )
-            frame = frame.with_columns(made)
+        frame = pl.DataFrame(columns)
         if _repeats(frame.select(self.key)):
             doubled = frame.select(self.key).is_duplicated()
             first = frame.filter(doubled).select(self.key).row(0, named=True)
@@ -308,7 +312,7 @@ def _repeats(keys: pl.DataFrame) -> bool:
 
 def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     """Return `series` as `dtype`; what cannot be cast is null."""
-    if series.dtype == dtype and not isinstance(dtype, pl.Float64):
+    if series.dtype == dtype and (not isinstance(dtype, pl.Float64) or bool(series.is_finite().all())):
         return series
     if isinstance(dtype, pl.Int32 | pl.Int64) and series.dtype.is_float():
         # A float that is not whole would be cut, not refused.
@@ -318,7 +322,7 @@ def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:
     made = series.cast(dtype, strict=False)
     if isinstance(dtype, pl.Float64):
         # Infinities and NaN are no scores, and would poison every mean.
-        made = made.set(~made.is_finite().fill_null(True), None)
+        made = made.set(~made.is_finite().fill_null(value=True), None)
     return made
 
 

@@ -160,6 +160,7 @@ def _others() -> list[Any]:
         deepeval,
         fastchat,
         helm,
+        inspect_log,
         langfuse,
         langsmith,
         lm_eval,
@@ -173,7 +174,19 @@ def _others() -> list[Any]:
     )
 
     return [
-        *(autorubric, scout, phoenix, mlflow, langsmith, langfuse, braintrust, otlp, promptfoo, lm_eval),
+        *(
+            inspect_log,
+            autorubric,
+            scout,
+            phoenix,
+            mlflow,
+            langsmith,
+            langfuse,
+            braintrust,
+            otlp,
+            promptfoo,
+            lm_eval,
+        ),
         *(openai_evals, deepeval, fastchat, tau_bench, helm, batch),
     ]
 
@@ -220,19 +233,16 @@ def _guarded(
         try:
             with lock or nullcontext():
                 return _sound(reader.give(path, tables))
+        except FormatError:
+            raise
         except Exception as error:
             problems = [Problem(str(path), None, failed(error))]
             return Evals.from_tables(problems=problems, files=[str(path)])
 
     def rows(path: Path) -> Raw:
-        from evalkit.loaders.tables import Raw
-
         try:
             with lock or nullcontext():
-                made = reader.rows(path) if reader.rows is not None else None
-            if not isinstance(made, Raw):
-                raise TypeError(f"it gave {type(made).__name__}, not Raw")
-            return made
+                return _sound_rows(reader, path)
         except FormatError:
             raise
         except Exception as error:
@@ -250,6 +260,15 @@ def _sound(made: Evals) -> Evals:
     for table, frame in made.tables():
         if frame.schema != table.schema:
             raise TypeError(f"its table {table.name} was not made by Evals.from_tables")
+    return made
+
+
+def _sound_rows(reader: Reader, path: Path) -> Raw:
+    from evalkit.loaders.tables import Raw
+
+    made = reader.rows(path) if reader.rows is not None else None
+    if not isinstance(made, Raw):
+        raise TypeError(f"it gave {type(made).__name__}, not Raw")
     return made
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ALL: Final = frozenset(TABLES)
 # Decoding holds Python's lock; unpacking and polars do not: more threads than this only wait.
-_MOST: Final = 4
+_MOST: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
