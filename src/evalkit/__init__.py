@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from evalkit.summary import distribution, summarize
     from evalkit.variances import variance
     from evalkit.widgets.explorer import explore
+    from evalkit.widgets.labeller import label
     from evalkit.widgets.transcript import transcript
     from evalkit.widgets.tuner import tune
 
@@ -57,6 +58,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "grade": "grading",
     "grade_criteria": "grading",
     "judge_forensics": "agreements",
+    "label": "widgets.labeller",
     "load": "loaders",
     "plan": "plans",
     "report": "reports",
@@ -92,6 +94,7 @@ __all__ = [
     "grade",
     "grade_criteria",
     "judge_forensics",
+    "label",
     "load",
     "plan",
     "report",
