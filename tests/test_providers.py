@@ -20,6 +20,7 @@ from evalkit.providers import (
     check_model,
     connect,
     cost,
+    find_key,
     model_facts,
     price,
     price_words,
@@ -394,6 +395,16 @@ def test_without_a_key_it_says_which_to_set(monkeypatch):
         match=r"There is no key for groq: set GROQ_API_KEY in the environment, or use provider='local'",
     ):
         check_model(GROQ, "a")
+
+
+@pytest.mark.parametrize("key", ["gsk_abc\u2026xyz", "gsk_abc\nx", "gsk abc", "gsk_\x00"])
+def test_what_cannot_be_a_key_is_told_without_showing_it(monkeypatch, key):
+    monkeypatch.setattr("os.environ", {"GROQ_API_KEY": key})
+
+    with pytest.raises(ProviderError, match="What GROQ_API_KEY holds is no key") as raised:
+        find_key(GROQ)
+
+    assert "gsk" not in str(raised.value)
 
 
 def test_a_key_is_in_no_text_of_a_client(monkeypatch):

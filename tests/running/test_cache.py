@@ -129,6 +129,15 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         Cache(tmp_path / "file" / "answers.sqlite")
 
 
+def test_what_went_wrong_with_the_file_is_told_with_its_name(cache):
+    cache.close()
+
+    with pytest.raises(FormatError, match=r"The cache '.*answers.sqlite' cannot be read: "):
+        cache.get("a")
+    with pytest.raises(FormatError, match=r"The cache '.*answers.sqlite' cannot be written: "):
+        cache.put("a", body(1), model="m")
+
+
 # --- where it is
 
 

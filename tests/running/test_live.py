@@ -407,6 +407,17 @@ def test_there_are_never_more_at_once_than_allowed(server, groq, questions):
     assert server.most_at_once <= 5
 
 
+def test_the_local_model_is_asked_few_at_once_unless_a_number_is_given(server, questions):
+    server.latency = 0.005
+    local = provider("local", base_url=server.url)
+
+    list(ask(questions(60), provider=local))
+    assert server.most_at_once <= 4
+
+    list(ask(questions(60), provider=local, concurrency=12))
+    assert 4 < server.most_at_once <= 12
+
+
 def test_more_go_at_once_while_answers_come(server, groq, questions):
     server.latency = 0.02
 
@@ -424,8 +435,10 @@ def test_more_go_at_once_while_answers_come(server, groq, questions):
         (401, "invalid_api_key", "refuses the key in GROQ_API_KEY"),
         (402, None, "plan"),
         (403, "not_available_for_plan", "console.groq.com/settings/billing"),
-        (404, "model_not_found", "model m"),
+        (404, "model_not_found", "for the model m (404)"),
         (400, "blocked_api_access", "its limits and its balance"),
+        (400, "organization_restricted", "its balance"),
+        (400, "model_decommissioned", r"for the model m (400)"),
         (429, "insufficient_quota", "its balance"),
     ],
 )
@@ -474,8 +487,9 @@ def test_a_key_that_the_server_repeats_is_in_no_reply(server, groq, questions, m
         assert "***" in repr(replies)
 
 
-def test_an_endpoint_that_is_down_is_not_hammered(server, groq, clock, questions):
-    server.script = lambda body, times: (500, LATER)
+@pytest.mark.parametrize("status", [429, 500])
+def test_an_endpoint_that_answers_nothing_is_not_hammered(server, groq, clock, questions, status):
+    server.script = lambda body, times: (status, LATER)
 
     replies = list(ask(questions(2_000), provider=groq, clock=clock, concurrency=8))
 
@@ -562,7 +576,7 @@ def test_a_cache_that_cannot_be_written_costs_no_answer(server, groq, cache, que
             "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk full'); END"
         )
 
-    with pytest.warns(UserWarning, match=r"no longer kept: the cache .* cannot be written \(disk full\)"):
+    with pytest.warns(UserWarning, match=r"no longer kept\. The cache .* cannot be written: disk full"):
         replies = list(ask(questions(5), provider=groq, cache=cache))
 
     assert outcomes(replies) == ["success"] * 5
@@ -608,6 +622,28 @@ def test_what_is_in_the_cache_costs_nothing(server, groq, cache, questions):
     assert (seen[-1].cost, seen[-1].saved, seen[-1].cached) == (0.0, pytest.approx(10 * EACH), 10)
 
 
+@pytest.mark.parametrize("said", ["silent", (200, b"?")])
+def test_what_may_be_paid_for_although_no_answer_came_counts_against_the_limit(
+    server, groq, clock, questions, said
+):
+    server.script = lambda body, times: said
+    few = questions(50, model=MODEL, max_completion_tokens=1_000)
+
+    replies = list(ask(few, provider=groq, clock=clock, timeout=0.02, max_cost=4 * 1_000 * 0.30 / 1e6))
+
+    assert len(server.asked) <= 4
+    assert "not_run" in outcomes(replies)
+
+
+def test_what_is_surely_not_paid_for_does_not(server, groq, clock, questions):
+    server.script = failing((503, LATER), times=5)
+    few = questions(1, model=MODEL, max_completion_tokens=1_000)
+
+    [reply] = ask(few, provider=groq, clock=clock, max_cost=1.5 * 1_000 * 0.30 / 1e6)
+
+    assert (reply.outcome, reply.tries) == ("success", 6)
+
+
 def test_a_limit_on_money_needs_a_price(server, groq, questions):
     with pytest.raises(ProviderError, match=r"price of m at groq is not known, so max_cost=1 cannot be kept"):
         list(ask(questions(5), provider=groq, max_cost=1.0))
@@ -636,6 +672,7 @@ def test_progress_is_told_in_the_thread_that_reads(server, groq, questions):
     last = seen[-1]
     assert threads == {threading.current_thread()}
     assert (last.done, last.total, last.failed, last.in_flight, last.left) == (30, 30, 0, 0, 0.0)
+    assert [one.ended for one in seen] == [False] * (len(seen) - 1) + [True]
     assert last.cost == pytest.approx(30 * EACH)
 
 
@@ -762,3 +799,67 @@ def test_after_ctrl_c_or_a_kill_only_the_rest_is_asked(server, tmp_path, kill):
     else:
         # What was under way when it was killed is all that is asked twice: eight at once.
         assert len(begun) - 8 <= kept <= len(begun) < 300
+
+
+STOPS = """
+import sys
+from evalkit.providers import provider
+from evalkit.running.cache import Cache
+from evalkit.running.live import ask
+from evalkit.running.requests import Request
+
+cache = Cache(sys.argv[2])
+requests = [Request(f"q{i}", {"model": "m", "seed": i, "messages": []}) for i in range(300)]
+replies = ask(requests, provider=provider(sys.argv[1]), cache=cache, concurrency=8, grace=float(sys.argv[3]))
+kept = next(replies)
+print("read", flush=True)
+if sys.argv[4] == "stay":
+    list(replies)
+"""
+
+
+def run_stops(server, path, *words):
+    command = [sys.executable, "-W", "error", "-c", STOPS, server.url, path, *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_replies_that_are_never_read_to_their_end_do_not_keep_a_program_from_ending(server, tmp_path):
+    server.latency = 0.02
+
+    ended = run_stops(server, tmp_path / "a.sqlite", "5", "leave")
+    _, errors = ended.communicate(timeout=60)
+
+    assert (ended.returncode, errors) == (0, "")
+    with Cache(tmp_path / "a.sqlite") as cache:
+        assert len(cache) == len(server.asked)
+
+
+def test_a_second_ctrl_c_does_not_wait_for_what_is_under_way(server, tmp_path):
+    server.script = lambda body, times: "silent" if body["seed"] else None
+
+    stopped = run_stops(server, tmp_path / "a.sqlite", "3600", "stay")
+    assert stopped.stdout.readline() == "read\n"
+    while stopped.poll() is None:
+        stopped.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            stopped.wait(0.5)
+
+    errors = stopped.communicate()[1]
+    assert stopped.returncode == -signal.SIGINT
+    assert "Task was destroyed" not in errors
+    assert "ResourceWarning" not in errors
+
+
+def test_a_reader_that_is_cancelled_leaves_nothing_behind(server, groq, questions):
+    server.script = lambda body, times: "silent"
+
+    async def main():
+        reading = asyncio.create_task(anext(aask(questions(9), provider=groq, grace=0.01)))
+        while not server.asked:
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    assert asyncio.run(main()) == []

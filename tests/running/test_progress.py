@@ -58,7 +58,7 @@ def test_in_a_terminal_it_is_one_line_that_is_drawn_over_itself(monkeypatch):
     show = find_display()
     show(at(50, cached=3))
     show(at(75))
-    show(at(100, left=0.0))
+    show(at(100, left=0.0, ended=True))
 
     first, second, third, end = terminal.getvalue().removeprefix("\r").replace("\n", "\r").split("\r")
     assert first.startswith("[############............] 50 of 100")

@@ -25,11 +25,16 @@ def find_key(provider: Provider) -> str | None:
     Raises
     ------
     ProviderError
-        It is needed and not set.
+        It is needed and not set, or it cannot be a key.
     """
     if provider.key_variable is None:
         return None
     key = os.environ.get(provider.key_variable, "").strip()
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise ProviderError(
+            f"What {provider.key_variable} holds is no key: there is a space, a line end or a letter in it that "
+            "no key has. Copy the key again, whole."
+        )
     if key:
         return key
     # A server on this machine and an address of one's own may do without.

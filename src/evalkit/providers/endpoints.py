@@ -80,6 +80,8 @@ class Provider:
         Whether it gives log probabilities, and several choices for one request.
     agent_model, judge_model
         The models that are used where none is named; None: one has to be.
+    at_once
+        How many requests at once are worth trying where nobody says a number.
     plan_help
         Where to look when the plan behind a key does not allow something.
     """
@@ -93,6 +95,7 @@ class Provider:
     n: bool = True
     agent_model: str | None = None
     judge_model: str | None = None
+    at_once: int = 64
     plan_help: str | None = None
 
     @property
@@ -165,6 +168,7 @@ LOCAL: Final = Provider(
     n=False,
     agent_model=LOCAL_MODEL,
     judge_model=LOCAL_MODEL,
+    at_once=4,  # more would only wait in its line, and wait too long
 )
 
 PROVIDERS: Final[dict[str, Provider]] = {one.name: one for one in (GROQ, OPENAI, LOCAL)}

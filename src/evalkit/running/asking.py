@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import warnings
 from collections import deque
 from collections.abc import Sized
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
+from evalkit.errors import FormatError
 from evalkit.providers import connect, find_key, hide_key, refusal, unreachable
 from evalkit.running.answers import decoded, read_completion, read_error
 from evalkit.running.pace import Clock, Pace, backoff, read_retry_after, read_wait, used_up
@@ -34,14 +34,19 @@ _PASSING: Final = frozenset({408, 409, 425, 429, 498})
 _MOST_TRIES: Final = 10
 # So many requests in a row that got nothing after all their tries: the endpoint is down.
 _DOWN_AFTER: Final = 5
-_DEAD_KEY: Final = frozenset({"blocked_api_access", "insufficient_quota", "billing_hard_limit_reached"})
+_TOO_LATE: Final = "no answer within"
+_DEAD_KEY: Final = frozenset(
+    {"blocked_api_access", "insufficient_quota", "billing_hard_limit_reached", "organization_restricted"}
+)
+# Groq answers 400 for a model that was shut down.
+_DEAD_MODEL: Final = frozenset({"model_decommissioned", "model_not_found"})
 
 
 class Settings(TypedDict, total=False):
     """What `ask` and `aask` take beside the requests and the provider."""
 
     cache: Cache | None
-    concurrency: int
+    concurrency: int | None
     max_cost: float | None
     timeout: float
     tries: int
@@ -56,7 +61,13 @@ class _Answer:
     status: int | None
     headers: Mapping[str, str]
     content: bytes
+    body: dict[str, Any] | None = None
     problem: str = ""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it may have to be paid for although it is no answer: it came too late, or cannot be read."""
+        return self.body is None and (self.status == 200 or self.problem.startswith(_TOO_LATE))
 
 
 class Asking:
@@ -69,7 +80,7 @@ class Asking:
         provider: Provider,
         clock: Clock,
         cache: Cache | None = None,
-        concurrency: int = 64,
+        concurrency: int | None = None,
         max_cost: float | None = None,
         timeout: float = 120.0,
         tries: int = 8,
@@ -81,7 +92,7 @@ class Asking:
         self._provider = provider
         self._clock = clock
         self._cache = cache
-        self._concurrency = max(1, concurrency)
+        self._concurrency = max(1, concurrency or provider.at_once)
         self._timeout = timeout
         self._tries = min(tries, _MOST_TRIES)
         self._patience = patience
@@ -97,13 +108,13 @@ class Asking:
         self._done = self._cached = self._failed = self._answered = 0
         self._average = 0.0
         self._seen: deque[tuple[float, int]] = deque(maxlen=50)
-        self._closed: asyncio.Event | None = None
+        self._closed = asyncio.Event()
+        self._ended = False
         self._pace = Pace(self._concurrency, clock=clock)
         self._spending = Spending(provider, max_cost)
 
     async def run(self, put: Callable[[Reply], Awaitable[None]]) -> None:
         """Ask for everything; hand each reply to `put`, which may keep it waiting."""
-        self._closed = asyncio.Event()
         client = connect(self._provider, timeout=self._timeout)
         workers = [asyncio.create_task(self._work(client, put)) for _ in range(self._concurrency)]
         working: asyncio.Future[list[BaseException | None]] = asyncio.gather(*workers, return_exceptions=True)
@@ -116,14 +127,14 @@ class Asking:
             closing.cancel()
             results = await working
             await client.close()
+            self._ended = True
         for result in results:
             if isinstance(result, Exception):
                 raise result
 
     def close(self) -> None:
         """Send nothing more; what is under way may still land."""
-        if self._closed is not None:
-            self._closed.set()
+        self._closed.set()
 
     def abort(self) -> None:
         """Do not wait for what is under way either."""
@@ -151,6 +162,7 @@ class Asking:
             cached=self._cached,
             failed=self._failed,
             waiting=self._pace.waiting,
+            ended=self._ended,
         )
 
     async def _wind_up(self, workers: list[asyncio.Task[None]]) -> None:
@@ -168,7 +180,7 @@ class Asking:
             for request in self._requests:
                 reply = await self._reply(client, request)
                 self._count(reply)
-                if self._is_closed():
+                if self._closed.is_set():
                     return
                 await put(reply)
         except BaseException:
@@ -214,44 +226,22 @@ class Asking:
             return
         try:
             self._cache.put(key, body, model=model)
-        except sqlite3.Error as error:
-            path = self._cache.path
+        except FormatError as error:
             self._cache = None
-            text = f"Answers are no longer kept: the cache {str(path)!r} cannot be written ({error})."
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(f"Answers are no longer kept. {error}", stacklevel=2)
 
     async def _ask(self, client: AsyncOpenAI, request: Request, content: bytes) -> Reply:
-        """Send a request until there is an answer that stays; the money for it is set aside first."""
+        """Send a request until there is an answer that stays."""
         model = str(request.body.get("model"))
-        stopped = self._stopped(model)
-        if stopped:
-            return Reply(request.custom_id, "not_run", message=stopped, tries=0)
+        reply = Reply(request.custom_id, "not_run", tries=0)
+        if self._stopped(model):
+            return replace(reply, message=self._stopped(model))
         estimate = self._spending.estimate(request.body, len(content))
-        poor = await self._spending.reserve(estimate)
-        if poor:
-            self._given_up[None] = poor
-            return Reply(request.custom_id, "not_run", message=poor, tries=0)
-        reply = None
-        try:
-            reply = await self._try(client, request.custom_id, model, content)
-        finally:
-            self._spending.settle(estimate, None if reply is None else reply.body, model)
-        return reply
-
-    async def _try(self, client: AsyncOpenAI, custom_id: str, model: str, content: bytes) -> Reply:
-        reply = Reply(custom_id, "not_run", tries=0)
         failures, before = 0, self._answered
         while True:
-            await self._pace.enter(again=reply.tries > 0)
-            stopped = self._stopped(model)
-            if stopped:
-                self._pace.leave()
-                return reply if reply.tries else replace(reply, message=stopped)
-            begun = self._clock.monotonic()
-            try:
-                answer = await self._send(client, content)
-            finally:
-                self._pace.leave()
+            answer, begun = await self._send_in_turn(client, content, model, estimate, again=reply.tries > 0)
+            if answer is None:
+                return reply if reply.tries else replace(reply, message=self._stopped(model))
             reply = self._read(answer, reply, latency_s=self._clock.monotonic() - begun)
             if reply.outcome == "success":
                 self._went_well(answer, reply)
@@ -262,12 +252,35 @@ class Asking:
             before = self._answered
             if wait is None:
                 return replace(reply, message=self._stopped(model) or reply.message)
-            if self._is_closed():
+            if self._closed.is_set():
                 return reply
             if failures >= self._tries or reply.tries >= _MOST_TRIES:
                 self._lose(reply)
                 return reply
             await self._clock.sleep(wait)
+
+    async def _send_in_turn(
+        self, client: AsyncOpenAI, content: bytes, model: str, estimate: float, *, again: bool
+    ) -> tuple[_Answer | None, float]:
+        """Send it once there is money and room for it, and say when; None where it may not be sent any more."""
+        poor = await self._spending.reserve(estimate)
+        if poor:
+            self._given_up[None] = poor
+            return None, 0.0
+        answer = None
+        try:
+            await self._pace.enter(again=again)
+            try:
+                begun = self._clock.monotonic()
+                if not self._stopped(model):
+                    answer = await self._send(client, content)
+            finally:
+                self._pace.leave()
+        finally:
+            body = None if answer is None else answer.body
+            doubtful = answer is not None and answer.doubtful
+            self._spending.settle(estimate, body, model, doubtful=doubtful)
+        return answer, begun
 
     async def _send(self, client: AsyncOpenAI, content: bytes) -> _Answer:
         """Send it once, and return whatever comes back."""
@@ -286,11 +299,12 @@ class Asking:
                     content=content,
                     options={"headers": {"Content-Type": "application/json"}},
                 )
-            return _Answer(response.status_code, response.headers, response.content)
+            body = read_completion(response.content) if response.status_code == 200 else None
+            return _Answer(response.status_code, response.headers, response.content, body)
         except openai.APIStatusError as error:
             return _Answer(error.status_code, error.response.headers, error.response.content)
         except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            return _Answer(None, {}, b"", self._problem(error))
+            return _Answer(None, {}, b"", problem=self._problem(error))
         finally:
             self._sending.discard(task)
 
@@ -299,7 +313,7 @@ class Asking:
         while error.__cause__ is not None and not isinstance(error, TimeoutError):
             error = error.__cause__
         if isinstance(error, TimeoutError):
-            return f"no answer within {self._timeout:g} s"
+            return f"{_TOO_LATE} {self._timeout:g} s"
         return f"the connection failed ({type(error).__name__})"
 
     def _read(self, answer: _Answer, last: Reply, *, latency_s: float) -> Reply:
@@ -309,10 +323,8 @@ class Asking:
         )
         if answer.status is None:
             return replace(reply, message=f"{answer.problem}; sent {reply.tries} times")
-        if answer.status == 200:
-            body = read_completion(answer.content)
-            if body is not None:
-                return replace(reply, outcome="success", body=body)
+        if answer.body is not None:
+            return replace(reply, outcome="success", body=answer.body)
         said = decoded(answer.content)
         code, message = read_error(said)
         message = hide_key(message, self._key) if message else None
@@ -364,10 +376,10 @@ class Asking:
             self._given_up[None] = refusal(self._provider, status, reply.message or "")
         elif status == 403 and "moderation" not in f"{reply.code} {reply.message}".lower():
             self._given_up[model] = refusal(self._provider, status, reply.message or "")
-        elif status == 404:
+        elif status == 404 or reply.code in _DEAD_MODEL:
             self._given_up[model] = (
-                f"{self._provider.name} has nothing at {self._provider.base_url} for the model {model} (404): check "
-                f"its name and the address. It says: {reply.message}"
+                f"{self._provider.name} has nothing at {self._provider.base_url} for the model {model} ({status}): "
+                f"check its name and the address. It says: {reply.message}"
             )
         elif answer.headers.get("x-should-retry") == "false":
             return True
@@ -389,14 +401,11 @@ class Asking:
     def _lose(self, reply: Reply) -> None:
         """Count a request that got nothing after all its tries; several in a row mean that nobody is there."""
         self._lost += 1
-        if self._lost >= _DOWN_AFTER and reply.status != 429:
+        if self._lost >= _DOWN_AFTER:
             what = unreachable(self._provider) if reply.status is None else f"It says: {reply.message}"
             self._given_up[None] = (
                 f"{self._provider.name} answered none of the last {self._lost} requests. {what}"
             )
-
-    def _is_closed(self) -> bool:
-        return self._closed is not None and self._closed.is_set()
 
     def _stopped(self, model: str) -> str | None:
         return self._given_up.get(None) or self._given_up.get(model)

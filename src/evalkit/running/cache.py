@@ -59,7 +59,7 @@ class Cache:
                 self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
             )
         except (OSError, sqlite3.Error) as error:
-            raise FormatError(f"The cache {str(self.path)!r} cannot be opened: {error}.") from None
+            raise FormatError(f"The cache {str(self.path)!r} cannot be opened: {_words(error)}.") from None
         try:
             self._base.execute("PRAGMA journal_mode=WAL")
             # Enough to lose nothing when the process dies; only a power cut can take the last answers.
@@ -73,26 +73,37 @@ class Cache:
             ) from None
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the chat completion that was answered to a request; None where there is none."""
-        with (
-            self._lock,
-            closing(self._base.execute("SELECT body FROM answers WHERE key = ?", (key,))) as rows,
-        ):
-            row = rows.fetchone()
+        """Return the chat completion that was answered to a request; None where there is none.
+
+        Raises
+        ------
+        FormatError
+            The file cannot be read.
+        """
+        row = self._one("SELECT body FROM answers WHERE key = ?", key)
         if row is None:
             return None
         body: dict[str, Any] = msgspec.json.decode(row[0])
         return body
 
     def put(self, key: str, body: dict[str, Any], *, model: str) -> None:
-        """Keep an answer; the first one to a request stays."""
+        """Keep an answer; the first one to a request stays.
+
+        Raises
+        ------
+        FormatError
+            The file cannot be written.
+        """
         row = (key, model, time.time(), msgspec.json.encode(body))
-        with self._lock:
-            self._base.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
+        try:
+            with self._lock:
+                self._base.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            raise FormatError(f"The cache {str(self.path)!r} cannot be written: {_words(error)}.") from None
 
     def __len__(self) -> int:
         """How many answers there are."""
-        return int(self._one("SELECT count(*) FROM answers"))
+        return int(self._one("SELECT count(*) FROM answers")[0])
 
     @property
     def size(self) -> int:
@@ -141,6 +152,14 @@ class Cache:
     def __repr__(self) -> str:
         return f"Cache({str(self.path)!r}): {len(self):,} answers, {self.size / 1e6:.1f} MB"
 
-    def _one(self, query: str) -> Any:
-        with self._lock, closing(self._base.execute(query)) as rows:
-            return rows.fetchone()[0]
+    def _one(self, query: str, *values: str) -> Any:
+        """Return the first row of an answer; None where there is none."""
+        try:
+            with self._lock, closing(self._base.execute(query, values)) as rows:
+                return rows.fetchone()
+        except sqlite3.Error as error:
+            raise FormatError(f"The cache {str(self.path)!r} cannot be read: {_words(error)}.") from None
+
+
+def _words(error: Exception) -> str:
+    return str(error).rstrip(".")

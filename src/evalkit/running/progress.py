@@ -34,6 +34,8 @@ class Progress:
         Replies from the cache, and those that are no success.
     waiting
         Seconds for which the endpoint asked to wait.
+    ended
+        Whether this is the last word on it.
     """
 
     done: int
@@ -47,6 +49,7 @@ class Progress:
     cached: int
     failed: int
     waiting: float
+    ended: bool = False
 
 
 def progress_words(progress: Progress) -> str:
@@ -93,10 +96,6 @@ def _in_notebook() -> bool:
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-def _full(progress: Progress) -> bool:
-    return progress.total is not None and progress.done >= progress.total
-
-
 class _Terminal:
     """One line, drawn over itself."""
 
@@ -109,9 +108,9 @@ class _Terminal:
             filled = round(_WIDTH * progress.done / progress.total)
             bar = f"[{'#' * filled}{'.' * (_WIDTH - filled)}] "
         line = bar + progress_words(progress)
-        sys.stderr.write(f"\r{line.ljust(self._length)}" + ("\n" if _full(progress) else ""))
+        sys.stderr.write(f"\r{line.ljust(self._length)}" + ("\n" if progress.ended else ""))
         sys.stderr.flush()
-        self._length = 0 if _full(progress) else len(line)
+        self._length = len(line)
 
 
 class _Notebook:

@@ -76,8 +76,11 @@ class Spending:
         self._under_way += estimate
         return None
 
-    def settle(self, estimate: float, body: dict[str, Any] | None, model: str) -> None:
-        """Put in the place of an estimate what the answer cost; without an answer, nothing."""
+    def settle(self, estimate: float, body: dict[str, Any] | None, model: str, *, doubtful: bool) -> None:
+        """Put in the place of an estimate what the answer cost.
+
+        Without an answer that is nothing; where it is doubtful whether it is paid for, it stays the estimate.
+        """
         self._under_way -= estimate
         if body is not None:
             usage = body.get("usage")
@@ -86,6 +89,8 @@ class Spending:
             self.spent += estimate if paid is None else paid
             written = usage.get("completion_tokens") if isinstance(usage, dict) else None
             self._longest = max(self._longest, written if isinstance(written, int) else 0)
+        elif doubtful:
+            self.spent += estimate
         self._news.set()
 
     def save(self, body: dict[str, Any], model: str) -> None:
