@@ -18,7 +18,7 @@ from evalkit.errors import ProviderError
 from evalkit.providers import cost, provider
 from evalkit.running.cache import Cache
 from evalkit.running.live import aask, ask
-from evalkit.running.requests import Request
+from evalkit.running.requests import Request, request_key
 
 LATER = {"error": {"message": "later", "type": "server_error"}}
 RATE = {"error": {"message": "Rate limit reached", "type": "tokens", "code": "rate_limit_exceeded"}}
@@ -106,7 +106,7 @@ def test_a_body_that_is_no_json_is_not_sent_and_costs_no_other(server, groq, que
 def test_requests_are_read_only_as_far_as_they_are_needed(groq, cache, questions):
     """Answers that wait for their reader hold up the rest: memory does not grow with the number of requests."""
     body = questions(1)[0].body
-    cache.put("unused", {"choices": []}, model="m")
+    cache.put(request_key(groq.base_url, body), {"choices": []}, model="m")
     taken = 0
 
     def endless():
@@ -122,6 +122,23 @@ def test_requests_are_read_only_as_far_as_they_are_needed(groq, cache, questions
             return taken
 
     assert asyncio.run(main()) < 1_000
+
+
+def test_a_reader_that_pauses_pauses_the_rest(groq, cache, questions):
+    body = questions(1)[0].body
+    cache.put(request_key(groq.base_url, body), {"choices": []}, model="m")
+    far = threading.Event()
+
+    def endless():
+        for n in range(20_000):
+            if n == 1_000:
+                far.set()
+            yield Request(f"q{n}", body)
+
+    with contextlib.closing(ask(endless(), provider=groq, cache=cache)) as replies:
+        next(replies)
+        assert not far.wait(0.2)
+        assert sum(1 for _ in replies) == 19_999
 
 
 def test_replies_come_while_others_are_still_to_be_asked(server, groq, questions):
@@ -553,6 +570,19 @@ def test_the_same_at_the_same_time_is_sent_once(server, groq, cache, questions):
     assert len(server.asked) == 1
 
 
+def test_those_that_wait_for_the_same_answer_end_without_ending_it(server, groq, cache, questions):
+    server.latency = 0.1
+    first, other = questions(2)
+    server.script = lambda body, times: None if body["seed"] else server.completion()
+    same = [Request("other", other.body), *(Request(f"q{i}", first.body) for i in range(8))]
+    list(ask(same[:1], provider=groq, cache=cache))
+
+    for _ in ask(same, provider=groq, cache=cache):
+        break
+
+    assert len(server.asked) == len(cache) == 2
+
+
 def test_without_a_cache_each_is_sent(server, groq, questions):
     same = [Request(f"q{i}", questions(1)[0].body) for i in range(3)]
 
@@ -752,7 +782,7 @@ import sys
 from evalkit.providers import provider
 from evalkit.running.cache import Cache
 from evalkit.running.live import ask
-from evalkit.running.requests import Request
+from evalkit.running.requests import Request, request_key
 
 with Cache(sys.argv[2]) as cache:
     requests = [Request(f"q{i}", {"model": "m", "seed": i, "messages": []}) for i in range(300)]
@@ -806,7 +836,7 @@ import sys
 from evalkit.providers import provider
 from evalkit.running.cache import Cache
 from evalkit.running.live import ask
-from evalkit.running.requests import Request
+from evalkit.running.requests import Request, request_key
 
 cache = Cache(sys.argv[2])
 requests = [Request(f"q{i}", {"model": "m", "seed": i, "messages": []}) for i in range(300)]

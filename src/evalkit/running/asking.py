@@ -7,21 +7,22 @@ import random
 import warnings
 from collections import deque
 from collections.abc import Sized
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
 from evalkit.errors import FormatError
 from evalkit.providers import connect, find_key, hide_key, refusal, unreachable
-from evalkit.running.answers import decoded, read_completion, read_error
+from evalkit.running.answers import decoded, read_error
 from evalkit.running.pace import Clock, Pace, backoff, read_retry_after, read_wait, used_up
 from evalkit.running.progress import Progress
 from evalkit.running.requests import Reply, Request, request_key
+from evalkit.running.sending import Answer, send
 from evalkit.running.spending import Spending
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable
 
     from openai import AsyncOpenAI
 
@@ -34,7 +35,6 @@ _PASSING: Final = frozenset({408, 409, 425, 429, 498})
 _MOST_TRIES: Final = 10
 # So many requests in a row that got nothing after all their tries: the endpoint is down.
 _DOWN_AFTER: Final = 5
-_TOO_LATE: Final = "no answer within"
 _DEAD_KEY: Final = frozenset(
     {"blocked_api_access", "insufficient_quota", "billing_hard_limit_reached", "organization_restricted"}
 )
@@ -52,22 +52,6 @@ class Settings(TypedDict, total=False):
     tries: int
     patience: float
     grace: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What came back for one sending; without a status, nothing did."""
-
-    status: int | None
-    headers: Mapping[str, str]
-    content: bytes
-    body: dict[str, Any] | None = None
-    problem: str = ""
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether it may have to be paid for although it is no answer: it came too late, or cannot be read."""
-        return self.body is None and (self.status == 200 or self.problem.startswith(_TOO_LATE))
 
 
 class Asking:
@@ -201,16 +185,18 @@ class Asking:
             return Reply(
                 request.custom_id, "not_run", message=f"It cannot be sent as JSON: {error}.", tries=0
             )
-        if self._cache is None:
+        cache = self._cache
+        if cache is None:
             return await self._ask(client, request, content)
         while True:
-            body = self._cache.get(key)
+            body = cache.get(key)
             if body is not None:
                 self._spending.save(body, str(request.body.get("model")))
                 return Reply(request.custom_id, "success", body, 200, cached=True, tries=0)
             if key not in self._asked:
                 break
-            await self._asked[key]
+            # Not awaited itself, or ending this one would end what the other is waiting for.
+            await asyncio.wait({self._asked[key]})
         self._asked[key] = asyncio.get_running_loop().create_future()
         try:
             reply = await self._ask(client, request, content)
@@ -261,7 +247,7 @@ class Asking:
 
     async def _send_in_turn(
         self, client: AsyncOpenAI, content: bytes, model: str, estimate: float, *, again: bool
-    ) -> tuple[_Answer | None, float]:
+    ) -> tuple[Answer | None, float]:
         """Send it once there is money and room for it, and say when; None where it may not be sent any more."""
         poor = await self._spending.reserve(estimate)
         if poor:
@@ -273,7 +259,13 @@ class Asking:
             try:
                 begun = self._clock.monotonic()
                 if not self._stopped(model):
-                    answer = await self._send(client, content)
+                    task = asyncio.current_task()
+                    assert task is not None  # noqa: S101
+                    self._sending.add(task)
+                    try:
+                        answer = await send(client, content, timeout=self._timeout)
+                    finally:
+                        self._sending.discard(task)
             finally:
                 self._pace.leave()
         finally:
@@ -282,41 +274,7 @@ class Asking:
             self._spending.settle(estimate, body, model, doubtful=doubtful)
         return answer, begun
 
-    async def _send(self, client: AsyncOpenAI, content: bytes) -> _Answer:
-        """Send it once, and return whatever comes back."""
-        import aiohttp
-        import httpx2
-        import openai
-
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101
-        self._sending.add(task)
-        try:
-            async with asyncio.timeout(self._timeout):
-                response = await client.post(
-                    "/chat/completions",
-                    cast_to=httpx2.Response,
-                    content=content,
-                    options={"headers": {"Content-Type": "application/json"}},
-                )
-            body = read_completion(response.content) if response.status_code == 200 else None
-            return _Answer(response.status_code, response.headers, response.content, body)
-        except openai.APIStatusError as error:
-            return _Answer(error.status_code, error.response.headers, error.response.content)
-        except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
-            return _Answer(None, {}, b"", problem=self._problem(error))
-        finally:
-            self._sending.discard(task)
-
-    def _problem(self, error: BaseException) -> str:
-        """Return why nothing came: the client calls some of what breaks a timeout, so its cause is asked."""
-        while error.__cause__ is not None and not isinstance(error, TimeoutError):
-            error = error.__cause__
-        if isinstance(error, TimeoutError):
-            return f"{_TOO_LATE} {self._timeout:g} s"
-        return f"the connection failed ({type(error).__name__})"
-
-    def _read(self, answer: _Answer, last: Reply, *, latency_s: float) -> Reply:
+    def _read(self, answer: Answer, last: Reply, *, latency_s: float) -> Reply:
         """Return the reply that an answer is, should it be the last one."""
         reply = Reply(
             last.custom_id, "transport", status=answer.status, latency_s=latency_s, tries=last.tries + 1
@@ -334,7 +292,7 @@ class Asking:
             return replace(reply, outcome="malformed", message=text)
         return replace(reply, outcome="api_error", code=code, message=message)
 
-    def _went_well(self, answer: _Answer, reply: Reply) -> None:
+    def _went_well(self, answer: Answer, reply: Reply) -> None:
         self._answered += 1
         self._lost = 0
         self._pace.went_well()
@@ -347,7 +305,7 @@ class Asking:
             self._hold(wait, "a limit is used up")
 
     def _wait(
-        self, answer: _Answer, reply: Reply, model: str, *, sent_at: float, failures: int
+        self, answer: Answer, reply: Reply, model: str, *, sent_at: float, failures: int
     ) -> float | None:
         """Return how long to wait before it is sent again; None: never."""
         status = answer.status
@@ -367,7 +325,7 @@ class Asking:
             return None
         return asked + self._chance.uniform(0.0, min(1.0, 0.1 * asked))
 
-    def _is_final(self, answer: _Answer, reply: Reply, model: str) -> bool:
+    def _is_final(self, answer: Answer, reply: Reply, model: str) -> bool:
         """Whether an answer with a status stays; note what it says of all other requests."""
         status = reply.status or 0
         if reply.outcome == "malformed":
