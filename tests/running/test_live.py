@@ -424,15 +424,12 @@ def test_there_are_never_more_at_once_than_allowed(server, groq, questions):
     assert server.most_at_once <= 5
 
 
-def test_the_local_model_is_asked_few_at_once_unless_a_number_is_given(server, questions):
+def test_the_local_model_is_never_asked_more_than_it_can_work_on(server, questions):
     server.latency = 0.005
-    local = provider("local", base_url=server.url)
 
-    list(ask(questions(60), provider=local))
+    list(ask(questions(60), provider=provider("local", base_url=server.url), concurrency=32))
+
     assert server.most_at_once <= 4
-
-    list(ask(questions(60), provider=local, concurrency=12))
-    assert 4 < server.most_at_once <= 12
 
 
 def test_more_go_at_once_while_answers_come(server, groq, questions):

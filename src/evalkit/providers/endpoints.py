@@ -81,7 +81,7 @@ class Provider:
     agent_model, judge_model
         The models that are used where none is named; None: one has to be.
     at_once
-        How many requests at once are worth trying where nobody says a number.
+        How many requests it works on at once, so that more are never sent; None: that is found out.
     plan_help
         Where to look when the plan behind a key does not allow something.
     """
@@ -95,7 +95,7 @@ class Provider:
     n: bool = True
     agent_model: str | None = None
     judge_model: str | None = None
-    at_once: int = 64
+    at_once: int | None = None
     plan_help: str | None = None
 
     @property
@@ -168,7 +168,7 @@ LOCAL: Final = Provider(
     n=False,
     agent_model=LOCAL_MODEL,
     judge_model=LOCAL_MODEL,
-    at_once=4,  # more would only wait in its line, and wait too long
+    at_once=4,  # more would wait in its line for longer than anybody waits for an answer
 )
 
 PROVIDERS: Final[dict[str, Provider]] = {one.name: one for one in (GROQ, OPENAI, LOCAL)}

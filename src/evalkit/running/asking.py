@@ -46,7 +46,7 @@ class Settings(TypedDict, total=False):
     """What `ask` and `aask` take beside the requests and the provider."""
 
     cache: Cache | None
-    concurrency: int | None
+    concurrency: int
     max_cost: float | None
     timeout: float
     tries: int
@@ -64,7 +64,7 @@ class Asking:
         provider: Provider,
         clock: Clock,
         cache: Cache | None = None,
-        concurrency: int | None = None,
+        concurrency: int = 64,
         max_cost: float | None = None,
         timeout: float = 120.0,
         tries: int = 8,
@@ -76,7 +76,7 @@ class Asking:
         self._provider = provider
         self._clock = clock
         self._cache = cache
-        self._concurrency = max(1, concurrency or provider.at_once)
+        self._concurrency = max(1, min(concurrency, provider.at_once or concurrency))
         self._timeout = timeout
         self._tries = min(tries, _MOST_TRIES)
         self._patience = patience

@@ -38,7 +38,7 @@ def ask(
     *,
     provider: Provider,
     cache: Cache | None = None,
-    concurrency: int | None = None,
+    concurrency: int = 64,
     max_cost: float | None = None,
     timeout: float = 120.0,
     tries: int = 8,
@@ -63,8 +63,8 @@ def ask(
         Where answers are kept and looked up. With it, requests that are equal in all that is sent are sent
         once; without it, each is sent, and an answer that nobody reads is lost.
     concurrency
-        The most requests at once; None: 64, and 4 for the local model. It begins with 16 and grows while the
-        endpoint bears it.
+        The most requests at once. It begins with 16 and grows while the endpoint bears it; the local model is
+        never asked more than it can work on.
     max_cost
         US dollars that this call may spend: it stops before, counting what is under way at the most it may
         cost. The rest are `not_run`.
