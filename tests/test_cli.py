@@ -16,27 +16,10 @@ import polars as pl
 import pytest
 
 import evalkit as ek
-from evalkit import demo
 from evalkit.cli import main
 from evalkit.cli import output as shown
 
 HOSTILE = "\x1b[2Jgone\u202etxt"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cli") / "demo"
-    return str(demo.write(folder))
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture

@@ -11,23 +11,6 @@ from pathlib import Path
 import pytest
 
 import evalkit as ek
-from evalkit import demo
-from evalkit.cli import main
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return str(demo.write(tmp_path_factory.mktemp("cli") / "demo"))
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def test_init_makes_a_folder_that_can_be_worked_in(run, tmp_path):

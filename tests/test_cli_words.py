@@ -10,25 +10,8 @@ import polars as pl
 import pytest
 
 import evalkit as ek
-from evalkit import demo
-from evalkit.cli import main
 from evalkit.cli import output as shown
 from evalkit.cli.spelling import spell
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return str(demo.write(tmp_path_factory.mktemp("cli") / "demo"))
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 import evalkit as ek
-from evalkit.cli import main
 from evalkit.errors import FormatError, SelectorError
 from evalkit.gates import check_gate
 
@@ -178,21 +177,6 @@ def test_what_cannot_be_asked_is_said(asked, error, words):
 
 
 # --- the commands
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        code = main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return str(ek.demo.write(tmp_path_factory.mktemp("gate") / "demo"))
 
 
 @pytest.mark.parametrize(

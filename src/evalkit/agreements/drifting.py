@@ -9,7 +9,7 @@ import polars as pl
 from evalkit import stats
 from evalkit.agreements.concordance import estimate_agreement, scale_points
 from evalkit.agreements.ratings import ANSWER, grade_sides, meet
-from evalkit.agreements.results import number, reach
+from evalkit.agreements.results import finding, nothing_found, number, reach
 from evalkit.summary import natural_key
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def find_drift(
     first = each.filter(pl.col("_at") == pl.col("_at").min().over(key)).select(*key, "score")
     last = each.filter(pl.col("_at") == pl.col("_at").max().over(key)).select(*key, "score")
     if first.is_empty():
-        return [_row("drift", "all", None, 0, 0, NEEDED)]
+        return [nothing_found("drift", NEEDED)]
     rows = []
     for (judge,), before in first.partition_by("rater", as_dict=True, maintain_order=True).items():
         after = last.filter(pl.col("rater") == judge)
@@ -93,7 +93,7 @@ def _of_scope(
     rows = []
     if not verdict:
         text = f"Under the new version the same answers score {reach(shift.estimate, shift.low, shift.high)}."
-        rows.append(_row("drift", scope, shift, n, cases, text))
+        rows.append(finding("drift", scope, shift, n, cases, text))
     flips = stats.Estimate(
         changed,
         None if same.high is None else 1 - same.high,
@@ -108,10 +108,10 @@ def _of_scope(
         flips = _with_p(flips, shift)
     share = "" if changed is None else f"{changed:.0%} of {n} answers changed their {what}"
     rows.append(
-        _row("drift flips", scope, flips, n, cases, f"{share} (mean {what} {number(shift.estimate)}).")
+        finding("drift flips", scope, flips, n, cases, f"{share} (mean {what} {number(shift.estimate)}).")
     )
     text = f"Kappa between the versions {reach(kappa.estimate, kappa.low, kappa.high)}."
-    return [*rows, _row("drift kappa", scope, kappa, n, cases, text)]
+    return [*rows, finding("drift kappa", scope, kappa, n, cases, text)]
 
 
 def _with_p(flips: Estimate, shift: Estimate) -> Estimate:
@@ -120,31 +120,3 @@ def _with_p(flips: Estimate, shift: Estimate) -> Estimate:
     return replace(
         flips, p_value=shift.p_value, method=f"{flips.method}; p of the shift, paired t on case means"
     )
-
-
-def _row(name: str, scope: str, e: Estimate | None, n: int, cases: int, text: str) -> dict[str, Any]:
-    if e is None:
-        return {
-            "finding": name,
-            "scope": scope,
-            "n": n,
-            "cases": cases,
-            "method": "",
-            "text": text,
-            "status": "not_estimable",
-            "reason": "the data for it is not there",
-        }
-    return {
-        "finding": name,
-        "scope": scope,
-        "value": e.estimate,
-        "low": e.low,
-        "high": e.high,
-        "n": n,
-        "cases": cases,
-        "method": e.method,
-        "p_value": e.p_value,
-        "text": text if e.estimate is not None else f"Not estimable: {e.reason}.",
-        "status": e.status,
-        "reason": e.reason,
-    }

@@ -24,7 +24,7 @@ from evalkit.agreements.ratings import (
     with_suites,
 )
 from evalkit.agreements.regressing import correlate_ranks, regress
-from evalkit.agreements.results import Finding, number, reach, warnings_frame
+from evalkit.agreements.results import Finding, finding, number, reach, warnings_frame
 from evalkit.errors import SelectorError
 from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -188,25 +188,6 @@ def judge_forensics(
         notes=(),
         level=level,
     )
-
-
-def finding(name: str, scope: str, e: Estimate, n: int, cases: int, text: str) -> Row:
-    """Return a row of the table; without an interval the text says why."""
-    said = text if e.status == "ok" else f"Not estimable: {e.reason}."
-    return {
-        "finding": name,
-        "scope": scope,
-        "value": e.estimate,
-        "low": e.low,
-        "high": e.high,
-        "n": n,
-        "cases": cases,
-        "method": e.method,
-        "p_value": e.p_value,
-        "text": said,
-        "status": e.status,
-        "reason": e.reason,
-    }
 
 
 def _wanted(judged: pl.DataFrame, grader: str | Sequence[str] | None) -> pl.DataFrame:

@@ -11,7 +11,7 @@ import polars as pl
 from evalkit import stats
 from evalkit.agreements.concordance import estimate_agreement
 from evalkit.agreements.ratings import ANSWER
-from evalkit.agreements.results import reach
+from evalkit.agreements.results import finding, nothing_found, reach
 from evalkit.summary import natural_key
 
 if TYPE_CHECKING:
@@ -58,18 +58,7 @@ def find_position(
             rows.append(_scores(scope, scored, level))
     if rows:
         return rows
-    return [
-        {
-            "finding": "position",
-            "scope": "all",
-            "n": 0,
-            "cases": 0,
-            "method": "",
-            "text": NEEDED,
-            "status": "not_estimable",
-            "reason": "the data for it is not there",
-        }
-    ]
+    return [nothing_found("position", NEEDED)]
 
 
 def _winners(scope: str, part: pl.DataFrame, level: float) -> dict[str, Any]:
@@ -92,40 +81,16 @@ def _winners(scope: str, part: pl.DataFrame, level: float) -> dict[str, Any]:
         f"Of {n} pairs judged in both orders {first + second} changed their winner: "
         f"{first} times the first shown won twice, {second} times the second."
     )
-    return {
-        "finding": "position",
-        "scope": scope,
-        "value": e.estimate,
-        "low": e.low,
-        "high": e.high,
-        "n": n,
-        "cases": cases,
-        "method": method,
-        "p_value": p,
-        "text": text,
-        "status": e.status,
-        "reason": e.reason,
-    }
+    shown = finding("position", scope, e, n, cases, text)
+    # The winners are counted whether or not they have an interval.
+    return {**shown, "method": method, "p_value": p, "text": text}
 
 
 def _scores(scope: str, part: pl.DataFrame, level: float) -> dict[str, Any]:
     ab, ba, units = (part[name].to_numpy() for name in ("score_AB", "score_BA", "unit"))
     e = estimate_agreement(ab, ba, units, points=None, level=level, seed=0)[0]["bias"]
     text = f"The score in order AB is {reach(e.estimate, e.low, e.high)} above that in order BA."
-    return {
-        "finding": "position shift",
-        "scope": scope,
-        "value": e.estimate,
-        "low": e.low,
-        "high": e.high,
-        "n": part.height,
-        "cases": part["unit"].n_unique(),
-        "method": e.method,
-        "p_value": e.p_value,
-        "text": text if e.estimate is not None else f"Not estimable: {e.reason}.",
-        "status": e.status,
-        "reason": e.reason,
-    }
+    return finding("position shift", scope, e, part.height, part["unit"].n_unique(), text)
 
 
 def _order(metadata: str | None) -> str | None:

@@ -11,6 +11,8 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from evalkit.stats import Estimate
+
 WARNINGS: Final = {"id": pl.String(), "scope": pl.String(), "text": pl.String()}
 _MOST: Final = 40
 
@@ -71,6 +73,38 @@ class Finding:
     def _cells(self) -> tuple[Sequence[str], list[list[str]]]:
         """Return the heads and the rows that a notebook shows."""
         return self.summary.columns, [[_cell(value) for value in row] for row in self.summary.iter_rows()]
+
+
+def finding(name: str, scope: str, e: Estimate, n: int, cases: int, text: str) -> dict[str, Any]:
+    """Return a row of the table of forensics; without an estimate the text says why."""
+    return {
+        "finding": name,
+        "scope": scope,
+        "value": e.estimate,
+        "low": e.low,
+        "high": e.high,
+        "n": n,
+        "cases": cases,
+        "method": e.method,
+        "p_value": e.p_value,
+        "text": text if e.status == "ok" else f"Not estimable: {e.reason}.",
+        "status": e.status,
+        "reason": e.reason,
+    }
+
+
+def nothing_found(name: str, text: str) -> dict[str, Any]:
+    """Return the row of a finding for which there are no data: the text says what it needs."""
+    return {
+        "finding": name,
+        "scope": "all",
+        "n": 0,
+        "cases": 0,
+        "method": "",
+        "text": text,
+        "status": "not_estimable",
+        "reason": "the data for it is not there",
+    }
 
 
 def table(heads: Sequence[str], body: list[list[str]]) -> str:

@@ -1,0 +1,26 @@
+"""What several files need: a command line that was typed, and the demo data in a folder."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The demo data, written to a folder."""
+    from evalkit import demo
+
+    return str(demo.write(tmp_path_factory.mktemp("data") / "demo"))
+
+
+@pytest.fixture
+def run(capsys):
+    """A command as it is typed: its exit code, what it printed, what it said beside that."""
+    from evalkit.cli import main
+
+    def run(*arguments):
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
