@@ -190,3 +190,9 @@ def test_all_pass_in_clusters_counts_clusters():
 def test_clusters_of_another_length_are_refused():
     with pytest.raises(StatisticsError, match="One cluster a case"):
         wilson_clustered([1, 0], ["a"])
+
+
+@pytest.mark.parametrize("fractions", [[0.5, 1.1], [-0.1, 0.5]])
+def test_one_fraction_outside_0_to_1_is_enough_to_refuse(fractions):
+    with pytest.raises(StatisticsError, match="between 0 and 1"):
+        wilson_n_eff(fractions, 5)

@@ -93,3 +93,9 @@ def test_flakiness_is_unbiased_and_unknown_for_one_run():
 
     assert ours[:3].tolist() == [0.5, 0, 0]
     assert np.isnan(ours[3])
+
+
+def test_what_never_fails_has_no_chance_to_recover():
+    churn = observed_churn([1, 1, 1], [1, 1, 1])
+
+    assert (churn.flips, churn.recover, churn.relapse) == (0.0, None, 0.0)
