@@ -10,7 +10,7 @@ import polars as pl
 
 from evalkit.errors import listed
 from evalkit.evals import Evals
-from evalkit.records import as_text, columns, fit, in_order
+from evalkit.records import as_text, columns, fit, in_order, series
 from evalkit.schema import TABLES, Problem
 
 if TYPE_CHECKING:
@@ -18,6 +18,40 @@ if TYPE_CHECKING:
 
 # What a table of others' records is put together from, and in which order problems are told.
 _FACTS: Final = ("cases", "criteria", "runs")
+
+
+class _Rows:
+    """Rows, kept as columns: a list a column is a tenth of the memory of a dict a row."""
+
+    __slots__ = ("_columns", "height")
+
+    def __init__(self) -> None:
+        self.height = 0
+        self._columns: dict[str, list[Any]] = {}
+
+    def add(self, *parts: dict[str, Any]) -> None:
+        """Add a row of the values that are not null."""
+        for part in parts:
+            for name, value in part.items():
+                if value is not None:
+                    self._up_to_here(name).append(value)
+        self.height += 1
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of a column, null where a row did not have it."""
+        return self._up_to_here(name)
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows as they were found; see `evalkit.records.series`."""
+        return pl.DataFrame([series(name, self.column(name)) for name in self._columns])
+
+    def _up_to_here(self, name: str) -> list[Any]:
+        column = self._columns.get(name)
+        if column is None:
+            column = self._columns[name] = []
+        if len(column) < self.height:
+            column.extend([None] * (self.height - len(column)))
+        return column
 
 
 @dataclass(slots=True)
@@ -40,9 +74,9 @@ class Harvest:
     _facts: dict[str, dict[tuple[str, ...], dict[str, Any]]] = field(
         default_factory=lambda: {name: {} for name in _FACTS}
     )
-    _trials: list[dict[str, Any]] = field(default_factory=list)
-    _turns: list[dict[str, Any]] = field(default_factory=list)
-    _scores: list[dict[str, Any]] = field(default_factory=list)
+    _trials: _Rows = field(default_factory=_Rows)
+    _turns: _Rows = field(default_factory=_Rows)
+    _scores: _Rows = field(default_factory=_Rows)
     _epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     _binary: dict[tuple[str, str], None] = field(default_factory=dict)
     _samples: dict[tuple[Any, ...], int] = field(default_factory=dict)
@@ -79,19 +113,19 @@ class Harvest:
 
     def trial(self, run: str, case: str, epoch: int, line: int | None, **values: Any) -> None:
         """Add an attempt."""
-        self._trials.append({"run": run, "case": case, "epoch": epoch, "line": line, **values})
+        self._trials.add({"run": run, "case": case, "epoch": epoch, "line": line}, values)
 
     def turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
         """Add the messages of an attempt, in order; `message` makes one."""
         for number, values in enumerate(messages, 1):
-            self._turns.append({"run": run, "case": case, "epoch": epoch, "turn": number, **values})
+            self._turns.add({"run": run, "case": case, "epoch": epoch, "turn": number}, values)
 
     def score(self, run: str, case: str, epoch: int, criterion: str, line: int | None, **values: Any) -> None:
         """Add a judgement; true is 1 and false is 0."""
         if isinstance(values.get("score"), bool):
             values["score"] = int(values["score"])
-        key = {"run": run, "case": case, "epoch": epoch, "criterion": criterion}
-        self._scores.append({**key, "line": line, **values})
+        key = {"run": run, "case": case, "epoch": epoch, "criterion": criterion, "line": line}
+        self._scores.add(key, values)
 
     def complain(self, line: int | None, reason: str) -> None:
         """Say that a record could not be read, and why."""
@@ -106,18 +140,17 @@ class Harvest:
         self._take_back_scales()
         tables: dict[str, Any] = {}
         problems = list(self.problems)
-        found = {name: list(facts.values()) for name, facts in self._facts.items()}
-        found |= {"trials": self._trials, "turns": self._turns, "scores": self._scores}
-        for name, rows in found.items():
+        found = {name: columns([*facts.values()]) for name, facts in self._facts.items() if facts}
+        for name, rows in (("trials", self._trials), ("turns", self._turns), ("scores", self._scores)):
+            if rows.height:
+                found[name] = rows.frame()
+        for name, frame in found.items():
             table = TABLES[name]  # type: ignore[index]
-            if not rows:
-                continue
-            frame = columns(rows)
             if "source" in table.schema:
                 frame = frame.with_columns(source=pl.lit(self.source))
             tables[name], more = fit(table, frame)
             problems += more
-        if not any((*found.values(), problems, self.notes, self.dropped)):
+        if not (found or problems or self.notes or self.dropped):
             problems.append(Problem(self.source, None, "there are no records in it"))
         notes = list(self.notes)
         if self.dropped:
@@ -130,7 +163,8 @@ class Harvest:
         )
 
     def _take_back_scales(self) -> None:
-        others = {s["criterion"] for s in self._scores if s.get("score") not in (None, 0, 1)}
+        scores = zip(self._scores.column("criterion"), self._scores.column("score"), strict=True)
+        others = {criterion for criterion, score in scores if score not in (None, 0, 1)}
         for suite, criterion in self._binary:
             if criterion in others:
                 self._facts["criteria"].pop((suite, criterion))
