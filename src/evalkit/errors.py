@@ -14,6 +14,7 @@ has never heard of evalkit still catches them.
     ├── SelectorError   a run, version, model, criterion or grader that is not there, or is several
     ├── RuleError       a pass rule that cannot be applied to these scores
     ├── ProviderError   an endpoint that is not known, does not answer, or does not allow what is asked
+    ├── JobError        a batch job that cannot do what is asked of it now
     └── StatisticsError an argument that no data could produce (`evalkit.stats`)
 """
 
@@ -115,3 +116,7 @@ class RuleError(EvalkitError, ValueError):
 
 class ProviderError(EvalkitError, RuntimeError):
     """An endpoint that is not known, does not answer, or does not allow what is asked."""
+
+
+class JobError(EvalkitError, RuntimeError):
+    """A batch job that cannot do what is asked of it now."""

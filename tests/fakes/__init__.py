@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from fakes.answers import Answer, ApiError
 from fakes.batches import BatchPlan
+from fakes.clock import FakeClock
 from fakes.server import FakeServer, Fault
 
-__all__ = ["Answer", "ApiError", "BatchPlan", "FakeServer", "Fault"]
+__all__ = ["Answer", "ApiError", "BatchPlan", "FakeClock", "FakeServer", "Fault"]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from evalkit.providers.clients import check_model, connect, find_key, hide_key, refusal, unreachable
+from evalkit.providers.clients import (
+    check_model,
+    connect,
+    connect_sync,
+    find_key,
+    hide_key,
+    refusal,
+    unreachable,
+)
 from evalkit.providers.endpoints import LOCAL_MODEL, LOCAL_PORT, PROVIDERS, BatchLimits, Provider, provider
 from evalkit.providers.prices import MODELS, Model, cost, model_facts, price, price_words
 
@@ -16,6 +24,7 @@ __all__ = [
     "Provider",
     "check_model",
     "connect",
+    "connect_sync",
     "cost",
     "find_key",
     "hide_key",

@@ -10,7 +10,7 @@ from evalkit.errors import ProviderError, listed
 from evalkit.providers.prices import model_facts
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, OpenAI
 
     from evalkit.providers.endpoints import Provider
 
@@ -88,6 +88,25 @@ def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
     )
 
 
+def connect_sync(provider: Provider, *, timeout: float = 120.0) -> OpenAI:
+    """Return the client that waits for each answer, for calls that come one at a time; else as `connect`.
+
+    Raises
+    ------
+    ProviderError
+        The key is not set.
+    """
+    import openai
+
+    return openai.OpenAI(
+        base_url=provider.base_url,
+        api_key=find_key(provider) or "none",
+        max_retries=0,
+        timeout=timeout,
+        default_headers=_headers(provider),
+    )
+
+
 def _headers(provider: Provider) -> dict[str, Any]:
     from openai import Omit
 
@@ -120,13 +139,7 @@ def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT) ->
 
     key = find_key(provider)
     try:
-        with openai.OpenAI(
-            base_url=provider.base_url,
-            api_key=key or "none",
-            max_retries=0,
-            timeout=timeout,
-            default_headers=_headers(provider),
-        ) as client:
+        with connect_sync(provider, timeout=timeout) as client:
             answer = client.models.with_raw_response.list().http_response
             names = _names(answer.content)
     except openai.APIStatusError as error:
