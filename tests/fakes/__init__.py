@@ -23,7 +23,8 @@ where that is silent the choice is marked with [?] in the code.
         fake.shift += 86_400  # a day later, for its clock (windows, retention)
 
 Settings: `keys` (accepted API keys; None: any), `plan` ("free": 403 on files and batches), `models`, `latency` (seconds a
-live answer takes), `page_size` (of lists), `most_lines`, `most_bytes`, `retention` (seconds).
+live answer takes), `page_size` (of lists), `most_lines`, `most_bytes`, `retention` (seconds), `window_runs_out` (False: a batch
+may stay as it is for ever), `knows_ranges` (False: a download begins anew). `fakes.jobs` has what tests of jobs share.
 
 A batch takes one step of its plan each time somebody looks at it: no waiting. Its requests run when it ends, so what
 was submitted twice is run twice, and what was cancelled in time is not run. A strict schema is checked but not

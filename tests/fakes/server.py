@@ -81,6 +81,9 @@ class FakeServer:
         self.most_lines = 50_000
         self.most_bytes = 200_000_000
         self.retention = 30 * 86_400.0
+        self.window_runs_out = True
+        self.knows_ranges = True
+        self.ranges: list[dict[str, str]] = []
         self.files: dict[str, tuple[dict[str, Any], bytes]] = {}
         self.batches: dict[str, tuple[dict[str, Any], batches.BatchPlan, list[str]]] = {}
         self.runs: Counter[str] = Counter()
@@ -258,6 +261,13 @@ class FakeServer:
 
     async def _content(self, request: web.Request) -> web.Response:
         content = batches.find_file(self, _id(request))[1]
+        self.ranges.append({name: value for name, value in request.headers.items() if name == "Range"})
+        start = request.http_range.start
+        if self.knows_ranges and start:  # [?] of both: a server may send the whole instead
+            if start >= len(content):
+                return web.Response(status=416)
+            headers = {"content-range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
+            return web.Response(status=206, body=content[start:], headers=headers)
         return web.Response(body=content, content_type="application/octet-stream")
 
     async def _delete(self, request: web.Request) -> web.Response:
@@ -333,8 +343,10 @@ def _json(status: int, content: bytes, headers: dict[str, str] | None = None) ->
 
 async def _cut(request: web.Request, response: web.Response | None, most: int | None) -> web.StreamResponse:
     """Send the beginning of an answer, and close."""
-    cut = web.StreamResponse()
+    cut = web.StreamResponse(status=response.status if response is not None else 200)
     if response is not None and most is not None:
+        if "content-range" in response.headers:
+            cut.headers["content-range"] = response.headers["content-range"]
         content = bytes(response.body)  # type: ignore[arg-type]
         cut.content_length = len(content)
         cut.content_type = response.content_type

@@ -12,6 +12,7 @@ import pytest
 
 from evalkit.providers import provider
 from evalkit.running.requests import Request, custom_id
+from fakes import FakeServer
 
 
 def completion(text="4", **more):
@@ -183,3 +184,15 @@ def unused_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+@pytest.fixture
+def fake_groq():
+    with FakeServer("groq") as fake:
+        yield fake
+
+
+@pytest.fixture
+def fake_openai():
+    with FakeServer("openai") as fake:
+        yield fake

@@ -97,10 +97,10 @@ def submit(
     place.mkdir()
     try:
         content = hashlib.sha256(provider.base_url.encode())
-        answered = Answered(place)
         packer = Packer(place, provider, limits)
-        shards = packer.pack(_unanswered(requests, provider, cache, answered, content))
-        shards = answered.close() + shards
+        with Answered(place) as answered:
+            fresh = packer.pack(_unanswered(requests, provider, cache, answered, content))
+            shards = answered.finish() + fresh
         if max_cost is not None and any(shard.estimate is None for shard in shards):
             raise ProviderError(
                 f"The price of a model at {provider.name} is not known, so max_cost={max_cost:g} cannot be kept: leave "

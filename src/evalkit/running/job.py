@@ -115,6 +115,7 @@ class Job:
         self._clock = clock or WallClock()
         self._trouble = ""
         self._wait = 0.0
+        self._remote: Remote | None = None
         self._facts = self._journal.read().facts
 
     @property
@@ -246,9 +247,14 @@ class Job:
         ProviderError
             The key is missing or refused, or its plan does not allow it. Nothing is lost.
         """
+        with self._connected():
+            return self._poll(timeout, _Line() if progress is True else progress)
+
+    def _poll(self, timeout: float | None, show: Callable[[JobStatus], None] | None) -> Job:
         end = None if timeout is None else self._clock.time() + timeout
-        show = _Line() if progress is True else progress
         interval = _FIRST_POLL
+        if self._wait and not self.ended:
+            self._clock.sleep(self._wait if timeout is None else min(self._wait, timeout))
         while True:
             try:
                 self.refresh()
@@ -305,7 +311,7 @@ class Job:
                 raise JobError(
                     f"The job {self.name!r} has not ended: its files are needed until its results are here."
                 )
-            with Remote(self.provider) as remote:
+            with self._connected() as remote:
                 gone = [
                     key
                     for shard in record.shards
@@ -321,12 +327,24 @@ class Job:
         self._trouble, self._wait = "", 0.0
         if state_of(record) not in ("running", "cancelling"):
             return
-        with _open_cache(record.facts.cache) as cache, Remote(self.provider) as remote:
+        with _open_cache(record.facts.cache) as cache, self._connected() as remote:
             stepper = Stepper(self._journal, record, remote=remote, cache=cache, clock=self._clock)
             try:
                 stepper.advance()
             finally:
                 self._trouble, self._wait = stepper.trouble, stepper.wait
+
+    @contextmanager
+    def _connected(self) -> Iterator[Remote]:
+        """Have a connection: the one that is there, or one of its own."""
+        if self._remote is not None:
+            yield self._remote
+            return
+        with Remote(self.provider) as self._remote:
+            try:
+                yield self._remote
+            finally:
+                self._remote = None
 
     @contextmanager
     def _held(self, *, patience: float = 0.0) -> Iterator[None]:

@@ -58,14 +58,12 @@ def _absent(shard: Shard, key: str, number: int) -> Reply:
         named = any(isinstance(line, int) for line in lines)
         code = "other_line_invalid" if named else code or "batch_failed"
         return replace(reply, code=code, message=words or "The batch failed its validation.")
+    if "batch" in shard.gone:
+        words = "Its batch never ended, or the endpoint no longer has it."
+        return replace(reply, outcome="missing", code="batch_gone", message=words)
     if shard.gone:
-        what = "batch" if "batch" in shard.gone else "result file"
-        return replace(
-            reply,
-            outcome="missing",
-            code=f"{what.split()[-1]}_gone",
-            message=f"The endpoint no longer has its {what}.",
-        )
+        words = "The endpoint no longer has its result file."
+        return replace(reply, outcome="missing", code="file_gone", message=words)
     if shard.status in ("expired", "cancelled") and not (shard.output_file_id or shard.error_file_id):
         return replace(reply, code=f"batch_{shard.status}", message=f"Its batch was {shard.status}.")
     return replace(reply, outcome="missing", message="It is in neither of the result files.")

@@ -37,7 +37,6 @@ _MOST_PAGES: Final = 200
 _PAGE: Final = 100
 _POLL_S: Final = 60.0
 _TRANSFER_S: Final = 600.0
-_CHUNK: Final = 1 << 20
 
 
 class Transient(Exception):
@@ -104,39 +103,44 @@ class Remote:
         """Return what is known of a file."""
         return self._get(f"/files/{key}")
 
-    def download(self, key: str, path: Path) -> None:
+    def download(self, key: str, path: Path, *, short: bool = False) -> None:
         """Fetch a file: whole under its name, or not at all; what broke off is gone on with the next time.
 
-        Nothing is believed about its size but what the endpoint says of the file, and of the answer.
+        Parameters
+        ----------
+        key, path
+            Which file, and where to.
+        short
+            Whether an answer is taken that is shorter than the file is said to be.
         """
         if path.exists():
             return
         part = path.with_name(f"{path.name}.part")
         try:
-            size = self.file(key).get("bytes")
+            size = _count(self.file(key).get("bytes"))
         except (Transient, Refused):
-            size = None
+            size = 0
         have = part.stat().st_size if part.exists() else 0
-        if size is None or not 0 < have < size:
-            have = 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
+        have = have if have < size else 0
+        # As it is: a part of a compressed file could not be gone on with.
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
         with (
             self._told(),
             self._client.files.with_streaming_response.content(
                 key, extra_headers=headers, timeout=_TRANSFER_S
             ) as answer,
+            part.open("r+b" if have and answer.status_code == 206 else "wb") as file,
         ):
-            goes_on = have and answer.status_code == 206
-            with part.open("r+b" if goes_on else "wb") as file:
-                file.seek(have if goes_on else 0)
-                for chunk in answer.iter_bytes(_CHUNK):
-                    file.write(chunk)
-                file.truncate()
-                file.flush()
-                os.fsync(file.fileno())
-                got = file.tell()
-        if isinstance(size, int) and got < size:
-            raise Transient(f"a result file broke off after {got:,} of {size:,} bytes")
+            file.seek(0, os.SEEK_END)
+            for chunk in answer.iter_bytes():
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        got = part.stat().st_size
+        if got < size and not short:
+            # Whole as answers go, so it is no beginning of the file to go on from.
+            part.unlink()
+            raise Transient(f"a result file has {got:,} bytes instead of {size:,}")
         part.replace(path)
         sync_folder(path.parent)
 
@@ -319,6 +323,10 @@ def _raw() -> Any:
     import httpx2
 
     return httpx2.Response
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _age(row: dict[str, Any]) -> float:

@@ -142,6 +142,13 @@ class Answered:
         ends = ("jsonl", "about.jsonl", "output.jsonl")
         self._files = [(folder / f"0000.{end}").open("wb") for end in ends]
 
+    def __enter__(self) -> Answered:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            file.close()
+
     def add(self, request: Request, body: dict[str, Any], key: str) -> None:
         """Add a request with its answer."""
         response = {"status_code": 200, "body": body}
@@ -157,7 +164,7 @@ class Answered:
             file.write(encode_text(value) + b"\n")
         self._shard.lines += 1
 
-    def close(self) -> list[Shard]:
+    def finish(self) -> list[Shard]:
         """Return the shard, on the disk when it returns; none where nothing was answered."""
         for file in self._files:
             _sync(file)

@@ -310,6 +310,8 @@ class Stepper:
             )
             return {"cancelling_at": now}
         if now <= shard.cancelling_at + _GRACE_S:
+            if facts.get("status") != "cancelling":
+                self._cancel(shard)
             return {}
         self._note(
             f"The batch {shard.batch_id} never ended: what it left is taken, the rest counts as missing."
@@ -343,12 +345,14 @@ class Stepper:
         if not key or kind in shard.gone:
             return True
         here = False
+        late = self._clock.time() - shard.terminal_at > _FILE_S
         try:
             with self._trying():
-                self._patiently(lambda: self._remote.download(key, result_path(self._folder, shard, kind)))
+                path = result_path(self._folder, shard, kind)
+                self._patiently(lambda: self._remote.download(key, path, short=late))
                 here = True
         except Refused as error:
-            if self._clock.time() - shard.terminal_at > _FILE_S:
+            if late:
                 self._write(shard, gone=[*shard.gone, kind])
                 self._note(f"The {kind} file of the batch {shard.batch_id} cannot be fetched: {error}")
                 here = True
