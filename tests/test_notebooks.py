@@ -27,6 +27,7 @@ CHARTS = {
     "01_criteria": 3,
     "02_severity": 2,
     "03_regressions": 4,
+    "04_rubric_lab": 0,
     "05_judge_trust": 1,
     "06_how_many_cases": 3,
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from evalkit.variances import variance
     from evalkit.widgets.explorer import explore
     from evalkit.widgets.labeller import label
+    from evalkit.widgets.rubric_lab import rubric_lab
     from evalkit.widgets.transcript import transcript
     from evalkit.widgets.tuner import tune
 
@@ -62,6 +63,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "load": "loaders",
     "plan": "plans",
     "report": "reports",
+    "rubric_lab": "widgets.rubric_lab",
     "schema": None,
     "setup_notebook": "charts",
     "stats": None,
@@ -98,6 +100,7 @@ __all__ = [
     "load",
     "plan",
     "report",
+    "rubric_lab",
     "schema",
     "setup_notebook",
     "stats",

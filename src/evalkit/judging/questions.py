@@ -144,6 +144,44 @@ def make_questions(judge: Judge, evals: Evals, *, only: Any = None) -> Questions
     return made
 
 
+def rubric_of(evals: Evals) -> Rubric:
+    """Return the criteria that were loaded as a rubric.
+
+    Raises
+    ------
+    FormatError
+        There are none, they are of several suites, or one has no declared scale.
+    """
+    suites = evals.criteria["suite"].cast(pl.String).unique().to_list()
+    if len(suites) != 1:
+        found = f"of {len(suites)} suites" if suites else "none"
+        raise FormatError(
+            f"The loaded criteria make no rubric ({found}): name one, ek.Judge(..., rubric='suite.yaml')."
+        )
+    criteria = [_criterion(row) for row in evals.criteria.iter_rows(named=True)]
+    return Rubric(suite=suites[0] or "unnamed", criteria=criteria)
+
+
+def wordings(judge: Judge, evals: Evals) -> pl.DataFrame:
+    """Return the content hash of what a judge goes by, for each case that was attempted and each criterion.
+
+    Returns
+    -------
+    polars.DataFrame
+        `run`, `case`, `criterion`, `rubric_hash` (str): a score with another hash was given by other words.
+    """
+    book = _Book(judge, evals)
+    asked = evals.attempts().select("run", "suite", "case").unique(maintain_order=True)
+    rows = []
+    for run, suite, case in asked.iter_rows():
+        expected = book.expectation(suite, case)
+        for one in book.criteria(suite):
+            words = {"ideal_behavior": expected.ideal_behavior, "expected_rubric": expected.points}
+            rows.append((run, case, one.name, rubric_hash(one, **words)))
+    schema = dict.fromkeys(("run", "case", "criterion", "rubric_hash"), pl.String)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
 def ask_again(request: Request, spent: tuple[int, int, float]) -> Request | None:
     """Return the request that asks for the same judgement once more; None where it was asked often enough.
 

@@ -56,10 +56,11 @@ function start({ model, el, name, label }) {
     status.textContent = (model.get("told") || {}).text || "";
   };
   on("change:told", answered);
-  const ask = (message) => {
+  // `patience`: milliseconds until a silent kernel is said to be silent; what takes long says so itself.
+  const ask = (message, patience = 8000) => {
     root.setAttribute("aria-busy", "true");
     clearTimeout(clock);
-    clock = setTimeout(silent, 8000);
+    clock = setTimeout(silent, patience);
     try { model.send(message); } catch { silent(); }
   };
   // Shortcuts of the notebook must not fire while somebody works here: a in a box is a letter, not a new cell.
