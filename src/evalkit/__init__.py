@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from evalkit.suites import Case, Criterion, Rubric, Severity, Suite
     from evalkit.summary import distribution, summarize
     from evalkit.variances import variance
+    from evalkit.widgets.difference import transcript_diff
     from evalkit.widgets.explorer import explore
     from evalkit.widgets.labeller import label
     from evalkit.widgets.rubric_lab import rubric_lab
@@ -69,6 +70,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "stats": None,
     "summarize": "summary",
     "transcript": "widgets.transcript",
+    "transcript_diff": "widgets.difference",
     "tune": "widgets.tuner",
     "variance": "variances",
 }
@@ -106,6 +108,7 @@ __all__ = [
     "stats",
     "summarize",
     "transcript",
+    "transcript_diff",
     "tune",
     "variance",
 ]

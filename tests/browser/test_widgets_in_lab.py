@@ -163,3 +163,25 @@ def test_an_untrusted_or_exported_notebook_holds_a_table_that_can_be_read(lab, r
     assert static.locator("tbody tr").count() == 30
     assert "application/vnd.jupyter.widget-view+json" in output
     assert static.outside == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_two_transcripts_show_where_they_part(lab, run_notebook, axe, dark):
+    name = lab.write("diff.ipynb", START, "ek.transcript_diff(evals, '02', baseline='v2', candidate='v3')")
+
+    page = run_notebook(name, dark=dark)
+    widget = page.locator(".ek-difference")
+    expect(widget.locator(".ek-diff-row")).not_to_have_count(0)
+    keep(page, f"transcript_diff_{'dark' if dark else 'light'}")
+    widget.get_by_role("button", name="First difference").click()
+    expect(widget.locator(".ek-diff-row").first).to_be_focused()
+    expect(widget.locator(".ek-diff-row").first).to_contain_text("First difference")
+    widget.get_by_text("2 turns alike").click()
+    expect(widget.locator(".ek-alike-turn")).to_have_count(2)
+    assert axe(page, ".ek") == []
+    widget.get_by_label("Candidate").first.select_option(label="run v3-demo-small, epoch 2")
+
+    expect(widget.get_by_label("Candidate").first).to_have_value("4")
+    expect(widget).to_have_attribute("aria-label", "Two transcripts side by side")
+    assert page.outside == []
+    assert page.said == []
