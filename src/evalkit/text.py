@@ -247,6 +247,17 @@ def find_quotes(text: str, evidence: Iterable[str]) -> list[tuple[int, int]]:
     return _merged([(places[start], places[end - 1] + 1) for start, end in _found(_bare(text), wanted)])
 
 
+def holds_quote(text: str, evidence: str) -> bool:
+    """Whether a text holds what a grader quoted, or one of its passages; as `find_quotes` looks, without the places.
+
+    Examples
+    --------
+    >>> holds_quote("We rely on the **output order** here.", "the output order")
+    True
+    """
+    return bool(_wanted([evidence], _bare(text)))
+
+
 def mark(html: Html, evidence: Iterable[str]) -> Html:
     r"""Return `html` with the quoted passages inside `<mark>`, where they occur.
 

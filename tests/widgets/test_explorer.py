@@ -254,6 +254,14 @@ def test_a_search_that_finds_nothing_leaves_nothing_and_can_be_taken_back(explor
     assert explorer.selection.height == 162
 
 
+def test_nothing_failing_is_an_answer(demo):
+    view = explore(
+        demo.filter(case="03", agent_version="v3"), where={"verdict": "fail", "severity": "critical"}
+    )
+
+    assert view.selection.is_empty()
+
+
 def test_an_empty_collection_is_shown():
     view = explore(Evals.from_tables())
 

@@ -13,6 +13,7 @@ from evalkit.comparison import compare
 from evalkit.errors import SelectorError, listed, nearest
 from evalkit.grading import grade, grade_criteria
 from evalkit.rules import DEFAULT_RULE
+from evalkit.schema import SEVERITIES, VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -214,7 +215,9 @@ def check(chosen: Slice, trials: Trials) -> Slice:
             raise SelectorError(
                 f"Trials are filtered by {listed(have)}, not by {column!r};{nearest(column, have)} filter the evals first for anything else."
             )
-        known = facet_values(frame, column)
+        words = {"verdict": VERDICTS, "severity": SEVERITIES}.get(column, ())
+        # A word of ours may be asked for also where no trial has it: nothing failing is an answer.
+        known = list(dict.fromkeys([*facet_values(frame, column), *words]))
         for value in values:
             if value not in known:
                 raise SelectorError.unknown(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
+import polars as pl
 
 from evalkit.evals import expect_evals
 from evalkit.text import visible
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from evalkit.text import Html
     from evalkit.widgets.trials import TranscriptView
 
+_KEY: Final = ["run", "case", "epoch"]
 _At = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
 
@@ -55,7 +57,7 @@ class Transcript(Panel):
     def __init__(self, evals: Evals, state: TranscriptView) -> None:
         self.evals = evals
         self.state = state
-        self._trials = evals.attempts().select("run", "case", "epoch").sort("run", "case", "epoch").rows()
+        self._trials = evals.attempts().select(_KEY).sort(_KEY)
         self._markdown = False
         self._whole: dict[str, Any] | None = None
 
@@ -65,19 +67,21 @@ class Transcript(Panel):
 
     @property
     def _at(self) -> int:
-        return self._trials.index((self.state.run, self.state.case, self.state.epoch))
+        here = [pl.col(name) == getattr(self.state, name) for name in _KEY]
+        at: int = self._trials.select(pl.all_horizontal(here).arg_true().first()).item()
+        return at
 
     def show(self) -> dict[str, Any]:
         """Return the trial, its place among the trials, and the text that was asked for whole."""
-        place = {"at": self._at, "of": len(self._trials)}
+        place = {"at": self._at, "of": self._trials.height}
         trial = shown(self.state, markdown=self._markdown)
         return {"trial": trial, "place": place, "whole": self._whole}
 
     def receive(self, message: Step | Whole | Format) -> None:
         """Step to another trial, or give the rest of a long text."""
         if isinstance(message, Step):
-            at = min(max(self._at + message.by, 0), len(self._trials) - 1)
-            run, case, epoch = self._trials[at]
+            at = min(max(self._at + message.by, 0), self._trials.height - 1)
+            run, case, epoch = self._trials.row(at)
             self.state, self._whole = read_trial(self.evals, run=run, case=case, epoch=epoch), None
         elif isinstance(message, Format):
             self._markdown = message.markdown

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import SelectorError
-from evalkit.text import Html, escape, find_quotes, mark, markdown, plain, to_tree, visible
+from evalkit.text import Html, escape, find_quotes, holds_quote, mark, markdown, plain, to_tree, visible
 from evalkit.widgets.base import style as _style
 from evalkit.widgets.messages import judgement, messages, scales
 
@@ -300,5 +300,5 @@ def _plain_judgement(judgement: Judgement, messages: Sequence[Message]) -> dict[
     if judgement.evidence:
         # Which message holds the quotation; where none does, the reader is told.
         texts = (visible("\n".join(part.text for part in message.parts)) for message in messages)
-        at = next((i for i, text in enumerate(texts) if find_quotes(text, [judgement.evidence])), None)
+        at = next((i for i, text in enumerate(texts) if holds_quote(text, judgement.evidence)), None)
     return {**words, "sample": judgement.sample, "at": at}
