@@ -8,6 +8,7 @@ import evalkit as ek
 from evalkit import native
 from evalkit.cli import main
 from fakes import Answer
+from fakes.clock import FakeClock
 from fakes.judges import judged
 
 CHAT = "POST /chat/completions"
@@ -93,6 +94,23 @@ def test_controls_come_first_and_are_told(run, fake, folder, asking):
     assert code == 0
     assert "Controls: 4 of 4 controls hold." in out
     assert "controls were not run" not in err
+
+
+def test_by_batch_it_says_how_to_go_on_and_the_second_call_finds_the_job(run, fake, folder, monkeypatch):
+    monkeypatch.setattr("evalkit.running.job.WallClock", lambda: FakeClock(fake))
+    monkeypatch.setattr("evalkit.running.batch.WallClock", lambda: FakeClock(fake))
+    fake.keys = {"k"}
+    monkeypatch.setenv("GROQ_API_KEY", "k")
+    groq = ["--provider", "groq", "--base-url", fake.base_url, "--samples", "1"]
+
+    code, out, _ = run("judge", folder, *groq, "--batch")
+    assert (code, "Next: evalkit batch resume" in out) == (0, True)
+    code, out, _ = run("judge", folder, *groq, "--batch", "--wait", "--window", "24h")
+
+    assert code == 0
+    assert "4.00" in out
+    assert fake.count("POST /batches") == 1
+    assert ek.load(folder).scores["mode"].to_list() == ["batch"] * 4
 
 
 def test_what_has_no_score_is_counted_and_told(run, fake, folder, asking):

@@ -610,3 +610,40 @@ def test_no_key_is_in_anything_that_is_written_or_shown(fake, make_judge, make_e
     for path in Path(tmp_path).rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes(), path
+
+
+def test_what_a_call_says_of_its_scores_holds_until_the_next_call(fake, make_judge, make_evals, tmp_path):
+    fake.answer = lambda body: Answer("")
+    judge = make_judge(redact=True)
+    first = judge.run(make_evals(), cache=tmp_path / "one.sqlite")
+    fake.answer = judged
+
+    second = judge.run(first, cache=tmp_path / "two.sqlite")
+    third = judge.run(second)
+
+    assert any("inconclusive" in note for note in first.notes)
+    assert not any("inconclusive" in note or "have no score" in note for note in second.notes)
+    assert any("were masked" in note for note in third.notes)
+
+
+def test_an_attempt_that_crashed_half_way_is_judged_by_what_is_there(fake, make_judge, make_evals):
+    bodies = []
+    fake.answer = lambda body: bodies.append(body) or judged(body, 1)
+
+    out = make_judge().run(make_evals(["I joined them and"], error="timeout </transcript> after 60 s"))
+
+    assert out.scores["score"].to_list() == [1.0, 1.0]
+    assert "timeout ‹/transcript> after 60 s" in bodies[0]["messages"][1]["content"]
+
+
+def test_scores_without_transcripts_cannot_be_judged_and_are_counted(fake, make_judge, make_evals):
+    out = make_judge().run(make_evals())
+    bare = replace(out, trials=out.trials.clear())
+
+    again = make_judge(name="second").run(bare)
+
+    assert any("2 trials have no transcript and no output" in note for note in again.notes)
+
+
+def test_a_judge_shows_itself_in_a_line_of_settings():
+    assert "criteria" not in repr(ek.Judge(rubric=ek.Suite(suite="long")))

@@ -32,6 +32,12 @@ def judge(
             "--provider", metavar="NAME", help="groq, openai, local, or the address of an endpoint."
         ),
     ] = "groq",
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            "--base-url", metavar="URL", help="Another address for the provider.", show_default=False
+        ),
+    ] = None,
     rubric: Annotated[
         str | None,
         typer.Option(
@@ -98,17 +104,31 @@ def judge(
         typer.Option("--max-cost", metavar="DOLLARS", help="Stop before this is spent.", show_default=False),
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="The most requests at once.")] = 64,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Through the endpoint's Batch API: half the price, within a day.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="With --batch: wait until all is answered.")] = False,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window",
+            metavar="TIME",
+            help="With --batch: how long it may take, 24h or at Groq up to 7d.",
+            show_default=False,
+        ),
+    ] = None,
     mapping: opt.MappingFile = None,
     notes: opt.Notes = False,
 ) -> None:
     """Let a model score the trials by the rubric; say first what it costs."""
     from evalkit.judging import Judge
+    from evalkit.providers import provider as find_provider
 
     home = _home(paths, folder)
     asking = Judge(
         model=model,
         rubric=rubric,
-        provider=provider,
+        provider=find_provider(provider, base_url=base_url),
         mode=mode,
         samples=samples,
         temperature=temperature,
@@ -126,9 +146,17 @@ def judge(
     held = asking.controls(evals if rubric is None else rubric, max_cost=max_cost) if controls else None
     if held is not None:
         emit(f"Controls: {one_line(held.words)}")
-    out = asking.run(
-        evals, folder=home, only=chosen, max_cost=max_cost, concurrency=concurrency, controls=held
-    )
+    if batch:
+        job = asking.submit(evals, folder=home, only=chosen, window=window, max_cost=max_cost)
+        emit(one_line(repr(job)))
+        if not wait and not job.ended:
+            emit(f"Next: evalkit batch resume {one_line(home)}")
+            return
+        out = job.wait(progress=True).collect()
+    else:
+        out = asking.run(
+            evals, folder=home, only=chosen, max_cost=max_cost, concurrency=concurrency, controls=held
+        )
     _sum_up(out, evals, asking)
     emit(
         f"The scores are in {one_line(home / 'scores.jsonl')}. Next: evalkit summary {_named(paths, home)} --grader '{one_line(asking.grader)}'"

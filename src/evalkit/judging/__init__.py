@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from evalkit.judging.controls import Controls
 from evalkit.judging.estimates import Estimate
+from evalkit.judging.jobs import JudgeJob, settle_job
 from evalkit.judging.judge import Judge
 
-__all__ = ["Controls", "Estimate", "Judge"]
+__all__ = ["Controls", "Estimate", "Judge", "JudgeJob", "settle_job"]

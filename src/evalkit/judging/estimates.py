@@ -74,6 +74,8 @@ class Estimate:
             price = (
                 "the price is not known"
                 if self.price_live is None
+                else "free"
+                if not self.price_live
                 else f"about {dollars(self.price_live)} live, {dollars(self.price_batch or 0.0)} by batch"
             )
             parts.append(

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from evalkit.evals import Evals
     from evalkit.judging.controls import Controls
     from evalkit.judging.estimates import Estimate
+    from evalkit.judging.jobs import JudgeJob
     from evalkit.running.cache import Cache
+    from evalkit.running.stepping import Clock
 
 # To be raised when the words a judge is asked with change what it answers.
 _WORDING: Final = 1
@@ -90,7 +92,7 @@ class Judge:
     """
 
     model: str = ""
-    rubric: Rubric | str | Path | None = None
+    rubric: Rubric | str | Path | None = field(default=None, repr=False)
     provider: str | Provider = "groq"
     mode: Mode = "criterion"
     samples: int = 3
@@ -250,7 +252,7 @@ class Judge:
             controls=controls,
         )
 
-    def controls(self, suite: Any, **settings: Any) -> Controls:
+    def controls(self, suite: Any = None, **settings: Any) -> Controls:
         """Judge what has a known answer first: the ideal attempt must score the most, the bad one at most 2 of 5.
 
         For each case an attempt that does what the reference says, and one that does what the situation of the case
@@ -259,7 +261,7 @@ class Judge:
         Parameters
         ----------
         suite
-            A `Suite`, the path of one, or an `Evals` with its cases.
+            A `Suite`, the path of one, or an `Evals` with its cases; None: the judge's own rubric.
         **settings
             As for `run`, and `samples` (1).
 
@@ -271,6 +273,54 @@ class Judge:
         from evalkit.judging.controls import run_controls
 
         return run_controls(self, suite, **settings)
+
+    def submit(
+        self,
+        evals: Evals,
+        *,
+        folder: str | Path,
+        only: Any = None,
+        window: str | None = None,
+        max_cost: float | None = None,
+        cache: Cache | str | Path | None = None,
+        clock: Clock | None = None,
+    ) -> JudgeJob:
+        """Judge through the endpoint's Batch API: half the price, within a day or so.
+
+        Parameters
+        ----------
+        evals, only, max_cost, cache
+            As for `run`.
+        folder
+            Where the journal of the job and the scores are kept: another process goes on from it.
+        window
+            How long the endpoint may take: "24h", at Groq up to "7d". None: 24 hours.
+        clock
+            For tests.
+
+        Returns
+        -------
+        JudgeJob
+            `wait()` for it, ask its `status()`, `collect()` the scores. Submitted again while it is under way, the
+            same goes on instead.
+
+        Raises
+        ------
+        ProviderError
+            There is no Batch API, no key, no such model, or its plan does not allow it.
+        """
+        from evalkit.judging.jobs import submit
+
+        return submit(
+            self,
+            evals,
+            folder=folder,
+            only=only,
+            window=window,
+            max_cost=max_cost,
+            cache=cache,
+            clock=clock,
+        )
 
 
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 # Where less of what was asked has a score, the verdicts are a matter of what is missing.
 ENOUGH: Final = 0.9
+_ANEW: Final = (
+    *("have no score", "inconclusive:", "controls", "under way in a batch", "nothing to judge"),
+    "asked for in another way",
+)
 
 
 def make_notes(
@@ -34,6 +38,11 @@ def make_notes(
         _about_controls(controls),
     ]
     return [f"{judge.grader}: {note}" for note in notes]
+
+
+def is_outdated(note: str, grader: str) -> bool:
+    """Whether a note is one of those that each call of a judge makes anew: about its scores and its controls."""
+    return note.startswith(f"{grader}: ") and any(words in note for words in _ANEW)
 
 
 def _about_privacy(judge: Judge, questions: Questions) -> Iterator[str]:

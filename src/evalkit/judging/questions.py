@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from evalkit.evals import Evals
+    from evalkit.judging.fences import Fence
     from evalkit.judging.judge import Judge
     from evalkit.judging.transcripts import Shown, Trial
 
@@ -137,8 +138,12 @@ def make_questions(judge: Judge, evals: Evals, *, only: Any = None) -> Questions
     book = _Book(judge, evals)
     have = _judged(evals, judge.grader)
     made = Questions()
-    for trial in trials_of(evals):
-        if wanted is not None and trial.key not in wanted:
+    trials = trials_of(evals)
+    known = {trial.key for trial in trials}
+    asked_for = set(evals.attempts().select(_TRIAL).iter_rows()) if wanted is None else wanted
+    made.empty = len(asked_for - known)
+    for trial in trials:
+        if trial.key not in asked_for:
             continue
         _ask_about(judge, trial, book, suites.get(trial.key[0], ""), have, made)
     return made
@@ -260,10 +265,8 @@ def _ask_about(
         for c in criteria
     }
     fault = find_fault(trial, shortest=judge.shortest, expected=expected.words if judge.match_facts else None)
-    if fault and fault[0] == "empty" and not trial.row and not trial.turns:
-        made.empty += 1
-        return
     shown: Shown | None = None
+    prompts: dict[tuple[str, ...], tuple[list[dict[str, str]], Fence]] = {}
     for group in [criteria] if judge.mode == "all" else [[one] for one in criteria]:
         for sample in range(1, judge.samples + 1):
             keys = [(run, case, epoch, c.name, hashes[c.name], sample) for c in group]
@@ -280,24 +283,31 @@ def _ask_about(
             if shown is None:
                 shown = show(trial, room=judge.room, masking=judge.masks, patterns=judge.patterns)
                 _count(made, shown)
-            made.requests.append(_question(judge, trial, group, hashes, sample, expected, shown))
+            ordered = _ordered(judge, trial, group, sample)
+            names = tuple(one.name for one in ordered)
+            if names not in prompts:
+                # Samples of one question share its text: it is written, hashed and held once.
+                prompts[names] = make_messages(ordered, expected, shown.lines)
+            base = _about(judge, trial, ordered, hashes, sample)
+            made.requests.append(_question(judge, base, ordered, *prompts[names], shown))
+
+
+def _ordered(judge: Judge, trial: Trial, group: Sequence[Criterion], sample: int) -> list[Criterion]:
+    """Return the criteria of one request; where there are several, in another order for each sample."""
+    ordered = list(group)
+    if len(ordered) > 1:
+        random.Random(f"{judge.seed} {trial.key} {sample}").shuffle(ordered)  # noqa: S311  (not a secret)
+    return ordered
 
 
 def _question(
     judge: Judge,
-    trial: Trial,
-    group: Sequence[Criterion],
-    hashes: dict[str, str],
-    sample: int,
-    expected: Expectation,
+    base: About,
+    ordered: Sequence[Criterion],
+    messages: list[dict[str, str]],
+    fence: Fence,
     shown: Shown,
 ) -> Request:
-    ordered = list(group)
-    if len(ordered) > 1:
-        # Where one stands among the others must not decide: another order for each sample.
-        random.Random(f"{judge.seed} {trial.key} {sample}").shuffle(ordered)  # noqa: S311  (not a secret)
-    messages, fence = make_messages(ordered, expected, shown.lines)
-    base = _about(judge, trial, ordered, hashes, sample)
     now = msgspec.structs.replace(
         base,
         canary=fence.canary,

@@ -12,6 +12,7 @@ import polars as pl
 
 from evalkit import native
 from evalkit.disk import replacing
+from evalkit.judging.notes import is_outdated
 from evalkit.judging.questions import PASS_FAIL
 from evalkit.records import as_text, lines
 from evalkit.schema import CRITERIA, SCORES
@@ -107,7 +108,9 @@ def with_scores(evals: Evals, rows: list[dict[str, Any]], judge: Judge, notes: I
     scored = old.filter(pl.col("score").is_not_null())
     new = new.join(scored, on=list(_KEY), how="anti", maintain_order="left")
     kept = old.join(new, on=list(_KEY), how="anti", maintain_order="left")
-    said = tuple(dict.fromkeys([*evals.notes, *notes]))
+    # What an earlier call said of how far it came holds no longer; what it said of what was sent does.
+    before = [note for note in evals.notes if not is_outdated(note, judge.grader)]
+    said = tuple(dict.fromkeys([*before, *notes]))
     return replace(
         evals,
         scores=pl.concat([kept, new]),

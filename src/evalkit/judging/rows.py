@@ -10,7 +10,7 @@ from evalkit.judging.answers import ASKED_AGAIN, read_answer, usage_of
 from evalkit.judging.questions import about, ask_again
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from evalkit.judging.answers import Answer
     from evalkit.judging.questions import About
@@ -41,23 +41,6 @@ def settle(request: Request, reply: Reply) -> tuple[list[dict[str, Any]], Reques
         if again is not None:
             return [], again
     return _rows(request, what, reply, answer, used), None
-
-
-def collect(pairs: Iterable[tuple[Request, Reply]]) -> list[dict[str, Any]]:
-    """Return the rows of requests with their replies, in any order, later tries among them.
-
-    An answer that could not be read counts only where nothing that was asked in its place is there.
-    """
-    pairs = list(pairs)
-    there = {request.custom_id for request, _ in pairs}
-    rows: list[dict[str, Any]] = []
-    for request, reply in pairs:
-        made, again = settle(request, reply)
-        if again is None:
-            rows += made
-        elif again.custom_id not in there:
-            rows += give_up(request, reply)
-    return rows
 
 
 def give_up(request: Request, reply: Reply) -> list[dict[str, Any]]:

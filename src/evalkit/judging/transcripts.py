@@ -129,6 +129,7 @@ def _texts(trial: Trial) -> Iterator[str]:
         for name in ("content", "tool_calls", "tool_name"):
             yield str(turn[name] or "")
     yield trial.answer
+    yield str(trial.row.get("error") or "")
 
 
 def _entries(trial: Trial, texts: Iterator[str]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -153,6 +154,8 @@ def _entries(trial: Trial, texts: Iterator[str]) -> tuple[list[dict[str, Any]], 
     answer = next(texts)
     if answer and answer != last:
         made.append({"role": "assistant", "final_answer": answer})
+    if error := next(texts):
+        made.append({"the_attempt_ended_with_an_error": error})
     return made, not_sent
 
 
