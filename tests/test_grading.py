@@ -456,3 +456,16 @@ def test_the_sides_of_a_comparison_may_carry_different_criteria_run_by_run():
         ("v2", "01", 0, 1),
         ("v2", "02", 1, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (["binary"], "every criterion passes"),
+        (["ordinal", None], PassRule().words),
+        ([], PassRule().words),
+        (["binary", None], f"{PassRule().words}, and every one that is pass or fail passes"),
+    ],
+)
+def test_the_rule_in_words_asks_no_mean_of_what_passes_or_fails(kinds, words):
+    assert PassRule().words_for(kinds) == words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
@@ -83,8 +83,25 @@ class PassRule:
     @property
     def words(self) -> str:
         """The rule as words for a sentence: "a trial passes when ..."."""
+        return self.words_for(())
+
+    def words_for(self, kinds: Iterable[str | None]) -> str:
+        """Return the rule as words, for criteria of these kinds: what is pass or fail has no mean of 4.
+
+        Examples
+        --------
+        >>> PassRule().words_for(["binary", "binary"])
+        'every criterion passes'
+        >>> PassRule().words_for(["binary", "ordinal"])
+        'the mean of the criteria is at least 4 and none is below 3, and every one that is pass or fail passes'
+        """
+        found = set(kinds)
         kind = "weighted mean" if self.weights else "mean"
         text = f"the {kind} of the criteria is at least {self.mean:g} and none is below {self.floor:g}"
+        if found == {"binary"}:
+            text = "every criterion passes"
+        elif "binary" in found:
+            text += ", and every one that is pass or fail passes"
         if self.gates:
             text += ", and " + ", ".join(f"{name} reaches {gate:g}" for name, gate in self.gates.items())
         return text + (" (a missing score fails)" if self.missing == "fail" else "")

@@ -74,7 +74,8 @@ def summary(
     elif form == "json":
         emit(as_json(plain_rows(table)))
     else:
-        emit(_show_rates(table, groups, rule, markdown=form == "md"))
+        words = rule.words_for(evals.criteria["kind"])
+        emit(_show_rates(table, groups, rule, words, markdown=form == "md"))
 
 
 def compare(
@@ -137,7 +138,11 @@ def compare(
             criteria=criteria,
             rerun=None if rerun is None else opt.side(evals, rerun),
         )
-    emit(as_json(change.to_dict()) if form == "json" else _show_change(change, markdown=form == "md"))
+    emit(
+        as_json(change.to_dict())
+        if form == "json"
+        else _show_change(change, rule.words_for(evals.criteria["kind"]), markdown=form == "md")
+    )
     if change.verdict in gates:
         complain(f"The verdict is {change.verdict!r}, on which --fail-on ends with 1.")
         raise typer.Exit(1)
@@ -199,7 +204,7 @@ def _group(evals: Evals) -> str:
     return "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
 
 
-def _show_rates(table: pl.DataFrame, by: list[str], rule: PassRule, *, markdown: bool) -> str:
+def _show_rates(table: pl.DataFrame, by: list[str], rule: PassRule, words: str, *, markdown: bool) -> str:
     from evalkit.wording import percent
 
     level = f"{table['level'][0] * 100:g} %" if table.height else ""
@@ -220,7 +225,8 @@ def _show_rates(table: pl.DataFrame, by: list[str], rule: PassRule, *, markdown:
         rows.append([*cells, *([row["method"]] if len(methods) > 1 else [])])
     left = [head in (*by, "verdict", "method") for head in heads]
     unit = "a score" if "criterion" in by else "a trial"
-    words = f"it reaches {rule.mean:g}" if "criterion" in by else rule.words
+    if "criterion" in by:
+        words = f"it reaches {rule.mean:g}"
     notes = [f"n: cases; n_eff: the cases they are worth. Passing: {unit} passes when {words}."]
     if judged:
         notes.append(
@@ -232,7 +238,7 @@ def _show_rates(table: pl.DataFrame, by: list[str], rule: PassRule, *, markdown:
     return "\n".join([any_table(heads, rows, left=left, markdown=markdown), "", *shown])
 
 
-def _show_change(change: Comparison, *, markdown: bool) -> str:
+def _show_change(change: Comparison, words: str, *, markdown: bool) -> str:
     from evalkit.wording import cells
 
     text = markdown_text if markdown else one_line
@@ -252,7 +258,7 @@ def _show_change(change: Comparison, *, markdown: bool) -> str:
     ]
     if warnings:
         parts.append("\n".join(f"{sign}{line}" for line in warnings))
-    parts.append(text(f"A trial passes when {change.rule.words}."))
+    parts.append(text(f"A trial passes when {words}."))
     if change.flips.height:
         parts.append(_show_flips(change, markdown=markdown))
     if change.unpaired.height:

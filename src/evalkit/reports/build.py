@@ -198,4 +198,5 @@ def _asides(subject: sections.Subject) -> list[Text]:
     if change is not None and change.warnings.height:
         ids = ", ".join(dict.fromkeys(change.warnings["id"].to_list()))
         words.append(f"warnings {ids} (under Rule, methods and warnings)")
-    return [Text(f"{'; '.join(words)}. A trial passes when {subject.rule.words}.")]
+    rule = subject.rule.words_for(subject.evals.criteria["kind"])
+    return [Text(f"{'; '.join(words)}. A trial passes when {rule}.")]

@@ -59,7 +59,7 @@ def methods(subject: Subject, frames: list[pl.DataFrame]) -> Section:
     unscored = graded.filter(pl.col("verdict") == "unscored").height
     used = list(dict.fromkeys(m for frame in frames for m in frame["method"].drop_nulls().to_list()))
     items = [
-        f"The rule: a trial passes when {subject.rule.words}.",
+        f"The rule: a trial passes when {subject.rule.words_for(subject.evals.criteria['kind'])}.",
         "A case's trials are averaged inside the case; rates, means and intervals are over cases. n counts cases.",
         f"{counted(graded.height, 'trial')}: {_verdicts(graded)}. What could not be judged is unscored: never a fail, and in no rate.",
         f"Methods: {'; '.join(used)}." if used else "No interval could be given.",
