@@ -433,9 +433,9 @@ def test_the_local_model_is_never_asked_more_than_it_can_work_on(server, questio
 
 
 def test_more_go_at_once_while_answers_come(server, groq, questions):
-    server.latency = 0.02
+    server.latency = 0.25
 
-    list(ask(questions(200), provider=groq, concurrency=40))
+    list(ask(questions(120), provider=groq, concurrency=40))
 
     assert 16 < server.most_at_once <= 40
 
@@ -508,7 +508,8 @@ def test_an_endpoint_that_answers_nothing_is_not_hammered(server, groq, clock, q
     replies = list(ask(questions(2_000), provider=groq, clock=clock, concurrency=8))
 
     assert outcomes(replies).count("not_run") > 1_900
-    assert "answered none of the last" in replies[-1].message
+    [sentence] = {reply.message for reply in replies if reply.outcome == "not_run"}
+    assert "answered none of the last" in sentence
     assert len(server.asked) < 200
     assert max(server.times().values()) <= 8
 
@@ -731,13 +732,27 @@ def test_where_nobody_looks_nothing_is_printed(server, groq, questions, capfd):
 # --- how it stops
 
 
+def slower_after(server, n):
+    """Answer so many quickly, then slowly: whoever is to be stopped is stopped before the end, on any machine."""
+
+    slow = threading.Event()
+
+    def script(body, times):
+        server.latency = 0.3 if len(server.asked) > n else 0.01
+        if len(server.asked) > n:
+            slow.set()
+
+    server.script = script
+    return slow
+
+
 def test_answers_under_way_land_in_the_cache_when_the_reader_leaves(server, groq, cache, questions):
-    server.latency = 0.05
+    slower_after(server, 40)
 
     for _ in ask(questions(500), provider=groq, cache=cache, concurrency=16):
         break
 
-    assert len(cache) == len(server.asked) < 100
+    assert len(cache) == len(server.asked) < 500
 
 
 def test_what_does_not_come_is_not_waited_for(server, groq, cache, questions):
@@ -771,7 +786,7 @@ def test_the_asynchronous_face_stops_in_good_order_too(server, groq, cache, ques
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
     assert asyncio.run(main()) == []
-    assert len(cache) == len(server.asked) < 60
+    assert len(cache) == len(server.asked) < 500
 
 
 SCRIPT = """
@@ -782,7 +797,7 @@ from evalkit.running.live import ask
 from evalkit.running.requests import Request, request_key
 
 with Cache(sys.argv[2]) as cache:
-    requests = [Request(f"q{i}", {"model": "m", "seed": i, "messages": []}) for i in range(300)]
+    requests = [Request(f"q{i}", {"model": "m", "seed": i, "messages": []}) for i in range(500)]
     replies = [reply for reply in ask(requests, provider=provider(sys.argv[1]), cache=cache, concurrency=8)]
     print(sum(reply.cached for reply in replies), len(replies))
 """
@@ -800,32 +815,32 @@ def run_script(server, path):
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_after_ctrl_c_or_a_kill_only_the_rest_is_asked(server, tmp_path, kill):
     path = tmp_path / "answers.sqlite"
-    server.latency = 0.02
-    enough = threading.Event()
-    server.script = lambda body, times: enough.set() if len(server.asked) >= 60 else None
+    slow = slower_after(server, 60)
 
     first = run_script(server, path)
-    assert enough.wait(60)
+    assert slow.wait(60)
     first.send_signal(kill)
     _, said = first.communicate(timeout=60)
     begun = set(server.times())
     with Cache(path) as cache:
         kept = len(cache)
+    server.latency = 0.0
+    server.script = lambda body, times: None
     second = run_script(server, path)
     out, errors = second.communicate(timeout=60)
 
     assert errors == ""
-    assert out == f"{kept} 300\n"
+    assert out == f"{kept} 500\n"
     assert first.returncode == -kill
     if kill == signal.SIGINT:
         assert said.strip().endswith("KeyboardInterrupt")
         assert "never" not in said
         assert "ResourceWarning" not in said
-        assert kept == len(begun) < 300
+        assert kept == len(begun) < 500
         assert set(server.times().values()) == {1}
     else:
         # What was under way when it was killed is all that is asked twice: eight at once.
-        assert len(begun) - 8 <= kept <= len(begun) < 300
+        assert len(begun) - 8 <= kept <= len(begun) < 500
 
 
 STOPS = """
@@ -851,7 +866,7 @@ def run_stops(server, path, *words):
 
 
 def test_replies_that_are_never_read_to_their_end_do_not_keep_a_program_from_ending(server, tmp_path):
-    server.latency = 0.02
+    slower_after(server, 60)
 
     ended = run_stops(server, tmp_path / "a.sqlite", "5", "leave")
     _, errors = ended.communicate(timeout=60)

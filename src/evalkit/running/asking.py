@@ -359,7 +359,7 @@ class Asking:
     def _lose(self, reply: Reply) -> None:
         """Count a request that got nothing after all its tries; several in a row mean that nobody is there."""
         self._lost += 1
-        if self._lost >= _DOWN_AFTER:
+        if self._lost >= _DOWN_AFTER and None not in self._given_up:
             what = unreachable(self._provider) if reply.status is None else f"It says: {reply.message}"
             self._given_up[None] = (
                 f"{self._provider.name} answered none of the last {self._lost} requests. {what}"
