@@ -416,6 +416,15 @@ def test_a_server_that_bears_few_at_once_is_asked_fewer_at_once_and_none_is_lost
     assert len(server.asked) < 3 * answered
 
 
+def test_being_told_to_wait_while_others_are_answered_is_no_failure(server, groq, clock, questions):
+    server.script = lambda body, times: (429, RATE) if body["seed"] == 0 and times < 8 else None
+
+    replies = list(ask(questions(40), provider=groq, clock=clock, concurrency=2, tries=3))
+
+    assert outcomes(replies) == ["success"] * 40
+    assert max(reply.tries for reply in replies) == 9
+
+
 def test_there_are_never_more_at_once_than_allowed(server, groq, questions):
     server.latency = 0.005
 
@@ -762,6 +771,19 @@ def test_what_does_not_come_is_not_waited_for(server, groq, cache, questions):
         break
 
     assert len(cache) == 1
+
+
+def test_what_fails_after_the_reader_left_is_not_sent_again(server, groq, cache, questions):
+    def script(body, times):
+        server.latency = 0.3 if body["seed"] else 0.0
+        return (503, LATER) if body["seed"] else None
+
+    server.script = script
+
+    for _ in ask(questions(8), provider=groq, cache=cache):
+        break
+
+    assert set(server.times().values()) == {1}
 
 
 def test_those_that_wait_their_turn_end_at_once(server, groq, cache, questions):
