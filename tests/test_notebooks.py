@@ -30,6 +30,7 @@ CHARTS = {
     "04_rubric_lab": 0,
     "05_judge_trust": 1,
     "06_how_many_cases": 3,
+    "07_judging": 0,
 }
 
 
@@ -56,6 +57,7 @@ def run(path: Path, folder: Path, parameters: str) -> NotebookNode:
     options = ["--ExecutePreprocessor.timeout=180", "--KernelManager.transport=ipc"]
     environment = {
         **os.environ,
+        "EVALKIT_CACHE_DIR": str(folder / "cache"),
         "JUPYTER_PLATFORM_DIRS": "1",
         "JUPYTER_RUNTIME_DIR": tempfile.mkdtemp(prefix="ek"),
     }

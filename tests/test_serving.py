@@ -188,6 +188,6 @@ def test_the_command_says_what_it_is_and_what_comes_next_and_stops_cleanly(how):
 
     assert lines[0].startswith(f"Serving {LOCAL_MODEL} at http://127.0.0.1:")
     assert "very small" in lines[1]
-    assert lines[2].startswith("Next, in another terminal: evalkit run ")
-    assert "--base-url http://127.0.0.1:" in lines[2]
+    assert lines[2].startswith("Next, in another terminal: export EVALKIT_LOCAL_URL=http://127.0.0.1:")
+    assert lines[2].endswith("evalkit run data/suites/groq-batch-api.yaml --provider local\n")
     assert (said, complained, process.returncode) == ("", "Stopped.\n", 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from evalkit import charts, demo, schema, stats
+    from evalkit.agents import Agent, run_suite
     from evalkit.agreements import agreement, correct_for_judge, judge_forensics
     from evalkit.charts import setup_notebook
     from evalkit.comparison import Comparison, compare
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives; None: it is a module of its own.
 _HOMES: Final[dict[str, str | None]] = {
+    "Agent": "agents",
     "Case": "suites",
     "Comparison": "comparison",
     "Criterion": "suites",
@@ -65,6 +67,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "plan": "plans",
     "report": "reports",
     "rubric_lab": "widgets.rubric_lab",
+    "run_suite": "agents",
     "schema": None,
     "setup_notebook": "charts",
     "stats": None,
@@ -76,6 +79,7 @@ _HOMES: Final[dict[str, str | None]] = {
 }
 
 __all__ = [
+    "Agent",
     "Case",
     "Comparison",
     "Criterion",
@@ -103,6 +107,7 @@ __all__ = [
     "plan",
     "report",
     "rubric_lab",
+    "run_suite",
     "schema",
     "setup_notebook",
     "stats",

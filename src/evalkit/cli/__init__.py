@@ -35,8 +35,7 @@ for command in (
     *(files.init, files.lab, files.demo),
     *(numbers.summary, numbers.compare, decisions.gate, decisions.agree, decisions.plan, numbers.report),
     files.convert,
-    agents.serve_local,
-    judging.judge,
+    *(agents.run, judging.judge, agents.serve_local),
 ):
     app.command()(command)
 

@@ -4,12 +4,173 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from evalkit.cli.output import emit, one_line, tell, working
+from evalkit.cli.output import emit, one_line, tell, tell_about, working
+from evalkit.errors import EvalkitError
 from evalkit.providers import LOCAL_PORT
+
+
+def run(
+    suite: Annotated[
+        str,
+        typer.Argument(metavar="SUITE", help="A suite in YAML, or a folder with one.", show_default=False),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Where the transcripts are written, trial by trial."
+        ),
+    ] = "runs",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="The model to ask; without it the provider's own. With --call and --command only noted.",
+            show_default=False,
+        ),
+    ] = None,
+    provider: Annotated[
+        str,
+        typer.Option(
+            "--provider", metavar="NAME", help="groq, openai, local, or the address of an endpoint."
+        ),
+    ] = "groq",
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="FILE", help="A file with the system prompt.", show_default=False),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", help="From 0 to 2.", show_default=False)
+    ] = None,
+    top_p: Annotated[float | None, typer.Option("--top-p", help="From 0 to 1.", show_default=False)] = None,
+    effort: Annotated[
+        str | None,
+        typer.Option(
+            "--effort",
+            metavar="LEVEL",
+            help="low, medium or high: how much the model reasons.",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="What an answer may take, reasoning included.")
+    ] = 4096,
+    call: Annotated[
+        str | None,
+        typer.Option(
+            "--call",
+            metavar="MODULE:FUNCTION",
+            help="An agent of your own: a function that is given a case and returns a transcript.",
+            show_default=False,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            "--command",
+            metavar="PROGRAM",
+            help="An agent of your own: reads a case as JSON, prints a transcript as JSON.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What the agent is called.", show_default=False),
+    ] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version",
+            metavar="NAME",
+            help="Which version it is; without it a hash of its prompt and settings, or its source.",
+            show_default=False,
+        ),
+    ] = None,
+    run_name: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            metavar="NAME",
+            help="What the run is called; another name asks everything anew.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="How often each case is attempted.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The seed of the first epoch.", show_default=False)
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="CASE", help="Only this case; give it again for more.", show_default=False
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="The most attempts at once.", show_default=False)
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", help="What an attempt may take.", show_default=False),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option("--max-cost", metavar="DOLLARS", help="Stop before this is spent.", show_default=False),
+    ] = None,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Attempt again what is there with an error.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")] = False,
+) -> None:
+    """Run a suite through an agent: a model, or your own.
+
+    Its transcripts are what evalkit judge scores. What is there already is not asked again.
+    """
+    from evalkit.agents import Agent, run_suite
+
+    agent = Agent(
+        model=model,
+        prompt=None if prompt is None else Path(prompt),
+        provider=provider,
+        temperature=temperature,
+        top_p=top_p,
+        effort=effort,
+        max_tokens=max_tokens,
+        call=call,
+        command=command,
+        name=name,
+        version=version,
+    )
+    chosen: dict[str, Any] = {
+        "epochs": epochs,
+        "only": only,
+        "run": run_name,
+        "seed": seed,
+        "retry_errors": retry_errors,
+    }
+    if dry_run:
+        estimate = agent.estimate(suite, output, **chosen)
+        emit(one_line(f"Run {estimate.run}: {estimate.words}"))
+        return
+    evals = run_suite(
+        suite, agent, output, concurrency=concurrency, timeout=timeout, max_cost=max_cost, **chosen
+    )
+    tell_about(evals, notes=True)
+    trials = evals.trials
+    bad = trials["error"].drop_nulls()
+    if len(bad) == trials.height:
+        raise EvalkitError(f"All {len(bad)} trials have an error, the first: {bad[0]}")
+    spent = trials["cost_usd"].drop_nulls()
+    money = f", ${spent.sum():.4f}" if len(spent) else ""
+    run = evals.runs["run"][0]
+    emit(
+        f"Run {one_line(run)}: {trials.height} trials, {len(bad)} with an error{money}; they are in {one_line(output)}."
+    )
+    emit(f"Next: evalkit judge {one_line(output)}")
 
 
 def serve_local(
@@ -41,9 +202,11 @@ def serve_local(
         emit(f"Serving {one_line(model)} at {address} (Ctrl-C stops it).")
         if weights is None:
             emit(serving.SMALL)
-        where = "--provider local" if port == LOCAL_PORT else f"--provider local --base-url {address}"
+        where = "" if port == LOCAL_PORT else f"export EVALKIT_LOCAL_URL={address}; "
         named = "" if weights is None else f" --model {one_line(model)}"
-        emit(f"Next, in another terminal: evalkit run data/suites/groq-batch-api.yaml {where}{named}")
+        emit(
+            f"Next, in another terminal: {where}evalkit run data/suites/groq-batch-api.yaml --provider local{named}"
+        )
         _wait_for_a_signal()
         tell("Stopped.")
 

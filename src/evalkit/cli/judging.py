@@ -120,7 +120,10 @@ def judge(
     mapping: opt.MappingFile = None,
     notes: opt.Notes = False,
 ) -> None:
-    """Let a model score the trials by the rubric; say first what it costs."""
+    """Let a model score the trials by the rubric.
+
+    The estimate of what it costs is said first.
+    """
     from evalkit.judging import Judge
     from evalkit.providers import provider as find_provider
 

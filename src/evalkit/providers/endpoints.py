@@ -84,6 +84,8 @@ class Provider:
         How many requests it works on at once, so that more are never sent; None: that is found out.
     plan_help
         Where to look when the plan behind a key does not allow something.
+    answer_s
+        Seconds that one answer may take.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Provider:
     judge_model: str | None = None
     at_once: int | None = None
     plan_help: str | None = None
+    answer_s: float = 120.0
 
     @property
     def remote(self) -> bool:
@@ -169,6 +172,7 @@ LOCAL: Final = Provider(
     agent_model=LOCAL_MODEL,
     judge_model=LOCAL_MODEL,
     at_once=4,  # more would wait in its line for longer than anybody waits for an answer
+    answer_s=600.0,  # on two cores, with long prompts
 )
 
 PROVIDERS: Final[dict[str, Provider]] = {one.name: one for one in (GROQ, OPENAI, LOCAL)}

@@ -48,7 +48,7 @@ class Settings(TypedDict, total=False):
     cache: Cache | None
     concurrency: int
     max_cost: float | None
-    timeout: float
+    timeout: float | None
     tries: int
     patience: float
     grace: float
@@ -66,7 +66,7 @@ class Asking:
         cache: Cache | None = None,
         concurrency: int = 64,
         max_cost: float | None = None,
-        timeout: float = 120.0,
+        timeout: float | None = None,
         tries: int = 8,
         patience: float = 900.0,
         grace: float = 5.0,
@@ -77,7 +77,7 @@ class Asking:
         self._clock = clock
         self._cache = cache
         self._concurrency = max(1, min(concurrency, provider.at_once or concurrency))
-        self._timeout = timeout
+        self._timeout = timeout or provider.answer_s
         self._tries = min(tries, _MOST_TRIES)
         self._patience = patience
         self._grace = grace

@@ -40,7 +40,7 @@ def ask(
     cache: Cache | None = None,
     concurrency: int = 64,
     max_cost: float | None = None,
-    timeout: float = 120.0,
+    timeout: float | None = None,
     tries: int = 8,
     patience: float = 900.0,
     grace: float = 5.0,
@@ -69,7 +69,7 @@ def ask(
         US dollars that this call may spend: it stops before, counting what is under way at the most it may
         cost. The rest are `not_run`.
     timeout
-        Seconds that one answer may take.
+        Seconds that one answer may take; None: what the provider's answers may take.
     tries
         How often a request is sent that fails in a way that passes: 408, 409, 429, 498, 5xx, a dropped
         connection. Between them it waits as long as the endpoint asks, or longer each time. Any other error
