@@ -24,7 +24,7 @@ function render({ model, el }) {
 
   const drawEditor = () => {
     const now = app.get("editor");
-    tabs.replaceChildren(...now.criteria.map((name) => h("button", { type: "button", "aria-pressed": String(name === now.chosen), onclick: () => app.ask({ kind: "pick", criterion: name }) }, name, now.changed.includes(name) ? h("span", { class: "ek-soft" }, " reworded") : null)));
+    tabs.replaceChildren(...now.criteria.map(([name, shownName]) => h("button", { type: "button", "aria-pressed": String(name === now.chosen), onclick: () => app.ask({ kind: "pick", criterion: name }) }, shownName, now.changed.includes(name) ? h("span", { class: "ek-soft" }, " reworded") : null)));
     // Another criterion, or an undo: the boxes are filled anew; while somebody types they are left alone.
     const typing = anchors.contains(document.activeElement) || document.activeElement === description;
     if (shown !== now.chosen || !typing) {

@@ -285,9 +285,9 @@ class RubricLab(Panel):
         told = describe(criterion)
         differences = draft.differences(draft.chosen)
         return {
-            "criteria": [visible(one.name) for one in draft.rubric.criteria],
-            "changed": [visible(name) for name in draft.changed],
-            "chosen": visible(draft.chosen),
+            "criteria": [[one.name, visible(one.name)] for one in draft.rubric.criteria],
+            "changed": list(draft.changed),
+            "chosen": draft.chosen,
             "description": told["description"],
             "anchors": told["anchors"],
             "differences": [

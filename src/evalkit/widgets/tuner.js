@@ -44,8 +44,8 @@ function render({ model, el }) {
   const target = ekSlider({ text: "Pass rate", low: 0, high: 1, step: 0.01, value: first.target, said: (v) => (v ? `${Math.round(100 * v)} %` : "none"), set: (value) => set({ target: value }) });
   const none = first.low - first.step;
   const criteria = first.criteria.map((one) => ({
-    weight: one.binary ? null : ekSlider({ text: "weight", low: 0, high: 5, step: 0.25, value: one.weight, title: `Weight of ${one.name} in the mean`, set: (value) => set({ weight: { [one.name]: value } }) }),
-    gate: ekSlider({ text: "must reach", low: none, high: first.high, step: first.step, value: one.gate ?? none, title: `What ${one.name} must reach, whatever the mean`, said: (v) => (v < first.low - 1e-9 ? "–" : number(v)), set: (value) => set({ gate: { [one.name]: value < first.low - 1e-9 ? null : value } }) }),
+    weight: one.binary ? null : ekSlider({ text: "weight", low: 0, high: 5, step: 0.25, value: one.weight, title: `Weight of ${one.shown} in the mean`, set: (value) => set({ weight: { [one.name]: value } }) }),
+    gate: ekSlider({ text: "must reach", low: none, high: first.high, step: first.step, value: one.gate ?? none, title: `What ${one.shown} must reach, whatever the mean`, said: (v) => (v < first.low - 1e-9 ? "–" : number(v)), set: (value) => set({ gate: { [one.name]: value < first.low - 1e-9 ? null : value } }) }),
   }));
   const words = h("p", { class: "ek-says" });
   const reset = h("button", { type: "button", onclick: () => app.ask({ kind: "reset" }) }, "Back to the base rule");
@@ -107,7 +107,7 @@ function render({ model, el }) {
   };
 
   const controls = h("div", { class: "ek-controls" }, h("h3", null, "The rule"), mean.node, floor.node,
-    first.criteria.map((one, at) => h("fieldset", null, h("legend", null, one.name), criteria[at].weight?.node, criteria[at].gate.node)),
+    first.criteria.map((one, at) => h("fieldset", null, h("legend", null, one.shown), criteria[at].weight?.node, criteria[at].gate.node)),
     h("h3", null, "The target"), target.node,
     h("div", { class: "ek-row" }, reset, keep), app.status);
   const shown = h("div", { class: "ek-shown" }, words, groups, h("div", { class: "ek-two" }, h("div", null, h("h4", null, "Pass rate at every threshold"), curve), h("div", null, h("h4", null, "By severity"), severities, h("h4", null, "Against people"), agreed)), flips, table);

@@ -245,6 +245,7 @@ class Tuner(Panel):
         criteria = [
             {
                 "name": name,
+                "shown": visible(name),
                 "weight": ruled[name].weight,
                 "gate": (self.rule.gates or {}).get(name),
                 "binary": not ruled[name].in_mean,
@@ -259,11 +260,11 @@ class Tuner(Panel):
             "step": 0.05 if high - low <= 5 else (high - low) / 100,
             "target": self.state.target,
             "criteria": criteria,
-            "words": f"A trial passes when {self.rule.words}.",
-            "base": f"{self.state.base.words}",
+            "words": visible(f"A trial passes when {self.rule.words}."),
+            "base": visible(self.state.base.words),
             "same": self.rule == self.state.base,
             "path": str(self.path or "rule.yaml"),
-            "notice": self._made_up,
+            "notice": visible(self._made_up),
         }
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -324,6 +325,8 @@ class Tuner(Panel):
         rows = [
             {
                 **row,
+                "case": visible(row["case"]),
+                "run": visible(row["run"]),
                 "severity": _named(row["severity"]),
                 "mean": None if row["mean"] is None else round(row["mean"], 2),
             }
@@ -445,4 +448,4 @@ def _rate_words(rate: float | None, low: float | None, high: float | None) -> st
 
 
 def _named(name: object) -> str:
-    return "not said" if name is None else str(name)
+    return "not said" if name is None else visible(str(name))
