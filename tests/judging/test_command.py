@@ -104,7 +104,7 @@ def test_by_batch_it_says_how_to_go_on_and_the_second_call_finds_the_job(run, fa
     groq = ["--provider", "groq", "--base-url", fake.base_url, "--samples", "1"]
 
     code, out, _ = run("judge", folder, *groq, "--batch")
-    assert (code, "Next: evalkit batch resume" in out) == (0, True)
+    assert (code, "the same command with --wait" in out) == (0, True)
     code, out, _ = run("judge", folder, *groq, "--batch", "--wait", "--window", "24h")
 
     assert code == 0

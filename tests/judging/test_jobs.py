@@ -188,6 +188,19 @@ def test_what_a_batch_did_not_run_is_no_score_and_is_asked_by_the_next_call(
     assert ek.load(tmp_path / "data").scores["score"].null_count() == 0
 
 
+def test_after_a_job_was_cancelled_nothing_is_asked_again_and_the_file_says_so(fake, submit, tmp_path):
+    fake.answer = lambda body: Answer("no")
+    job = submit()
+    fake.settle()
+    job.cancel()
+    job.wait()
+
+    assert len(batch.jobs(tmp_path / "data")) == 1
+    errors = native.read_scores(tmp_path / "data" / "scores.jsonl").scores["error"]
+    assert errors.len() == 4
+    assert errors.str.starts_with("invalid_json: ").all()
+
+
 def test_prechecks_need_no_batch(fake, submit, make_evals, tmp_path):
     job = submit(evals=make_evals([":", ""]))
 

@@ -210,7 +210,9 @@ def test_a_row_without_a_score_gives_way_when_the_judgement_comes(fake, make_jud
     lines = (folder / "scores.jsonl").read_text().splitlines()
     assert len(lines) == 3
     assert other in lines
-    assert native.read_scores(folder / "scores.jsonl").problems.is_empty()
+    kept = native.read_scores(folder / "scores.jsonl")
+    assert kept.problems.is_empty()
+    assert kept.scores["score"].null_count() == 0
 
 
 def test_another_wording_of_the_rubric_is_another_score_beside_the_first(fake, make_judge, make_evals, suite):

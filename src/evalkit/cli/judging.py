@@ -153,7 +153,7 @@ def judge(
         job = asking.submit(evals, folder=home, only=chosen, window=window, max_cost=max_cost)
         emit(one_line(repr(job)))
         if not wait and not job.ended:
-            emit(f"Next: evalkit batch resume {one_line(home)}")
+            emit("Next, today or tomorrow: the same command with --wait; it goes on with this job.")
             return
         out = job.wait(progress=True).collect()
     else:

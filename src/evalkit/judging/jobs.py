@@ -99,7 +99,7 @@ def settle_job(
 ) -> Job | None:
     """Add the scores of a batch job that has ended to the `scores.jsonl` beside it, and submit second tries.
 
-    It needs nothing but the journal: `evalkit batch resume` calls it, days later, in another process.
+    It needs nothing but the journal, days later, in another process; doing it again adds nothing.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def settle_job(
 class JudgeJob:
     """Judging that goes on at an endpoint: wait for it, ask how it is, collect the scores.
 
-    Nothing is lost with this object: `evalkit batch resume`, or submitting the same again, goes on with it.
+    Nothing is lost with this object: submitting the same again, or `settle_job`, goes on with it.
 
     Attributes
     ----------
