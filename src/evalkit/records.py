@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,20 @@ def read_bytes(path: str | Path) -> bytes:
     if not path.exists():
         raise PathError.missing(path)
     return path.read_bytes().removeprefix(BOM)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Leave the garbage collector off: among millions of decoded records it looks for cycles that are not there."""
+    import gc
+
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def lines(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -185,6 +200,16 @@ def as_text(value: Any) -> str | None:
         return msgspec.json.encode(value).decode()
     except (msgspec.MsgspecError, RecursionError, OverflowError, UnicodeEncodeError):
         return SURROGATE.sub("\ufffd", repr(value))
+
+
+def typed_columns(names: Iterable[str], rows: list[tuple[Any, ...]], table: Table) -> list[pl.Series]:
+    """Return columns of rows whose values are of the table's types already; a number that does not fit is null."""
+    from operator import itemgetter
+
+    return [
+        pl.Series(name, list(map(itemgetter(place), rows)), dtype=table.schema[name], strict=False)
+        for place, name in enumerate(names)
+    ]
 
 
 def fit(table: Table, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:

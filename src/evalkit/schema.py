@@ -98,7 +98,7 @@ class Table:
             A column that every row needs (`run`, `case`, `criterion`) is missing.
         """
         if frame.schema == self.schema and not any(
-            frame[name].null_count() for name in self.key if name in _FILLED
+            frame[name].null_count() for name in self.schema if name in _FILLED
         ):
             return frame
         made = []

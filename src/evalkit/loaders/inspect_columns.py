@@ -23,11 +23,11 @@ from evalkit.loaders.inspect_records import (
     Sample,
     Score,
 )
-from evalkit.records import as_text, decode
+from evalkit.records import as_text, decode, typed_columns
 from evalkit.schema import CASES, SCORES, SEVERITIES, TRIALS, TURNS, Key, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 _Any = TypeVar("_Any")
 
@@ -157,7 +157,7 @@ class Columns:
         ]
         origin = pl.Series("source", [source], dtype=pl.Categorical())
         if "trials" in self.tables:
-            columns = _series(_TRIAL, self.trials, TRIALS)
+            columns = typed_columns(_TRIAL, self.trials, TRIALS)
             made["trials"] = _table(TRIALS, [*keys, *columns, origin.new_from_index(0, len(self.trials))])
         if "turns" in self.tables:
             import numpy as np
@@ -166,33 +166,24 @@ class Columns:
             index = np.repeat(np.arange(len(counts)), counts)
             places = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
             turn = pl.Series("turn", places, dtype=pl.Int32)
-            columns = _series(_TURN, self.turns, TURNS)
+            columns = typed_columns(_TURN, self.turns, TURNS)
             made["turns"] = _table(TURNS, [*(key.gather(index) for key in keys), turn, *columns])
         if "cases" in self.tables:
             rows = [(suite, case, *values) for case, values in self.cases.items()]
-            made["cases"] = _table(CASES, _series(("suite", "case", *_CASE), rows, CASES))
+            made["cases"] = _table(CASES, typed_columns(("suite", "case", *_CASE), rows, CASES))
         if "scores" in self.tables:
             import numpy as np
 
             index = np.repeat(
                 np.arange(len(self.score_counts)), np.asarray(self.score_counts, dtype=np.int64)
             )
-            columns = _series(_SCORE, [row[:-1] for row in self.scores], SCORES)
+            columns = typed_columns(_SCORE, self.scores, SCORES)
             judged = [row[-1] in self.judged_by_model for row in self.scores]
             kinds = ["judge" if one else "code" for one in judged]
             kind = pl.Series("grader_kind", kinds, dtype=SCORES.schema["grader_kind"])
             columns = [*(key.gather(index) for key in keys), *columns, kind]
             made["scores"] = _table(SCORES, [*columns, origin.new_from_index(0, len(kinds))])
         return made
-
-
-def _series(names: Sequence[str], rows: list[tuple[Any, ...]], table: Table) -> list[pl.Series]:
-    """Return the columns of rows; what a whole number's column cannot hold is null."""
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    return [
-        pl.Series(name, values, dtype=table.schema[name], strict=False)
-        for name, values in zip(names, columns, strict=True)
-    ]
 
 
 def _table(table: Table, columns: list[pl.Series]) -> pl.DataFrame:

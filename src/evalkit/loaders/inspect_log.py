@@ -17,7 +17,7 @@ from evalkit.loaders.inspect_runs import Header
 from evalkit.loaders.salvage import read as read_record
 from evalkit.loaders.salvage import salvage
 from evalkit.loaders.zips import Zip
-from evalkit.records import decode, in_order, read_bytes
+from evalkit.records import decode, in_order, read_bytes, without_collector
 from evalkit.schema import Problem
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def read_zip(path: Path, tables: frozenset[str]) -> Evals:
         header = header if isinstance(header, dict) else {}
         log.start({"status": "started", **header})
         if log.columns is not None:
-            log.take_samples(archive)
+            with without_collector():
+                log.take_samples(archive)
     return log.evals()
 
 

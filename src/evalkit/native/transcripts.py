@@ -5,35 +5,40 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import polars as pl
 
 from evalkit.evals import Evals
 from evalkit.native.layout import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS, raw_text
-from evalkit.records import as_text, lines, read_bytes
+from evalkit.records import as_text, lines, read_bytes, typed_columns, without_collector
 from evalkit.records import record as record_of
 from evalkit.schema import RUNS, TRIALS, TURNS, Key, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
 _Text = str | int | float | None
 
 
-class _Message(msgspec.Struct):
+# What a field that is not there holds: told apart from the others without being looked into.
+_NOTHING: Final = msgspec.Raw()
+
+
+# Records are trees: the garbage collector need not watch them.
+class _Message(msgspec.Struct, gc=False):
     role: _Text = None
     content: str | list[Any] | dict[str, Any] | None = None
     reasoning: str | None = None
-    tool_calls: msgspec.Raw = msgspec.Raw()
+    tool_calls: msgspec.Raw = _NOTHING
     tool_name: str | None = None
     tool_call_id: _Text = None
-    parts: msgspec.Raw = msgspec.Raw()
+    parts: msgspec.Raw = _NOTHING
     turn: int | None = None
 
 
-class _Trial(msgspec.Struct):
+class _Trial(msgspec.Struct, gc=False):
     run: _Text = None
     suite: _Text = None
     agent: _Text = None
@@ -41,7 +46,7 @@ class _Trial(msgspec.Struct):
     model: _Text = None
     provider: _Text = None
     run_started_at: datetime | None = None
-    config: msgspec.Raw = msgspec.Raw()
+    config: msgspec.Raw = _NOTHING
     case: _Text = None
     epoch: int | float | None = None
     messages: list[_Message] | None = None
@@ -73,16 +78,17 @@ def read_transcripts(path: str | Path) -> Evals:
     problems: list[Problem] = []
     reader = _Transcripts(str(path), problems)
     decode = msgspec.json.Decoder(_Trial).decode
-    for number, raw in lines(read_bytes(path)):
-        try:
-            record = decode(raw)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            loose = record_of(raw, str(path), number, problems)
-            if loose is None:
-                continue
-            record = _convert(loose, reader.complain(number))
-        reader.take(number, record)
-    evals = reader.evals()
+    with without_collector():
+        for number, raw in lines(read_bytes(path)):
+            try:
+                record = decode(raw)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                loose = record_of(raw, str(path), number, problems)
+                if loose is None:
+                    continue
+                record = _convert(loose, reader.complain(number))
+            reader.take(number, record)
+        evals = reader.evals()
     if not evals.trials.height and not evals.runs.height and not problems:
         problems.append(Problem(str(path), None, "the file is empty"))
     return Evals.from_tables(
@@ -104,12 +110,9 @@ class _Transcripts:
         self.runs: dict[str, dict[str, Any]] = {}
         self.known: set[tuple[Any, ...]] = set()
         self.seen: dict[tuple[str, str, int], int] = {}
-        self.trials: dict[str, list[Any]] = {
-            name: [] for name in ("run", "case", "epoch", *TRIAL_FIELDS, "line")
-        }
-        self.turns: dict[str, list[Any]] = {
-            name: [] for name in ("run", "case", "epoch", "turn", *MESSAGE_FIELDS)
-        }
+        self.trials: list[tuple[Any, ...]] = []
+        self.turns: list[tuple[Any, ...]] = []
+        self.turn_counts: list[int] = []
 
     def complain(self, number: int) -> Callable[[str], None]:
         return lambda reason: self.problems.append(Problem(self.source, number, reason))
@@ -136,26 +139,33 @@ class _Transcripts:
             )
             return
         self.seen[key] = number
-        values = (
-            *(record.output, record.error, record.stop_reason),
-            *(_whole(getattr(record, name), name, complain) for name in ("input_tokens", "output_tokens")),
-            *(record.cost_usd, record.latency_s, _utc(record.started_at), number),
+        self.trials.append(
+            (
+                *(*key, record.output, record.error, record.stop_reason),
+                _whole(record.input_tokens, "input_tokens", complain),
+                _whole(record.output_tokens, "output_tokens", complain),
+                *(record.cost_usd, record.latency_s, _utc(record.started_at), number),
+            )
         )
-        for name, value in zip(self.trials, (*key, *values), strict=True):
-            self.trials[name].append(value)
-        self._take_messages(key, record.messages or ())
+        messages = record.messages or ()
+        numbers = _numbers(messages)
+        self.turn_counts.append(len(numbers))
+        self.turns += [_turn(place, message) for place, message in zip(numbers, messages, strict=True)]
 
     def _take_run(self, run: str, record: _Trial, complain: Callable[[str], None]) -> None:
-        config = raw_text(record.config)
+        told = (
+            *(record.run, record.suite, record.agent, record.agent_version, record.model, record.provider),
+            *(record.run_started_at, None if record.config is _NOTHING else bytes(record.config)),
+        )
+        if told in self.known:
+            return
+        self.known.add(told)
         facts = (
             run,
             *(_id(getattr(record, name)) for name in RUN_FIELDS),
             _utc(record.run_started_at),
-            config,
+            raw_text(record.config),
         )
-        if facts in self.known:
-            return
-        self.known.add(facts)
         names = (*RUN_FIELDS, "started_at", "config")
         have = self.runs.setdefault(run, dict.fromkeys(names))
         for name, value in zip(names, facts[1:], strict=True):
@@ -166,22 +176,10 @@ class _Transcripts:
                     f"run {run!r} has {name} {value!r} here and {have[name]!r} before; the first is kept"
                 )
 
-    def _take_messages(self, key: tuple[str, str, int], messages: Iterable[_Message]) -> None:
-        turns = self.turns
-        taken: set[int] = set()
-        for position, message in enumerate(messages, 1):
-            turn = position if message.turn is None or message.turn in taken else message.turn
-            taken.add(turn)
-            content, parts = _content(message.content)
-            values = (
-                *(*key, turn, _id(message.role), content, message.reasoning, raw_text(message.tool_calls)),
-                *(message.tool_name, _id(message.tool_call_id), raw_text(message.parts) or parts),
-            )
-            for name, value in zip(turns, values, strict=True):
-                turns[name].append(value)
-
     def evals(self) -> Evals:
         """Return what was taken."""
+        import numpy as np
+
         runs = pl.DataFrame(
             {
                 "run": list(self.runs),
@@ -193,12 +191,41 @@ class _Transcripts:
             schema_overrides={n: d for n, d in RUNS.schema.items() if n != "source"},
         ).with_columns(source=pl.lit(self.source, dtype=Key))
         trials = pl.DataFrame(
-            self.trials, schema_overrides={n: d for n, d in TRIALS.schema.items() if n != "source"}
-        ).with_columns(source=pl.lit(self.source, dtype=Key))
-        turns = pl.DataFrame(self.turns, schema_overrides=TURNS.schema)
+            typed_columns(("run", "case", "epoch", *TRIAL_FIELDS, "line"), self.trials, TRIALS)
+        )
+        turns = typed_columns(("turn", *MESSAGE_FIELDS), self.turns, TURNS)
+        index = np.repeat(np.arange(trials.height), np.asarray(self.turn_counts, dtype=np.int64))
+        keys = trials.select("run", "case", "epoch")[index]
+        trials = trials.with_columns(source=pl.lit(self.source, dtype=Key))
         made_up = [run for run, facts in self.runs.items() if _says_made_up(facts["config"])]
         notes = [f"{self.source}: made up, not measured, as the config of its runs says."] if made_up else []
-        return Evals.from_tables(runs=runs, trials=trials, turns=turns, notes=notes)
+        return Evals.from_tables(runs=runs, trials=trials, turns=pl.DataFrame([*keys, *turns]), notes=notes)
+
+
+def _numbers(messages: Sequence[_Message]) -> Sequence[int]:
+    """Return the number of each turn: its own where it says one that is free, else its place."""
+    if all(message.turn is None for message in messages):
+        return range(1, len(messages) + 1)
+    numbers: list[int] = []
+    for position, message in enumerate(messages, 1):
+        numbers.append(position if message.turn is None or message.turn in numbers else message.turn)
+    return numbers
+
+
+def _turn(number: int, message: _Message) -> tuple[Any, ...]:
+    content, parts = message.content, None
+    if content is not None and not isinstance(content, str):
+        content, parts = _content(content)
+    return (
+        number,
+        _id(message.role),
+        content,
+        message.reasoning,
+        None if message.tool_calls is _NOTHING else raw_text(message.tool_calls),
+        message.tool_name,
+        _id(message.tool_call_id),
+        parts if message.parts is _NOTHING else raw_text(message.parts) or parts,
+    )
 
 
 def _says_made_up(config: str | None) -> bool:
@@ -264,8 +291,8 @@ def _id(value: _Text) -> str | None:
 
 
 def _whole(value: float | None, name: str, complain: Callable[[str], None]) -> int | None:
-    if value is None:
-        return None
+    if value is None or (type(value) is int and -(2**31) < value < 2**31):
+        return value
     if value != int(value) or abs(value) >= 2**63 or (name == "epoch" and abs(value) >= 2**31):
         complain(f"{name} is {value}; it may be a whole number")
         return None
