@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from evalkit.grading import grade, grade_criteria
     from evalkit.judging import Judge
     from evalkit.loaders import load
+    from evalkit.loaders.scanning import scan
     from evalkit.plans import plan
     from evalkit.rankings import compare_many
     from evalkit.reports import report
@@ -68,6 +69,7 @@ _HOMES: Final[dict[str, str | None]] = {
     "report": "reports",
     "rubric_lab": "widgets.rubric_lab",
     "run_suite": "agents",
+    "scan": "loaders.scanning",
     "schema": None,
     "setup_notebook": "charts",
     "stats": None,
@@ -108,6 +110,7 @@ __all__ = [
     "report",
     "rubric_lab",
     "run_suite",
+    "scan",
     "schema",
     "setup_notebook",
     "stats",

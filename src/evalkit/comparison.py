@@ -10,7 +10,7 @@ import polars as pl
 
 from evalkit.caveats import find_caveats
 from evalkit.errors import ColumnError, SelectorError, nearest
-from evalkit.evals import expect_evals
+from evalkit.evals import expect_evals, some_of
 from evalkit.inference import (
     METRICS,
     MORE,
@@ -327,7 +327,8 @@ def _check_margin(margin: Mapping[str, float] | None) -> dict[str, float] | None
 
 def _check_judges(evals: Evals, pairs: Pairs, **chosen: Any) -> None:
     """Refuse sides that different judge models or prompts have scored: the change would be confounded with them."""
-    told = [c for c in ("judge_model", "prompt_hash") if evals.scores[c].null_count() < evals.scores.height]
+    named = some_of(evals.scores, "judge_model", "prompt_hash")
+    told = [column.name for column in named if column.null_count() < named.height]
     if not told:
         return
     both = [run for runs in pairs.runs.values() for run in runs]

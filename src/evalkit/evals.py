@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from evalkit.schema import TableName
+
 _TRIAL: Final = ["run", "case", "epoch"]
 
 
@@ -58,6 +60,14 @@ def to_polars(frame: Any) -> pl.DataFrame:
     return cast("pl.DataFrame", native.to_polars())
 
 
+def some_of(frame: Any, *columns: str) -> pl.DataFrame:
+    """Return some columns of a table; where it is lazy, only they are read."""
+    made: Any = frame.select(columns)
+    if isinstance(made, pl.LazyFrame):
+        made = made.collect(engine="streaming")
+    return cast("pl.DataFrame", made)
+
+
 def expect_evals(value: object, verb: str) -> None:
     """Raise a `FormatError` that says how to make an Evals, when `value` is none."""
     if not isinstance(value, Evals):
@@ -76,7 +86,8 @@ class Evals:
     Attributes
     ----------
     cases, criteria, runs, trials, turns, scores
-        polars frames with exactly the columns of `evalkit.schema.TABLES`.
+        polars frames with exactly the columns of `evalkit.schema.TABLES`; `scores` and `turns` are lazy ones where
+        they were scanned (`evalkit.scan`) rather than loaded.
     problems
         polars frame `source` (str), `line` (i64, null for a whole file), `reason` (str): what could not be read.
     notes
@@ -166,7 +177,8 @@ class Evals:
             `tags`, `cluster`, `epoch`, `error`. A trial without a record in `trials` (scores alone were
             loaded) has a row too; a crashed one without scores likewise.
         """
-        keys = pl.concat([self.trials.select(_TRIAL), self.scores.select(_TRIAL)]).unique(maintain_order=True)
+        keys = pl.concat(some_of(frame, *_TRIAL) for frame in (self.trials, self.scores))
+        keys = keys.unique(maintain_order=True)
         runs = self.runs.select(
             "run", pl.col("suite").fill_null(""), "agent", "agent_version", "model", "provider"
         )
@@ -174,7 +186,7 @@ class Evals:
         joined = (
             keys.join(runs, on="run", how="left", maintain_order="left")
             .join(cases, on=["suite", "case"], how="left", maintain_order="left")
-            .join(self.trials.select(*_TRIAL, "error"), on=_TRIAL, how="left", maintain_order="left")
+            .join(some_of(self.trials, *_TRIAL, "error"), on=_TRIAL, how="left", maintain_order="left")
         )
         return joined.select(
             "suite",
@@ -188,11 +200,8 @@ class Evals:
 
         Found once and kept: an Evals does not change.
         """
-        return (
-            self.scores.select("run", "criterion", "grader_kind")
-            .unique()
-            .sort("run", "criterion", "grader_kind")
-        )
+        columns = ["run", "criterion", "grader_kind"]
+        return some_of(self.scores.lazy().unique(columns), *columns).sort(columns)
 
     def __add__(self, other: Evals) -> Evals:
         """Put two collections together; see `evalkit.schema.Table.union` for records that both have."""
@@ -247,20 +256,20 @@ class Evals:
             )
             if name in attempts.columns:
                 frame, where = attempts, by_trial
-            elif name in self.scores.columns:
-                frame, where = self.scores, by_score
+            elif name in TABLES["scores"].schema:
+                frame, where = some_of(self.scores, name), by_score
             else:
-                have = [*attempts.columns, *(c for c in self.scores.columns if c not in attempts.columns)]
+                have = list(dict.fromkeys([*attempts.columns, *TABLES["scores"].schema]))
                 raise ColumnError.missing(name, table="trials and scores", have=have)
             where.append(_one_of(frame, name, values))
         kept = attempts.filter(by_trial) if by_trial else attempts
         made = {table.name: frame for table, frame in self.tables()}
         if by_trial:
             keys = kept.select(_TRIAL)
-            made |= {
-                n: made[n].join(keys, on=_TRIAL, how="semi", maintain_order="left")
-                for n in ("trials", "turns", "scores")
-            }
+            large: tuple[TableName, ...] = ("trials", "turns", "scores")
+            for table in large:
+                other: Any = keys.lazy() if isinstance(made[table], pl.LazyFrame) else keys
+                made[table] = made[table].join(other, on=_TRIAL, how="semi", maintain_order="left")
             made["runs"] = made["runs"].filter(pl.col("run").is_in(kept["run"].unique().implode()))
             asked = attempts.select("suite", "case").unique()
             gone = asked.join(kept.select("suite", "case").unique(), on=["suite", "case"], how="anti")
@@ -302,7 +311,7 @@ class Evals:
         """
         folder = Path(folder)
         saved.check_target(folder)
-        frames: dict[str, pl.DataFrame | pl.LazyFrame] = {t.name: frame for t, frame in self.tables()}
+        frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in self.tables()}
         with saved.replacing(folder) as fresh:
             saved.write(fresh, {**frames, "problems": self.problems}, notes=self.notes, files=self.files)
         return folder
@@ -347,10 +356,10 @@ class Evals:
         suites = pl.concat([self.cases["suite"], self.runs["suite"].drop_nulls()]).unique()
         counts = [
             (len([name for name in suites if name]), "suite"),
-            (self.cases.height or self.scores["case"].n_unique(), "case"),
+            (self.cases.height or some_of(self.scores, "case")["case"].n_unique(), "case"),
             (self.runs.height, "run"),
             (self.attempts().height, "trial"),
-            (self.scores.height, "score"),
+            (some_of(self.scores, "case").height, "score"),
             (self.problems.height, "problem"),
         ]
         return [
@@ -360,16 +369,18 @@ class Evals:
         ]
 
     def _rows(self) -> Iterator[tuple[str, int, str]]:
+        errors, scores = some_of(self.trials, "error"), some_of(self.scores, "score", "grader")
         facts = {
             "cases": _kinds(self.cases["severity"]),
             "criteria": _names(self.criteria["criterion"]),
             "runs": f"versions {_names(self.runs['agent_version'])}; models {_names(self.runs['model'])}",
-            "trials": f"{self.trials['error'].is_not_null().sum():,} crashed",
+            "trials": f"{errors['error'].is_not_null().sum():,} crashed",
             "turns": "",
-            "scores": f"{self.scores['score'].null_count():,} without a score; graders {_names(self.scores['grader'])}",
+            "scores": f"{scores['score'].null_count():,} without a score; graders {_names(scores['grader'])}",
         }
         for table, frame in self.tables():
-            yield table.name, frame.height, facts[table.name] if frame.height else ""
+            height = some_of(frame, table.key[0]).height
+            yield table.name, height, facts[table.name] if height else ""
         yield "problems", self.problems.height, ""
 
 

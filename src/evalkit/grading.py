@@ -17,7 +17,7 @@ from evalkit.evals import Evals
 from evalkit.judgements import choose_scores, constants_of, distinct
 from evalkit.reduction import COMPLETE, FAILED, Carried, Codes, reduce_answers, reduce_trials
 from evalkit.rules import DEFAULT_RULE, TOLERANCE, PassRule, RuledCriterion, apply_rule
-from evalkit.schema import Verdict
+from evalkit.schema import SCORES, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ def grade(
         single = set(one) >= _SINGLE
         verdicts = reduce_trials(scores, _TRIAL, info, rule, carried=carried, single=single)
         parts.append(_collect(verdicts.drop(FAILED, COMPLETE)))
-    empty = pl.DataFrame(schema={**{c: data.scores.schema[c] for c in _TRIAL}, **_RESULT})
+    empty = pl.DataFrame(schema={**{c: SCORES.schema[c] for c in _TRIAL}, **_RESULT})
     verdicts = pl.concat([empty, *parts])
     attempts = data.attempts()
     graded = attempts.join(verdicts, on=_TRIAL, how="left", maintain_order="left")

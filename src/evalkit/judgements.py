@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import ColumnError, SelectorError
+from evalkit.evals import some_of
 from evalkit.schema import GRADER_KINDS
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _constants(frame: Any) -> dict[str, Any]:
 
 def constants_of(evals: Evals) -> dict[str, Any]:
     """Return the same of all the scores of an Evals, from the codes of their columns: a tenth of the time."""
-    scores = evals.scores
+    scores = some_of(evals.scores, *_JUDGED_BY)
     if scores.is_empty():
         return {}
     one = {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.evals import some_of
 from evalkit.rules import TOLERANCE, PassRule, RuledCriterion
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Codes:
     @classmethod
     def of(cls, evals: Evals) -> Codes:
         """Return the codes of all records of an Evals."""
-        frames = [frame for frame in (evals.scores, evals.trials) if not frame.is_empty()]
+        keys = [some_of(frame, "case", "run", "epoch") for frame in (evals.scores, evals.trials)]
+        frames = [frame for frame in keys if not frame.is_empty()]
         columns = [[f[name].to_physical() for f in frames] for name in ("case", "run", "epoch")]
         low = [min((int(c.min()) for c in parts), default=0) for parts in columns]  # type: ignore[arg-type]
         top = [max((int(c.max()) for c in parts), default=0) for parts in columns]  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 def write(
     folder: Path,
-    tables: Mapping[str, pl.DataFrame | pl.LazyFrame],
+    tables: Mapping[str, Any],
     *,
     notes: Iterable[str],
     files: Iterable[str],

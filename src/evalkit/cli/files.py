@@ -12,7 +12,7 @@ import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli import project
-from evalkit.cli.output import emit, one_line, working
+from evalkit.cli.output import emit, one_line, tell_about, working
 from evalkit.errors import EvalkitError, FormatError, PathError
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def convert(
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FormatError(f"{str(folder)!r} is not empty; name a new or an empty folder.")
+    if to == "parquet" and _stream(paths, folder, mapping, notes=notes):
+        return
     evals = opt.read(paths, mapping, notes=notes)
     with working(f"Writing {output}"):
         if to == "parquet":
@@ -118,6 +120,19 @@ def convert(
 
             native.write(evals, folder)
     emit(f"Wrote {', '.join(_counted(evals))} into {one_line(folder)}")
+
+
+def _stream(paths: Sequence[str], folder: Path, mapping: str | None, *, notes: bool) -> bool:
+    """Write Parquet file by file, so that the files may be larger than the memory; False where that cannot be."""
+    from evalkit.loaders import Mapping, streaming
+
+    with working(f"Writing {folder}"):
+        made = streaming.save(paths, folder, mapping=None if mapping is None else Mapping.read(mapping))
+    if made is None:
+        return False
+    tell_about(made, notes=notes)
+    emit(f"Wrote {', '.join(_counted(made))} into {one_line(folder)}")
+    return True
 
 
 def _counted(evals: object) -> list[str]:

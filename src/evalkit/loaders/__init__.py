@@ -117,8 +117,7 @@ def load(
         )
     if not parts:
         raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")
-    if skipped:
-        notes.append(f"Files of no format that is known were passed over: {listed(skipped, most=6)}.")
+    notes += core.passed_over(skipped)
     total = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])
     return in_line_order(within_scale(total))
 

@@ -272,6 +272,12 @@ def _sound_rows(reader: Reader, path: Path) -> Raw:
     return made
 
 
+def passed_over(skipped: list[Path]) -> list[str]:
+    """Say which files of a folder were of no format that is known."""
+    told = f"Files of no format that is known were passed over: {listed(skipped, most=6)}."
+    return [told] if skipped else []
+
+
 def head(path: Path) -> bytes:
     """Return the start of a file: 64 KiB, or its whole first line where that is longer."""
     with path.open("rb") as file:

@@ -1,0 +1,102 @@
+"""Evaluations that do not fit into memory: the judgements and messages stay on the disk until a verb needs a column."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit.errors import FormatError, PathError
+from evalkit.evals import Evals
+from evalkit.loaders import load
+from evalkit.native import SCORES_FILE
+from evalkit.native.layout import SCORE_FIELDS
+from evalkit.saved import MANIFEST, read_manifest
+from evalkit.schema import SCORES, TABLES
+
+if TYPE_CHECKING:
+    from evalkit.schema import TableName
+
+_SMALL: Final[tuple[TableName, ...]] = ("cases", "criteria", "runs", "trials")
+
+
+def scan(folder: str | Path) -> Evals:
+    """Open a saved or a native folder without reading its judgements.
+
+    Parameters
+    ----------
+    folder
+        What `Evals.save` or `evalkit convert --to parquet` wrote, or a native folder with `scores.jsonl`.
+
+    Returns
+    -------
+    Evals
+        `scores` is a lazy polars frame, and so is `turns` of a saved folder; of a native one `turns` is empty. The
+        other tables are read, `trials` without `output`. `grade`, `grade_criteria`, `summarize`, `distribution`,
+        `compare` and `filter` read of the scores the columns that they reduce, never the rationales, and give what
+        they give for what was loaded. What else wants a text collects it: `evals.scores.filter(...).collect()`.
+        Nothing is checked: lines of NDJSON that cannot be read are an error when a verb comes to them, and
+        scores outside their scale count as they are; `load` and `convert` check.
+
+    Raises
+    ------
+    PathError
+        There is no such folder.
+    FormatError
+        It is neither of the two.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> scores = pl.DataFrame({"run": ["a", "a"], "case": ["01", "02"], "criterion": "tone", "score": [4, 2]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Evals.from_tables(scores=scores).save(f"{folder}/saved")
+    ...     scan(f"{folder}/saved").filter(case="01").scores.select("score").collect().item()
+    4.0
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise PathError.missing(folder)
+    lazy: dict[str, Any]
+    if (folder / MANIFEST).is_file():
+        read_manifest(folder)
+        lazy = {name: _parquet(folder / f"{name}.parquet", name) for name in ("scores", "turns")}
+    elif (folder / SCORES_FILE).is_file():
+        lazy = {"scores": _lines(folder / SCORES_FILE)}
+    else:
+        raise FormatError(
+            f"{str(folder)!r} cannot be scanned: it is neither what Evals.save wrote nor a native folder with {SCORES_FILE}. "
+            f"Make one of it: evalkit convert --to parquet."
+        )
+    evals = load(folder, tables=_SMALL)
+    trials = evals.trials.with_columns(output=pl.lit(None, dtype=pl.String))
+    runs = _all_runs(evals, lazy["scores"])
+    return replace(evals, trials=trials, runs=runs, **lazy)
+
+
+def _parquet(path: Path, name: TableName) -> pl.LazyFrame:
+    found = pl.scan_parquet(path)
+    if found.collect_schema() != TABLES[name].schema:
+        raise FormatError(f"{str(path)!r} is no {name} table that Evals.save wrote; load the folder instead.")
+    return found
+
+
+def _lines(path: Path) -> pl.LazyFrame:
+    """Return the judgements of NDJSON; a key column that is missing or null is filled as `load` fills it."""
+    found = pl.scan_ndjson(path, schema={column.name: column.dtype for column in SCORE_FIELDS})
+    filled = {"grader": "", "rubric_hash": "", "epoch": 1, "sample": 1}
+    return found.with_columns(
+        *(pl.col(name).fill_null(pl.lit(value)) for name, value in filled.items()),
+        pl.lit(str(path)).cast(SCORES.schema["source"]).alias("source"),
+        pl.lit(None, dtype=pl.Int64).alias("line"),
+    ).select(list(SCORES.schema))
+
+
+def _all_runs(evals: Evals, scores: pl.LazyFrame) -> pl.DataFrame:
+    """Return the runs with those that only scores name."""
+    named = scores.select("run").unique().collect(engine="streaming")
+    return Evals.from_tables(
+        runs=evals.runs, scores=named.with_columns(case=pl.lit(""), criterion=pl.lit(""))
+    ).runs

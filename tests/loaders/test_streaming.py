@@ -1,0 +1,207 @@
+"""What is larger than the memory: converted file by file, and scanned rather than read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+
+import evalkit as ek
+from evalkit import native
+from evalkit.cli import main
+from evalkit.errors import FormatError, PathError
+from evalkit.loaders import load, streaming
+from evalkit.loaders.scanning import scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEMO = "data/demo"
+RULE = ek.PassRule()
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two collections hold the same records, in any order."""
+    return all(
+        one_frame.sort(order).equals(getattr(other, table.name).sort(order))
+        for table, one_frame in one.tables()
+        for order in [[pl.col(name).cast(pl.String) for name in table.key]]
+    )
+
+
+def inspect_log(path: Path, number: int, *, text: str = "so", samples: int = 3) -> None:
+    header = {
+        "version": 2,
+        "status": "success",
+        "eval": {"eval_id": f"{number:08}", "task": "t", "model": "m"},
+    }
+    made = [
+        {
+            "id": f"{case}",
+            "epoch": 1,
+            "input": "Why?",
+            "messages": [
+                {"role": "user", "content": "Why?"},
+                {"role": "assistant", "content": f"{text} {case}"},
+            ],
+            "scores": {"ok": {"value": "C" if (case + number) % 2 else "I", "explanation": "why"}},
+        }
+        for case in range(samples)
+    ]
+    path.write_text(json.dumps({**header, "samples": made}))
+
+
+def test_a_stream_writes_what_a_save_of_all_would(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for number in range(5):
+        inspect_log(tmp_path / "logs" / f"{number}.json", number)
+    (tmp_path / "logs" / "notes.bin").write_bytes(b"\x00\x01")
+
+    made = streaming.save([tmp_path / "logs"], tmp_path / "out")
+
+    whole, back = load(tmp_path / "logs"), load(tmp_path / "out")
+    assert made is not None
+    assert same(whole, back)
+    assert (whole.notes, whole.files) == (back.notes, back.files)
+    assert back.scores.height == 15
+    assert sorted(path.name for path in (tmp_path / "out").iterdir())[0] == "cases.parquet"
+    assert not (tmp_path / "out" / "parts").exists()
+
+
+def test_the_demo_streams_with_its_scales_and_problems(tmp_path: Path) -> None:
+    bad = {"run": "x", "suite": "Groq evals - Batch API", "case": "01", "criterion": "Groq", "score": 50}
+    native.write(load(DEMO), tmp_path / "in")
+    (tmp_path / "in" / "more.jsonl").write_text(
+        json.dumps({k: v for k, v in bad.items() if k != "suite"}) + "\n{broken\n"
+    )
+
+    assert streaming.save([tmp_path / "in"], tmp_path / "out") is not None
+
+    whole, back = load(tmp_path / "in"), load(tmp_path / "out")
+    assert same(whole, back)
+    assert sorted(back.problems["reason"]) == sorted(whole.problems["reason"])
+
+
+def test_a_record_that_two_files_have_is_written_once(tmp_path: Path) -> None:
+    score = {"run": "a", "case": "01", "criterion": "Groq", "score": 4}
+    (tmp_path / "a.jsonl").write_text(json.dumps(score) + "\n")
+    (tmp_path / "b.jsonl").write_text(
+        json.dumps({**score, "score": 1}) + "\n" + json.dumps({**score, "case": "02"})
+    )
+
+    made = streaming.save([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], tmp_path / "out")
+
+    assert made is not None
+    assert load(tmp_path / "out").scores.select("case", "score").sort("case").rows() == [
+        ("01", 4.0),
+        ("02", 4.0),
+    ]
+    assert "is there already, with other content" in made.problems["reason"].item()
+
+
+def test_judge_score_tables_are_read_together_instead(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "tone_score": 3}\n')
+
+    assert streaming.save([tmp_path], tmp_path / "out") is None
+    assert not (tmp_path / "out").exists()
+    assert main(["convert", str(tmp_path / "a.jsonl"), "--to", "parquet", "-o", str(tmp_path / "out")]) == 0
+    assert load(tmp_path / "out").scores.height == 1
+
+
+def test_a_stream_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inspect_log(tmp_path / "log.json", 1)
+    monkeypatch.setattr("evalkit.saved.write", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
+
+    with pytest.raises(OSError, match="full"):
+        streaming.save([tmp_path / "log.json"], tmp_path / "out")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["log.json"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak memory is read from /proc")
+def test_memory_does_not_grow_with_the_number_of_logs(tmp_path: Path) -> None:
+    code = (
+        "import sys; from evalkit.cli import main; code = main(sys.argv[1:]); "
+        "peak = [l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1]; "
+        "sys.stderr.write('\\n' + peak); sys.exit(code)"
+    )
+    peaks = []
+    for count in (3, 24):
+        folder = tmp_path / f"logs-{count}"
+        folder.mkdir()
+        for number in range(count):
+            inspect_log(folder / f"{number}.json", number, text="x" * 50_000, samples=160)
+        command = ["convert", str(folder), "--to", "parquet", "-o", str(tmp_path / f"out-{count}")]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
+        )
+        peaks.append(int(done.stderr.splitlines()[-1]) / 1024)
+        assert f"{count * 160} scores" in done.stdout.replace(",", "")
+
+    # 21 more logs of 8 MB each: 168 MB of text alone, and twice that where all of it is held.
+    assert peaks[1] < peaks[0] + 80
+
+
+@pytest.fixture(params=["saved", "native"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    evals = load(DEMO)
+    return (
+        evals.save(tmp_path / "saved")
+        if request.param == "saved"
+        else native.write(evals, tmp_path / "native")
+    )
+
+
+def test_the_verbs_give_for_a_scan_what_they_give_for_a_load(folder: Path) -> None:
+    lazy, whole = scan(folder), load(folder)
+
+    assert isinstance(lazy.scores, pl.LazyFrame)
+    order = ["run", "case", "epoch"]
+    key = [pl.col(name).cast(pl.String) for name in order]
+    assert ek.grade(lazy, RULE).sort(key).equals(ek.grade(whole, RULE).sort(key))
+    by = ["agent_version", "severity"]
+    assert ek.summarize(lazy, by=by, rule=RULE).equals(ek.summarize(whole, by=by, rule=RULE))
+    ours, theirs = (ek.compare(evals, baseline="v2", candidate="v3", rule=RULE) for evals in (lazy, whole))
+    assert ours.summary.equals(theirs.summary)
+    assert ours.flips.equals(theirs.flips)
+    assert str(ours) == str(theirs)
+    assert ek.distribution(lazy, by="agent_version").equals(ek.distribution(whole, by="agent_version"))
+    assert repr(lazy).splitlines()[0] == repr(whole).splitlines()[0]
+
+
+def test_a_scan_can_be_filtered_and_stays_lazy(folder: Path) -> None:
+    lazy, whole = scan(folder), load(folder)
+
+    some = lazy.filter(agent_version="v2", criterion="Groq")
+
+    assert isinstance(some.scores, pl.LazyFrame)
+    assert (
+        some.scores.select(pl.len()).collect().item()
+        == whole.filter(agent_version="v2", criterion="Groq").scores.height
+    )
+
+
+def test_a_scan_reads_no_rationale(folder: Path) -> None:
+    lazy = scan(folder)
+    never = pl.col("rationale").map_batches(lambda _: pytest.fail("it was read"), return_dtype=pl.String)
+    wide = lazy.scores.with_columns(rationale=never)
+
+    assert ek.summarize(replace(lazy, scores=wide), by="agent_version").height
+
+
+def test_what_cannot_be_scanned_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PathError, match="There is no file or folder"):
+        scan(tmp_path / "nowhere")
+    with pytest.raises(
+        FormatError, match="cannot be scanned: it is neither what Evals.save wrote nor a native folder"
+    ):
+        scan(tmp_path)
+    load(DEMO).save(tmp_path / "saved")
+    pl.DataFrame({"run": ["a"]}).write_parquet(tmp_path / "saved" / "scores.parquet")
+    with pytest.raises(FormatError, match=r"scores.parquet' is no scores table that Evals.save wrote"):
+        scan(tmp_path / "saved")
