@@ -199,7 +199,7 @@ def make_files() -> None:
         LOGS.mkdir(exist_ok=True)
         print("Writing 20 Inspect logs; this takes some minutes, once.", flush=True)
         script = Path(__file__).with_name("inspect_fixture.py")
-        subprocess.run([sys.executable, str(script), str(LOGS), "20", "500"], check=True)
+        subprocess.run([sys.executable, "-P", str(script), str(LOGS), "20", "500"], check=True)
     words = [
         "the",
         "answer",
@@ -286,7 +286,8 @@ def main() -> int:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(rounds):
         for name in names:
-            command = [sys.executable, __file__, "--one", name]
+            # -P: a script beside this one may have the name of a library.
+            command = [sys.executable, "-P", __file__, "--one", name]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
     seconds = {name: statistics.median(one["s"] for one in each) for name, each in found.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from evalkit.cli import main
 from evalkit.loaders import cache, load
 
 if TYPE_CHECKING:
@@ -175,4 +176,13 @@ def test_two_processes_at_once_both_get_the_whole(tmp_path: Path, place: Path) -
         out, err = one.communicate(timeout=60)
         assert (out.strip(), err) == ("[9000, 9000, 9000]", "")
     assert [entry.name[0] for entry in entries(place)] != ["."]
+    assert len(entries(place)) == 1
+
+
+def test_the_command_line_leaves_it_out_when_told_to(tmp_path: Path, place: Path) -> None:
+    path = write(tmp_path / "scores.jsonl", 4)
+
+    assert main(["--no-cache", "convert", str(path), "-o", str(tmp_path / "one")]) == 0
+    assert entries(place) == []
+    assert main(["convert", str(path), "-o", str(tmp_path / "two")]) == 0
     assert len(entries(place)) == 1

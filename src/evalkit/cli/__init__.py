@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import agents, decisions, files, judging, numbers
+from evalkit.cli import agents, decisions, files, judging, numbers, options
 from evalkit.cli.output import complain, emit
 from evalkit.errors import EvalkitError
 
@@ -54,7 +54,11 @@ def _start(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
     ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Read files again that were read before and have not changed.")
+    ] = False,
 ) -> None:
+    options.use_cache.set(not no_cache)
     # What a terminal cannot show becomes an escape instead of an error.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

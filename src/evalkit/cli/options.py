@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from evalkit.evals import Evals
     from evalkit.rules import PassRule
+
+use_cache: Final[ContextVar[bool]] = ContextVar("use_cache", default=True)
+"""Whether files that were read before may come from the cache: what was said before the command's name."""
 
 # The verdicts that a comparison may be made to fail on.
 _FAILING: Final = ("regressed", "inconclusive", "regressed within margin")
@@ -156,7 +160,7 @@ def _load(paths: Sequence[str], mapping: str | None) -> Evals:
     from evalkit.loaders import load
 
     with working(f"Reading {', '.join(paths)}"):
-        return load(*paths, mapping=mapping)
+        return load(*paths, mapping=mapping, cache=use_cache.get())
 
 
 def make_rule(
