@@ -99,8 +99,10 @@ def convert(
     paths: opt.Paths,
     output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="A new or an empty folder.")],
     to: Annotated[
-        Literal["native", "parquet"],
-        typer.Option("--to", help="JSON lines and a suite in YAML, or one Parquet file a table."),
+        Literal["native", "parquet", "every-eval-ever"],
+        typer.Option(
+            "--to", help="JSON lines and a suite in YAML; one Parquet file a table; Every Eval Ever 0.3."
+        ),
     ] = "native",
     mapping: opt.MappingFile = None,
     notes: opt.Notes = False,
@@ -115,6 +117,10 @@ def convert(
     with working(f"Writing {output}"):
         if to == "parquet":
             evals.save(folder)
+        elif to == "every-eval-ever":
+            from evalkit import exports
+
+            exports.every_eval_ever(evals, folder)
         else:
             from evalkit import native
 
