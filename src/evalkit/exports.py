@@ -45,10 +45,10 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
 
     Notes
     -----
-    The format has no place for rationales, evidence, rubric hashes and repeated judgements as such: they are lost,
-    but that each score is a line. A score that is null is no line and is counted in the aggregate. `is_correct` is
-    whether a score is the highest of its scale; where no scale is declared the range that was seen stands in, and
-    the aggregate says so.
+    The format has no place for evidence, rubric hashes and repeated judgements as such: they are lost, but that each
+    score is a line; a rationale goes into its line's `metadata`. A score that is null is no line and is counted in the
+    aggregate. `is_correct` is whether a score is the highest of its scale; where no scale is declared the range that
+    was seen stands in, and the aggregate says so.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
