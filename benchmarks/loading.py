@@ -198,7 +198,7 @@ def make_files() -> None:
     if len(list(LOGS.glob("*.eval"))) < 20:
         LOGS.mkdir(exist_ok=True)
         print("Writing 20 Inspect logs; this takes some minutes, once.", flush=True)
-        script = Path(__file__).with_name("inspect_fixture.py")
+        script = Path(__file__).parent / "fixtures" / "inspect_logs.py"
         subprocess.run([sys.executable, "-P", str(script), str(LOGS), "20", "500"], check=True)
     words = [
         "the",
