@@ -252,3 +252,63 @@ def test_importing_the_view_does_not_import_widgets():
     code = "import sys, evalkit.widgets.transcript; sys.exit(bool({'anywidget', 'ipywidgets'} & set(sys.modules)))"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_two_thousand_turns_are_shown_live_and_begin_in_the_static_form():
+    view = transcript(evals(turns=[{"role": "user", "content": f"turn {at}"} for at in range(2_000)]), run="a", case="01")  # fmt: skip
+
+    assert len(view.show()["trial"]["messages"]) == 2_000
+    assert "1,800 more messages are not shown" in view._repr_html_()
+    assert len(view._repr_html_()) < 60_000
+
+
+def test_the_rest_of_a_huge_message_is_sent_when_it_is_asked_for():
+    view = transcript(evals(turns=[{"role": "user", "content": "word " * 400_000}]), run="a", case="01")
+    rest = view.show()["trial"]["messages"][0]["parts"][1]
+
+    view.handle({"kind": "whole", "message": 0, "part": 1})
+
+    assert rest["left"] > 1_800_000
+    assert (
+        sum(len(text) for text, _ in view.show()["whole"]["pieces"])
+        == len(rest["pieces"][0][0]) + rest["left"]
+    )
+
+
+@pytest.mark.parametrize("message", [{"kind": "whole", "message": 9, "part": 0}, {"kind": "step", "by": 7}, {"kind": "format"}, "x"])  # fmt: skip
+def test_a_message_about_what_is_not_there_changes_nothing(message):
+    view = transcript(evals(output="x"), run="a", case="01")
+    before = view.show()
+
+    view.handle(message)
+
+    assert view.show() == before
+
+
+def test_steps_go_through_the_trials_and_stop_at_the_ends():
+    data = Evals.from_tables(
+        trials=pl.DataFrame({"run": ["a", "a", "b"], "case": ["1", "2", "1"], "output": "x"})
+    )
+    view = transcript(data, run="a", case="2")
+
+    places = []
+    for by in (1, 1, -1, -1, -1):
+        view.handle({"kind": "step", "by": by})
+        places.append((view.state.run, view.state.case))
+
+    assert places == [("b", "1"), ("b", "1"), ("a", "2"), ("a", "1"), ("a", "1")]
+
+
+def test_markdown_is_a_tree_of_elements_without_images_or_scripts():
+    text = (
+        "**bold** [x](javascript:1) ![y](https://example.com/p.png) <img src=x>\n\n[z](https://example.com)"
+    )
+    view = transcript(evals(turns=[{"role": "assistant", "content": text}]), run="a", case="01")
+
+    view.handle({"kind": "format", "markdown": True})
+
+    tree = json.dumps(view.show()["trial"]["messages"][0]["parts"][0]["tree"])
+    assert '["strong", ["bold"], null]' in tree
+    assert '["a", ["z"], "https://example.com"]' in tree
+    assert '["img"' not in tree
+    assert '"javascript:' not in tree

@@ -71,7 +71,7 @@ function render({ model, el }) {
       return labelled(name, control);
     };
     const focused = scores.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
-    scores.replaceChildren(h("h4", null, "Score"), made.svg, h("div", { class: "ek-row" }, limit("from", 0), limit("to", 1),
+    scores.replaceChildren(h("p", { class: "ek-label" }, "Score"), made.svg, h("div", { class: "ek-row" }, limit("from", 0), limit("to", 1),
       given.without ? h("span", { class: "ek-soft" }, `${counted(given.without)} without a score`) : null));
     if (focused) scores.querySelector(`[data-keep="${focused}"]`)?.focus();
   };
@@ -83,7 +83,7 @@ function render({ model, el }) {
       const made = bars({ label: EK_NAMES[facet.column], rows, press: (value) => app.ask({ kind: "choose", column: facet.column, value }),
         shown: (row) => (["verdict", "severity"].includes(facet.column) ? word(row.shown) : row.shown) });
       [...made.children].forEach((button, at) => { button.dataset.keep = `${facet.column} ${at}`; });
-      return h("div", { class: "ek-chart" }, h("h4", null, EK_NAMES[facet.column]), made, facet.more ? h("p", { class: "ek-soft" }, `and ${counted(facet.more)} more`) : null);
+      return h("div", { class: "ek-chart" }, h("p", { class: "ek-label" }, EK_NAMES[facet.column]), made, facet.more ? h("p", { class: "ek-soft" }, `and ${counted(facet.more)} more`) : null);
     }));
     if (inside) [...columns.querySelectorAll("[data-keep]")].find((one) => one.dataset.keep === inside)?.focus();
   };

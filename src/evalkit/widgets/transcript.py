@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from evalkit.text import Html
     from evalkit.widgets.trials import TranscriptView
 
+# A notebook that is saved holds the static form: a long transcript would swell it.
+_STATIC: Final = 200
 _KEY: Final = ["run", "case", "epoch"]
 _At = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
@@ -89,8 +91,8 @@ class Transcript(Panel):
             self._whole = whole(self.state, message)
 
     def to_html(self) -> Html:
-        """Return the trial as static HTML."""
-        return transcript_html(self.state)
+        """Return the trial as static HTML: its first 200 messages."""
+        return transcript_html(self.state, most=_STATIC)
 
 
 def whole(view: TranscriptView, asked: Whole) -> dict[str, Any] | None:

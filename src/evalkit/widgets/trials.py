@@ -155,7 +155,7 @@ def pieces(text: str, evidence: Sequence[str]) -> list[list[Any]]:
     return [piece for piece in [*made, [text[last:], False]] if piece[0]]
 
 
-def transcript_html(view: TranscriptView, *, heading: bool = True) -> Html:
+def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | None = None) -> Html:
     """Return a trial as HTML without scripts or styles of its own; legible where styles are dropped.
 
     Parameters
@@ -164,12 +164,17 @@ def transcript_html(view: TranscriptView, *, heading: bool = True) -> Html:
         What `transcript` returned.
     heading
         Whether it begins with the trial's name and facts.
+    most
+        So many messages; the others are counted. None: all.
     """
     messages = "".join(
         f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
         f"{''.join(_part_html(part, view.evidence) for part in message.parts)}</li>"
-        for message in view.messages
+        for message in view.messages[:most]
     )
+    left = 0 if most is None else len(view.messages) - most
+    if left > 0:
+        messages += f"<li>{left:,} more messages are not shown; with a running kernel they are.</li>"
     scores = "".join(_judgements_html(list(samples)) for _, samples in groupby(view.judgements, _who))
     top = ""
     if heading:
