@@ -71,13 +71,27 @@ def test_examples_come_from_the_cluster_and_the_nearest_first(demo):
         assert examples["closeness"][0] == pytest.approx(of["closeness"].max())
 
 
-def test_only_what_was_written_of_criteria_that_failed_is_read(demo):
-    found = find_failures(demo)
+def test_only_what_was_written_of_criteria_that_failed_is_read():
+    rows = [
+        {"run": "a", "case": f"{at:02}", "criterion": name, "score": score, "rationale": text}
+        for at in range(12)
+        for name, score, text in (("order", 1.0, "maps by line"), ("tone", 5.0, "a pleasant tone"))
+    ]
+    data = Evals.from_tables(
+        criteria=pl.DataFrame({"criterion": ["order", "tone"], "scale_min": [1, 1], "scale_max": [5, 5]}),
+        scores=pl.DataFrame(rows),
+    )
 
-    row = found.trials.filter(case="07").row(0, named=True)
-    written = demo.scores.filter((pl.col("run") == row["run"]) & (pl.col("case") == "07") & (pl.col("epoch") == row["epoch"]))  # fmt: skip
-    passed = set(written.filter(pl.col("score") >= 4)["rationale"]) - set(written.filter(pl.col("score") < 4)["rationale"])  # fmt: skip
-    assert not any(text in row["rationale"] for text in passed)
+    assert set(find_failures(data).trials["rationale"]) == {"maps by line"}
+
+
+def test_a_word_that_every_reason_has_names_no_cluster():
+    texts = [f"regrettably it {what}" for what in ["maps lines wrongly", "retries forever"] for _ in range(6)]
+
+    found = find_failures(told(texts))
+
+    assert found.clusters["trials"].to_list() == [6, 6]
+    assert "regrettably" not in set(found.clusters["terms"].explode())
 
 
 def test_too_few_failures_are_said_to_be_too_few():
