@@ -150,6 +150,8 @@ def test_a_command_line_in_the_docs_has_a_command_and_options_that_exist(path):
             if words[:1] != ["evalkit"]:
                 continue
             command = COMMANDS.get(words[1])
+            if command is not None and hasattr(command, "commands"):
+                command = command.commands.get(words[2])
             known = {
                 option
                 for item in getattr(command, "params", ())

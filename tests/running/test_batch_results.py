@@ -6,7 +6,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.running.requests import Reply
@@ -136,6 +136,7 @@ def test_a_sign_that_others_take_for_the_end_of_a_line_is_text(tmp_path, sign):
     assert reply.body["model"] == f"a{sign}b"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_make_a_reader_fail(data):
     for reader in (read_line, read_outcome):
@@ -150,6 +151,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(response=json_values, error=json_values, status=json_values, body=json_values)
 def test_no_json_makes_a_reader_fail_and_both_readers_agree(response, error, status, body):
     for inner in (
@@ -169,6 +171,7 @@ def test_no_json_makes_a_reader_fail_and_both_readers_agree(response, error, sta
 junk = st.binary(max_size=40).map(lambda data: data.replace(b"\n", b"").replace(b'"custom_id"', b""))
 
 
+@settings(deadline=None)
 @given(st.lists(junk, max_size=6), st.permutations(range(5)), st.booleans())
 def test_whatever_stands_between_them_no_good_line_is_lost(tmp_path_factory, between, order, ends):
     lines = [line(custom_id=f"r{number}") for number in order]

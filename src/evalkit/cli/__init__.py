@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import agents, decisions, files, judging, numbers, options
+from evalkit.cli import agents, batches, decisions, files, judging, numbers, options
 from evalkit.cli.output import complain, emit
 from evalkit.errors import EvalkitError
 
@@ -38,6 +38,7 @@ for command in (
     *(agents.run, judging.judge, agents.serve_local),
 ):
     app.command()(command)
+app.add_typer(batches.app)
 
 
 def _show_version(asked: bool) -> None:

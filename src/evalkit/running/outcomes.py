@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.running.answers import read_error
 from evalkit.running.requests import Reply
@@ -31,20 +31,31 @@ def read_shard(folder: Path, shard: Shard, *, whole: bool, tally: Tally | None =
         Counts what is odd.
     """
     paths = [result_path(folder, shard, kind) for kind in ("output", "error")]
-    replies = reconcile(
+    facts: dict[str, Any] = {
+        "batch_id": shard.batch_id or None,
+        "tries": shard.round,
+        "cached": shard.number == 0,
+    }
+    yield from reconcile(
         [path for path in paths if path.exists()],
         (one.custom_id for one in read_abouts(folder, shard)),
         absent=partial(_absent, shard),
-        read=read_line if whole else read_outcome,
+        read=partial(read_line if whole else read_outcome, **facts),
         tally=tally,
     )
-    for reply in replies:
-        yield replace(reply, batch_id=shard.batch_id or None, tries=shard.round, cached=shard.number == 0)
 
 
 def _absent(shard: Shard, key: str, number: int) -> Reply:
     """Return the reply of a request that is in no result file."""
-    reply = Reply(key, "not_run", None, None, shard.why or None, shard.message or None, mode="batch")
+    reply = Reply(
+        key,
+        "not_run",
+        code=shard.why or None,
+        message=shard.message or None,
+        mode="batch",
+        batch_id=shard.batch_id or None,
+        tries=shard.round,
+    )
     if shard.why == "refused":
         return replace(reply, outcome="api_error", status=shard.why_status)
     if shard.why:

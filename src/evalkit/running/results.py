@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -139,11 +139,14 @@ def reconcile(
         yield reply
 
 
-def read_line(line: bytes) -> Reply | None:
+def read_line(
+    line: bytes, *, batch_id: str | None = None, tries: int = 1, cached: bool = False
+) -> Reply | None:
     r"""Return the reply that a result line is; None where it has no id.
 
     Every shape that is met is understood: `error` or `response` left out, a body that is a text, a code that
-    is a number or a text, the error in the body of the answer or beside it.
+    is a number or a text, the error in the body of the answer or beside it. `batch_id`, `tries` and `cached`
+    are those of the reply.
 
     Examples
     --------
@@ -164,7 +167,11 @@ def read_line(line: bytes) -> Reply | None:
     if not isinstance(record, dict):
         named = _ID.search(line)
         words = "The line cannot be read."
-        return Reply(named[1].decode(), "malformed", message=words, mode="batch") if named else None
+        if named is None:
+            return None
+        return Reply(
+            named[1].decode(), "malformed", None, None, None, words, "batch", cached, batch_id, None, tries
+        )
     key = record.get("custom_id")
     if isinstance(key, int) and not isinstance(key, bool):
         key = str(key)
@@ -179,24 +186,24 @@ def read_line(line: bytes) -> Reply | None:
     status = response.get("status_code")
     status = status if isinstance(status, int) and not isinstance(status, bool) else None
     if isinstance(body, dict) and isinstance(body.get("choices"), list) and status in (None, 200):
-        return Reply(key, "success", body, 200, mode="batch")
-    return _failed(key, status, body, error)
+        return Reply(key, "success", body, 200, None, None, "batch", cached, batch_id, None, tries)
+    return replace(_failed(key, status, body, error), cached=cached, batch_id=batch_id, tries=tries)
 
 
-def read_outcome(line: bytes) -> Reply | None:
+def read_outcome(
+    line: bytes, *, batch_id: str | None = None, tries: int = 1, cached: bool = False
+) -> Reply | None:
     """Return what `read_line` does, but of a success only its model and its usage, which is faster."""
     try:
         found = _decode_line(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return read_line(line)
-    if found.response.status_code != 200 or not found.custom_id:
-        return read_line(line)
-    body = found.response.body
-    used = body.usage
-    usage = (
-        {"prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens} if used else None
-    )
-    return Reply(found.custom_id, "success", {"model": body.model, "usage": usage}, 200, mode="batch")
+        found = None
+    if found is None or found.response.status_code != 200 or not found.custom_id:
+        return read_line(line, batch_id=batch_id, tries=tries, cached=cached)
+    used = found.response.body.usage
+    usage = used and {"prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens}
+    body = {"model": found.response.body.model, "usage": usage}
+    return Reply(found.custom_id, "success", body, 200, None, None, "batch", cached, batch_id, None, tries)
 
 
 def worth_asking_again(reply: Reply) -> bool:

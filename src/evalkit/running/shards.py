@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,11 @@ _BYTES_A_TOKEN: Final = 3
 # What a request that sets no limit is taken to write.
 _WRITTEN: Final = 1_024
 
+_BUFFER: Final = 1 << 20
+_ID: Final = re.compile(rf"[ !#-\[\]-~]{{1,{_LONGEST_ID}}}")
+
 encode: Final = msgspec.json.Encoder().encode
+_encode_into: Final = msgspec.json.Encoder().encode_into
 
 
 class About(msgspec.Struct):
@@ -70,6 +75,7 @@ class Packer:
     first: int = 1
     shards: list[Shard] = field(default_factory=list)
     _open: dict[str, _File] = field(default_factory=dict)
+    _prices: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
     def pack(self, requests: Iterable[tuple[Request, str]]) -> list[Shard]:
         """Write all requests, each with the key of its answer; return the shards, on the disk when it returns.
@@ -81,12 +87,18 @@ class Packer:
         """
         head = b'","method":"POST","url":' + encode(self.limits.endpoint) + b',"body":'
         refused = frozenset(self.limits.refused)
+        line = bytearray()
         with ExitStack() as stack:
             for request, key in requests:
                 body = request.body
                 if not refused.isdisjoint(body):
                     body = {name: value for name, value in body.items() if name not in refused}
-                line = b'{"custom_id":"' + request.custom_id.encode() + head + encode_text(body) + b"}\n"
+                # One piece of memory for all lines: several times faster than one for each.
+                line[:] = b'{"custom_id":"'
+                line += request.custom_id.encode()
+                line += head
+                _add_text(line, body)
+                line += b"}\n"
                 file = self._find(body, len(line), request.custom_id, stack)
                 file.requests.write(line)
                 file.abouts.write(encode(About(request.custom_id, request.about, key)) + b"\n")
@@ -115,17 +127,22 @@ class Packer:
             _close(file)
         shard = Shard(number=self.first + len(self.shards), round=self.round, lines=0, estimate=0.0)
         self.shards.append(shard)
-        requests = stack.enter_context(requests_path(self.folder, shard).open("wb"))
-        abouts = stack.enter_context(abouts_path(self.folder, shard).open("wb"))
+        requests = stack.enter_context(requests_path(self.folder, shard).open("wb", buffering=_BUFFER))
+        abouts = stack.enter_context(abouts_path(self.folder, shard).open("wb", buffering=_BUFFER))
         self._open[kind] = _File(shard, requests, abouts)
         return self._open[kind]
 
     def _estimate(self, body: dict[str, Any], size: int) -> float | None:
         """Return the most that a request may cost, near enough; None where the price is unknown."""
+        model = str(body.get("model"))
+        if model not in self._prices:
+            one = {"prompt_tokens": 1, "completion_tokens": 0}, {"prompt_tokens": 0, "completion_tokens": 1}
+            sent, written = (cost(self.provider, model, usage, mode="batch") for usage in one)
+            self._prices[model] = None if sent is None or written is None else (sent, written)
+        prices = self._prices[model]
         asked = body.get("max_completion_tokens") or body.get("max_tokens")
-        written = asked if isinstance(asked, int) else _WRITTEN
-        usage = {"prompt_tokens": size // _BYTES_A_TOKEN, "completion_tokens": written}
-        return cost(self.provider, str(body.get("model")), usage, mode="batch")
+        tokens = asked if isinstance(asked, int) else _WRITTEN
+        return None if prices is None else size / _BYTES_A_TOKEN * prices[0] + tokens * prices[1]
 
 
 class Answered:
@@ -185,11 +202,7 @@ def check_ids(requests: Iterable[Request]) -> Iterator[Request]:
     seen: set[str] = set()
     for request in requests:
         key = request.custom_id
-        if (
-            not (0 < len(key) <= _LONGEST_ID and key.isascii() and key.isprintable())
-            or '"' in key
-            or "\\" in key
-        ):
+        if not _ID.fullmatch(key):
             raise ProviderError(
                 f"The custom_id {key!r} cannot be sent: it has to be 1 to {_LONGEST_ID} printable ASCII characters "
                 "without quotes and backslashes, as custom_id() makes them."
@@ -238,6 +251,16 @@ def encode_text(value: Any) -> bytes:
     except (UnicodeEncodeError, msgspec.MsgspecError):
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         return SURROGATE.sub("\ufffd", text).encode()
+
+
+def _add_text(line: bytearray, value: Any) -> None:
+    """Add JSON to a line; see `encode_text`."""
+    start = len(line)
+    try:
+        _encode_into(value, line, -1)
+    except (UnicodeEncodeError, msgspec.MsgspecError):
+        del line[start:]
+        line += encode_text(value)
 
 
 def _close(file: _File) -> None:
