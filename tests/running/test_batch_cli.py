@@ -6,16 +6,20 @@ import json
 
 import pytest
 
+import evalkit as ek
+from evalkit import native
 from evalkit.running import job as jobs_module
 from evalkit.running.batch import jobs
-from fakes import BatchPlan, FakeClock
+from fakes import Answer, BatchPlan, FakeClock
 from fakes.jobs import ask, begin, outcomes
 from fakes.jobs import run as finish
+from fakes.judges import judged
 
 
 @pytest.fixture
-def quick(fake_groq, monkeypatch):
-    """The clock that the commands use does not wait."""
+def quick(fake_groq, monkeypatch, tmp_path):
+    """The clock that the commands use does not wait, and their cache is the test's own."""
+    monkeypatch.setenv("EVALKIT_CACHE_DIR", str(tmp_path / "caches"))
     monkeypatch.setattr(jobs_module, "WallClock", lambda: FakeClock(fake_groq))
 
 
@@ -89,6 +93,36 @@ def test_resume_goes_on_with_a_job_and_waits_if_it_is_told(run, fake_groq, tmp_p
     assert "done: 3 of 3 requests have ended, 3 success" in last
     assert "Next:" not in last
     assert set(outcomes(job).values()) == {"success"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_resume_writes_the_scores_of_a_judge_and_asks_once_more_what_cannot_be_read(
+    run, fake_groq, tmp_path, data
+):
+    spoiled = set()
+
+    def answer(body):
+        question = json.dumps(body["messages"][-1])
+        if len(spoiled) < 2 and question not in spoiled:
+            spoiled.add(question)
+            return Answer("", finish_reason="length")
+        return judged(body)
+
+    fake_groq.answer = answer
+    evals = ek.load(data).filter(agent_version="v1", case=["01", "02"])
+    judge = ek.Judge(model="openai/gpt-oss-20b", provider=fake_groq.provider(), samples=1)
+    folder = tmp_path / "judged"
+    judge.submit(evals, folder=folder, cache=tmp_path / "answers.sqlite", clock=FakeClock(fake_groq))
+
+    code, out, _ = run("batch", "resume", folder, "--wait")
+
+    found = native.read_scores(folder / "scores.jsonl").scores
+    assert code == 0
+    assert f"The scores are in {folder / 'scores.jsonl'}." in out
+    assert "Answers that could not be read are asked for once more: " in out
+    assert found.height == 3 * evals.trials.height
+    assert found["score"].null_count() == 0
+    assert len(spoiled) == 2
 
 
 @pytest.mark.usefixtures("quick")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -75,7 +76,8 @@ def resume(
         ),
     ] = None,
 ) -> None:
-    """Go on with a job: submit what is not, fetch what has ended, ask again what is worth it."""
+    """Go on with a job: submit what is not, fetch what has ended, ask again what is worth it, keep the scores."""
+    from evalkit.judging.jobs import settle_job
     from evalkit.running.batch import open_job
 
     found = open_job(folder, job)
@@ -83,9 +85,23 @@ def resume(
         found.resume(max_cost=max_cost, max_rounds=max_rounds)
     if wait:
         found.wait(progress=True)
+    while found.ended:
+        _show(found, "text")
+        more = settle_job(found)
+        _tell_scores(found, folder)
+        if more is None:
+            return
+        emit(f"Answers that could not be read are asked for once more: {more.name}")
+        found = more.wait(progress=True) if wait else more
     _show(found, "text")
-    if not found.ended:
-        emit(f"Next: evalkit batch resume {one_line(folder)} {found.name} --wait")
+    emit(f"Next: evalkit batch resume {one_line(folder)} {found.name} --wait")
+
+
+def _tell_scores(job: Job, folder: str) -> None:
+    """Say where the scores are, where the job asked for any."""
+    first = next(job.requests(), None)
+    if first is not None and first.about.get("what") == "judgement":
+        emit(f"The scores are in {one_line(Path(folder) / 'scores.jsonl')}.")
 
 
 @app.command()
