@@ -250,3 +250,14 @@ def test_the_interval_of_a_mean_of_passes_and_fails_ends_at_0_and_1():
 
     assert (row["mean_score"], row["mean_high"]) == (0.75, 1.0)
     assert row["mean_low"] == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"), [([1.0, 1.0], "pass"), ([1.0, 0.0], "fail"), ([1.0, None], "unscored")]
+)
+def test_a_binary_criterion_is_read_by_its_maximum_and_not_by_the_mean_of_the_others(scores, verdict):
+    frame = pl.DataFrame({"run": "a", "case": ["1", "2"], "criterion": "ok", "score": scores})
+    criteria = pl.DataFrame({"criterion": ["ok"], "kind": ["binary"], "scale_min": [0.0], "scale_max": [1.0]})
+    evals = Evals.from_tables(scores=frame, criteria=criteria)
+
+    assert summarize(evals, by="criterion")["verdict"].to_list() == [verdict]

@@ -285,8 +285,14 @@ def summarize_verdicts(
     )
     groups = units.partition_by(by, as_dict=True, maintain_order=True) if by else {(): units}
     scale = _scale(trials, rule)
+    tops = _binary_tops(trials, rule) if "criterion" in by else {}
+    at = by.index("criterion") if "criterion" in by else 0
     made = [
-        [*name, *_row(part, by, level, scale), *(_reading(part, rule) if "criterion" in by else ())]
+        [
+            *name,
+            *_row(part, by, level, scale),
+            *(_reading(part, rule, tops.get(name[at])) if "criterion" in by else ()),
+        ]
         for name, part in sorted(groups.items(), key=lambda item: natural_key(item[0]))
         if part.height
     ]
@@ -355,15 +361,27 @@ def find_clusters(units: pl.DataFrame) -> list[str] | None:
     return [f"\0{at}" if name is None else str(name) for at, name in enumerate(units["cluster"].to_list())]
 
 
-def _reading(units: pl.DataFrame, rule: PassRule) -> tuple[float | None, str]:
-    """Read the rule over the case means of one criterion."""
+def _binary_tops(trials: pl.DataFrame, rule: PassRule) -> dict[object, float]:
+    """Return what each binary criterion has to reach: its maximum, and no mean is asked of it.
+
+    Of all scales on which the rule's mean does not lie, only theirs are let through to here.
+    """
+    if "scale_max" not in trials.columns:
+        return {}
+    rows = trials.filter(pl.col("scale_max") < rule.mean).select("criterion", "scale_max").unique()
+    return dict(rows.iter_rows())
+
+
+def _reading(units: pl.DataFrame, rule: PassRule, top: float | None) -> tuple[float | None, str]:
+    """Read the rule over the case means of one criterion; `top`: what a binary one has to reach in each."""
     means = units["score"].drop_nulls()
     lowest = cast("float | None", means.min())
-    if lowest is not None and lowest < rule.floor - TOLERANCE:
+    floor, mean = (rule.floor, rule.mean) if top is None else (top, top)
+    if lowest is not None and lowest < floor - TOLERANCE:
         return lowest, "fail"
     if len(means) < units.height:
         return lowest, "unscored"
-    return lowest, "pass" if means.sum() >= rule.mean * len(means) - TOLERANCE * len(means) else "fail"
+    return lowest, "pass" if means.sum() >= mean * len(means) - TOLERANCE * len(means) else "fail"
 
 
 def _bins(low: float, high: float, scores: pl.Series) -> tuple[list[float], float]:

@@ -77,7 +77,7 @@ def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
     >>> name_cases([("sum", 1), ("sum", 1), ("odd", 2)])
     ['sum', 'sum', 'odd']
     >>> name_cases([("sum", 1), ("sum", 2), (None, 3)])
-    ['sum 6b86b2', 'sum d4735e', '4e0740856290']
+    ['sum 6b86b2', 'sum d4735e', '4e07408562be']
     """
     hashes = [digest(content) for _, content in records]
     meant = Counter(
