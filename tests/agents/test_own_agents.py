@@ -283,17 +283,18 @@ time.sleep(600)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no process groups there")
-def test_a_program_that_a_command_leaves_behind_holds_nothing_up(suite, script, tmp_path):
-    code = """
+def test_a_program_that_a_command_leaves_behind_is_ended_and_holds_nothing_up(suite, script, tmp_path):
+    code = f"""
 import subprocess, sys
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
 print('"done"', flush=True)
 """
 
     evals = run_suite(suite, Agent(command=script(code)), tmp_path / "runs", only="01", timeout=60)
 
     assert evals.trials["output"].item() == "done"
-    assert evals.trials["latency_s"].item() < 60
+    assert _gone(int((tmp_path / "pid").read_text()))
 
 
 def test_a_command_that_reads_nothing_is_no_error(suite, script, tmp_path):
