@@ -94,6 +94,13 @@ def test_a_word_that_every_reason_has_names_no_cluster():
     assert "regrettably" not in set(found.clusters["terms"].explode())
 
 
+def test_clusters_that_run_into_each_other_are_said_to(demo):
+    mixed = [" ".join(f"w{(at * 7 + step * step) % 23}" for step in range(12)) for at in range(60)]
+
+    assert "hardly tell the clusters apart" in find_failures(told(mixed), clusters=2).note
+    assert "hardly" not in find_failures(demo).note
+
+
 def test_too_few_failures_are_said_to_be_too_few():
     found = find_failures(told(["wrong order"] * 9))
 

@@ -31,6 +31,8 @@ _EXAMPLES: Final = 3
 _WORD: Final = r"(?u)\b[^\W\d][\w.\-]*\w\b"
 # The number of clusters is chosen on so many texts; of more, a sample.
 _SAMPLE: Final = 2_000
+# Below this silhouette the clusters run into each other.
+_WEAK: Final = 0.1
 
 _TRIALS: Final = {
     "run": pl.Categorical(),
@@ -189,12 +191,15 @@ def find_failures(
         empty = pl.DataFrame(schema=_TRIALS), pl.DataFrame(schema=_CLUSTERS)
         return Failures(empty[1], empty[0], failing.height, note, "Nothing was clustered.", seed)
     wanted = None if clusters is None else min(clusters, told.height)
-    labels, closeness, terms, method = _cluster(told["rationale"].to_list(), wanted, seed=seed)
+    labels, closeness, terms, score = _cluster(told["rationale"].to_list(), wanted, seed=seed)
+    method = f"TF-IDF of words, k-means into {len(terms)} clusters, silhouette {score:.2f}, seed {seed}, n = {told.height:,} trials."
+    if score < _WEAK:
+        note += " The words hardly tell the clusters apart: take them for a rough sorting."
     names = _names(terms, labels)
     trials = told.with_columns(
         failure=pl.Series([names[label] for label in labels]), closeness=pl.Series(closeness)
     ).select(pl.col(name).cast(dtype) for name, dtype in _TRIALS.items())
-    return Failures(_summed(trials, names, terms), trials, failing.height, note, method, seed)
+    return Failures(_summed(trials, names, terms), trials, failing.height, note.strip(), method, seed)
 
 
 def _need_sklearn() -> None:
@@ -233,8 +238,8 @@ def _reasons(
 
 def _cluster(
     texts: list[str], wanted: int | None, *, seed: int
-) -> tuple[list[int], list[float], list[list[str]], str]:
-    """Return a cluster for each text, how close it is to the middle, the terms of each cluster, and the method."""
+) -> tuple[list[int], list[float], list[list[str]], float]:
+    """Return a cluster for each text, how close it is to the middle, the terms of each cluster, and the silhouette."""
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -255,8 +260,7 @@ def _cluster(
     words = weights.get_feature_names_out()
     overall = np.asarray(rows.mean(axis=0)).ravel()
     terms = [_terms(words, centres[one] - overall) for one in range(count)]
-    method = f"TF-IDF of words, k-means into {count} clusters, silhouette {score:.2f}, seed {seed}, n = {len(texts):,} trials."
-    return labels.tolist(), closeness.tolist(), terms, method
+    return labels.tolist(), closeness.tolist(), terms, score
 
 
 def _best(rows: Any, wanted: int | None, *, seed: int) -> tuple[Any, float]:
