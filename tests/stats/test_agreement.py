@@ -151,3 +151,23 @@ def test_a_judge_against_human_verdicts_counts_each_kind():
     assert ours.sensitivity.estimate == pytest.approx(2 / 3)
     assert ours.specificity.n == 2
     assert judge_accuracy([1], [1]).specificity.status == "not_estimable"
+
+
+def test_kappa_of_a_stack_is_each_tables_own_in_counts_or_in_shares():
+    # Worked by hand: 70 % against 50 % by chance; one label alone; 5 of 6 against 50 %.
+    tables = np.array([[[20, 5], [10, 15]], [[0, 0], [0, 7]], [[3, 1], [0, 2]]], dtype=float)
+    expected = [0.4, np.nan, 2 / 3]
+
+    for stack in (tables, tables / 50, tables * 1000):
+        assert kappa_of_tables(stack, 1 - np.eye(2)) == pytest.approx(expected, nan_ok=True)
+    assert np.isnan(kappa_of_tables(np.zeros((1, 2, 2)), 1 - np.eye(2)))
+
+
+def test_kappa_does_not_mind_the_unit_of_the_scale():
+    judge, human = [1, 2, 5, 5, 1, 2, 5, 2], [1, 5, 5, 2, 1, 2, 5, 2]
+    expected = cohen_kappa_score(judge, human, labels=LABELS, weights="quadratic")
+
+    for unit in (0.01, 100):
+        scaled = [np.array(side) * unit for side in (judge, human, LABELS)]
+        ours = weighted_kappa(scaled[0], scaled[1], labels=scaled[2].tolist(), resamples=50)
+        assert ours.estimate == pytest.approx(expected)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as reference
 
 from evalkit.stats import StatisticsError, bootstrap_means, bootstrap_statistic
-from evalkit.stats.bootstrap import resampled_counts
+from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
 
 ROWS = np.random.default_rng(3).integers(1, 6, size=(60, 4)).astype(float)
 
@@ -91,3 +91,46 @@ def test_a_statistic_that_is_often_undefined_is_not_estimable():
 def test_missing_values_in_a_table_are_refused():
     with pytest.raises(StatisticsError, match="missing"):
         bootstrap_means([[1.0, float("nan")], [2.0, 1.0]])
+
+
+@pytest.mark.parametrize(("undefined", "status"), [(20, "ok"), (21, "not_estimable")])
+def test_up_to_a_fifth_of_undefined_resamples_are_left_out(undefined, status):
+    calls = iter(range(101))  # the first call is for the data
+
+    def flaky(x):
+        return float("nan") if 0 < next(calls) <= undefined else float(np.mean(x))
+
+    ours = bootstrap_statistic([1, 2, 3, 4, 9], flaky, interval="percentile", resamples=100)
+
+    assert (ours.status, ours.estimate) == (status, 3.8)
+
+
+def test_fishers_z_interval_is_its_closed_form():
+    z = np.random.default_rng(0).normal(0.5, 0.2, 400)
+    half = reference.norm.ppf(0.95) * np.std(z, ddof=1) * np.sqrt(10 / 9)
+
+    def interval(replicates, estimate=0.45):
+        return fisher_z_interval(
+            estimate, replicates, n=10, level=0.9, method="m", seed=0, undefined="nothing"
+        )
+
+    ours = interval(np.append(np.tanh(z), [np.nan] * 100))
+
+    assert (ours.low, ours.high) == pytest.approx(
+        (np.tanh(np.arctanh(0.45) - half), np.tanh(np.arctanh(0.45) + half)), abs=1e-3
+    )
+    assert interval(np.append(np.tanh(z), [np.nan] * 101)).status == "not_estimable"
+    assert interval(np.full(400, 0.45)).status == "not_estimable"
+    assert interval(np.tanh(z), None).reason == "nothing"
+    assert "no disagreement" in interval(np.tanh(z), 1.0).reason
+    assert interval(np.tanh(z), -1.0).low is None
+
+
+@pytest.mark.parametrize("shape", [(4, 9, 3), (25, 1000, 31), (1, 20_000, 31), (2, 300_000, 1)])
+def test_sums_of_resamples_are_the_product_however_large(shape):
+    rng = np.random.default_rng(0)
+    counts, values = rng.poisson(1, shape[:2]).astype(float), rng.normal(size=shape[1:])
+
+    ours = sum_counted(counts, values)
+
+    assert ours == pytest.approx(np.einsum("ij,jk->ik", counts, values), rel=1e-9, abs=1e-9)

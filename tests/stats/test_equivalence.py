@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
+from scipy.stats import norm, ttest_1samp
 from statsmodels.stats.weightstats import DescrStatsW
 
 from evalkit.stats import (
@@ -93,3 +93,27 @@ def test_margins_and_levels_that_make_no_sense_are_refused():
         non_inferiority_t([0.1, 0.2], margin=0.1, level=0.4)
     with pytest.raises(StatisticsError, match="low must be below"):
         tost([0.1, 0.2], low=0.1, high=-0.1)
+
+
+def test_a_case_that_was_never_run_or_has_a_gap_counts_nothing():
+    new, old, k = [0.8, 0.4, 1.0, 0.6, 1.0], [1.0, 0.6, 0.8, 0.6, 0.8], [5, 5, 5, 5, 5]
+    plain = non_inferiority_tango_n_eff(new, old, k, margin=0.2)
+
+    never = non_inferiority_tango_n_eff([*new, 1.0], [*old, 0.0], [*k, 0], margin=0.2)
+    gap = non_inferiority_tango_n_eff([*new, float("nan")], [*old, 0.0], [*k, 5], margin=0.2)
+
+    assert never == gap == plain
+    assert plain.n == 5
+
+
+@checked
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=12), st.booleans())
+def test_a_margin_at_the_limit_is_decided_by_the_last_hair_of_p(passes, clustered):
+    new, old = ([side / 5 for side in column] for column in zip(*passes, strict=True))
+    clusters = [at // 2 for at in range(len(new))] if clustered and len(new) > 3 else None
+    low = non_inferiority_tango_n_eff(new, old, 5, margin=0.5, clusters=clusters).low
+    assume(-0.95 < low < -0.01)
+
+    ours = non_inferiority_tango_n_eff(new, old, 5, margin=-low, clusters=clusters)
+
+    assert (ours.z, ours.p_value) == pytest.approx((norm.ppf(0.95), 0.05), abs=1e-6)

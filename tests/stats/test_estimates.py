@@ -37,3 +37,20 @@ def test_statistics_load_neither_scipy_stats_nor_frames():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(0.5, 0.25, 0.75, 0.95, "m", 9, n_eff=9.0, k=1), "0.5 [0.25, 0.75] (95% m, n = 9)"),
+        (
+            Estimate(-0.5, -0.75, -0.25, 0.9, "m", 9, n_eff=4.5, k=3, clusters=3, p_value=0.0123),
+            "-0.5 [-0.75, -0.25] (90% m, n = 9, K = 3, n_eff = 4.5, 3 clusters, p = 0.0123)",
+        ),
+        (Estimate(0.0, None, None, 0.95, "m", 9), "0 (95% m, n = 9)"),
+        (Estimate(0.0, 0.0, None, 0.95, "m", 9), "0 (95% m, n = 9)"),
+        (not_estimable("no cases", n=0, method="m", level=0.95), "not estimable: no cases (95% m, n = 0)"),
+    ],
+)
+def test_a_number_prints_what_differs_from_the_plain_case_and_nothing_else(estimate, text):
+    assert str(estimate) == text

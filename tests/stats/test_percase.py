@@ -57,3 +57,11 @@ def test_without_runs_nothing_can_be_said_and_impossible_counts_are_refused():
     assert boschloo(0, 0, 3, 5) == fisher(0, 0, 0, 0) == 1
     with pytest.raises(StatisticsError, match="between 0"):
         boschloo(6, 5, 0, 5)
+
+
+@pytest.mark.parametrize(("k_new", "k_old"), [(3, 4), (4, 7), (5, 5), (2, 9), (10, 3)])
+def test_the_most_extreme_table_has_a_closed_form(k_new, k_old):
+    # No other table is as extreme: p^k_old (1 - p)^k_new is largest at p = k_old / (k_new + k_old).
+    p = k_old / (k_new + k_old)
+
+    assert boschloo(0, k_new, k_old, k_old) == pytest.approx(2 * p**k_old * (1 - p) ** k_new, rel=1e-7)

@@ -136,3 +136,19 @@ def test_ranks_without_variation_are_undefined():
         assert statistic([1, 1, 1], [1, 2, 3]).estimate is None
         assert statistic([], []).status == "not_estimable"
         assert statistic(np.arange(60), np.arange(60)).status == "not_estimable"
+
+
+@pytest.mark.parametrize("table", [[[3, 3, 3], [4, 4, 4]], [[1, 2], [2, 1]]])
+def test_icc_of_items_that_do_not_differ_or_cancel_is_undefined(table):
+    # Leniency is all there is; or items, raters and the mean square of both leave a denominator of 0.
+    ours = icc(table)
+
+    assert (ours.estimate, ours.status) == (None, "not_estimable")
+    assert "no variation" in ours.reason
+
+
+def test_icc_worked_by_hand():
+    # Item means 1.5, 2.5, 4.5 and rater means 8/3, 3: MSR 14/3, MSC 1/6, MSE 2/3.
+    assert icc([[1, 3, 4], [2, 2, 5]]).estimate == pytest.approx(
+        (14 / 3 - 2 / 3) / (14 / 3 + 2 / 3 + 2 * (1 / 6 - 2 / 3) / 3)
+    )

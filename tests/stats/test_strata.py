@@ -110,3 +110,20 @@ def test_weights_move_the_estimate_and_zero_weights_leave_cases_out():
     assert weighted_difference([1, 2], [0, 0]).estimate is None
     with pytest.raises(StatisticsError, match="Weights"):
         weighted_difference([1, 2], [1, -1])
+
+
+@pytest.mark.parametrize(("cases", "opposite"), [(9, ()), (10, ("hard",))])
+def test_a_stratum_of_ten_cases_is_large_enough_to_be_called_opposite(cases, opposite):
+    d = [0.3, 0.2, 0.25] * 20 + [-0.2, -0.3] * (cases // 2) + [-0.1] * (cases % 2)
+
+    ours = standardised_difference(d, ["easy"] * 60 + ["hard"] * cases)
+
+    assert ours.opposite == opposite
+    assert not ours.simpson
+
+
+def test_strata_of_a_pooled_difference_of_nothing_point_no_way():
+    ours = standardised_difference([0.5, 0.3] * 5 + [-0.5, -0.3] * 5, ["a"] * 10 + ["b"] * 10)
+
+    assert ours.pooled.estimate == pytest.approx(0)
+    assert (ours.simpson, ours.opposite) == (False, ())

@@ -10,7 +10,7 @@ import numpy as np
 from evalkit import stats
 from evalkit.stats.agreement import disagreement_weights, gwet_of_tables, kappa_of_tables
 from evalkit.stats.basics import t_quantile, z_quantile
-from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts
+from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
 from evalkit.stats.reliability import _alpha, _spearman_of_tables, _tau_of_tables
 
 if TYPE_CHECKING:
@@ -165,7 +165,9 @@ def _of_tables(
     measure(member.sum(axis=0)[None])
     if cases > 1:
         for counts in resampled_counts(cases, resamples=RESAMPLES, seed=seed):
-            for rows in np.array_split(counts @ member, max(1, counts.shape[0] * q * q // 2_000_000)):
+            for rows in np.array_split(
+                sum_counted(counts, member), max(1, counts.shape[0] * q * q // 2_000_000)
+            ):
                 measure(rows)
     same = float(np.mean(a == b))
     undefined = f"undefined: no variation in the ratings (raw agreement {same:.0%} of {n})"

@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit import stats
 from evalkit.stats.basics import is_constant, t_quantile, t_two_sided
-from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts
+from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
 
 if TYPE_CHECKING:
     from evalkit.stats import Estimate
@@ -75,10 +75,11 @@ def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, se
         return stats.not_estimable(reason, n=n, method=method, level=level)
     a, b = (_ranks(side) for side in (x, y))
     parts = np.stack([np.ones(n), a, b, a * a, b * b, a * b], axis=1)
-    member = np.stack([np.bincount(codes, column, minlength=groups) for column in parts.T], axis=1)
+    sums = [np.bincount(codes, column, minlength=groups) for column in parts.T]
+    member = np.stack(sums, axis=1).astype(np.float64)
     estimate = float(_correlation(member.sum(axis=0)[None])[0])
     blocks = resampled_counts(groups, resamples=RESAMPLES, seed=seed)
-    replicates = np.concatenate([_correlation(counts @ member) for counts in blocks])
+    replicates = np.concatenate([_correlation(sum_counted(counts, member)) for counts in blocks])
     reason = "scores or lengths do not vary"
     return fisher_z_interval(
         estimate, replicates, n=groups, level=level, method=method, seed=seed, undefined=reason

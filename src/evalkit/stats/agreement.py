@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from evalkit.stats.basics import Floats, check_level, together
-from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts
+from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 from evalkit.stats.proportions import wilson
 
@@ -287,7 +287,7 @@ def of_tables(
         member[np.arange(n), kind_of] = 1.0
         parts = []
         for counts in resampled_counts(n, resamples=resamples, seed=seed):
-            weight = counts @ member
+            weight = sum_counted(counts, member)
             for rows in np.array_split(weight, max(1, weight.shape[0] * q * q // 2_000_000)):
                 tables = np.zeros((rows.shape[0], q * q))
                 tables[:, kinds] = rows

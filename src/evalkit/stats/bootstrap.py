@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 Interval = Literal["percentile", "BCa"]
-CELLS = 25_000  # counts held at once: in cache, and too small for BLAS to wake threads that cost more than they save
+CELLS = 25_000  # counts held at once: they stay in cache
+# OpenBLAS multiplies in one thread up to so many products. More wake its other threads, and hundreds of times over
+# each waits for a core: on a busy machine that takes longer than all the rest.
+PRODUCTS = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,21 @@ def resampled_counts(n: int, *, resamples: int = 9999, seed: int = 0) -> Iterato
         drawn = rng.integers(0, n, size=(size, n), dtype=small)
         flat = (drawn + offsets[:size]).ravel()
         yield np.bincount(flat, minlength=size * n).reshape(size, n).astype(np.float64)
+
+
+def sum_counted(counts: Floats, values: Floats) -> Floats:
+    """Return the sums of each resample, `counts @ values`, so few cases at a time that BLAS stays in one thread.
+
+    Examples
+    --------
+    >>> sum_counted(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([[3.0, 1.0], [5.0, 1.0]])).tolist()
+    [[6.0, 2.0], [8.0, 2.0]]
+    """
+    step = max(1, PRODUCTS // (counts.shape[0] * values.shape[1]))
+    sums = counts[:, :step] @ values[:step]
+    for start in range(step, values.shape[0], step):
+        sums += counts[:, start : start + step] @ values[start : start + step]
+    return sums
 
 
 def bootstrap_means(
@@ -122,7 +140,9 @@ def bootstrap_means(
         ]
     means = table.mean(axis=0)
     blocks = resampled_counts(sizes.size, resamples=resamples, seed=seed)
-    replicates = np.concatenate([(counts @ sums) / (counts @ sizes)[:, None] for counts in blocks])
+    both = np.column_stack([sums, sizes])
+    totals = np.concatenate([sum_counted(counts, both) for counts in blocks])
+    replicates = totals[:, :-1] / totals[:, -1:]
     ends = _limits(replicates, [(1 - level) / 2, (1 + level) / 2]) if interval == "percentile" else None
     estimates = []
     for j in range(columns):

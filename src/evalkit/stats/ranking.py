@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import chdtrc
 
 from evalkit.stats.basics import Floats, check_level
-from evalkit.stats.bootstrap import resampled_counts
+from evalkit.stats.bootstrap import resampled_counts, sum_counted
 from evalkit.stats.estimates import StatisticsError, Status
 
 if TYPE_CHECKING:
@@ -181,8 +181,8 @@ def bootstrap_ranks(
             reason,
         )
     means = x.mean(axis=0)
-    replicates = np.concatenate([c @ x / n for c in resampled_counts(n, resamples=resamples, seed=seed)])
-    replicates = np.round(replicates, 12)
+    blocks = resampled_counts(n, resamples=resamples, seed=seed)
+    replicates = np.round(np.concatenate([sum_counted(counts, x) for counts in blocks]) / n, 12)
     ranks = mid_ranks(-replicates)
     first = replicates >= replicates.max(axis=1, keepdims=True)
     shares = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from evalkit.stats.agreement import RESAMPLES, of_tables
 from evalkit.stats.basics import Floats, check_level, together, z_quantile
-from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts
+from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def krippendorff_alpha(
     reason = f"undefined: all {int(there.sum())} ratings are {values[0]:g}"
 
     def alpha(weight: Floats) -> Floats:
-        coincidence = (weight @ pairs.reshape(n, -1)).reshape(-1, values.size, values.size)
+        coincidence = sum_counted(weight, pairs.reshape(n, -1)).reshape(-1, values.size, values.size)
         return _alpha(coincidence, values, measure)
 
     return resampled(alpha, n, method=method, level=level, resamples=resamples, seed=seed, undefined=reason)
