@@ -13,12 +13,15 @@ import json
 import statistics
 import sys
 import time
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 
 import evalkit as ek
 from evalkit.evals import Evals
+from evalkit.judging.questions import rubric_of, wordings
 
 # A click feels immediate below this.
 TARGET_MS = 100
@@ -110,6 +113,53 @@ def read(evals: Evals) -> dict[str, tuple[float, int]]:
     return rows
 
 
+def tune(evals: Evals) -> dict[str, tuple[float, int]]:
+    """Return the same for the sliders of `ek.tune`."""
+    rows = {}
+    took, tuner = timed(lambda: ek.tune(evals))
+    opened, shown = timed(tuner.show)
+    rows["ek.tune"] = took + opened, len(json.dumps(shown))
+    means = iter((3.1, 3.3, 3.7, 3.2, 3.6))
+    took, shown = timed(lambda: (tuner.handle({"kind": "set", "mean": next(means)}), tuner.show())[1], 5)
+    rows["ek.tune: a slider"] = took, len(json.dumps(shown))
+    return rows
+
+
+def judge_again(evals: Evals) -> dict[str, tuple[float, int]]:
+    """Return the same for a label given in `ek.label`, and for words changed in `ek.rubric_lab`."""
+    rows = {}
+    with TemporaryDirectory() as folder:
+        took, labeller = timed(lambda: ek.label(evals, rater="ann", path=f"{folder}/labels.jsonl"))
+        opened, shown = timed(labeller.show)
+        rows["ek.label"] = took + opened, len(json.dumps(shown))
+        scores = iter((4.0, 2.0, 5.0, 3.0, 1.0))
+        give = lambda: (labeller.handle({"kind": "give", "score": next(scores)}), labeller.show())[1]  # noqa: E731
+        took, shown = timed(give, 5)
+        rows["ek.label: a score"] = took, len(json.dumps(shown))
+        judge = ek.Judge(model="m", provider="local", name="judge", rubric=rubric_of(evals))
+        # The judgements carry the words of the saved rubric, as those of a judge do.
+        hashes = wordings(judge, evals)
+        keys = ["run", "case", "criterion"]
+        bare = evals.scores.drop("rubric_hash")
+        worded = bare.join(
+            hashes.select(
+                *(pl.col(k).cast(bare.schema[k]) for k in keys),
+                pl.col("rubric_hash").cast(evals.scores.schema["rubric_hash"]),
+            ),
+            on=keys,
+            how="left",
+        )
+        evals = replace(evals, scores=worded.select(evals.scores.columns))
+        took, lab = timed(lambda: ek.rubric_lab(evals, judge, cache=f"{folder}/cache.sqlite"))
+        opened, shown = timed(lab.show)
+        rows["ek.rubric_lab"] = took + opened, len(json.dumps(shown))
+        words = iter(("Maps by custom_id.", "Maps by id.", "Maps by order."))
+        edit = lambda: (lab.handle({"kind": "edit", "description": next(words)}), lab.show())[1]  # noqa: E731
+        took, shown = timed(edit, 3)
+        rows["ek.rubric_lab: words"] = took, len(json.dumps(shown))
+    return rows
+
+
 def long() -> dict[str, tuple[float, int]]:
     """Return the same for a transcript of 2,000 turns, and for a message of 2 MB."""
     rows = {}
@@ -130,7 +180,7 @@ def main() -> int:
     found: dict[str, dict[int, tuple[float, int]]] = {}
     for size in sizes:
         evals = make(size)
-        for name, cost in {**explore(evals), **read(evals)}.items():
+        for name, cost in {**explore(evals), **read(evals), **tune(evals), **judge_again(evals)}.items():
             found.setdefault(name, {})[size] = cost
     print(f"{'in the kernel, ms (kB sent)':<32}" + "".join(f"{size:>18,}" for size in sizes))
     for name, costs in found.items():

@@ -245,6 +245,17 @@ def test_only_some_trials_are_judged_when_that_is_asked_for(fake, make_judge, ma
     assert set(by_expression.scores["case"]) == {"01"}
 
 
+def test_chosen_trials_that_are_not_there_are_asked_nothing_about(make_judge, make_evals):
+    evals, judge = make_evals(), make_judge()
+    ghosts = {"run": ["v1", "v1", "nobody"], "case": ["02", "02", "01"], "epoch": [1, 10**12, 1]}
+    alone = judge.estimate(evals, only=pl.DataFrame({"run": ["v1"], "case": ["02"], "epoch": [1]}))
+
+    ours = judge.estimate(evals, only=pl.DataFrame(ghosts))
+
+    assert ours.requests == alone.requests > 0
+    assert judge.estimate(evals, only=pl.DataFrame(ghosts).clear()).requests == 0
+
+
 def test_a_frame_for_only_without_its_columns_is_refused(make_judge, make_evals):
     with pytest.raises(ek.EvalkitError, match="The only table has no column 'epoch'"):
         make_judge().run(make_evals(), only=pl.DataFrame({"run": ["v1"], "case": ["02"]}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -138,7 +138,7 @@ def make_questions(judge: Judge, evals: Evals, *, only: Any = None) -> Questions
     book = _Book(judge, evals)
     have = _judged(evals, judge.grader)
     made = Questions()
-    trials = trials_of(evals)
+    trials = trials_of(evals if wanted is None else _narrowed(evals, wanted))
     known = {trial.key for trial in trials}
     asked_for = set(evals.attempts().select(_TRIAL).iter_rows()) if wanted is None else wanted
     made.empty = len(asked_for - known)
@@ -178,11 +178,14 @@ def wordings(judge: Judge, evals: Evals) -> pl.DataFrame:
     book = _Book(judge, evals)
     asked = evals.attempts().select("run", "suite", "case").unique(maintain_order=True)
     rows = []
+    # A case is worded alike for all runs of its suite.
+    hashes: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for run, suite, case in asked.iter_rows():
-        expected = book.expectation(suite, case)
-        for one in book.criteria(suite):
+        if (suite, case) not in hashes:
+            expected = book.expectation(suite, case)
             words = {"ideal_behavior": expected.ideal_behavior, "expected_rubric": expected.points}
-            rows.append((run, case, one.name, rubric_hash(one, **words)))
+            hashes[suite, case] = [(one.name, rubric_hash(one, **words)) for one in book.criteria(suite)]
+        rows += [(run, case, *one) for one in hashes[suite, case]]
     schema = dict.fromkeys(("run", "case", "criterion", "rubric_hash"), pl.String)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
@@ -377,6 +380,19 @@ def _chosen(evals: Evals, only: Any) -> set[tuple[str, str, int]] | None:
         if name not in frame.columns:
             raise ColumnError.missing(name, table="only", have=frame.columns)
     return {(str(run), str(case), int(epoch)) for run, case, epoch in frame.select(_TRIAL).iter_rows()}
+
+
+def _narrowed(evals: Evals, wanted: set[tuple[str, str, int]]) -> Evals:
+    """Return the evaluations with no other trials to be read than these."""
+    keys = pl.DataFrame(
+        list(wanted), schema=dict(zip(_TRIAL, (pl.String, pl.String, pl.Int64), strict=True)), orient="row"
+    )
+    keys = keys.cast({name: evals.trials.schema[name] for name in _TRIAL}, strict=False)
+    near = {
+        name: getattr(evals, name).join(keys, on=_TRIAL, how="semi", maintain_order="left")
+        for name in ("trials", "turns")
+    }
+    return replace(evals, **near)
 
 
 def _judged(evals: Evals, grader: str) -> dict[tuple[Any, ...], tuple[bool, str | None]]:

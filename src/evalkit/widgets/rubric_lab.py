@@ -314,10 +314,10 @@ class RubricLab(Panel):
             f"{row['trials']:,} trials have none by these yet."
             for row in stale.iter_rows(named=True)
         ] or [f"{self.judge.grader} has judged none of this yet."]
+        only = self.trials
         try:
-            lines.append(
-                f"The {self.trials.height} chosen: {self.rejudger.estimate(self.evals, only=self.trials, cache=self._cache).words}"
-            )
+            cost = self.rejudger.estimate(self.evals, only=only, cache=self._cache)
+            lines.append(f"The {only.height} chosen: {cost.words}")
         except EvalkitError as error:
             lines.append(str(error))
         return [visible(line) for line in lines]
