@@ -103,3 +103,10 @@ def test_values_that_make_no_sense_are_refused():
         rogan_gladen(40, 1000, 0.7, 10, 0.9, 10)
     with pytest.raises(StatisticsError, match="lam"):
         ppi_mean([1, 2, 3], [1, 2, 2], [1, 2, 3], lam=2)
+
+
+def test_rogan_gladen_gives_what_lee_et_al_print():
+    ours = rogan_gladen(0.4, 1000, 0.7, 200, 0.9, 200)
+
+    assert ours.estimate == pytest.approx(1 / 6)
+    assert (ours.low, ours.high) == pytest.approx((0.0564, 0.2627), abs=5e-5)

@@ -60,3 +60,14 @@ def test_too_few_judges_or_items_say_so(answers):
 
     assert ours.status == "not_estimable"
     assert ours.reason
+
+
+def test_the_first_step_and_the_majority_worked_by_hand():
+    # Of three judges the shares for 1 are 1, 0, 2/3, 1: 8/3 of four items.
+    ours = dawid_skene([[1, 0, 1, 1], [1, 0, 0, 1], [1, 0, 1, 1]], pseudo_count=1, iterations=1)
+
+    assert ours.prior == pytest.approx([(4 / 3 + 1 / 2) / 5, (8 / 3 + 1 / 2) / 5])
+    assert ours.judges[0, 1] == pytest.approx([(1 / 2) / (11 / 3), (8 / 3 + 1 / 2) / (11 / 3)])
+    assert ours.judges[1, 1] == pytest.approx([(2 / 3 + 1 / 2) / (11 / 3), (2 + 1 / 2) / (11 / 3)])
+    assert ours.majority == (1, 0, 1, 1)
+    assert dawid_skene([[1, 0], [0, 0]]).majority == (None, 0)

@@ -98,3 +98,11 @@ def test_order_of_versions_only_reorders_the_answer():
 
     assert ours.p_best == pytest.approx(turned.p_best[::-1])
     assert ours.ranks == turned.ranks[::-1]
+
+
+@pytest.mark.parametrize(("versions", "df"), [(1, 0), (3, 2), (5, 4)])
+@pytest.mark.parametrize("test", [cochran_q, friedman])
+def test_without_a_complete_row_the_degrees_of_freedom_stay_those_of_the_versions(test, versions, df):
+    ours = test(np.full((4, versions), np.nan))
+
+    assert (ours.statistic, ours.p_value, ours.df, ours.versions) == (None, None, df, versions)

@@ -82,3 +82,9 @@ def test_constant_scores_have_no_variance_and_no_best_buy():
 
     assert (ours.case, ours.epoch) == (0, 0)
     assert ours.best_next() == {}
+
+
+def test_two_cases_are_enough_and_their_variance_is_the_plain_one():
+    ours = variance_components([1.0, 4.0], ["a", "b"])
+
+    assert (ours.status, ours.cases, ours.case) == ("ok", 2, pytest.approx(4.5))
