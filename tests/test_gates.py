@@ -105,8 +105,10 @@ def test_a_margin_of_the_mean_score_is_a_condition_of_its_own():
 )
 def test_the_whole_interval_must_reach_the_rate(passes, least, expected):
     evals = evals_of({"v1": [PASS] * passes + [FAIL] * (100 - passes)})
+    gate = check_gate(evals, pass_rate_at_least=least)
 
-    assert outcome(evals, pass_rate_at_least=least) == expected
+    assert gate.outcome == expected
+    assert ("more cases would decide" in gate.table["reason"][0]) == (expected == "undecided")
 
 
 def test_too_many_unscored_trials_leave_the_rate_undecided():
