@@ -199,6 +199,8 @@ def serve_local(
     with ExitStack() as running:
         with working("Loading the weights"):
             address, model = running.enter_context(serving.serve(host=host, port=port, weights=weights))
+        # Before anything is said: who reads that it serves may end it at once.
+        stop = _heed_signals()
         emit(f"Serving {one_line(model)} at {address} (Ctrl-C stops it).")
         if weights is None:
             emit(serving.SMALL)
@@ -207,15 +209,15 @@ def serve_local(
         emit(
             f"Next, in another terminal: {where}evalkit run data/suites/groq-batch-api.yaml --provider local{named}"
         )
-        _wait_for_a_signal()
+        # With a timeout, because on Windows nothing interrupts a wait that has none.
+        while not stop.wait(1.0):
+            pass
         tell("Stopped.")
 
 
-def _wait_for_a_signal() -> None:
-    """Return when Ctrl-C or a polite kill comes."""
+def _heed_signals() -> threading.Event:
+    """Return what Ctrl-C or a polite kill will set."""
     stop = threading.Event()
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, lambda *_: stop.set())
-    # With a timeout, because on Windows nothing interrupts a wait that has none.
-    while not stop.wait(1.0):
-        pass
+    return stop
