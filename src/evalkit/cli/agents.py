@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
+import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -196,28 +198,24 @@ def serve_local(
 
     from evalkit import serving
 
+    # A polite kill is as good as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with ExitStack() as running:
         with working("Loading the weights"):
             address, model = running.enter_context(serving.serve(host=host, port=port, weights=weights))
-        # Before anything is said: who reads that it serves may end it at once.
-        stop = _heed_signals()
-        emit(f"Serving {one_line(model)} at {address} (Ctrl-C stops it).")
-        if weights is None:
-            emit(serving.SMALL)
-        where = "" if port == LOCAL_PORT else f"export EVALKIT_LOCAL_URL={address}; "
-        named = "" if weights is None else f" --model {one_line(model)}"
-        emit(
-            f"Next, in another terminal: {where}evalkit run data/suites/groq-batch-api.yaml --provider local{named}"
-        )
-        # With a timeout, because on Windows nothing interrupts a wait that has none.
-        while not stop.wait(1.0):
-            pass
-        tell("Stopped.")
-
-
-def _heed_signals() -> threading.Event:
-    """Return what Ctrl-C or a polite kill will set."""
-    stop = threading.Event()
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, lambda *_: stop.set())
-    return stop
+        try:
+            emit(f"Serving {one_line(model)} at {address} (Ctrl-C stops it).")
+            if weights is None:
+                emit(serving.SMALL)
+            where = "" if port == LOCAL_PORT else f"export EVALKIT_LOCAL_URL={address}; "
+            named = "" if weights is None else f" --model {one_line(model)}"
+            suite = "data/suites/groq-batch-api.yaml"
+            emit(f"Next, in another terminal: {where}evalkit run {suite} --provider local{named}")
+            while True:
+                # In pieces, because on Windows nothing interrupts a sleep.
+                time.sleep(1.0)
+        except KeyboardInterrupt:
+            tell("Stopped.")
+            # The engine's own end can wait for ever on a thread that has just begun, and there is nothing to keep.
+            sys.stdout.flush()
+            os._exit(0)
