@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="batch",
-    help="Go on with batch jobs, whatever became of the process that submitted them.",
+    help="Go on with batch jobs, though their process has ended.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
