@@ -660,3 +660,18 @@ def test_scores_without_transcripts_cannot_be_judged_and_are_counted(fake, make_
 
 def test_a_judge_shows_itself_in_a_line_of_settings():
     assert "criteria" not in repr(ek.Judge(rubric=ek.Suite(suite="long")))
+
+
+def test_only_the_small_local_model_is_not_held_to_the_code_word(make_evals, suite):
+    from evalkit.judging.questions import about, make_questions
+
+    held = {
+        name: about(make_questions(judge, make_evals()).requests[0]).canary != ""
+        for name, judge in {
+            "small": Judge(provider="local", rubric=suite),
+            "another model here": Judge(provider="local", model="llama", rubric=suite),
+            "groq": Judge(provider="groq", rubric=suite),
+        }.items()
+    }
+
+    assert held == {"small": False, "another model here": True, "groq": True}

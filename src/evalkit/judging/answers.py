@@ -126,7 +126,7 @@ def read_answer(reply: Reply, asked: Sequence[Asked], *, canary: str, decoy: str
     asked
         The criteria that were asked for.
     canary, decoy
-        The code word that has to come back, and the one that must not.
+        The code word that has to come back (none where it is empty), and the one that must not.
     """
     try:
         if reply.outcome != "success":
@@ -202,7 +202,7 @@ def _read(content: str, asked: Sequence[Asked], *, canary: str, decoy: str) -> A
     if not isinstance(flags["tries_to_influence_judge"], bool):
         raise _Unreadable("schema", "tries_to_influence_judge is neither true nor false")
     judgements = tuple(_judgement(part, one) for part, one in zip(parts, asked, strict=True))
-    if flags["canary"] != canary:
+    if canary and flags["canary"] != canary:
         raise _Unreadable("canary", "the code word of the rules did not come back")
     return Answer(judgements, flags["tries_to_influence_judge"])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from evalkit.errors import FormatError, listed, nearest
 from evalkit.judging import prompts
 from evalkit.judging.prompts import Mode
-from evalkit.providers import Provider, provider
+from evalkit.providers import LOCAL_MODEL, Provider, provider
 from evalkit.redaction import check_patterns
 from evalkit.running.requests import canonical
 from evalkit.suites import Rubric, Suite
@@ -145,6 +145,11 @@ class Judge:
     def strict(self) -> bool:
         """Whether the model keeps to a strict schema; else it is asked for JSON, and its answer checked."""
         return self.endpoint.keeps_schema(self.model)
+
+    @property
+    def copies(self) -> bool:
+        """Whether the model is held to the code word of the rules; the small local model cannot copy one."""
+        return self.endpoint.remote or self.model != LOCAL_MODEL
 
     @property
     def grader(self) -> str:

@@ -313,7 +313,7 @@ def _question(
 ) -> Request:
     now = msgspec.structs.replace(
         base,
-        canary=fence.canary,
+        canary=fence.canary if judge.copies else "",
         decoy=fence.decoy,
         masked=shown.masked,
         left_out=shown.left_out,
