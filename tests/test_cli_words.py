@@ -195,6 +195,14 @@ def test_report_compares_on_the_shared_criteria_when_told(run, uneven, tmp_path)
         ("say which: {'run': 'a'} or {'model': 'a'}.", "say which: run=a or model=a."),
         ("PassRule.gates names the criterion", "--gate names the criterion"),
         ("PassRule.weights['tone'] is -1", "--weight 'tone' is -1"),
+        ("an error (retry_errors=True attempts them again)", "an error (--retry-errors attempts them again)"),
+        ("or use provider='local', which needs none.", "or use --provider local, which needs none."),
+        ("Judge.model is not given, and it has none.", "--model is not given, and it has none."),
+        ("the controls were not run (Judge.controls).", "the controls were not run (--controls)."),
+        (
+            "max_cost=0.5 cannot be kept: leave max_cost out.",
+            "--max-cost 0.5 cannot be kept: leave --max-cost out.",
+        ),
         (
             "The margin of the case is wide; a mapping is a map.",
             "The margin of the case is wide; a mapping is a map.",

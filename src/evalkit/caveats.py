@@ -14,6 +14,7 @@ import polars as pl
 from evalkit.errors import listed
 from evalkit.grading import grade
 from evalkit.schema import SCORES
+from evalkit.wording import points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,7 +141,7 @@ def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
         for fill_baseline, fill_candidate in (("pass", "fail"), ("fail", "pass"))
     ]
     as_fail = _bound(pairs, "fail", "fail")
-    text = f"{lost['baseline']} baseline and {lost['candidate']} candidate trials are unscored and left out. Counted as fails the difference is {as_fail * 100:+.1f} points; at the extremes it lies between {bounds[0] * 100:+.1f} and {bounds[1] * 100:+.1f}."
+    text = f"{lost['baseline']} baseline and {lost['candidate']} candidate trials are unscored and left out. Counted as fails the difference is {points(as_fail)}; at the extremes it lies between {points(bounds[0])} and {points(bounds[1])}."
     blocked = sum(lost.values()) / total > 0.05 and bounds[0] < 0 < bounds[1]
     if blocked:
         text += " More than 5 % are missing and they could decide the sign: no verdict."
@@ -235,7 +236,7 @@ def _simpson(pairs: Pairs, units: pl.DataFrame) -> Iterator[Caveat]:
             yield (
                 "W17",
                 "overall",
-                f"Pooled over all trials the difference is {raw * 100:+.1f} points, paired by case it is {overall * 100:+.1f}: the sides hold different mixes of cases, and only the paired figure is a comparison.",
+                f"Pooled over all trials the difference is {points(raw)}, paired by case it is {points(overall)}: the sides hold different mixes of cases, and only the paired figure is a comparison.",
             )
     for (severity,), part in units.partition_by("severity", as_dict=True, maintain_order=True).items():
         d = _mean(part["rate_candidate"] - part["rate_baseline"])
@@ -243,7 +244,7 @@ def _simpson(pairs: Pairs, units: pl.DataFrame) -> Iterator[Caveat]:
             yield (
                 "W17",
                 str(severity),
-                f"The {part.height} {severity or 'other'} cases moved the other way ({d * 100:+.1f} points); exploratory.",
+                f"The {part.height} {severity or 'other'} cases moved the other way ({points(d)}); exploratory.",
             )
 
 
@@ -301,7 +302,7 @@ def _rule_order(
         if rates.height:
             shifts[side] = _mean(rates["rate"]) - _mean(units[f"rate_{side}"])
     if any(abs(shift) >= 0.05 for shift in shifts.values()):
-        words = " and ".join(f"the {side} by {shift * 100:+.1f} points" for side, shift in shifts.items())
+        words = " and ".join(f"the {side} by {points(shift)}" for side, shift in shifts.items())
         text = f"The rule is applied to each trial. Applied to each case's averaged scores it would move {words}."
         yield "W21", "overall", text
 

@@ -233,7 +233,8 @@ def _critical(graded: pl.DataFrame) -> tuple[str, Outcome, str]:
 
 
 def _size(value: float, metric: Metric, *, sign: str = "") -> str:
-    return f"{value * 100:{sign}.1f} points" if metric == "pass_rate" else f"{value:{sign}.2f}"
+    text = f"{value * 100:{sign}.1f} points" if metric == "pass_rate" else f"{value:{sign}.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _sentence(outcome: Outcome, table: pl.DataFrame) -> str:

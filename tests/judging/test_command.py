@@ -104,7 +104,7 @@ def test_by_batch_it_says_how_to_go_on_and_the_second_call_finds_the_job(run, fa
     groq = ["--provider", "groq", "--base-url", fake.base_url, "--samples", "1"]
 
     code, out, _ = run("judge", folder, *groq, "--batch")
-    assert (code, "the same command with --wait" in out) == (0, True)
+    assert (code, f"evalkit batch resume {folder} --wait" in out) == (0, True)
     code, out, _ = run("judge", folder, *groq, "--batch", "--wait", "--window", "24h")
 
     assert code == 0
@@ -147,7 +147,20 @@ def test_without_a_key_it_says_which_one(run, folder, monkeypatch):
     code, _, err = run("judge", folder)
 
     assert code == 2
-    assert "set GROQ_API_KEY in the environment" in err
+    assert "set GROQ_API_KEY in the environment, or use --provider local" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--batch"]])
+def test_a_judge_that_cannot_be_asked_leaves_no_row_behind(run, make_evals, tmp_path, monkeypatch, options):
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    folder = native.write(
+        make_evals(outputs=("I joined them by custom_id, line by line.", ":")), tmp_path / "data"
+    )
+
+    code, out, _ = run("judge", folder, *options)
+
+    assert (code, "3 judgements need no judge" in out or "judgements need no judge" in out) == (2, True)
+    assert not (folder / "scores.jsonl").exists()
 
 
 def test_scores_of_a_file_need_a_folder_of_their_own(run, fake, folder, asking, tmp_path):

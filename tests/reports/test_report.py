@@ -137,6 +137,44 @@ def test_without_two_sides_it_describes_and_gives_no_verdict(tmp_path):
     assert "What regressed" not in text
 
 
+def test_equal_rates_are_told_once(tmp_path):
+    text = words(written(small(versions=("v1", "v2"), score=1.0), tmp_path))
+
+    assert "4 trials: pass rate 0 % for each of the 2." in text
+
+
+@pytest.mark.parametrize(
+    ("tops", "said"),
+    [
+        ([1], "A criterion passes when it passes in every trial of every case."),
+        (
+            [5],
+            "A criterion passes when the mean of its case means is at least 4 and none of them is below 3.",
+        ),
+        (
+            [5, 1],
+            "none of them is below 3; one that is pass or fail, when it passes in every trial of every case.",
+        ),
+    ],
+)
+def test_a_criterion_that_is_pass_or_fail_has_no_mean_of_4(tmp_path, tops, said):
+    names = [f"up to {top}" for top in tops]
+    evals = Evals.from_tables(
+        criteria=pl.DataFrame(
+            {
+                "criterion": names,
+                "kind": ["binary" if top == 1 else "ordinal" for top in tops],
+                "scale_min": [0 if top == 1 else 1 for top in tops],
+                "scale_max": tops,
+            }
+        ),
+        runs=pl.DataFrame({"run": ["r"], "agent_version": ["v1"]}),
+        scores=pl.DataFrame({"run": "r", "case": "01", "criterion": names, "score": tops}),
+    )
+
+    assert said in words(written(evals, tmp_path))
+
+
 def test_one_side_alone_is_refused(tmp_path):
     with pytest.raises(FormatError, match="baseline= was given, candidate= was not"):
         report(small(), tmp_path / "r.html", baseline="v1")

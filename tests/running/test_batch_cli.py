@@ -24,7 +24,7 @@ def quick(fake_groq, monkeypatch, tmp_path):
 
 
 def test_a_folder_without_jobs(run, tmp_path):
-    assert run("batch", "list", tmp_path) == (0, f"There are no batch jobs in {tmp_path}.\n", "")
+    assert run("batch", "list", tmp_path) == (0, f"There are no batch jobs in '{tmp_path}'.\n", "")
     code, out, err = run("batch", "status", tmp_path)
     assert (code, out) == (2, "")
     assert err == f"evalkit: There are no batch jobs in '{tmp_path}'.\n"

@@ -279,6 +279,11 @@ def test_a_judge_that_cannot_be_worked_on_is_refused(settings, words):
         rubric_lab(DEMO, judge_of(**settings))
 
 
+def test_a_name_in_place_of_a_judge_is_refused():
+    with pytest.raises(FormatError, match=r"The lab asks a judge, ek\.Judge\(\.\.\.\), not str: 'Groq'\."):
+        rubric_lab(DEMO, "Groq")
+
+
 def test_a_judge_without_a_rubric_is_given_the_criteria_that_were_loaded():
     lab = rubric_lab(DEMO, judge_of(rubric=None))
 

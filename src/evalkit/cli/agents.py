@@ -165,7 +165,12 @@ def run(
     trials = evals.trials
     bad = trials["error"].drop_nulls()
     if len(bad) == trials.height:
-        raise EvalkitError(f"All {len(bad)} trials have an error, the first: {bad[0]}")
+        which = (
+            f"All {len(bad)} trials have an error, the first"
+            if len(bad) > 1
+            else "The only trial has an error"
+        )
+        raise EvalkitError(f"{which}: {bad[0]}")
     spent = trials["cost_usd"].drop_nulls()
     money = f", ${spent.sum():.4f}" if len(spent) else ""
     run = evals.runs["run"][0]

@@ -27,12 +27,15 @@ Name = Annotated[
         metavar="JOB", help="Its name, or the beginning of it; without it the only one.", show_default=False
     ),
 ]
-Form = Annotated[Literal["text", "json"], typer.Option("--format", help="How it is printed.")]
+Form = Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")]
 
 
 @app.command("list")
 def show_all(folder: Folder = ".", form: Form = "text") -> None:
-    """Print the batch jobs of a folder, from their journals: nobody is asked."""
+    """Print the jobs of a folder from their journals.
+
+    Nobody is asked.
+    """
     from evalkit.running.batch import jobs
 
     found = jobs(folder)
@@ -40,7 +43,7 @@ def show_all(folder: Folder = ".", form: Form = "text") -> None:
         emit(as_json([_facts(job.status()) for job in found]))
         return
     if not found:
-        emit(f"There are no batch jobs in {one_line(folder)}.")
+        emit(f"There are no batch jobs in '{one_line(folder)}'.")
         return
     heads = ["job", "state", "provider", "requests", "ended", "success", "spent", "note"]
     rows = [_row(job.status()) for job in found]
@@ -50,7 +53,10 @@ def show_all(folder: Folder = ".", form: Form = "text") -> None:
 
 @app.command()
 def status(folder: Folder = ".", job: Name = None, form: Form = "text") -> None:
-    """Print how one job is, from its journal: nobody is asked."""
+    """Print how one job is from its journal.
+
+    Nobody is asked.
+    """
     from evalkit.running.batch import open_job
 
     _show(open_job(folder, job), form)
@@ -76,7 +82,10 @@ def resume(
         ),
     ] = None,
 ) -> None:
-    """Go on with a job: submit what is not, fetch what has ended, ask again what is worth it, keep the scores."""
+    """Go on with a job and keep its scores.
+
+    Submit what is not, fetch what has ended, ask again what is worth it.
+    """
     from evalkit.judging.jobs import settle_job
     from evalkit.running.batch import open_job
 
@@ -106,7 +115,10 @@ def _tell_scores(job: Job, folder: str) -> None:
 
 @app.command()
 def cancel(folder: Folder = ".", job: Name = None) -> None:
-    """Stop a job: nothing more is sent or asked again; what had begun is still finished and paid for."""
+    """Stop a job: nothing more is sent or asked again.
+
+    What had begun is still finished and paid for.
+    """
     from evalkit.running.batch import open_job
 
     found = open_job(folder, job)

@@ -9,6 +9,7 @@ import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli.output import emit, one_line, tell, terminal_width, text_table
+from evalkit.cli.spelling import spell
 from evalkit.errors import FormatError, listed, nearest
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def judge(
         job = asking.submit(evals, folder=home, only=chosen, window=window, max_cost=max_cost)
         emit(one_line(repr(job)))
         if not wait and not job.ended:
-            emit("Next, today or tomorrow: the same command with --wait; it goes on with this job.")
+            emit(f"Next, today or tomorrow: evalkit batch resume {one_line(home)} --wait")
             return
         out = job.wait(progress=True).collect()
     else:
@@ -232,4 +233,4 @@ def _sum_up(out: Evals, before: Evals, asking: Judge) -> None:
     emit(text_table(heads, rows, left=[True, False, False, False, False], width=terminal_width()))
     for note in out.notes:
         if note not in before.notes:
-            tell(f"Note: {note}")
+            tell(f"Note: {spell(note)}")

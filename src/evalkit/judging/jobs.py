@@ -256,11 +256,12 @@ def submit(
     file = ScoreFile(folder)
     evals = file.added_to(evals)
     questions = make_questions(judge, evals, only=only)
+    if questions.requests:
+        _check_model(judge)
     file.add([row for fault in questions.faults for row in fault_rows(*fault)])
     file.close()
     job = None
     if questions.requests:
-        _check_model(judge)
         with opened(cache) as answers:
             job = batch.submit(
                 questions.requests,

@@ -43,6 +43,8 @@ def run_live(
     rows = [row for fault in questions.faults for row in fault_rows(*fault)]
     with opened(cache) as answers:
         try:
+            _check(judge, questions.requests, answers)
+            # Not before: a key that was forgotten must not leave a second grader's empty rows behind.
             if file is not None:
                 file.add(rows)
             for made in _ask(judge, questions.requests, answers, concurrency, max_cost, progress):
@@ -55,6 +57,15 @@ def run_live(
     return with_scores(evals, rows, judge, make_notes(judge, questions, rows, controls))
 
 
+def _check(judge: Judge, requests: list[Request], cache: Cache) -> None:
+    """Raise where the model cannot be asked, though something has to be."""
+    from evalkit.providers import check_model
+
+    base_url = judge.endpoint.base_url
+    if any(cache.get(request_key(base_url, one.body)) is None for one in requests):
+        check_model(judge.endpoint, judge.model)
+
+
 def _ask(
     judge: Judge,
     requests: list[Request],
@@ -64,12 +75,8 @@ def _ask(
     progress: Any,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of each reply; what could not be read is asked once more, in rounds."""
-    from evalkit.providers import check_model
     from evalkit.running.live import ask
 
-    base_url = judge.endpoint.base_url
-    if any(cache.get(request_key(base_url, one.body)) is None for one in requests):
-        check_model(judge.endpoint, judge.model)
     left = max_cost
     while requests:
         by_id = {request.custom_id: request for request in requests}

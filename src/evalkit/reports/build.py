@@ -164,7 +164,9 @@ def _headline(
     if best.height:
         low, high = best.row(0, named=True), best.row(-1, named=True)
         words += f": pass rate {percent(high['pass_rate'])}"
-        if best.height > 1:
+        if best.height > 1 and percent(high["pass_rate"]) == percent(low["pass_rate"]):
+            words += f" for each of the {best.height}"
+        elif best.height > 1:
             words += f" ({high[subject.by]}) down to {percent(low['pass_rate'])} ({low[subject.by]})"
     return ((f"{words}.", ""),), (
         "No baseline and candidate were named, so this describes and gives no verdict.",

@@ -113,10 +113,21 @@ def criteria(subject: Subject) -> Section:
             _heads(columns, right=range(2, 8)),
             rows,
             key="table-criteria",
-            note=f"A criterion passes when the mean of its case means is at least {subject.rule.mean:g} and none of them is below {subject.rule.floor:g}.",
+            note=_when_a_criterion_passes(subject),
         )
     )
     return Section("criteria", "By criterion", tuple(blocks))
+
+
+def _when_a_criterion_passes(subject: Subject) -> str:
+    """Return the rule for a single criterion; what is pass or fail has no mean of 4."""
+    binary = "it passes in every trial of every case"
+    other = f"the mean of its case means is at least {subject.rule.mean:g} and none of them is below {subject.rule.floor:g}"
+    kinds = set(subject.evals.criteria["kind"])
+    if kinds == {"binary"}:
+        return f"A criterion passes when {binary}."
+    also = f"; one that is pass or fail, when {binary}" if "binary" in kinds else ""
+    return f"A criterion passes when {other}{also}."
 
 
 def severity(subject: Subject) -> Section | None:

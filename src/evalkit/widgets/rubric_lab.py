@@ -430,7 +430,11 @@ def rubric_lab(
     >>> lab.state.draft.changed, lab.stale.filter(criterion="Groq")["trials"].item()
     (('Groq',), 161)
     """
+    from evalkit.judging import Judge
+
     expect_evals(evals, "rubric_lab")
+    if not isinstance(judge, Judge):
+        raise FormatError(f"The lab asks a judge, ek.Judge(...), not {type(judge).__name__}: {judge!r:.60}.")
     if not isinstance(judge.rubric, Rubric):
         judge = replace(judge, rubric=rubric_of(evals))
     if judge.mode != "criterion":
