@@ -383,3 +383,13 @@ def test_no_junk_between_them_costs_a_good_line(junk: list[bytes], at: int, tmp_
     evals = load(path)
 
     assert set(evals.scores["case"]) >= {"g1", "g2", "g3"}
+
+
+def test_a_file_that_is_not_understood_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "scores.jsonl").write_text('{"case": "1", "criterion": "a", "score": 5}\n')
+    (tmp_path / "words.csv").write_text("one,two\nhere,there\n")
+
+    problem = load(tmp_path, mapping={"scale": [1, 5]}).problems.row(0, named=True)
+
+    assert problem["source"] == str(tmp_path / "words.csv")
+    assert problem["reason"].startswith("it is not plain which columns hold the scores")

@@ -174,5 +174,6 @@ def _passed_over(failures: Iterable[_Outcome]) -> Evals:
         if isinstance(failure.error, MissingColumns):
             notes.append(f"Not read: {failure.error}")
         else:
-            problems.append(Problem(str(failure.found.path), None, str(failure.error)))
+            path = str(failure.found.path)
+            problems.append(Problem(path, None, str(failure.error).removeprefix(f"{path}: ")))
     return Evals.from_tables(problems=problems, notes=notes)
