@@ -4,12 +4,14 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
 import polars as pl
 import pytest
 
+from evalkit import demo
 from evalkit.errors import FormatError, SelectorError
 from evalkit.evals import Evals
 from evalkit.reports import report
@@ -395,3 +397,31 @@ def test_a_pdf_without_a_browser_says_what_to_do(tmp_path, monkeypatch):
         report(small(), tmp_path / "r.pdf")
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_must_not_leave_is_masked_in_a_report_that_is_asked_to(tmp_path):
+    key, mail = "gsk_" + "a1B2" * 10, "ann.smith@site.org"
+    said = demo.make()
+    leaky = replace(
+        said,
+        turns=said.turns.with_columns(content=pl.col("content") + f" {key} for {mail}"),
+        scores=said.scores.with_columns(
+            rationale=pl.lit(f"It shows {key}."), evidence=pl.lit(f"mail to {mail}")
+        ),
+        cases=said.cases.with_columns(input=pl.col("input") + f" ({mail})"),
+    )
+
+    masked = report(leaky, tmp_path / "masked.html", baseline="v2", candidate="v3", redact=True).read_text()
+    plain = report(leaky, tmp_path / "plain.html", baseline="v2", candidate="v3").read_text()
+
+    assert key in plain
+    assert key not in masked
+    assert mail not in masked
+    assert "[secret-1]" in masked
+    assert "Masked before this was written: 1 of kind email, 1 of kind secret." in masked
+
+
+def test_a_report_with_nothing_to_mask_says_so(tmp_path):
+    text = report(demo.make(), tmp_path / "r.md", redact=True).read_text()
+
+    assert "Nothing had to be masked before this was written." in text

@@ -172,6 +172,9 @@ def report(
     grader: opt.Graders = None,
     rubric: opt.Rubrics = None,
     criteria: opt.Criteria = "same",
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Mask secrets, e-mail addresses and phone numbers.")
+    ] = False,
 ) -> None:
     """Write one offline file to send to a colleague.
 
@@ -195,6 +198,7 @@ def report(
             grader=opt.names(grader),
             rubric=opt.names(rubric),
             criteria=criteria,
+            redact=redact,
         )
     emit(f"The report is in {one_line(path)} ({size(path.stat().st_size)}).")
 

@@ -32,6 +32,7 @@ def report(
     rubric: str | Sequence[str] | None = None,
     criteria: Literal["same", "shared"] = "same",
     max_transcripts: int = 20,
+    redact: bool = False,
 ) -> Path:
     """Write one file that says what happened: the verdict first, then what regressed, then the rest.
 
@@ -63,6 +64,8 @@ def report(
         have, in every number of the report.
     max_transcripts
         For how many of the flips transcripts are put in, worst severity first.
+    redact
+        Mask secrets, e-mail addresses and phone numbers in all that is quoted; the report says how many.
 
     Returns
     -------
@@ -101,6 +104,10 @@ def report(
         version = installed("evalkit-lab")
     except PackageNotFoundError:
         version = "(not installed)"
+    if redact:
+        from evalkit.reports.masking import mask
+
+        evals = mask(evals)
     made = build(
         evals,
         baseline=baseline,
