@@ -163,13 +163,15 @@ def work(name: str) -> Callable[[], Any]:
     if tool == "floor":
         deque(members(first, lambda name: name == "header.json"))
         return floor_scores if what == "scores" else floor_turns
-    load(first, tables=("scores",)), load(scores["10k"])
-    if what.startswith("all"):
-        return cached(again="cached" in what)
     if what.endswith(" scores"):
+        load(scores["10k"])
         return lambda: load(scores[what.split()[0]])
     if what == "transcripts":
+        load(scores["10k"])
         return lambda: load(TRANSCRIPTS)
+    load(first, tables=("scores",))
+    if what.startswith("all"):
+        return cached(again="cached" in what)
     return lambda: load(LOGS, tables=(what,))
 
 

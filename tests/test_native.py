@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from evalkit import native
 from evalkit.errors import FormatError, PathError
 from evalkit.evals import Evals
+from evalkit.schema import SCORES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -339,3 +340,58 @@ def test_a_folder_that_is_not_there_and_one_that_holds_nothing_are_named(tmp_pat
         native.read(tmp_path / "dmo")
     with pytest.raises(FormatError, match="holds none of suite.yaml"):
         native.read(tmp_path / "demo")
+
+
+def test_a_field_that_only_a_late_line_has_is_read(tmp_path: Path) -> None:
+    text = "x" * 2_000
+    records = [{"run": "a", "case": str(n), "criterion": "c", "rationale": text} for n in range(50)]
+    path = write_lines(tmp_path / native.SCORES_FILE, *records, {**records[0], "case": "50", "label": "late"})
+
+    evals = native.read_scores(path)
+
+    assert evals.scores["label"].to_list() == [None] * 50 + ["late"]
+    assert evals.problems.is_empty()
+
+
+def test_a_column_of_nulls_has_its_type(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / native.SCORES_FILE, {"run": "a", "case": "1", "criterion": "c"})
+
+    scores = native.read_scores(path).scores
+
+    assert scores.schema == SCORES.schema
+    assert (scores["sample"].item(), scores["rubric_hash"].item()) == (1, "")
+
+
+def test_transcripts_are_the_same_in_one_batch_and_in_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = [{"role": "user", "content": "Hi"}, {"role": 7, "content": [{"type": "image"}, "b"], "parts": [1]}]
+    numbered = [{"role": "user", "content": "Hi", "turn": 3}, {"role": "assistant", "content": "Yes."}]
+    records = [
+        {"run": "a", "case": "1", "messages": said, "input_tokens": 5},
+        {"run": "a", "model": "m"},
+        {"run": "b", "case": 2, "messages": numbered, "started_at": "2026-01-31T09:00:00+01:00"},
+        {"run": "a", "case": "1", "output": "again"},
+        {"run": "b", "case": "3", "epoch": 2.0, "output": "x", "input_tokens": 1.5},
+    ]
+    path = write_lines(tmp_path / native.TRANSCRIPTS_FILE, *records)
+    path.write_text("\ufeff" + path.read_text().replace("\n", "\r\n\r\n"), encoding="utf-8")
+
+    whole = native.read_transcripts(path)
+    monkeypatch.setattr("evalkit.native.transcripts._BATCH", 1)
+    parts = native.read_transcripts(path)
+
+    assert parts.equals(whole)
+    assert whole.trials.select("run", "case", "epoch", "line").rows() == [
+        ("a", "1", 1, 1),
+        ("b", "2", 1, 5),
+        ("b", "3", 2, 9),
+    ]
+    assert whole.turns["turn"].to_list() == [1, 2, 3, 2]
+    assert whole.turns["content"].to_list() == ["Hi", "b", "Hi", "Yes."]
+    assert whole.turns["parts"].to_list() == [None, "[1]", None, None]
+    assert whole.turns["role"].to_list() == ["user", "7", "user", "assistant"]
+    assert whole.problems.select("line", "reason").rows() == [
+        (7, "run 'a', case '1', epoch 1 is in line 1 already; the first is kept"),
+        (9, "input_tokens is 1.5; it may be a whole number"),
+    ]

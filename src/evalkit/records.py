@@ -25,6 +25,7 @@ BOM: Final = b"\xef\xbb\xbf"
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT64: Final = range(-(2**63), 2**63)
 _PREFIX: Final = 40
+_HEAD: Final = 1 << 16
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -287,6 +288,8 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def _sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
     """Return the file read at once, or None where something in it needs care."""
+    from concurrent.futures import ThreadPoolExecutor
+
     try:
         if schema is None:
             found = pl.scan_ndjson(path, infer_schema_length=None).collect_schema()
@@ -294,10 +297,12 @@ def _sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
                 name: pl.String() if dtype.is_nested() or dtype == pl.Null else dtype
                 for name, dtype in found.items()
             }
-        frame = pl.read_ndjson(path, schema=dict(schema))
+        with ThreadPoolExecutor(1) as beside:
+            count = beside.submit(_line_count, path)
+            frame = _parse(path, dict(schema))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None
-    if not frame.height or frame.height != _line_count(path) or "line" in frame.columns:
+    if not frame.height or frame.height != count.result() or "line" in frame.columns:
         return None
     # Older polars takes a line that is `null` for a record.
     if frame.select(pl.all_horizontal(pl.all().is_null()).any()).item():
@@ -308,6 +313,26 @@ def _sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
     if text and odd.collect().item():
         return None
     return frame.with_columns(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("line"))
+
+
+def _parse(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
+    """Read JSON lines; columns that the first lines do not have are read as null, which is cheap, if no line has them."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    found: set[str] = set()
+    for _, raw in lines(head):
+        try:
+            found.update(decode(raw))
+        except (ValueError, TypeError):  # cut off, or no object
+            continue
+    rare = schema.keys() - found
+    cheap = {name: pl.Null() if name in rare else dtype for name, dtype in schema.items()}
+    try:
+        frame = pl.read_ndjson(path, schema=cheap)
+    except pl.exceptions.ComputeError:
+        return pl.read_ndjson(path, schema=schema)
+    # polars leaves hundreds of chunks, which every later step would first bring into line.
+    return frame.rechunk().cast({name: schema[name] for name in rare})
 
 
 def _line_count(path: Path) -> int:

@@ -103,20 +103,15 @@ class Table:
             return frame
         made = []
         for column in self.columns:
-            if column.name in frame.columns:
-                expr = pl.col(column.name)
-            elif column.name in self.key and column.name not in _FILLED:
-                raise ColumnError.missing(column.name, table=self.name, have=frame.columns)
+            name, fill = column.name, _FILLED.get(column.name)
+            if name in frame.columns:
+                series = frame[name]
+                made.append(series if fill is None or not series.null_count() else series.fill_null(fill))
+            elif name in self.key and fill is None:
+                raise ColumnError.missing(name, table=self.name, have=frame.columns)
             else:
-                expr = pl.lit(None).alias(column.name)
-            if column.name in _FILLED:
-                expr = (
-                    expr.fill_null(_FILLED[column.name])
-                    if column.name in frame.columns
-                    else pl.lit(_FILLED[column.name]).alias(column.name)
-                )
-            made.append(expr)
-        return frame.select(made)
+                made.append(pl.repeat(fill, frame.height, dtype=column.dtype, eager=True).alias(name))
+        return pl.DataFrame(made)
 
     def check(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with exactly this table's columns, cast and checked.
@@ -267,8 +262,8 @@ class Table:
     def union_all(self, frames: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, list[Problem]]:
         """Put frames together as `union` does two; where no key is there twice, in one go."""
         full = [frame for frame in frames if not frame.is_empty()]
-        if not full:
-            return self.empty(), []
+        if len(full) < 2:
+            return (full[0] if full else self.empty()), []
         whole = pl.concat(full)
         if not _repeats(whole.select(self.key)):
             return whole, []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
+import sys
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +19,7 @@ from evalkit.schema import TABLES, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
 
     from evalkit.loaders.tables import Raw
     from evalkit.schema import TableName
@@ -191,12 +194,19 @@ def _others() -> list[Any]:
     ]
 
 
-def _plugins() -> tuple[list[Reader], list[str]]:
+@lru_cache(maxsize=1)
+def _points(places: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """Return the plug-ins' entry points. Every distribution is asked: again only where a folder of the path changed."""
     from importlib.metadata import entry_points
 
+    return tuple(sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name))
+
+
+def _plugins() -> tuple[list[Reader], list[str]]:
     found: list[Reader] = []
     notes: list[str] = []
-    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+    places = (Path(entry) for entry in sys.path)
+    for point in _points(tuple((str(p), p.stat().st_mtime_ns) for p in places if p.exists())):
         told = f"The reader {point.name!r} ({point.value}) could not be used"
         try:
             reader = point.load()

@@ -117,7 +117,8 @@ def read_scores(path: str | Path) -> Evals:
         problems.append(Problem(str(path), None, f"no line has {' or '.join(missing)}"))
     if missing or frame.is_empty():
         return Evals.from_tables(problems=problems, files=[str(path)])
-    frame = _exact_metadata(path, frame).with_columns(source=pl.lit(str(path), dtype=Key))
+    source = pl.Series("source", [str(path)], dtype=Key).new_from_index(0, frame.height)
+    frame = _exact_metadata(path, frame).with_columns(source)
     try:
         return Evals.from_tables(scores=frame, problems=problems, files=[str(path)])
     except ColumnError:

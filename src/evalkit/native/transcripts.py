@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import polars as pl
 
+from evalkit.errors import PathError
 from evalkit.evals import Evals
 from evalkit.native.layout import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS, raw_text
-from evalkit.records import as_text, lines, read_bytes, typed_columns, without_collector
+from evalkit.records import BOM, as_text, typed_columns, without_collector
 from evalkit.records import record as record_of
 from evalkit.schema import RUNS, TRIALS, TURNS, Key, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from evalkit.schema import Table
 
 _Text = str | int | float | None
 
 
 # What a field that is not there holds: told apart from the others without being looked into.
 _NOTHING: Final = msgspec.Raw()
+
+_BUFFER: Final = 1 << 20
+# Bytes of lines that become columns together: so few that what is decoded stays in the processor's cache.
+_BATCH: Final = 1 << 21
 
 
 # Records are trees: the garbage collector need not watch them.
@@ -75,44 +84,43 @@ def read_transcripts(path: str | Path) -> Evals:
         There is no such file.
     """
     path = Path(path)
-    problems: list[Problem] = []
-    reader = _Transcripts(str(path), problems)
+    if not path.exists():
+        raise PathError.missing(path)
+    reader = _Transcripts(str(path))
     decode = msgspec.json.Decoder(_Trial).decode
-    with without_collector():
-        for number, raw in lines(read_bytes(path)):
+    taken = 0
+    with path.open("rb", buffering=_BUFFER) as file, without_collector():
+        for number, raw in enumerate(file, 1):
+            line = raw.removeprefix(BOM) if number == 1 else raw
             try:
-                record = decode(raw)
+                record = decode(line)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                loose = record_of(raw, str(path), number, problems)
+                line = line.strip()
+                loose = record_of(line, str(path), number, reader.problems) if line else None
                 if loose is None:
                     continue
                 record = _convert(loose, reader.complain(number))
             reader.take(number, record)
-        evals = reader.evals()
-    if not evals.trials.height and not evals.runs.height and not problems:
-        problems.append(Problem(str(path), None, "the file is empty"))
-    return Evals.from_tables(
-        runs=evals.runs,
-        trials=evals.trials,
-        turns=evals.turns,
-        problems=problems,
-        notes=evals.notes,
-        files=[str(path)],
-    )
+            taken += len(raw)
+            if taken > _BATCH:
+                reader.flush()
+                taken = 0
+        return reader.evals()
 
 
 class _Transcripts:
-    """The columns of runs, trials and turns, growing a line at a time."""
+    """The columns of runs, trials and turns, growing a batch of lines at a time."""
 
-    def __init__(self, source: str, problems: list[Problem]) -> None:
+    def __init__(self, source: str) -> None:
         self.source = source
-        self.problems = problems
+        self.problems: list[Problem] = []
         self.runs: dict[str, dict[str, Any]] = {}
         self.known: set[tuple[Any, ...]] = set()
         self.seen: dict[tuple[str, str, int], int] = {}
-        self.trials: list[tuple[Any, ...]] = []
-        self.turns: list[tuple[Any, ...]] = []
-        self.turn_counts: list[int] = []
+        self.taken: list[_Trial] = []
+        self.keys: list[tuple[Any, ...]] = []
+        self.trials: list[pl.DataFrame] = []
+        self.turns: list[pl.DataFrame] = []
 
     def complain(self, number: int) -> Callable[[str], None]:
         return lambda reason: self.problems.append(Problem(self.source, number, reason))
@@ -139,18 +147,10 @@ class _Transcripts:
             )
             return
         self.seen[key] = number
-        self.trials.append(
-            (
-                *(*key, record.output, record.error, record.stop_reason),
-                _whole(record.input_tokens, "input_tokens", complain),
-                _whole(record.output_tokens, "output_tokens", complain),
-                *(record.cost_usd, record.latency_s, _utc(record.started_at), number),
-            )
-        )
-        messages = record.messages or ()
-        numbers = _numbers(messages)
-        self.turn_counts.append(len(numbers))
-        self.turns += [_turn(place, message) for place, message in zip(numbers, messages, strict=True)]
+        record.input_tokens = _whole(record.input_tokens, "input_tokens", complain)
+        record.output_tokens = _whole(record.output_tokens, "output_tokens", complain)
+        self.keys.append((*key, number))
+        self.taken.append(record)
 
     def _take_run(self, run: str, record: _Trial, complain: Callable[[str], None]) -> None:
         told = (
@@ -178,8 +178,6 @@ class _Transcripts:
 
     def evals(self) -> Evals:
         """Return what was taken."""
-        import numpy as np
-
         runs = pl.DataFrame(
             {
                 "run": list(self.runs),
@@ -190,42 +188,76 @@ class _Transcripts:
             },
             schema_overrides={n: d for n, d in RUNS.schema.items() if n != "source"},
         ).with_columns(source=pl.lit(self.source, dtype=Key))
-        trials = pl.DataFrame(
-            typed_columns(("run", "case", "epoch", *TRIAL_FIELDS, "line"), self.trials, TRIALS)
-        )
-        turns = typed_columns(("turn", *MESSAGE_FIELDS), self.turns, TURNS)
-        index = np.repeat(np.arange(trials.height), np.asarray(self.turn_counts, dtype=np.int64))
-        keys = trials.select("run", "case", "epoch")[index]
-        trials = trials.with_columns(source=pl.lit(self.source, dtype=Key))
+        self.flush()
         made_up = [run for run, facts in self.runs.items() if _says_made_up(facts["config"])]
         notes = [f"{self.source}: made up, not measured, as the config of its runs says."] if made_up else []
-        return Evals.from_tables(runs=runs, trials=trials, turns=pl.DataFrame([*keys, *turns]), notes=notes)
+        if not (self.seen or self.runs or self.problems):
+            self.problems.append(Problem(self.source, None, "the file is empty"))
+        trials = pl.concat(self.trials).rechunk().with_columns(source=pl.lit(self.source, dtype=Key))
+        return Evals.from_tables(
+            runs=runs,
+            trials=trials,
+            turns=pl.concat(self.turns).rechunk(),
+            problems=self.problems,
+            notes=notes,
+            files=[self.source],
+        )
+
+    def flush(self) -> None:
+        """Make columns of the lines that were taken since the last time."""
+        keys = typed_columns((*TRIALS.key, "line"), self.keys, TRIALS)
+        columns = {name: _all(name, self.taken) for name in TRIAL_FIELDS}
+        columns["started_at"] = [_utc(time) for time in columns["started_at"]]
+        self.trials.append(pl.DataFrame([*keys, *_typed(columns, TRIALS)]))
+        lists = [messages or () for messages in _all("messages", self.taken)]
+        index = [place for place, messages in enumerate(lists) for _ in messages]
+        turns = _typed(_turns(lists), TURNS)
+        self.turns.append(pl.DataFrame([*(key.gather(index) for key in keys[:3]), *turns]))
+        self.keys, self.taken = [], []
+
+
+def _all(name: str, records: Sequence[Any]) -> list[Any]:
+    return list(map(attrgetter(name), records))
+
+
+def _typed(columns: dict[str, list[Any]], table: Table) -> list[pl.Series]:
+    """Return columns whose values are of the table's types already; a number that does not fit is null."""
+    return [
+        pl.Series(name, values, dtype=table.schema[name], strict=False) for name, values in columns.items()
+    ]
+
+
+def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
+    """Return the columns of the messages of many trials."""
+    messages = list(chain.from_iterable(lists))
+    columns = {name: _all(name, messages) for name in ("turn", *MESSAGE_FIELDS)}
+    if {*columns["turn"]} <= {None}:
+        columns["turn"] = [number for made in lists for number in range(1, len(made) + 1)]
+    else:
+        columns["turn"] = [number for made in lists for number in _numbers(made)]
+    for name in ("role", "tool_call_id"):
+        if not _are_texts(columns[name]):
+            columns[name] = [_id(value) for value in columns[name]]
+    for name in ("tool_calls", "parts"):
+        columns[name] = [None if raw is _NOTHING else raw_text(raw) for raw in columns[name]]
+    if not _are_texts(columns["content"]):
+        made = [_content(content) for content in columns["content"]]
+        columns["content"] = [text for text, _ in made]
+        columns["parts"] = [own or parts for own, (_, parts) in zip(columns["parts"], made, strict=True)]
+    return columns
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    """Whether there is nothing but text and nulls: most files hold nothing else, and this is quick to see."""
+    return {*map(type, values)} <= {str, type(None)}
 
 
 def _numbers(messages: Sequence[_Message]) -> Sequence[int]:
     """Return the number of each turn: its own where it says one that is free, else its place."""
-    if all(message.turn is None for message in messages):
-        return range(1, len(messages) + 1)
     numbers: list[int] = []
     for position, message in enumerate(messages, 1):
         numbers.append(position if message.turn is None or message.turn in numbers else message.turn)
     return numbers
-
-
-def _turn(number: int, message: _Message) -> tuple[Any, ...]:
-    content, parts = message.content, None
-    if content is not None and not isinstance(content, str):
-        content, parts = _content(content)
-    return (
-        number,
-        _id(message.role),
-        content,
-        message.reasoning,
-        None if message.tool_calls is _NOTHING else raw_text(message.tool_calls),
-        message.tool_name,
-        _id(message.tool_call_id),
-        parts if message.parts is _NOTHING else raw_text(message.parts) or parts,
-    )
 
 
 def _says_made_up(config: str | None) -> bool:
@@ -287,7 +319,7 @@ def _content(content: Any) -> tuple[str | None, str | None]:
 
 
 def _id(value: _Text) -> str | None:
-    return value if value is None or isinstance(value, str) else as_text(value)
+    return value if type(value) is str else as_text(value)
 
 
 def _whole(value: float | None, name: str, complain: Callable[[str], None]) -> int | None:
