@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
+from evalkit import demo
 from evalkit.comparison import compare
 from evalkit.errors import ColumnError, FormatError, SelectorError
 from evalkit.evals import Evals
@@ -614,3 +615,8 @@ def test_the_paired_table_of_real_data_comes_out(criterion, difference, interval
     assert test.exact == pytest.approx(exact, rel=0.02)
     assert change.summary["p_value"][0] == pytest.approx(test.mid_p)
     assert change.verdict == "regressed"
+
+
+def test_a_margin_of_nothing_in_particular_is_refused():
+    with pytest.raises(ColumnError, match=r"margin is 0\.05; .*margin=\{'pass_rate': 0\.05\}"):
+        compare(demo.make(), baseline="v2", candidate="v3", margin=0.05)

@@ -313,6 +313,10 @@ def compare(
 
 
 def _check_margin(margin: Mapping[str, float] | None) -> dict[str, float] | None:
+    if isinstance(margin, int | float):
+        raise ColumnError(
+            f"margin is {margin!r}; say of what it is the largest loss that would not matter: margin={{'pass_rate': {margin!r}}}."
+        )
     for name, value in (margin or {}).items():
         if name not in METRICS:
             raise ColumnError(

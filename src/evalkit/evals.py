@@ -72,8 +72,9 @@ def expect_evals(value: object, verb: str) -> None:
     """Raise a `FormatError` that says how to make an Evals, when `value` is none."""
     if not isinstance(value, Evals):
         what = "path" if isinstance(value, str | Path) else "frame"
+        call = verb if "." in verb else f"ek.{verb}"
         raise FormatError(
-            f"{verb} takes an Evals, not {type(value).__name__}: load it first, ek.{verb}(ek.load({what}), ...)."
+            f"{verb} takes an Evals, not {type(value).__name__}: load it first, {call}(ek.load({what}), ...)."
         )
 
 

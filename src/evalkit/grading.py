@@ -323,7 +323,7 @@ def _prepare(frame: Any, rule: PassRule) -> tuple[Any, dict[str, RuledCriterion]
         native = nw.from_native(frame)
     except TypeError:
         raise ColumnError(
-            f"An Evals or a frame of scores was expected, not {type(frame).__name__}."
+            f"An Evals (what ek.load(path) returns) or a frame of scores was expected, not {type(frame).__name__}."
         ) from None
     have = native.collect_schema().names()
     for column in ("case", "criterion", "score"):

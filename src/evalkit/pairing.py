@@ -45,8 +45,8 @@ def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
         for column in selector:
             if column not in RUN_COLUMNS:
                 raise ColumnError(
-                    f"A side is chosen by columns of runs ({listed(RUN_COLUMNS)}), not by {column!r};"
-                    f"{nearest(column, RUN_COLUMNS)} filter the evals first for anything else."
+                    f"A side is chosen by columns of runs ({listed(RUN_COLUMNS)}), not by {column!r}."
+                    f"{nearest(column, RUN_COLUMNS)} Filter the evals first for anything else."
                 )
         found = evals.filter(**selector).runs["run"].cast(pl.String).to_list()
         if not found:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from evalkit import charts
+from evalkit import charts, demo
+from evalkit.errors import ColumnError
 from evalkit.evals import Evals
 from evalkit.rules import PassRule
 from evalkit.summary import distribution, summarize
@@ -413,3 +414,10 @@ def evals():
 )
 def test_an_evals_draws_what_its_summary_draws(evals, draw, table):
     assert charts.spec(draw(evals)) == charts.spec(draw(table(evals)))
+
+
+def test_a_chart_of_a_comparison_given_an_evals_says_which_table_it_draws():
+    with pytest.raises(
+        ColumnError, match=r"draws a table, change\.summary, which has to be made of the Evals first"
+    ):
+        charts.regression(demo.make())

@@ -46,6 +46,25 @@ def test_a_dry_run_says_what_it_would_cost_and_sends_nothing(run, fake, folder):
     assert not (folder / "scores.jsonl").exists()
 
 
+@pytest.mark.parametrize(("limit", "told"), [("0.00001", True), ("100", False)])
+def test_an_estimate_above_the_limit_is_told(run, folder, limit, told):
+    code, out, _ = run("judge", folder, "--dry-run", "--max-cost", limit)
+
+    assert (code, f"That is more than --max-cost {float(limit):g}" in out) == (0, told)
+
+
+def test_what_nobody_has_judged_says_what_to_do(run, folder):
+    code, _, err = run("summary", folder)
+
+    assert (code, f"No trial has a score yet: evalkit judge {folder}" in err) == (0, True)
+
+
+@pytest.mark.parametrize("verb", ["estimate", "run"])
+def test_a_path_in_place_of_evaluations_says_how_to_load_it(make_judge, verb):
+    with pytest.raises(ek.EvalkitError, match=rf"load it first, judge\.{verb}\(ek\.load\(path\), \.\.\.\)"):
+        getattr(make_judge(), verb)("data/demo")
+
+
 def test_the_scores_land_beside_the_transcripts(run, fake, folder, asking):
     code, out, err = run("judge", folder, *asking)
 

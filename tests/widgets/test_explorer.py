@@ -283,7 +283,7 @@ def test_with_several_judges_one_is_taken_and_said(demo):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"where": {"severty": "high"}}, "not by 'severty'; Did you mean 'severity'?"),
+        ({"where": {"severty": "high"}}, "not by 'severty'. Did you mean 'severity'?"),
         ({"where": {"severity": "hihg"}}, "There is no severity 'hihg'. Did you mean 'high'?"),
         ({"criterion": "Grok"}, "There is no criterion 'Grok'. Did you mean 'Groq'?"),
         ({"flips": ("v1", "v7")}, "'v7'"),

@@ -37,9 +37,11 @@ def finished(data: IntoFrame, *, table: str, need: Iterable[str], also: Iterable
     try:
         frame = nw.from_native(data)
     except TypeError:
-        raise ColumnError(
-            f"A chart draws an Evals or a table (polars, pandas), not a {type(data).__name__}."
-        ) from None
+        kind = type(data).__name__
+        text = f"A chart draws an Evals or a table (polars, pandas), not a {kind}."
+        if kind == "Evals":
+            text = f"This chart draws a table, {table}, which has to be made of the Evals first: see the chart's help."
+        raise ColumnError(text) from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     made = frame.to_polars()

@@ -98,7 +98,7 @@ def cases(
     severities = top["severity"].to_list()
     last = frame.filter((pl.col("group") == shown_groups[-1]) & (pl.col("passed") + pl.col("failed") > 0))
     never, always = (int((last[column] == 0).sum()) for column in ("passed", "failed"))
-    under = f"Under the last {clean(by).replace('_', ' ')}, " if len(groups) > 1 else ""
+    under = f"Under {clean(shown_groups[-1])}, " if len(groups) > 1 else ""
     said = f"{under}{never} of {counted(len(order), 'case')} never pass and {always} always do"
     cut = f"the {MOST_CASES} worst of {len(order)} cases shown" if len(order) > MOST_CASES else ""
     left = (

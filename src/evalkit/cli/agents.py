@@ -157,6 +157,8 @@ def run(
     if dry_run:
         estimate = agent.estimate(suite, output, **chosen)
         emit(one_line(f"Run {estimate.run}: {estimate.words}"))
+        if max_cost is not None and estimate.price is not None and estimate.price > max_cost:
+            emit(f"That is more than --max-cost {max_cost:g}: it may stop before all of it is done.")
         return
     evals = run_suite(
         suite, agent, output, concurrency=concurrency, timeout=timeout, max_cost=max_cost, **chosen

@@ -144,7 +144,11 @@ def judge(
     )
     evals = opt.read(paths, mapping, notes=notes)
     chosen = None if only is None else _chosen(evals, only, opt.names(grader))
-    emit(asking.estimate(evals, only=chosen).words)
+    estimate = asking.estimate(evals, only=chosen)
+    emit(estimate.words)
+    price = estimate.price_batch if batch else estimate.price_live
+    if max_cost is not None and price is not None and price > max_cost:
+        emit(f"That is more than --max-cost {max_cost:g}: it may stop before all of it is done.")
     if dry_run:
         return
     held = asking.controls(evals if rubric is None else rubric, max_cost=max_cost) if controls else None

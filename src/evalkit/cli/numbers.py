@@ -16,6 +16,7 @@ from evalkit.cli.output import (
     markdown_text,
     one_line,
     plain_rows,
+    tell,
     working,
 )
 from evalkit.cli.spelling import size, spell
@@ -58,6 +59,8 @@ def summary(
     evals = opt.read_scored(paths, mapping, notes=notes)
     from evalkit.summary import summarize
 
+    if not evals.scores.height:
+        tell(f"Note: No trial has a score yet: evalkit judge {' '.join(map(one_line, paths))}")
     groups = opt.columns(by) or [_group(evals)]
     with working("Grading"):
         table = summarize(

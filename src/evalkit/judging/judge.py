@@ -189,8 +189,10 @@ class Judge:
             Requests, tokens (estimated from the length of the texts), the price live and by batch, what was
             answered before and is free.
         """
+        from evalkit.evals import expect_evals
         from evalkit.judging.estimates import make_estimate
 
+        expect_evals(evals, "judge.estimate")
         return make_estimate(self, evals, only=only, cache=cache)
 
     def run(
@@ -243,8 +245,10 @@ class Judge:
         FormatError
             There is nothing to judge by.
         """
+        from evalkit.evals import expect_evals
         from evalkit.judging.runs import run_live
 
+        expect_evals(evals, "judge.run")
         return run_live(
             self,
             evals,
@@ -314,8 +318,10 @@ class Judge:
         ProviderError
             There is no Batch API, no key, no such model, or its plan does not allow it.
         """
+        from evalkit.evals import expect_evals
         from evalkit.judging.jobs import submit
 
+        expect_evals(evals, "judge.submit")
         return submit(
             self,
             evals,

@@ -213,7 +213,7 @@ def check(chosen: Slice, trials: Trials) -> Slice:
         if column not in FACETS or column not in frame.columns:
             have = [name for name in FACETS if name in frame.columns]
             raise SelectorError(
-                f"Trials are filtered by {listed(have)}, not by {column!r};{nearest(column, have)} filter the evals first for anything else."
+                f"Trials are filtered by {listed(have)}, not by {column!r}.{nearest(column, have)} Filter the evals first for anything else."
             )
         words = {"verdict": VERDICTS, "severity": SEVERITIES}.get(column, ())
         # A word of ours may be asked for also where no trial has it: nothing failing is an answer.
