@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -22,6 +23,10 @@ Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.V
 """What a family returns: whichever of Altair's charts it takes."""
 
 WORST_FIRST: Final = (*reversed(SEVERITIES), "not said")
+
+# A beginning of so many characters, up to one of these, is left out where all names share it.
+_LONG_BEGINNING: Final = 10
+_BETWEEN: Final = "-_/ .:"
 
 
 def finished(data: IntoFrame, *, table: str, need: Iterable[str], also: Iterable[str] = ()) -> pl.DataFrame:
@@ -75,26 +80,49 @@ def clean(text: object, *, most: int = 32, tail: float = 0.3) -> str:
 def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
     """Return a short, harmless, distinct label for each value, in order of first appearance.
 
-    Two values that look alike once cut are numbered, so that they never fall into one bar.
+    Two values that look alike once cut are numbered, so that they never fall into one bar. What all of them begin
+    with, where that is long, says nothing about any of them and is left out.
 
     Examples
     --------
     >>> labels(["v1", None, "v1", "v2"])
     {'v1': 'v1', None: '(none)', 'v2': 'v2'}
+    >>> list(labels(["popularity_openai/gpt-5", "popularity_google/gemini"]).values())
+    ['…openai/gpt-5', '…google/gemini']
     """
     distinct = list(dict.fromkeys(values))
-    cut = [clean(value, most=most) for value in distinct]
+    shown = _without_beginning(distinct)
+    cut = [clean(text, most=most) for text in shown.values()]
     # Long ids mostly differ at their end: keep more of it where the cut made two the same.
     tail = 0.75 if len(set(cut)) < len(cut) else 0.3
     made: dict[object, str] = {}
     for value in distinct:
-        plain = "(none)" if value is None or value == "" else clean(value, most=most, tail=tail)
+        plain = "(none)" if value is None or value == "" else clean(shown[value], most=most, tail=tail)
         label, number = plain, 1
         while label in made.values():
             number += 1
             label = f"{plain} ({number})"
         made[value] = label
     return made
+
+
+def _without_beginning(values: list[object]) -> dict[object, str]:
+    """Return long names without the words that all of them begin with."""
+    texts = {value: str(value) for value in values}
+    named = [text for value, text in texts.items() if value not in (None, "")]
+    # What the first and the last in order share, all of them share.
+    pairs = zip(min(named, default=""), max(named, default=""), strict=False)
+    common = (
+        "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) if len(named) > 1 else ""
+    )
+    while common and common[-1] not in _BETWEEN:
+        common = common[:-1]
+    if len(common) < _LONG_BEGINNING or max(map(len, named)) < 2 * _LONG_BEGINNING - 4:
+        return texts
+    return {
+        value: f"…{text.removeprefix(common)}" if value not in (None, "") else text
+        for value, text in texts.items()
+    }
 
 
 def relabel(
