@@ -129,7 +129,7 @@ def test_a_notebook_runs_on_one_version_and_says_that_nothing_is_compared(path, 
 @pytest.mark.notebook
 def test_a_notebook_says_in_a_sentence_that_nothing_was_loaded(tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/scores.jsonl").write_text("no json\n", encoding="utf-8")
+    (tmp_path / "data/suite.yaml").write_text("suite: s\ncriteria:\n  - name: a\n", encoding="utf-8")
 
     with pytest.raises(AssertionError) as told:
         run(ROOT / "notebooks/00_start.ipynb", tmp_path, f"PATH = {str(tmp_path / 'data')!r}")

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,8 @@ import pytest
 
 from evalkit.loaders import load
 
-pytest.importorskip("inspect_ai", reason="inspect_ai is not installed")
-pytestmark = [
-    # What inspect_ai leaves open and calls that pandas is going to drop are its own business.
-    pytest.mark.filterwarnings(
-        "ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
-    ),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+# Never imported here: it changes asyncio for the whole process.
+pytestmark = pytest.mark.skipif(find_spec("inspect_ai") is None, reason="inspect_ai is not installed")
 
 LONG = "First line.\n\n" + "  and a second that goes on" * 80
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
@@ -37,6 +32,21 @@ def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return Path(done.stdout.splitlines()[-1])
 
 
+def theirs_of(log: Path, what: str, out: Path) -> Path:
+    """Let inspect_ai read a log, in a process of its own."""
+    reader = Path(__file__).with_name("inspect_reader.py")
+    subprocess.run(
+        [sys.executable, str(reader), str(log), what, str(out)], check=True, capture_output=True, timeout=120
+    )
+    return out
+
+
+@pytest.fixture
+def table(log: Path, tmp_path: Path) -> Any:
+    """A function that returns one of inspect_ai's own dataframes of the log."""
+    return lambda what: pd.read_pickle(theirs_of(log, what, tmp_path / f"{what}.pickle"))
+
+
 def key(frame: pl.DataFrame) -> list[tuple[str, int]]:
     return list(zip(frame["case"].cast(pl.String), frame["epoch"], strict=True))
 
@@ -45,11 +55,9 @@ def clean(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
-def test_every_score_of_every_scorer_is_what_samples_df_has(log: Path) -> None:
-    from inspect_ai.analysis import SampleScores, SampleSummary, samples_df
-
+def test_every_score_of_every_scorer_is_what_samples_df_has(log: Path, table: Any) -> None:
     evals = load(log)
-    theirs = samples_df(str(log), columns=[*SampleSummary, *SampleScores], quiet=True)
+    theirs = table("scores")
 
     ours = {
         (case, epoch, criterion): row
@@ -93,12 +101,10 @@ def test_scores_alone_are_the_same_scores(log: Path) -> None:
     assert alone.select(plain).equals(whole.select(plain)), "nothing is cut off"
 
 
-def test_every_message_is_what_messages_df_has(log: Path) -> None:
-    from inspect_ai.analysis import messages_df, samples_df
-
+def test_every_message_is_what_messages_df_has(log: Path, table: Any) -> None:
     evals = load(log, tables=("turns",))
-    theirs = messages_df(str(log), quiet=True)
-    samples = samples_df(str(log), quiet=True).set_index("sample_id")
+    theirs = table("messages")
+    samples = table("samples").set_index("sample_id")
 
     assert evals.turns.height == samples["message_count"].sum() == 6 * 5 + 2
     ours = {
@@ -123,13 +129,9 @@ def test_every_message_is_what_messages_df_has(log: Path) -> None:
     assert [json.loads(part)[0]["image"] for part in pictures] == [PICTURE] * 6
 
 
-def test_usage_times_and_errors_are_what_samples_df_has(log: Path) -> None:
-    from inspect_ai.analysis import samples_df
-
+def test_usage_times_and_errors_are_what_samples_df_has(log: Path, table: Any) -> None:
     trials = load(log, tables=("trials",)).trials
-    theirs = {
-        (str(row["id"]), row["epoch"]): row for row in samples_df(str(log), quiet=True).to_dict("records")
-    }
+    theirs = {(str(row["id"]), row["epoch"]): row for row in table("samples").to_dict("records")}
 
     assert trials.height == len(theirs) == 8
     for place, row in zip(key(trials), trials.iter_rows(named=True), strict=True):
@@ -157,11 +159,9 @@ def test_the_cases_are_the_samples(log: Path) -> None:
     assert cases["severity"].to_list() == [None, None, None, "high"]
 
 
-def test_the_run_is_what_evals_df_has(log: Path) -> None:
-    from inspect_ai.analysis import evals_df
-
+def test_the_run_is_what_evals_df_has(log: Path, table: Any) -> None:
     runs = load(log, tables=("runs",)).runs
-    theirs = evals_df(str(log), quiet=True).to_dict("records")[0]
+    theirs = table("evals").to_dict("records")[0]
     run = runs.row(0, named=True)
 
     assert (runs.height, run["suite"], run["model"], run["provider"]) == (
@@ -179,16 +179,7 @@ def test_the_run_is_what_evals_df_has(log: Path) -> None:
 
 
 def test_an_edited_score_keeps_the_last_value_with_its_history(log: Path, tmp_path: Path) -> None:
-    from inspect_ai.log import ProvenanceData, edit_score, read_eval_log, write_eval_log
-    from inspect_ai.scorer import ScoreEdit
-
-    read = read_eval_log(str(log))
-    edit = ScoreEdit(
-        value="C", explanation="looked again", provenance=ProvenanceData(author="ann", reason="unfair")
-    )
-    edit_score(read, "a/b", "correct", edit, epoch=1)
-    path = tmp_path / "edited.eval"
-    write_eval_log(read, str(path))
+    path = theirs_of(log, "edited", tmp_path / "edited.eval")
 
     scores = load(path).scores.filter(case="a/b", epoch=1, criterion="correct").row(0, named=True)
 

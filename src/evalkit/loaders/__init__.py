@@ -113,7 +113,7 @@ def load(
     if skipped and not parts:
         raise FormatError(
             f"None of the {len(skipped)} files is of a format that is known: {listed(skipped, most=6)}. "
-            f"Known: {listed([reader.name for reader in known], most=40)}."
+            f"{core.known_words(known)}"
         )
     if not parts:
         raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")

@@ -135,9 +135,7 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
                 continue
             found = _choose(path, readers, chosen(path, top))
             if found is None:
-                raise FormatError(
-                    f"{str(path)!r} is of no format that is known. Known: {listed([r.name for r in readers], most=40)}."
-                )
+                raise FormatError(f"{str(path)!r} is of no format that is known. {known_words(readers)}")
             plan.found.append(found)
     _name_runs(plan.found)
     return plan
@@ -286,6 +284,14 @@ def passed_over(skipped: list[Path]) -> list[str]:
     """Say which files of a folder were of no format that is known."""
     told = f"Files of no format that is known were passed over: {listed(skipped, most=6)}."
     return [told] if skipped else []
+
+
+def known_words(readers: list[Reader]) -> str:
+    """Say in a sentence what can be read: all names together are a page, and there is one."""
+    return (
+        f"evalkit reads {len(readers)} formats: its own files, what the common evaluation tools write, and judge scores as "
+        "JSON lines, JSON, CSV or Parquet."
+    )
 
 
 def head(path: Path) -> bytes:
