@@ -9,6 +9,7 @@ the others.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 import polars as pl
@@ -85,7 +86,7 @@ class Table:
 
     def empty(self) -> pl.DataFrame:
         """Return this table with no rows."""
-        return pl.DataFrame(schema=self.schema)
+        return _empty(self).clone()
 
     def complete(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with exactly this table's columns, in order; the ones it lacks filled.
@@ -283,6 +284,12 @@ _FILLED: Final[dict[str, str | int]] = {
     "sample": 1,
     "turn": 1,
 }
+
+
+@lru_cache
+def _empty(table: Table) -> pl.DataFrame:
+    """Made once: a reader of many files needs many, and polars takes a millisecond for each."""
+    return pl.DataFrame(schema=table.schema)
 
 
 def _repeats(keys: pl.DataFrame) -> bool:
