@@ -299,6 +299,13 @@ def test_of_samples_that_are_there_twice_the_first_is_kept(tmp_path: Path) -> No
     assert "sample '1', epoch 1 is there twice" in evals.problems["reason"].item()
 
 
+def test_an_epoch_that_no_column_holds_costs_its_own_sample_alone(tmp_path: Path) -> None:
+    evals = load(as_json(tmp_path / "log.json", sample("1", epoch=10**30), sample("2")))
+
+    assert evals.scores["case"].to_list() == ["2"]
+    assert "sample '1' has the epoch 1000" in evals.problems["reason"].item()
+
+
 def test_of_members_with_one_name_the_last_counts(tmp_path: Path) -> None:
     path = tmp_path / "log.eval"
     write(path, sample())

@@ -78,6 +78,9 @@ class Columns:
             complain("a sample has no id")
             return
         case = as_text(sample.id) or ""
+        if abs(sample.epoch) >= 2**31:
+            complain(f"sample {case!r} has the epoch {sample.epoch!r:.40}, which is too large")
+            return
         if (case, sample.epoch) in self.seen:
             complain(f"sample {case!r}, epoch {sample.epoch} is there twice; the first is kept")
             return
