@@ -187,3 +187,9 @@ def test_spans_that_are_none_cost_nothing_else(tmp_path, record):
     evals = load(tmp_path, export(span("a", "", CHAT)), record)
 
     assert evals.trials.height == 1
+
+
+def test_an_id_that_is_no_text_costs_no_other_trace(tmp_path):
+    evals = load(tmp_path, export(span("a", "", CHAT)), export(span([None], {}, CHAT, trace="t2")))
+
+    assert evals.trials.height == 2

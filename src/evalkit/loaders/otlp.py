@@ -145,8 +145,8 @@ def _spans(record: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                     str(span.get("traceId") or span.get("trace_id") or ""),
                     {
                         "name": span.get("name"),
-                        "id": span.get("spanId") or span.get("span_id"),
-                        "parent": span.get("parentSpanId") or span.get("parent_span_id"),
+                        "id": as_text(span.get("spanId") or span.get("span_id")),
+                        "parent": as_text(span.get("parentSpanId") or span.get("parent_span_id")),
                         "start": span.get("startTimeUnixNano") or span.get("start_time_unix_nano"),
                         "end": span.get("endTimeUnixNano") or span.get("end_time_unix_nano"),
                         "status": mapping(span.get("status")),
