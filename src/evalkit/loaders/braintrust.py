@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.loaders import json_records
 from evalkit.loaders.core import Reader
 from evalkit.loaders.harvest import Harvest, message
-from evalkit.loaders.json_records import digest, mapping, number, sequence, severity_of, words
+from evalkit.loaders.json_records import digest, mapping, moment, number, sequence, severity_of, words
 from evalkit.records import as_text
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def _take(found: Harvest, path: Path, line: int, event: dict[str, Any], spans: l
         input_tokens=_sum("prompt_tokens", metrics, spans),
         output_tokens=_sum("completion_tokens", metrics, spans),
         latency_s=None if start is None or end is None else end - start,
-        started_at=as_text(event.get("created")) or _time(start),
+        started_at=as_text(event.get("created")) or moment(start),
     )
     messages = asked if isinstance(asked, list) else mapping(asked).get("messages")
     turns = [message(m) for m in sequence(messages) if isinstance(m, dict) and "role" in m]
@@ -138,13 +137,6 @@ def _sum(name: str, metrics: Any, spans: list[dict[str, Any]]) -> float | None:
     ]
     counted = [count for count in calls if count is not None]
     return sum(counted) if counted else None
-
-
-def _time(seconds: float | None) -> str | None:
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, tz=UTC).isoformat()
-    except (OverflowError, OSError, ValueError):
-        return None
 
 
 READERS: Final = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -10,7 +9,16 @@ import polars as pl
 from evalkit.loaders import json_records
 from evalkit.loaders.core import Reader
 from evalkit.loaders.harvest import Harvest, message
-from evalkit.loaders.json_records import decoded, digest, mapping, number, sequence, severity_of, words
+from evalkit.loaders.json_records import (
+    decoded,
+    digest,
+    mapping,
+    moment,
+    number,
+    sequence,
+    severity_of,
+    words,
+)
 from evalkit.records import as_text
 
 if TYPE_CHECKING:
@@ -186,10 +194,7 @@ def _time(value: Any) -> Any:
     milliseconds = number(value)
     if milliseconds is None:
         return as_text(value)
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).isoformat()
-    except (OverflowError, OSError, ValueError):
-        return None
+    return moment(milliseconds / 1000)
 
 
 READERS: Final = (

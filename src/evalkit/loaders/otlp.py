@@ -7,13 +7,12 @@ its spans, their events, or log records carry.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.loaders import json_records
 from evalkit.loaders.core import Reader
 from evalkit.loaders.harvest import Harvest
-from evalkit.loaders.json_records import digest, mapping, number, sequence, severity_of, words
+from evalkit.loaders.json_records import digest, mapping, moment, number, sequence, severity_of, words
 from evalkit.loaders.otlp_attributes import (
     evaluations,
     input_of,
@@ -104,7 +103,7 @@ def _take(found: Harvest, path: Path, trace_id: str, trace: _Trace) -> None:
         output_tokens=_sum(calls, _OUT),
         cost_usd=_sum(calls, _COST),
         latency_s=None if not start or not end else (end - start) / 1e9,
-        started_at=_time(start),
+        started_at=moment(start / 1e9) if start else None,
     )
     found.turns(run, case, epoch, turns)
     told = [*trace.results, *(result for span in spans for result in span["results"])]
@@ -195,13 +194,6 @@ def _error(root: dict[str, Any]) -> str | None:
 def _stop_reason(attributes: Mapping[str, Any]) -> str | None:
     reasons = sequence(attributes.get("gen_ai.response.finish_reasons"))
     return as_text(reasons[0]) if reasons else None
-
-
-def _time(nanoseconds: float | None) -> str | None:
-    try:
-        return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC).isoformat() if nanoseconds else None
-    except (OverflowError, OSError, ValueError):
-        return None
 
 
 READERS: Final = (Reader("OTLP spans", sniff, read=read),)

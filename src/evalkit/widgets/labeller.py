@@ -23,7 +23,8 @@ from evalkit.widgets.labels import (
     order_trials,
     rubric_hashes,
 )
-from evalkit.widgets.trials import pieces, read_trial, shown
+from evalkit.widgets.transcript import Whole, whole
+from evalkit.widgets.trials import read_trial, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,6 @@ _POINTS: Final = 11
 # From where the kappa of a judge reads as reliable, and below which it does not (statistics, agreement).
 _RELIABLE: Final = 0.80
 _TENTATIVE: Final = 0.667
-_At = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
 
 class Give(msgspec.Struct, tag_field="kind", tag="give", forbid_unknown_fields=True):
@@ -53,13 +53,6 @@ class Go(msgspec.Struct, tag_field="kind", tag="go", forbid_unknown_fields=True)
 
 class Reveal(msgspec.Struct, tag_field="kind", tag="reveal", forbid_unknown_fields=True):
     """Show what the judge said of what is labelled already."""
-
-
-class Rest(msgspec.Struct, tag_field="kind", tag="whole", forbid_unknown_fields=True):
-    """Show the rest of a long text."""
-
-    message: _At
-    part: _At
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +98,7 @@ class Labeller(Panel):
 
     name = "labeller"
     parts = ("task", "trial", "progress", "figures", "whole")
-    messages = Give | Go | Reveal | Rest
+    messages = Give | Go | Reveal | Whole
     shares = ("reading",)
 
     def __init__(
@@ -165,19 +158,10 @@ class Labeller(Panel):
             "whole": self._whole,
         }
 
-    def receive(self, message: Give | Go | Reveal | Rest) -> str | None:
+    def receive(self, message: Give | Go | Reveal | Whole) -> str | None:
         """Keep a label, or go to another task."""
-        if isinstance(message, Rest):
-            view = self._view_of(self._task)
-            if message.message < len(view.messages) and message.part < len(
-                view.messages[message.message].parts
-            ):
-                text = view.messages[message.message].parts[message.part].text
-                self._whole = {
-                    "message": message.message,
-                    "part": message.part,
-                    "pieces": pieces(text, view.evidence),
-                }
+        if isinstance(message, Whole):
+            self._whole = whole(self._view_of(self._task), message)
             return None
         if isinstance(message, Reveal):
             if self._task not in self._done:
