@@ -16,6 +16,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from evalkit import native
 from evalkit.agents import Agent, run_suite
 from evalkit.agents.commands import CommandCaller
 from evalkit.agents.folders import as_suite
@@ -166,8 +167,23 @@ def test_a_function_may_use_more_threads_than_there_are_cases(suite, tmp_path):
     assert outcome(evals) == {"01": "x", "02": "x", "03": "x"}
 
 
+def interrupted(suite, folder, code):
+    """Run a script that is interrupted, and return the cases that it kept: None is the run's own line."""
+    suite.write(folder / "s.yaml")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "stopped\n", done.stderr
+    kept = (folder / "runs/transcripts.jsonl").read_text().splitlines()
+    return [json.loads(line).get("case") for line in kept]
+
+
 def test_ctrl_c_keeps_what_was_done(suite, tmp_path):
-    suite.write(tmp_path / "s.yaml")
     code = """
         import os, signal, threading
         import evalkit as ek
@@ -182,21 +198,45 @@ def test_ctrl_c_keeps_what_was_done(suite, tmp_path):
             print("stopped")
     """
 
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    assert interrupted(suite, tmp_path, code) == [None, "01", "02"]
 
-    assert done.stdout == "stopped\n", done.stderr
-    kept = [
-        json.loads(line).get("case")
-        for line in (tmp_path / "runs/transcripts.jsonl").read_text().splitlines()
-    ]
-    assert kept == [None, "01", "02"]
+
+def test_ctrl_c_between_an_answer_and_the_disk_loses_nothing(suite, tmp_path):
+    code = """
+        import os, signal
+        import evalkit as ek
+        from evalkit import native
+        write = native.append
+        def append(path, records):
+            if records[0].get("case") == "01":
+                os.kill(os.getpid(), signal.SIGINT)
+            write(path, records)
+        native.append = append
+        try:
+            ek.run_suite("s.yaml", lambda case: "fine", "runs", concurrency=1, run="r")
+        except KeyboardInterrupt:
+            print("stopped")
+    """
+
+    assert interrupted(suite, tmp_path, code)[:2] == [None, "01"]
+
+
+def test_a_disk_that_takes_nothing_more_ends_the_run(suite, tmp_path, monkeypatch):
+    write = native.append
+
+    def append(path, records):
+        if records[0].get("case") == "02":
+            raise OSError(28, "No space left on device")
+        write(path, records)
+
+    monkeypatch.setattr(native, "append", append)
+
+    with pytest.raises(OSError, match="No space left"):
+        run_suite(suite, lambda case: "fine", tmp_path / "runs", concurrency=1)
+    monkeypatch.undo()
+    assert outcome(run_suite(suite, lambda case: "fine", tmp_path / "runs")) == dict.fromkeys(
+        ("01", "02", "03"), "fine"
+    )
 
 
 # --- commands

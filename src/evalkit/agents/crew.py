@@ -1,4 +1,4 @@
-"""Several attempts at once, each in a thread of its own; what they come to is read in one."""
+"""Several attempts at once, each in a thread of its own, and each kept by that thread before it makes another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from evalkit.agents.attempts import failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from evalkit.agents.asked import AskedCase
     from evalkit.agents.attempts import Attempt
@@ -33,34 +33,57 @@ class Caller(Protocol):
 class Crew:
     """Threads that make attempts until there are none left, or they are told to stop.
 
+    What an attempt came to is kept by the thread that made it: Ctrl-C reaches the main thread alone, so it cannot
+    come between an answer and the disk.
+
     Parameters
     ----------
     caller
         Makes an attempt.
+    keep
+        Writes one down; called by one thread at a time.
     asked
         What to make attempts at, in this order.
     size
         How many threads.
     """
 
-    def __init__(self, caller: Caller, asked: Sequence[AskedCase], *, size: int) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        keep: Callable[[AskedCase, Attempt], None],
+        asked: Sequence[AskedCase],
+        *,
+        size: int,
+    ) -> None:
         self._caller = caller
+        self._keep = keep
         self._asked = iter(asked)
         self._turn = threading.Lock()
         self._stopped = threading.Event()
-        self._results: queue.SimpleQueue[tuple[AskedCase, Attempt] | None] = queue.SimpleQueue()
+        self._keeping = threading.Lock()
+        self._closed = False
+        self._results: queue.SimpleQueue[Attempt | Exception | None] = queue.SimpleQueue()
         self.running = min(size, len(asked))
         for _ in range(self.running):
             threading.Thread(target=self._work, daemon=True).start()
 
-    def results(self) -> Iterator[tuple[AskedCase, Attempt] | None]:
-        """Yield what each attempt came to, until all are made; None where nothing was new for a while."""
+    def results(self) -> Iterator[Attempt | None]:
+        """Yield each attempt that is kept, until all are made; None where nothing was new for a while.
+
+        Raises
+        ------
+        Exception
+            What `keep` raised: nothing more is begun then.
+        """
         while self.running:
             try:
                 result = self._results.get(timeout=_TICK_S)
             except queue.Empty:
                 yield None
                 continue
+            if isinstance(result, Exception):
+                raise result
             if result is None:
                 self.running -= 1
             else:
@@ -70,12 +93,11 @@ class Crew:
         """Begin no other attempt."""
         self._stopped.set()
 
-    def finished(self) -> Iterator[tuple[AskedCase, Attempt]]:
-        """Yield what has been made and not been read."""
-        while not self._results.empty():
-            result = self._results.get()
-            if result is not None:
-                yield result
+    def close(self) -> None:
+        """Begin no other, and keep nothing of those that are under way: what is being kept now is, first."""
+        self.stop()
+        with self._keeping:
+            self._closed = True
 
     def _work(self) -> None:
         while not self._stopped.is_set():
@@ -83,7 +105,17 @@ class Crew:
                 one = next(self._asked, None)
             if one is None:
                 break
-            self._results.put((one, self._attempt(one)))
+            attempt = self._attempt(one)
+            try:
+                with self._keeping:
+                    if self._closed:
+                        return
+                    self._keep(one, attempt)
+            except Exception as error:
+                self.stop()
+                self._results.put(error)
+                return
+            self._results.put(attempt)
         self._results.put(None)
 
     def _attempt(self, asked: AskedCase) -> Attempt:

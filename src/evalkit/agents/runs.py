@@ -268,31 +268,23 @@ def _call(
     max_cost: float | None,
     progress: Any,
 ) -> None:
-    """Make each attempt in one of several threads, and write what comes of it in this one."""
+    """Make each attempt in one of several threads, which writes what comes of it."""
     from evalkit.running.progress import find_display
 
     show = find_display() if progress is True else progress
     begun = time.monotonic()
-    crew = Crew(caller, left, size=at_once)
-
-    def take(one: AskedCase, attempt: Attempt) -> None:
-        place.add(one, attempt)
-        tally.take(attempt)
-        tally.stopped = tally.stopped or _too_dear(attempt, tally, max_cost)
-
+    crew = Crew(caller, place.add, left, size=at_once)
     try:
-        for result in crew.results():
-            if result is not None:
-                take(*result)
+        for attempt in crew.results():
+            if attempt is not None:
+                tally.take(attempt)
+                tally.stopped = tally.stopped or _too_dear(attempt, tally, max_cost)
             if tally.stopped:
                 crew.stop()
             if show:
                 show(_progress(tally, time.monotonic() - begun, crew.running))
     finally:
-        crew.stop()
-        # What was finished just now is kept, also when this is being stopped.
-        for result in crew.finished():
-            take(*result)
+        crew.close()
         caller.close()
 
 
