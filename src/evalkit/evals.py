@@ -409,8 +409,10 @@ def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
 
 def _with_all_runs(made: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the runs table with a row for each run that only other tables name."""
-    named = pl.concat(made[name].select("run") for name in ("trials", "scores", "turns"))
-    named = named.unique(maintain_order=True)
+    frames = [made[name].select("run") for name in ("trials", "scores", "turns") if made[name].height]
+    if not frames:
+        return made["runs"]
+    named = pl.concat(frames).unique(maintain_order=True)
     new = named.join(made["runs"], on="run", how="anti", maintain_order="left")
     if new.is_empty():
         return made["runs"]

@@ -294,7 +294,7 @@ def _empty(table: Table) -> pl.DataFrame:
 
 def _repeats(keys: pl.DataFrame) -> bool:
     """Whether some key occurs twice. Packed into one whole number a row: several times faster than hashing rows."""
-    if keys.is_empty():
+    if keys.height < 2:
         return False
     packed, room = pl.lit(0, dtype=pl.UInt64), 1
     for column in keys.get_columns():
@@ -307,9 +307,7 @@ def _repeats(keys: pl.DataFrame) -> bool:
         packed = packed * width + (codes - low).cast(pl.UInt64)
     if room >= 2**63:
         return bool(keys.is_duplicated().any())
-    return (
-        pl.select(packed.alias("key")).to_series().n_unique() < keys.height if room > 1 else keys.height > 1
-    )
+    return room == 1 or pl.select(packed.alias("key")).to_series().n_unique() < keys.height
 
 
 def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:

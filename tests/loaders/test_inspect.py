@@ -139,11 +139,42 @@ def test_scores_alone_open_no_sample_that_its_summary_tells(tmp_path: Path) -> N
     assert load(path).problems.height == 1
 
 
+@pytest.mark.parametrize(
+    ("changed", "opened"),
+    [
+        ({"input": "a long question...\n(content truncated)", "target": "cut..."}, False),
+        ({"scores": {"ok": {"value": "C", "answer": "cut..."}}}, True),
+        ({"scores": {"ok": {"value": "C", "metadata": {"note": "cut..."}}}}, True),
+        ({"scores": {"ok": {"value": "C", "metadata": {"note": "Key removed from summary (> 1k)"}}}}, True),
+        ({"scores": {"ok": {"value": "C", "reason": "cut..."}}}, True),
+        ({"scores": {"ok": {"value": "C", "explanation": 5}}}, False),
+    ],
+)
+def test_scores_alone_open_a_sample_only_where_one_of_its_scores_was_shortened(
+    tmp_path: Path, changed: dict[str, Any], opened: bool
+) -> None:
+    summaries = [{k: v for k, v in sample(n).items() if k != "messages"} for n in ("1", "2")]
+    summaries[0] |= changed
+    path = write(
+        tmp_path / "log.eval",
+        sample("1", scores={"ok": {"value": "I"}}),
+        sample("2", scores={"ok": {"value": "I"}}),
+        members={"summaries.json": summaries},
+    )
+
+    scores = load(path, tables=("scores",)).scores
+
+    assert dict(zip(scores["case"], scores["label"], strict=True)) == {"1": "I" if opened else "C", "2": "C"}
+
+
 def test_a_sample_that_the_summaries_leave_out_is_read(tmp_path: Path) -> None:
     summary = {key: value for key, value in sample("1").items() if key != "messages"}
-    path = write(tmp_path / "log.eval", sample("1"), sample("2"), members={"summaries.json": [summary]})
+    for number, other in enumerate(("2", "samples/1_epoch_1.json", "1_epoch_1.json")):
+        path = write(
+            tmp_path / f"{number}.eval", sample("1"), sample(other), members={"summaries.json": [summary]}
+        )
 
-    assert sorted(load(path, tables=("scores",)).scores["case"]) == ["1", "2"]
+        assert sorted(load(path, tables=("scores",)).scores["case"]) == sorted(["1", other])
 
 
 def test_bare_nan_is_not_scored_and_keeps_its_reason(tmp_path: Path) -> None:

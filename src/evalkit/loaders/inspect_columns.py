@@ -27,7 +27,7 @@ from evalkit.records import as_text, decode, typed_columns
 from evalkit.schema import CASES, SCORES, SEVERITIES, TRIALS, TURNS, Key, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _Any = TypeVar("_Any")
 
@@ -71,6 +71,7 @@ class Columns:
         self.unkept: dict[str, None] = {}
         self.judged_by_model: dict[str, None] = {}
         self.invalid = 0
+        self.split = False
 
     def take(self, sample: Any, complain: Callable[[str], None]) -> None:
         """Add one sample: a `Sample`, or as much of one as the tables need."""
@@ -100,7 +101,8 @@ class Columns:
             scores = sample.scores or ({"score": sample.score} if sample.score is not None else {})
             for name, score in scores.items():
                 self._take_score(name, score, texts)
-            self._drop_doubled(before, complain)
+            if self.split:
+                self._drop_doubled(before, complain)
             self.score_counts.append(len(self.scores) - before)
 
     def _drop_doubled(self, before: int, complain: Callable[[str], None]) -> None:
@@ -123,7 +125,13 @@ class Columns:
         if answer and MARK in answer:
             answer = texts.text(answer)
         grader = self.graders.get(name, name)
-        for criterion, value in _values(name, score.value):
+        value = score.value
+        if isinstance(value, dict | list):
+            self.split = True
+            values = _values(name, value)
+        else:
+            values = [(name, value)]
+        for criterion, value in values:
             number, label, error = _number(value, score.reason)
             if number is not None:
                 self.lettered[criterion] = self.lettered.get(criterion, True) and label in _YES_OR_NO
@@ -181,11 +189,13 @@ class Columns:
                 np.arange(len(self.score_counts)), np.asarray(self.score_counts, dtype=np.int64)
             )
             columns = typed_columns(_SCORE, self.scores, SCORES)
-            judged = [row[-1] in self.judged_by_model for row in self.scores]
-            kinds = ["judge" if one else "code" for one in judged]
+            judges = self.judged_by_model
+            kinds = ["judge" if row[-1] in judges else "code" for row in self.scores] if judges else ["code"]
             kind = pl.Series("grader_kind", kinds, dtype=SCORES.schema["grader_kind"])
+            if not judges:
+                kind = kind.new_from_index(0, len(self.scores))
             columns = [*(key.gather(index) for key in keys), *columns, kind]
-            made["scores"] = _table(SCORES, [*columns, origin.new_from_index(0, len(kinds))])
+            made["scores"] = _table(SCORES, [*columns, origin.new_from_index(0, len(self.scores))])
         return made
 
 
@@ -307,16 +317,10 @@ def _answers(output: Output | None) -> list[Message]:
     return [choice.message for choice in choices[:1] if choice.message is not None]
 
 
-def _values(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each criterion of a score with its value: one, or one a key, or one a place."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield f"{name}/{key}", part
-    elif isinstance(value, list):
-        for place, part in enumerate(value):
-            yield f"{name}/{place}", part
-    else:
-        yield name, value
+def _values(name: str, value: dict[str, Any] | list[Any]) -> list[tuple[str, Any]]:
+    """Return each criterion of a score with its value: one a key, or one a place."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value)
+    return [(f"{name}/{key}", part) for key, part in parts]
 
 
 def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, str | None]:
@@ -349,18 +353,17 @@ def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, s
 def _metadata(score: Score, texts: Attachments) -> tuple[str | None, bool]:
     """Return what else came with a score as JSON, and whether a model graded (it left its transcript)."""
     text = texts.json(score.metadata)
-    history = texts.json(score.history)
     judged = text is not None and '"grading"' in text
     value = score.value
     told = score.reason if score.reason and not (value is None or value == "NaN" or value != value) else None
-    if history is None and told is None:
+    if not score.history and told is None:
         return text, judged
     made = decode(text.encode()) if text else {}
     made = made if isinstance(made, dict) else {"metadata": made}
     if told is not None:
         made["reason"] = told
-    if history is not None:
-        made["history"] = decode(history.encode())
+    if score.history:
+        made["history"] = [texts.value(decode(bytes(step))) for step in score.history]
     return as_text(made), judged
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from evalkit.errors import FormatError, listed
 from evalkit.evals import Evals
 from evalkit.loaders.core import Reader
 from evalkit.loaders.inspect_columns import Columns, ranges
-from evalkit.loaders.inspect_records import RAWS, STRINGS, decoder
+from evalkit.loaders.inspect_records import RAWS, STRINGS, decoder, has_short_score, is_short
 from evalkit.loaders.inspect_runs import Header
 from evalkit.loaders.salvage import read as read_record
 from evalkit.loaders.salvage import salvage
@@ -31,8 +32,6 @@ _LOG: Final = re.compile(
 _SAMPLE: Final = re.compile(r"^samples/(.+)_epoch_(\d+)(?:\.json|/sample\.json)$", re.DOTALL)
 _CHUNK: Final = re.compile(r"/(\d+)\.json$")
 _HEADERS: Final[tuple[str, ...]] = ("header.json", "_journal/start.json")
-# What the log's summaries shorten, they mark; see `_is_short`.
-_REMOVED: Final = b"Key removed from summary (> 1k)"
 _NOT_KEPT: Final = "Inspect logs: not kept are events other than the messages, store, sandbox, files, timelines and the usage by role."
 _SUMMARIES: Final = (
     "Inspect logs: scores without trials or turns are read from the logs' summaries, where line breaks are blanks and "
@@ -121,7 +120,7 @@ class _Log:
         self.problems: list[Problem] = []
         self.header = Header({}, path.stem)
         self.columns: Columns | None = None
-        self.kind, self.decoder = decoder(tables)
+        self.kind, self.decoder, self.decode_all = decoder(tables)
         self.summarized = False
 
     def complain(self, reason: str) -> None:
@@ -132,18 +131,20 @@ class _Log:
         self.header = Header(log, self.path.stem)
         if self.tables - {"runs"}:
             tables = self.tables | {"scores"} if "criteria" in self.tables else self.tables
-            self.kind, self.decoder = decoder(tables)
+            self.kind, self.decoder, self.decode_all = decoder(tables)
             self.columns = Columns(self.header.run, self.header.graders(), tables)
 
     def take(self, raw: Any, where: str) -> None:
-        """Add a sample, from JSON or from what was decoded already."""
+        """Add a sample: a record, JSON, or what was decoded already."""
         if self.columns is None:
             return
 
         def complain(reason: str) -> None:
             self.complain(f"{where}: {reason}")
 
-        if isinstance(raw, bytes | msgspec.Raw):
+        if isinstance(raw, self.kind):
+            sample = raw
+        elif isinstance(raw, bytes | msgspec.Raw):
             sample = read_record(self.kind, self.decoder, raw, complain)
         else:
             sample = salvage(self.kind, raw, complain)
@@ -162,10 +163,12 @@ class _Log:
         """Add every sample: from the summaries where nothing that is wanted was shortened in them, else in full."""
         told: set[str] = set()
         if not self.tables & _DETAIL:
-            for raw, place in self._summaries(archive):
-                self.take(raw, place)
+            for sample, place in self._summaries(archive):
+                self.take(sample, place)
                 told.add(place)
         self.summarized = bool(told)
+        if told and archive.has_only(b"samples/", b".json", told):
+            return
         for name in archive.members:
             match = _SAMPLE.match(name)
             if match is not None and f"{match[1]}_epoch_{match[2]}" not in told:
@@ -210,7 +213,7 @@ class _Log:
                 self.complain(f"{name!r} cannot be read: {error}")
         return items
 
-    def _summaries(self, archive: Zip) -> Iterator[tuple[msgspec.Raw, str]]:
+    def _summaries(self, archive: Zip) -> Iterator[tuple[Any, str]]:
         """Yield what the log says of its samples in short, with the name of each."""
         names = ["summaries.json"]
         if archive.find(names[0]) is None:
@@ -218,17 +221,32 @@ class _Log:
         for name in names:
             try:
                 data = archive.read(name)
-                raws = msgspec.json.decode(data, type=list[msgspec.Raw])
-            except (ValueError, msgspec.MsgspecError, RecursionError):
+            except ValueError:
                 continue  # every sample is read in full instead
-            sound = not _is_short(data)
-            for raw in raws:
-                try:
-                    key = _KEY.decode(raw)
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                    continue
-                if sound or not _is_short(bytes(raw)):
-                    yield raw, f"{key.id}_epoch_{key.epoch}"
+            yield from self._whole_ones(data)
+
+    def _whole_ones(self, data: bytes) -> Iterator[tuple[Any, str]]:
+        """Yield the samples of a member in which nothing that is wanted was shortened."""
+        if "cases" not in self.tables:
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                samples = self.decode_all.decode(data)
+                yield from (
+                    (sample, f"{sample.id}_epoch_{sample.epoch}")
+                    for sample in samples
+                    if isinstance(sample.id, str | int) and not has_short_score(sample)
+                )
+                return
+        try:
+            raws = RAWS.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return
+        for raw in raws:
+            try:
+                key = _KEY.decode(raw)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                continue
+            if not is_short(bytes(raw)):
+                yield raw, f"{key.id}_epoch_{key.epoch}"
 
     def evals(self) -> Evals:
         """Return the tables."""
@@ -256,11 +274,6 @@ class _Key(msgspec.Struct):
 
 
 _KEY: Final = msgspec.json.Decoder(_Key)
-
-
-def _is_short(raw: bytes) -> bool:
-    """Whether something of a sample's summary was shortened."""
-    return b'..."' in raw or b"(content truncated)" in raw or _REMOVED in raw
 
 
 def _notes(columns: Columns, source: str, *, summarized: bool) -> Iterator[str]:

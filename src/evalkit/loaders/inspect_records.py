@@ -42,7 +42,7 @@ class Score(msgspec.Struct):
     explanation: str | None = None
     reason: str | None = None
     metadata: msgspec.Raw = msgspec.Raw()
-    history: msgspec.Raw = msgspec.Raw()
+    history: list[msgspec.Raw] | None = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -140,8 +140,10 @@ _NEEDED: Final = {
 
 
 @functools.lru_cache(maxsize=_FEW)
-def decoder(tables: frozenset[str]) -> tuple[type[Any], msgspec.json.Decoder[Any]]:
-    """Return the record of a sample with what some tables need, and its decoder."""
+def decoder(
+    tables: frozenset[str],
+) -> tuple[type[Any], msgspec.json.Decoder[Any], msgspec.json.Decoder[list[Any]]]:
+    """Return the record of a sample with what some tables need, its decoder, and that of a list of them."""
     names = {"id", "epoch", *(name for table in tables for name in _NEEDED.get(table, ()))}
     fields = [
         (field.name, field.type, field.default)
@@ -149,13 +151,32 @@ def decoder(tables: frozenset[str]) -> tuple[type[Any], msgspec.json.Decoder[Any
         if field.name in names
     ]
     kind = msgspec.defstruct("Sample", fields)
-    return kind, msgspec.json.Decoder(kind)
+    return kind, msgspec.json.Decoder(kind), msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
 
 
 POOLS: Final = msgspec.json.Decoder(Pool)
 RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 EVENT: Final = msgspec.json.Decoder(Event)
 STRINGS: Final = msgspec.json.Decoder(list[str])
+
+
+def is_short(raw: bytes) -> bool:
+    """Whether something in a summary was shortened: texts after 1 kB, of the input and the target after 5."""
+    return b'..."' in raw or b"(content truncated)" in raw or b"Key removed from summary (> 1k)" in raw
+
+
+def has_short_score(sample: Any) -> bool:
+    """Whether something in the scores of a sample's summary was shortened."""
+    for score in (sample.scores or {}).values():
+        if (
+            (score.explanation or "").endswith("...")
+            or (score.answer or "").endswith("...")
+            or (score.reason or "").endswith("...")
+            or (score.metadata and is_short(bytes(score.metadata)))
+        ):
+            return True
+    return False
+
 
 _REF: Final = re.compile(r"attachment://([0-9a-f]{32}|\d+)")
 MARK: Final = "attachment://"
@@ -189,12 +210,10 @@ class Attachments:
 
     def json(self, raw: msgspec.Raw) -> str | None:
         """Return nested JSON as text likewise; None where there is none, or nothing in it."""
-        data = bytes(raw)
-        if data in (b"", b"null", b"{}", b"[]"):
+        text = str(raw, "utf-8") if raw else ""
+        if text in ("", "null", "{}", "[]"):
             return None
-        if MARK.encode() not in data:
-            return data.decode()
-        return as_text(self.value(decode(data)))
+        return as_text(self.value(decode(text.encode()))) if MARK in text else text
 
 
 def _texts(raw: msgspec.Raw) -> dict[str, str]:

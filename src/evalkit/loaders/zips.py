@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from functools import cached_property
@@ -104,6 +105,22 @@ class Zip:
                     break
             at = self._directory.rfind(wanted, 0, at)
         return self.members.get(name)
+
+    def has_only(self, start: bytes, end: bytes, names: set[str]) -> bool:
+        """Whether a folder's members are those of these names, where that is plain from the directory's bytes.
+
+        False says nothing: then the members have to be looked at.
+        """
+        if self.cut:
+            return False
+        block = self._directory
+        found: set[bytes] = set()
+        for match in re.finditer(re.escape(start) + b"(.+?)" + re.escape(end), block):
+            at = match.start() - _CENTRAL.size
+            if at < 0 or int.from_bytes(block[at + 28 : at + 30], "little") != len(match[0]):
+                return False
+            found.add(match[1])
+        return len(found) == block.count(start) and found == {name.encode() for name in names}
 
     def __enter__(self) -> Zip:
         return self
