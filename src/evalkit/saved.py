@@ -114,8 +114,8 @@ def read(folder: Path, tables: Iterable[str] = tuple(TABLES)) -> tuple[dict[str,
     return made, read_parquet(folder / "problems.parquet").cast(cast("Any", PROBLEMS_SCHEMA))
 
 
-def read_parquet(path: Path) -> pl.DataFrame:
-    """Read one Parquet file.
+def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """Read one Parquet file, or some columns of it.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def read_parquet(path: Path) -> pl.DataFrame:
         It cannot be read.
     """
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise PathError.missing(path) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

@@ -11,9 +11,11 @@ import pytest
 from evalkit import native
 from evalkit.errors import FormatError
 from evalkit.evals import Evals
-from evalkit.loaders import Reader, core, load
+from evalkit.loaders import Reader, core, harvest, load
+from evalkit.loaders.harvest import Harvest, only
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SCORE = {"run": "a", "case": "01", "criterion": "Groq", "score": 4}
@@ -49,6 +51,63 @@ def test_scores_alone_never_open_the_transcripts(folder: Path, monkeypatch: pyte
     assert load(folder).problems.height == 1
 
 
+def test_of_a_saved_table_that_is_not_wanted_only_the_runs_are_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(folder).turns.write_parquet(tmp_path / "turns.parquet")
+    read, asked = pl.read_parquet, []
+    monkeypatch.setattr(
+        pl, "read_parquet", lambda path, columns=None: (asked.append(columns), read(path, columns=columns))[1]
+    )
+
+    alone = load(tmp_path / "turns.parquet", tables=("scores",))
+
+    assert (alone.runs["run"].to_list(), alone.turns.height) == (["a"], 0)
+    assert asked == [["run"]]
+
+
+def test_messages_that_are_not_wanted_are_not_made() -> None:
+    def messages() -> Iterator[dict[str, Any]]:
+        pytest.fail("a message was made")
+        yield {}
+
+    with only(frozenset({"scores"})):
+        found = Harvest("log.json")
+    found.trial("a", "01", 1, 1, output="yes")
+    found.turns("a", "01", 1, messages())
+    found.score("b", "01", 1, "Tone", 1, score=4)
+    evals = found.evals()
+
+    assert evals.scores["score"].to_list() == [4.0]
+    assert sorted(evals.runs["run"]) == ["a", "b"], "runs are named all the same"
+    assert evals.problems.is_empty()
+
+
+def test_a_log_of_another_tool_makes_no_rows_but_those_that_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {
+        "task_id": 1,
+        "reward": 1.0,
+        "info": {},
+        "trial": 0,
+        "traj": [{"role": "user", "content": "hi"}],
+    }
+    (tmp_path / "log.json").write_text(json.dumps([record]))
+    whole = load(tmp_path / "log.json")
+    made: list[set[str]] = []
+    add = harvest._Rows.add
+    monkeypatch.setattr(
+        harvest._Rows, "add", lambda rows, *parts: (made.append({*parts[0]}), add(rows, *parts))
+    )
+
+    alone = load(tmp_path / "log.json", tables=("scores",))
+
+    assert (whole.turns.height, whole.trials.height) == (1, 1)
+    assert alone.scores.equals(whole.scores)
+    assert made == [{"run", "case", "epoch", "criterion", "line"}]
+
+
 def test_saved_evals_and_those_in_memory_can_be_had_in_part(folder: Path, tmp_path: Path) -> None:
     evals = load(folder)
     evals.save(tmp_path / "saved")
@@ -58,6 +117,13 @@ def test_saved_evals_and_those_in_memory_can_be_had_in_part(folder: Path, tmp_pa
         assert alone.scores.is_empty()
         assert alone.trials.is_empty()
         assert alone.runs["run"].to_list() == ["a"]
+
+
+def test_transcripts_are_read_without_their_messages_where_these_are_not_wanted(folder: Path) -> None:
+    alone = load(folder / "transcripts.jsonl", tables=("trials",))
+
+    assert (alone.trials.height, alone.turns.height) == (1, 0)
+    assert alone.runs.equals(load(folder / "transcripts.jsonl").runs)
 
 
 def test_a_mapped_table_can_be_had_in_part(tmp_path: Path) -> None:

@@ -108,7 +108,11 @@ def load(
             name = "frame" if len(in_memory) == 1 else f"frame-{frame}"
             raw = frames.rows(source, f"<{name}>")
             empty = raw.frame.is_empty()
-            part = reading.nothing(raw) if empty else to_evals(raw, mapping=told, run=name)[0]
+            part = (
+                reading.nothing(raw)
+                if empty
+                else to_evals(raw, mapping=told, run=name, tables=wanted.tables)[0]
+            )
             parts.append(Part(wanted.of(part.evals), part.name))
     if skipped and not parts:
         raise FormatError(

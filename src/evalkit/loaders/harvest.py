@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,10 +16,22 @@ from evalkit.records import as_text, columns, fit, in_order, series
 from evalkit.schema import TABLES, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+# The tables that are wanted of what is read in this thread: no reader has to hand them on.
+_WANTED: Final[ContextVar[frozenset[str]]] = ContextVar("wanted", default=frozenset(TABLES))
 # What a table of others' records is put together from, and in which order problems are told.
 _FACTS: Final = ("cases", "criteria", "runs")
+
+
+@contextmanager
+def only(tables: frozenset[str]) -> Iterator[None]:
+    """Let every `Harvest` that is made meanwhile keep the rows of those tables alone."""
+    token = _WANTED.set(tables)
+    try:
+        yield
+    finally:
+        _WANTED.reset(token)
 
 
 class _Rows:
@@ -59,7 +73,8 @@ class Harvest:
     """The records of one file (or folder), growing; values stay as they were found until `evals` checks them.
 
     A reader says what a record holds with `run`, `case`, `criterion`, `trial`, `turns` and `score`; a record
-    that cannot be read goes to `complain`, the name of a field that has no place here to `drop`.
+    that cannot be read goes to `complain`, the name of a field that has no place here to `drop`. Rows of a
+    table that is not wanted (see `only`) are not kept: of messages that are a generator none is even made.
 
     Attributes
     ----------
@@ -80,6 +95,7 @@ class Harvest:
     _epochs: dict[tuple[str, str], int] = field(default_factory=dict)
     _binary: dict[tuple[str, str], None] = field(default_factory=dict)
     _samples: dict[tuple[Any, ...], int] = field(default_factory=dict)
+    _wanted: frozenset[str] = field(default_factory=_WANTED.get)
 
     def run(self, run: str, **facts: Any) -> None:
         """Say what is known of a run; what an earlier record said stays."""
@@ -113,15 +129,24 @@ class Harvest:
 
     def trial(self, run: str, case: str, epoch: int, line: int | None, **values: Any) -> None:
         """Add an attempt."""
+        if "trials" not in self._wanted:
+            self.run(run)
+            return
         self._trials.add({"run": run, "case": case, "epoch": epoch, "line": line}, values)
 
     def turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
         """Add the messages of an attempt, in order; `message` makes one."""
+        if "turns" not in self._wanted:
+            self.run(run)
+            return
         for number, values in enumerate(messages, 1):
             self._turns.add({"run": run, "case": case, "epoch": epoch, "turn": number}, values)
 
     def score(self, run: str, case: str, epoch: int, criterion: str, line: int | None, **values: Any) -> None:
         """Add a judgement; true is 1 and false is 0."""
+        if self._wanted.isdisjoint(("scores", "criteria")):
+            self.run(run)
+            return
         if isinstance(values.get("score"), bool):
             values["score"] = int(values["score"])
         key = {"run": run, "case": case, "epoch": epoch, "criterion": criterion, "line": line}

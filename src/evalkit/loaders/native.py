@@ -13,6 +13,8 @@ from evalkit.native.layout import SCORE_FIELDS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from evalkit.evals import Evals
+
 _SUITE: Final = re.compile(rb"^suite\s*:", re.MULTILINE)
 _PARTS: Final = re.compile(rb"^(?:criteria|cases)\s*:", re.MULTILINE)
 # In YAML a text that looks like JSON is indented.
@@ -43,12 +45,17 @@ def is_scores(path: Path, head: bytes) -> bool:
     return record is not None and {"run", "case", "criterion"} <= record.keys() <= _FIELDS
 
 
+def read_transcripts(path: Path, tables: frozenset[str]) -> Evals:
+    """Read the trials, and the messages where they are wanted."""
+    return native.read_transcripts(path, turns="turns" in tables)
+
+
 READERS: Final = (
     Reader("suite", is_suite, read=native.read_suite, gives=("cases", "criteria"), describes=True),
     Reader(
         "native transcripts",
         is_transcripts,
-        read=native.read_transcripts,
+        partly=read_transcripts,
         gives=("runs", "trials", "turns"),
         describes=True,
         alone=True,

@@ -47,9 +47,12 @@ def is_parquet(path: Path, head: bytes) -> bool:
         return file.read() == _MAGIC or first_record(head) is None
 
 
-def read_table(path: Path) -> Evals:
-    """Read one of our tables."""
+def read_table(path: Path, tables: frozenset[str]) -> Evals:
+    """Read one of our tables; where it is not wanted, the runs alone that it names."""
     name: Any = path.stem
+    if name not in {*tables, "runs"}:
+        runs = read_parquet(path, ["run"]).unique(maintain_order=True) if "run" in TABLES[name].key else None
+        return Evals.from_tables(runs=runs, files=[str(path)])
     good, problems = fit(TABLES[name], read_parquet(path))
     tables: dict[str, Any] = {name: good}
     return Evals.from_tables(**tables, problems=problems, files=[str(path)])
@@ -68,6 +71,6 @@ def read_saved(folder: Path, tables: frozenset[str]) -> Evals:
 
 OWN: Final = (
     Reader("saved evals", is_saved, partly=read_saved),
-    Reader("saved table", is_table, read=read_table),
+    Reader("saved table", is_table, partly=read_table),
 )
 TABLES_OF_SCORES: Final = (Reader("Parquet of scores", is_parquet, rows=rows),)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from evalkit.errors import FormatError, listed, nearest
 from evalkit.evals import Evals
 from evalkit.loaders import cache
+from evalkit.loaders.harvest import only
 from evalkit.loaders.mapping import MissingColumns, Roles
 from evalkit.loaders.runs import Part
 from evalkit.loaders.tables import RECORD, Raw, to_evals
@@ -100,7 +101,7 @@ def _try(found: Found, wanted: Wanted) -> _Outcome:
         if raw.frame.is_empty():
             outcome.part = nothing(raw)
             return outcome
-        part, roles = to_evals(raw, mapping=found.mapping, run=found.run)
+        part, roles = to_evals(raw, mapping=found.mapping, run=found.run, tables=wanted.tables)
     except FormatError as error:
         if found.instead is not None:
             outcome.part = Part(_read(found.instead, found, wanted))
@@ -114,7 +115,8 @@ def _try(found: Found, wanted: Wanted) -> _Outcome:
 
 def _read(reader: Reader, found: Found, wanted: Wanted) -> Evals:
     def make() -> Evals:
-        return wanted.of(reader.give(found.path, wanted.tables))
+        with only(wanted.tables):
+            return wanted.of(reader.give(found.path, wanted.tables))
 
     if wanted.cache and reader.alone:
         return cache.fetch(found.path, [reader.name, *sorted(wanted.tables)], make)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -14,7 +14,10 @@ from evalkit.loaders.repeats import drop_answers, drop_judgements
 from evalkit.loaders.runs import PARTS, Part, name_runs
 from evalkit.records import as_text, cell_values, fit, in_order
 from evalkit.records import series as text_series
-from evalkit.schema import CASES, GRADER_KINDS, RUNS, SCORES, TRIALS, Problem, Table
+from evalkit.schema import CASES, GRADER_KINDS, RUNS, SCORES, TABLES, TRIALS, Problem, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 RECORD: Final = "__record"
 """The column with a record's number, where that is not the number of its line."""
@@ -63,7 +66,9 @@ class Raw:
     file: bool = True
 
 
-def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Part, Roles]:
+def to_evals(
+    raw: Raw, *, mapping: Mapping | None, run: str, tables: Collection[str] = TABLES
+) -> tuple[Part, Roles]:
     """Make the tables of one file's records.
 
     Parameters
@@ -74,6 +79,8 @@ def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Part, Role
         What the columns are; what it does not say is recognised by name.
     run
         What the run is called where no column says it, nor the version of its agent.
+    tables
+        Those that are wanted: of trials and cases that are not, nothing is made.
 
     Raises
     ------
@@ -89,8 +96,8 @@ def to_evals(raw: Raw, *, mapping: Mapping | None, run: str) -> tuple[Part, Role
     scores = maker.wide() if roles.criteria is not None else maker.long()
     made = {
         "scores": scores,
-        "trials": maker.trials(),
-        "cases": maker.cases(),
+        "trials": maker.trials() if "trials" in tables else None,
+        "cases": maker.cases() if "cases" in tables else None,
         "runs": maker.runs(),
         "criteria": maker.criteria(scores),
     }

@@ -69,8 +69,8 @@ class _Trial(msgspec.Struct, gc=False):
     started_at: datetime | None = None
 
 
-def read_transcripts(path: str | Path) -> Evals:
-    """Read a `transcripts.jsonl` into the tables `runs`, `trials` and `turns`.
+def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
+    """Read a `transcripts.jsonl` into the tables `runs`, `trials` and, unless they are not wanted, `turns`.
 
     A line is `{run, suite, agent, agent_version, model, provider, run_started_at, config, case, epoch,
     messages: [{role, content, reasoning, tool_calls, tool_name, tool_call_id, parts}], output, error,
@@ -101,6 +101,8 @@ def read_transcripts(path: str | Path) -> Evals:
                     continue
                 record = _convert(loose, reader.complain(number))
             reader.take(number, record)
+            if not turns:
+                record.messages = None
             taken += len(raw)
             if taken > _BATCH:
                 reader.flush()
