@@ -77,10 +77,9 @@ def test_accuracy_and_stderr_over_cases_are_as_published(name: str) -> None:
 def test_the_whole_folder_loads_at_once() -> None:
     evals = load(DATA)
 
-    # Two logs lie there under another name too, and two pairs have one id and differ; SOURCES.txt is no data.
+    # Two logs lie there under another name too, and two pairs have one id and differ.
     told = {Path(source).name for source in evals.problems["source"]}
     assert told == {
-        "SOURCES.txt",
         "log_formats.json",
         "2024-08-29T15-11-18+00-00_popularity_5EAmX6wjMFqea6WY7XHzZp.json",
     }

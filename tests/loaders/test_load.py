@@ -127,6 +127,78 @@ def test_a_mapping_beside_the_files_is_heeded_and_the_argument_wins(tmp_path: Pa
     assert told.scores["criterion"].to_list() == ["tone"]
 
 
+def test_a_mapping_that_is_given_wins_over_the_format_that_a_file_looks_like(tmp_path: Path) -> None:
+    record = {"task_id": 7, "reward": 1.0, "info": {}, "trial": 0, "traj": [], "tone": 4}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps([record]))
+    mapping = {"case": "task_id", "criteria": ["tone"], "scale": [1, 5]}
+
+    assert load(path).scores["criterion"].to_list() == ["reward"]
+    assert load(path, mapping=mapping).scores["criterion"].to_list() == ["tone"]
+    assert load(tmp_path, mapping=mapping).scores["criterion"].to_list() == ["tone"]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "why"),
+    [
+        ({"case": "task_id", "criteria": ["tone"]}, "has none of the columns 'tone' (criterion tone)"),
+        ({"case": "task_id", "criteria": ["reward"], "model": "who"}, "there is no column 'who' (model)"),
+        ({"scale": [1, 5]}, "it is for tables of judge scores"),
+    ],
+)
+def test_where_a_mapping_that_is_given_is_not_heeded_a_note_says_why(
+    mapping: Any, why: str, tmp_path: Path
+) -> None:
+    record = {"task_id": 7, "reward": 1.0, "info": {}, "trial": 0, "traj": []}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps([record]))
+
+    evals = load(path, mapping=mapping)
+
+    assert evals.scores["criterion"].to_list() == ["reward"]
+    (note,) = [note for note in evals.notes if "without the mapping" in note]
+    assert note.startswith(f"{path}: read as what it is (tau-bench trajectories), without the mapping: ")
+    assert why in note
+
+
+def test_a_mapping_beside_the_files_leaves_formats_of_their_own_alone(tmp_path: Path) -> None:
+    record = {"task_id": 7, "reward": 1.0, "info": {}, "trial": 0, "traj": [], "tone": 4}
+    (tmp_path / "log.json").write_text(json.dumps([record]))
+    (tmp_path / "evalkit.yaml").write_text("case: task_id\ncriteria: [tone]\n")
+
+    evals = load(tmp_path)
+
+    assert evals.scores["criterion"].to_list() == ["reward"]
+    assert not any("mapping" in note for note in evals.notes)
+
+
+def test_what_is_said_of_three_files_or_more_is_said_once(tmp_path: Path) -> None:
+    logs = [tmp_path / f"{name}.json" for name in "abc"]
+    for path in logs:
+        record = {"task_id": path.stem, "reward": 1.0, "info": {}, "trial": 0, "traj": []}
+        path.write_text(json.dumps([record]))
+    said = (
+        "read as what it is (tau-bench trajectories), without the mapping: it is for tables of judge scores"
+    )
+
+    two, three = load(*logs[:2], mapping={"scale": [0, 1]}), load(*logs, mapping={"scale": [0, 1]})
+
+    assert [note for note in two.notes if "mapping" in note] == [f"{path}: {said}" for path in logs[:2]]
+    assert [note for note in three.notes if "mapping" in note] == [
+        f"3 files (a.json, b.json, c.json): {said}"
+    ]
+
+
+def test_what_is_prose_by_its_name_is_passed_over_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# Data, ours\n\nTwo files, no more\n")
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "tone_score": 4}\n')
+
+    evals = load(tmp_path)
+
+    assert evals.problems.is_empty()
+    assert any("passed over" in note and "README.md" in note for note in evals.notes)
+
+
 def test_a_mapping_above_the_given_path_is_not_heeded(tmp_path: Path) -> None:
     path = write(tmp_path / "v1" / "r.jsonl", {"id": "1", "tone": 4})
     (tmp_path / "evalkit.yaml").write_text("case: id\ncriteria: [tone]\n")

@@ -126,6 +126,16 @@ def test_transcripts_are_read_without_their_messages_where_these_are_not_wanted(
     assert alone.runs.equals(load(folder / "transcripts.jsonl").runs)
 
 
+def test_scores_alone_are_checked_against_the_scale_that_their_file_declares(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"id": ["1", "2"], "tone": [4, 50]})
+
+    alone = load(frame, mapping={"case": "id", "criteria": ["tone"], "scale": [1, 5]}, tables=("scores",))
+
+    assert alone.scores["score"].to_list() == [4.0, None]
+    assert alone.problems["reason"].to_list() == ["tone: 50 is outside the scale 1 to 5"]
+    assert alone.criteria.is_empty()
+
+
 def test_a_mapped_table_can_be_had_in_part(tmp_path: Path) -> None:
     frame = pl.DataFrame({"id": ["1"], "answer": ["So."], "tone": [4]})
     mapping = {"case": "id", "criteria": ["tone"], "scale": [1, 5]}

@@ -7,6 +7,7 @@ The format of a file is found by looking inside. A distribution adds one of its 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def load(
     skipped += plan.skipped
     for source in sources:
         if isinstance(source, Evals):
-            parts.append(Part(wanted.of(source)))
+            parts.append(Part(wanted.so_far(source)))
         elif not isinstance(source, str | Path):
             if not frames.is_frame(source):
                 hint = (
@@ -113,7 +114,7 @@ def load(
                 if empty
                 else to_evals(raw, mapping=told, run=name, tables=wanted.tables)[0]
             )
-            parts.append(Part(wanted.of(part.evals), part.name))
+            parts.append(Part(wanted.so_far(part.evals), part.name))
     if skipped and not parts:
         raise FormatError(
             f"None of the {len(skipped)} files is of a format that is known: {listed(skipped, most=6)}. "
@@ -123,7 +124,8 @@ def load(
         raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")
     notes += core.passed_over(skipped)
     total = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])
-    return in_line_order(within_scale(total))
+    total = replace(total, notes=core.in_few_words(total.notes, total.files))
+    return wanted.of(in_line_order(within_scale(total)))
 
 
 def _wanted(tables: Iterable[TableName] | None, *, cache: bool) -> reading.Wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import re
 import sys
 from collections import Counter
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from evalkit.loaders.mapping import MAPPING_FILE, Mapping, find_mapping
 from evalkit.schema import TABLES, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from importlib.metadata import EntryPoint
 
     from evalkit.loaders.tables import Raw
@@ -29,6 +30,10 @@ ENTRY_POINTS: Final = "evalkit.loaders"
 
 NATIVE_SCORES: Final = "native scores"
 
+# In a folder: a sentence with commas in it would be taken for the header of a CSV.
+_PROSE: Final = re.compile(
+    r"(?:readme|licen[cs]e|notice|changelog|sources)(?:\.\w+)?|.*\.(?:md|rst)", re.IGNORECASE
+)
 _HEAD: Final = 1 << 16
 _LONGEST_FIRST_LINE: Final = 1 << 26
 
@@ -90,13 +95,23 @@ class Reader:
 
 @dataclass(slots=True)
 class Found:
-    """One file (or folder) that is going to be read."""
+    """One file (or folder) that is going to be read.
+
+    Attributes
+    ----------
+    instead
+        The reader of a format of its own, where the mapping may make a table of the file: it reads what the
+        mapping does not fit.
+    told
+        Whether the mapping was given to `load`, and not found beside the file.
+    """
 
     path: Path
     reader: Reader
     mapping: Mapping | None
     run: str = ""
     instead: Reader | None = None
+    told: bool = False
 
 
 @dataclass(slots=True)
@@ -131,9 +146,9 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
     for source in sources:
         for path, top in _expand(Path(source)):
             if path.is_dir():
-                _walk(path, top, readers, chosen, plan)
+                _walk(path, top, readers, chosen, plan, told=mapping is not None)
                 continue
-            found = _choose(path, readers, chosen(path, top))
+            found = _choose(path, readers, chosen(path, top), told=mapping is not None)
             if found is None:
                 raise FormatError(f"{str(path)!r} is of no format that is known. {known_words(readers)}")
             plan.found.append(found)
@@ -286,6 +301,31 @@ def passed_over(skipped: list[Path]) -> list[str]:
     return [told] if skipped else []
 
 
+def in_few_words(notes: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:
+    """Return the notes, each once; what is said of three files or more is said of all of them in one note.
+
+    Examples
+    --------
+    >>> in_few_words(
+    ...     [f"logs/{name}.json: not kept: trace." for name in "abc"], [f"logs/{name}.json" for name in "abc"]
+    ... )
+    ('3 files (a.json, b.json, c.json): not kept: trace.',)
+    """
+    known = set(files)
+    about: dict[str, list[str]] = {}
+    for note in dict.fromkeys(notes):
+        file, between, said = note.partition(": ")
+        about.setdefault(said if between and file in known else note, []).append(note)
+    made: list[str] = []
+    for said, all_of_it in about.items():
+        if len(all_of_it) > 2:
+            names = [Path(note.partition(": ")[0]).name for note in all_of_it]
+            made.append(f"{len(names)} files ({listed(names, most=4)}): {said}")
+        else:
+            made += all_of_it
+    return tuple(made)
+
+
 def known_words(readers: list[Reader]) -> str:
     """Say in a sentence what can be read: all names together are a page, and there is one."""
     return (
@@ -303,8 +343,8 @@ def head(path: Path) -> bytes:
     return data
 
 
-def _choose(path: Path, readers: list[Reader], mapping: Mapping | None) -> Found | None:
-    """Return the file with its reader; native scores with a mapping are a table first, if it fits them."""
+def _choose(path: Path, readers: list[Reader], mapping: Mapping | None, *, told: bool) -> Found | None:
+    """Return the file with its reader; what a mapping was given for, and native scores with one, are a table if it fits."""
     try:
         data = b"" if path.is_dir() else head(path)
     except OSError as error:
@@ -315,17 +355,24 @@ def _choose(path: Path, readers: list[Reader], mapping: Mapping | None) -> Found
     first = next(fitting, None)
     if first is None:
         return None
-    if mapping is not None and first.name == NATIVE_SCORES:
+    named = mapping is not None and (mapping.columns or mapping.criteria)
+    if first.rows is None and ((told and named) or (mapping is not None and first.name == NATIVE_SCORES)):
         table = next((reader for reader in fitting if reader.rows is not None), None)
         if table is not None:
-            return Found(path, table, mapping, instead=first)
-    return Found(path, first, mapping)
+            return Found(path, table, mapping, instead=first, told=told)
+    return Found(path, first, mapping, told=told)
 
 
 def _walk(
-    folder: Path, top: Path, readers: list[Reader], chosen: Callable[[Path, Path], Mapping | None], plan: Plan
+    folder: Path,
+    top: Path,
+    readers: list[Reader],
+    chosen: Callable[[Path, Path], Mapping | None],
+    plan: Plan,
+    *,
+    told: bool,
 ) -> None:
-    unit = _choose(folder, readers, None)
+    unit = _choose(folder, readers, None, told=told)
     if unit is not None:
         plan.found.append(unit)
         return
@@ -333,11 +380,11 @@ def _walk(
         if path.name.startswith(".") or path.name == MAPPING_FILE:
             continue
         if path.is_dir():
-            _walk(path, top, readers, chosen, plan)
+            _walk(path, top, readers, chosen, plan, told=told)
             continue
         if not path.is_file():
             continue
-        found = _choose(path, readers, chosen(path, top))
+        found = None if _PROSE.fullmatch(path.name) else _choose(path, readers, chosen(path, top), told=told)
         if found is None:
             plan.skipped.append(path)
         else:

@@ -6,11 +6,12 @@ import os
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import FormatError, listed, nearest
 from evalkit.evals import Evals
 from evalkit.loaders import cache
+from evalkit.loaders.core import NATIVE_SCORES
 from evalkit.loaders.harvest import only
 from evalkit.loaders.mapping import MissingColumns, Roles
 from evalkit.loaders.runs import Part
@@ -36,10 +37,18 @@ class Wanted:
 
     def of(self, evals: Evals) -> Evals:
         """Return the tables that are wanted; of `runs` what was learned on the way stays."""
-        gone = {
-            t.name: t.empty() for t, _ in evals.tables() if t.name not in self.tables and t.name != "runs"
-        }
-        return replace(evals, **gone) if gone else evals  # type: ignore[arg-type]
+        return _only(evals, {*self.tables, "runs"})
+
+    def so_far(self, evals: Evals) -> Evals:
+        """Return the tables that are wanted, and what the scores are still to be checked by: their scales."""
+        return _only(evals, {*self.tables, "runs", *(["criteria"] if "scores" in self.tables else [])})
+
+
+def _only(evals: Evals, names: set[str]) -> Evals:
+    gone: dict[str, Any] = {
+        table.name: table.empty() for table, _ in evals.tables() if table.name not in names
+    }
+    return replace(evals, **gone) if gone else evals
 
 
 @dataclass(slots=True)
@@ -94,8 +103,8 @@ def _try(found: Found, wanted: Wanted) -> _Outcome:
     outcome = _Outcome(found)
     try:
         if found.reader.rows is None:
-            whole = found.reader.whole
-            outcome.part = Part(_read(found.reader, found, wanted), found.run if whole else None, whole)
+            why = "it is for tables of judge scores"
+            outcome.part = _read(found.reader, found, wanted, why)
             return outcome
         raw = found.reader.rows(found.path)
         if raw.frame.is_empty():
@@ -104,23 +113,32 @@ def _try(found: Found, wanted: Wanted) -> _Outcome:
         part, roles = to_evals(raw, mapping=found.mapping, run=found.run, tables=wanted.tables)
     except FormatError as error:
         if found.instead is not None:
-            outcome.part = Part(_read(found.instead, found, wanted))
+            outcome.part = _read(found.instead, found, wanted, str(error).removeprefix(f"{found.path}: "))
         else:
             outcome.error = error
         return outcome
-    outcome.part, outcome.roles = replace(part, evals=wanted.of(part.evals)), roles
+    gone = [f"{column!r} ({what})" for column, what, needed in roles.missing if needed]
+    if gone and found.instead is not None and found.instead.name != NATIVE_SCORES:
+        outcome.part = _read(found.instead, found, wanted, f"there is no column {listed(gone)}")
+        return outcome
+    outcome.part, outcome.roles = replace(part, evals=wanted.so_far(part.evals)), roles
     outcome.columns = tuple(name for name in raw.frame.columns if name not in ("line", RECORD))
     return outcome
 
 
-def _read(reader: Reader, found: Found, wanted: Wanted) -> Evals:
+def _read(reader: Reader, found: Found, wanted: Wanted, why: str) -> Part:
+    """Read what is of a format of its own; `why` a mapping that was given for it is not heeded."""
+
     def make() -> Evals:
         with only(wanted.tables):
-            return wanted.of(reader.give(found.path, wanted.tables))
+            return wanted.so_far(reader.give(found.path, wanted.tables))
 
-    if wanted.cache and reader.alone:
-        return cache.fetch(found.path, [reader.name, *sorted(wanted.tables)], make)
-    return make()
+    kept = wanted.cache and reader.alone
+    evals = cache.fetch(found.path, [reader.name, *sorted(wanted.tables)], make) if kept else make()
+    if found.told and "scores" in reader.gives:
+        note = f"{found.path}: read as what it is ({reader.name}), without the mapping: {why}"
+        evals = replace(evals, notes=(*evals.notes, note))
+    return Part(evals, found.run if reader.whole else None, reader.whole)
 
 
 def nothing(raw: Raw) -> Part:

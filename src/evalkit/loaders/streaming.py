@@ -111,6 +111,7 @@ class _Growing:
         head = Evals.from_tables(notes=[*self.notes, *core.passed_over(skipped)])
         small = in_line_order(Evals.concat([head, self.small, told]))
         frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in small.tables()}
+        small = replace(small, notes=core.in_few_words(small.notes, small.files))
         saved.write(self.folder, {**frames, "problems": small.problems}, notes=small.notes, files=small.files)
         for name, paths in self.parts.items():
             if paths:
