@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from evalkit.cli import main
+from evalkit.errors import FormatError
 from evalkit.loaders import cache, load
 
 if TYPE_CHECKING:
@@ -175,6 +176,117 @@ def test_two_processes_at_once_both_get_the_whole(tmp_path: Path, place: Path) -
     for one in running:
         out, err = one.communicate(timeout=60)
         assert (out.strip(), err) == ("[9000, 9000, 9000]", "")
+    assert [entry.name[0] for entry in entries(place)] != ["."]
+    assert len(entries(place)) == 1
+
+
+def helm_run(folder: Path, score: float) -> Path:
+    folder.mkdir(exist_ok=True)
+    stats = [{"name": {"name": "exact_match", "split": "test"}, "count": 1, "sum": score, "mean": score}]
+    record = {"instance_id": "id1", "train_trial_index": 0, "stats": stats}
+    (folder / "per_instance_stats.json").write_text(json.dumps([record]))
+    (folder / "run_spec.json").write_text(
+        json.dumps({"name": "mmlu,model=m", "adapter_spec": {"model": "m"}})
+    )
+    return folder
+
+
+def test_a_folder_that_is_one_log_is_kept_until_a_file_in_it_changes(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = helm_run(tmp_path / "run", 1.0)
+    first = load(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "evalkit.loaders.harvest.Harvest.evals", lambda *_, **__: pytest.fail("it was read again")
+        )
+        assert load(folder).equals(first)
+    assert len(entries(place)) == 1
+
+    helm_run(folder, 0.0)
+    assert load(folder).scores["score"].to_list() == [0.0]
+    (folder / "run_spec.json").unlink()
+    assert load(folder).runs["run"].to_list() == ["run"]
+
+
+def test_what_is_read_with_the_files_beside_it_is_kept_until_one_of_these_changes(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions"}
+    body = {"model": "m", "messages": [{"role": "user", "content": "Why?"}]}
+    answer = {"choices": [{"message": {"role": "assistant", "content": "So."}}], "model": "m"}
+    response = {"status_code": 200, "body": answer}
+    output = tmp_path / "output.jsonl"
+    output.write_text(json.dumps({"id": "b", "custom_id": "1", "response": response, "error": None}) + "\n")
+    alone = load(output)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "evalkit.loaders.harvest.Harvest.evals", lambda *_, **__: pytest.fail("it was read again")
+        )
+        assert load(output).equals(alone)
+
+    (tmp_path / "input.jsonl").write_text(json.dumps({**asked, "body": body}) + "\n")
+
+    assert alone.turns["content"].to_list() == ["So."]
+    assert load(output).turns["content"].to_list() == ["Why?", "So."]
+
+
+MAPPING = {"case": "id", "criteria": ["tone"], "scale": [1, 5], "run": "folder"}
+
+
+def test_tables_of_judge_scores_are_kept_with_their_mapping_and_run(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("v1", "v2"):
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "results.jsonl").write_text('{"id": "1", "tone": 4, "facts": 2}\n{broken\n')
+    paths = [tmp_path / "v1", tmp_path / "v2"]
+    first = load(paths, mapping=MAPPING)
+    with monkeypatch.context() as patch:
+        patch.setattr("evalkit.loaders.reading.to_evals", lambda *_, **__: pytest.fail("it was read again"))
+        assert load(paths, mapping=MAPPING).equals(first)
+    assert len(entries(place)) == 2
+
+    other = load(paths, mapping={**MAPPING, "criteria": ["facts"]})
+    assert (first.runs["run"].to_list(), first.problems.height) == (["v1", "v2"], 2)
+    assert other.scores["score"].to_list() == [2.0, 2.0]
+
+
+def test_runs_of_tables_that_meet_are_told_apart_from_the_cache_too(tmp_path: Path) -> None:
+    for month in ("jan", "feb"):
+        (tmp_path / "in" / month).mkdir(parents=True)
+        (tmp_path / "in" / month / "r.jsonl").write_text('{"id": "1", "version": "v1", "tone": 4}\n')
+    mapping = {"case": "id", "criteria": ["tone"]}
+
+    assert load(tmp_path / "in" / "jan", mapping=mapping).runs["run"].to_list() == ["v1"]
+    for _ in range(2):
+        assert sorted(load(tmp_path / "in", mapping=mapping).runs["run"]) == ["feb/v1", "jan/v1"]
+
+
+def test_a_column_that_no_table_has_is_an_error_from_the_cache_too(tmp_path: Path, place: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": "1", "tone": 4}\n')
+
+    for _ in range(2):
+        with pytest.raises(FormatError, match="No file has the column 'who'"):
+            load(path, mapping={"case": "id", "criteria": ["tone"], "model": "who"})
+    assert len(entries(place)) == 1
+
+
+def test_two_processes_at_one_folder_both_get_the_whole(tmp_path: Path, place: Path) -> None:
+    folder = helm_run(tmp_path / "run", 1.0)
+    code = f"from evalkit.loaders import cache, load; cache.SMALLEST = 1; print([load({str(folder)!r}).scores.height for _ in range(3)])"
+
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+
+    for one in running:
+        out, err = one.communicate(timeout=60)
+        assert (out.strip(), err) == ("[1, 1, 1]", "")
     assert [entry.name[0] for entry in entries(place)] != ["."]
     assert len(entries(place)) == 1
 

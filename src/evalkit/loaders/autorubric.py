@@ -144,6 +144,6 @@ def _score(
 
 
 READERS: Final = (
-    Reader("autorubric experiment", is_experiment, read=read_experiment),
-    Reader("autorubric items", is_items, read=read_items),
+    Reader("autorubric experiment", is_experiment, read=read_experiment, alone=True),
+    Reader("autorubric items", is_items, read=read_items, alone=True),
 )

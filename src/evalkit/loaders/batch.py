@@ -210,6 +210,6 @@ def _beside(path: Path, fits: Any) -> list[Path]:
 
 
 READERS: Final = (
-    Reader("Batch API input", is_input, read=read_input, describes=True),
-    Reader("Batch API output", is_output, read=read_output, whole=True),
+    Reader("Batch API input", is_input, read=read_input, describes=True, beside=True),
+    Reader("Batch API output", is_output, read=read_output, whole=True, beside=True),
 )

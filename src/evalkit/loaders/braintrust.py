@@ -140,6 +140,6 @@ def _sum(name: str, metrics: Any, spans: list[dict[str, Any]]) -> float | None:
 
 
 READERS: Final = (
-    Reader("Braintrust events", is_events, read=read_events),
-    Reader("Braintrust results", is_summary, read=read_summary),
+    Reader("Braintrust events", is_events, read=read_events, alone=True),
+    Reader("Braintrust results", is_summary, read=read_summary, alone=True),
 )

@@ -1,6 +1,6 @@
-"""What was read before: a file that has not changed is taken from the Parquet that its first reading left.
+"""What was read before: files that have not changed are taken from the Parquet that their first reading left.
 
-An entry is a folder under `places.cache_dir()`, called after the file (path, size, time, inode), its reader, the
+An entry is a folder under `places.cache_dir()`, called after the files (path, size, time, inode), their reader, the
 tables and evalkit's version. What cannot be used of the cache is made again; nothing of it is ever an error.
 """
 
@@ -35,43 +35,64 @@ LARGEST: Final = 4 << 30
 """What the cache may hold, in bytes; what was used longest ago goes first."""
 
 # A file that is younger may change again without its time changing: its content is compared too.
-_SETTLED: Final = 2.0
+_SETTLED: Final = 2_000_000_000
 _PROBLEMS: Final = "problems"
 
+_File = tuple[str, int, int, int]
+"""A file: its path, size (bytes), time (ns) and inode."""
 
-def fetch(path: Path, about: Iterable[str], make: Callable[[], Evals]) -> Evals:
-    """Return what `make` gives for a file, from the cache where it is there.
+
+def fetch(
+    path: Path,
+    about: Iterable[str],
+    make: Callable[[], tuple[Evals, dict[str, Any]]],
+    *,
+    beside: bool = False,
+) -> tuple[Evals, dict[str, Any]]:
+    """Return what `make` gives for a file or a folder, from the cache where it is there.
 
     Parameters
     ----------
     path
-        The file; what `make` gives may depend on nothing else.
+        What `make` gives may depend on nothing but this file, or what is in this folder at any depth.
     about
         What else it depends on: the reader's name, the tables.
     make
-        Reads the file.
+        Reads it; what it says beside the tables is kept as JSON.
+    beside
+        Whether what it gives depends on the other files in the folder of the file too.
     """
     try:
-        stat = path.stat()
-        if stat.st_size < SMALLEST:
+        files = _files(path, beside=beside)
+        if sum(size for _, size, *_ in files) < SMALLEST:
             return make()
-        entry = cache_dir() / "loads" / _name(path, stat, about)
+        entry = cache_dir() / "loads" / _name(path, files, about)
     except (OSError, RuntimeError):
         return make()
-    found = _take(entry, path)
+    found = _take(entry, files)
     if found is not None:
         return found
-    evals = make()
-    with suppress(OSError, pl.exceptions.PolarsError):
-        if _same(stat, path.stat()):
-            _put(entry, evals, path, stat)
-    return evals
+    made = make()
+    with suppress(OSError, TypeError, pl.exceptions.PolarsError):
+        if files == _files(path, beside=beside):
+            _put(entry, made, files)
+    return made
 
 
-def _name(path: Path, stat: os.stat_result, about: Iterable[str]) -> str:
+def _files(path: Path, *, beside: bool) -> list[_File]:
+    """Return the files that count, each with what changes when it does."""
+    if path.is_dir():
+        found: Iterable[Path] = path.rglob("*")
+    else:
+        found = path.parent.iterdir() if beside else [path]
+    stats = ((str(file), file.stat()) for file in found if file.is_file())
+    return sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
+
+
+def _name(path: Path, files: list[_File], about: Iterable[str]) -> str:
     from evalkit import __version__
 
-    told: list[Any] = [str(path), str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    told: list[Any] = [str(path), str(path.resolve()), files]
     return hashlib.sha256(json.dumps([__version__, _code(), *about, *told]).encode()).hexdigest()[:40]
 
 
@@ -81,16 +102,17 @@ def _code() -> int:
     return max(file.stat().st_mtime_ns for file in Path(__file__).parent.glob("*.py"))
 
 
-def _take(entry: Path, path: Path) -> Evals | None:
+def _take(entry: Path, files: list[_File]) -> tuple[Evals, dict[str, Any]] | None:
     try:
         manifest = saved.read_manifest(entry)
-        if manifest["hash"] is not None and manifest["hash"] != _hash(path):
+        if manifest["hash"] is not None and manifest["hash"] != _hash(files):
             return None
+        told = dict(manifest["told"])
         made = {
             name: saved.read_parquet(entry / f"{name}.parquet") if name in manifest["tables"] else empty
             for name, empty in _empty().items()
         }
-    except (EvalkitError, KeyError, TypeError, OSError):
+    except (EvalkitError, KeyError, TypeError, ValueError, OSError):
         shutil.rmtree(entry, ignore_errors=True)
         return None
     if any(made[name].schema != empty.schema for name, empty in _empty().items()):
@@ -98,11 +120,12 @@ def _take(entry: Path, path: Path) -> Evals | None:
         return None
     with suppress(OSError):
         os.utime(entry)
-    return Evals(**made, notes=tuple(manifest["notes"]), files=tuple(manifest["files"]))
+    return Evals(**made, notes=tuple(manifest["notes"]), files=tuple(manifest["files"])), told
 
 
-def _put(entry: Path, evals: Evals, path: Path, stat: os.stat_result) -> None:
+def _put(entry: Path, given: tuple[Evals, dict[str, Any]], files: list[_File]) -> None:
     """Keep an entry: complete in a folder of its own first, so that no other process sees a part of it."""
+    evals, told = given
     entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
     try:
@@ -111,9 +134,9 @@ def _put(entry: Path, evals: Evals, path: Path, stat: os.stat_result) -> None:
         full = {name: frame for name, frame in frames.items() if frame.height}
         for name, frame in full.items():
             frame.write_parquet(fresh / f"{name}.parquet", compression="lz4", statistics=False)
-        doubtful = time.time() - stat.st_mtime < _SETTLED
-        told = {"tables": list(full), "hash": _hash(path) if doubtful else None}
-        saved.write_manifest(fresh, notes=evals.notes, files=evals.files, **told)
+        doubtful = time.time_ns() - max(time_ns for _, _, time_ns, _ in files) < _SETTLED
+        about = {"tables": list(full), "hash": _hash(files) if doubtful else None, "told": told}
+        saved.write_manifest(fresh, notes=evals.notes, files=evals.files, **about)
         with suppress(OSError):  # another process was faster, and what it wrote is the same
             os.replace(fresh, entry)  # noqa: PTH105
     finally:
@@ -143,10 +166,9 @@ def _empty() -> dict[str, pl.DataFrame]:
     return {**tables, _PROBLEMS: pl.DataFrame(schema=PROBLEMS_SCHEMA)}
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_size, one.st_mtime_ns, one.st_ino) == (other.st_size, other.st_mtime_ns, other.st_ino)
+def _hash(files: list[_File]) -> str:
+    made = hashlib.sha256()
+    for name, *_ in files:
+        with Path(name).open("rb") as file:
+            made.update(hashlib.file_digest(file, "sha256").digest())
+    return made.hexdigest()

@@ -65,7 +65,10 @@ class Reader:
         Whether a file is a whole run, or several: where two files hold different records of a run of the same
         name, it was run twice, and the runs are called after their files too.
     alone
-        Whether what it gives depends on that one file and on nothing beside it: it may then be cached.
+        Whether what it gives depends on that one file, or on what is in that folder, and on nothing beside it: it
+        may then be cached.
+    beside
+        Whether it depends on the other files of its folder too: it is then cached as long as none of them changes.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Reader:
     describes: bool = False
     whole: bool = False
     alone: bool = False
+    beside: bool = False
 
     def give(self, path: Path, tables: frozenset[str]) -> Evals:
         """Return what is in a file: those tables at least.

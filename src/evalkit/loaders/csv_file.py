@@ -122,4 +122,4 @@ def _unique(names: list[str]) -> list[str]:
     return made
 
 
-READERS: Final = (Reader("CSV of scores", sniff, rows=rows),)
+READERS: Final = (Reader("CSV of scores", sniff, rows=rows, alone=True),)

@@ -264,6 +264,6 @@ def _stop(result: Any) -> str | None:
 
 
 READERS: Final = (
-    Reader("HELM run", is_run, read=read, whole=True),
-    Reader("file of a HELM run", is_file, read=read_file, whole=True),
+    Reader("HELM run", is_run, read=read, whole=True, alone=True),
+    Reader("file of a HELM run", is_file, read=read_file, whole=True, beside=True),
 )

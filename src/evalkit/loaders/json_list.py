@@ -87,4 +87,4 @@ def _slowly(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int
         at = end
 
 
-READERS: Final = (Reader("JSON list of scores", sniff, rows=rows),)
+READERS: Final = (Reader("JSON list of scores", sniff, rows=rows, alone=True),)

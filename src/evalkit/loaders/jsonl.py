@@ -43,4 +43,4 @@ def rows(path: Path) -> Raw:
     return Raw(frame, str(path), problems)
 
 
-READERS: Final = (Reader("JSON lines of scores", sniff, rows=rows),)
+READERS: Final = (Reader("JSON lines of scores", sniff, rows=rows, alone=True),)

@@ -146,6 +146,6 @@ def _first(record: dict[str, Any], names: Iterable[str]) -> Any:
 
 
 READERS: Final = (
-    Reader("Langfuse scores", is_scores, read=read_scores),
-    Reader("Langfuse experiment items", is_items, read=read_items),
+    Reader("Langfuse scores", is_scores, read=read_scores, alone=True),
+    Reader("Langfuse experiment items", is_items, read=read_items, alone=True),
 )

@@ -173,6 +173,6 @@ def _is_experiment(names: Iterable[str]) -> bool:
 
 
 READERS: Final = (
-    Reader("LangSmith experiment", is_table, read=read_table),
-    Reader("LangSmith feedback", is_feedback, read=read_feedback),
+    Reader("LangSmith experiment", is_table, read=read_table, beside=True),
+    Reader("LangSmith feedback", is_feedback, read=read_feedback, beside=True),
 )

@@ -261,6 +261,6 @@ def _scores(
 
 
 READERS: Final = (
-    Reader("lm-evaluation-harness samples", is_samples, read=read_samples, whole=True),
-    Reader("lm-evaluation-harness results", is_results, read=read_results, describes=True),
+    Reader("lm-evaluation-harness samples", is_samples, read=read_samples, whole=True, beside=True),
+    Reader("lm-evaluation-harness results", is_results, read=read_results, describes=True, beside=True),
 )

@@ -198,6 +198,6 @@ def _time(value: Any) -> Any:
 
 
 READERS: Final = (
-    Reader("MLflow traces", is_json, read=read_json),
-    Reader("MLflow traces as Parquet", is_parquet, read=read_parquet),
+    Reader("MLflow traces", is_json, read=read_json, alone=True),
+    Reader("MLflow traces as Parquet", is_parquet, read=read_parquet, alone=True),
 )

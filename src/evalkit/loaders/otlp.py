@@ -196,4 +196,4 @@ def _stop_reason(attributes: Mapping[str, Any]) -> str | None:
     return as_text(reasons[0]) if reasons else None
 
 
-READERS: Final = (Reader("OTLP spans", sniff, read=read),)
+READERS: Final = (Reader("OTLP spans", sniff, read=read, alone=True),)

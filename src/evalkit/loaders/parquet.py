@@ -73,4 +73,4 @@ OWN: Final = (
     Reader("saved evals", is_saved, partly=read_saved),
     Reader("saved table", is_table, partly=read_table),
 )
-TABLES_OF_SCORES: Final = (Reader("Parquet of scores", is_parquet, rows=rows),)
+TABLES_OF_SCORES: Final = (Reader("Parquet of scores", is_parquet, rows=rows, alone=True),)

@@ -122,6 +122,6 @@ def _from_columns(row: dict[str, Any]) -> dict[str, Any]:
 
 
 READERS: Final = (
-    Reader("Phoenix experiment", is_json, read=read_json),
-    Reader("Phoenix experiment as CSV", is_csv, read=read_csv),
+    Reader("Phoenix experiment", is_json, read=read_json, alone=True),
+    Reader("Phoenix experiment as CSV", is_csv, read=read_csv, alone=True),
 )

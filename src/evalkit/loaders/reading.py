@@ -13,15 +13,16 @@ from evalkit.evals import Evals
 from evalkit.loaders import cache
 from evalkit.loaders.core import NATIVE_SCORES
 from evalkit.loaders.harvest import only
-from evalkit.loaders.mapping import MissingColumns, Roles
+from evalkit.loaders.mapping import MissingColumns
 from evalkit.loaders.runs import Part
 from evalkit.loaders.tables import RECORD, Raw, to_evals
 from evalkit.schema import TABLES, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from evalkit.loaders.core import Found, Plan, Reader
+    from evalkit.loaders.mapping import Missing
 
 ALL: Final = frozenset(TABLES)
 # Decoding holds Python's lock; unpacking and polars do not: more threads than this only wait.
@@ -55,8 +56,8 @@ def _only(evals: Evals, names: set[str]) -> Evals:
 class _Outcome:
     found: Found
     part: Part | None = None
-    roles: Roles | None = None
-    columns: tuple[str, ...] = ()
+    columns: Sequence[str] = ()
+    missing: Sequence[Missing] = ()
     error: FormatError | None = None
 
 
@@ -101,44 +102,63 @@ def _outcomes(found: Sequence[Found], wanted: Wanted) -> Iterator[_Outcome]:
 def _try(found: Found, wanted: Wanted) -> _Outcome:
     """Read one file; what cannot be understood of it is an outcome too."""
     outcome = _Outcome(found)
+    if found.reader.rows is None:
+        _read(outcome, found.reader, wanted, why="it is for tables of judge scores")
+        return outcome
     try:
-        if found.reader.rows is None:
-            why = "it is for tables of judge scores"
-            outcome.part = _read(found.reader, found, wanted, why)
-            return outcome
-        raw = found.reader.rows(found.path)
-        if raw.frame.is_empty():
-            outcome.part = nothing(raw)
-            return outcome
-        part, roles = to_evals(raw, mapping=found.mapping, run=found.run, tables=wanted.tables)
+        evals, told = _fetch(found, found.reader, wanted, lambda: _table(found, wanted))
     except FormatError as error:
         if found.instead is not None:
-            outcome.part = _read(found.instead, found, wanted, str(error).removeprefix(f"{found.path}: "))
+            _read(outcome, found.instead, wanted, why=str(error).removeprefix(f"{found.path}: "))
         else:
             outcome.error = error
         return outcome
-    gone = [f"{column!r} ({what})" for column, what, needed in roles.missing if needed]
+    gone = [f"{column!r} ({what})" for column, what, needed in told["missing"] if needed]
     if gone and found.instead is not None and found.instead.name != NATIVE_SCORES:
-        outcome.part = _read(found.instead, found, wanted, f"there is no column {listed(gone)}")
+        _read(outcome, found.instead, wanted, why=f"there is no column {listed(gone)}")
         return outcome
-    outcome.part, outcome.roles = replace(part, evals=wanted.so_far(part.evals)), roles
-    outcome.columns = tuple(name for name in raw.frame.columns if name not in ("line", RECORD))
+    outcome.part = Part(evals, told["name"])
+    outcome.columns, outcome.missing = told["columns"], told["missing"]
     return outcome
 
 
-def _read(reader: Reader, found: Found, wanted: Wanted, why: str) -> Part:
+def _read(outcome: _Outcome, reader: Reader, wanted: Wanted, *, why: str) -> None:
     """Read what is of a format of its own; `why` a mapping that was given for it is not heeded."""
+    found = outcome.found
 
-    def make() -> Evals:
+    def make() -> tuple[Evals, dict[str, Any]]:
         with only(wanted.tables):
-            return wanted.so_far(reader.give(found.path, wanted.tables))
+            return wanted.so_far(reader.give(found.path, wanted.tables)), {}
 
-    kept = wanted.cache and reader.alone
-    evals = cache.fetch(found.path, [reader.name, *sorted(wanted.tables)], make) if kept else make()
+    try:
+        evals, _ = _fetch(found, reader, wanted, make)
+    except FormatError as error:
+        outcome.error = error
+        return
     if found.told and "scores" in reader.gives:
         note = f"{found.path}: read as what it is ({reader.name}), without the mapping: {why}"
         evals = replace(evals, notes=(*evals.notes, note))
-    return Part(evals, found.run if reader.whole else None, reader.whole)
+    outcome.part = Part(evals, found.run if reader.whole else None, reader.whole)
+
+
+def _table(found: Found, wanted: Wanted) -> tuple[Evals, dict[str, Any]]:
+    """Read a table of judge scores, and say what its runs are called after and what the mapping names in vain."""
+    raw = found.reader.rows(found.path)  # type: ignore[misc]
+    if raw.frame.is_empty():
+        return nothing(raw).evals, {"name": None, "columns": [], "missing": []}
+    part, roles = to_evals(raw, mapping=found.mapping, run=found.run, tables=wanted.tables)
+    columns = [name for name in raw.frame.columns if name not in ("line", RECORD)]
+    return wanted.so_far(part.evals), {"name": part.name, "columns": columns, "missing": roles.missing}
+
+
+def _fetch(
+    found: Found, reader: Reader, wanted: Wanted, make: Callable[[], tuple[Evals, dict[str, Any]]]
+) -> tuple[Evals, dict[str, Any]]:
+    if not (wanted.cache and (reader.alone or reader.beside)):
+        return make()
+    mapping = [repr(found.mapping), found.run] if reader.rows is not None else []
+    about = [reader.name, *sorted(wanted.tables), *mapping]
+    return cache.fetch(found.path, about, make, beside=reader.beside)
 
 
 def nothing(raw: Raw) -> Part:
@@ -164,12 +184,12 @@ class _Account:
             self.failures.append(outcome)
             return
         self.outcomes += 1
-        if outcome.roles is None or outcome.found.mapping is None:
+        if not outcome.columns or outcome.found.mapping is None:
             return
         which = id(outcome.found.mapping)
         self.names[which] = outcome.found.mapping.name
         self.tables[which] += 1
-        self.missing.update((which, column, what) for column, what, needed in outcome.roles.missing if needed)
+        self.missing.update((which, column, what) for column, what, needed in outcome.missing if needed)
         self.columns.setdefault(which, {}).update(dict.fromkeys(outcome.columns))
 
     def close(self) -> Iterator[Part]:

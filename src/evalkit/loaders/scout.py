@@ -174,6 +174,6 @@ def _validate(
 
 
 READERS: Final = (
-    Reader("Scout scan", is_scan, read=read_scan),
-    Reader("Scout results", is_results, read=read_results),
+    Reader("Scout scan", is_scan, read=read_scan, alone=True),
+    Reader("Scout results", is_results, read=read_results, alone=True),
 )
