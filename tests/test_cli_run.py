@@ -61,12 +61,31 @@ def test_a_dry_run_prints_the_estimate_and_neither_asks_nor_writes(run, tmp_path
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_names_a_model_that_is_gone(run, tmp_path):
+    code, out, _ = run("--model", "llama-3.3-70b-versatile", "--dry-run")
+
+    assert code == 0
+    assert "But llama-3.3-70b-versatile was shut down at groq on 2026-08-16" in out
+
+
+def test_the_provider_may_be_at_another_address(run, monkeypatch):
+    monkeypatch.setenv("GROQ_API_KEY", "k")
+    with FakeServer("groq") as fake:
+        fake.keys = {"k"}
+        where = ("--provider", "groq", "--base-url", fake.base_url, "--model", "openai/gpt-oss-20b")
+
+        code, _, _ = run(*where, "--case", "01")
+
+    assert code == 0
+    assert load("runs").runs["provider"].to_list() == ["groq"]
+
+
 def test_a_function_in_the_working_folder_is_an_agent(run, tmp_path):
     (tmp_path / "an_agent_of_mine.py").write_text(
         "def go(case):\n    return 'did ' + case.id\n", encoding="utf-8"
     )
 
-    code, _, _ = run("--call", "an_agent_of_mine:go", "--version", "v1", "--name", "goer", "--only", "02")
+    code, _, _ = run("--call", "an_agent_of_mine:go", "--version", "v1", "--name", "goer", "--case", "02")
 
     runs = load("runs")
     assert code == 0
@@ -126,7 +145,7 @@ def test_what_is_there_already_is_told(run, asking):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--only", "03"], "There is no case '03'. There is: 01, 02."),
+        (["--case", "03"], "There is no case '03'. There is: 01, 02."),
         (["--prompt", "nofile.md"], "There is no file or folder 'nofile.md'."),
         (["--call", "nowhere:f"], "There is no module 'nowhere' to import"),
         (["--epochs", "0"], "epochs is 0; it may be a whole number from 1"),

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import typer
 
 import evalkit as ek
+from evalkit.cli import app
 from evalkit.cli import output as shown
 from evalkit.cli.spelling import spell
 
@@ -30,6 +32,45 @@ def long(tmp_path):
     criteria = pl.DataFrame({"criterion": ["tone"], "scale_min": [1], "scale_max": [5]})
     ek.Evals.from_tables(criteria=criteria, scores=pl.DataFrame(rows)).save(tmp_path / "long")
     return tmp_path / "long"
+
+
+# A report is one file; elsewhere what is written is a folder.
+OWN = {("report", "--output")}
+
+
+def _options():
+    """Yield each command with its options: the name, and what the value is called."""
+    commands = typer.main.get_command(app).commands
+    for name, command in (*commands.items(), *commands["batch"].commands.items()):
+        yield name, {one.opts[0]: one.metavar for one in command.params if one.opts[0].startswith("--")}
+
+
+def test_an_option_takes_the_same_in_every_command_that_has_it():
+    takes = {}
+    for name, options in _options():
+        for option, metavar in options.items():
+            if (name, option) not in OWN:
+                takes.setdefault(option, {}).setdefault(metavar, []).append(name)
+
+    assert {option: found for option, found in takes.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("having", "needed", "but"),
+    [
+        ("--mean", {"--floor", "--scale", "--gate", "--weight", "--grader", "--rubric-hash"}, set()),
+        ("--baseline", {"--judge", "--criteria"}, {"plan"}),
+        ("--dry-run", {"--provider", "--base-url", "--output", "--max-cost", "--effort"}, set()),
+    ],
+)
+def test_what_belongs_together_is_in_every_command_that_has_some_of_it(having, needed, but):
+    lacking = {
+        name: needed - set(options)
+        for name, options in _options()
+        if having in options and name not in but and not needed <= set(options)
+    }
+
+    assert lacking == {}
 
 
 @pytest.mark.parametrize("form", ["text", "md"])
@@ -191,6 +232,7 @@ def test_report_compares_on_the_shared_criteria_when_told(run, uneven, tmp_path)
         ("candidate= was given, baseline= was not.", "--candidate was given, --baseline was not."),
         ('or say judge="any" to', "or say --judge any to"),
         ('Say which counts: grader="two words".', "Say which counts: --grader 'two words'."),
+        ('or rubric="any" to mix them.', "or --rubric-hash any to mix them."),
         ('by what they share (tone): criteria="shared".', "by what they share (tone): --criteria shared."),
         ("say which: {'run': 'a'} or {'model': 'a'}.", "say which: run=a or model=a."),
         ("PassRule.gates names the criterion", "--gate names the criterion"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import evalkit as ek
 from evalkit.errors import FormatError, SelectorError
 from evalkit.gates import check_gate
+from evalkit.schema import TABLES
 
 PASS, FAIL = 5, 2
 
@@ -142,6 +144,21 @@ def test_only_the_candidate_s_cases_count():
 
     assert outcome(evals, candidate="v2", critical_must_pass=True) == "pass"
     assert outcome(evals, candidate="v1", critical_must_pass=True) == "fail"
+
+
+def test_sides_that_were_judged_differently_are_compared_only_when_asked(tmp_path):
+    evals = evals_of({"v1": [PASS] * 3, "v2": [PASS] * 3})
+    named = evals.scores.with_columns(judge_model=pl.col("run").cast(pl.String))
+    evals = replace(evals, scores=TABLES["scores"].check(named))
+    sides = {"baseline": "v1", "candidate": "v2"}
+
+    with pytest.raises(SelectorError, match="not judged alike"):
+        outcome(evals, **sides, no_regressions=True)
+    with pytest.raises(SelectorError, match="not judged alike"):
+        ek.report(evals, tmp_path / "refused.md", **sides)
+
+    assert outcome(evals, **sides, no_regressions=True, judge="any") == "undecided"
+    assert "W11" in ek.report(evals, tmp_path / "any.md", **sides, judge="any").read_text(encoding="utf-8")
 
 
 def test_one_failed_condition_outweighs_one_that_is_undecided():

@@ -251,18 +251,30 @@ def test_humans_count_only_when_asked():
 def test_two_judges_of_a_criterion_must_be_told_apart():
     evals = evals_of([{"criterion": "a", "score": 5, "grader": g, "grader_kind": "judge"} for g in "jk"])
 
-    with pytest.raises(SelectorError, match="several graders .'j', 'k'.*grader="):
+    with pytest.raises(
+        SelectorError,
+        match='several graders.*grader="j" .1 score., grader="k" .1 score.; or grader="any" to average',
+    ):
         grade(evals)
     with pytest.raises(SelectorError, match="no grader 'l'.*j, k"):
         grade(evals, grader="l")
     assert grade(evals, grader="k")["mean"].item() == 5.0
 
 
+def test_of_many_graders_the_first_six_are_named_and_the_others_counted():
+    evals = evals_of(
+        [{"criterion": "a", "score": 5, "grader": f"g{n}", "grader_kind": "judge"} for n in range(8)]
+    )
+
+    with pytest.raises(SelectorError, match='grader="g5" .1 score. and 2 more; or grader="any"'):
+        grade(evals)
+
+
 def test_two_rubrics_of_a_criterion_must_be_told_apart_but_cases_may_differ():
     same = [{"criterion": "a", "score": s, "rubric_hash": h} for s, h in ((5, "old"), (3, "new"))]
     differing = [{"criterion": "a", "score": 5, "case": c, "rubric_hash": c} for c in ("01", "02")]
 
-    with pytest.raises(SelectorError, match="several rubrics.*rubric="):
+    with pytest.raises(SelectorError, match='several rubrics.*rubric="new".*rubric="any" to mix'):
         grade(evals_of(same))
     assert grade(evals_of(same), rubric="old")["mean"].item() == 5.0
     assert grade(evals_of(same), rubric="any")["mean"].item() == 4.0

@@ -22,6 +22,7 @@ from evalkit.providers import (
     cost,
     find_key,
     model_facts,
+    obstacle,
     price,
     price_words,
     provider,
@@ -279,6 +280,20 @@ def test_a_model_with_a_date_in_its_name_is_that_model():
 
     assert price(openai, "gpt-4.1-2025-04-14") == price(openai, "gpt-4.1") == (2.0, 8.0)
     assert price(openai, "gpt-4.1-20250414xx") is None
+
+
+@pytest.mark.parametrize(
+    ("model", "today", "said"),
+    [
+        ("groq/compound", date(2026, 9, 20), "groq/compound will be shut down at groq on 2026-09-21"),
+        ("groq/compound", date(2026, 9, 21), "groq/compound was shut down at groq on 2026-09-21"),
+        ("minimaxai/minimax-m2.7", None, "minimaxai/minimax-m2.7 is for enterprise plans at groq"),
+        ("openai/gpt-oss-120b", None, ""),
+        ("a-new-model", None, ""),
+    ],
+)
+def test_what_stands_in_the_way_of_a_model_is_known_without_asking(model, today, said):
+    assert obstacle(PROVIDERS["groq"], model, today=today).partition(" (")[0] == said
 
 
 def test_the_page_shows_each_price_as_it_is_in_the_data_and_each_model_that_is_gone():

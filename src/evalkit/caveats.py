@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import listed
+from evalkit.errors import counted, listed
 from evalkit.grading import grade
 from evalkit.schema import SCORES
 from evalkit.wording import points
@@ -106,7 +106,7 @@ def _all_pass(units: pl.DataFrame, level: float) -> Iterator[Caveat]:
             yield (
                 "W03",
                 "overall",
-                f"All {units.height} cases pass on the {side} side; that is compatible with a true rate of {low:.0%}.",
+                f"{'All ' if units.height > 1 else ''}{counted(units.height, 'case')} pass{'' if units.height > 1 else 'es'} on the {side} side; that is compatible with a true rate of {low:.0%}.",
             )
 
 
@@ -264,7 +264,7 @@ def _churn(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None)
     flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
     if not flips:
         return
-    text = f"{flips} case{'s' if flips != 1 else ''} flipped"
+    text = f"{counted(flips, 'case')} flipped"
     if rerun is not None and rerun.height:
         churn = stats.observed_churn(rerun["rate_baseline"].to_numpy(), rerun["rate_candidate"].to_numpy())
         text += (

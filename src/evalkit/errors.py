@@ -22,10 +22,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+NOT_GIVEN: Final = "not given"
+"""What a table, a chart or a page shows where nobody said: a severity, a version, a model."""
 
 
 def nearest(name: str, options: Iterable[str]) -> str:
@@ -56,6 +60,17 @@ def listed(options: Iterable[object], *, most: int = 12) -> str:
     if len(words) > most:
         return f"{', '.join(words[:most])} and {len(words) - most} more"
     return ", ".join(words) if words else "none"
+
+
+def counted(count: int, word: str, *, plural: str = "") -> str:
+    """Return a count with its word.
+
+    Examples
+    --------
+    >>> counted(1, "case"), counted(2000, "case"), counted(2, "criterion", plural="criteria")
+    ('1 case', '2,000 cases', '2 criteria')
+    """
+    return f"{count:,} {word if count == 1 else plural or f'{word}s'}"
 
 
 class EvalkitError(Exception):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import polars as pl
 
 from evalkit import saved
-from evalkit.errors import ColumnError, FormatError, SelectorError
+from evalkit.errors import NOT_GIVEN, ColumnError, FormatError, SelectorError
 from evalkit.schema import PROBLEMS_SCHEMA, TABLES, Problem, Table
 
 if TYPE_CHECKING:
@@ -388,12 +388,12 @@ class Evals:
 def _names(series: pl.Series, most: int = 4) -> str:
     names = sorted({str(name) for name in series.drop_nulls().unique().to_list() if name != ""})
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(_plain(name) for name in names[:most]) + more) if names else "unnamed"
+    return (", ".join(_plain(name) for name in names[:most]) + more) if names else NOT_GIVEN
 
 
 def _kinds(series: pl.Series) -> str:
     counts = series.drop_nulls().value_counts().sort(series.name, descending=True)
-    return ", ".join(f"{count} {name}" for name, count in counts.iter_rows()) or "no severities"
+    return ", ".join(f"{count} {name}" for name, count in counts.iter_rows()) or f"severity {NOT_GIVEN}"
 
 
 def _plain(text: str, most: int = 40) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import EvalkitError
+from evalkit.errors import NOT_GIVEN, EvalkitError, counted
 from evalkit.evals import expect_evals
 from evalkit.grading import grade, grade_criteria
 from evalkit.judgements import choose_scores
@@ -96,7 +96,7 @@ class Failures:
         for row in self.clusters.iter_rows(named=True):
             cases = len(row["cases"])
             lines.append(
-                f"  {row['trials']:>5}  {visible(row['failure'])}: {cases} case{'' if cases == 1 else 's'}, {row['severities']}"
+                f"  {row['trials']:>5}  {visible(row['failure'])}: {counted(cases, 'case')}, {row['severities']}"
             )
         return "\n".join(line.rstrip() for line in lines)
 
@@ -333,8 +333,8 @@ def _summed(trials: pl.DataFrame, names: list[str], terms: list[list[str]]) -> p
     rows = []
     for name, words in zip(names, terms, strict=True):
         of = trials.filter(pl.col("failure") == name)
-        severities = Counter(of["severity"].fill_null("not said").to_list())
-        order = ("critical", "high", "medium", "low", "not said")
+        severities = Counter(of["severity"].fill_null(NOT_GIVEN).to_list())
+        order = ("critical", "high", "medium", "low", NOT_GIVEN)
         rows.append(
             {
                 "failure": name,

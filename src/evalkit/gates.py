@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.agreements.results import counted
 from evalkit.comparison import compare
-from evalkit.errors import FormatError, SelectorError, listed
+from evalkit.errors import FormatError, SelectorError, counted, listed
 from evalkit.evals import expect_evals
 from evalkit.grading import grade
 from evalkit.pairing import find_runs
@@ -81,6 +80,7 @@ def check_gate(
     rule: PassRule = DEFAULT_RULE,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
+    judge: Literal["same", "any"] = "same",
     criteria: Literal["same", "shared"] = "same",
     level: float = 0.95,
 ) -> Gate:
@@ -105,7 +105,7 @@ def check_gate(
         Every scored trial of every case of severity "critical" must pass. A policy, not an estimate.
     rule, grader, rubric
         As for `evalkit.grade`.
-    criteria, level
+    judge, criteria, level
         As for `evalkit.compare`.
 
     Returns
@@ -140,7 +140,8 @@ def check_gate(
         if baseline is None or candidate is None:
             raise SelectorError("no_regressions needs two sides: name baseline and candidate.")
         sides: dict[str, Any] = {"baseline": baseline, "candidate": candidate}
-        change = compare(evals, **sides, **chosen, rule=rule, margin=margin, criteria=criteria, level=level)
+        alike: dict[str, Any] = {"judge": judge, "criteria": criteria}
+        change = compare(evals, **sides, **chosen, **alike, rule=rule, margin=margin, level=level)
         metrics: list[Metric] = ["pass_rate"]
         if "mean_score" in (margin or {}):
             metrics.append("mean_score")
@@ -179,7 +180,7 @@ def _no_regression(
         return asked, "undecided", f"There is no interval: {row['reason']}."
     reason = (
         f"{row['verdict'].capitalize()}: {_size(row['difference'], metric, sign='+')}, {row['level'] * 100:g} % interval "
-        f"{_size(row['low'], metric, sign='+')} to {_size(row['high'], metric, sign='+')}, {row['n']} cases."
+        f"{_size(row['low'], metric, sign='+')} to {_size(row['high'], metric, sign='+')}, {counted(row['n'], 'case')}."
     )
     if outcome == "undecided" and bound is None:
         reason += " Without a margin nothing can show that there is none; declare one, e.g. margin={'pass_rate': 0.05}."
@@ -193,11 +194,15 @@ def _rate(rates: pl.DataFrame, least: float) -> tuple[str, Outcome, str]:
     row = rates.row(0, named=True)
     reason = (
         f"It is {percent(row['pass_rate'])}, {row['level'] * 100:g} % interval {percent(row['low'])} to "
-        f"{percent(row['high'])} ({row['method']}), {row['n']} cases."
+        f"{percent(row['high'])} ({row['method']}), {counted(row['n'], 'case')}."
     )
     share = row["unscored"] / row["trials"]
     if share > _MOST_UNSCORED:
-        return asked, "undecided", f"{reason} But {row['unscored']} of {row['trials']} trials are unscored."
+        return (
+            asked,
+            "undecided",
+            f"{reason} But {row['unscored']} of {counted(row['trials'], 'trial')} are unscored.",
+        )
     outcome: Outcome = "pass" if row["low"] >= least else "fail" if row["high"] < least else "undecided"
     if outcome == "undecided":
         reason += " The interval holds what is asked: more cases would decide."
@@ -229,7 +234,7 @@ def _critical(graded: pl.DataFrame) -> tuple[str, Outcome, str]:
         return asked, "fail", f"Trials failed of: {words['failed']}."
     if "unscored" in words:
         return asked, "undecided", f"Trials are unscored of: {words['unscored']}."
-    return asked, "pass", f"{cases.height} cases, {cases['trials'].sum()} trials."
+    return asked, "pass", f"{counted(cases.height, 'case')}, {counted(int(cases['trials'].sum()), 'trial')}."
 
 
 def _size(value: float, metric: Metric, *, sign: str = "") -> str:

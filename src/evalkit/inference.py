@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.errors import ColumnError, nearest
+from evalkit.errors import NOT_GIVEN, ColumnError, nearest
 from evalkit.pairing import CASE_COLUMNS, Pairs, make_pairs
 from evalkit.schema import Severity
 from evalkit.summary import find_clusters, natural_key
@@ -69,7 +69,9 @@ def find_scopes(
         units = units.explode("tags", empty_as_null=True, keep_nulls=True)
     parts = units.partition_by(columns, as_dict=True, maintain_order=True)
     named = sorted(parts.items(), key=lambda item: natural_key(item[0]))
-    return [(" · ".join("none" if v in (None, "") else str(v) for v in name), part) for name, part in named]
+    return [
+        (" · ".join(NOT_GIVEN if v in (None, "") else str(v) for v in name), part) for name, part in named
+    ]
 
 
 def estimate_scope(

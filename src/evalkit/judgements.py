@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.errors import ColumnError, SelectorError
+from evalkit.errors import ColumnError, SelectorError, counted
 from evalkit.evals import some_of
 from evalkit.schema import GRADER_KINDS
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from evalkit.evals import Evals
 
 _JUDGED_BY: Final = ("grader", "grader_kind", "rubric_hash", "sample")
+# How many graders or rubrics an error names.
+_MOST: Final = 6
 
 
 def choose_scores(
@@ -62,17 +64,30 @@ def _only(frame: Any, column: str, wanted: list[str]) -> Any:
 
 
 def _refuse_several(frame: Any, column: str, by: list[str]) -> None:
-    """Raise when some group has several values of `column`."""
-    seen: dict[tuple[Any, ...], Any] = {}
-    option = "grader" if column == "grader" else "rubric"
+    """Raise when some group has several values of `column`: name all of them, and how many scores each gave."""
+    groups: dict[tuple[Any, ...], list[str]] = {}
     for *group, value in distinct(frame, [*by, column]):
-        first = seen.setdefault(tuple(group), value)
-        if first != value:
-            where = ", ".join(f"{name} {word!r}" for name, word in zip(by, group, strict=True))
-            hint = f'Say which counts: {option}="{value}"' + (
-                ', or rubric="any" to mix them.' if option == "rubric" else "."
-            )
-            raise SelectorError(f"The {where} was judged by several {option}s ({first!r}, {value!r}). {hint}")
+        groups.setdefault(tuple(group), []).append("" if value is None else str(value))
+    place, names = max(groups.items(), key=lambda one: len(one[1]), default=((), []))
+    if len(names) < 2:
+        return
+    option, ways = ("grader", "average") if column == "grader" else ("rubric", "mix")
+    where = ", ".join(f"{name} {word!r}" for name, word in zip(by, place, strict=True))
+    counts = {str(name or ""): count for name, count in _sizes(frame, column)}
+    choices = [f'{option}="{name}" ({counted(counts[name], "score")})' for name in names[:_MOST]]
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    raise SelectorError(
+        f"The {where} was judged by several {option}s. Say which counts: {', '.join(choices)}{more}; "
+        f'or {option}="any" to {ways} them.'
+    )
+
+
+def _sizes(frame: Any, column: str) -> list[tuple[Any, int]]:
+    """Return how many rows each value of a column has."""
+    import narwhals as nw
+
+    sizes = frame.group_by(column).agg(nw.len().alias("rows"))
+    return (sizes.collect() if isinstance(sizes, nw.LazyFrame) else sizes).rows()
 
 
 def distinct(frame: Any, columns: list[str]) -> list[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit import stats
-from evalkit.errors import listed
+from evalkit.errors import counted, listed
 
 if TYPE_CHECKING:
     from evalkit.evals import Evals
@@ -106,7 +106,7 @@ def warn_of_looks(
                 ("W09", "overall", "No pair of trials was scored on both sides: there is no evidence yet.")
             ]
         most = int(seen["look"].max())  # type: ignore[arg-type]
-        text = f"{most} look{'s' if most != 1 else ''} so far. Verdicts on pass rates rest on e-values, which hold however often one looks (20 or more decides a single pair); the intervals hold for one look only."
+        text = f"{counted(most, 'look')} so far. Verdicts on pass rates rest on e-values, which hold however often one looks (20 or more decides a single pair); the intervals hold for one look only."
         if evals.runs["started_at"].null_count():
             text += " Runs without started_at cannot be put in order: all of them are one look."
         return [("W09", "overall", text + ' What is tested is "the same on these cases".')]

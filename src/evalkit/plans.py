@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import ColumnError, FormatError, listed
+from evalkit.errors import ColumnError, FormatError, counted, listed
 from evalkit.evals import expect_evals
 from evalkit.pilots import Pilot, find_pilot
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -365,9 +365,7 @@ def _options(asked: _Asked) -> list[dict[str, Any]]:
     rows = [asked.row("more cases", asked.cases(k, s), k, s)]
     if pilot.runs_known:
         rows += [
-            asked.row(
-                f"cases at {epochs} epoch{'s' if epochs > 1 else ''}", asked.cases(epochs, s), epochs, s
-            )
+            asked.row(f"cases at {counted(epochs, 'epoch')}", asked.cases(epochs, s), epochs, s)
             for epochs in (1, 3, 10)
             if abs(epochs - k) > 0.5
         ]

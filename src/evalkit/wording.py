@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from evalkit.errors import counted
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -61,7 +63,7 @@ def say(baseline: str, candidate: str, row: dict[str, Any], flips: pl.DataFrame)
     text += f"; {worst}." if worst else "."
     if row["n"]:
         text += f" Pass rate {percent(row['baseline'])} to {percent(row['candidate'])}, {points(row['difference'])} {interval(row).removesuffix(' points')}"
-        text += f" ({row['level']:.0%} {row['method']}, n = {row['n']} case{'s' if row['n'] != 1 else ''}"
+        text += f" ({row['level']:.0%} {row['method']}, n = {counted(row['n'], 'case')}"
         text += f", {row['k']:.3g} trials each)." if row["k"] and row["k"] > 1 else ")."
     else:
         text += " No case was scored on both sides."
@@ -76,7 +78,7 @@ def explain(change: Comparison) -> str:
     if not row["n"]:
         return f"{parts[0]} No case was scored on both sides."
     parts.append(
-        f"Of the {row['n']} cases that both were tried on, {percent(row['baseline'])} passed before and {percent(row['candidate'])} now: "
+        f"Of the {counted(row['n'], 'case')} that both were tried on, {percent(row['baseline'])} passed before and {percent(row['candidate'])} now: "
         f"a change of {points(row['difference'])}, and with {row['level']:.0%} confidence the true change lies between {interval(row).strip('[]').replace('[', '').replace(']', '').replace(', ', ' and ')}."
     )
     mean = change.estimates.row(1, named=True)

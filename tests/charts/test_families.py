@@ -112,7 +112,7 @@ def test_the_worst_severity_comes_first_and_unsaid_last(made):
 
     spec = charts.spec(charts.severity(shuffled))
 
-    assert spec["facet"]["row"]["sort"] == ["critical", "high", "not said"]
+    assert spec["facet"]["row"]["sort"] == ["critical", "high", "not given"]
 
 
 def test_a_bar_with_room_says_its_word_and_a_narrow_one_its_number(made, drawn):

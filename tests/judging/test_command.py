@@ -105,6 +105,13 @@ def test_only_some_trials_are_judged(run, fake, folder, asking, only, cases):
         assert set(ek.load(folder).scores.filter(grader="second")["case"]) == cases
 
 
+def test_a_dry_run_names_a_model_that_is_gone(run, folder):
+    code, out, _ = run("judge", folder, "--model", "qwen/qwen3-32b", "--dry-run")
+
+    assert code == 0
+    assert "But qwen/qwen3-32b was shut down at groq on 2026-07-17" in out
+
+
 def test_controls_come_first_and_are_told(run, fake, folder, asking):
     fake.answer = lambda body: judged(body, 1 if "gets 0" in body["messages"][1]["content"] else 5)
 
@@ -185,10 +192,10 @@ def test_a_judge_that_cannot_be_asked_leaves_no_row_behind(run, make_evals, tmp_
 def test_scores_of_a_file_need_a_folder_of_their_own(run, fake, folder, asking, tmp_path):
     code, _, err = run("judge", folder / "transcripts.jsonl", *asking)
     assert code == 2
-    assert "--folder DIR" in err
+    assert "--output DIR" in err
 
     code, out, _ = run(
-        "judge", folder / "transcripts.jsonl", folder / "suite.yaml", *asking, "--folder", tmp_path / "judged"
+        "judge", folder / "transcripts.jsonl", folder / "suite.yaml", *asking, "--output", tmp_path / "judged"
     )
 
     assert code == 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalkit.agents.folders import as_suite
 from evalkit.agents.runs import make_plan, make_requests, open_cache
+from evalkit.errors import counted
 from evalkit.running.requests import request_key
 from evalkit.text import escape
 
@@ -45,6 +46,8 @@ class RunEstimate:
         The most that could be received; None where nobody knows.
     price
         The most it could cost, in US dollars; None where nobody knows.
+    obstacle
+        What stands in the way of the model, as far as is known without asking: the day it is shut down; "" for nothing.
     """
 
     run: str
@@ -56,21 +59,21 @@ class RunEstimate:
     input_tokens: int | None
     output_tokens: int | None
     price: float | None
+    obstacle: str = ""
 
     @property
     def words(self) -> str:
         """The estimate in a few sentences."""
-        there = f" {self.done:,} are there already." if self.done else ""
+        there = f" {self.done:,} {'is' if self.done == 1 else 'are'} there already." if self.done else ""
         if self.provider is None:
-            return (
-                f"{self.attempts:,} attempts by the agent itself: their tokens and price are its own.{there}"
-            )
+            return f"{counted(self.attempts, 'attempt')} by the agent itself: their tokens and price are its own.{there}"
         free = f", {self.cached:,} of them answered before (free)" if self.cached else ""
+        but = f" But {self.obstacle}." if self.obstacle else ""
         price = "the price is not known" if self.price is None else f"${self.price:.4f} at most"
         price = "free: it runs on this machine" if self.provider == "local" else price
         return (
-            f"{self.attempts:,} requests to {self.model} at {self.provider}{free}: about {self.input_tokens:,} tokens "
-            f"sent, at most {self.output_tokens:,} received, {price}.{there}"
+            f"{counted(self.attempts, 'request')} to {self.model} at {self.provider}{free}: about {self.input_tokens:,} tokens "
+            f"sent, at most {self.output_tokens:,} received, {price}.{there}{but}"
         )
 
     def __repr__(self) -> str:
@@ -93,7 +96,7 @@ def make_estimate(
     cache: Cache | str | Path | None = None,
 ) -> RunEstimate:
     """Return the estimate of `Agent.estimate`."""
-    from evalkit.providers import price
+    from evalkit.providers import obstacle, price
 
     place, left = make_plan(
         as_suite(suite),
@@ -127,4 +130,5 @@ def make_estimate(
         sent,
         written,
         dollars,
+        obstacle(agent.endpoint, str(agent.model)),
     )

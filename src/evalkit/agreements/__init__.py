@@ -14,9 +14,9 @@ from evalkit.agreements.disagreements import find_disagreements
 from evalkit.agreements.doubts import find_doubts
 from evalkit.agreements.forensics import Forensics, judge_forensics
 from evalkit.agreements.ratings import ANSWER, Ratings, pair_ratings, split_by
-from evalkit.agreements.results import Finding, counted, number, reach, warnings_frame
+from evalkit.agreements.results import Finding, number, reach, warnings_frame
 from evalkit.agreements.trust import main_row, read_kappa, say
-from evalkit.errors import SelectorError
+from evalkit.errors import SelectorError, counted
 from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import natural_key

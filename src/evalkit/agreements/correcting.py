@@ -12,8 +12,8 @@ from evalkit import stats
 from evalkit.agreements.concordance import share
 from evalkit.agreements.doubts import FEW_CASES, FEW_LABELS, few_labels, selection_words
 from evalkit.agreements.ratings import ANSWER, Ratings, pair_ratings, split_by
-from evalkit.agreements.results import Finding, counted, reach, warnings_frame
-from evalkit.errors import SelectorError
+from evalkit.agreements.results import Finding, reach, warnings_frame
+from evalkit.errors import SelectorError, counted
 from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.agreements.concordance import share
 from evalkit.agreements.ratings import ANSWER, Ratings
-from evalkit.agreements.results import counted
+from evalkit.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from evalkit.errors import ColumnError, RuleError, SelectorError, listed, nearest
+from evalkit.errors import NOT_GIVEN, ColumnError, RuleError, SelectorError, listed, nearest
 from evalkit.evals import Evals
 from evalkit.grading import grade
 from evalkit.judgements import choose_scores
@@ -186,7 +186,9 @@ def split_by(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[str, pl.DataF
         frame = frame.explode("tags", empty_as_null=True, keep_nulls=True)
     groups = frame.partition_by(by, as_dict=True, maintain_order=True)
     named = sorted(groups.items(), key=lambda item: natural_key(item[0]))
-    return parts + [(" · ".join("none" if v in (None, "") else str(v) for v in key), g) for key, g in named]
+    return parts + [
+        (" · ".join(NOT_GIVEN if v in (None, "") else str(v) for v in key), g) for key, g in named
+    ]
 
 
 def with_suites(evals: Evals) -> pl.DataFrame:

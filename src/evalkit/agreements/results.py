@@ -132,17 +132,6 @@ def reach(value: float | None, low: float | None, high: float | None, digits: in
     )
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun, e.g. "1 answer", "9 cases".
-
-    Examples
-    --------
-    >>> counted(1, "case"), counted(9, "case")
-    ('1 case', '9 cases')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def warnings_frame(found: Sequence[tuple[str, str, str]]) -> pl.DataFrame:
     """Return warnings as a frame, one row for each number and text."""
     return pl.DataFrame(list(dict.fromkeys(found)), schema=WARNINGS, orient="row")

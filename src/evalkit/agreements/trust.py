@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.agreements.results import counted, reach
+from evalkit.agreements.results import reach
+from evalkit.errors import counted
 
 if TYPE_CHECKING:
     from evalkit.agreements import Agreement

@@ -9,7 +9,7 @@ import altair as alt
 import narwhals as nw
 import polars as pl
 
-from evalkit.errors import ColumnError
+from evalkit.errors import NOT_GIVEN, ColumnError
 from evalkit.palette import SOFT
 from evalkit.schema import SEVERITIES
 from evalkit.text import visible
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
 """What a family returns: whichever of Altair's charts it takes."""
 
-WORST_FIRST: Final = (*reversed(SEVERITIES), "not said")
+WORST_FIRST: Final = (*reversed(SEVERITIES), NOT_GIVEN)
 
 # A beginning of so many characters, up to one of these, is left out where all names share it.
 _LONG_BEGINNING: Final = 10
@@ -86,7 +86,7 @@ def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
     Examples
     --------
     >>> labels(["v1", None, "v1", "v2"])
-    {'v1': 'v1', None: '(none)', 'v2': 'v2'}
+    {'v1': 'v1', None: 'not given', 'v2': 'v2'}
     >>> list(labels(["popularity_openai/gpt-5", "popularity_google/gemini"]).values())
     ['…openai/gpt-5', '…google/gemini']
     """
@@ -97,7 +97,7 @@ def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
     tail = 0.75 if len(set(cut)) < len(cut) else 0.3
     made: dict[object, str] = {}
     for value in distinct:
-        plain = "(none)" if value is None or value == "" else clean(shown[value], most=most, tail=tail)
+        plain = NOT_GIVEN if value is None or value == "" else clean(shown[value], most=most, tail=tail)
         label, number = plain, 1
         while label in made.values():
             number += 1
@@ -194,17 +194,6 @@ def interval_words(frame: pl.DataFrame) -> str:
     if not methods or not levels:
         return ""
     return f"{' / '.join(f'{level * 100:g}%' for level in levels)} {', '.join(methods)} intervals"
-
-
-def counted(number: int, word: str, *, plural: str = "") -> str:
-    """Return a count with its noun.
-
-    Examples
-    --------
-    >>> counted(1, "case"), counted(3, "case")
-    ('1 case', '3 cases')
-    """
-    return f"{number} {word if number == 1 else plural or word + 's'}"
 
 
 def span(values: Sequence[Any]) -> str:

@@ -20,6 +20,7 @@ from evalkit.charts._table import (
     rows,
 )
 from evalkit.charts.theme import VERDICT_COLORS
+from evalkit.errors import NOT_GIVEN, counted
 from evalkit.evals import Evals
 from evalkit.palette import INK, SOFT
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -83,7 +84,7 @@ def severity(
         table = summarize(data, by=[by, "severity"], rule=rule)
     frame = finished(table, table="summary", need=(by, *_NEEDED))
     frame = frame.with_columns(
-        pl.col("severity").fill_null("not said"), trials=pl.sum_horizontal("passed", "failed", "unscored")
+        pl.col("severity").fill_null(NOT_GIVEN), trials=pl.sum_horizontal("passed", "failed", "unscored")
     ).filter(pl.col("trials") > 0)
     if frame.is_empty():
         return nothing("no trial was graded.", title=title or "Verdicts by severity")
@@ -98,15 +99,15 @@ def severity(
     passed, trials = int(worst["passed"].sum()), int(worst["trials"].sum())
     total, everything = int(frame["passed"].sum()), int(frame["trials"].sum())
     unscored = int(frame["unscored"].sum())
-    word = "Trials without a severity" if present[0] == "not said" else f"{present[0].capitalize()} cases"
+    word = "Trials without a severity" if present[0] == NOT_GIVEN else f"{present[0].capitalize()} cases"
     under = (
         f" under the last {clean(by).replace('_', ' ')}"
         if frame.filter(last).height and len(names) > 1
         else ""
     )
-    said = f"{word}{under}: {passed} of {trials} trials pass"
+    said = f"{word}{under}: {passed} of {counted(trials, 'trial')} pass"
     more = f"{len(names) - len(shown)} more not shown" if len(names) > len(shown) else ""
-    pieces = f"All together: {total} of {everything} trials pass, {unscored} unscored"
+    pieces = f"All together: {total} of {counted(everything, 'trial')} pass, {unscored} unscored"
     return _draw(frame, present, shown).properties(
         title=heading(
             title or said,

@@ -10,7 +10,6 @@ import polars as pl
 from evalkit.charts._table import (
     Drawing,
     clean,
-    counted,
     finished,
     heading,
     interval_words,
@@ -21,6 +20,7 @@ from evalkit.charts._table import (
     signed,
 )
 from evalkit.charts.theme import CHANGE_COLORS, CHANGE_INKS, CHANGE_SHAPES
+from evalkit.errors import counted
 from evalkit.palette import INK, SOFT, UNKNOWN, WARN
 
 if TYPE_CHECKING:

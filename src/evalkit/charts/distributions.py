@@ -10,7 +10,6 @@ import polars as pl
 from evalkit.charts._table import (
     Drawing,
     clean,
-    counted,
     finished,
     heading,
     nothing,
@@ -20,6 +19,7 @@ from evalkit.charts._table import (
     span,
 )
 from evalkit.charts.theme import WIDTH
+from evalkit.errors import counted
 from evalkit.evals import Evals
 from evalkit.palette import BAD, GRID, INK, OK, PANEL, SOFT, WARN
 from evalkit.rules import DEFAULT_RULE, PassRule

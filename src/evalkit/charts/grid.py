@@ -11,7 +11,6 @@ from evalkit.charts._table import (
     WORST_FIRST,
     Drawing,
     clean,
-    counted,
     finished,
     heading,
     nothing,
@@ -19,6 +18,7 @@ from evalkit.charts._table import (
     rows,
 )
 from evalkit.charts.theme import WIDTH
+from evalkit.errors import NOT_GIVEN, counted
 from evalkit.evals import Evals
 from evalkit.palette import BAD, INK, OK, SOFT
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -87,7 +87,7 @@ def cases(
     frame, groups = relabel(frame, by, to="group", most=18)
     shown_groups = groups[-MOST_GROUPS:]
     frame = frame.filter(pl.col("group").is_in(shown_groups)).with_columns(
-        pl.col("severity").fill_null("not said"), pl.col("passed", "failed", "unscored").fill_null(0)
+        pl.col("severity").fill_null(NOT_GIVEN), pl.col("passed", "failed", "unscored").fill_null(0)
     )
     order = _worst(frame)
     top = order.head(MOST_CASES)
@@ -288,7 +288,7 @@ def flips(change: Comparison | IntoFrame, *, title: str | None = None) -> Drawin
     frame = finished(table, table="change.flips", need=("case", "severity", "kind", *counts))
     if frame.is_empty():
         return nothing("no case changed its verdict.", title=title or "Flips")
-    frame = frame.with_columns(pl.col("severity").fill_null("not said"))
+    frame = frame.with_columns(pl.col("severity").fill_null(NOT_GIVEN))
     worse, better = (int((frame["kind"] == word).sum()) for word in ("regression", "improvement"))
     said = f"{counted(worse, 'regression')}, {counted(better, 'improvement')}"
     top, cases_shown = relabel(frame.head(MOST_CASES), "case", to="name", most=26, keep=True)
@@ -316,7 +316,7 @@ def flips(change: Comparison | IntoFrame, *, title: str | None = None) -> Drawin
         ),
         description=(
             f"Cases whose verdict changed: {said}. First: case {first['name']} ({first['severity']}), "
-            f"{first['baseline_passes']} of {first['baseline_trials']} trials passed, now "
+            f"{first['baseline_passes']} of {counted(first['baseline_trials'], 'trial')} passed, now "
             f"{first['candidate_passes']} of {first['candidate_trials']}: {clean(first['kind'])}."
         ),
     )

@@ -10,7 +10,6 @@ import polars as pl
 from evalkit.charts._table import (
     Drawing,
     clean,
-    counted,
     finished,
     heading,
     interval_words,
@@ -19,6 +18,7 @@ from evalkit.charts._table import (
     relabel,
     rows,
 )
+from evalkit.errors import counted
 from evalkit.palette import INK, OK, SOFT, WARN
 
 if TYPE_CHECKING:

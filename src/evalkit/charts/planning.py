@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts._table import Drawing, counted, finished, heading, nothing, percent, relabel, rows
+from evalkit.charts._table import Drawing, finished, heading, nothing, percent, relabel, rows
 from evalkit.charts.theme import version_colors
+from evalkit.errors import counted
 from evalkit.palette import INK, OK, SOFT
 
 if TYPE_CHECKING:

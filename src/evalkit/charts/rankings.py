@@ -10,7 +10,6 @@ import polars as pl
 from evalkit.charts._table import (
     Drawing,
     clean,
-    counted,
     finished,
     heading,
     nothing,
@@ -18,6 +17,7 @@ from evalkit.charts._table import (
     relabel,
     rows,
 )
+from evalkit.errors import counted
 from evalkit.palette import INK, OK, SOFT
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
         first=pl.col("low") <= 1,
     )
     first = int(frame["first"].sum())
-    said = f"{first} of {everything} versions may be the best"
+    said = f"{first} of {counted(everything, 'version')} may be the best"
     if everything == 1:
         said = "One version: nothing to rank"
     best = frame.row(0, named=True)

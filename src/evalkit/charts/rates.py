@@ -22,6 +22,7 @@ from evalkit.charts._table import (
     span,
 )
 from evalkit.charts.theme import WIDTH, version_colors
+from evalkit.errors import counted
 from evalkit.evals import Evals
 from evalkit.palette import INK, SOFT
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -107,7 +108,8 @@ def trend(
     )
     if frame["pass_rate"].null_count() == frame.height:
         return nothing(
-            f"none of {span([frame['unscored'].sum()])} trials was scored.", title=title or "Pass rate"
+            f"none of {counted(int(frame['unscored'].sum()), 'trial')} was scored.",
+            title=title or "Pass rate",
         )
     known = frame.filter(pl.col("pass_rate").is_not_null())
     first, last = known.row(0, named=True), known.row(-1, named=True)
@@ -122,7 +124,7 @@ def trend(
     return _draw(frame, shown, series, joined=ordered).properties(
         title=heading(
             title or said,
-            f"Mean over cases, of what was scored; {span(known['n'].to_list())} cases each, {int(frame['unscored'].sum())} trials unscored{more}",
+            f"Mean over cases, of what was scored; {span(known['n'].to_list())} cases each, {counted(int(frame['unscored'].sum()), 'trial')} unscored{more}",
             interval_words(frame),
         ),
         description=(

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from evalkit.cli import options as opt
 from evalkit.cli.output import emit, one_line, tell, tell_about, working
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, counted
 from evalkit.providers import LOCAL_PORT
 
 
@@ -36,12 +37,8 @@ def run(
             show_default=False,
         ),
     ] = None,
-    provider: Annotated[
-        str,
-        typer.Option(
-            "--provider", metavar="NAME", help="groq, openai, local, or the address of an endpoint."
-        ),
-    ] = "groq",
+    provider: opt.ProviderName = "groq",
+    base_url: opt.BaseUrl = None,
     prompt: Annotated[
         str | None,
         typer.Option("--prompt", metavar="FILE", help="A file with the system prompt.", show_default=False),
@@ -50,18 +47,8 @@ def run(
         float | None, typer.Option("--temperature", help="From 0 to 2.", show_default=False)
     ] = None,
     top_p: Annotated[float | None, typer.Option("--top-p", help="From 0 to 1.", show_default=False)] = None,
-    effort: Annotated[
-        str | None,
-        typer.Option(
-            "--effort",
-            metavar="LEVEL",
-            help="low, medium or high: how much the model reasons.",
-            show_default=False,
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", help="What an answer may take, reasoning included.")
-    ] = 4096,
+    effort: opt.Effort = None,
+    max_tokens: opt.MaxTokens = 4096,
     call: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +96,7 @@ def run(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only", metavar="CASE", help="Only this case; give it again for more.", show_default=False
+            "--case", metavar="CASE", help="Only this case; give it again for more.", show_default=False
         ),
     ] = None,
     concurrency: Annotated[
@@ -119,25 +106,23 @@ def run(
         float | None,
         typer.Option("--timeout", metavar="SECONDS", help="What an attempt may take.", show_default=False),
     ] = None,
-    max_cost: Annotated[
-        float | None,
-        typer.Option("--max-cost", metavar="DOLLARS", help="Stop before this is spent.", show_default=False),
-    ] = None,
+    max_cost: opt.MaxCost = None,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Attempt again what is there with an error.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")] = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Run a suite through an agent: a model, or your own.
 
     Its transcripts are what evalkit judge scores. What is there already is not asked again.
     """
     from evalkit.agents import Agent, run_suite
+    from evalkit.providers import provider as find_provider
 
     agent = Agent(
         model=model,
         prompt=None if prompt is None else Path(prompt),
-        provider=provider,
+        provider=find_provider(provider, base_url=base_url),
         temperature=temperature,
         top_p=top_p,
         effort=effort,
@@ -157,8 +142,7 @@ def run(
     if dry_run:
         estimate = agent.estimate(suite, output, **chosen)
         emit(one_line(f"Run {estimate.run}: {estimate.words}"))
-        if max_cost is not None and estimate.price is not None and estimate.price > max_cost:
-            emit(f"That is more than --max-cost {max_cost:g}: it may stop before all of it is done.")
+        opt.warn_of_price(estimate.price, max_cost)
         return
     evals = run_suite(
         suite, agent, output, concurrency=concurrency, timeout=timeout, max_cost=max_cost, **chosen
@@ -177,7 +161,7 @@ def run(
     money = f", ${spent.sum():.4f}" if len(spent) else ""
     run = evals.runs["run"][0]
     emit(
-        f"Run {one_line(run)}: {trials.height} trials, {len(bad)} with an error{money}; they are in {one_line(output)}."
+        f"Run {one_line(run)}: {counted(trials.height, 'trial')}, {len(bad)} with an error{money}; they are in {one_line(output)}."
     )
     emit(f"Next: evalkit judge {one_line(output)}")
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from evalkit.gates import Gate
     from evalkit.plans import Plan
 
-Form = Annotated[Literal["text", "json", "md"], typer.Option("--format", help="How to print it.")]
 _CODES: Final = {"pass": 0, "fail": 1, "undecided": 3}
 # Rows of the disagreements before the rest is left to --format json.
 _WORST: Final = 10
@@ -52,9 +51,10 @@ def gate(
     scale: opt.Scale = None,
     grader: opt.Graders = None,
     rubric: opt.Rubrics = None,
+    judge: opt.Judged = "same",
     criteria: opt.Criteria = "same",
     level: opt.Level = 0.95,
-    form: Form = "text",
+    form: opt.Form = "text",
 ) -> None:
     """Check conditions: 0 all met, 1 one failed, 3 undecided.
 
@@ -77,6 +77,7 @@ def gate(
             rule=rule,
             grader=opt.names(grader),
             rubric=opt.names(rubric),
+            judge=judge,
             criteria=criteria,
             level=level,
         )
@@ -101,7 +102,7 @@ def agree(
     grader: opt.Graders = None,
     rubric: opt.Rubrics = None,
     level: opt.Level = 0.95,
-    form: Form = "text",
+    form: opt.Form = "text",
 ) -> None:
     """Say how far a judge agrees with people or another.
 
@@ -152,7 +153,7 @@ def plan(
     scale: opt.Scale = None,
     grader: opt.Graders = None,
     rubric: opt.Rubrics = None,
-    form: Form = "text",
+    form: opt.Form = "text",
 ) -> None:
     """Say how many cases and epochs a difference takes.
 

@@ -27,18 +27,8 @@ def judge(
         str,
         typer.Option("--model", metavar="NAME", help="The judge's model; without it the provider's own."),
     ] = "",
-    provider: Annotated[
-        str,
-        typer.Option(
-            "--provider", metavar="NAME", help="groq, openai, local, or the address of an endpoint."
-        ),
-    ] = "groq",
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            "--base-url", metavar="URL", help="Another address for the provider.", show_default=False
-        ),
-    ] = None,
+    provider: opt.ProviderName = "groq",
+    base_url: opt.BaseUrl = None,
     rubric: Annotated[
         str | None,
         typer.Option(
@@ -54,19 +44,9 @@ def judge(
     ] = "criterion",
     samples: Annotated[int, typer.Option("--samples", help="How often each judgement is asked for.")] = 3,
     temperature: Annotated[float, typer.Option("--temperature", help="From 0 to 2.")] = 1.0,
-    effort: Annotated[
-        str | None,
-        typer.Option(
-            "--effort",
-            metavar="LEVEL",
-            help="low, medium or high: how much the model reasons.",
-            show_default=False,
-        ),
-    ] = None,
+    effort: opt.Effort = None,
     seed: Annotated[int, typer.Option("--seed", help="The seed of the first sample.")] = 0,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", help="What an answer may take, reasoning included.")
-    ] = 2048,
+    max_tokens: opt.MaxTokens = 2048,
     name: Annotated[
         str | None,
         typer.Option(
@@ -86,24 +66,22 @@ def judge(
         ),
     ] = None,
     grader: opt.Graders = None,
-    folder: Annotated[
+    output: Annotated[
         str | None,
         typer.Option(
-            "--folder",
+            "--output",
+            "-o",
             metavar="DIR",
             help="Where scores.jsonl is kept; without it in PATH, where that is a folder of evalkit's.",
             show_default=False,
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")] = False,
+    dry_run: opt.DryRun = False,
     controls: Annotated[
         bool,
         typer.Option("--controls", help="First judge attempts whose score is known; see docs/judging.md."),
     ] = False,
-    max_cost: Annotated[
-        float | None,
-        typer.Option("--max-cost", metavar="DOLLARS", help="Stop before this is spent.", show_default=False),
-    ] = None,
+    max_cost: opt.MaxCost = None,
     concurrency: Annotated[int, typer.Option("--concurrency", help="The most requests at once.")] = 64,
     batch: Annotated[
         bool, typer.Option("--batch", help="Through the endpoint's Batch API: half the price, within a day.")
@@ -128,7 +106,7 @@ def judge(
     from evalkit.judging import Judge
     from evalkit.providers import provider as find_provider
 
-    home = _home(paths, folder)
+    home = _home(paths, output)
     asking = Judge(
         model=model,
         rubric=rubric,
@@ -146,9 +124,7 @@ def judge(
     chosen = None if only is None else _chosen(evals, only, opt.names(grader))
     estimate = asking.estimate(evals, only=chosen)
     emit(estimate.words)
-    price = estimate.price_batch if batch else estimate.price_live
-    if max_cost is not None and price is not None and price > max_cost:
-        emit(f"That is more than --max-cost {max_cost:g}: it may stop before all of it is done.")
+    opt.warn_of_price(estimate.price_batch if batch else estimate.price_live, max_cost)
     if dry_run:
         return
     held = asking.controls(evals if rubric is None else rubric, max_cost=max_cost) if controls else None
@@ -171,18 +147,18 @@ def judge(
     )
 
 
-def _home(paths: list[str], folder: str | None) -> Path:
+def _home(paths: list[str], output: str | None) -> Path:
     """Return the folder that the scores go into."""
     from evalkit import native
 
-    if folder is not None:
-        return Path(folder)
+    if output is not None:
+        return Path(output)
     if len(paths) == 1 and any(
         (Path(paths[0]) / name).is_file() for name in (native.TRANSCRIPTS_FILE, native.SCORES_FILE)
     ):
         return Path(paths[0])
     raise FormatError(
-        "Say where the scores are to be kept: --folder DIR, which can be loaded beside the rest."
+        "Say where the scores are to be kept: --output DIR, which can be loaded beside the rest."
     )
 
 

@@ -20,6 +20,7 @@ from evalkit.cli.output import (
     working,
 )
 from evalkit.cli.spelling import size, spell
+from evalkit.errors import NOT_GIVEN
 
 if TYPE_CHECKING:
     import polars as pl
@@ -97,10 +98,7 @@ def compare(
     level: opt.Level = 0.95,
     grader: opt.Graders = None,
     rubric: opt.Rubrics = None,
-    judge: Annotated[
-        Literal["same", "any"],
-        typer.Option("--judge", help="Refuse sides that were judged differently, or compare them anyway."),
-    ] = "same",
+    judge: opt.Judged = "same",
     criteria: opt.Criteria = "same",
     rerun: opt.Rerun = None,
     fail_on: Annotated[
@@ -112,9 +110,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    form: Annotated[
-        Literal["text", "json", "md"], typer.Option("--format", help="How to print it.")
-    ] = "text",
+    form: opt.Form = "text",
 ) -> None:
     """Compare two sides: a verdict, differences, flips.
 
@@ -174,6 +170,7 @@ def report(
     margin: opt.Margins = None,
     grader: opt.Graders = None,
     rubric: opt.Rubrics = None,
+    judge: opt.Judged = "same",
     criteria: opt.Criteria = "same",
     redact: Annotated[
         bool, typer.Option("--redact", help="Mask secrets, e-mail addresses and phone numbers.")
@@ -200,6 +197,7 @@ def report(
             margin=margins,
             grader=opt.names(grader),
             rubric=opt.names(rubric),
+            judge=judge,
             criteria=criteria,
             redact=redact,
         )
@@ -298,7 +296,7 @@ def _first_rows(heads: list[str], rows: list[list[str]], *, left: list[bool], ma
 
 
 def _name(value: Any) -> str:
-    return "(not given)" if value in (None, "") else str(value)
+    return NOT_GIVEN if value in (None, "") else str(value)
 
 
 def _p_value(value: float | None) -> str:

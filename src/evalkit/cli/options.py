@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from evalkit.cli.output import problem_words, tell_about, working
+from evalkit.cli.output import emit, problem_words, tell_about, working
 from evalkit.errors import FormatError, SelectorError, listed, nearest
 
 if TYPE_CHECKING:
@@ -70,7 +70,13 @@ Graders = Annotated[
 ]
 Rubrics = Annotated[
     list[str] | None,
-    typer.Option("--rubric", metavar="HASH", help="Which wording of the rubric counts.", show_default=False),
+    typer.Option(
+        "--rubric-hash", metavar="HASH", help="Which wording of the rubric counts.", show_default=False
+    ),
+]
+Judged = Annotated[
+    Literal["same", "any"],
+    typer.Option("--judge", help="Refuse sides that were judged differently, or compare them anyway."),
 ]
 Baseline = Annotated[
     str,
@@ -125,6 +131,32 @@ Criteria = Annotated[
 Notes = Annotated[
     bool, typer.Option("--notes", help="Show every note about how the data was read, not their number.")
 ]
+Form = Annotated[Literal["text", "json", "md"], typer.Option("--format", help="How to print it.")]
+
+# Who is asked, and what that may cost: of an agent and of a judge.
+ProviderName = Annotated[
+    str,
+    typer.Option("--provider", metavar="NAME", help="groq, openai, local, or the address of an endpoint."),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option("--base-url", metavar="URL", help="Another address for the provider.", show_default=False),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        "--effort",
+        metavar="LEVEL",
+        help="low, medium or high: how much the model reasons.",
+        show_default=False,
+    ),
+]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", help="What an answer may take, reasoning included.")]
+MaxCost = Annotated[
+    float | None,
+    typer.Option("--max-cost", metavar="DOLLARS", help="Stop before this is spent.", show_default=False),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")]
 
 
 def read(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Evals:
@@ -176,6 +208,12 @@ def make_rule(
         weights=numbers(weights, "--weight") or None,
         scale=_scale(scale),
     )
+
+
+def warn_of_price(price: float | None, max_cost: float | None) -> None:
+    """Say that what is asked for may not all be done, where its price is above the limit."""
+    if max_cost is not None and price is not None and price > max_cost:
+        emit(f"That is more than --max-cost {max_cost:g}: it may stop before all of it is done.")
 
 
 def columns(by: Sequence[str] | None) -> list[str]:

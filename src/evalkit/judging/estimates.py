@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.errors import counted
 from evalkit.judging.caches import opened
 from evalkit.judging.questions import make_questions
 from evalkit.judging.transcripts import count_tokens
@@ -48,6 +49,8 @@ class Estimate:
         How many judgements need no judge, because the answer holds nothing.
     longest
         About how many tokens the longest request has.
+    obstacle
+        What stands in the way of the model, as far as is known without asking: the day it is shut down; "" for nothing.
     """
 
     model: str
@@ -61,14 +64,13 @@ class Estimate:
     done: int
     prechecked: int
     longest: int
+    obstacle: str
 
     @property
     def words(self) -> str:
         """The estimate in a few sentences."""
         to_pay = self.requests - self.cached
-        first = (
-            f"{self.requests:,} request{'' if self.requests == 1 else 's'} to {self.model} at {self.provider}"
-        )
+        first = f"{counted(self.requests, 'request')} to {self.model} at {self.provider}"
         parts = [f"{first}{f', {self.cached:,} of them answered before (free)' if self.cached else ''}."]
         if to_pay:
             price = (
@@ -83,9 +85,13 @@ class Estimate:
                 "answers that cannot be read are asked for again, at most twice."
             )
         if self.done:
-            parts.append(f"{self.done:,} scores are there already.")
+            parts.append(f"{counted(self.done, 'score')} {'is' if self.done == 1 else 'are'} there already.")
         if self.prechecked:
-            parts.append(f"{self.prechecked:,} judgements need no judge: the answer holds nothing.")
+            parts.append(
+                f"{counted(self.prechecked, 'judgement')} need{'s' if self.prechecked == 1 else ''} no judge: the answer holds nothing."
+            )
+        if self.obstacle:
+            parts.append(f"But {self.obstacle}.")
         return " ".join(parts)
 
     def __repr__(self) -> str:
@@ -108,7 +114,7 @@ def dollars(amount: float) -> str:
 
 def make_estimate(judge: Judge, evals: Evals, *, only: Any, cache: Cache | str | Path | None) -> Estimate:
     """Return the estimate of `Judge.estimate`."""
-    from evalkit.providers import price
+    from evalkit.providers import obstacle, price
 
     questions = make_questions(judge, evals, only=only)
     output = _typical_output(evals, judge.grader)
@@ -136,6 +142,7 @@ def make_estimate(judge: Judge, evals: Evals, *, only: Any, cache: Cache | str |
         done=questions.done,
         prechecked=sum(len(about.asked) for about, *_ in questions.faults),
         longest=longest,
+        obstacle=obstacle(judge.endpoint, judge.model),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.errors import listed
+from evalkit.errors import counted, listed
 from evalkit.redaction import describe
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _about_privacy(judge: Judge, questions: Questions) -> Iterator[str]:
         return
     if judge.masks:
         found = (
-            f"{describe(questions.masked)}, in {questions.masked_trials:,} trials"
+            f"{describe(questions.masked)}, in {counted(questions.masked_trials, 'trial')}"
             if questions.masked
             else "none was found"
         )

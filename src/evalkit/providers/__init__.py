@@ -12,7 +12,7 @@ from evalkit.providers.clients import (
     unreachable,
 )
 from evalkit.providers.endpoints import LOCAL_MODEL, LOCAL_PORT, PROVIDERS, BatchLimits, Provider, provider
-from evalkit.providers.prices import MODELS, Model, cost, model_facts, price, price_words
+from evalkit.providers.prices import MODELS, Model, cost, model_facts, obstacle, price, price_words
 
 __all__ = [
     "LOCAL_MODEL",
@@ -29,6 +29,7 @@ __all__ = [
     "find_key",
     "hide_key",
     "model_facts",
+    "obstacle",
     "price",
     "price_words",
     "provider",

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import ProviderError, listed
-from evalkit.providers.prices import model_facts
+from evalkit.providers.prices import obstacle
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -197,11 +197,7 @@ def _names(content: bytes) -> list[str] | None:
 
 
 def _no_such_model(provider: Provider, model: str, names: list[str]) -> str:
-    facts = model_facts(provider, model)
+    known = obstacle(provider, model)
     near = get_close_matches(model, names, n=3, cutoff=0.4)
     hint = f"the nearest that it has: {listed(near)}" if near else f"it has: {listed(sorted(names))}"
-    if facts and facts.gone:
-        return f"{model} was shut down at {provider.name} on {facts.gone} ({facts.source}): {hint}."
-    if facts and facts.state == "enterprise":
-        return f"{model} is for enterprise plans at {provider.name} ({facts.source}): {hint}."
-    return f"{provider.name} has no model {model!r}: {hint}."
+    return f"{known or f'{provider.name} has no model {model!r}'}: {hint}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Model:
     state
         `production`, `preview`, `enterprise` (not for every plan), or `gone`.
     gone
-        The day on which it was shut down.
+        The day on which it was, or will be, shut down.
     as_of, source
         When this was read, and where.
     """
@@ -98,6 +99,30 @@ def model_facts(provider: Provider, model: str) -> Model | None:
     """
     plain = model[:-11] if _dated(model) else model
     return _BY_NAME.get((provider.name, model)) or _BY_NAME.get((provider.name, plain))
+
+
+def obstacle(provider: Provider, model: str, *, today: date | None = None) -> str:
+    """Return what stands in the way of a model, as words: shut down, soon shut down, not for every plan; "" for none known.
+
+    Examples
+    --------
+    >>> from evalkit.providers import provider
+    >>> obstacle(provider("groq"), "llama-3.3-70b-versatile")
+    'llama-3.3-70b-versatile was shut down at groq on 2026-08-16 (console.groq.com/docs/deprecations)'
+    >>> obstacle(provider("groq"), "openai/gpt-oss-20b")
+    ''
+    """
+    facts = model_facts(provider, model)
+    if facts is None:
+        return ""
+    if facts.gone:
+        verb = (
+            "was" if date.fromisoformat(facts.gone) <= (today or datetime.now(tz=UTC).date()) else "will be"
+        )
+        return f"{model} {verb} shut down at {provider.name} on {facts.gone} ({facts.source})"
+    if facts.state == "enterprise":
+        return f"{model} is for enterprise plans at {provider.name} ({facts.source})"
+    return ""
 
 
 def _dated(model: str) -> bool:

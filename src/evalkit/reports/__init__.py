@@ -30,6 +30,7 @@ def report(
     margin: Mapping[str, float] | None = None,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
+    judge: Literal["same", "any"] = "same",
     criteria: Literal["same", "shared"] = "same",
     max_transcripts: int = 20,
     redact: bool = False,
@@ -59,9 +60,9 @@ def report(
         What loss is tolerable for each metric, e.g. `{"pass_rate": 0.05}`; None declares none.
     grader, rubric
         Whose scores count, as for `grade`.
-    criteria
-        As for `compare`: "same" refuses sides that were scored on different criteria; "shared" goes by what both
-        have, in every number of the report.
+    judge, criteria
+        As for `compare`: "same" refuses sides that were judged differently, or scored on different criteria; "any"
+        compares them anyway, "shared" goes by the criteria that both have, in every number of the report.
     max_transcripts
         For how many of the flips transcripts are put in, worst severity first.
     redact
@@ -118,6 +119,7 @@ def report(
         margin=margin,
         grader=grader,
         rubric=rubric,
+        judge=judge,
         criteria=criteria,
         max_transcripts=max_transcripts,
         version=version,

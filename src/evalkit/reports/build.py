@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from evalkit.errors import counted
 from evalkit.grading import grade
 from evalkit.pairing import find_runs, share_criteria
 from evalkit.reports import flips, provenance, sections
-from evalkit.reports.content import Report, Table, Text, counted, percent
+from evalkit.reports.content import Report, Table, Text, percent
 from evalkit.summary import summarize
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def build(
     margin: Mapping[str, float] | None,
     grader: str | Sequence[str] | None,
     rubric: str | Sequence[str] | None,
+    judge: Literal["same", "any"],
     criteria: Literal["same", "shared"],
     max_transcripts: int,
     version: str,
@@ -54,7 +56,7 @@ def build(
     subject = sections.Subject(evals, rule, by or _by(evals), graded, chosen)
     subject = replace(subject, fewer=sections.find_fewer(subject, left_out))
     if baseline is not None:
-        subject = _compared(subject, baseline, candidate, margin)
+        subject = _compared(subject, baseline, candidate, margin, judge)
     change = subject.change
     time = provenance.now()
     parts: list[Section | None] = []
@@ -101,7 +103,11 @@ def _by(evals: Evals) -> str:
 
 
 def _compared(
-    subject: sections.Subject, baseline: Any, candidate: Any, margin: Mapping[str, float] | None
+    subject: sections.Subject,
+    baseline: Any,
+    candidate: Any,
+    margin: Mapping[str, float] | None,
+    judge: Literal["same", "any"],
 ) -> sections.Subject:
     from evalkit.comparison import compare
 
@@ -113,6 +119,7 @@ def _compared(
             rule=subject.rule,
             by=by,
             margin=margin,
+            judge=judge,
             **subject.chosen,
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from evalkit.errors import NOT_GIVEN
+
 if TYPE_CHECKING:
     from evalkit.reports.bundle import Drawn
     from evalkit.widgets.messages import Judgement
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 MINUS = "\u2212"
 NOTHING = "–"
-_EMPTY = {"", NOTHING, "not said"}
+_EMPTY = {"", NOTHING, NOT_GIVEN}
 
 Tone = Literal["", "bad", "warn", "good", "muted"]
 
@@ -218,14 +220,3 @@ def interval(low: float | None, high: float | None, *, metric: str = "mean_score
         return NOTHING
     factor, digits = (100, 1) if metric == "pass_rate" else (1, 2)
     return f"[{signed(low * factor, digits)}, {signed(high * factor, digits)}]"
-
-
-def counted(count: int, word: str, *, plural: str | None = None) -> str:
-    """Return a count with its word.
-
-    Examples
-    --------
-    >>> counted(1, "case"), counted(2000, "case"), counted(2, "criterion", plural="criteria")
-    ('1 case', '2,000 cases', '2 criteria')
-    """
-    return f"{count:,} {word if count == 1 else plural or f'{word}s'}"

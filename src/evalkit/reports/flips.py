@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from evalkit.errors import NOT_GIVEN, counted
 from evalkit.grading import grade_criteria
-from evalkit.reports.content import Cell, Flip, Reason, Section, Side, Table, Text, counted, number
+from evalkit.reports.content import Cell, Flip, Reason, Section, Side, Table, Text, number
 from evalkit.widgets.trials import read_trial
 
 if TYPE_CHECKING:
@@ -173,4 +174,4 @@ def _reasons(
 
 
 def _severity(row: dict[str, Any]) -> str:
-    return row["severity"] or "not said"
+    return row["severity"] or NOT_GIVEN

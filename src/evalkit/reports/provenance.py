@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.reports.content import MINUS, NOTHING, Cell, Items, Section, Table, Text, counted
+from evalkit.errors import NOT_GIVEN, counted
+from evalkit.reports.content import MINUS, NOTHING, Cell, Items, Section, Table, Text
 
 if TYPE_CHECKING:
     from evalkit.evals import Evals
@@ -144,7 +145,7 @@ def _graders(evals: Evals) -> Table:
     )
     rows = tuple(
         (
-            Cell(str(row["grader"] or "(not named)")),
+            Cell(str(row["grader"] or NOT_GIVEN)),
             Cell(row["grader_kind"] or NOTHING, "nowrap"),
             Cell(row["judge_model"] or NOTHING),
             Cell(f"{row['judgements']:,}", "num"),

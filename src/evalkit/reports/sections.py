@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit import charts
 from evalkit.charts.rates import follow
-from evalkit.errors import listed
+from evalkit.errors import NOT_GIVEN, counted, listed
 from evalkit.reports.bundle import draw
 from evalkit.reports.content import (
     NOTHING,
@@ -19,7 +19,6 @@ from evalkit.reports.content import (
     Section,
     Table,
     Text,
-    counted,
     interval,
     number,
     percent,
@@ -146,7 +145,7 @@ def severity(subject: Subject) -> Section | None:
         blocks.append(differences(subject.by_severity, key="table-severity-change", scope="Severity"))
     rows = tuple(
         (
-            Cell(row["severity"] or "not said", f"severity-{row['severity']}"),
+            Cell(row["severity"] or NOT_GIVEN, f"severity-{row['severity']}"),
             Cell(_value(row[subject.by]), "nowrap"),
             Cell(percent(row["pass_rate"]), "num"),
             Cell(_rate_level(row["low"], row["high"]), "num"),
@@ -319,7 +318,7 @@ def cases(subject: Subject) -> Section:
     rows = tuple(
         (
             Cell(case),
-            *([Cell(level or "not said", f"severity-{level}")] if known else []),
+            *([Cell(level or NOT_GIVEN, f"severity-{level}")] if known else []),
             *(_counts(of_case[level, case].get(group)) for group in shown),
         )
         for level, case in keys[:_MOST_CASES]
@@ -343,7 +342,7 @@ def cases(subject: Subject) -> Section:
     ]
     if subject.change is not None and subject.change.unpaired.height:
         lines = tuple(
-            f"Case {row['case']} ({row['severity'] or 'severity not said'}): on the {row['side']} side only, {row['verdict']}"
+            f"Case {row['case']} ({row['severity'] or 'severity not given'}): on the {row['side']} side only, {row['verdict']}"
             for row in subject.change.unpaired.to_dicts()
         )
         blocks += [Text("Cases that only one side has; they are in no difference:"), Items(lines)]
@@ -372,7 +371,7 @@ def _words(column: str) -> str:
 
 
 def _value(value: Any) -> str:
-    return "(none)" if value is None or value == "" else str(value)
+    return NOT_GIVEN if value is None or value == "" else str(value)
 
 
 def _percent_level(frame: pl.DataFrame) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.errors import NOT_GIVEN
 from evalkit.summary import natural_order
 from evalkit.text import visible
 from evalkit.widgets.slices import FACETS, together
@@ -79,7 +80,7 @@ def _facet(column: str, counts: pl.DataFrame, pressed: tuple[str | None, ...]) -
     rows = [
         {
             "name": None if row[column] is None else str(row[column]),
-            "label": "not said" if row[column] is None else visible(str(row[column])) or "not named",
+            "label": ("" if row[column] is None else visible(str(row[column]))) or NOT_GIVEN,
             "count": row["count"],
             "verdicts": {verdict: row[verdict] for verdict in _VERDICTS},
             "pressed": row[column] in pressed,

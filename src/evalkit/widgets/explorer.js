@@ -30,7 +30,7 @@ function render({ model, el }) {
     const side = (label, chosen, change) => ekSelect(label, head.versions.map((name) => [name, name]), chosen, change);
     const focused = document.activeElement?.dataset?.keep;
     const measure = head.criteria.length > 1 && ekSelect("Score", all("mean of the criteria", head.criteria), head.criterion, (value) => app.ask({ kind: "measure", criterion: value, grader: head.grader }));
-    const grader = head.graders.length > 1 && ekSelect("Judge", head.grader === null ? all("the judge", head.graders) : head.graders.map((name) => [name, name || "not named"]), head.grader, (value) => app.ask({ kind: "measure", criterion: head.criterion, grader: value }));
+    const grader = head.graders.length > 1 && ekSelect("Judge", head.grader === null ? all("the judge", head.graders) : head.graders.map((name) => [name, name || "not given"]), head.grader, (value) => app.ask({ kind: "measure", criterion: head.criterion, grader: value }));
     const flipsBox = only && h("span", { class: "ek-field" }, (() => { only.id = unique("flips"); only.dataset.keep = "flips"; return only; })(), h("label", { for: only.id }, "Flips only"));
     const kept = [
       labelled("Search", box), measure, grader, flipsBox,
@@ -96,7 +96,7 @@ function render({ model, el }) {
     const focused = inside?.dataset.keep || (inside ? "row" : null);
     const cell = (text, at) => {
       const name = given.columns[at];
-      if (["verdict", "severity"].includes(name)) return h("td", { role: "gridcell" }, text ? word(text) : h("span", { class: "ek-soft" }, "not said"));
+      if (["verdict", "severity"].includes(name)) return h("td", { role: "gridcell" }, text ? word(text) : h("span", { class: "ek-soft" }, "not given"));
       return h("td", { role: "gridcell", class: name === "score" || name === "epoch" ? "ek-num" : null }, text || h("span", { class: "ek-soft" }, "–"));
     };
     const heads = given.columns.map((name) => h("th", { scope: "col", role: "columnheader", class: name === "score" || name === "epoch" ? "ek-num" : null, "aria-sort": given.sort !== name ? null : given.descending ? "descending" : "ascending" },

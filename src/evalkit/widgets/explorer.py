@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 import polars as pl
 
-from evalkit.errors import SelectorError
+from evalkit.errors import SelectorError, counted
 from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE
 from evalkit.summary import natural_order
@@ -149,7 +149,7 @@ class Explorer(Panel):
 
     def __repr__(self) -> str:
         every = self._trials.graded(self.state).height
-        return f"Explorer: {self.selection.height:,} of {every:,} trials; .selection is the frame, .code the lines that give it"
+        return f"Explorer: {self.selection.height:,} of {counted(every, 'trial')}; .selection is the frame, .code the lines that give it"
 
     # What a message does
 

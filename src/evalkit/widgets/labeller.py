@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from evalkit.agreements import agreement, correct_for_judge
-from evalkit.errors import EvalkitError, SelectorError
+from evalkit.errors import EvalkitError, SelectorError, counted
 from evalkit.evals import Evals, expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.text import Html, escape, visible
@@ -266,7 +266,7 @@ class Labeller(Panel):
             "of": of,
             "at": self.state.at,
             "rater": visible(self.rater),
-            "words": f"{done:,} of {of:,} judgements of {trials:,} trials, {whole}; {ordered}.",
+            "words": f"{done:,} of {counted(of, 'judgement')} of {counted(trials, 'trial')}, {whole}; {ordered}.",
         }
 
     def _figures(self) -> dict[str, Any]:
@@ -410,7 +410,7 @@ def _say_agreement(evals: Evals, rule: PassRule, chosen: dict[str, Any]) -> list
             continue
         made.append(
             f"{name}: kappa {row['kappa']:.2f} [{row['kappa_low']:.2f}, {row['kappa_high']:.2f}], "
-            f"{row['n']} labels of {row['cases']} cases. {more_labels(row['kappa_low'], row['kappa'], row['kappa_high'], row['n'])}"
+            f"{counted(row['n'], 'label')} of {counted(row['cases'], 'case')}. {more_labels(row['kappa_low'], row['kappa'], row['kappa_high'], row['n'])}"
         )
     return made or ["No answer has both a label and a score of the judge yet."]
 

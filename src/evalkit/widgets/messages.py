@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
+from evalkit.errors import NOT_GIVEN
+
 if TYPE_CHECKING:
     from evalkit.evals import Evals
 
@@ -181,13 +183,13 @@ def judgement(row: dict[str, Any], scales: dict[str, float | None]) -> Judgement
         score = f"{row['score']:g}" + (f" of {most:g}" if most is not None else "")
         score += f" ({row['label']})" if row["label"] else ""
     names = dict.fromkeys(str(name) for name in (row["grader"], row["judge_model"]) if name)
-    kind = f" ({row['grader_kind']})" if row["grader_kind"] else ""
+    kind = f" ({row['grader_kind']})" if row["grader_kind"] and row["grader_kind"] not in names else ""
     return Judgement(
         criterion=row["criterion"],
         score=score,
         value=row["score"],
         kind=row["grader_kind"] or "",
-        grader=f"{', '.join(names) or 'grader not named'}{kind}",
+        grader=f"{', '.join(names) or f'grader {NOT_GIVEN}'}{kind}",
         sample=row["sample"],
         rationale=row["rationale"] or "",
         evidence=row["evidence"] or "",

@@ -10,7 +10,7 @@ import polars as pl
 
 from evalkit import stats
 from evalkit.agreements.concordance import estimate_agreement, scale_points
-from evalkit.errors import EvalkitError, SelectorError
+from evalkit.errors import EvalkitError, SelectorError, counted
 from evalkit.grading import grade
 from evalkit.schema import Key
 
@@ -81,7 +81,7 @@ class ScoreDiff:
             made.append(
                 f"Scores lie on average {abs(self.nearer.estimate):.2f} points {way} people's: the distance changed by "
                 f"{self.nearer.estimate:+.2f} [{self.nearer.low:+.2f}, {self.nearer.high:+.2f}] ({self.nearer.level:.0%} "
-                f"{self.nearer.method}, {self.nearer.n} cases)."
+                f"{self.nearer.method}, {counted(self.nearer.n, 'case')})."
             )
         for scope, (before, after) in self.agreement.items():
             made.append(

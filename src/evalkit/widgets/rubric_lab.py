@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from evalkit.disk import replacing
-from evalkit.errors import EvalkitError, FormatError, SelectorError
+from evalkit.errors import NOT_GIVEN, EvalkitError, FormatError, SelectorError
 from evalkit.evals import expect_evals
 from evalkit.judging.questions import rubric_of, wordings
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -338,7 +338,7 @@ class RubricLab(Panel):
                     "run": visible(row["run"]),
                     "epoch": row["epoch"],
                     "criterion": visible(row["criterion"]),
-                    "severity": row["severity"] or "not said",
+                    "severity": row["severity"] or NOT_GIVEN,
                     **{
                         name: "–" if row[name] is None else f"{row[name]:.2f}"
                         for name in ("before", "after", "human")

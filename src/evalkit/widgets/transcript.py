@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.errors import counted
 from evalkit.evals import expect_evals
 from evalkit.text import visible
 from evalkit.widgets.base import Panel
@@ -64,7 +65,7 @@ class Transcript(Panel):
         self._whole: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        counts = f"{len(self.state.messages)} messages, {len(self.state.judgements)} judgements"
+        counts = f"{counted(len(self.state.messages), 'message')}, {counted(len(self.state.judgements), 'judgement')}"
         return f"Transcript: {visible(self.state.title)}, {counts}"
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import SelectorError
+from evalkit.errors import SelectorError, counted
 from evalkit.text import Html, escape, find_quotes, holds_quote, mark, markdown, plain, to_tree, visible
 from evalkit.widgets.base import style as _style
 from evalkit.widgets.messages import judgement, messages, scales
@@ -58,7 +58,7 @@ class TranscriptView:
     judgements: tuple[Judgement, ...]
 
     def __repr__(self) -> str:
-        counts = f"{len(self.messages)} messages, {len(self.judgements)} judgements"
+        counts = f"{counted(len(self.messages), 'message')}, {counted(len(self.judgements), 'judgement')}"
         return f"Transcript: {visible(self.title)}, {counts}"
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.errors import ColumnError
+from evalkit.errors import NOT_GIVEN, ColumnError, counted
 from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.schema import SEVERITIES
@@ -293,7 +293,7 @@ class Tuner(Panel):
         cells = {
             (_named(row["severity"]), _named(row[self.by])): {
                 "words": "–" if row["pass_rate"] is None else f"{row['pass_rate']:.0%}",
-                "title": f"{_rate_words(row['pass_rate'], row['low'], row['high'])}, {row['n']} cases",
+                "title": f"{_rate_words(row['pass_rate'], row['low'], row['high'])}, {counted(row['n'], 'case')}",
                 "fails": row["failed"],
             }
             for row in rates.iter_rows(named=True)
@@ -448,4 +448,4 @@ def _rate_words(rate: float | None, low: float | None, high: float | None) -> st
 
 
 def _named(name: object) -> str:
-    return "not said" if name is None else visible(str(name))
+    return NOT_GIVEN if name is None else visible(str(name))
