@@ -104,13 +104,61 @@ def test_a_record_that_two_files_have_is_written_once(tmp_path: Path) -> None:
     assert "is there already, with other content" in made.problems["reason"].item()
 
 
-def test_judge_score_tables_are_read_together_instead(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"id": "1", "tone_score": 3}\n')
+def test_tables_of_judge_scores_stream_and_their_runs_are_told_apart(tmp_path: Path) -> None:
+    mapping = {"case": "id", "criteria": ["tone"], "output": "said", "scale": [1, 5]}
+    for month, tone in (("jan", 3), ("feb", 50)):
+        (tmp_path / "in" / month).mkdir(parents=True)
+        rows = [{"id": n, "version": "v1", "tone": tone, "said": f"{month} {n}"} for n in range(3)]
+        (tmp_path / "in" / month / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "m.yaml").write_text(json.dumps(mapping))
 
-    assert streaming.save([tmp_path], tmp_path / "out") is None
+    command = ["convert", str(tmp_path / "in"), "--mapping", str(tmp_path / "m.yaml")]
+    done = main([*command, "--to", "parquet", "-o", str(tmp_path / "out")])
+
+    whole, back = load(tmp_path / "in", mapping=tmp_path / "m.yaml"), load(tmp_path / "out")
+    assert done == 0
+    assert same(whole, back)
+    assert sorted(back.runs["run"]) == ["feb/v1", "jan/v1"]
+    assert (whole.notes, whole.files) == (back.notes, back.files)
+    assert back.problems.equals(whole.problems)
+    assert back.problems["reason"].to_list() == ["tone: 50 is outside the scale 1 to 5"] * 3
+
+
+def test_runs_of_one_name_that_were_run_twice_are_told_apart_in_a_stream_too(tmp_path: Path) -> None:
+    for name, reward in (("one", 1.0), ("two", 0.0)):
+        record = {"task_id": 1, "reward": reward, "info": {}, "trial": 0}
+        (tmp_path / "in" / name).mkdir(parents=True)
+        turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": name}]
+        (tmp_path / "in" / name / "log.json").write_text(json.dumps([{**record, "traj": turns}]))
+
+    streaming.save([tmp_path / "in"], tmp_path / "out")
+
+    whole, back = load(tmp_path / "in"), load(tmp_path / "out")
+    assert back.scores.height == 2
+    assert same(whole, back)
+    assert back.notes == whole.notes
+
+
+def test_what_one_file_says_of_an_attempt_and_another_adds_is_one_row(tmp_path: Path) -> None:
+    trial = {"run": "a", "case": "01", "messages": [{"role": "user", "content": "hi"}]}
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "transcripts.jsonl").write_text(json.dumps(trial) + "\n")
+    (tmp_path / "in" / "r.jsonl").write_text(
+        json.dumps({"run": "a", "case": "01", "tone_score": 4, "answer": "So."}) + "\n"
+    )
+
+    streaming.save([tmp_path / "in"], tmp_path / "out")
+
+    whole, back = load(tmp_path / "in"), load(tmp_path / "out")
+    assert same(whole, back)
+    assert back.trials["output"].to_list() == ["So."]
+
+
+def test_where_there_is_nothing_to_read_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+
+    assert streaming.save([tmp_path / "in"], tmp_path / "out") is None
     assert not (tmp_path / "out").exists()
-    assert main(["convert", str(tmp_path / "a.jsonl"), "--to", "parquet", "-o", str(tmp_path / "out")]) == 0
-    assert load(tmp_path / "out").scores.height == 1
 
 
 def test_a_stream_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

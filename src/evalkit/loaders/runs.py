@@ -73,7 +73,10 @@ def name_runs(given: Mapping[str, pl.Series], *, otherwise: str) -> tuple[pl.Ser
 
 
 def tell_apart(parts: Sequence[Part]) -> list[Evals]:
-    """Return what each source gave; runs of one name whose judgements meet are called after their sources too."""
+    """Return what each source gave; runs of one name whose judgements meet are called after their sources too.
+
+    Trials, turns and scores may be lazy, and stay so.
+    """
     tables = [part for part in parts if part.name is not None and not part.whole]
     doubled = set(_meeting(SCORES, [part.evals.scores.select(SCORES.key) for part in tables]))
     for table in (SCORES, TRIALS, TURNS):
@@ -88,20 +91,18 @@ def tell_apart(parts: Sequence[Part]) -> list[Evals]:
     ]
 
 
-def _meeting(table: Table, frames: list[pl.DataFrame], *, same: bool = False) -> list[str]:
+def _meeting(table: Table, frames: list[Any], *, same: bool = False) -> list[str]:
     """Return the runs of which two frames have a record of the same key; not of the same content, where that is the same."""
-    frames = [frame for frame in frames if frame.height]
     if len(frames) < 2:
         return []
-    runs = pl.concat([frame.select(pl.col("run").cast(pl.String).unique()) for frame in frames])
+    text = pl.col("run").cast(pl.String)
+    runs = pl.concat([frame.lazy().select(text.unique()) for frame in frames]).collect()
     shared = runs.filter(runs.is_duplicated())["run"].unique()
     if shared.is_empty():
         return []
-    keys = pl.concat(
-        [frame.filter(pl.col("run").cast(pl.String).is_in(shared.implode())) for frame in frames]
-    )
-    keys = (keys.unique() if same else keys).select(table.key)
-    return keys.filter(keys.is_duplicated())["run"].cast(pl.String).unique().to_list()
+    keys = pl.concat([frame.lazy().filter(text.is_in(shared.implode())) for frame in frames])
+    keys = (keys.unique() if same else keys).group_by(table.key).len().filter(pl.col("len") > 1)
+    return list(keys.select(text.unique()).collect(engine="streaming")["run"])
 
 
 def _prefix(evals: Evals, name: str, runs: list[str]) -> Evals:

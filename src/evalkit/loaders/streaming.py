@@ -12,16 +12,17 @@ import polars as pl
 from evalkit import saved
 from evalkit.evals import Evals
 from evalkit.loaders import core, reading
+from evalkit.loaders.runs import Part, tell_apart
 from evalkit.native import in_line_order, within_scale
-from evalkit.schema import TABLES
+from evalkit.schema import TABLES, TRIALS, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from evalkit.loaders.mapping import Mapping
-    from evalkit.schema import Problem
+    from evalkit.schema import Table, TableName
 
-_LARGE: Final = ("trials", "turns", "scores")
+_LARGE: Final[tuple[TableName, ...]] = ("trials", "turns", "scores")
 
 
 def save(
@@ -42,82 +43,108 @@ def save(
     -------
     Evals or None
         What is small of it: cases, criteria, runs, problems and notes; the other tables are lazy frames over
-        what was written. None, and nothing is written, where a file is a table of judge scores: what its runs
-        are called depends on all the others, so that such files are read together.
+        what was written. None, and nothing is written, where there is no file that can be read.
     """
     folder = Path(folder)
     known, notes = core.readers()
     plan = core.find(list(sources), mapping, known)
-    if any(found.reader.rows is not None for found in plan.found) or not plan.found:
+    if not plan.found:
         return None
     saved.check_target(folder)
     with saved.replacing(folder) as fresh:
-        made = _Growing(fresh, notes)
-        for part in reading.read(plan, reading.Wanted()):
-            made.add(part.evals)
-        small = made.close(plan.skipped)
+        held = fresh / "parts"
+        held.mkdir()
+        parts = [_hold(part, held, at) for at, part in enumerate(reading.read(plan, reading.Wanted()))]
+        small = _settle(parts, held, [*notes, *core.passed_over(plan.skipped)])
+        frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in small.tables()}
+        saved.write(fresh, {**frames, "problems": small.problems}, notes=small.notes, files=small.files)
+        for name in _LARGE:
+            paths = sorted(held.glob(f"{name}-*"))
+            if paths:
+                _join(paths, fresh / f"{name}.parquet")
+        shutil.rmtree(held)
     lazy: dict[str, Any] = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in _LARGE}
     return replace(small, **lazy)
 
 
-class _Growing:
-    """A saved folder while it grows: the small tables in memory, the large ones a file a part."""
-
-    def __init__(self, folder: Path, notes: list[str]) -> None:
-        self.folder = folder
-        self.small = Evals.from_tables()
-        self.notes = notes
-        self.problems: list[Problem] = []
-        self.parts: dict[str, list[Path]] = {name: [] for name in _LARGE}
-        # Table -> run -> the parts that have rows of it: only these can hold a key again.
-        self.runs: dict[str, dict[str, list[Path]]] = {name: {} for name in _LARGE}
-        (folder / "parts").mkdir()
-
-    def add(self, evals: Evals) -> None:
-        """Write the rows of one file, and keep what is small of it."""
-        empty: dict[str, Any] = {name: TABLES[name].empty() for name in _LARGE}
-        self.small = Evals.concat([self.small, replace(evals, **empty)])
-        told = within_scale(
-            replace(evals, cases=self.small.cases, criteria=self.small.criteria, runs=self.small.runs)
-        )
-        if told.problems.height > evals.problems.height:
-            self.small = Evals.concat([self.small, replace(told, **empty)])
-        for name in _LARGE:
-            frame = self._new(name, getattr(told, name))
-            if frame.is_empty():
-                continue
-            path = self.folder / "parts" / f"{name}-{len(self.parts[name]):06}.parquet"
+def _hold(part: Part, folder: Path, at: int) -> Part:
+    """Write the large tables of one file, and return it with lazy frames of them."""
+    lazy: dict[str, Any] = {}
+    for name in _LARGE:
+        frame, path = getattr(part.evals, name), _path(folder, name, at)
+        lazy[name] = frame
+        if frame.height:
             frame.write_parquet(path)
-            self.parts[name].append(path)
-            for run in frame["run"].unique():
-                self.runs[name].setdefault(run, []).append(path)
+            lazy[name] = pl.scan_parquet(path)
+    return replace(part, evals=replace(part.evals, **lazy))
 
-    def _new(self, name: Any, frame: pl.DataFrame) -> pl.DataFrame:
-        """Return the rows whose key was not written before."""
-        runs = self.runs[name]
-        again = [run for run in frame["run"].unique() if run in runs] if runs else []
-        if not again:
-            return frame
-        table = TABLES[name]
-        where = sorted({path for run in again for path in runs[run]})
-        before = pl.scan_parquet(where).filter(pl.col("run").is_in(again)).collect()
-        _, clashes = table.union(before, frame)
-        self.problems += clashes
-        return frame.join(before.select(table.key), on=list(table.key), how="anti", maintain_order="left")
 
-    def close(self, skipped: list[Path]) -> Evals:
-        """Put the parts together, and write the rest."""
-        told = Evals.from_tables(problems=self.problems)
-        head = Evals.from_tables(notes=[*self.notes, *core.passed_over(skipped)])
-        small = in_line_order(Evals.concat([head, self.small, told]))
-        frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in small.tables()}
-        small = replace(small, notes=core.in_few_words(small.notes, small.files))
-        saved.write(self.folder, {**frames, "problems": small.problems}, notes=small.notes, files=small.files)
-        for name, paths in self.parts.items():
-            if paths:
-                _join(paths, self.folder / f"{name}.parquet")
-        shutil.rmtree(self.folder / "parts")
-        return small
+def _settle(parts: list[Part], folder: Path, notes: list[str]) -> Evals:
+    """Do with what is held what `load` does with all at once, a file at a time; return what is small of it."""
+    told = tell_apart(parts)
+    empty: dict[str, Any] = {name: TABLES[name].empty() for name in _LARGE}
+    small = Evals.concat([Evals.from_tables(notes=notes), *(replace(evals, **empty) for evals in told)])
+    doubled, problems = {}, list[Problem]()
+    for name in _LARGE:
+        doubled[name], merged, clashes = _merge(TABLES[name], [getattr(evals, name) for evals in told])
+        problems += clashes
+        if merged.height:
+            told = [*told, replace(small, **{**empty, name: merged})]
+    said = [small.problems]
+    for at, evals in enumerate(told):
+        as_held = at < len(parts) and evals is parts[at].evals
+        for name in _LARGE:
+            frame = getattr(evals, name)
+            again = doubled[name] if at < len(parts) else None
+            if not isinstance(frame, pl.LazyFrame) and frame.is_empty():
+                continue
+            if again is not None:
+                on = again.columns
+                frame = frame.lazy().join(again.lazy(), on=on, how="anti", maintain_order="left")
+            if name == "scores":
+                frame = frame.lazy().collect()
+                checked = within_scale(replace(small, scores=frame, problems=small.problems.clear()))
+                said.append(checked.problems)
+                as_held, frame = as_held and checked.scores is frame, checked.scores
+            if not (as_held and again is None):
+                _write(frame.lazy().collect(), _path(folder, name, at))
+    clashes_told = Evals.from_tables(problems=problems).problems
+    small = replace(small, problems=pl.concat([*said, clashes_told]).unique(maintain_order=True))
+    return replace(in_line_order(small), notes=core.in_few_words(small.notes, small.files))
+
+
+def _merge(table: Table, frames: list[Any]) -> tuple[pl.DataFrame | None, pl.DataFrame, list[Problem]]:
+    """Return the keys that several files have rows of, and these rows as `Table.union_all` makes one of them.
+
+    Of turns it is the trial that counts, so that its turns stay together.
+    """
+    key = list(TRIALS.key if table.name == "turns" else table.key)
+    lazy = [frame for frame in frames if isinstance(frame, pl.LazyFrame)]
+    if len(lazy) < 2:
+        return None, table.empty(), []
+    runs = pl.concat([frame.select(pl.col("run").unique()) for frame in lazy]).collect()
+    shared = runs.filter(runs.is_duplicated())["run"].unique()
+    if shared.is_empty():
+        return None, table.empty(), []
+    keys = pl.concat(
+        [frame.select(key).filter(pl.col("run").is_in(shared.implode())).unique() for frame in lazy]
+    )
+    doubled = keys.group_by(key).len().filter(pl.col("len") > 1).select(key).collect(engine="streaming")
+    if doubled.is_empty():
+        return None, table.empty(), []
+    rows = [frame.join(doubled.lazy(), on=key, how="semi", maintain_order="left").collect() for frame in lazy]
+    return doubled, *table.union_all(rows)
+
+
+def _path(folder: Path, name: str, at: int) -> Path:
+    return folder / f"{name}-{at:06}.parquet"
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table of a file in place of what was held of it."""
+    path.unlink(missing_ok=True)
+    if frame.height:
+        frame.write_parquet(path)
 
 
 def _join(parts: list[Path], path: Path) -> None:
