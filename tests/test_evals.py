@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import polars as pl
 import pytest
 
+import evalkit as ek
+from evalkit import native
 from evalkit.errors import ColumnError, FormatError, PathError, SelectorError
 from evalkit.evals import Evals
-from evalkit.schema import Problem
+from evalkit.schema import TABLES, Problem
 
 
 @pytest.fixture
@@ -221,6 +225,26 @@ def test_the_reprs_count_and_escape():
     assert "\x1b" not in repr(evals)
     assert "<script>" not in evals._repr_html_()
     assert "<b>" not in evals._repr_html_()
+
+
+def test_the_reprs_say_what_their_counts_rest_on(tmp_path):
+    frame = pl.DataFrame({"run": "a", "case": ["01", "02"], "criterion": "tone", "score": [4, 5]})
+    evals = ek.load(frame, mapping={"scale": [1, 5]})
+    full = native.write(ek.demo.make(), tmp_path / "native")
+
+    head, *rows = repr(evals).splitlines()
+    assert head == "Evals: 2 cases, 1 run, 2 trials, 2 scores, 0 problems"
+    assert [row.split(maxsplit=2)[2] for row in rows if row.split()[0] in ("cases", "trials")] == [
+        "2 that only scores name"
+    ] * 2
+    assert "2 that only scores name" in evals._repr_html_()
+    partly = replace(
+        evals, trials=TABLES["trials"].check(frame.select("run", "case").head(1).with_columns(epoch=1))
+    )
+    assert "1  0 crashed; 1 more that only scores name" in repr(partly)
+    # A folder that is scanned has its messages, in a file that is not read.
+    assert "turns            0  not read: ek.load reads them" in repr(ek.scan(full))
+    assert "not read" not in repr(ek.scan(evals.save(tmp_path / "saved")))
 
 
 def test_an_empty_collection_has_every_table_and_survives_everything(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import polars as pl
 
 from evalkit import saved
-from evalkit.errors import NOT_GIVEN, ColumnError, FormatError, SelectorError
+from evalkit.errors import NOT_GIVEN, ColumnError, FormatError, SelectorError, counted
 from evalkit.schema import PROBLEMS_SCHEMA, TABLES, Problem, Table
 
 if TYPE_CHECKING:
@@ -335,54 +335,63 @@ class Evals:
         return cls(**made, problems=problems, notes=tuple(manifest["notes"]), files=tuple(manifest["files"]))
 
     def __repr__(self) -> str:
-        lines = [f"Evals: {', '.join(self._counts())}"]
-        lines += [f"  {name:<9}{rows:>9,}  {what}" for name, rows, what in self._rows()]
+        counts, rows = self._told()
+        lines = [f"Evals: {', '.join(counts)}"]
+        lines += [f"  {name:<9}{height:>9,}  {what}".rstrip() for name, height, what in rows]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        counts, rows = self._told()
         body = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{name}</th><td style='text-align:right'>{rows:,}</td>"
+            f"<tr><th scope='row' style='text-align:left'>{name}</th><td style='text-align:right'>{height:,}</td>"
             f"<td style='text-align:left'>{html.escape(what)}</td></tr>"
-            for name, rows, what in self._rows()
+            for name, height, what in rows
         )
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
         return (
-            f"<p><strong>Evals</strong>: {html.escape(', '.join(self._counts()))}</p>"
+            f"<p><strong>Evals</strong>: {html.escape(', '.join(counts))}</p>"
             "<table><thead><tr><th scope='col' style='text-align:left'>table</th><th scope='col'>rows</th>"
             f"<th scope='col' style='text-align:left'>what is in it</th></tr></thead><tbody>{body}</tbody></table>"
             + (f"<ul>{notes}</ul>" if notes else "")
         )
 
-    def _counts(self) -> list[str]:
+    def _told(self) -> tuple[list[str], list[tuple[str, int, str]]]:
+        """Return what there is, counted, and for each table its rows and what is in them."""
         suites = pl.concat([self.cases["suite"], self.runs["suite"].drop_nulls()]).unique()
+        scores = some_of(self.scores, "case", "score", "grader")
+        scanned = not isinstance(cast("Any", self.scores), pl.DataFrame)
+        errors = some_of(self.trials, "error")["error"]
+        named = {
+            "cases": self.cases.height or scores["case"].n_unique(),
+            "trials": self.attempts().height,
+        }
         counts = [
             (len([name for name in suites if name]), "suite"),
-            (self.cases.height or some_of(self.scores, "case")["case"].n_unique(), "case"),
+            (named["cases"], "case"),
             (self.runs.height, "run"),
-            (self.attempts().height, "trial"),
-            (some_of(self.scores, "case").height, "score"),
+            (named["trials"], "trial"),
+            (scores.height, "score"),
             (self.problems.height, "problem"),
         ]
-        return [
-            f"{count:,} {word}{'' if count == 1 else 's'}"
-            for count, word in counts
-            if count or word != "suite"
-        ]
-
-    def _rows(self) -> Iterator[tuple[str, int, str]]:
-        errors, scores = some_of(self.trials, "error"), some_of(self.scores, "score", "grader")
         facts = {
             "cases": _kinds(self.cases["severity"]),
             "criteria": _names(self.criteria["criterion"]),
             "runs": f"versions {_names(self.runs['agent_version'])}; models {_names(self.runs['model'])}",
-            "trials": f"{errors['error'].is_not_null().sum():,} crashed",
-            "turns": "",
+            "trials": f"{errors.is_not_null().sum():,} crashed",
             "scores": f"{scores['score'].null_count():,} without a score; graders {_names(scores['grader'])}",
         }
+        rows: list[tuple[str, int, str]] = []
         for table, frame in self.tables():
             height = some_of(frame, table.key[0]).height
-            yield table.name, height, facts[table.name] if height else ""
-        yield "problems", self.problems.height, ""
+            what = [facts[table.name]] if height and table.name in facts else []
+            # What the counts above rest on where the table itself does not hold it.
+            if (more := named.get(table.name, 0) - height) > 0:
+                what.append(f"{more:,} {'more ' if height else ''}that only scores name")
+            if table.name == "turns" and scanned and isinstance(frame, pl.DataFrame):
+                what.append("not read: ek.load reads them")
+            rows.append((table.name, height, "; ".join(what)))
+        rows.append(("problems", self.problems.height, ""))
+        return [counted(count, word) for count, word in counts if count or word != "suite"], rows
 
 
 def _names(series: pl.Series, most: int = 4) -> str:

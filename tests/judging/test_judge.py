@@ -505,9 +505,7 @@ def test_secrets_are_masked_before_they_go_to_a_remote_endpoint_and_a_note_says_
     assert key not in sent
     assert "ann@site.org" not in sent
     assert "batch_01jr3k9x2v" in sent
-    assert any(
-        "were masked" in n and "1 of kind email, 1 of kind secret, in 1 trials" in n for n in out.notes
-    )
+    assert any("were masked" in n and "1 of kind email, 1 of kind secret, in 1 trial" in n for n in out.notes)
     assert metadata(out.scores.row(0, named=True))["masked"] == {"secret": 1, "email": 1}
 
 

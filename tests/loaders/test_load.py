@@ -199,6 +199,26 @@ def test_what_is_prose_by_its_name_is_passed_over_in_a_folder(tmp_path: Path) ->
     assert any("passed over" in note and "README.md" in note for note in evals.notes)
 
 
+def test_what_is_no_table_by_its_suffix_is_read_as_one_only_where_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.log").write_text(
+        "2026-01-01 12:00:00,123 INFO started\n2026-01-01 12:00:01,200 INFO done\n"
+    )
+    (tmp_path / "notes.txt").write_text("Two runs, both good\nthe second, less so\n")
+    (tmp_path / "scores.txt").write_text("id,tone_score\n1,4\n")
+    (tmp_path / "lines.log").write_text('{"id": "1", "tone_score": 5}\n')
+    (tmp_path / ".DS_Store").write_bytes(b"\x00\x01Bud1")
+
+    evals = load(tmp_path)
+
+    assert evals.problems.is_empty()
+    assert evals.scores["score"].to_list() == [5.0]
+    [told] = [note for note in evals.notes if "passed over" in note]
+    for name in ("notes.txt", "run.log", "scores.txt"):
+        assert str(tmp_path / name) in told
+    assert load(tmp_path / "scores.txt").scores["score"].to_list() == [4.0]
+    assert load(tmp_path, mapping={"case": "id", "criteria": ["tone_score"]}).scores.height >= 2
+
+
 def test_a_mapping_above_the_given_path_is_not_heeded(tmp_path: Path) -> None:
     path = write(tmp_path / "v1" / "r.jsonl", {"id": "1", "tone": 4})
     (tmp_path / "evalkit.yaml").write_text("case: id\ncriteria: [tone]\n")

@@ -29,11 +29,14 @@ ENTRY_POINTS: Final = "evalkit.loaders"
 """The entry-point group in which other distributions offer a `Reader`."""
 
 NATIVE_SCORES: Final = "native scores"
+CSV_SCORES: Final = "CSV of scores"
 
 # In a folder: a sentence with commas in it would be taken for the header of a CSV.
 _PROSE: Final = re.compile(
     r"(?:readme|licen[cs]e|notice|changelog|sources)(?:\.\w+)?|.*\.(?:md|rst)", re.IGNORECASE
 )
+# Such a file may be records of a tool, but as CSV only where it is named, or a mapping says what its columns are.
+_LOOSE: Final = frozenset({".txt", ".log", ".out", ".err"})
 _HEAD: Final = 1 << 16
 _LONGEST_FIRST_LINE: Final = 1 << 26
 
@@ -389,7 +392,8 @@ def _walk(
         if not path.is_file():
             continue
         found = None if _PROSE.fullmatch(path.name) else _choose(path, readers, chosen(path, top), told=told)
-        if found is None:
+        guessed = found is not None and found.mapping is None and found.reader.name == CSV_SCORES
+        if found is None or (guessed and path.suffix.lower() in _LOOSE):
             plan.skipped.append(path)
         else:
             plan.found.append(found)

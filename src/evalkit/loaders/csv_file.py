@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from evalkit.errors import PathError
-from evalkit.loaders.core import Reader
+from evalkit.loaders.core import CSV_SCORES, Reader
 from evalkit.loaders.tables import RECORD, Raw
 from evalkit.records import BOM
 from evalkit.schema import Problem
@@ -122,4 +122,4 @@ def _unique(names: list[str]) -> list[str]:
     return made
 
 
-READERS: Final = (Reader("CSV of scores", sniff, rows=rows, alone=True),)
+READERS: Final = (Reader(CSV_SCORES, sniff, rows=rows, alone=True),)

@@ -91,7 +91,7 @@ def to_evals(
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
     numeric = [name for name in columns if _may_score(frame[name].head(_LOOKED_AT))]
     roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
-    maker = _Maker(frame, roles, raw.source, run)
+    maker = _Maker(frame, roles, raw, run)
     problems = raw.problems
     scores = maker.wide() if roles.criteria is not None else maker.long()
     made = {
@@ -117,9 +117,9 @@ def to_evals(
 class _Maker:
     """The tables of one frame."""
 
-    def __init__(self, frame: pl.DataFrame, roles: Roles, source: str, run: str) -> None:
+    def __init__(self, frame: pl.DataFrame, roles: Roles, raw: Raw, run: str) -> None:
         self.roles = roles
-        self.source = source
+        self.source, self.file, self.run = raw.source, raw.file, run
         self.problems: list[Problem] = []
         self.run_parts: list[str] = []
         self.used: set[str] = set()
@@ -140,7 +140,9 @@ class _Maker:
         self._drop(pl.col("__case").is_null() | (pl.col("__case") == ""), "there is no case")
         self._drop(pl.col("__epoch").is_null(), "the epoch is not a whole number")
         if wide:
-            self.frame, doubled = drop_answers(self.frame, roles, source=source, runs_known=self.runs_known)
+            self.frame, doubled = drop_answers(
+                self.frame, roles, source=raw.source, runs_known=self.runs_known
+            )
             self.problems += doubled
 
     @property
@@ -311,6 +313,8 @@ class _Maker:
         elif not self.runs_known:
             notes.append(
                 "A run is called after the folder of its file, or the file where a folder holds several."
+                if self.file
+                else f"No column says the run: it is called {self.run!r}."
             )
         if "agent_version" not in roles.columns and "agent_version" not in roles.values:
             notes.append("No column says the agent's version: it is the run's name.")
