@@ -127,3 +127,20 @@ def test_parquet_of_scores_is_read(tmp_path: Path) -> None:
     pl.DataFrame({"id": ["1"], "tone": [4]}).write_parquet(path)
 
     assert load(path, mapping=WIDE).scores["score"].to_list() == [4.0]
+
+
+def test_the_index_that_pandas_writes_is_no_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.csv", ",id,answer,tone\n0,01,yes,4\n1,02,no,5\n")
+
+    evals = load(path, mapping=WIDE)
+
+    assert evals.scores.select("case", "score").rows() == [("01", 4.0), ("02", 5.0)]
+    assert not any("column_1" in note for note in evals.notes)
+
+
+def test_a_first_column_without_a_name_that_holds_words_is_kept(tmp_path: Path) -> None:
+    path = write(tmp_path / "s.csv", ",answer,tone\nfirst,yes,4\nsecond,no,5\n")
+
+    evals = load(path, mapping={**WIDE, "case": "column_1"})
+
+    assert evals.scores["case"].to_list() == ["first", "second"]

@@ -159,7 +159,7 @@ def test_an_autorubric_experiment_has_a_row_a_judge_and_no_score_for_a_failed_ca
     assert evals.scores["judge_model"].to_list()[-2:] == ["m-a", "m-b"]
     assert evals.criteria.select("criterion", "kind", "weight").rows() == [
         ("clarity", "binary", 2.0),
-        ("harm", "binary", None),
+        ("harm", "binary", 5.0),
         ("tone", "ordinal", 1.0),
     ]
     assert evals.trials.height == 3

@@ -73,9 +73,10 @@ def _read(found: Harvest, path: Path, manifest: Mapping[str, Any], *, run: str) 
                 as_text(criterion.get("name")) or as_text(criterion.get("requirement")) or f"criterion {at}"
             )
             _declare(found, suite, name, criterion)
+            weight = number(criterion.get("weight"))
             for vote in _votes(each):
                 judge = str(vote.get("judge_id") or (next(iter(models)) if len(models) == 1 else ""))
-                _score(found, (run, case, epoch), name, line, vote, judge, models.get(judge))
+                _score(found, (run, case, epoch), name, line, vote, judge, models.get(judge), weight)
         if failed and not graded:
             found.notes.append(f"{found.source}:{line}: item {case} was not graded: {failed}")
     found.drop("score and raw_score of a report", "duration_seconds", "token_usage of a report")
@@ -88,19 +89,28 @@ def _declare(found: Harvest, suite: str, name: str, criterion: Mapping[str, Any]
         suite,
         name,
         description=as_text(criterion.get("requirement")),
-        # A negative weight is a penalty, which no weight of ours is.
-        weight=weight if weight is not None and weight >= 0 else None,
+        # A negative weight is a penalty for what is met: without the fault is the top of our scale.
+        weight=None if weight is None else abs(weight),
         kind=("ordinal" if criterion.get("scale_type") == "ordinal" else "continuous")
         if options
         else "binary",
         scale_min=0,
         scale_max=1,
-        anchors=as_text({str(o.get("value")): o.get("label") for o in options if not o.get("na")})
+        anchors=as_text(
+            {str(_turned(o.get("value"), weight)): o.get("label") for o in options if not o.get("na")}
+        )
         if options
         else None,
     )
     if weight is not None and weight < 0:
-        found.drop(f"the negative weight of {name}")
+        note = f"{found.source}: {name} has a negative weight: its scores are turned round, 1 is UNMET."
+        found.notes += [] if note in found.notes else [note]
+
+
+def _turned(value: Any, weight: float | None) -> float | None:
+    """Return a value as a score: of a penalty the other way round."""
+    score = number(value)
+    return score if score is None or weight is None or weight >= 0 else 1 - score
 
 
 def _votes(each: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -117,14 +127,15 @@ def _score(
     vote: Mapping[str, Any],
     judge: str,
     model: str | None,
+    weight: float | None,
 ) -> None:
     said = mapping(vote.get("multi_choice_verdict")) or vote
     verdict = as_text(vote.get("verdict") or vote.get("final_verdict"))
     label = verdict or as_text(said.get("selected_label"))
     if verdict is not None:
-        score: float | None = _MET.get(verdict)
+        score = _turned(_MET.get(verdict), weight)
     else:
-        score = None if said.get("na") else number(said.get("value"))
+        score = None if said.get("na") else _turned(said.get("value"), weight)
     wrong = as_text(vote.get("error"))
     found.score(
         *trial,

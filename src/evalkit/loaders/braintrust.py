@@ -11,6 +11,7 @@ from evalkit.loaders.json_records import digest, mapping, moment, number, sequen
 from evalkit.records import as_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from evalkit.evals import Evals
@@ -94,8 +95,8 @@ def _take(found: Harvest, path: Path, line: int, event: dict[str, Any], spans: l
     if turns and answered is not None:
         turns.append(message({"role": "assistant", "content": words(answered)}))
     found.turns(run, case, epoch, turns)
-    why = {str(mapping(s.get("span_attributes")).get("name")): s for s in spans if _is_scorer(s)}
-    for name, score in mapping(event.get("scores")).items():
+    scores, why = _scores(event, metadata, spans)
+    for name, score in scores.items():
         found.criterion("", name, kind="continuous", scale_min=0, scale_max=1)
         span = mapping(why.get(name))
         told = mapping(span.get("metadata")) or mapping(mapping(span.get("output")).get("metadata"))
@@ -108,10 +109,37 @@ def _take(found: Harvest, path: Path, line: int, event: dict[str, Any], spans: l
             score=score,
             label=as_text(told.get("choice")),
             rationale=as_text(told.get("rationale")),
-            error=words(span["error"]) if span.get("error") else None,
+            error=_last_line(span["error"]) if span.get("error") else None,
         )
     kept = {"comments", "facets", "classifications", "context"}
     found.drop(*(name for name in kept if event.get(name)))
+
+
+def _scores(
+    event: dict[str, Any], metadata: Mapping[str, Any], spans: list[dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the scores of an attempt by name, and of each the span that says why.
+
+    Events as they were logged hold a score in its scorer's span alone; a scorer that failed gave none, and its
+    traceback stands in its span and in the root's metadata.
+    """
+    scores, why = dict(mapping(event.get("scores"))), {}
+    for span in filter(_is_scorer, spans):
+        given = mapping(span.get("scores"))
+        called = str(mapping(span.get("span_attributes")).get("name"))
+        for name, score in (given or ({called: None} if span.get("error") else {})).items():
+            scores.setdefault(name, score)
+        why.update(dict.fromkeys([called, *given], span))
+    for name, trace in mapping(metadata.get("scorer_errors")).items():
+        scores.setdefault(name, None)
+        why.setdefault(name, {"error": trace})
+    return scores, why
+
+
+def _last_line(error: Any) -> str:
+    """Return what a traceback ends in: what went wrong."""
+    lines = (words(error) or "").strip().splitlines()
+    return lines[-1] if lines else "the scorer failed"
 
 
 def _is_root(event: dict[str, Any]) -> bool:

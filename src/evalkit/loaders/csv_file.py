@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DELIMITERS: Final = ",;\t|"
+_NAMELESS: Final = "column_1"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the first line is text with a delimiter in it, and several different names."""
+    """Whether the first line is text with a delimiter in it, and several different names: the first may be empty."""
     text = _decode(head)
     if text is None or "\x00" in text or text.lstrip()[:1] in ("{", "[", "<"):
         return False
     first = next(iter(text.splitlines()), "")
     names = [name.strip() for name in first.split(_delimiter(first))]
-    return len(names) > 1 and all(names) and len(set(names)) == len(names) and len(first) < 20_000
+    return len(names) > 1 and all(names[1:]) and len(set(names)) == len(names) and len(first) < 20_000
 
 
 def rows(path: Path) -> Raw:
@@ -56,6 +57,10 @@ def rows(path: Path) -> Raw:
         found.append(fields)
         numbers.append(line)
         records.append(record)
+    if header and header[0] == _NAMELESS and all(fields[0].isdigit() for fields in found):
+        # What pandas writes unless it is told not to: the numbers of a frame's rows.
+        header = header[1:]
+        found = [fields[1:] for fields in found]
     made = (
         [
             pl.Series(name, values, dtype=pl.String).replace("", None)

@@ -8,10 +8,10 @@ from evalkit.loaders import csv_file, json_records
 from evalkit.loaders.core import Reader
 from evalkit.loaders.harvest import Harvest
 from evalkit.loaders.json_records import digest, mapping, number, severity_of, words
-from evalkit.records import as_text
+from evalkit.records import as_text, decode, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from evalkit.evals import Evals
@@ -50,8 +50,10 @@ def read_scores(path: Path) -> Evals:
         if not case or not name:
             found.complain(line, f"there is no {'name' if case else 'trace, session or observation'}")
             continue
-        held = subject.get("id") if subject.get("kind") == "experiment" else record.get("datasetRunId")
-        run = as_text(held or record.get("environment")) or json_records.run_name(path)
+        if subject.get("kind") == "experiment":
+            found.drop("scores of a whole experiment")
+            continue
+        run = as_text(record.get("datasetRunId") or record.get("environment")) or json_records.run_name(path)
         kind = str(record.get("dataType") or "").upper()
         if kind in ("TEXT", "CORRECTION"):
             found.drop(f"scores of the type {kind}")
@@ -82,12 +84,14 @@ def read_scores(path: Path) -> Evals:
 def read_items(path: Path) -> Evals:
     """Read the item results of an experiment: a dataset item is a case."""
     found = Harvest(str(path))
+    names = _experiment(path)
     for line, record in json_records.read(path, found, within="item_results"):
         item = mapping(record.get("item"))
         asked = item.get("input")
         case = as_text(item.get("id")) or digest(asked)
         held = record.get("dataset_run_id") or record.get("experiment_id")
-        run = as_text(held) or json_records.run_name(path)
+        run = as_text(names.get("run_name") or held) or json_records.run_name(path)
+        found.run(run, agent_version=as_text(names.get("name")))
         epoch = found.next_epoch(run, case)
         wanted = item.get("expected_output", item.get("expectedOutput"))
         found.case(
@@ -128,6 +132,14 @@ def _records(path: Path, found: Harvest) -> Iterable[tuple[int, dict[str, Any]]]
     raw = csv_file.rows(path)
     found.problems += raw.problems
     return ((row["line"], row) for row in raw.frame.iter_rows(named=True))
+
+
+def _experiment(path: Path) -> Mapping[str, Any]:
+    """Return what the result of an experiment says of itself; nothing where the file holds its items alone."""
+    try:
+        return mapping(decode(read_bytes(path)))
+    except ValueError:
+        return {}
 
 
 def _value(value: Any) -> float | bool | None:

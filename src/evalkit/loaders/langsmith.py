@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -10,6 +11,7 @@ from evalkit.loaders import csv_file, json_records
 from evalkit.loaders.core import Reader, head
 from evalkit.loaders.harvest import Harvest, message
 from evalkit.loaders.json_records import decoded, mapping, number, sequence, severity_of, words
+from evalkit.loaders.tables import RECORD
 from evalkit.records import as_text
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 _FEEDBACK: Final = frozenset({"run_id", "key", "feedback_source"})
 _EXPERIMENT: Final = frozenset({"example_id", "execution_time"})
 _KINDS: Final = {"app": "human", "human": "human", "model": "judge", "api": "code", "auto_eval": "judge"}
-_OWN: Final = ("error", "execution_time", "example_id", "id", "line")
+_OWN: Final = ("error", "execution_time", "example_id", "id", "line", RECORD)
+_LONGEST: Final = 1 << 20
 
 
 def is_table(path: Path, head: bytes) -> bool:
@@ -54,6 +57,7 @@ def read_table(path: Path) -> Evals:
     found = Harvest(str(path))
     run = json_records.run_name(path)
     beside = _feedback_beside(path)
+    given: dict[str, bool] = {}
     for line, row in _rows(path, found):
         case = as_text(row.get("example_id"))
         if not case:
@@ -79,9 +83,16 @@ def read_table(path: Path) -> Evals:
         told = {str(each.get("key")) for each in objects}
         for name, value in row.items():
             key = name.removeprefix("feedback.")
+            if key != name:
+                given[key] = given.get(key, False) or key in told or value not in (None, "")
             if key != name and value not in (None, "") and key not in told:
                 _feedback(found, (run, case, epoch), line, {"key": key, "score": decoded(value)})
         found.drop(*(name for name in row if "." not in name and name not in _OWN and row[name] is not None))
+    found.notes += [
+        f"{path}: feedback.{key} is empty in every row: its evaluator failed, or gave neither score nor value."
+        for key, any_given in given.items()
+        if not any_given
+    ]
     return found.evals()
 
 
@@ -142,9 +153,20 @@ def _rows(path: Path, found: Harvest) -> Iterable[tuple[int, dict[str, Any]]]:
 def _part(row: dict[str, Any], name: str) -> dict[str, Any] | None:
     """Return the columns `name.*` as one object; None where all of them are empty."""
     whole = mapping(row.get(name))
-    parts = {key.removeprefix(f"{name}."): decoded(v) for key, v in row.items() if key.startswith(f"{name}.")}
+    parts = {key.removeprefix(f"{name}."): _object(v) for key, v in row.items() if key.startswith(f"{name}.")}
     made = {key: value for key, value in {**whole, **parts}.items() if value not in (None, "")}
     return made or None
+
+
+def _object(value: Any) -> Any:
+    """Return what a text holds that is JSON, or the list or dict that pandas wrote into a CSV as Python would."""
+    made = decoded(value)
+    if not isinstance(made, str) or made[:1] not in ("[", "{") or len(made) > _LONGEST:
+        return made
+    try:
+        return ast.literal_eval(made)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return made
 
 
 def _feedback_beside(path: Path) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""MLflow traces with their assessments: traces as JSON, or what `search_traces` gives, saved."""
+"""MLflow traces with their assessments: traces as JSON, or the frame of `search_traces`, saved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.loaders import json_records
+from evalkit.loaders import csv_file, json_records
 from evalkit.loaders.core import Reader
 from evalkit.loaders.harvest import Harvest, message
 from evalkit.loaders.json_records import (
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 _KINDS: Final = {"HUMAN": "human", "LLM_JUDGE": "judge", "AI_JUDGE": "judge", "CODE": "code"}
 _YES_NO: Final = {"yes": 1, "no": 0, "pass": 1, "fail": 0, "true": 1, "false": 0}
-_EXPECTED: Final = ("expected_response", "guidelines", "expected_facts")
+_EXPECTED: Final = {
+    "expected_response": "ideal_behavior",
+    "guidelines": "expected_rubric",
+    "expected_facts": "expected_rubric",
+}
 
 
 def is_json(path: Path, head: bytes) -> bool:
@@ -47,6 +51,12 @@ def is_parquet(path: Path, head: bytes) -> bool:
         return False
 
 
+def is_csv(path: Path, head: bytes) -> bool:
+    """Whether it is the frame of `search_traces`, or the table of `mlflow.genai.evaluate`, as CSV."""
+    first = head.split(b"\n", 1)[0]
+    return b"trace_id," in first and b",trace," in first and csv_file.sniff(path, head)
+
+
 def read_json(path: Path) -> Evals:
     """Read traces: the run that made them is the run, what was asked the case."""
     found = Harvest(str(path))
@@ -60,6 +70,15 @@ def read_parquet(path: Path) -> Evals:
     found = Harvest(str(path))
     for line, record in enumerate(pl.read_parquet(path).iter_rows(named=True), 1):
         _take(found, path, line, record)
+    return found.evals()
+
+
+def read_csv(path: Path) -> Evals:
+    """Read the frame of `search_traces`: each trace stands as JSON in one of its columns."""
+    raw = csv_file.rows(path)
+    found = Harvest(str(path), problems=list(raw.problems))
+    for record in raw.frame.iter_rows(named=True):
+        _take(found, path, record["line"], record)
     return found.evals()
 
 
@@ -89,20 +108,22 @@ def _take(found: Harvest, path: Path, line: int, record: dict[str, Any]) -> None
         agent_version=as_text(told.get("mlflow.modelId") or told.get("mlflow.source.git.commit")),
         model=_model(spans),
     )
-    found.case("", case, input=words(asked), severity=severity_of(tags, told))
+    turns = _turns(asked, answered, spans)
+    users = [turn["content"] for turn in turns if turn["role"] == "user" and turn["content"]]
+    found.case("", case, input=users[-1] if users else words(asked), severity=severity_of(tags, told))
     found.trial(
         run,
         case,
         epoch,
         line,
-        output=words(answered),
+        output=as_text(_reply(answered).get("content")) or words(answered),
         error=_error(root) if str(info.get("state") or info.get("status")) == "ERROR" else None,
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
         latency_s=None if took is None else took / 1000,
         started_at=_time(info.get("request_time") or info.get("timestamp_ms")),
     )
-    found.turns(run, case, epoch, _turns(asked, answered, spans))
+    found.turns(run, case, epoch, turns)
     for each in sequence(info.get("assessments") or record.get("assessments")):
         _assess(found, (run, case, epoch), line, mapping(each))
 
@@ -115,10 +136,9 @@ def _assess(found: Harvest, trial: tuple[str, str, int], line: int, told: Any) -
     if told.get("valid") is False:
         found.drop("assessments that were overridden")
         return
-    if "expectation" in told:
-        value = mapping(told["expectation"]).get("value")
+    if told.get("expectation") is not None:
         if name in _EXPECTED:
-            found.case("", trial[1], ideal_behavior=words(value))
+            found.case("", trial[1], **{_EXPECTED[name]: _expected(mapping(told["expectation"]))})
         else:
             found.drop(f"expectation {name}")
         return
@@ -146,6 +166,12 @@ def _assess(found: Harvest, trial: tuple[str, str, int], line: int, told: Any) -
     )
 
 
+def _expected(told: Any) -> str | None:
+    """Return what was expected, a list as its lines; what is neither text nor number stands there as JSON."""
+    value = told.get("value", decoded(mapping(told.get("serialized_value")).get("value")))
+    return "\n".join(str(words(each)) for each in value) if isinstance(value, list) else words(value)
+
+
 def _turns(asked: Any, answered: Any, spans: list[Any]) -> list[dict[str, Any]]:
     """Return the conversation of a trace: what was asked, each tool that ran, what was answered."""
     messages = mapping(asked).get("messages") or mapping(asked).get("input")
@@ -158,11 +184,15 @@ def _turns(asked: Any, answered: Any, spans: list[Any]) -> list[dict[str, Any]]:
             turns.append(message({"role": "assistant", "tool_calls": [call]}))
             result = words(_attribute(span, "mlflow.spanOutputs"))
             turns.append(message({"role": "tool", "name": span.get("name"), "content": result}))
-    choices = sequence(mapping(answered).get("choices"))
-    last = mapping(mapping(choices[0]).get("message")) if choices else {}
     if answered is not None:
-        turns.append(message(dict(last) or {"role": "assistant", "content": words(answered)}))
+        turns.append(message(dict(_reply(answered)) or {"role": "assistant", "content": words(answered)}))
     return turns
+
+
+def _reply(answered: Any) -> Any:
+    """Return the message of an answer that is a whole chat completion; of any other, an empty one."""
+    choices = sequence(mapping(answered).get("choices"))
+    return mapping(mapping(choices[0]).get("message")) if choices else {}
 
 
 def _attribute(span: Any, name: str) -> Any:
@@ -200,4 +230,5 @@ def _time(value: Any) -> Any:
 READERS: Final = (
     Reader("MLflow traces", is_json, read=read_json, alone=True),
     Reader("MLflow traces as Parquet", is_parquet, read=read_parquet, alone=True),
+    Reader("MLflow traces as CSV", is_csv, read=read_csv, alone=True),
 )

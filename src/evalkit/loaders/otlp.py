@@ -33,7 +33,7 @@ _EVENT: Final = "gen_ai.evaluation.result"
 _AGENT: Final = ("gen_ai.agent.name", "agent.name", "service.name")
 _VERSION: Final = ("gen_ai.agent.version", "service.version")
 _MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
-_PROVIDER: Final = ("gen_ai.provider.name", "gen_ai.system", "llm.provider")
+_PROVIDER: Final = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
 # Which case a trace is of, where somebody said so.
 _CASE: Final = ("evalkit.case", "test.case.id", "metadata.example_id", "dataset.item.id")
 _IN: Final = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
@@ -193,7 +193,7 @@ def _error(root: dict[str, Any]) -> str | None:
 
 def _stop_reason(attributes: Mapping[str, Any]) -> str | None:
     reasons = sequence(attributes.get("gen_ai.response.finish_reasons"))
-    return as_text(reasons[0]) if reasons else None
+    return as_text(reasons[0] if reasons else attributes.get("llm.finish_reason"))
 
 
 READERS: Final = (Reader("OTLP spans", sniff, read=read, alone=True),)

@@ -51,7 +51,7 @@ def input_of(attributes: Mapping[str, Any]) -> Any:
 def output_of(attributes: Mapping[str, Any]) -> str | None:
     """Return what the span gave, where it says so in one value."""
     given = attributes.get("output.value")
-    if given is not None:
+    if given is not None and not sequence(mapping(given).get("choices")):
         return as_text(given)
     said = [turn for turn in messages_of(attributes) if turn["role"] == "assistant" and turn["content"]]
     return said[-1]["content"] if said else None

@@ -66,7 +66,7 @@ def _take(found: Harvest, run: str, records: Iterable[tuple[int, dict[str, Any]]
             severity=severity_of(metadata, asked),
         )
         epoch = counter(record.get("repetition_number")) or found.next_epoch(run, case)
-        output = record.get("output")
+        output = decoded(record.get("output"))
         latency = number(record.get("latency_ms"))
         found.trial(
             run,
@@ -92,18 +92,21 @@ def _score(found: Harvest, trial: tuple[str, str, int], line: int, note: Any) ->
     if not isinstance(note, dict) or not note.get("name"):
         found.complain(line, f"an annotation without a name: {note!r:.60}")
         return
+    name, told = str(note["name"]), mapping(note.get("metadata"))
+    if note.get("label") in ("True", "False"):  # what an evaluator that returns a bool gets for a label
+        found.binary("", name)
     kind = _KINDS.get(str(note.get("annotator_kind") or "").upper())
     found.score(
         *trial,
-        str(note["name"]),
+        name,
         line,
         grader=str(note.get("annotator_kind") or "").lower(),
         grader_kind=kind,
-        score=note.get("score"),
+        score=note.get("score") if number(note.get("score")) is None else number(note["score"]),
         label=as_text(note.get("label")),
         rationale=as_text(note.get("explanation")),
         error=as_text(note.get("error")),
-        metadata=as_text(note.get("metadata")) if note.get("metadata") else None,
+        metadata=as_text(told) if told else None,
     )
 
 

@@ -201,6 +201,7 @@ def _attempt(
     found: Harvest, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
 ) -> Attempt:
     result = mapping(record.get("gradingResult"))
+    options = mapping(mapping(record.get("testCase")).get("options"))
     checks, humans = [], []
     for part in sequence(result.get("componentResults")):
         component = mapping(part)
@@ -208,7 +209,7 @@ def _attempt(
             humans.append(component)
         elif component.get("assertion") or not component.get("componentResults"):
             # The result of a set of assertions is beside those of its members.
-            checks.append(_check(component))
+            checks.append(_check(component, options.get("provider")))
     success = record.get("success", result.get("pass"))
     success = success if isinstance(success, bool) else None
     for component in humans:
@@ -220,20 +221,23 @@ def _attempt(
     return Attempt("", trial, line, success, checks, as_text(result.get("reason")))
 
 
-def _check(component: Mapping[str, Any]) -> Check:
+def _check(component: Mapping[str, Any], judge: Any) -> Check:
+    """Return a component as a check; `judge` is the provider that decides where the assertion names none."""
     assertion = mapping(component.get("assertion"))
     kind = as_text(assertion.get("type")) or "assertion"
     passed = component.get("pass")
-    failed = as_text(mapping(component.get("metadata")).get("graderError"))
+    failed = mapping(component.get("metadata")).get("graderError")
+    if failed is True:
+        failed = as_text(component.get("reason")) or "the grader gave no verdict"
     judged = kind.removeprefix("not-").startswith(_JUDGED)
-    provider = assertion.get("provider")
+    provider = assertion.get("provider") or (judge if judged else None)
     score, threshold = component.get("score"), assertion.get("threshold")
     facts = {"score": score, "threshold": threshold, "weight": assertion.get("weight"), "type": kind}
     return Check(
         as_text(assertion.get("metric")) or kind,
         None if failed or not isinstance(passed, bool) else passed,
         rationale=as_text(component.get("reason")),
-        error=failed,
+        error=as_text(failed) if failed else None,
         kind="judge" if judged else "code",
         judge_model=as_text(mapping(provider).get("id") if isinstance(provider, dict) else provider),
         facts={name: value for name, value in facts.items() if value is not None},
