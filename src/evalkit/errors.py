@@ -15,6 +15,7 @@ has never heard of evalkit still catches them.
     ├── RuleError       a pass rule that cannot be applied to these scores
     ├── ProviderError   an endpoint that is not known, does not answer, or does not allow what is asked
     ├── JobError        a batch job that cannot do what is asked of it now
+    ├── BusyError       what another process is at work on
     └── StatisticsError an argument that no data could produce (`evalkit.stats`)
 """
 
@@ -135,3 +136,7 @@ class ProviderError(EvalkitError, RuntimeError):
 
 class JobError(EvalkitError, RuntimeError):
     """A batch job that cannot do what is asked of it now."""
+
+
+class BusyError(EvalkitError, RuntimeError):
+    """What another process is at work on: two that did the same would pay twice."""

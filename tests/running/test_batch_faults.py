@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from evalkit.errors import JobError
+from evalkit.errors import BusyError
 from evalkit.running.batch import open_job
-from evalkit.running.journal import locked
 from fakes import Answer, BatchPlan, FakeClock, Fault
+from fakes.holders import held_elsewhere
 from fakes.jobs import ask, begin, outcomes, run
 
 ALL = dict.fromkeys(("r0", "r1", "r2"), "success")
@@ -515,10 +515,11 @@ def test_two_processes_never_act_for_a_job_at_once(fake_groq, tmp_path):
     fake_groq.faults = [Fault("POST /files", status=503, times=4)]
     job = begin(fake_groq, tmp_path)
 
-    with locked(job.folder, "it"):
-        with pytest.raises(JobError, match=f"Another process is at work on the job '{job.name}'"):
+    with held_elsewhere(job.folder / "lock") as other:
+        words = f"Another process is at work on the job '{job.name}' \\(process {other.pid} on .+, since .+\\): let it end"
+        with pytest.raises(BusyError, match=words):
             job.refresh()
-        with pytest.raises(JobError, match="Another process"):
+        with pytest.raises(BusyError, match="Another process"):
             job.resume()
         assert job.wait(timeout=100).state == "running"
     assert fake_groq.batches == {}
@@ -531,7 +532,7 @@ def test_cancelling_waits_for_the_other_process_to_let_go(fake_groq, tmp_path):
     clock = FakeClock(fake_groq)
     other = open_job(tmp_path, clock=clock)
 
-    with locked(job.folder, "it"), pytest.raises(JobError):
+    with held_elsewhere(job.folder / "lock"), pytest.raises(BusyError):
         other.cancel()
 
     assert sum(clock.slept) >= 60

@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from evalkit import native
 from evalkit.agents.agent import Agent
 from evalkit.agents.asked import ask_about, choose_cases, expect_whole
 from evalkit.agents.attempts import FIELDS, read_reply
@@ -117,6 +118,8 @@ def run_suite(
     ------
     FormatError
         A setting that cannot be, or a folder that holds another run of that name or another wording of the suite.
+    BusyError
+        Another process runs into this folder.
     SuiteError
         There are no cases, or one has no prompt.
     ProviderError
@@ -135,24 +138,28 @@ def run_suite(
     ['4']
     """
     made = agent if isinstance(agent, Agent) else Agent(call=agent)
-    place, left = make_plan(
-        as_suite(suite),
-        made,
-        folder,
-        epochs=epochs,
-        only=only,
-        run=run,
-        seed=seed,
-        retry_errors=retry_errors,
-    )
+    settings: dict[str, Any] = {
+        "epochs": epochs,
+        "only": only,
+        "run": run,
+        "seed": seed,
+        "retry_errors": retry_errors,
+    }
+    whole = as_suite(suite)
+    place, left = make_plan(whole, made, folder, **settings)
     _expect_limits(concurrency=concurrency, timeout=timeout, max_cost=max_cost)
-    tally = _Tally(len(left))
-    if left and made.kind == "model":
-        _ask(made, place, left, tally, concurrency, timeout, max_cost, cache, progress)
-    elif left:
-        caller = make_caller(made, timeout or _TIMEOUT_S)
-        place.begin()
-        _call(caller, place, left, tally, concurrency or _AT_ONCE, max_cost, progress)
+    tally = _Tally(0)
+    if left:
+        with native.holding(folder, native.TRANSCRIPTS_FILE):
+            # Once more: what another process did between the two is there now.
+            place, left = make_plan(whole, made, folder, **settings)
+            tally.total = len(left)
+            if made.kind == "model":
+                _ask(made, place, left, tally, concurrency, timeout, max_cost, cache, progress)
+            else:
+                caller = make_caller(made, timeout or _TIMEOUT_S)
+                place.begin()
+                _call(caller, place, left, tally, concurrency or _AT_ONCE, max_cost, progress)
     evals = place.read()
     if evals.trials.is_empty():
         raise EvalkitError(f"Nothing was run: {tally.stopped or 'no attempt was made'}")

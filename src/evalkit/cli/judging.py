@@ -104,6 +104,7 @@ def judge(
     The estimate of what it costs is said first.
     """
     from evalkit.judging import Judge
+    from evalkit.native import SCORES_FILE, holding
     from evalkit.providers import provider as find_provider
 
     home = _home(paths, output)
@@ -127,20 +128,24 @@ def judge(
     opt.warn_of_price(estimate.price_batch if batch else estimate.price_live, max_cost)
     if dry_run:
         return
-    held = asking.controls(evals if rubric is None else rubric, max_cost=max_cost) if controls else None
-    if held is not None:
-        emit(f"Controls: {one_line(held.words)}")
-    if batch:
-        job = asking.submit(evals, folder=home, only=chosen, window=window, max_cost=max_cost)
-        emit(one_line(repr(job)))
-        if not wait and not job.ended:
-            emit(f"Next, today or tomorrow: evalkit batch resume {one_line(home)} --wait")
-            return
-        out = job.wait(progress=True).collect()
-    else:
-        out = asking.run(
-            evals, folder=home, only=chosen, max_cost=max_cost, concurrency=concurrency, controls=held
-        )
+    # From before the controls on, so that a second process pays for nothing.
+    with holding(home, SCORES_FILE):
+        held = None
+        if controls:
+            known = evals if rubric is None else rubric
+            held = asking.controls(known, max_cost=max_cost, concurrency=concurrency)
+            emit(f"Controls: {one_line(held.words)}")
+        if batch:
+            job = asking.submit(evals, folder=home, only=chosen, window=window, max_cost=max_cost)
+            emit(one_line(repr(job)))
+            if not wait and not job.ended:
+                emit(f"Next, today or tomorrow: evalkit batch resume {one_line(home)} --wait")
+                return
+            out = job.wait(progress=True).collect()
+        else:
+            out = asking.run(
+                evals, folder=home, only=chosen, max_cost=max_cost, concurrency=concurrency, controls=held
+            )
     _sum_up(out, evals, asking)
     emit(
         f"The scores are in {one_line(home / 'scores.jsonl')}. Next: evalkit summary {_named(paths, home)} --grader '{one_line(asking.grader)}'"

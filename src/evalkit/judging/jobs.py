@@ -116,6 +116,13 @@ def settle_job(
         The job of second tries, to be waited for and settled in its turn; None where there is nothing to ask.
     """
     folder = _home(job)
+    with ScoreFile(folder) as file:
+        return _settle(job, folder, file, cache, clock)
+
+
+def _settle(
+    job: Job, folder: Path, file: ScoreFile, cache: Cache | str | Path | None, clock: Clock | None
+) -> Job | None:
     found = collect([job])
     others = {
         request.custom_id
@@ -125,11 +132,9 @@ def settle_job(
     }
     again = [request for request in found.again if request.custom_id not in others]
     give_up_now = job.state == "cancelled"
-    file = ScoreFile(folder)
     file.add(found.rows)
     if give_up_now:
         file.add(found.lost)
-    file.close()
     if not again or give_up_now:
         return None
     status = job.status()
@@ -221,13 +226,12 @@ class JudgeJob:
         Evals
             As `Judge.run` returns it. What is still under way is not in it, and a note says how much.
         """
-        file = ScoreFile(self.folder)
         wanted = {_place(row) for row in _expected(self._questions)}
-        found = collect(batch.jobs(self.folder, clock=self._clock))
-        # Second tries that nobody has submitted leave their judgements without a score.
-        came = found.rows + found.lost
-        file.add(came)
-        file.close()
+        with ScoreFile(self.folder) as file:
+            found = collect(batch.jobs(self.folder, clock=self._clock))
+            # Second tries that nobody has submitted leave their judgements without a score.
+            came = found.rows + found.lost
+            file.add(came)
         mine = [row for row in came if _place(row) in wanted]
         rows = [row for fault in self._questions.faults for row in fault_rows(*fault)] + mine
         notes = make_notes(self._judge, self._questions, rows, None)
@@ -253,16 +257,14 @@ def submit(
     clock: Clock | None,
 ) -> JudgeJob:
     """Do what `Judge.submit` says."""
-    file = ScoreFile(folder)
-    evals = file.added_to(evals)
-    questions = make_questions(judge, evals, only=only)
-    if questions.requests:
-        _check_model(judge)
-    file.add([row for fault in questions.faults for row in fault_rows(*fault)])
-    file.close()
     job = None
-    if questions.requests:
-        with opened(cache) as answers:
+    with ScoreFile(folder) as file, opened(cache) as answers:
+        evals = file.added_to(evals)
+        questions = make_questions(judge, evals, only=only)
+        if questions.requests:
+            _check_model(judge)
+        file.add([row for fault in questions.faults for row in fault_rows(*fault)])
+        if questions.requests:
             job = batch.submit(
                 questions.requests,
                 provider=judge.endpoint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -37,20 +38,37 @@ _Key = tuple[Any, ...]
 class ScoreFile:
     """The `scores.jsonl` of a folder: rows are added as they come; one without a score gives way to a better one.
 
+    It is a context: inside it nobody else writes the file (`BusyError` says who does), and at its end all is written.
+
     Parameters
     ----------
     folder
-        Made where it is missing, with the first row.
+        Made where it is missing; the file is made with the first row.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / native.SCORES_FILE
-        have = native.read_scores(self.path).scores if self.path.is_file() else SCORES.empty()
-        self._have = have
-        self._scored = {row[:-1]: row[-1] for row in _scored(have).iter_rows()}
+        self._have = SCORES.empty()
+        self._scored: dict[_Key, bool] = {}
         self._waiting: list[dict[str, Any]] = []
         self._better: dict[_Key, dict[str, Any]] = {}
         self._at = time.monotonic()
+        self._lock = ExitStack()
+
+    def __enter__(self) -> ScoreFile:
+        with ExitStack() as lock:
+            lock.enter_context(native.holding(self.path.parent, self.path.name))
+            if self.path.is_file():
+                self._have = native.read_scores(self.path).scores
+                self._scored = {row[:-1]: row[-1] for row in _scored(self._have).iter_rows()}
+            self._lock = lock.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._write()
+            if self._better:
+                self._replace()
 
     def added_to(self, evals: Evals) -> Evals:
         """Return the evaluations with the scores of the file that are about their trials."""
@@ -72,18 +90,14 @@ class ScoreFile:
         if time.monotonic() - self._at > _EVERY_S:
             self._write()
 
-    def close(self) -> None:
-        """Write what is waiting, and put rows that have a score in the place of those that had none."""
-        self._write()
-        if self._better:
-            self._replace()
-
     def _write(self) -> None:
-        native.append(self.path, self._waiting)
-        self._waiting = []
+        # Not the other way round: a row that Ctrl-C keeps from the disk is made again, one that is there twice stays.
+        rows, self._waiting = self._waiting, []
+        native.append(self.path, rows)
         self._at = time.monotonic()
 
     def _replace(self) -> None:
+        """Put rows that have a score in the place of those that had none."""
         kept = []
         for _, raw in lines(self.path.read_bytes() if self.path.is_file() else b""):
             key = _key_of(raw)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 from evalkit.judging.caches import opened
@@ -36,24 +36,19 @@ def run_live(
     controls: Controls | None,
 ) -> Evals:
     """Do what `Judge.run` says."""
-    file = ScoreFile(folder) if folder is not None else None
-    if file is not None:
-        evals = file.added_to(evals)
-    questions = make_questions(judge, evals, only=only)
-    rows = [row for fault in questions.faults for row in fault_rows(*fault)]
-    with opened(cache) as answers:
-        try:
-            _check(judge, questions.requests, answers)
-            # Not before: a key that was forgotten must not leave a second grader's empty rows behind.
+    with nullcontext() if folder is None else ScoreFile(folder) as file, opened(cache) as answers:
+        if file is not None:
+            evals = file.added_to(evals)
+        questions = make_questions(judge, evals, only=only)
+        rows = [row for fault in questions.faults for row in fault_rows(*fault)]
+        _check(judge, questions.requests, answers)
+        # Not before: a key that was forgotten must not leave a second grader's empty rows behind.
+        if file is not None:
+            file.add(rows)
+        for made in _ask(judge, questions.requests, answers, concurrency, max_cost, progress):
+            rows += made
             if file is not None:
-                file.add(rows)
-            for made in _ask(judge, questions.requests, answers, concurrency, max_cost, progress):
-                rows += made
-                if file is not None:
-                    file.add(made)
-        finally:
-            if file is not None:
-                file.close()
+                file.add(made)
     return with_scores(evals, rows, judge, make_notes(judge, questions, rows, controls))
 
 

@@ -16,6 +16,7 @@ import polars as pl
 from evalkit.errors import ColumnError, FormatError, PathError, SuiteError
 from evalkit.evals import Evals
 from evalkit.native.layout import SCORE_FIELDS, SCORES_FILE, SUITE_FILE, TRANSCRIPTS_FILE, raw_text
+from evalkit.native.locking import holding, locked
 from evalkit.native.transcripts import read_transcripts
 from evalkit.native.writing import append, write
 from evalkit.records import fit, in_order, lines, read_bytes, read_frame
@@ -29,7 +30,9 @@ __all__ = [
     "SUITE_FILE",
     "TRANSCRIPTS_FILE",
     "append",
+    "holding",
     "in_line_order",
+    "locked",
     "read",
     "read_scores",
     "read_suite",

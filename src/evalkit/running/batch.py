@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import PathError, ProviderError, SelectorError, listed
+from evalkit.native import locked
 from evalkit.running.job import Job, state_of
-from evalkit.running.journal import Facts, Journal, locked, sync_folder
+from evalkit.running.journal import Facts, Journal, sync_folder
 from evalkit.running.remote import Remote
 from evalkit.running.requests import request_key
 from evalkit.running.shards import Answered, Packer, check_ids
@@ -120,7 +121,7 @@ def submit(
             note=note or "",
             cache=str(cache.path.absolute()) if cache is not None else "",
         )
-        with locked(home, "the jobs of this folder"):
+        with locked(home / "lock", "the jobs of this folder"):
             same = _find_same(home, facts, clock)
             if same is None:
                 sync_folder(place)

@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evalkit.errors import JobError
+from evalkit.errors import BusyError, JobError
 from evalkit.providers import provider as find_provider
 from evalkit.running.cache import Cache
-from evalkit.running.journal import Journal, Record, Shard, locked
+from evalkit.running.journal import Journal, Record, Shard
 from evalkit.running.outcomes import read_shard
 from evalkit.running.remote import Remote
 from evalkit.running.shards import read_abouts, read_requests
@@ -180,7 +180,7 @@ class Job:
         ------
         ProviderError
             The key is missing or refused, or its plan does not allow it. Nothing is lost.
-        JobError
+        BusyError
             Another process is at work on it.
         """
         with self._held():
@@ -258,9 +258,9 @@ class Job:
         while True:
             try:
                 self.refresh()
-            except JobError as error:
+            except BusyError as error:
                 # Another process does the same: its journal is this one's.
-                self._trouble = str(error).split(":")[0]
+                self._trouble = str(error).partition(": ")[0]
             if show:
                 show(self.status())
             if self.ended:
@@ -353,9 +353,9 @@ class Job:
         with ExitStack() as stack:
             while True:
                 try:
-                    stack.enter_context(locked(self.folder, f"the job {self.name!r}"))
+                    stack.enter_context(self._journal.held())
                     break
-                except JobError:
+                except BusyError:
                     if self._clock.time() >= until:
                         raise
                     self._clock.sleep(0.5)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from evalkit.errors import FormatError, JobError
-from evalkit.native import append
+from evalkit.errors import FormatError
+from evalkit.native import append, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 State = Literal["planned", "uploading", "uploaded", "creating", "submitted", "terminal", "collected"]
 """How far a shard is. `creating` says that a batch may exist which nobody has the id of."""
 
 _FILE: Final = "journal.jsonl"
-_LOCK: Final = "lock"
 
 
 class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -149,6 +148,10 @@ class Journal:
         self.folder = folder
         self.path = folder / _FILE
 
+    def held(self) -> AbstractContextManager[None]:
+        """Hold the job: two processes never act for it at once."""
+        return locked(self.folder / "lock", f"the job {self.folder.name!r}")
+
     def write(self, at: float, **fact: Any) -> None:
         """Add a fact: `job=`, `shards=` (new ones), `shard=` with what has changed of it, `cancelled=`, `note=`."""
         fresh = not self.path.exists()
@@ -206,24 +209,6 @@ class Journal:
                 yield event
 
 
-@contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder's lock, which the system lets go of when the process ends, however it ends.
-
-    Raises
-    ------
-    JobError
-        Another process holds it.
-    """
-    with (folder / _LOCK).open("a+b") as file:
-        if not _take(file.fileno()):
-            raise JobError(
-                f"Another process is at work on {what}: let it, or end it first. "
-                "Whatever it has done is in the journal."
-            )
-        yield
-
-
 def sync_folder(folder: Path) -> None:
     """Make sure that the names in a folder are on the disk."""
     if os.name == "nt":
@@ -233,19 +218,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _take(handle: int) -> bool:
-    """Take the lock of an open file; closing the file lets go of it."""
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
