@@ -112,12 +112,12 @@ def scored(folder):
 
 
 def test_another_process_is_told_who_is_at_work(tmp_path):
-    with held_elsewhere(tmp_path / ".evalkit" / "scores.jsonl.lock") as other:
-        with pytest.raises(BusyError) as told, holding(tmp_path, "scores.jsonl"):
-            pass
+    path = tmp_path / ".evalkit" / "scores.jsonl.lock"
+    with held_elsewhere(path) as other, pytest.raises(BusyError) as told, holding(tmp_path, "scores.jsonl"):
+        pass
 
-    path = str(tmp_path / "scores.jsonl")
-    assert str(told.value).startswith(f"Another process is at work on {path!r} (process {other.pid} on ")
+    name = str(tmp_path / "scores.jsonl")
+    assert str(told.value).startswith(f"Another process is at work on {name!r} (process {other.pid} on ")
     assert str(told.value).endswith("let it end, or end it first. Nothing was done here.")
 
 
@@ -162,11 +162,16 @@ def test_a_disk_that_knows_no_locks_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
 
-    with pytest.raises(
-        FormatError, match=r"cannot be locked \(No locks available\): keep the folder on a disk"
-    ):
-        with holding(tmp_path, "scores.jsonl"):
-            pass
+    words = r"cannot be locked \(No locks available\): keep the folder on a disk"
+    with pytest.raises(FormatError, match=words), holding(tmp_path, "scores.jsonl"):
+        pass
+
+
+def test_where_nothing_came_of_it_nothing_is_left(tmp_path):
+    with holding(tmp_path / "runs", "scores.jsonl"):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- the commands

@@ -53,6 +53,15 @@ def test_an_estimate_above_the_limit_is_told(run, folder, limit, told):
     assert (code, f"That is more than --max-cost {float(limit):g}" in out) == (0, told)
 
 
+def test_the_controls_keep_to_the_concurrency_too(run, fake, folder, asking):
+    fake.latency = 0.02
+
+    code, out, _ = run("judge", folder, *asking, "--controls", "--concurrency", "1")
+
+    assert (code, "Controls: " in out) == (0, True)
+    assert fake.most_at_once == 1
+
+
 def test_what_nobody_has_judged_says_what_to_do(run, folder):
     code, _, err = run("summary", folder)
 
