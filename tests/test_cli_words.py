@@ -73,6 +73,21 @@ def test_what_belongs_together_is_in_every_command_that_has_some_of_it(having, n
     assert lacking == {}
 
 
+def test_what_a_mixed_folder_lacks_is_said_at_once_and_saying_it_is_enough(run, tmp_path):
+    for name in ("length", "speed"):
+        (tmp_path / f"{name}.csv").write_text(f"case,criterion,score\n01,{name},7\n02,{name},3\n")
+    (tmp_path / "passed.csv").write_text("case,criterion,score\n01,right,true\n02,right,false\n")
+
+    code, _, err = run("summary", tmp_path)
+
+    assert code == 2
+    assert "No scale is declared for 'length', 'speed'. Say it together" in err
+    assert run("summary", tmp_path / "passed.csv")[1].count("50.0 %") == 1
+    assert "as in --mean 4 --floor 3 --scale 1,5;" in err
+    code, out, _ = run("summary", tmp_path, "--mean", "5", "--floor", "5", "--scale", "0,10")
+    assert (code, out.count("50.0 %")) == (0, 3)
+
+
 @pytest.mark.parametrize("form", ["text", "md"])
 def test_compare_says_the_verdict_and_the_warnings_before_the_first_twenty_flips(run, long, form):
     _, out, _ = run("compare", long, "--baseline", "v1", "--candidate", "v2", "--format", form)
@@ -215,8 +230,8 @@ def test_report_compares_on_the_shared_criteria_when_told(run, uneven, tmp_path)
     ("said", "words"),
     [
         (
-            "declare it when loading (mapping={'scale': [1, 5]}) or in the rule (PassRule(scale=(1, 5))).",
-            "declare it when loading (--mapping FILE.yaml holding {'scale': [1, 5]}) or with --scale 1,5.",
+            "as in PassRule(mean=4, floor=3, scale=(1, 5)); or declare it when loading: mapping={'scale': [1, 5]}.",
+            "as in --mean 4 --floor 3 --scale 1,5; or declare it when loading: --mapping FILE.yaml holding {'scale': [1, 5]}.",
         ),
         (
             "Give a rule for 0 to 1: PassRule(mean=..., floor=..., scale=(0, 1)).",

@@ -198,8 +198,16 @@ def test_a_suite_of_binary_criteria_passes_when_all_do():
         (suite_of("c0", scale=(0, 1)), PassRule(), r"on 0 to 1; the rule \(mean 4, floor 3\) is for 1 to 5"),
         (suite_of("c0", scale=(1, 10)), PassRule(), r"on 1 to 10"),
         (suite_of("c0", scale=(0, 1)), PassRule(mean=0.7, floor=0.5, scale=(1, 5)), "is for 1 to 5"),
-        (suite_of("c0"), PassRule(mean=9), "mean of 9 lies outside the scale of 'c0', 1 to 5"),
-        (suite_of("c1"), PassRule(), "'c0' has no declared scale"),
+        (
+            suite_of("c0"),
+            PassRule(mean=9),
+            "mean of 9 lies outside the scale of 'c0', 1 to 5. Give a rule for 1 to 5",
+        ),
+        (
+            suite_of("c1"),
+            PassRule(),
+            r"declared for 'c0'\. Say it together with what must be reached on it, as in PassRule\(mean=4, floor=3, scale=",
+        ),
         (suite_of("c0"), PassRule(gates={"c00": 5}), "Did you mean 'c0'"),
         (suite_of("c0"), PassRule(weights={"zzz": 5}), "There is: c0"),
     ],

@@ -183,16 +183,13 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dic
                 raise RuleError(
                     f"PassRule.{field} names the criterion {name!r}, which nobody scored.{nearest(name, declared)} There is: {listed(declared)}."
                 )
+    _refuse_unscaled(declared, rule)
     made = {}
     for name, facts in declared.items():
         low, high = facts.get("scale_min"), facts.get("scale_max")
         binary = facts.get("kind") == "binary"
         if low is None or high is None:
-            low, high = rule.scale or ((0.0, 1.0) if binary else (None, None))
-        if low is None or high is None:
-            raise RuleError(
-                f"The criterion {name!r} has no declared scale; declare it when loading (mapping={{'scale': [1, 5]}}) or in the rule (PassRule(scale=(1, 5)))."
-            )
+            low, high = rule.scale or (0.0, 1.0)
         gate = (rule.gates or {}).get(name, high if binary else None)
         own = facts.get("weight")
         weight = rule.weights.get(name, 0.0) if rule.weights else (1.0 if own is None else own)
@@ -208,6 +205,26 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dic
     return made
 
 
+def _refuse_unscaled(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> None:
+    """Raise where nothing says on what scale a criterion is: name all of them, and all that has to be said."""
+    scales = {
+        name: (facts.get("scale_min"), facts.get("scale_max"))
+        for name, facts in declared.items()
+        if facts.get("kind") != "binary"
+    }
+    lacking = [name for name, scale in scales.items() if None in scale]
+    if rule.scale or not lacking:
+        return
+    others = listed(
+        dict.fromkeys(f"{low:g} to {high:g}" for low, high in scales.values() if high is not None)
+    )
+    beside = f" (the others are on {others})" if len(lacking) < len(scales) else ""
+    raise RuleError(
+        f"No scale is declared for {listed(map(repr, lacking), most=6)}{beside}. Say it together with what must be reached on it, "
+        "as in PassRule(mean=4, floor=3, scale=(1, 5)); or declare it when loading: mapping={'scale': [1, 5]}."
+    )
+
+
 def _check_scale(name: str, scale: tuple[float, float], rule: PassRule) -> None:
     words = f"{scale[0]:g} to {scale[1]:g}"
     fits = scale[0] <= rule.floor and rule.mean <= scale[1]
@@ -217,8 +234,9 @@ def _check_scale(name: str, scale: tuple[float, float], rule: PassRule) -> None:
         return
     if tuple(wanted) == tuple(scale):
         name_, value = ("mean", rule.mean) if rule.mean > scale[1] else ("floor", rule.floor)
-        raise RuleError(f"The rule's {name_} of {value:g} lies outside the scale of {name!r}, {words}.")
+        wrong = f"The rule's {name_} of {value:g} lies outside the scale of {name!r}, {words}."
+    else:
+        wrong = f"The criterion {name!r} is on {words}; the rule (mean {rule.mean:g}, floor {rule.floor:g}) is for {wanted[0]:g} to {wanted[1]:g}."
     raise RuleError(
-        f"The criterion {name!r} is on {words}; the rule (mean {rule.mean:g}, floor {rule.floor:g}) is for {wanted[0]:g} to {wanted[1]:g}. "
-        f"Give a rule for {words}: PassRule(mean=..., floor=..., scale=({scale[0]:g}, {scale[1]:g}))."
+        f"{wrong} Give a rule for {words}: PassRule(mean=..., floor=..., scale=({scale[0]:g}, {scale[1]:g}))."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from evalkit.errors import EvalkitError
@@ -371,6 +371,8 @@ def test_random_bytes_end_in_problems_or_a_sentence(data: bytes, name: str, tmp_
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@example(junk=[b"[]"], at=0)
+@example(junk=[b"\x1f\x8b", b"\x00"], at=0)
 @given(
     junk=st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"")), max_size=4),
     at=st.integers(0, 3),

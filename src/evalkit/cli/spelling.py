@@ -28,7 +28,10 @@ SPELLINGS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
             r"PassRule\(mean=\.\.\., floor=\.\.\., scale=\((\S+), (\S+)\)\)",
             r"--mean MEAN --floor FLOOR --scale \1,\2",
         ),
-        (r"in the rule \(PassRule\(scale=\((\S+), (\S+)\)\)\)", r"with --scale \1,\2"),
+        (
+            r"PassRule\(mean=(\d\S*), floor=(\d\S*), scale=\((\S+), (\S+)\)\)",
+            r"--mean \1 --floor \2 --scale \3,\4",
+        ),
         (r"PassRule\(scale=\((\S+), (\S+)\)\)", r"--scale \1,\2"),
         (r"PassRule\.(gate|weight)s\[('[^']*')\]", r"--\1 \2"),
         (r"PassRule\.gates\b", "--gate"),

@@ -74,6 +74,8 @@ def _slowly(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int
             at += 1
         line += text.count("\n", start, at)
         if text[at : at + 1] == "]":
+            if text[at + 1 :].strip():
+                problems.append(Problem(source, line, "something follows the end of the list"))
             return made
         try:
             value, end = decoder.raw_decode(text, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from evalkit.loaders.core import Reader
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # Archives and Parquet: to go through the "lines" of one takes a millisecond, and there are folders of thousands.
 _BINARY: Final = (b"PK\x03\x04", b"PAR1", b"\x1f\x8b")
+_OBJECT: Final = re.compile(rb'\n\s*\{\s*["}]')
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -23,7 +25,7 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def first_record(head: bytes) -> dict[str, object] | None:
     """Return the first line that is a JSON object."""
-    if head.startswith(_BINARY):
+    if head.startswith(_BINARY) and not _OBJECT.search(head):
         return None
     for _, raw in lines(head.removeprefix(BOM)):
         if not raw.startswith(b"{"):

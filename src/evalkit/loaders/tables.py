@@ -27,18 +27,8 @@ _TRIAL: Final = ("output", "latency_s", "input_tokens", "output_tokens", "cost_u
 _CASE: Final = ("input", "ideal_behavior", "severity", "tags", "domain", "cluster")
 _RUN: Final = ("agent", "agent_version", "model", "provider")
 _SCORE: Final = (
-    *(
-        "grader",
-        "rubric_hash",
-        "sample",
-        "grader_kind",
-        "label",
-        "rationale",
-        "evidence",
-        "error",
-        "judge_model",
-    ),
-    *("prompt_hash", "seed", "mode", "metadata"),
+    *("grader", "rubric_hash", "sample", "grader_kind", "label", "rationale", "evidence", "error"),
+    *("judge_model", "prompt_hash", "seed", "mode", "metadata"),
 )
 # Rows that tell whether a column may hold scores.
 _LOOKED_AT: Final = 100
@@ -123,6 +113,7 @@ class _Maker:
         self.problems: list[Problem] = []
         self.run_parts: list[str] = []
         self.used: set[str] = set()
+        self.words: set[str] = set()
         self.scaled: tuple[list[str], list[float | None]] = ([], [])
         wide = roles.criteria is not None
         counted = RECORD if RECORD in frame.columns else "line"
@@ -184,7 +175,7 @@ class _Maker:
             part = {**shared, "criterion": _constant(self.frame, criterion), "score": scores, "error": errors}
             if labels is not None:
                 part["label"] = labels
-                self.roles.scales.setdefault(criterion, (0.0, 1.0))
+                self.words.add(criterion)
             for what, beside in self.roles.beside.items():
                 if criterion in beside:
                     part[what] = _text(self.frame[beside[criterion]])
@@ -225,7 +216,7 @@ class _Maker:
         made["score"] = scores
         if labels is not None:
             made["label"] = made.get("label", labels)
-            self.roles.scales.setdefault("", (0.0, 1.0))
+            self.words |= {*criterion.drop_nulls()}
         told = made.get("error")
         made["error"] = errors if told is None else pl.select(pl.coalesce(told, errors)).to_series()
         made["error"] = made["error"].set(scores.is_not_null(), None)
@@ -284,7 +275,10 @@ class _Maker:
         columns = {column: name for name, column in (self.roles.criteria or {}).items()}
         by_name = {columns.get(name, name): scale for name, scale in scales.items()}
         own = self._scale_columns()
-        rows = [by_name.get(name, own.get(name, by_name.get("", (None, None)))) for name in names]
+        # Words for yes and no are pass or fail, whatever scale is declared for the numbers.
+        said = dict.fromkeys(self.words, (0.0, 1.0))
+        declared = {**said, **own, **by_name}
+        rows = [declared.get(n, by_name.get("", (None, None))) for n in names]
         self.scaled = names.to_list(), [row[0] for row in rows]
         suites = self.column("suite")
         frame = pl.DataFrame(
@@ -292,6 +286,7 @@ class _Maker:
                 "criterion": names,
                 "scale_min": pl.Series([row[0] for row in rows], dtype=pl.Float64),
                 "scale_max": pl.Series([row[1] for row in rows], dtype=pl.Float64),
+                "kind": pl.Series([said.get(n) and "binary" for n in names], dtype=pl.String),
             }
         )
         if suites is None or frame.is_empty():
