@@ -50,7 +50,7 @@ AGGREGATE = {
 
 def read(folder: Path) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     made = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.rglob("*.json")):
         aggregate = json.loads(path.read_text())
         detail = aggregate["detailed_evaluation_results"]
         data = (folder / detail["file_path"]).read_bytes()
@@ -155,10 +155,45 @@ def test_tools_make_it_agentic_with_arguments_as_texts(tmp_path: Path) -> None:
 def test_the_command_writes_the_same_twice_and_replaces_nothing(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert main(["convert", "data/demo", "--to", "every-eval-ever", "-o", str(tmp_path / name)]) == 0
-    one, two = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    one, two = (
+        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.json*")}
+        for name in ("one", "two")
+    )
 
     assert one == two
     with pytest.raises(FormatError, match="is not empty; name a new or an empty folder"):
         every_eval_ever(load("data/demo"), tmp_path / "one")
     with pytest.raises(FormatError, match="There is no score to export"):
         every_eval_ever(Evals.from_tables(), tmp_path / "three")
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "place"),
+    [
+        ("openai/gpt-oss-120b", "groq", "data/sums/openai/gpt-oss-120b"),
+        ("vendor/family/m:1", None, "data/sums/vendor/family_m_1"),
+        ("gpt-x", "openai", "data/sums/openai/gpt-x"),
+        ("con.v1.", None, "data/sums/unknown/_con.v1"),
+        ("/../..", None, "data/sums/unknown/.._"),
+        ("..", None, "data/sums/unknown/unnamed"),
+        (None, None, "data/sums/unknown/unknown"),
+    ],
+)
+def test_files_lie_where_the_format_looks_for_a_model_and_nowhere_else(
+    model: str | None, provider: str | None, place: str, tmp_path: Path
+) -> None:
+    runs = {"run": ["a"], "suite": ["sums"], "model": [model], "provider": [provider]}
+    evals = Evals.from_tables(
+        runs=pl.DataFrame(runs, schema_overrides={"model": pl.String, "provider": pl.String}),
+        scores=pl.DataFrame({"run": "a", "case": ["1"], "criterion": "ok", "score": 1}),
+    )
+
+    ((aggregate, _),) = read(every_eval_ever(evals, tmp_path / "out"))
+
+    (path,) = tmp_path.rglob("*.json")
+    assert path.parent == tmp_path / "out" / place
+    # A rule of its validator: the fourth version of a UUID, and both files of one name.
+    assert path.stem[14] == "4"
+    assert aggregate["detailed_evaluation_results"]["file_path"] == f"{place}/{path.stem}_samples.jsonl"
+    details = aggregate["model_info"]["additional_details"]
+    assert details == {"deployment_type": "unknown", "model_availability": "unknown"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,11 +21,14 @@ VERSION: Final = "0.3.0"
 """The version of the format that is written."""
 
 _TRIAL: Final = ["run", "case", "epoch"]
+# What a folder may not be called in the format's repository, which is read on every system.
+_NO_NAME: Final = re.compile(r"(?:data|con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
+_NO_SIGN: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _PLACE: Final = uuid.UUID("6c1f4f0e-5a3b-4a53-9d5e-0b7f3a4b1f11")
 
 
 def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
-    """Write `<uuid>.json` and `<uuid>_samples.jsonl` for each run.
+    """Write `data/<suite>/<developer>/<model>/<uuid>.json` and `<uuid>_samples.jsonl` for each run.
 
     Parameters
     ----------
@@ -48,7 +52,8 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
     The format has no place for evidence, rubric hashes and repeated judgements as such: they are lost, but that each
     score is a line; a rationale goes into its line's `metadata`. A score that is null is no line and is counted in the
     aggregate. `is_correct` is whether a score is the highest of its scale; where no scale is declared the range that
-    was seen stands in, and the aggregate says so.
+    was seen stands in, and the aggregate says so. The developer of a model is what stands before the slash of its name,
+    else its provider. Who deployed it and whether its weights are open nobody told: both are "unknown".
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -67,8 +72,13 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
 def _write(
     folder: Path, evals: Evals, run: dict[str, Any], scores: pl.DataFrame, scales: dict[Any, dict[str, Any]]
 ) -> None:
-    name, suite = str(uuid.uuid5(_PLACE, run["run"])), run["suite"] or "unnamed"
-    model = run["model"] or "unknown"
+    # The format asks for the shape of a random identity; the same run has the same one all the same.
+    name = str(uuid.UUID(bytes=uuid.uuid5(_PLACE, run["run"]).bytes, version=4))
+    suite, model = run["suite"] or "unnamed", run["model"] or "unknown"
+    maker, _, rest = model.partition("/")
+    developer = maker if maker and rest else run["provider"] or "unknown"
+    place = Path("data", *map(_component, (suite, developer, rest or model)))
+    (folder / place).mkdir(parents=True, exist_ok=True)
     started = str(int(run["started_at"].timestamp())) if run["started_at"] else "0"
     identity = f"{suite}/{model}/{run['run']}"
     lines = [
@@ -76,7 +86,7 @@ def _write(
         for row in _rows(evals, run, scores).iter_rows(named=True)
     ]
     text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines).encode()
-    (folder / f"{name}_samples.jsonl").write_bytes(text)
+    (folder / place / f"{name}_samples.jsonl").write_bytes(text)
     aggregate = {
         "schema_version": VERSION,
         "evaluation_id": identity,
@@ -90,7 +100,12 @@ def _write(
         "model_info": {
             "name": model,
             "id": model,
-            "additional_details": _texts(run, "agent", "agent_version"),
+            "developer": developer,
+            "additional_details": {
+                **_texts(run, "agent", "agent_version"),
+                "deployment_type": "unknown",
+                "model_availability": "unknown",
+            },
         },
         "evaluation_results": [
             _result(criterion, frame, suite, scales[run["suite"] or "", criterion])
@@ -99,14 +114,20 @@ def _write(
         ],
         "detailed_evaluation_results": {
             "format": "jsonl",
-            "file_path": f"{name}_samples.jsonl",
+            "file_path": (place / f"{name}_samples.jsonl").as_posix(),
             "hash_algorithm": "sha256",
             "checksum": hashlib.sha256(text).hexdigest(),
             "total_rows": len(lines),
         },
     }
     told = json.dumps(aggregate, ensure_ascii=False, allow_nan=False, indent=1)
-    (folder / f"{name}.json").write_text(told + "\n", encoding="utf-8")
+    (folder / place / f"{name}.json").write_text(told + "\n", encoding="utf-8")
+
+
+def _component(name: str) -> str:
+    """Return a name as a folder's that every system can have."""
+    made = _NO_SIGN.sub("_", name.strip()).rstrip(". ") or "unnamed"
+    return f"_{made}" if _NO_NAME.fullmatch(made) else made
 
 
 def _rows(evals: Evals, run: dict[str, Any], scores: pl.DataFrame) -> pl.DataFrame:
