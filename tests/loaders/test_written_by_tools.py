@@ -117,6 +117,22 @@ def test_deepeval_a_conversation_is_its_turns_with_the_tools_between():
     assert evals.scores["score"].to_list() == [1.0, 1.0]
 
 
+def test_deepeval_a_traced_run_has_its_tools_and_its_model_in_the_trace():
+    evals = load("deepeval-4.3.1-traced.json")
+
+    assert evals.problems.is_empty()
+    assert rows(evals.runs, "run", "model") == [("traced", "m-1")]
+    assert rows(evals.turns, "role", "content", "tool_calls") == [
+        ("user", "What is 2+2?", None),
+        ("assistant", None, '[{"id":"1","name":"add","arguments":{"a":2,"b":2}}]'),
+        ("tool", "4", None),
+        ("assistant", "4, please", None),
+    ]
+    assert rows(evals.scores, "criterion", "score") == [("Polite", 1.0)]
+    assert evals.cases["severity"].to_list() == ["low"]
+    assert any("the metrics of a trace's spans" in note for note in evals.notes)
+
+
 def test_langsmith_the_csv_with_the_index_of_the_frame_reads_its_lists_as_lists():
     evals = load("langsmith-0.15.1.csv")
 

@@ -44,7 +44,7 @@ def read(path: Path) -> Evals:
     facts = mapping(whole[_WRAPPED]) if top else whole
     records = [record for name in _LISTS for record in listed_in(whole, data, *top, name, found=found)]
     suite = as_text(facts.get("datasetAlias")) or ""
-    run = _run(found, path, facts, suite)
+    run = _run(found, path, facts, suite, [record for _, record in records])
     cases = name_cases([_identity(record) for _, record in records])
     attempts = []
     for (line, record), case in zip(records, cases, strict=True):
@@ -61,14 +61,15 @@ def read(path: Path) -> Evals:
     return found.evals()
 
 
-def _run(found: Harvest, path: Path, facts: Any, suite: str) -> str:
+def _run(found: Harvest, path: Path, facts: Any, suite: str, records: list[dict[str, Any]]) -> str:
+    calls = (mapping(span) for record in records for span in _spans(record, "llmSpans"))
     settings = mapping(facts.get("hyperparameters"))
     run = as_text(facts.get("identifier")) or path.stem.strip(".") or "run"
     found.run(
         run,
         suite=suite,
         agent_version=run,
-        model=as_text(settings.get("model")),
+        model=as_text(settings.get("model") or next((c["model"] for c in calls if c.get("model")), None)),
         config=as_text(settings) if settings else None,
     )
     return run
@@ -103,9 +104,11 @@ def _trial(found: Harvest, trial: tuple[str, str, int], line: int | None, record
     if not turns:
         if record.get("input") is not None:
             messages.append(message({"role": "user", "content": as_text(record["input"])}))
-        messages += _spoken(
-            {"role": "assistant", "content": output, "toolsCalled": record.get("toolsCalled")}
-        )
+        tools = record.get("toolsCalled") or [
+            {"name": span.get("name"), "inputParameters": span.get("input"), "output": span.get("output")}
+            for span in map(mapping, _spans(record, "toolSpans"))
+        ]
+        messages += _spoken({"role": "assistant", "content": output, "toolsCalled": tools})
     said = [turn["content"] for turn in messages if turn["role"] == "assistant" and turn["content"]]
     latency = number(record.get("completionTime"))
     found.trial(
@@ -116,6 +119,11 @@ def _trial(found: Harvest, trial: tuple[str, str, int], line: int | None, record
         latency_s=latency if latency is not None else record.get("runDuration"),
     )
     found.turns(*trial, messages)
+
+
+def _spans(record: dict[str, Any], kind: str) -> list[Any]:
+    """Return the spans of a kind in the trace of a case: a traced run has its tools and its model there alone."""
+    return sequence(mapping(record.get("trace")).get(kind))
 
 
 def _spoken(turn: Any) -> list[dict[str, Any]]:
