@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
@@ -68,13 +68,18 @@ def some_of(frame: Any, *columns: str) -> pl.DataFrame:
     return cast("pl.DataFrame", made)
 
 
-def expect_evals(value: object, verb: str) -> None:
-    """Raise a `FormatError` that says how to make an Evals, when `value` is none."""
+def expect_evals(value: object, verb: str, *, loaded: bool = False) -> None:
+    """Raise a `FormatError` that says how to make an Evals, when `value` is none; or a loaded one, when it was scanned."""
     if not isinstance(value, Evals):
         what = "path" if isinstance(value, str | Path) else "frame"
         call = verb if "." in verb else f"ek.{verb}"
         raise FormatError(
             f"{verb} takes an Evals, not {type(value).__name__}: load it first, {call}(ek.load({what}), ...)."
+        )
+    if loaded and value.is_scanned:
+        raise FormatError(
+            f"{verb} needs all texts in memory, and this Evals was scanned: choose what fits, "
+            f"evals.filter(case=...).collect(), or take all of it, evals.collect()."
         )
 
 
@@ -117,6 +122,8 @@ class Evals:
     problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    _outputs: Any = None
+    """Of what was scanned: `run`, `case`, `epoch`, `output` of the trials, which have none."""
 
     @classmethod
     def from_tables(
@@ -195,6 +202,40 @@ class Evals:
             *("case", "severity", "domain", "tags", "cluster", "epoch", "error"),
         )
 
+    @property
+    def is_scanned(self) -> bool:
+        """Whether `scores` or `turns` are lazy: `ek.scan` made it, and `collect` takes it into memory."""
+        large: tuple[Any, ...] = (self.scores, self.turns)
+        return any(isinstance(frame, pl.LazyFrame) for frame in large)
+
+    @property
+    def outputs(self) -> pl.LazyFrame:
+        """`run`, `case`, `epoch` and `output` of the trials, lazy: of what was scanned they are not in `trials`."""
+        made: pl.LazyFrame | None = self._outputs
+        return self.trials.lazy().select(*_TRIAL, "output") if made is None else made
+
+    def collect(self) -> Evals:
+        """Return the same in memory, as `ek.load` gives it; of what was scanned choose first what fits.
+
+        Examples
+        --------
+        >>> import tempfile, evalkit as ek
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scanned = ek.scan(ek.demo.make().save(f"{folder}/saved"))
+        ...     part = scanned.filter(case="01").collect()
+        >>> part.is_scanned, part.scores["case"].unique().to_list()
+        (False, ['01'])
+        """
+        made: dict[str, Any] = {table.name: frame.lazy().collect() for table, frame in self.tables()}
+        return replace(self, **{**made, "trials": self._whole_trials()}, _outputs=None)
+
+    def _whole_trials(self) -> pl.DataFrame:
+        if self._outputs is None:
+            return self.trials
+        outputs = self._outputs.join(self.trials.lazy().select(_TRIAL), on=_TRIAL, how="semi").collect()
+        joined = self.trials.drop("output").join(outputs, on=_TRIAL, how="left", maintain_order="left")
+        return joined.select(self.trials.columns)
+
     @cached_property
     def judged(self) -> pl.DataFrame:
         """What was judged by what kind of grader: the distinct `run`, `criterion`, `grader_kind` of the scores.
@@ -216,6 +257,8 @@ class Evals:
         parts = list(parts)
         if not parts:
             return cls.from_tables()
+        for part in parts:
+            expect_evals(part, "Evals.concat", loaded=True)
         made: dict[str, pl.DataFrame] = {}
         problems: list[Problem] = []
         for name, table in TABLES.items():
@@ -264,7 +307,7 @@ class Evals:
                 raise ColumnError.missing(name, table="trials and scores", have=have)
             where.append(_one_of(frame, name, values))
         kept = attempts.filter(by_trial) if by_trial else attempts
-        made = {table.name: frame for table, frame in self.tables()}
+        made: dict[str, Any] = {table.name: frame for table, frame in self.tables()}
         if by_trial:
             keys = kept.select(_TRIAL)
             large: tuple[TableName, ...] = ("trials", "turns", "scores")
@@ -277,10 +320,12 @@ class Evals:
             made["cases"] = made["cases"].join(gone, on=["suite", "case"], how="anti", maintain_order="left")
         if by_score:
             made["scores"] = made["scores"].filter(by_score)
-        return Evals(**made, problems=self.problems, notes=self.notes, files=self.files)
+        return replace(self, **made)
 
     def equals(self, other: Evals) -> bool:
         """Whether both hold the same records, problems, notes and files."""
+        for evals in (self, other):
+            expect_evals(evals, "Evals.equals", loaded=True)
         return (
             self.notes == other.notes
             and self.files == other.files
@@ -290,6 +335,7 @@ class Evals:
 
     def to_pandas(self) -> PandasTables:
         """Return the six tables as pandas frames, in a named tuple."""
+        expect_evals(self, "Evals.to_pandas", loaded=True)
         return PandasTables(**{table.name: frame.to_pandas() for table, frame in self.tables()})
 
     def save(self, folder: str | Path) -> Path:
@@ -313,6 +359,7 @@ class Evals:
         folder = Path(folder)
         saved.check_target(folder)
         frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in self.tables()}
+        frames["trials"] = self._whole_trials()
         with saved.replacing(folder) as fresh:
             saved.write(fresh, {**frames, "problems": self.problems}, notes=self.notes, files=self.files)
         return folder
@@ -359,7 +406,6 @@ class Evals:
         """Return what there is, counted, and for each table its rows and what is in them."""
         suites = pl.concat([self.cases["suite"], self.runs["suite"].drop_nulls()]).unique()
         scores = some_of(self.scores, "case", "score", "grader")
-        scanned = not isinstance(cast("Any", self.scores), pl.DataFrame)
         errors = some_of(self.trials, "error")["error"]
         named = {
             "cases": self.cases.height or scores["case"].n_unique(),
@@ -387,8 +433,6 @@ class Evals:
             # What the counts above rest on where the table itself does not hold it.
             if (more := named.get(table.name, 0) - height) > 0:
                 what.append(f"{more:,} {'more ' if height else ''}that only scores name")
-            if table.name == "turns" and scanned and isinstance(frame, pl.DataFrame):
-                what.append("not read: ek.load reads them")
             rows.append((table.name, height, "; ".join(what)))
         rows.append(("problems", self.problems.height, ""))
         return [counted(count, word) for count, word in counts if count or word != "suite"], rows

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import FormatError
+from evalkit.evals import expect_evals
 from evalkit.records import decode
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
     was seen stands in, and the aggregate says so. The developer of a model is what stands before the slash of its name,
     else its provider. Who deployed it and whether its weights are open nobody told: both are "unknown".
     """
+    expect_evals(evals, "exports.every_eval_ever", loaded=True)
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FormatError(f"{str(folder)!r} is not empty; name a new or an empty folder.")

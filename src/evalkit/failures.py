@@ -220,10 +220,15 @@ def _reasons(
     rubric: str | Sequence[str] | None,
 ) -> pl.DataFrame:
     """Return the failing trials with what was written of the criteria that failed, each wording once."""
-    chosen = choose_scores(evals.scores.lazy(), grader=grader, rubric=rubric).to_native().collect()
+    chosen = choose_scores(evals.scores.lazy(), grader=grader, rubric=rubric).to_native()
     failed = grade_criteria(evals, rule, grader=grader, rubric=rubric).filter(pl.col("verdict") == "fail")
-    written = chosen.filter(pl.col("rationale").str.strip_chars().str.len_chars() > 0)
     keys = [*_KEY, "criterion"]
+    written = (
+        chosen.filter(pl.col("rationale").str.strip_chars().str.len_chars() > 0)
+        .join(failing.lazy().select(_KEY), on=_KEY, how="semi", maintain_order="left")
+        .select(*keys, "sample", "rationale")
+        .collect()
+    )
     of_failed = written.join(failed.select(keys), on=keys, how="semi", maintain_order="left")
     # A trial may fail by its mean alone: then all that was written of it counts.
     others = written.join(of_failed.select(_KEY), on=_KEY, how="anti", maintain_order="left")

@@ -10,7 +10,7 @@ import polars as pl
 
 from evalkit import stats
 from evalkit.errors import ColumnError
-from evalkit.evals import expect_evals
+from evalkit.evals import expect_evals, some_of
 from evalkit.grading import grade, grade_criteria
 from evalkit.pairing import RUN_COLUMNS
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -236,7 +236,7 @@ def find_judgements(
     """
     keep = ["suite", "run", "agent", "agent_version", "model", "provider", "case", "epoch"]
     made = []
-    for sample in sorted(evals.scores["sample"].unique()):
+    for sample in sorted(some_of(evals.scores, "sample")["sample"].unique()):
         part = replace(evals, scores=evals.scores.filter(pl.col("sample") == sample))
         number = pl.lit(int(sample)).alias("sample")
         if metric == "pass_rate":
@@ -288,8 +288,8 @@ def find_costs(evals: Evals) -> tuple[float | None, float | None, list[str]]:
     """Return what a trial and a judgement of it cost on average in dollars, and what is not known."""
     agent = _mean(evals.trials["cost_usd"])
     keys = ["run", "case", "epoch", "grader", "rubric_hash", "sample"]
-    priced = evals.scores.filter(pl.col("cost_usd").is_not_null())
-    judge = _mean(priced.group_by(keys).agg(pl.col("cost_usd").sum())["cost_usd"])
+    priced = evals.scores.lazy().filter(pl.col("cost_usd").is_not_null())
+    judge = _mean(priced.group_by(keys).agg(pl.col("cost_usd").sum()).collect()["cost_usd"])
     notes = []
     if agent is None and judge is None:
         notes.append("No record has a price: an agent's trial and its judgement are taken as equally dear.")

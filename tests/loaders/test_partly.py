@@ -152,6 +152,13 @@ def test_a_table_that_there_is_not_is_named_with_the_nearest(folder: Path) -> No
         load(folder, tables=("score",))
 
 
+def test_a_folder_without_what_is_wanted_is_empty_and_no_error(folder: Path) -> None:
+    for name in ("suite.yaml", "transcripts.jsonl"):
+        (folder / name).unlink()
+
+    assert load(folder, tables=("turns",)).turns.is_empty()
+
+
 def test_a_single_name_is_a_table_too(folder: Path) -> None:
     assert load(folder, tables="scores").scores.height == 1  # type: ignore[arg-type]
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEMO = "data/demo"
-RULE = ek.PassRule()
 
 
 def same(one: Any, other: Any) -> bool:
@@ -205,23 +204,6 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     )
 
 
-def test_the_verbs_give_for_a_scan_what_they_give_for_a_load(folder: Path) -> None:
-    lazy, whole = scan(folder), load(folder)
-
-    assert isinstance(lazy.scores, pl.LazyFrame)
-    order = ["run", "case", "epoch"]
-    key = [pl.col(name).cast(pl.String) for name in order]
-    assert ek.grade(lazy, RULE).sort(key).equals(ek.grade(whole, RULE).sort(key))
-    by = ["agent_version", "severity"]
-    assert ek.summarize(lazy, by=by, rule=RULE).equals(ek.summarize(whole, by=by, rule=RULE))
-    ours, theirs = (ek.compare(evals, baseline="v2", candidate="v3", rule=RULE) for evals in (lazy, whole))
-    assert ours.summary.equals(theirs.summary)
-    assert ours.flips.equals(theirs.flips)
-    assert str(ours) == str(theirs)
-    assert ek.distribution(lazy, by="agent_version").equals(ek.distribution(whole, by="agent_version"))
-    assert repr(lazy).splitlines()[0] == repr(whole).splitlines()[0]
-
-
 def test_a_scan_can_be_filtered_and_stays_lazy(folder: Path) -> None:
     lazy, whole = scan(folder), load(folder)
 
@@ -234,12 +216,68 @@ def test_a_scan_can_be_filtered_and_stays_lazy(folder: Path) -> None:
     )
 
 
-def test_a_scan_reads_no_rationale(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda evals, place: ek.summarize(evals, by="agent_version"),
+        lambda evals, place: ek.report(evals, place / "r.md"),
+        lambda evals, place: ek.variance(evals),
+        lambda evals, place: ek.correct_for_judge(evals),
+        lambda evals, place: ek.tune(evals).to_html(),
+        lambda evals, place: ek.explore(evals).to_html(),
+    ],
+)
+def test_what_reduces_scores_reads_no_text_of_a_scan(verb: Any, folder: Path, tmp_path: Path) -> None:
     lazy = scan(folder)
-    never = pl.col("rationale").map_batches(lambda _: pytest.fail("it was read"), return_dtype=pl.String)
-    wide = lazy.scores.with_columns(rationale=never)
 
-    assert ek.summarize(replace(lazy, scores=wide), by="agent_version").height
+    def never(name: str) -> pl.Expr:
+        return pl.col(name).map_batches(lambda _: pytest.fail(f"{name} was read"), return_dtype=pl.String)
+
+    guarded = replace(
+        lazy,
+        scores=lazy.scores.with_columns(never("rationale"), never("evidence")),
+        turns=lazy.turns.with_columns(never("content")),
+        _outputs=lazy.outputs.with_columns(never("output")),
+    )
+
+    assert verb(guarded, tmp_path) is not None
+
+
+def test_a_scan_that_is_saved_keeps_what_the_agents_said(folder: Path, tmp_path: Path) -> None:
+    lazy, whole = scan(folder), load(folder)
+
+    lazy.save(tmp_path / "again")
+
+    again = load(tmp_path / "again")
+    assert again.trials.select("output").equals(whole.trials.select("output"))
+    assert again.turns.height == whole.turns.height > 0
+
+
+def test_transcripts_are_scanned_some_lines_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.native.transcripts._BATCH", 2_000)
+    native.write(load(DEMO), tmp_path / "in")
+    parts = list(native.scan_transcripts(tmp_path / "in" / "transcripts.jsonl"))
+
+    lazy, whole = scan(tmp_path / "in"), load(tmp_path / "in")
+
+    assert len(parts) > 10
+    assert lazy.turns.collect().equals(whole.turns)
+    assert lazy.turns.filter(case="02").select("content").head(3).collect().rows() == (
+        whole.turns.filter(case="02").select("content").head(3).rows()
+    )
+    assert lazy.turns.select(pl.len()).collect().item() == whole.turns.height
+    assert lazy.turns.head(7).collect().equals(whole.turns.head(7))
+
+
+def test_a_native_folder_without_transcripts_can_be_scanned(tmp_path: Path) -> None:
+    (tmp_path / "scores.jsonl").write_text('{"run": "a", "case": "01", "criterion": "Groq", "score": 4}\n')
+
+    lazy = scan(tmp_path)
+
+    assert lazy.collect().scores["score"].to_list() == [4.0]
+    assert lazy.collect().turns.is_empty()
 
 
 def test_what_cannot_be_scanned_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from evalkit.agreements.correcting import Corrected, correct_for_judge
 from evalkit.agreements.disagreements import find_disagreements
 from evalkit.agreements.doubts import find_doubts
 from evalkit.agreements.forensics import Forensics, judge_forensics
-from evalkit.agreements.ratings import ANSWER, Ratings, pair_ratings, split_by
+from evalkit.agreements.ratings import ANSWER, Ratings, pair_ratings, split_by, with_rationales
 from evalkit.agreements.results import Finding, number, reach, warnings_frame
 from evalkit.agreements.trust import main_row, read_kappa, say
 from evalkit.errors import SelectorError, counted
@@ -277,7 +277,7 @@ def agreement(
             },
             orient="row",
         ),
-        disagreements=find_disagreements(ratings, reference),
+        disagreements=find_disagreements(with_rationales(ratings, evals), reference),
         rule=rule,
         level=level,
         by=columns,

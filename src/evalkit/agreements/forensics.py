@@ -143,7 +143,7 @@ def judge_forensics(
     True
     """
     expect_evals(evals, "judge_forensics")
-    scores = with_suites(evals)
+    scores = with_suites(evals, "metadata")
     kind = pl.col("grader_kind").fill_null("judge")
     judged = _wanted(scores.filter(kind == "judge"), grader)
     people = scores.filter(kind == "human")
@@ -217,17 +217,20 @@ def _lengths(evals: Evals) -> pl.DataFrame:
     """Return log2 of the length of each answer: of its output, or of the last thing the agent said."""
     key = ["run", "case", "epoch"]
     last = (
-        evals.turns.filter((pl.col("role") == "assistant") & (pl.col("content").fill_null("") != ""))
+        evals.turns.lazy()
+        .filter((pl.col("role") == "assistant") & (pl.col("content").fill_null("") != ""))
         .sort("turn")
         .group_by(key, maintain_order=True)
-        .agg(pl.col("content").last())
+        .agg(pl.col("content").last().str.len_chars())
     )
-    text = evals.trials.select(*key, "output").join(last, on=key, how="full", coalesce=True)
-    size = pl.coalesce("output", "content").str.len_chars()
+    told = evals.outputs.with_columns(pl.col("output").str.len_chars())
+    text = told.join(last, on=key, how="full", coalesce=True)
+    size = pl.coalesce("output", "content")
     return (
         text.select(pl.col("run", "case").cast(pl.String), "epoch", size=size.cast(pl.Float64))
         .filter(pl.col("size") > 0)
         .with_columns(length=pl.col("size").log(2))
+        .collect()
     )
 
 

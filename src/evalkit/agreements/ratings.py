@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -12,7 +12,7 @@ from evalkit.evals import Evals
 from evalkit.grading import grade
 from evalkit.judgements import choose_scores
 from evalkit.rules import DEFAULT_RULE, PassRule
-from evalkit.schema import GRADER_KINDS
+from evalkit.schema import GRADER_KINDS, SCORES
 from evalkit.summary import natural_key
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ GROUPS: Final = (
 )
 _FACTS: Final = [column for column in GROUPS if column not in ANSWER]
 _ITEM: Final = [*ANSWER, "criterion"]
+_WORDS: Final = ["run", "case", "criterion", "grader", "rubric_hash", "grader_kind"]
+_TEXTS: Final = ("rationale", "evidence", "answer", "error", "metadata")
 # A name that no grader has: it keeps the raters of a run apart while they are graded.
 _MARK: Final = "\x1f"
 
@@ -147,6 +149,7 @@ def pair_ratings(
     alone = graded["judge"].select(*ANSWER, judge="verdict", judge_mean="mean")
     raters = describe(_two_of(each, _ITEM, value="score"), *context)
     complete = graded["rater"].filter("complete")
+    rows = pl.concat([judged.with_columns(side=pl.lit("judge")), mine.with_columns(side=pl.lit("reference"))])
     return Ratings(
         judge=listed(sorted(judged["grader"].unique())) or "the judge",
         reference=_name(reference, people),
@@ -155,9 +158,7 @@ def pair_ratings(
         judged=describe(alone, *context),
         raters=raters,
         rater_verdicts=describe(_two_of(complete, ANSWER, value="verdict"), *context),
-        rows=pl.concat(
-            [judged.with_columns(side=pl.lit("judge")), mine.with_columns(side=pl.lit("reference"))]
-        ).drop("_row"),
+        rows=rows.drop("_row"),
         people=people,
         refused=refused,
         partly=partly,
@@ -191,14 +192,34 @@ def split_by(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[str, pl.DataF
     ]
 
 
-def with_suites(evals: Evals) -> pl.DataFrame:
-    """Return the scores with their suite, keys as plain text, and `_row`."""
-    suites = evals.runs.select(
+def with_suites(evals: Evals, *texts: str) -> pl.DataFrame:
+    """Return the scores with their suite, keys as plain text, and `_row`; of scanned ones no texts but those named."""
+    gone = [name for name in _TEXTS if name not in texts] if evals.is_scanned else []
+    plain = evals.scores.lazy().with_columns(
+        pl.col(_WORDS).cast(pl.String), *(pl.lit(None, dtype=pl.String).alias(name) for name in gone)
+    )
+    joined = plain.collect().join(_suites(evals), on="run", how="left", maintain_order="left")
+    return joined.with_row_index("_row")
+
+
+def _suites(evals: Evals) -> pl.DataFrame:
+    return evals.runs.select(
         pl.col("run").cast(pl.String), pl.col("suite").cast(pl.String).fill_null("").alias("suite")
     )
-    words = ["run", "case", "criterion", "grader", "rubric_hash", "grader_kind"]
-    plain = evals.scores.with_columns(pl.col(words).cast(pl.String))
-    return plain.join(suites, on="run", how="left", maintain_order="left").with_row_index("_row")
+
+
+def with_rationales(ratings: Ratings, evals: Evals) -> Ratings:
+    """Return the ratings; of scanned ones with what was written where the two sides differ, which alone is shown."""
+    if not evals.is_scanned:
+        return ratings
+    rows = ratings.rows
+    on = [name for name in _ITEM if name != "suite"]
+    differ = ratings.pairs.filter((pl.col("judge") - pl.col("reference")).abs() > 1e-9).select(on).unique()
+    plain = evals.scores.lazy().with_columns(pl.col(_WORDS).cast(pl.String))
+    key = list(SCORES.key)
+    said = plain.join(differ.lazy(), on=on, how="semi").select(*key, "rationale").collect()
+    whole = rows.drop("rationale").join(said, on=key, how="left", maintain_order="left")
+    return replace(ratings, rows=whole.select(rows.columns))
 
 
 def _reference_rows(scores: pl.DataFrame, reference: str) -> pl.DataFrame:
@@ -344,7 +365,8 @@ def _two_of(each: pl.DataFrame, key: list[str], *, value: str) -> pl.DataFrame:
 def declared_scales(evals: Evals, rule: PassRule) -> pl.DataFrame:
     """Return `suite`, `criterion`, `kind`, `scale_min`, `scale_max` of everything that was scored."""
     low, high = rule.scale or (None, None)
-    names = with_suites(evals).select("suite", "criterion").unique()
+    judged = evals.judged.select(pl.col("run", "criterion").cast(pl.String))
+    names = judged.join(_suites(evals), on="run").select("suite", "criterion").unique()
     facts = evals.criteria.select(
         pl.col("suite", "criterion", "kind").cast(pl.String), "scale_min", "scale_max"
     )

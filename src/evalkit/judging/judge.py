@@ -192,7 +192,7 @@ class Judge:
         from evalkit.evals import expect_evals
         from evalkit.judging.estimates import make_estimate
 
-        expect_evals(evals, "judge.estimate")
+        expect_evals(evals, "judge.estimate", loaded=True)
         return make_estimate(self, evals, only=only, cache=cache)
 
     def run(
@@ -248,7 +248,7 @@ class Judge:
         from evalkit.evals import expect_evals
         from evalkit.judging.runs import run_live
 
-        expect_evals(evals, "judge.run")
+        expect_evals(evals, "judge.run", loaded=True)
         return run_live(
             self,
             evals,
@@ -321,7 +321,7 @@ class Judge:
         from evalkit.evals import expect_evals
         from evalkit.judging.jobs import submit
 
-        expect_evals(evals, "judge.submit")
+        expect_evals(evals, "judge.submit", loaded=True)
         return submit(
             self,
             evals,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import FormatError, listed, nearest
-from evalkit.evals import Evals
+from evalkit.evals import Evals, expect_evals
 from evalkit.loaders import core, frames, reading
 from evalkit.loaders.core import Reader
 from evalkit.loaders.mapping import Mapping
@@ -96,6 +96,7 @@ def load(
     skipped += plan.skipped
     for source in sources:
         if isinstance(source, Evals):
+            expect_evals(source, "load", loaded=True)
             parts.append(Part(wanted.so_far(source)))
         elif not isinstance(source, str | Path):
             if not frames.is_frame(source):
@@ -120,7 +121,7 @@ def load(
             f"None of the {len(skipped)} files is of a format that is known: {listed(skipped, most=6)}. "
             f"{core.known_words(known)}"
         )
-    if not parts:
+    if not parts and not plan.found:
         raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")
     notes += core.passed_over(skipped)
     total = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])

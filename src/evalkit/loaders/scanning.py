@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit import native
 from evalkit.errors import FormatError, PathError
 from evalkit.evals import Evals
 from evalkit.loaders import load
-from evalkit.native import SCORES_FILE
+from evalkit.native import SCORES_FILE, TRANSCRIPTS_FILE
 from evalkit.native.layout import SCORE_FIELDS
 from evalkit.saved import MANIFEST, read_manifest
-from evalkit.schema import SCORES, TABLES
+from evalkit.schema import SCORES, TABLES, TRIALS, TURNS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from evalkit.schema import TableName
 
+_OUTPUT: Final = ["run", "case", "epoch", "output"]
 _SMALL: Final[tuple[TableName, ...]] = ("cases", "criteria", "runs", "trials")
 
 
@@ -33,11 +37,11 @@ def scan(folder: str | Path) -> Evals:
     Returns
     -------
     Evals
-        `scores` is a lazy polars frame, and so is `turns` of a saved folder; of a native one `turns` is empty. The
-        other tables are read, `trials` without `output`. `grade`, `grade_criteria`, `summarize`, `distribution`,
-        `compare` and `filter` read of the scores the columns that they reduce, never the rationales, and give what
-        they give for what was loaded. What else wants a text collects it: `evals.scores.filter(...).collect()`.
-        Nothing is checked: lines of NDJSON that cannot be read are an error when a verb comes to them, and
+        `scores` and `turns` are lazy polars frames, the other tables are read, `trials` without `output` (it is in
+        `outputs`). All verbs give what they give for what was loaded: those that reduce scores read the columns that
+        they reduce, those that show texts read the texts that they show. What needs all texts (a judge, the rubric
+        lab, the labeller, pandas, masking) says so: `evals.filter(...).collect()` is in memory. Nothing is
+        checked: lines of NDJSON that cannot be read are an error when a verb comes to them, have no line number, and
         scores outside their scale count as they are; `load` and `convert` check.
 
     Raises
@@ -60,11 +64,14 @@ def scan(folder: str | Path) -> Evals:
     if not folder.exists():
         raise PathError.missing(folder)
     lazy: dict[str, Any]
+    read: list[str] = []
     if (folder / MANIFEST).is_file():
         read_manifest(folder)
         lazy = {name: _parquet(folder / f"{name}.parquet", name) for name in ("scores", "turns")}
+        lazy["_outputs"] = _parquet(folder / "trials.parquet", "trials").select(_OUTPUT)
     elif (folder / SCORES_FILE).is_file():
-        lazy = {"scores": _lines(folder / SCORES_FILE)}
+        read = [str(folder / SCORES_FILE)]
+        lazy = {"scores": _lines(folder / SCORES_FILE), **_transcripts(folder / TRANSCRIPTS_FILE)}
     else:
         raise FormatError(
             f"{str(folder)!r} cannot be scanned: it is neither what Evals.save wrote nor a native folder with {SCORES_FILE}. "
@@ -73,7 +80,8 @@ def scan(folder: str | Path) -> Evals:
     evals = load(folder, tables=_SMALL)
     trials = evals.trials.with_columns(output=pl.lit(None, dtype=pl.String))
     runs = _all_runs(evals, lazy["scores"])
-    return replace(evals, trials=trials, runs=runs, **lazy)
+    files = tuple(dict.fromkeys([*evals.files, *read]))
+    return replace(evals, trials=trials, runs=runs, files=files, **lazy)
 
 
 def _parquet(path: Path, name: TableName) -> pl.LazyFrame:
@@ -92,6 +100,35 @@ def _lines(path: Path) -> pl.LazyFrame:
         pl.lit(str(path)).cast(SCORES.schema["source"]).alias("source"),
         pl.lit(None, dtype=pl.Int64).alias("line"),
     ).select(list(SCORES.schema))
+
+
+def _transcripts(path: Path) -> dict[str, pl.LazyFrame]:
+    """Return the outputs and the turns of a file of transcripts, of which a few lines are in memory at a time."""
+    if not path.is_file():
+        return {}
+    from polars.io.plugins import register_io_source
+
+    def source(which: int, columns: list[str]) -> pl.LazyFrame:
+        def read(
+            with_columns: list[str] | None,
+            predicate: pl.Expr | None,
+            n_rows: int | None,
+            batch_size: int | None,
+        ) -> Iterator[pl.DataFrame]:
+            left = n_rows
+            for part in native.scan_transcripts(path):
+                frame = part[which].select(columns)
+                frame = frame if left is None else frame.head(left)
+                left = None if left is None else left - frame.height
+                frame = frame if predicate is None else frame.filter(predicate)
+                yield frame if with_columns is None else frame.select(with_columns)
+                if left == 0:
+                    return
+
+        schema = {name: (TRIALS if which == 0 else TURNS).schema[name] for name in columns}
+        return register_io_source(read, schema=schema)
+
+    return {"_outputs": source(0, _OUTPUT), "turns": source(1, list(TURNS.schema))}
 
 
 def _all_runs(evals: Evals, scores: pl.LazyFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from evalkit.errors import ColumnError, FormatError, PathError, SuiteError
 from evalkit.evals import Evals
 from evalkit.native.layout import SCORE_FIELDS, SCORES_FILE, SUITE_FILE, TRANSCRIPTS_FILE, raw_text
 from evalkit.native.locking import holding, locked
-from evalkit.native.transcripts import read_transcripts
+from evalkit.native.transcripts import read_transcripts, scan_transcripts
 from evalkit.native.writing import append, write
 from evalkit.records import fit, in_order, lines, read_bytes, read_frame
 from evalkit.schema import SCORES, Key, Problem
@@ -37,6 +37,7 @@ __all__ = [
     "read_scores",
     "read_suite",
     "read_transcripts",
+    "scan_transcripts",
     "within_scale",
     "write",
 ]

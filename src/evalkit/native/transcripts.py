@@ -20,7 +20,7 @@ from evalkit.records import record as record_of
 from evalkit.schema import RUNS, TRIALS, TURNS, Key, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from evalkit.schema import Table
 
@@ -87,9 +87,25 @@ def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
     if not path.exists():
         raise PathError.missing(path)
     reader = _Transcripts(str(path))
+    with without_collector():
+        for _ in _batches(path, reader, turns=turns):
+            reader.flush()
+        return reader.evals()
+
+
+def scan_transcripts(path: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Yield the trials and the turns of a `transcripts.jsonl`, some lines at a time; what cannot be read is left out."""
+    reader = _Transcripts(str(path))
+    for _ in chain(_batches(path, reader, turns=True), [None]):
+        reader.flush()
+        yield reader.trials.pop(), reader.turns.pop()
+
+
+def _batches(path: Path, reader: _Transcripts, *, turns: bool) -> Iterator[None]:
+    """Let the reader take the lines, and yield whenever it is time to flush."""
     decode = msgspec.json.Decoder(_Trial).decode
     taken = 0
-    with path.open("rb", buffering=_BUFFER) as file, without_collector():
+    with path.open("rb", buffering=_BUFFER) as file:
         for number, raw in enumerate(file, 1):
             line = raw.removeprefix(BOM) if number == 1 else raw
             try:
@@ -105,9 +121,8 @@ def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
                 record.messages = None
             taken += len(raw)
             if taken > _BATCH:
-                reader.flush()
+                yield
                 taken = 0
-        return reader.evals()
 
 
 class _Transcripts:

@@ -14,6 +14,7 @@ import polars as pl
 
 from evalkit.disk import replacing
 from evalkit.errors import FormatError, PathError, SuiteError
+from evalkit.evals import expect_evals
 from evalkit.native.layout import (
     MESSAGE_FIELDS,
     RUN_FIELDS,
@@ -61,6 +62,7 @@ def write(evals: Evals, folder: str | Path) -> Path:
     ...     print((write(evals, folder) / "scores.jsonl").read_text())
     {"run":"a","case":"01","epoch":1,"criterion":"Groq","sample":1,"score":4.0}
     """
+    expect_evals(evals, "native.write", loaded=True)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_suites(evals, folder)

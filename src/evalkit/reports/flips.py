@@ -38,6 +38,9 @@ def regressions(
     rows = change.flips.filter(pl.col("kind") == "regression").to_dicts()
     if not rows:
         return Section("regressed", "What regressed", (Text("No case went from pass to fail."),))
+    # Of what was scanned, what is shown is read at once.
+    shown = [row["case"] for row in rows[:most]]
+    evals = evals.filter(pl.col("case").is_in(shown), pl.col("run").is_in([*runs[0], *runs[1]])).collect()
     blocks: list[Block] = [
         _flip(evals, row, change, graded, runs, at=at, counts=counts) for at, row in enumerate(rows[:most], 1)
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from evalkit.evals import expect_evals
 from evalkit.redaction import describe, redact
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def mask(evals: Evals) -> Evals:
     >>> masked.trials["output"].item(), masked.notes
     ('I used [secret-1].', ('Masked before this was written: 1 of kind secret.',))
     """
+    expect_evals(evals, "ek.report with redact=True", loaded=True)
     found: dict[str, None] = {}
     for table, columns in _TEXTS.items():
         for column in columns:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import NOT_GIVEN, counted
+from evalkit.evals import some_of
 from evalkit.reports.content import MINUS, NOTHING, Cell, Items, Section, Table, Text
 
 if TYPE_CHECKING:
@@ -111,7 +112,9 @@ def inventory(evals: Evals, *, version: str, now: datetime) -> Section:
         )
     else:
         blocks.append(Text("No file was read: the tables were in memory."))
-    counts = ", ".join(f"{frame.height:,} {table.name}" for table, frame in evals.tables())
+    counts = ", ".join(
+        f"{some_of(frame, table.key[0]).height:,} {table.name}" for table, frame in evals.tables()
+    )
     blocks.append(Text(f"{counts}. Made with evalkit {version}, {now:%d %B %Y, %H:%M} UTC."))
     return Section("inputs", "Inputs", tuple(blocks))
 
@@ -134,7 +137,8 @@ def _verdicts(graded: pl.DataFrame) -> str:
 
 def _graders(evals: Evals) -> Table:
     table = (
-        evals.scores.group_by("grader_kind", "grader", "judge_model", "rubric_hash", maintain_order=True)
+        evals.scores.lazy()
+        .group_by("grader_kind", "grader", "judge_model", "rubric_hash", maintain_order=True)
         .agg(
             pl.len().alias("judgements"),
             pl.col("score").is_null().sum().alias("unscored"),
@@ -142,6 +146,7 @@ def _graders(evals: Evals) -> Table:
         )
         .group_by("grader_kind", "grader", "judge_model", maintain_order=True)
         .agg(pl.col("judgements", "unscored").sum(), (pl.col("rubric_hash") != "").sum().alias("rubrics"))
+        .collect()
     )
     rows = tuple(
         (

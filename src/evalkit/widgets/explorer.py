@@ -221,9 +221,9 @@ class Explorer(Panel):
             "left": self.selection.height,
             "search": visible(state.search),
             "criterion": state.criterion,
-            "criteria": evals.scores["criterion"].cast(pl.String).unique().sort().to_list(),
+            "criteria": evals.judged["criterion"].cast(pl.String).unique().sort().to_list(),
             "grader": state.grader,
-            "graders": evals.scores["grader"].cast(pl.String).unique().sort().to_list(),
+            "graders": self._trials.graders,
             "versions": versions.cast(pl.String).to_list(),
             "flips": list(state.flips) if state.flips else None,
             "filtered": bool(masks_of(state)),
@@ -390,8 +390,8 @@ def _some_grader(trials: Trials) -> tuple[str | None, str]:
     try:
         trials.graded(Slice())
     except SelectorError as several:
-        ours = trials.evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
-        counts = ours.group_by("grader").len().sort("len", "grader", descending=[True, False])
+        ours = trials.evals.scores.lazy().filter(pl.col("grader_kind").ne_missing("human"))
+        counts = ours.group_by("grader").len().sort("len", "grader", descending=[True, False]).collect()
         if counts.height < 2:
             raise several from None
         name = str(counts["grader"][0])

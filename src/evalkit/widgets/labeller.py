@@ -358,7 +358,7 @@ def label(
     ...     print(labeller.labels.select("grader", "grader_kind", "score").row(0))
     ('ann', 'human', 4.0)
     """
-    expect_evals(evals, "label")
+    expect_evals(evals, "label", loaded=True)
     if not rater.strip():
         raise SelectorError("A rater has a name: label(evals, rater='ann').")
     if order not in ("information", "random"):

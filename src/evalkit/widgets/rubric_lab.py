@@ -432,7 +432,7 @@ def rubric_lab(
     """
     from evalkit.judging import Judge
 
-    expect_evals(evals, "rubric_lab")
+    expect_evals(evals, "rubric_lab", loaded=True)
     if not isinstance(judge, Judge):
         raise FormatError(f"The lab asks a judge, ek.Judge(...), not {type(judge).__name__}: {judge!r:.60}.")
     if not isinstance(judge.rubric, Rubric):

@@ -11,6 +11,7 @@ import polars as pl
 
 from evalkit.comparison import compare
 from evalkit.errors import SelectorError, listed, nearest
+from evalkit.evals import some_of
 from evalkit.grading import grade, grade_criteria
 from evalkit.rules import DEFAULT_RULE
 from evalkit.schema import SEVERITIES, VERDICTS
@@ -158,12 +159,19 @@ class Trials:
         return made
 
     def _searched(self, word: str) -> pl.DataFrame:
-        return self._texts.filter(pl.col("text").str.contains(word, literal=True)).select(KEY).unique()
+        found = self._texts.filter(pl.col("text").str.contains(word, literal=True)).select(KEY).unique()
+        return found.collect(engine="streaming")
 
     @cached_property
-    def _texts(self) -> pl.DataFrame:
-        """Everything that can be searched, in lower case: made when somebody first searches."""
-        return searchable(self.evals).with_columns(pl.col("text").str.to_lowercase())
+    def _texts(self) -> pl.LazyFrame:
+        """Everything that can be searched, in lower case: made when somebody first searches; read each time of a scan."""
+        texts = searchable(self.evals).with_columns(pl.col("text").str.to_lowercase())
+        return texts if self.evals.is_scanned else texts.collect().lazy()
+
+    @cached_property
+    def graders(self) -> list[str]:
+        """The graders of the scores, sorted."""
+        return sorted(some_of(self.evals.scores.lazy().unique("grader"), "grader")["grader"])
 
     @staticmethod
     def _among(frame: pl.DataFrame, found: pl.DataFrame, keys: list[str]) -> pl.Series:
@@ -172,15 +180,16 @@ class Trials:
         return joined["_found"].fill_null(value=False)
 
 
-def searchable(evals: Evals) -> pl.DataFrame:
+def searchable(evals: Evals) -> pl.LazyFrame:
     """Return what can be searched: `run`, `case`, `epoch`, `text`, several rows a trial."""
     columns = (
         (evals.turns, ("content", "reasoning", "tool_calls")),
-        (evals.trials, ("output", "error")),
+        (evals.outputs, ("output",)),
+        (evals.trials, ("error",)),
         (evals.scores, ("rationale", "evidence")),
     )
     return pl.concat(
-        frame.select(*KEY, text=pl.concat_str(names, separator="\n", ignore_nulls=True))
+        frame.lazy().select(*KEY, text=pl.concat_str(names, separator="\n", ignore_nulls=True))
         for frame, names in columns
     )
 
@@ -203,7 +212,7 @@ def check(chosen: Slice, trials: Trials) -> Slice:
         With the nearest that there is.
     """
     if chosen.criterion is not None:
-        have = sorted(trials.evals.scores["criterion"].cast(pl.String).unique())
+        have = sorted(trials.evals.judged["criterion"].cast(pl.String).unique())
         if chosen.criterion not in have:
             raise SelectorError.unknown(chosen.criterion, kind="criterion", have=have)
     if chosen.flips:
@@ -272,6 +281,8 @@ def code(chosen: Slice, trials: Trials) -> str:
         if name in ("mean", "floor") or getattr(trials.rule, name) != getattr(DEFAULT_RULE, name)
     ]
     lines = ["import polars as pl", "", "import evalkit as ek", "", f"rule = ek.PassRule({', '.join(given)})"]
+    if chosen.search and trials.evals.is_scanned:
+        lines.append("evals = evals.collect()")
     if chosen.criterion is None:
         lines.append(f"trials = ek.grade(evals, rule{options})")
     else:

@@ -6,13 +6,14 @@ report; what a live view draws is plain strings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from evalkit.errors import SelectorError, counted
+from evalkit.evals import some_of
 from evalkit.text import Html, escape, find_quotes, holds_quote, mark, markdown, plain, to_tree, visible
 from evalkit.widgets.base import style as _style
 from evalkit.widgets.messages import judgement, messages, scales
@@ -82,6 +83,11 @@ def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     """
     _check(evals, run, case, epoch)
     here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
+    if evals.is_scanned:
+        parts: dict[str, Any] = {
+            name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")
+        }
+        evals = replace(evals, **parts).collect()
     trial = _first(evals.trials.filter(here))
     of_run = _first(evals.runs.filter(pl.col("run") == run))
     cases = evals.cases.filter(pl.col("case") == case)
@@ -203,7 +209,7 @@ def style() -> str:
 
 
 def _check(evals: Evals, run: str, case: str, epoch: int) -> None:
-    attempts = pl.concat([frame.select("run", "case", "epoch") for frame in (evals.trials, evals.scores)])
+    attempts = pl.concat([some_of(frame, "run", "case", "epoch") for frame in (evals.trials, evals.scores)])
     found = attempts
     for name, value in (("run", run), ("case", case), ("epoch", epoch)):
         have = found[name].unique().cast(pl.String).sort().to_list()
