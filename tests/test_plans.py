@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.stats import norm
 from evalkit.errors import ColumnError, FormatError, SelectorError
 from evalkit.evals import Evals
 from evalkit.plans import plan
-from evalkit.variances import variance
+from evalkit.variances import find_costs, variance
 
 Z = norm.ppf(0.975) + norm.ppf(0.8)
 
@@ -360,3 +361,17 @@ def test_variance_never_gives_nan(name, metric):
     assert found.explain()
     assert found.chart().to_dict()
     assert "<table>" in found._repr_html_()
+
+
+def test_prices_are_of_what_was_paid_for_and_not_of_answers_out_of_a_cache():
+    evals = evals_of(judged(1, n=4, k=2, s=1), agent_cost=0.25, judge_cost=0.5)
+    first = pl.col("epoch") == 1
+    half = replace(
+        evals,
+        trials=evals.trials.with_columns(cost_usd=pl.when(first).then("cost_usd").otherwise(0.0)),
+        scores=evals.scores.with_columns(cost_usd=pl.when(first).then("cost_usd").otherwise(0.0)),
+    )
+    free = evals_of(judged(1, n=4, k=2, s=1), agent_cost=0.0, judge_cost=0.0)
+
+    assert find_costs(half)[:2] == find_costs(evals)[:2] == (0.25, 0.5)
+    assert find_costs(free)[:2] == (0.0, 0.0)

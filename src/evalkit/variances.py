@@ -286,10 +286,10 @@ def split(judgements: pl.DataFrame) -> stats.VarianceComponents:
 
 def find_costs(evals: Evals) -> tuple[float | None, float | None, list[str]]:
     """Return what a trial and a judgement of it cost on average in dollars, and what is not known."""
-    agent = _mean(evals.trials["cost_usd"])
+    agent = _mean(_paid(evals.trials["cost_usd"]))
     keys = ["run", "case", "epoch", "grader", "rubric_hash", "sample"]
     priced = evals.scores.lazy().filter(pl.col("cost_usd").is_not_null())
-    judge = _mean(priced.group_by(keys).agg(pl.col("cost_usd").sum()).collect()["cost_usd"])
+    judge = _mean(_paid(priced.group_by(keys).agg(pl.col("cost_usd").sum()).collect()["cost_usd"]))
     notes = []
     if agent is None and judge is None:
         notes.append("No record has a price: an agent's trial and its judgement are taken as equally dear.")
@@ -298,6 +298,12 @@ def find_costs(evals: Evals) -> tuple[float | None, float | None, list[str]]:
     elif judge is None:
         notes.append("No score has a price (scores.cost_usd): prices are those of the agent alone.")
     return agent, judge, notes
+
+
+def _paid(costs: pl.Series) -> pl.Series:
+    """Return the costs of what was paid for: answers out of a cache cost nothing, new ones will."""
+    paid = costs.filter(costs > 0)
+    return costs if paid.is_empty() else paid
 
 
 def _columns(evals: Evals, by: str | Sequence[str] | None) -> list[str]:

@@ -196,7 +196,8 @@ def test_the_same_seed_elsewhere_is_not_paid_twice_and_says_so(fake, suite, agen
     evals = run_suite(suite, agent, tmp_path / "two", seed=1)
 
     assert set(fake.bodies.values()) == {1}
-    assert "3 answers were given to an earlier run" in evals.notes[-1]
+    assert "3 answers were given to an earlier run, or to this one before it was stopped" in evals.notes[-1]
+    assert evals.trials["cost_usd"].to_list() == [0.0] * 3
 
 
 def test_a_line_that_a_crash_cut_off_is_asked_again_and_nothing_else(fake, suite, agent, tmp_path):

@@ -64,6 +64,7 @@ def test_the_demo_judged_live_and_by_batch_has_equal_rows(profile, tmp_path):
         )
 
         by_batch = job.wait().collect()
+        jobs = batch.jobs(tmp_path / "data")
 
     mine = live.scores.filter(grader=judge.grader)
     theirs = by_batch.scores.filter(grader=judge.grader)
@@ -72,7 +73,11 @@ def test_the_demo_judged_live_and_by_batch_has_equal_rows(profile, tmp_path):
     assert mine.select(SAME).equals(theirs.select(SAME))
     assert set(theirs["mode"]) == {"batch"}
     assert theirs["input_tokens"].sum() == mine["input_tokens"].sum()
-    assert theirs["cost_usd"].sum() == pytest.approx(mine["cost_usd"].sum() / 2)
+    # Live, trials that are the same word for word share an answer that is paid once.
+    both = mine.join(theirs, on=KEY, suffix="_batch").filter(pl.col("cost_usd") > 0)
+    assert 0 < both.height <= mine.height
+    assert both["cost_usd_batch"].to_list() == pytest.approx((both["cost_usd"] / 2).to_list())
+    assert theirs["cost_usd"].sum() == pytest.approx(sum(one.status().spent for one in jobs))
     facts = metadata(theirs.row(0, named=True))
     assert facts["batch_id"].startswith("batch_")
 
@@ -158,6 +163,23 @@ def test_what_was_answered_live_is_not_sent(fake, submit, make_judge, make_evals
 
     assert out.scores["score"].to_list() == [4.0] * 4
     assert fake.count("POST /batches") == 0
+    assert out.scores["cost_usd"].to_list() == [0.0] * 4
+    assert {metadata(row)["cached"] for row in out.scores.iter_rows(named=True)} == {True}
+
+
+def test_what_is_spent_on_a_model_that_answers_by_another_name_is_what_its_rows_cost(fake, submit, tmp_path):
+    def answer(body):
+        said = {"role": "assistant", "content": json.dumps(judged(body))}
+        usage = {"prompt_tokens": 1_000, "completion_tokens": 100}
+        choice = {"index": 0, "message": said, "finish_reason": "stop"}
+        return Answer(raw={"choices": [choice], "usage": usage, "model": "a-name-without-a-price"})
+
+    fake.answer = answer
+    out = submit().wait().collect()
+
+    [job] = batch.jobs(tmp_path / "data")
+    assert job.status().spent == pytest.approx(out.scores["cost_usd"].sum())
+    assert job.status().spent > 0
 
 
 def test_while_it_is_under_way_a_note_says_how_much(fake, submit):

@@ -172,7 +172,25 @@ def test_nothing_is_asked_twice(fake, make_judge, make_evals):
 
     assert fake.count(CHAT) == 4
     assert with_scores.scores.equals(first.scores)
-    assert from_cache.scores.equals(first.scores)
+    said = ["run", "case", "epoch", "criterion", "score", "rationale", "evidence", "input_tokens"]
+    assert from_cache.scores.select(said).equals(first.scores.select(said))
+
+
+def test_the_costs_of_all_rows_are_what_was_paid(fake, make_judge, make_evals):
+    evals, judge, seen = make_evals() + make_evals(epoch=2), make_judge(), []
+
+    first = judge.run(evals, progress=seen.append)
+    again = judge.run(evals)
+
+    assert fake.count(CHAT) == 4
+    assert first.scores["score"].to_list() == [4.0] * 8
+    paid = first.scores.filter(pl.col("cost_usd") > 0)
+    free = first.scores.filter(pl.col("cost_usd") == 0)
+    assert (paid.height, free.height) == (4, 4)
+    assert {metadata(row).get("cached") for row in paid.iter_rows(named=True)} == {None}
+    assert {metadata(row).get("cached") for row in free.iter_rows(named=True)} == {True}
+    assert first.scores["cost_usd"].sum() == pytest.approx(seen[-1].cost)
+    assert again.scores["cost_usd"].to_list() == [0.0] * 8
 
 
 def test_rows_are_on_the_disk_and_a_second_process_goes_on_from_them(
@@ -595,6 +613,18 @@ def test_the_estimate_counts_what_a_run_then_asks(fake, make_judge, make_evals):
     assert "Estimated" in before.words
     assert "6 of them answered before (free)" in cached.words
     assert repr(before) == before.words
+
+
+def test_the_estimate_prices_what_is_asked_twice_once_live_and_twice_by_batch(make_judge, make_evals):
+    judge = make_judge()
+
+    once, twice = judge.estimate(make_evals()), judge.estimate(make_evals() + make_evals(epoch=2))
+
+    assert (once.shared, twice.shared) == (0, 4)
+    assert twice.price_live == once.price_live
+    assert twice.price_batch == pytest.approx(2 * once.price_batch)
+    assert "8 requests" in twice.words
+    assert "4 the same as another (live they share its answer)" in twice.words
 
 
 def test_a_price_that_nobody_knows_is_said_to_be_unknown(make_judge, make_evals):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 import signal
 import sqlite3
 import subprocess
@@ -665,11 +666,16 @@ def test_what_may_be_paid_for_although_no_answer_came_counts_against_the_limit(
 ):
     server.script = lambda body, times: said
     few = questions(50, model=MODEL, max_completion_tokens=1_000)
+    limit, seen = 4 * 1_000 * 0.30 / 1e6, []
 
-    replies = list(ask(few, provider=groq, clock=clock, timeout=0.02, max_cost=4 * 1_000 * 0.30 / 1e6))
+    replies = list(ask(few, provider=groq, clock=clock, timeout=0.02, max_cost=limit, progress=seen.append))
 
     assert len(server.asked) <= 4
     assert "not_run" in outcomes(replies)
+    # It is set aside, and not said to be spent: no row has that price.
+    assert seen[-1].cost == 0.0
+    told = " ".join(reply.message for reply in replies if reply.outcome == "not_run")
+    assert re.search(r"\$0\.0000 was spent \(and perhaps \$0\.\d+ for what gave no answer\)", told)
 
 
 def test_what_is_surely_not_paid_for_does_not(server, groq, clock, questions):

@@ -259,7 +259,9 @@ def _ask(
                     continue
                 request, one = asked[reply.custom_id]
                 usage = reply.body.get("usage") if reply.body else None
-                paid = cost(endpoint, model, usage if isinstance(usage, dict) else None, mode="live")
+                known = usage if isinstance(usage, dict) else None
+                # What was in the cache was paid for by whoever asked first: the costs of all trials are what was paid.
+                paid = 0.0 if reply.cached else cost(endpoint, model, known, mode="live")
                 attempt = read_reply(request, reply, one, cost_usd=paid)
                 place.add(one, attempt)
                 tally.take(attempt)
@@ -348,8 +350,8 @@ def _notes(tally: _Tally, place: RunFolder, evals: Evals, *, added: int) -> list
         )
     if tally.cached:
         notes.append(
-            f"{name}: {tally.cached} answers were given to an earlier run and are not new attempts; another seed "
-            "or another run name gives others."
+            f"{name}: {tally.cached} answers were given to an earlier run, or to this one before it was stopped: they "
+            "cost nothing, and are not new attempts; another seed or another run name gives others."
         )
     for key in tally.dropped:
         notes.append(

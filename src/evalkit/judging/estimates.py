@@ -39,8 +39,10 @@ class Estimate:
         How many requests there are, those that were answered before among them.
     cached
         How many of them were answered before, and cost nothing.
+    shared
+        How many of the others are the same as one before them, word for word: live they share its answer.
     input_tokens, output_tokens
-        About how many tokens the others would send and receive.
+        About how many tokens the others would send and receive, live.
     price_live, price_batch
         What they would cost in US dollars; None where no price is known.
     done
@@ -57,6 +59,7 @@ class Estimate:
     provider: str
     requests: int
     cached: int
+    shared: int
     input_tokens: int
     output_tokens: int
     price_live: float | None
@@ -71,7 +74,9 @@ class Estimate:
         """The estimate in a few sentences."""
         to_pay = self.requests - self.cached
         first = f"{counted(self.requests, 'request')} to {self.model} at {self.provider}"
-        parts = [f"{first}{f', {self.cached:,} of them answered before (free)' if self.cached else ''}."]
+        free = [f"{self.cached:,} of them answered before (free)"] if self.cached else []
+        free += [f"{self.shared:,} the same as another (live they share its answer)"] if self.shared else []
+        parts = [f"{', '.join([first, *free])}."]
         if to_pay:
             price = (
                 "the price is not known"
@@ -118,27 +123,37 @@ def make_estimate(judge: Judge, evals: Evals, *, only: Any, cache: Cache | str |
 
     questions = make_questions(judge, evals, only=only)
     output = _typical_output(evals, judge.grader)
-    sent = received = cached = longest = 0
+    cached = shared = longest = 0
+    live, batch = [0, 0], [0, 0]
+    seen: set[str] = set()
     with opened(cache) as answers:
         for request in questions.requests:
             size = sum(count_tokens(message["content"]) for message in request.body["messages"])
             longest = max(longest, size)
-            if answers.get(request_key(judge.endpoint.base_url, request.body)) is not None:
+            key = request_key(judge.endpoint.base_url, request.body)
+            if answers.get(key) is not None:
                 cached += 1
                 continue
-            sent += size
-            received += output * len(request.about["asked"])
+            shared += key in seen
+            for total in [batch] if key in seen else [live, batch]:
+                total[0] += size
+                total[1] += output * len(request.about["asked"])
+            seen.add(key)
     rates = price(judge.endpoint, judge.model)
-    live = None if rates is None else (sent * rates[0] + received * rates[1]) / _MILLION
+    prices = [
+        None if rates is None else (sent * rates[0] + received * rates[1]) / _MILLION
+        for sent, received in (live, batch)
+    ]
     return Estimate(
         model=judge.model,
         provider=judge.endpoint.name,
         requests=len(questions.requests),
         cached=cached,
-        input_tokens=sent,
-        output_tokens=received,
-        price_live=live,
-        price_batch=None if live is None else live * _BATCH,
+        shared=shared,
+        input_tokens=live[0],
+        output_tokens=live[1],
+        price_live=prices[0],
+        price_batch=None if prices[1] is None else prices[1] * _BATCH,
         done=questions.done,
         prechecked=sum(len(about.asked) for about, *_ in questions.faults),
         longest=longest,

@@ -53,7 +53,7 @@ def give_up(request: Request, reply: Reply) -> list[dict[str, Any]]:
 
 
 def paid(request: Request, reply: Reply) -> float:
-    """Return what a reply cost, in US dollars; 0.0 where nobody knows."""
+    """Return what was paid for a reply, in US dollars; 0.0 where nobody knows."""
     what = about(request)
     return 0.0 if what is None else _used(what, reply)[2]
 
@@ -134,6 +134,7 @@ def _metadata(request: Request, what: About, reply: Reply, answer: Answer) -> st
         "left_out_tokens": what.left_out or None,
         "not_sent": list(what.not_sent) or None,
         "criteria_order": [one.criterion for one in what.asked] if len(what.asked) > 1 else None,
+        "cached": reply.cached or None,
         "request": request.custom_id,
         "batch_id": reply.batch_id,
     }
@@ -156,9 +157,11 @@ def _used(what: About, reply: Reply) -> tuple[int, int, float]:
 
 
 def _cost(what: About, reply: Reply) -> float | None:
-    """Return what the answer cost when it was paid for; None where nobody knows."""
+    """Return what was paid for the answer: nothing for one that was there already; None where nobody knows."""
     from evalkit.providers import cost, provider
 
+    if reply.cached:
+        return 0.0
     try:
         endpoint = provider(what.provider)
     except ProviderError:

@@ -92,7 +92,7 @@ def _ask(
                 made, once_more = settle(request, reply)
                 if once_more is not None:
                     again.append(once_more)
-                spent += 0.0 if reply.cached else paid(request, reply)
+                spent += paid(request, reply)
                 yield made
         requests = again
         left = None if left is None else max(left - spent, 0.0)

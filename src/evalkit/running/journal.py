@@ -29,8 +29,9 @@ class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
     number, round
         Which file; the first round asks everything, later ones what was worth asking again. The shard 0
         was never sent: all of it was answered before.
-    lines, bytes, estimate
-        Its size, and the most that it may cost in US dollars (None: the price is unknown).
+    lines, bytes, model, estimate
+        Its size, the one model that it asks (empty: several), and the most that it may cost in US dollars (None: the
+        price is unknown).
     state
         See `State`.
     file_id, file_at, batch_id, status, expires_at, counts, output_file_id, error_file_id, errors
@@ -57,6 +58,7 @@ class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
     round: int
     lines: int
     bytes: int = 0
+    model: str = ""
     estimate: float | None = None
     state: State = "planned"
     file_id: str = ""

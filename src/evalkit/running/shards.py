@@ -104,6 +104,7 @@ class Packer:
                 file.abouts.write(encode(About(request.custom_id, request.about, key)) + b"\n")
                 shard = file.shard
                 shard.lines += 1
+                shard.model = shard.model if shard.model == body.get("model") else ""
                 shard.bytes += len(line)
                 dear = self._estimate(body, len(line))
                 shard.estimate = None if dear is None or shard.estimate is None else shard.estimate + dear
@@ -125,7 +126,10 @@ class Packer:
             if shard.lines < self.limits.shard_lines and shard.bytes + size <= self.limits.bytes:
                 return file
             _close(file)
-        shard = Shard(number=self.first + len(self.shards), round=self.round, lines=0, estimate=0.0)
+        model = str(body.get("model"))
+        shard = Shard(
+            number=self.first + len(self.shards), round=self.round, lines=0, model=model, estimate=0.0
+        )
         self.shards.append(shard)
         requests = stack.enter_context(requests_path(self.folder, shard).open("wb", buffering=_BUFFER))
         abouts = stack.enter_context(abouts_path(self.folder, shard).open("wb", buffering=_BUFFER))

@@ -38,6 +38,8 @@ class Spending:
         self._provider = provider
         self._most = most
         self._under_way = 0.0
+        # What may have to be paid though no answer came: it counts against the limit, and is not said to be spent.
+        self._doubtful = 0.0
         self._longest = 0
         self._news = asyncio.Event()
 
@@ -65,10 +67,15 @@ class Spending:
 
     async def reserve(self, estimate: float) -> str | None:
         """Set money aside, waiting for what is under way; a sentence where the limit does not allow it."""
-        while self._most is not None and self.spent + self._under_way + estimate > self._most:
+        while (
+            self._most is not None and self.spent + self._doubtful + self._under_way + estimate > self._most
+        ):
             if self._under_way <= 1e-12:
+                doubtful = (
+                    f" (and perhaps ${self._doubtful:.4f} for what gave no answer)" if self._doubtful else ""
+                )
                 return (
-                    f"The limit of ${self._most:g} is reached: ${self.spent:.4f} was spent, and the next request "
+                    f"The limit of ${self._most:g} is reached: ${self.spent:.4f} was spent{doubtful}, and the next request "
                     f"may cost ${estimate:.4f}. Raise max_cost and run it again: what was answered is kept."
                 )
             self._news.clear()
@@ -79,7 +86,7 @@ class Spending:
     def settle(self, estimate: float, body: dict[str, Any] | None, model: str, *, doubtful: bool) -> None:
         """Put in the place of an estimate what the answer cost.
 
-        Without an answer that is nothing; where it is doubtful whether it is paid for, it stays the estimate.
+        Without an answer that is nothing; where it is doubtful whether it is paid for, the estimate stays set aside.
         """
         self._under_way -= estimate
         if body is not None:
@@ -90,7 +97,7 @@ class Spending:
             written = usage.get("completion_tokens") if isinstance(usage, dict) else None
             self._longest = max(self._longest, written if isinstance(written, int) else 0)
         elif doubtful:
-            self.spent += estimate
+            self._doubtful += estimate
         self._news.set()
 
     def save(self, body: dict[str, Any], model: str) -> None:

@@ -369,7 +369,7 @@ class Stepper:
         for reply in read_shard(self._folder, shard, whole=self._cache is not None, tally=tally):
             if reply.outcome != "success" or reply.body is None:
                 continue
-            model = str(reply.body.get("model") or "")
+            model = shard.model or str(reply.body.get("model") or "")
             paid = cost(provider, model, reply.body.get("usage"), mode="batch")
             spent += paid or 0.0
             unpriced += paid is None
