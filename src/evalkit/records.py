@@ -16,7 +16,7 @@ import msgspec
 import polars as pl
 
 from evalkit.errors import PathError
-from evalkit.schema import Problem, Table
+from evalkit.schema import Key, Problem, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -310,7 +310,10 @@ def _sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
     text = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     # polars reads a lone surrogate as U+0000.
     odd = frame.lazy().select(pl.any_horizontal(pl.col(text).str.contains("\x00", literal=True).any()))
-    if text and odd.collect().item():
+    names = [frame[name].unique().cast(pl.String) for name, dtype in frame.schema.items() if dtype == Key]
+    if (text and odd.collect().item()) or any(
+        series.str.contains("\x00", literal=True).any() for series in names
+    ):
         return None
     return frame.with_columns(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("line"))
 

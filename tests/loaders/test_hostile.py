@@ -201,6 +201,98 @@ def test_json_in_json_in_json_costs_no_good_row(kind: str, depth: int, tmp_path:
         assert depth > 10
 
 
+TRAJECTORY = (
+    '{"task_id": "x", "reward": 1.0, "info": {}, "trial": 0, "traj": [{"role": "user", "content": "ODD"}]}'
+)
+# Files of two records: an odd one, and a good one that it may not cost.
+WHOLE = {
+    "scores": ("a.jsonl", RECORDS["scores"]("ODD"), "{}{}"),
+    "transcripts": ("a.jsonl", RECORDS["transcripts"]("ODD"), "{}{}"),
+    "table": ("a.jsonl", RECORDS["table"]("ODD"), "{}{}"),
+    "list": ("a.json", RECORDS["table"]("ODD"), "[{},{}]"),
+    "csv": ("a.csv", '"x",1,"ODD"\n', "id,tone_score,more\n{}{}"),
+    "tau-bench": ("a.json", TRAJECTORY, "[{},{}]"),
+}
+
+
+def write(folder: Path, kind: str, change: Callable[[str], str]) -> Path:
+    """Write the two records, the first changed."""
+    name, record, both = WHOLE[kind]
+    path = folder / name
+    path.write_text(both.format(change(record), record.replace('"x"', '"good"')))
+    return path
+
+
+def cases_of(path: Path, kind: str) -> tuple[Evals, set[str]]:
+    table = kind in ("table", "list", "csv")
+    made = read(path, mapping={"case": "id", "criteria": ["tone_score"]} if table else None)
+    assert isinstance(made, Evals)
+    return made, {*made.scores["case"], *made.trials["case"]}
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"csv"}))
+def test_a_record_that_is_nested_beyond_all_measure_costs_itself_alone(kind: str, tmp_path: Path) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+
+    made, cases = cases_of(write(tmp_path, kind, lambda text: text.replace('"ODD"', deep)), kind)
+
+    assert cases == {"good"}
+    assert made.problems["reason"].str.starts_with("nested too deeply").to_list() == [True]
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_record_of_fifty_megabytes_costs_no_other(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path, kind, lambda text: text.replace("ODD", "x" * (50 << 20)))
+
+    made, cases = cases_of(path, kind)
+
+    assert cases == {"x", "good"}
+    assert made.problems.is_empty()
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"csv"}))
+def test_a_field_that_is_there_twice_costs_no_record(kind: str, tmp_path: Path) -> None:
+    path = write(tmp_path, kind, lambda text: text.replace('"x"', '"x", "seed": 1, "seed": 2'))
+
+    made, cases = cases_of(path, kind)
+
+    assert cases == {"x", "good"}
+    assert made.problems.is_empty()
+
+
+@pytest.mark.parametrize("column", ["run", "case", "criterion", "grader", "rubric_hash"])
+def test_a_lone_surrogate_in_a_name_is_the_replacement_character(column: str, tmp_path: Path) -> None:
+    good = {"run": "a", "case": "x", "criterion": "c", "grader": "g", "rubric_hash": "h", "score": 1}
+    path = tmp_path / "scores.jsonl"
+    odd = json.dumps({**good, "epoch": 2, column: "one\ud800 \U0001f600"})
+    path.write_text(f"{json.dumps(good)}\n{odd}\n")
+
+    made = read(path)
+
+    assert isinstance(made, Evals)
+    assert made.scores[column].to_list() == [good[column], "one\ufffd \U0001f600"]
+    assert made.problems.is_empty()
+
+
+@pytest.mark.parametrize("kind", sorted(WHOLE.keys() - {"csv"}))
+def test_a_lone_surrogate_in_the_name_of_a_case_is_the_replacement_character(
+    kind: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path, kind, lambda text: text.replace('"x"', r'"one\udfff"'))
+
+    assert cases_of(path, kind)[1] == {"one\ufffd", "good"}
+
+
+def test_columns_of_a_csv_that_are_called_the_same_get_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,tone,tone\n1,4,5\n")
+
+    made = read(path, mapping={"case": "id", "criteria": ["tone", "tone_3"]})
+
+    assert isinstance(made, Evals)
+    assert made.scores["score"].to_list() == [4.0, 5.0]
+
+
 @pytest.mark.parametrize("kind", ["scores", "transcripts", "inspect"])
 def test_a_line_of_fifty_megabytes_is_a_line(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "file.json"

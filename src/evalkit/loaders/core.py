@@ -52,8 +52,8 @@ class Reader:
     name
         What the format is called, in a word or two.
     sniff
-        Whether a path is of this format: `sniff(path, head)`. `head` is the first 64 KiB, and the whole
-        first line where that is longer; it is empty for a folder.
+        Whether a path is of this format: `sniff(path, head)`. `head` is the first 64 KiB; where the
+        first line is longer, that line and 64 KiB more; it is empty for a folder.
     read
         `read(path)` returns what is in it.
     rows
@@ -342,11 +342,11 @@ def known_words(readers: list[Reader]) -> str:
 
 
 def head(path: Path) -> bytes:
-    """Return the start of a file: 64 KiB, or its whole first line where that is longer."""
+    """Return the start of a file: 64 KiB; where its first line is longer, that line and 64 KiB more."""
     with path.open("rb") as file:
         data = file.read(_HEAD)
         if len(data) == _HEAD and b"\n" not in data:
-            data += file.readline(_LONGEST_FIRST_LINE)
+            data += file.readline(_LONGEST_FIRST_LINE) + file.read(_HEAD)
     return data
 
 

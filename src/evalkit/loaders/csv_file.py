@@ -24,13 +24,17 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the first line is text with a delimiter in it, and several different names: the first may be empty."""
+    """Whether the first line is text with a delimiter in it, and several different names: the first may be empty.
+
+    Of a file that is called CSV names may be empty and the same: they get numbers.
+    """
     text = _decode(head)
     if text is None or "\x00" in text or text.lstrip()[:1] in ("{", "[", "<"):
         return False
     first = next(iter(text.splitlines()), "")
     names = [name.strip() for name in first.split(_delimiter(first))]
-    return len(names) > 1 and all(names[1:]) and len(set(names)) == len(names) and len(first) < 20_000
+    clear = all(names[1:]) and len(set(names)) == len(names)
+    return len(names) > 1 and (clear or path.suffix.lower() in (".csv", ".tsv")) and len(first) < 20_000
 
 
 def rows(path: Path) -> Raw:

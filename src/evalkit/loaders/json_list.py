@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,6 +17,9 @@ from evalkit.schema import Problem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def sniff(path: Path, head: bytes) -> bool:
@@ -79,7 +83,13 @@ def _slowly(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int
             return made
         try:
             value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
+        except RecursionError:
+            problems.append(Problem(source, line, "nested too deeply"))
+            end = _end(text, at)
+            line += text.count("\n", at, end)
+            at = end
+            continue
+        except ValueError:
             cut = at >= len(text)
             reason = "the list is cut off" if cut else "the JSON is broken or cut off here"
             problems.append(Problem(source, line, f"{reason}; {len(made)} records before it were read"))
@@ -87,6 +97,17 @@ def _slowly(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int
         made.append((line, decode(json.dumps(value).encode())))
         line += text.count("\n", at, end)
         at = end
+
+
+def _end(text: str, at: int) -> int:
+    """Return where the value that begins at `at` ends, by its brackets alone."""
+    depth = 0
+    for token in _BRACKET.finditer(text, at):
+        if token[0][0] != '"':
+            depth += 1 if token[0] in "[{" else -1
+        if depth <= 0:
+            return token.end()
+    return len(text)
 
 
 READERS: Final = (Reader("JSON list of scores", sniff, rows=rows, alone=True),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -29,6 +30,7 @@ _PLAIN: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=2)
 def names(head: bytes) -> frozenset[str]:
     r"""Return the keys in the beginning of a JSON file, at any depth; of anything else, none.
 
