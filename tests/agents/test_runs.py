@@ -18,6 +18,7 @@ from evalkit.errors import EvalkitError, FormatError, ProviderError, SelectorErr
 from evalkit.loaders import load
 from evalkit.suites import Suite
 from fakes import Answer, ApiError, Fault
+from fakes.interrupts import interrupt_at
 
 HIDDEN = "NOT-FOR-THE-AGENT"
 GROQ = "openai/gpt-oss-20b"
@@ -471,3 +472,21 @@ def test_an_estimate_of_an_agent_of_one_s_own_knows_no_price(suite):
 
     assert (estimate.attempts, estimate.price) == (6, None)
     assert "6 attempts by the agent itself" in repr(estimate)
+
+
+# --- Ctrl-C
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_ctrl_c_at_a_write_loses_no_answer_and_pays_none_twice(fake, suite, agent, lines, tmp_path, at, when):
+    """The first of four writes says which run it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, native, "append", at=at, when=when)
+        with pytest.raises(KeyboardInterrupt):
+            run_suite(suite, agent, tmp_path / "runs", run="r", progress=None)
+
+    run_suite(suite, agent, tmp_path / "runs", run="r", progress=None)
+
+    assert set(fake.bodies.values()) == {1}
+    assert sorted(line["case"] for line in lines(tmp_path / "runs") if "case" in line) == ["01", "02", "03"]

@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 
 import evalkit as ek
+from evalkit import native
 from evalkit.errors import SelectorError
+from evalkit.widgets import labels
 from evalkit.widgets.labeller import label, more_labels
 from evalkit.widgets.labels import LabelFile, order_trials
+from fakes.interrupts import interrupt_at
 
 DEMO = ek.demo.make()
 JUDGED = DEMO.filter(grader_kind="judge")
@@ -267,3 +270,38 @@ def test_lines_that_are_not_labels_stay_as_they_are(path, labeller):
 
     assert path.read_text().startswith("not json\n")
     assert [json.loads(line)["score"] for line in path.read_text().splitlines()[1:]] == [2.0]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("earlier", [0, 1])
+def test_ctrl_c_at_the_write_of_a_label_keeps_it_once(path, labeller, when, earlier):
+    """A label that is new, and one that takes the place of another."""
+    give(labeller, *[2.0] * earlier)
+    row = {
+        **next(iter(labeller.file.rows.values()), {"run": "v1", "case": "01", "criterion": "Groq"}),
+        "score": 4.0,
+    }
+    owner, name = (labels, "replacing") if earlier else (native, "append")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, owner, name, at=1, when=when)
+        with pytest.raises(KeyboardInterrupt):
+            labeller.file.put(row)
+
+    assert [json.loads(line)["score"] for line in path.read_text().splitlines()] == [4.0]
+    labeller.file.put({**row, "score": 5.0})
+    assert [json.loads(line)["score"] for line in path.read_text().splitlines()] == [5.0]
+
+
+def test_a_label_that_a_full_disk_refused_is_written_when_it_is_given_again(path, monkeypatch):
+    file, row = LabelFile.open(path), {"run": "v1", "case": "01", "criterion": "Groq", "score": 4.0}
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "append", full)
+        with pytest.raises(OSError, match="No space left"):
+            file.put(row)
+    file.put(row)
+
+    assert [json.loads(line)["score"] for line in path.read_text().splitlines()] == [4.0]

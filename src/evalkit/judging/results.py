@@ -12,7 +12,7 @@ import msgspec
 import polars as pl
 
 from evalkit import native
-from evalkit.disk import replacing
+from evalkit.disk import replacing, uninterrupted
 from evalkit.judging.notes import is_outdated
 from evalkit.judging.questions import PASS_FAIL
 from evalkit.records import as_text, lines
@@ -91,9 +91,9 @@ class ScoreFile:
             self._write()
 
     def _write(self) -> None:
-        # Not the other way round: a row that Ctrl-C keeps from the disk is made again, one that is there twice stays.
-        rows, self._waiting = self._waiting, []
-        native.append(self.path, rows)
+        with uninterrupted():
+            native.append(self.path, self._waiting)
+            self._waiting = []
         self._at = time.monotonic()
 
     def _replace(self) -> None:

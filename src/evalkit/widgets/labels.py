@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from evalkit import native
-from evalkit.disk import replacing
+from evalkit.disk import replacing, uninterrupted
 from evalkit.grading import grade, grade_criteria
 from evalkit.judgements import choose_scores
 from evalkit.schema import SCORES
@@ -158,11 +158,15 @@ class LabelFile:
     def put(self, row: dict[str, Any]) -> None:
         """Keep a label."""
         key = _key(row)
-        again = key in self.rows
-        self.rows[key] = row
-        if not again:
-            native.append(self.path, [row])
-            return
+        with uninterrupted():
+            if key in self.rows:
+                self._replace(key, row)
+            else:
+                native.append(self.path, [row])
+            # Not before: what could not be written has to be added the next time, not replaced.
+            self.rows[key] = row
+
+    def _replace(self, key: tuple[Any, ...], row: dict[str, Any]) -> None:
         lines = []
         for raw in self.path.read_bytes().split(b"\n"):
             lines.append(_line(row) if raw.strip() and _key_of(raw) == key else raw)
