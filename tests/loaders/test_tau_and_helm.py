@@ -105,6 +105,120 @@ SPEC = {
 }
 
 
+INFO = {
+    "git_commit": "c",
+    "num_trials": 2,
+    "max_steps": 100,
+    "user_info": {"implementation": "user_simulator", "llm": "org/user"},
+    "agent_info": {"implementation": "llm_agent", "llm": "org/tiny", "llm_args": {"temperature": 0.0}},
+    "environment_info": {"domain_name": "airline", "policy": "Be kind.", "tool_defs": None},
+}
+TASK = {
+    "id": "7",
+    "user_scenario": {
+        "instructions": {"domain": "airline", "reason_for_call": "Book F1.", "known_info": None}
+    },
+    "evaluation_criteria": {
+        "actions": [{"action_id": "7_0", "name": "book", "arguments": {"flight": "F1"}}],
+        "communicate_info": ["120"],
+        "nl_assertions": ["The agent is kind."],
+    },
+}
+
+
+def simulation(trial=0, reward=1.0, **more):
+    call = {"id": "c1", "name": "book", "arguments": {"flight": "F1"}, "requestor": "assistant"}
+    gave = [{"id": "c1", "role": "tool", "content": "done"}, {"id": "c2", "role": "tool", "content": "120"}]
+    return {
+        "id": f"s{trial}",
+        "task_id": "7",
+        "start_time": "2026-10-01T10:00:00",
+        "duration": 2.5,
+        "termination_reason": "user_stop",
+        "agent_cost": 0.01,
+        "user_cost": 0.02,
+        "reward_info": {"reward": reward, "reward_breakdown": {"DB": reward}},
+        "messages": [
+            {"role": "assistant", "content": "Hi!", "tool_calls": None},
+            {"role": "user", "content": "F1, please."},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_messages": gave},
+            {"role": "assistant", "content": "Booked."},
+        ],
+        "trial": trial,
+    } | more
+
+
+def tau2(folder, *simulations, tasks=(TASK,)):
+    results = {"timestamp": "2026-10-01T10:00:00", "info": INFO, "tasks": tasks, "simulations": simulations}
+    return write(folder / "tiny-airline.json", results)
+
+
+def test_a_simulation_of_tau2_is_a_trial_with_its_reward(tmp_path):
+    evals = ek.load(tau2(tmp_path, simulation(), simulation(1, 0.0)))
+
+    assert evals.problems.is_empty()
+    assert evals.runs.select("run", "suite", "agent", "agent_version", "model", "provider").row(0) == (
+        *("tiny-airline", "airline", "llm_agent", "tiny-airline"),
+        *("org/tiny", "org"),
+    )
+    assert evals.scores.select("case", "epoch", "criterion", "score").rows() == [
+        ("7", 1, "reward", 1.0),
+        ("7", 2, "reward", 0.0),
+    ]
+    trial = evals.trials.row(0, named=True)
+    assert (trial["output"], trial["stop_reason"], trial["cost_usd"], trial["latency_s"]) == (
+        *("Booked.", "user_stop"),
+        *(0.01, 2.5),
+    )
+    turns = evals.turns.filter(epoch=1)
+    assert turns["role"].to_list() == ["assistant", "user", "assistant", "tool", "tool", "assistant"]
+    assert turns["tool_call_id"].to_list() == [None, None, None, "c1", "c2", None]
+    assert json.loads(turns["tool_calls"][2]) == [{"id": "c1", "name": "book", "arguments": {"flight": "F1"}}]
+    assert evals.cases.select("suite", "case", "input", "expected_rubric").row(0) == (
+        *("airline", "7", "domain: airline\nreason_for_call: Book F1."),
+        'book {"flight":"F1"}\nsays 120\nThe agent is kind.',
+    )
+    assert ek.grade(evals)["verdict"].to_list() == ["pass", "fail"]
+    assert "Be kind" not in evals.runs["config"][0]
+
+
+def test_of_tau2_what_was_not_judged_is_unscored_and_what_is_there_twice_is_a_problem(tmp_path):
+    evals = ek.load(
+        tau2(
+            tmp_path,
+            simulation(0, 0.0, termination_reason="user_error"),
+            simulation(1, reward_info=None),
+            simulation(1),
+            simulation(2, 0.0, termination_reason="max_steps"),
+            simulation(3, task_id=None),
+            "?",
+        )
+    )
+
+    assert evals.scores.select("epoch", "score", "error").rows() == [
+        (1, None, "the trial crashed: user_error"),
+        (2, None, "there is no reward_info"),
+        (3, 0.0, None),
+    ]
+    assert sorted(evals.problems["reason"]) == [
+        "a JSON object was expected, not '?'",
+        "task '7', trial 1 is there already; the first is kept",
+        "there is no task_id",
+    ]
+    assert evals.problems["line"].null_count() == 0
+
+
+def test_of_tau2_results_that_are_cut_off_the_simulations_before_that_are_read(tmp_path):
+    path = tau2(tmp_path, simulation(), simulation(1), simulation(2))
+    path.write_text(path.read_text()[:-40])
+
+    evals = ek.load(path)
+
+    assert evals.scores["epoch"].to_list() == [1, 2]
+    assert evals.problems.height
+
+
 def stat(name, value, **more):
     told = {"name": name, "split": "test"} | more
     return {"name": told, "count": 1, "sum": value, "sum_squared": value**2, "mean": value}

@@ -193,6 +193,7 @@ def _others() -> list[Any]:
         phoenix,
         promptfoo,
         scout,
+        tau2_bench,
         tau_bench,
     )
 
@@ -210,7 +211,7 @@ def _others() -> list[Any]:
             promptfoo,
             lm_eval,
         ),
-        *(openai_evals, deepeval, fastchat, tau_bench, helm, batch),
+        *(openai_evals, deepeval, fastchat, tau_bench, tau2_bench, helm, batch),
     ]
 
 
