@@ -127,7 +127,7 @@ TASK = {
 
 
 def simulation(trial=0, reward=1.0, **more):
-    call = {"id": "c1", "name": "book", "arguments": {"flight": "F1"}, "requestor": "assistant"}
+    call = {"id": "c1", "name": "book", "arguments": {"flight": "F1"}}
     gave = [{"id": "c1", "role": "tool", "content": "done"}, {"id": "c2", "role": "tool", "content": "120"}]
     return {
         "id": f"s{trial}",
