@@ -189,6 +189,21 @@ def test_what_is_said_of_three_files_or_more_is_said_once(tmp_path: Path) -> Non
     ]
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "r.jsonl").write_text('{"id": "1", "tone": 4}\n')
+
+    evals = load(
+        tmp_path, mapping={"case": "id", "criteria": {"tone": ["tone"], "facts": ["facts", "truth"]}}
+    )
+
+    assert [note for note in evals.notes if "'facts'" in note] == [
+        "3 files (a/r.jsonl, b/r.jsonl, c/r.jsonl): there is no column 'facts' (criterion facts), "
+        "which the mapping names."
+    ]
+
+
 def test_what_is_prose_by_its_name_is_passed_over_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# Data, ours\n\nTwo files, no more\n")
     (tmp_path / "a.jsonl").write_text('{"id": "1", "tone_score": 4}\n')

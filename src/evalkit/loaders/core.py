@@ -327,7 +327,10 @@ def in_few_words(notes: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:
     made: list[str] = []
     for said, all_of_it in about.items():
         if len(all_of_it) > 2:
-            names = [Path(note.partition(": ")[0]).name for note in all_of_it]
+            paths = [Path(note.partition(": ")[0]) for note in all_of_it]
+            names = [path.name for path in paths]
+            if len(set(names)) < len(names):
+                names = [f"{path.parent.name}/{path.name}" for path in paths]
             made.append(f"{len(names)} files ({listed(names, most=4)}): {said}")
         else:
             made += all_of_it

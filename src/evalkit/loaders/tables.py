@@ -321,7 +321,7 @@ class _Maker:
                 f'No scale is declared for {listed(unscaled)}: give mapping={{"scale": [lowest, highest]}}.'
             )
         notes += [
-            f"{self.source} has no column {column!r} ({what}), which {mapping.name if mapping else 'the mapping'} names."
+            f"{self.source}: there is no column {column!r} ({what}), which {mapping.name if mapping else 'the mapping'} names."
             for column, what, _ in roles.missing
         ]
         taken = {*roles.columns.values(), *(roles.criteria or {}).values()}
