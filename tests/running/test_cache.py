@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -82,6 +83,36 @@ def test_purge_forgets_only_a_model_or_only_what_is_old(cache):
     assert cache.purge(older_than_days=1) == 0
     assert cache.get("b") == body(2)
     assert cache.purge(older_than_days=-1) == 1
+
+
+def test_what_is_kept_of_each_model_is_told_and_counted(cache, monkeypatch):
+    for day, (key, model) in enumerate([("a", "small"), ("b", "large"), ("c", "large")]):
+        monkeypatch.setattr("time.time", lambda day=day: 86_400.0 * day)
+        cache.put(key, body(1), model=model)
+
+    assert [(row["model"], row["answers"], row["oldest"], row["newest"]) for row in cache.models()] == [
+        ("large", 2, 86_400.0, 172_800.0),
+        ("small", 1, 0.0, 0.0),
+    ]
+    assert cache.count(model="large", older_than_days=0.5) == 1
+    assert cache.purge(model="large", older_than_days=0.5) == 1
+    assert (len(cache), cache.count(model="small"), cache.get("b")) == (2, 1, None)
+
+
+def test_a_purge_while_another_works_on_it_is_told_in_a_sentence(cache, monkeypatch):
+    cache.put("a", body(1), model="m")
+    monkeypatch.setattr("evalkit.running.cache._WAIT_S", 0.0)
+    other = sqlite3.connect(cache.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with (
+        Cache(cache.path) as impatient,
+        pytest.raises(FormatError, match="cannot be purged: database is locked"),
+    ):
+        impatient.purge()
+
+    other.close()
+    assert len(cache) == 1
 
 
 def test_several_threads_may_use_one(cache):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import agents, batches, decisions, files, judging, numbers, options
+from evalkit.cli import agents, batches, caches, decisions, files, judging, numbers, options
 from evalkit.cli.output import complain, emit
 from evalkit.errors import EvalkitError
 
@@ -39,6 +39,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(batches.app)
+app.add_typer(caches.app)
 
 
 def _show_version(asked: bool) -> None:

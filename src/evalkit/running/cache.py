@@ -18,12 +18,16 @@ from evalkit.places import cache_dir
 if TYPE_CHECKING:
     from types import TracebackType
 
+FILE: Final = "answers.sqlite"
+"""What evalkit's own cache is called in `evalkit.places.cache_dir()`."""
+
 _WAIT_S: Final = 30.0
 _TABLE: Final = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, model TEXT NOT NULL, created_at REAL NOT NULL, body BLOB NOT NULL
 ) WITHOUT ROWID
 """
+_CHOSEN: Final = "FROM answers WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR created_at < ?2)"
 
 
 class Cache:
@@ -49,7 +53,7 @@ class Cache:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = Path(path) if path is not None else cache_dir() / "answers.sqlite"
+        self.path = Path(path) if path is not None else cache_dir() / FILE
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,11 +84,31 @@ class Cache:
         FormatError
             The file cannot be read.
         """
-        row = self._one("SELECT body FROM answers WHERE key = ?", key)
-        if row is None:
+        rows = self._all("SELECT body FROM answers WHERE key = ?", key)
+        if not rows:
             return None
-        body: dict[str, Any] = msgspec.json.decode(row[0])
+        body: dict[str, Any] = msgspec.json.decode(rows[0][0])
         return body
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return what is kept of each model, the largest first.
+
+        Returns
+        -------
+        list of dict
+            `model`, `answers`, `bytes` (of their text), `oldest` and `newest` (seconds since 1970).
+        """
+        rows = self._all(
+            "SELECT model, count(*), sum(length(body)), min(created_at), max(created_at) FROM answers "
+            "GROUP BY model ORDER BY 3 DESC, 1"
+        )
+        return [
+            dict(zip(("model", "answers", "bytes", "oldest", "newest"), row, strict=True)) for row in rows
+        ]
+
+    def count(self, *, model: str | None = None, older_than_days: float | None = None) -> int:
+        """Return how many answers `purge` would forget."""
+        return int(self._all(f"SELECT count(*) {_CHOSEN}", model, _before(older_than_days))[0][0])
 
     def put(self, key: str, body: dict[str, Any], *, model: str) -> None:
         """Keep an answer; the first one to a request stays.
@@ -103,7 +127,7 @@ class Cache:
 
     def __len__(self) -> int:
         """How many answers there are."""
-        return int(self._one("SELECT count(*) FROM answers")[0])
+        return self.count()
 
     @property
     def size(self) -> int:
@@ -125,15 +149,19 @@ class Cache:
         -------
         int
             How many were forgotten.
+
+        Raises
+        ------
+        FormatError
+            The file cannot be written, or another process is at work on it.
         """
-        oldest = time.time() - older_than_days * 86_400 if older_than_days is not None else None
-        with self._lock:
-            gone = self._base.execute(
-                "DELETE FROM answers WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR created_at < ?2)",
-                (model, oldest),
-            ).rowcount
-            self._base.execute("VACUUM")
-            self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            with self._lock:
+                gone = self._base.execute(f"DELETE {_CHOSEN}", (model, _before(older_than_days))).rowcount
+                self._base.execute("VACUUM")
+                self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise FormatError(f"The cache {str(self.path)!r} cannot be purged: {_words(error)}.") from None
         return int(gone)
 
     def close(self) -> None:
@@ -152,13 +180,17 @@ class Cache:
     def __repr__(self) -> str:
         return f"Cache({str(self.path)!r}): {len(self):,} answers, {self.size / 1e6:.1f} MB"
 
-    def _one(self, query: str, *values: str) -> Any:
-        """Return the first row of an answer; None where there is none."""
+    def _all(self, query: str, *values: Any) -> list[Any]:
+        """Return the rows that a question to the file gives."""
         try:
             with self._lock, closing(self._base.execute(query, values)) as rows:
-                return rows.fetchone()
+                return rows.fetchall()
         except sqlite3.Error as error:
             raise FormatError(f"The cache {str(self.path)!r} cannot be read: {_words(error)}.") from None
+
+
+def _before(days: float | None) -> float | None:
+    return None if days is None else time.time() - days * 86_400
 
 
 def _words(error: Exception) -> str:
