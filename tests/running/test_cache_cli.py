@@ -99,7 +99,7 @@ def test_what_to_forget_has_to_be_said(run, cache, options):
 
 
 def test_a_model_that_has_none_is_told_which_have(run, cache):
-    code, out, _ = run("purge", "--model", "smal", "--yes")
+    code, out, _ = run("purge", "--model", "another", "--yes")
 
     assert (code, len(cache)) == (0, 3)
     assert "None of the 3 answers is meant; nothing was forgotten. There are answers of: " in out

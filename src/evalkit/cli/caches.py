@@ -41,7 +41,7 @@ def show(
                 as_json({"path": str(cache.path), "answers": len(cache), "bytes": cache.size, "models": rows})
             )
             return
-        emit(one_line(f"{cache.path}: {len(cache):,} answers, {cache.size / 1e6:.1f} MB"))
+        emit(one_line(f"{cache.path}: {_answers(len(cache))}, {cache.size / 1e6:.1f} MB"))
         cells = [
             [
                 row["model"],
@@ -91,7 +91,7 @@ def purge(
         if not (
             yes
             or _is_sure(
-                f"Forget {count:,} of {len(cache):,} answers? They are paid for again when they are needed"
+                f"Forget {count:,} of {_answers(len(cache))}? They are paid for again when they are needed"
             )
         ):
             emit("Nothing was forgotten; --yes does it unasked.")
@@ -125,6 +125,10 @@ def _is_sure(question: str) -> bool:
     except typer.Abort:  # nobody is there to answer
         emit("")
         return False
+
+
+def _answers(count: int) -> str:
+    return f"{count:,} answer{'' if count == 1 else 's'}"
 
 
 def _day(at: float) -> str:
