@@ -28,7 +28,7 @@ app = typer.Typer(
 def show(
     form: Annotated[Literal["text", "json"], typer.Option("--format", help="How to print it.")] = "text",
 ) -> None:
-    """Print where the answers are, how many, how large, and how old.
+    """Print where they are, how many, how large, how old.
 
     EVALKIT_CACHE_DIR names another place.
     """
@@ -70,7 +70,7 @@ def purge(
     everything: Annotated[bool, typer.Option("--all", help="All of it.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
 ) -> None:
-    """Forget answers, which are paid for again when they are needed again.
+    """Forget answers: what is needed again is paid again.
 
     It asks first.
     """
