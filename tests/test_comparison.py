@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 
 from evalkit import demo
 from evalkit.comparison import compare
-from evalkit.errors import ColumnError, FormatError, SelectorError
+from evalkit.errors import ArgumentError, ColumnError, FormatError, SelectorError
 from evalkit.evals import Evals
 from evalkit.loaders import load
 from evalkit.pairing import find_runs
@@ -618,5 +618,5 @@ def test_the_paired_table_of_real_data_comes_out(criterion, difference, interval
 
 
 def test_a_margin_of_nothing_in_particular_is_refused():
-    with pytest.raises(ColumnError, match=r"margin is 0\.05; .*margin=\{'pass_rate': 0\.05\}"):
+    with pytest.raises(ArgumentError, match=r"margin is 0\.05; .*Did you mean \{'pass_rate': 0\.05\}\?"):
         compare(demo.make(), baseline="v2", candidate="v3", margin=0.05)

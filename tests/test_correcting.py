@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import evalkit as ek
 from evalkit import stats
 from evalkit.agreements import correct_for_judge
-from evalkit.errors import SelectorError
+from evalkit.errors import ArgumentError
 from evalkit.evals import Evals
 from evalkit.rules import PassRule
 
@@ -249,7 +249,7 @@ def test_a_rule_that_does_not_fit_the_scale_is_a_reason_and_no_exception():
 
 
 def test_an_unknown_word_is_refused():
-    with pytest.raises(SelectorError, match="'same'"):
+    with pytest.raises(ArgumentError, match="'same'"):
         correct_for_judge(evals_of([1], [1]), population="sam")  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from scipy.stats import norm
 
-from evalkit.errors import ColumnError, FormatError, SelectorError
+from evalkit.errors import ArgumentError, ColumnError, FormatError, SelectorError
 from evalkit.evals import Evals
 from evalkit.plans import plan
 from evalkit.variances import find_costs, variance
@@ -280,7 +280,7 @@ def test_an_empty_collection_has_a_reason():
     ],
 )
 def test_what_no_plan_can_be_for_is_refused(asked, words):
-    with pytest.raises(FormatError, match=words):
+    with pytest.raises((ArgumentError, FormatError), match=words):
         plan(evals_of(judged(1, n=5, k=1, s=1)), **asked)
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.caveats import find_caveats
 from evalkit.errors import ColumnError, SelectorError, nearest
-from evalkit.evals import expect_evals, some_of
+from evalkit.evals import some_of
 from evalkit.inference import (
     METRICS,
     MORE,
@@ -241,7 +242,7 @@ def compare(
     >>> change.verdict, change.summary["n"][0]
     ('improved', 9)
     """
-    expect_evals(evals, "compare")
+    expect(compare, locals())
     columns = (by,) if isinstance(by, str) else tuple(by or ())
     sides = dict(find_runs(evals, side) for side in (baseline, candidate))
     human = grader is not None
@@ -313,10 +314,6 @@ def compare(
 
 
 def _check_margin(margin: Mapping[str, float] | None) -> dict[str, float] | None:
-    if isinstance(margin, int | float):
-        raise ColumnError(
-            f"margin is {margin!r}; say of what it is the largest loss that would not matter: margin={{'pass_rate': {margin!r}}}."
-        )
     for name, value in (margin or {}).items():
         if name not in METRICS:
             raise ColumnError(

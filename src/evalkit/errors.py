@@ -16,6 +16,7 @@ has never heard of evalkit still catches them.
     ├── ProviderError   an endpoint that is not known, does not answer, or does not allow what is asked
     ├── JobError        a batch job that cannot do what is asked of it now
     ├── BusyError       what another process is at work on
+    ├── ArgumentError   an argument of a verb that is of another kind than its signature says
     └── StatisticsError an argument that no data could produce (`evalkit.stats`)
 """
 
@@ -124,6 +125,10 @@ class SelectorError(EvalkitError, ValueError):
         """Say what was looked for, what there is, and the likeliest typo."""
         options = [str(option) for option in have]
         return cls(f"There is no {kind} {name!r}.{nearest(str(name), options)} There is: {listed(options)}.")
+
+
+class ArgumentError(EvalkitError, TypeError, ValueError):
+    """An argument of a verb that is of another kind than its signature says."""
 
 
 class RuleError(EvalkitError, ValueError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 import polars as pl
 
 from evalkit import saved
+from evalkit.arguments import expect, expect_evals
 from evalkit.errors import NOT_GIVEN, ColumnError, FormatError, SelectorError, counted
 from evalkit.schema import PROBLEMS_SCHEMA, TABLES, Problem, Table
 
@@ -66,21 +67,6 @@ def some_of(frame: Any, *columns: str) -> pl.DataFrame:
     if isinstance(made, pl.LazyFrame):
         made = made.collect(engine="streaming")
     return cast("pl.DataFrame", made)
-
-
-def expect_evals(value: object, verb: str, *, loaded: bool = False) -> None:
-    """Raise a `FormatError` that says how to make an Evals, when `value` is none; or a loaded one, when it was scanned."""
-    if not isinstance(value, Evals):
-        what = "path" if isinstance(value, str | Path) else "frame"
-        call = verb if "." in verb else f"ek.{verb}"
-        raise FormatError(
-            f"{verb} takes an Evals, not {type(value).__name__}: load it first, {call}(ek.load({what}), ...)."
-        )
-    if loaded and value.is_scanned:
-        raise FormatError(
-            f"{verb} needs all texts in memory, and this Evals was scanned: choose what fits, "
-            f"evals.filter(case=...).collect(), or take all of it, evals.collect()."
-        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -254,7 +240,7 @@ class Evals:
     @classmethod
     def concat(cls, parts: Iterable[Evals]) -> Evals:
         """Put many collections together: what adding one after the other gives, in one go."""
-        parts = list(parts)
+        parts = cast("list[Evals]", [*parts] if hasattr(parts, "__iter__") else [parts])
         if not parts:
             return cls.from_tables()
         for part in parts:
@@ -291,6 +277,11 @@ class Evals:
         SelectorError
             A value that no record has.
         """
+        given: tuple[Any, ...] = predicates
+        if wrong := [one for one in given if not isinstance(one, pl.Expr)]:
+            raise ColumnError(
+                f"filter takes columns with values, as in filter(severity='critical'), and polars expressions, not {wrong[0]!r:.60}."
+            )
         attempts = self.attempts()
         by_trial = list(predicates)
         by_score: list[pl.Expr] = []
@@ -356,6 +347,7 @@ class Evals:
         FormatError
             The folder holds files that evalkit did not write.
         """
+        expect(Evals.save, locals())
         folder = Path(folder)
         saved.check_target(folder)
         frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in self.tables()}
@@ -375,6 +367,7 @@ class Evals:
         FormatError
             `save` did not write it, or a newer evalkit did.
         """
+        expect(cls.load, locals())
         folder = Path(folder)
         manifest = saved.read_manifest(folder)
         made, problems = saved.read(folder, {"runs", *tables})
@@ -475,11 +468,15 @@ def _with_all_runs(made: dict[str, pl.DataFrame]) -> pl.DataFrame:
 def _one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
     """Return the condition that the column has one of the values; refuse a value that no row has."""
     dtype = frame.schema[name]
-    if isinstance(dtype, pl.List):
-        have = frame[name].explode(empty_as_null=True).drop_nulls().unique()
+    listed = isinstance(dtype, pl.List)
+    have = (frame[name].explode(empty_as_null=True) if listed else frame[name]).drop_nulls().unique()
+    known = {str(value) for value in have.to_list()}
+    for value in values:
+        if value is not None and str(value) not in known:
+            raise SelectorError.unknown(value, kind=name.replace("_", " "), have=sorted(known))
+    if listed:
         condition = pl.col(name).list.eval(pl.element().is_in(values)).list.any().fill_null(value=False)
     else:
-        have = frame[name].drop_nulls().unique()
         text = dtype in (pl.String, pl.Categorical, pl.Enum)
         condition = (
             pl.col(name).cast(pl.String).is_in([str(v) for v in values if v is not None])
@@ -488,8 +485,4 @@ def _one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
         )
         if None in values:
             condition = condition.fill_null(value=False) | pl.col(name).is_null()
-    known = {str(value) for value in have.to_list()}
-    for value in values:
-        if value is not None and str(value) not in known:
-            raise SelectorError.unknown(value, kind=name.replace("_", " "), have=sorted(known))
     return condition

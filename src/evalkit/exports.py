@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.arguments import expect_evals
 from evalkit.errors import FormatError
-from evalkit.evals import expect_evals
 from evalkit.records import decode
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.errors import NOT_GIVEN, EvalkitError, counted
-from evalkit.evals import expect_evals
 from evalkit.grading import grade, grade_criteria
 from evalkit.judgements import choose_scores
 from evalkit.rules import DEFAULT_RULE
@@ -177,9 +177,7 @@ def find_failures(
     >>> found.failing, found.trials["failure"].n_unique() == found.clusters.height
     (50, True)
     """
-    expect_evals(evals, "find_failures")
-    if clusters is not None and clusters < 1:
-        raise EvalkitError(f"clusters is {clusters}; it may be 1 or more, or None.")
+    expect(find_failures, locals())
     _need_sklearn()
     graded = grade(evals, rule, grader=grader, rubric=rubric)
     failing = graded.filter(pl.col("verdict") == "fail").sort(_KEY)

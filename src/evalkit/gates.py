@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.comparison import compare
 from evalkit.errors import FormatError, SelectorError, counted, listed
-from evalkit.evals import expect_evals
 from evalkit.grading import grade
 from evalkit.pairing import find_runs
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -125,7 +125,7 @@ def check_gate(
     >>> check_gate(ek.demo.make(), baseline="v1", candidate="v2", no_regressions=True).outcome
     'pass'
     """
-    expect_evals(evals, "gate")
+    expect(check_gate, locals())
     if not (no_regressions or critical_must_pass) and pass_rate_at_least is None:
         raise FormatError(
             "The gate has no condition; ask for no_regressions, pass_rate_at_least or critical_must_pass."

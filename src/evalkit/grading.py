@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.errors import ColumnError, RuleError
 from evalkit.evals import Evals
 from evalkit.judgements import choose_scores, constants_of, distinct
@@ -76,6 +77,7 @@ def grade(
     >>> grade(scores, PassRule(scale=(1, 5))).select("mean", "lowest", "verdict").row(0)
     (4.0, 3.0, 'pass')
     """
+    expect(grade, locals())
     if not isinstance(data, Evals):
         return _grade_frame(data, rule, grader=grader, rubric=rubric)
     parts = []
@@ -128,6 +130,7 @@ def grade_criteria(
         criterion of its run.
     """
     chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
+    expect(grade_criteria, locals())
     if isinstance(data, Evals):
         keys = data.attempts().drop("error")
         suites = [(suite, choose_scores(_runs_of(data, runs), **chosen)) for suite, runs in _suites(data)]

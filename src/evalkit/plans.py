@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import ColumnError, FormatError, counted, listed
-from evalkit.evals import expect_evals
+from evalkit.arguments import expect
+from evalkit.errors import FormatError, counted, listed
 from evalkit.pilots import Pilot, find_pilot
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.variances import find_costs
@@ -235,8 +235,8 @@ def plan(
     >>> round(needed.mde, 3), needed.table.filter(option="more cases")["cases"].item()
     (0.3, 323)
     """
-    expect_evals(evals, "plan")
-    target = _check(difference, margin, metric, power, alpha)
+    expect(plan, locals())
+    target = _check(difference, margin, metric)
     bound = target if margin is not None else None
     pilot, pairs, notes = find_pilot(
         evals, baseline, candidate, metric=metric, rule=rule, grader=grader, rubric=rubric
@@ -314,15 +314,8 @@ def _check(
     difference: float | None,
     margin: float | Mapping[str, float] | None,
     metric: str,
-    power: float,
-    alpha: float,
 ) -> float | None:
     """Return the difference or margin as a positive number."""
-    if metric not in _SIZES:
-        raise ColumnError(f"metric is {metric!r}; it may be pass_rate or mean_score.")
-    for name, value in (("power", power), ("alpha", alpha)):
-        if not 0 < value < 1:
-            raise FormatError(f"{name} is {value!r}; it is a chance between 0 and 1.")
     if margin is not None and difference is not None:
         raise FormatError(
             "A plan is for a difference to be seen or for a margin to be kept; give one of them."

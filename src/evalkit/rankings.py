@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.caveats import say_left_out
 from evalkit.comparison import Comparison, compare
 from evalkit.errors import FormatError, SelectorError, listed
-from evalkit.evals import expect_evals
 from evalkit.grading import grade
 from evalkit.inference import METRICS, MORE, SUMMARY, Metric, adjust_scopes
 from evalkit.looks import LOOKS, by_evidence, find_looks, warn_of_looks
@@ -218,7 +218,7 @@ def compare_many(
     >>> found.tied["pass_rate"], found.summary["verdict"][0]
     ((('v2', 'v3'), ('v3', 'v1')), 'improved')
     """
-    expect_evals(evals, "compare_many")
+    expect(compare_many, locals())
     if looks is not None and (sequential or looks < 1):
         raise FormatError(
             f"looks is {looks}: a number of looks planned beforehand, 1 or more, and not together with sequential=True (looks nobody planned)."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from evalkit.arguments import expect, is_number
 from evalkit.disk import replacing
 from evalkit.errors import PathError, RuleError, SuiteError, listed, nearest
 
@@ -58,18 +58,21 @@ class PassRule:
     def __post_init__(self) -> None:
         for field in ("mean", "floor"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+            if not is_number(value):
                 raise RuleError(f"PassRule.{field} is {value!r}; it may be a number, such as 4.0.")
         if self.missing not in ("unscored", "fail"):
             raise RuleError(f"PassRule.missing is {self.missing!r}; it may be 'unscored' or 'fail'.")
         for field in ("weights", "gates"):
             value = getattr(self, field)
-            if value is not None and not isinstance(value, Mapping):
+            if value is not None and not (isinstance(value, Mapping) and all(map(is_number, value.values()))):
                 raise RuleError(
-                    f"PassRule.{field} is {value!r}; it may be a criterion with its number: {{'Groq': 2}}."
+                    f"PassRule.{field} is {value!r:.60}; it may be a criterion with its number: {{'Groq': 2}}."
                 )
-        if self.scale is not None and len(self.scale) != 2:
-            raise RuleError(f"PassRule.scale is {self.scale!r}; it may be two numbers, such as (1, 5).")
+        pair: Any = self.scale
+        if pair is not None and not (
+            isinstance(pair, tuple | list) and len(pair) == 2 and all(map(is_number, pair))
+        ):
+            raise RuleError(f"PassRule.scale is {pair!r:.60}; it may be two numbers, such as (1, 5).")
         if self.floor > self.mean:
             raise RuleError(
                 f"PassRule.floor is {self.floor:g}, above the mean of {self.mean:g}; it may be at most the mean."
@@ -119,6 +122,7 @@ class PassRule:
         """
         from evalkit.suites.document import parse
 
+        expect(cls.read, locals())
         path = Path(path)
         if not path.is_file():
             raise PathError.missing(path)
@@ -148,6 +152,7 @@ class PassRule:
         """
         from evalkit.suites.document import fresh
 
+        expect(PassRule.write, locals())
         path = Path(path)
         if not path.parent.is_dir():
             raise PathError.missing(path.parent)

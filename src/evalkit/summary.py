@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import polars as pl
 
-from evalkit.errors import ColumnError, FormatError
+from evalkit.arguments import expect
+from evalkit.errors import ColumnError
 from evalkit.grading import as_given, grade, grade_criteria
 from evalkit.rules import DEFAULT_RULE, TOLERANCE, PassRule
 from evalkit.schema import SEVERITIES, Verdict
@@ -101,6 +102,7 @@ def summarize(
     >>> summarize(scores, by=[], rule=PassRule(scale=(1, 5))).select("pass_rate", "n", "method").row(0)
     (0.5, 2, 'Wilson')
     """
+    expect(summarize, locals())
     by = [by] if isinstance(by, str) else list(by)
     each = grade_criteria if "criterion" in by else grade
     graded = each(data, rule, grader=grader, rubric=rubric)
@@ -151,6 +153,7 @@ def distribution(
     >>> distribution(scores, "model", rule=PassRule(scale=(1, 5)))["count"].to_list()
     [0, 1, 0, 0, 1]
     """
+    expect(distribution, locals())
     answers = _as_polars(grade_criteria(data, rule, grader=grader, rubric=rubric))
     if by not in answers.columns or by == "criterion":
         raise ColumnError.missing(by, table="grades", have=[c for c in _GROUPS if c in answers.columns])
@@ -266,8 +269,6 @@ def summarize_verdicts(
         As for `summarize`.
     """
     by = list(by)
-    if missing not in ("exclude", "fail"):
-        raise FormatError(f"missing is {missing!r}; it may be 'exclude' or 'fail'.")
     if "tags" in by:
         trials = trials.explode("tags", empty_as_null=True, keep_nulls=True)
     verdict = pl.col("verdict")

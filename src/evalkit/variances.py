@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit import stats
+from evalkit.arguments import expect
 from evalkit.errors import ColumnError
-from evalkit.evals import expect_evals, some_of
+from evalkit.evals import some_of
 from evalkit.grading import grade, grade_criteria
 from evalkit.pairing import RUN_COLUMNS
 from evalkit.rules import DEFAULT_RULE, PassRule
@@ -198,7 +199,7 @@ def variance(
     >>> found.components["variance"].round(3).to_list()
     [1.667, 0.167, None, None]
     """
-    expect_evals(evals, "variance")
+    expect(variance, locals())
     columns = _columns(evals, by)
     rows = find_judgements(evals, metric, rule, grader=grader, rubric=rubric)
     agent_cost, judge_cost, notes = find_costs(evals)

@@ -14,7 +14,7 @@ import pytest
 
 from evalkit import native
 from evalkit.agents import Agent, run_suite
-from evalkit.errors import EvalkitError, FormatError, ProviderError, SelectorError, SuiteError
+from evalkit.errors import ArgumentError, EvalkitError, FormatError, ProviderError, SelectorError, SuiteError
 from evalkit.loaders import load
 from evalkit.suites import Suite
 from fakes import Answer, ApiError, Fault
@@ -430,7 +430,7 @@ def test_a_suite_without_cases_is_refused(tmp_path):
     ],
 )
 def test_a_setting_that_cannot_be_is_told_in_one_sentence(suite, tmp_path, settings, said):
-    with pytest.raises(FormatError) as told:
+    with pytest.raises((ArgumentError, FormatError)) as told:
         run_suite(suite, lambda case: "x", tmp_path / "runs", **settings)
 
     assert str(told.value).startswith(said)

@@ -584,7 +584,7 @@ def test_an_attempt_to_influence_the_judge_is_reported_and_changes_no_score(fake
     out = make_judge().run(make_evals())
 
     assert set(out.scores["score"]) == {2.0}
-    assert any("attempt to influence it in 1 trials (v1, case 02, epoch 1)" in note for note in out.notes)
+    assert any("attempt to influence it in 1 trial (v1, case 02, epoch 1)" in note for note in out.notes)
 
 
 def test_that_the_controls_were_not_run_is_said(make_judge, make_evals):

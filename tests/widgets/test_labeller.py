@@ -9,7 +9,7 @@ import pytest
 
 import evalkit as ek
 from evalkit import native
-from evalkit.errors import SelectorError
+from evalkit.errors import ArgumentError, SelectorError
 from evalkit.widgets import labels
 from evalkit.widgets.labeller import label, more_labels
 from evalkit.widgets.labels import LabelFile, order_trials
@@ -242,7 +242,7 @@ def test_everything_is_done_and_more_may_be_changed(path):
     ],
 )
 def test_what_cannot_be_asked_for_is_said(path, options, words):
-    with pytest.raises(SelectorError, match=words):
+    with pytest.raises((ArgumentError, SelectorError), match=words):
         label(JUDGED, path=path, **options)
 
 

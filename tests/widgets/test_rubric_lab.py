@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evalkit as ek
-from evalkit.errors import FormatError, SelectorError, SuiteError
+from evalkit.errors import ArgumentError, FormatError, SelectorError, SuiteError
 from evalkit.judging.rehearsal import NOTICE, rehearse
 from evalkit.suites import Case, Criterion, Suite
 from evalkit.widgets.drafts import Draft, version_of, word_diff
@@ -280,7 +280,7 @@ def test_a_judge_that_cannot_be_worked_on_is_refused(settings, words):
 
 
 def test_a_name_in_place_of_a_judge_is_refused():
-    with pytest.raises(FormatError, match=r"The lab asks a judge, ek\.Judge\(\.\.\.\), not str: 'Groq'\."):
+    with pytest.raises(ArgumentError, match=r"judge is 'Groq'; it may be a judge, as in ek\.Judge\("):
         rubric_lab(DEMO, "Groq")
 
 

@@ -278,6 +278,8 @@ def find_function(place: object) -> Function:
 def _expect_program(command: Sequence[str] | str) -> tuple[str, ...]:
     try:
         argv = shlex.split(command, posix=os.name != "nt") if isinstance(command, str) else list(command)
+    except TypeError:
+        argv = []
     except ValueError as error:
         raise FormatError(f"The command {command!r} cannot be read: {error}.") from None
     if not argv or not all(isinstance(part, str) for part in argv):

@@ -13,6 +13,7 @@ from evalkit.agents.asked import ask_about, choose_cases, expect_whole
 from evalkit.agents.attempts import FIELDS, read_reply
 from evalkit.agents.crew import Crew
 from evalkit.agents.folders import as_suite, open_folder, with_notes
+from evalkit.arguments import expect
 from evalkit.errors import EvalkitError, FormatError, nearest
 from evalkit.running.requests import Request, custom_id, request_key
 
@@ -137,6 +138,7 @@ def run_suite(
     >>> evals.trials["output"].to_list()
     ['4']
     """
+    expect(run_suite, locals())
     made = agent if isinstance(agent, Agent) else Agent(call=agent)
     settings: dict[str, Any] = {
         "epochs": epochs,

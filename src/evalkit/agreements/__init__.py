@@ -16,8 +16,8 @@ from evalkit.agreements.forensics import Forensics, judge_forensics
 from evalkit.agreements.ratings import ANSWER, Ratings, pair_ratings, split_by, with_rationales
 from evalkit.agreements.results import Finding, number, reach, warnings_frame
 from evalkit.agreements.trust import main_row, read_kappa, say
+from evalkit.arguments import expect
 from evalkit.errors import SelectorError, counted
-from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import natural_key
 
@@ -235,7 +235,7 @@ def agreement(
     >>> found.summary["scope"].to_list()
     ['Ai Platform', 'Batch Api', 'Groq', 'verdict']
     """
-    expect_evals(evals, "agreement")
+    expect(agreement, locals())
     columns = (by,) if isinstance(by, str) else tuple(by or ())
     ratings = pair_ratings(evals, reference=reference, grader=grader, rubric=rubric, rule=rule)
     scopes = [*_criterion_scopes(ratings), ("verdict", "verdict", ratings.verdicts, ratings.rater_verdicts)]

@@ -13,8 +13,8 @@ from evalkit.agreements.concordance import share
 from evalkit.agreements.doubts import FEW_CASES, FEW_LABELS, few_labels, selection_words
 from evalkit.agreements.ratings import ANSWER, Ratings, pair_ratings, split_by
 from evalkit.agreements.results import Finding, reach, warnings_frame
-from evalkit.errors import SelectorError, counted
-from evalkit.evals import expect_evals
+from evalkit.arguments import expect
+from evalkit.errors import counted
 from evalkit.rules import DEFAULT_RULE, PassRule
 
 if TYPE_CHECKING:
@@ -149,13 +149,7 @@ def correct_for_judge(
     >>> found.summary["metric"].to_list()
     ['pass_rate', 'mean_score']
     """
-    expect_evals(evals, "correct_for_judge")
-    for name, value, allowed in (
-        ("population", population, ("same", "other")),
-        ("labels", labels, ("random", "selected")),
-    ):
-        if value not in allowed:
-            raise SelectorError.unknown(value, kind=name, have=allowed)
+    expect(correct_for_judge, locals())
     columns = (by,) if isinstance(by, str) else tuple(by or ())
     ratings = pair_ratings(evals, grader=grader, rubric=rubric, rule=rule)
     answers = ratings.judged.join(

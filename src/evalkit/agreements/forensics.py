@@ -25,8 +25,8 @@ from evalkit.agreements.ratings import (
 )
 from evalkit.agreements.regressing import correlate_ranks, regress
 from evalkit.agreements.results import Finding, finding, number, reach, warnings_frame
+from evalkit.arguments import expect
 from evalkit.errors import SelectorError
-from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import natural_key
 
@@ -142,7 +142,7 @@ def judge_forensics(
     >>> "heaping" in found.summary["finding"].to_list()
     True
     """
-    expect_evals(evals, "judge_forensics")
+    expect(judge_forensics, locals())
     scores = with_suites(evals, "metadata")
     kind = pl.col("grader_kind").fill_null("judge")
     judged = _wanted(scores.filter(kind == "judge"), grader)

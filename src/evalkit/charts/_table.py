@@ -9,7 +9,7 @@ import altair as alt
 import narwhals as nw
 import polars as pl
 
-from evalkit.errors import NOT_GIVEN, ColumnError
+from evalkit.errors import NOT_GIVEN, ArgumentError, ColumnError
 from evalkit.palette import SOFT
 from evalkit.schema import SEVERITIES
 from evalkit.text import visible
@@ -151,8 +151,10 @@ def nothing(reason: str, *, title: str) -> alt.Chart:
     return made
 
 
-def heading(title: str, *subtitle: str) -> alt.Title:
+def heading(title: Any, *subtitle: str) -> alt.Title:
     """Return a title, a plain statement, above lines that say method, n and level."""
+    if not isinstance(title, str):
+        raise ArgumentError(f"title is {title!r:.60}; it may be text or None.")
     lines = [line for line in subtitle if line]
     return alt.Title(title, subtitle=lines) if lines else alt.Title(title)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from evalkit.arguments import expect
 from evalkit.errors import FormatError, listed, nearest
 from evalkit.judging import prompts
 from evalkit.judging.prompts import Mode
@@ -16,7 +18,6 @@ from evalkit.running.requests import canonical
 from evalkit.suites import Rubric, Suite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from evalkit.evals import Evals
@@ -108,12 +109,18 @@ class Judge:
     name: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.patterns, Mapping):
+            raise FormatError(
+                f"Judge.patterns is {self.patterns!r:.60}; it may be a dict of names with a pattern each."
+            )
         if self.rubric is not None and not isinstance(self.rubric, Rubric):
             object.__setattr__(self, "rubric", Suite.read(self.rubric))
-        object.__setattr__(self, "model", self.model or self.endpoint.judge_model or "")
+        # Here, so that a provider that is not known is told at once.
+        found = provider(self.provider)
+        object.__setattr__(self, "model", self.model or found.judge_model or "")
         if not self.model:
             raise FormatError(
-                f"Judge.model is not given, and {self.endpoint.name} has none that is used unasked; name one."
+                f"Judge.model is not given, and {found.name} has none that is used unasked; name one."
             )
         _one_of("mode", self.mode, get_args(Mode))
         if self.effort is not None:
@@ -189,10 +196,9 @@ class Judge:
             Requests, tokens (estimated from the length of the texts), the price live and by batch, what was
             answered before and is free.
         """
-        from evalkit.evals import expect_evals
         from evalkit.judging.estimates import make_estimate
 
-        expect_evals(evals, "judge.estimate", loaded=True)
+        expect(Judge.estimate, locals(), loaded=True)
         return make_estimate(self, evals, only=only, cache=cache)
 
     def run(
@@ -245,10 +251,9 @@ class Judge:
         FormatError
             There is nothing to judge by.
         """
-        from evalkit.evals import expect_evals
         from evalkit.judging.runs import run_live
 
-        expect_evals(evals, "judge.run", loaded=True)
+        expect(Judge.run, locals(), loaded=True)
         return run_live(
             self,
             evals,
@@ -318,10 +323,9 @@ class Judge:
         ProviderError
             There is no Batch API, no key, no such model, or its plan does not allow it.
         """
-        from evalkit.evals import expect_evals
         from evalkit.judging.jobs import submit
 
-        expect_evals(evals, "judge.submit", loaded=True)
+        expect(Judge.submit, locals(), loaded=True)
         return submit(
             self,
             evals,

@@ -92,7 +92,7 @@ def _about_scores(questions: Questions, rows: Sequence[dict[str, Any]]) -> Itera
         {f"{row['run']}, case {row['case']}, epoch {row['epoch']}" for row in rows if _influenced(row)}
     )
     if suspects:
-        yield f"the judge saw an attempt to influence it in {len(suspects):,} trials ({listed(suspects, most=3)}): read them."
+        yield f"the judge saw an attempt to influence it in {counted(len(suspects), 'trial')} ({listed(suspects, most=3)}): read them."
 
 
 def _influenced(row: dict[str, Any]) -> bool:

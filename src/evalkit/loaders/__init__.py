@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.arguments import expect, expect_evals
 from evalkit.errors import FormatError, listed, nearest
-from evalkit.evals import Evals, expect_evals
+from evalkit.evals import Evals
 from evalkit.loaders import core, frames, reading
 from evalkit.loaders.core import Reader
 from evalkit.loaders.mapping import Mapping
@@ -81,6 +82,7 @@ def load(
     >>> evals.scores.select("case", "criterion", "score").rows()
     [('01', 'tone', 4.0), ('02', 'tone', 5.0)]
     """
+    expect(load, locals())
     sources = tuple(_each(sources))
     if not sources:
         raise FormatError("load() was given nothing: name a path, a glob, a folder or a frame.")

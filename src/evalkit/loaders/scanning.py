@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit import native
+from evalkit.arguments import expect
 from evalkit.errors import FormatError, PathError
 from evalkit.evals import Evals
 from evalkit.loaders import load
@@ -60,6 +61,7 @@ def scan(folder: str | Path) -> Evals:
     ...     scan(f"{folder}/saved").filter(case="01").scores.select("score").collect().item()
     4.0
     """
+    expect(scan, locals())
     folder = Path(folder)
     if not folder.exists():
         raise PathError.missing(folder)

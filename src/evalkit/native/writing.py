@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.arguments import expect_evals
 from evalkit.disk import replacing
 from evalkit.errors import FormatError, PathError, SuiteError
-from evalkit.evals import expect_evals
 from evalkit.native.layout import (
     MESSAGE_FIELDS,
     RUN_FIELDS,

@@ -218,6 +218,10 @@ def provider(
     """
     if isinstance(name, Provider):
         found = name
+    elif not isinstance(name, str):
+        raise ProviderError(
+            f"A provider is one of {listed(PROVIDERS)}, or the address of an endpoint, not {name!r:.60}."
+        )
     elif name in PROVIDERS:
         found = PROVIDERS[name]
         if name == "local":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+from evalkit.arguments import expect
 from evalkit.errors import FormatError, listed
 from evalkit.rules import DEFAULT_RULE, PassRule
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evalkit.evals import Evals
+    from evalkit.pairing import Selector
 
 _FORMS = (".html", ".md", ".pdf")
 
@@ -22,8 +24,8 @@ def report(
     evals: Evals,
     path: str | Path = "report.html",
     *,
-    baseline: Any = None,
-    candidate: Any = None,
+    baseline: Selector | None = None,
+    candidate: Selector | None = None,
     rule: PassRule = DEFAULT_RULE,
     by: str | None = None,
     title: str | None = None,
@@ -92,6 +94,7 @@ def report(
     ...     report(evals, f"{folder}/out/report.md").name
     'report.md'
     """
+    expect(report, locals())
     path = Path(path)
     if path.suffix.lower() not in _FORMS:
         raise FormatError(f"A report is written as {listed(_FORMS)}; {path.name!r} ends in {path.suffix!r}.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from evalkit.evals import expect_evals
+from evalkit.arguments import expect_evals
 from evalkit.redaction import describe, redact
 
 if TYPE_CHECKING:

@@ -23,13 +23,17 @@ from pydantic import (
     model_validator,
 )
 
+from evalkit.arguments import expect
 from evalkit.disk import replacing
-from evalkit.errors import PathError, SelectorError, SuiteError
+from evalkit.errors import PathError, SelectorError, SuiteError, nearest
 from evalkit.suites.document import Document, fresh, parse, respell
 from evalkit.suites.messages import broken_rule, check_unique, explained
 
 if TYPE_CHECKING:
     import polars as pl
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 __all__ = ["Case", "Criterion", "Expected", "Origin", "Rubric", "Severity", "Suite", "rubric_hash"]
 
@@ -71,7 +75,22 @@ class Severity(StrEnum):
         return self.rank >= Severity(other).rank
 
 
-class _Part(BaseModel):
+class _Told(ModelMetaclass):
+    """What a class of suites has not is said with what it has: pydantic says the name alone."""
+
+    def __getattr__(cls, name: str) -> Any:
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError:
+            if name.startswith("_"):
+                raise
+            have = [one for one in dir(cls) if one[0] != "_" and not one.startswith("model_")]
+            read = f" A file is read by {cls.__name__}.read(path)." if "read" in have else ""
+            text = f"{cls.__name__} has no attribute {name!r}.{nearest(name, have)}{read}"
+            raise AttributeError(text, name=name, obj=cls) from None
+
+
+class _Part(BaseModel, metaclass=_Told):
     """A piece of a suite: no key that it does not know, checked again when it is changed."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -233,6 +252,7 @@ class Rubric(_Part):
             The file is not YAML, has a key that no suite has, repeats an id, or holds a wrong value;
             the message begins with file and line.
         """
+        expect(cls.read, locals())
         path = Path(path)
         if path.is_dir():
             path = path / "suite.yaml"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.errors import SelectorError, nearest
-from evalkit.evals import expect_evals
 from evalkit.pairing import find_runs
 from evalkit.text import Html, escape, visible
 from evalkit.widgets.alignment import BUDGET, align, compare_words, first_difference, whole_message
@@ -284,7 +284,7 @@ def transcript_diff(
     >>> transcript_diff(ek.demo.make(), "02", baseline="v2", candidate="v3")
     Transcripts of case 02: run v2-demo-large, epoch 1 against run v3-demo-large, epoch 1: ...
     """
-    expect_evals(evals, "transcript_diff")
+    expect(transcript_diff, locals())
     attempts = evals.attempts().filter(pl.col("case") == case)
     if attempts.is_empty():
         have = evals.attempts()["case"].cast(pl.String).unique().sort().to_list()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.errors import SelectorError, counted
-from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE
 from evalkit.summary import natural_order
 from evalkit.text import Html, escape, visible
@@ -367,7 +367,7 @@ def explore(
     >>> view.selection["severity"].unique().to_list()
     ['critical']
     """
-    expect_evals(evals, "explore")
+    expect(explore, locals())
     trials = Trials(
         evals, rule, rubric, None if failures is None else failures.trials.select(*KEY, "failure")
     )

@@ -9,8 +9,9 @@ import msgspec
 import polars as pl
 
 from evalkit.agreements import agreement, correct_for_judge
+from evalkit.arguments import expect
 from evalkit.errors import EvalkitError, SelectorError, counted
-from evalkit.evals import Evals, expect_evals
+from evalkit.evals import Evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.text import Html, escape, visible
 from evalkit.widgets.base import Panel
@@ -358,11 +359,9 @@ def label(
     ...     print(labeller.labels.select("grader", "grader_kind", "score").row(0))
     ('ann', 'human', 4.0)
     """
-    expect_evals(evals, "label", loaded=True)
+    expect(label, locals(), loaded=True)
     if not rater.strip():
         raise SelectorError("A rater has a name: label(evals, rater='ann').")
-    if order not in ("information", "random"):
-        raise SelectorError.unknown(order, kind="order", have=("information", "random"))
     chosen = {"grader": grader, "rubric": rubric}
     trials = order_trials(evals, rule, order=order, seed=seed, **chosen)
     by_run = criteria_of(evals, rule, **chosen)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.disk import replacing
 from evalkit.errors import NOT_GIVEN, EvalkitError, FormatError, SelectorError
-from evalkit.evals import expect_evals
 from evalkit.judging.questions import rubric_of, wordings
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.suites import Rubric
@@ -430,11 +430,7 @@ def rubric_lab(
     >>> lab.state.draft.changed, lab.stale.filter(criterion="Groq")["trials"].item()
     (('Groq',), 161)
     """
-    from evalkit.judging import Judge
-
-    expect_evals(evals, "rubric_lab", loaded=True)
-    if not isinstance(judge, Judge):
-        raise FormatError(f"The lab asks a judge, ek.Judge(...), not {type(judge).__name__}: {judge!r:.60}.")
+    expect(rubric_lab, locals(), loaded=True)
     if not isinstance(judge.rubric, Rubric):
         judge = replace(judge, rubric=rubric_of(evals))
     if judge.mode != "criterion":

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.errors import counted
-from evalkit.evals import expect_evals
 from evalkit.text import visible
 from evalkit.widgets.base import Panel
 from evalkit.widgets.trials import pieces, read_trial, shown, transcript_html
@@ -138,7 +138,7 @@ def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     ...     scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [5]}),
     ... )
     >>> transcript(evals, run="a", case="01")
-    Transcript: case 01, run a, epoch 1, 1 messages, 1 judgements
+    Transcript: case 01, run a, epoch 1, 1 message, 1 judgement
     """
-    expect_evals(evals, "transcript")
+    expect(transcript, locals())
     return Transcript(evals, read_trial(evals, run=run, case=case, epoch=epoch))

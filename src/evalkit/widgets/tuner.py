@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.arguments import expect
 from evalkit.errors import NOT_GIVEN, ColumnError, counted
-from evalkit.evals import expect_evals
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.schema import SEVERITIES
 from evalkit.summary import natural_order
@@ -414,7 +414,7 @@ def tune(
     >>> tuner.rule.mean, tuner.flips.height > 0
     (4.5, True)
     """
-    expect_evals(evals, "tune")
+    expect(tune, locals())
     if by not in _BY:
         raise ColumnError.missing(by, table="runs", have=_BY)
     trials = Trials.of(evals, rule, grader=grader, rubric=rubric)
