@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="cache",
-    help="The answers of models that were paid for, kept on this machine.",
+    help="The answers of models that are kept here.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
