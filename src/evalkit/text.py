@@ -24,7 +24,6 @@ MARKDOWN_LIMIT: Final = 20_000
 _TAGS: Final = {
     *("p", "br", "strong", "em", "s", "del", "code", "pre", "blockquote", "hr", "a"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td"),
-    *("h1", "h2", "h3", "h4", "h5", "h6"),
 }
 _SPLIT: Final = re.compile(r"(<[^>]*>)")
 _UNIT: Final = re.compile(r"&[#\w]+;|.", re.DOTALL)
@@ -110,13 +109,17 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     # No linkify: it finds links inside attribute text that was escaped already.
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+    made = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
+    made.add_render_rule("heading_open", lambda *_: "<p><strong>")
+    made.add_render_rule("heading_close", lambda *_: "</strong></p>\n")
+    return made
 
 
 def markdown(text: str) -> Html:
     r"""Return Markdown as safe HTML: no markup of its own, no images, only http and https links.
 
-    Long text (over 20,000 characters) is shown as it is written.
+    Long text (over 20,000 characters) is shown as it is written. A heading is a bold paragraph: a heading of a message
+    is none of the page that shows it.
 
     Parameters
     ----------
@@ -134,6 +137,8 @@ def markdown(text: str) -> Html:
     '<p><strong>yes</strong> &lt;b&gt;no&lt;/b&gt;</p>\n'
     >>> markdown("[x](javascript:alert(1))")
     '<p>[x](javascript:alert(1))</p>\n'
+    >>> markdown("# Answer")
+    '<p><strong>Answer</strong></p>\n'
     """
     if len(text) > MARKDOWN_LIMIT:
         return plain(text)

@@ -46,12 +46,19 @@ def made(left, right=None):
     )  # fmt: skip
 
 
-def panel(kind, evals):
+def panel(kind, evals, folder):
     runs = [{"run": run} for run in evals.runs["run"]]
     if kind == "explorer":
         return ek.explore(evals)
     if kind == "difference":
         return ek.transcript_diff(evals, HOSTILE, baseline=runs[0], candidate=runs[1])
+    if kind == "tuner":
+        return ek.tune(evals)
+    if kind == "labeller":
+        return ek.label(evals, rater=HOSTILE, path=folder / "labels.jsonl")
+    if kind == "rubric_lab":
+        judge = ek.Judge(model="m", provider="local", name=HOSTILE)
+        return ek.rubric_lab(evals, judge, cache=folder / "answers.sqlite")
     return ek.transcript(evals, run=runs[0]["run"], case=HOSTILE)
 
 
@@ -63,6 +70,7 @@ TURNS = [
     ("assistant", HOSTILE, {"reasoning": HOSTILE, "tool_calls": CALLS}),
     ("tool", HOSTILE, {"tool_name": HOSTILE}),
     ("assistant", "", {}),
+    ("assistant", "# A heading of a message\n\n#### is none of the page", {}),
     (HOSTILE, HOSTILE, {}),
 ]
 OTHERS = [*TURNS[:3], ("assistant", f"another {HOSTILE}", {}), *TURNS[3:]]
@@ -72,7 +80,7 @@ KINDS = ["transcript", "explorer", "difference"]
 @pytest.fixture
 def shown(open_page, tmp_path):
     def show(kind, evals, *, live=True, scheme="light"):
-        view = panel(kind, evals)
+        view = panel(kind, evals, tmp_path)
         path = tmp_path / "page.html"
         body = "" if live else view._repr_html_()
         path.write_text(f"<!doctype html><html lang=en><meta charset=utf-8><title>t</title><style>body{{background:Canvas;color-scheme:light dark}}</style><main><h1>t</h1><div id=here>{body}</div></main>", encoding="utf-8")  # fmt: skip
@@ -108,6 +116,20 @@ def test_hostile_text_is_shown_as_text(shown, axe, kind, scheme, live):
     assert page.evaluate("window.x") is None
     assert "\x1b" not in text
     assert "\u202e" not in text
+    assert page.outside == []
+    assert page.said == []
+    assert axe(page) == []
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "static"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", ["tuner", "labeller", "rubric_lab"])
+def test_outside_jupyterlab_every_widget_is_accessible_too(shown, axe, kind, scheme, live):
+    page, _ = shown(kind, made(TURNS, OTHERS), live=live, scheme=scheme)
+
+    assert page.locator("#here").inner_text()
+    assert page.locator("#here img, #here script, #here iframe").count() == 0
+    assert page.evaluate("window.x") is None
     assert page.outside == []
     assert page.said == []
     assert axe(page) == []

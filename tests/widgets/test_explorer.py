@@ -85,6 +85,44 @@ def test_by_a_criterion_the_verdict_is_the_criterions(explorer):
     assert set(explorer.selection["criterion"]) == {"Groq"}
 
 
+def test_a_grader_leaves_the_trials_that_it_scored_whosever_scores_count(explorer, demo):
+    explorer.handle({"kind": "choose", "column": "grader", "value": "reviewer-2"})
+
+    theirs = demo.scores.filter(pl.col("grader") == "reviewer-2", pl.col("score").is_not_null())
+    assert explorer.selection.height == theirs.select(KEY).n_unique() > 0
+    assert explorer.selection.columns == ek.grade(demo).columns
+    assert set(explorer.selection["verdict"]) <= {"pass", "fail"}
+
+
+def test_what_a_grader_tried_and_could_not_score_is_not_its():
+    scores = pl.DataFrame({"run": "a", "case": ["1", "2", "2"], "criterion": "x", "score": [1.0, None, 2.0], "error": [None, "no answer", None], "grader": ["j", "j", "k"], "grader_kind": ["judge", "judge", "human"]})  # fmt: skip
+    evals = Evals.from_tables(scores=scores, criteria=pl.DataFrame({"criterion": ["x"], "scale_min": [1], "scale_max": [5]}))  # fmt: skip
+
+    view = explore(evals, where={"grader": "j"})
+
+    assert view.selection["case"].to_list() == ["1"]
+    assert run(view.code, evals).equals(view.selection)
+
+
+@pytest.mark.parametrize(
+    ("tags", "left"), [((None,), ["2", "3"]), (("a", None), ["1", "2", "3"]), ("b", ["4"])]
+)
+def test_cases_without_a_tag_can_be_chosen_too(tags, left):
+    cases = pl.DataFrame({"case": ["1", "2", "3", "4"], "tags": [["a"], None, [], ["b"]]})
+    evals = Evals.from_tables(cases=cases, trials=pl.DataFrame({"run": "r", "case": ["1", "2", "3", "4"]}))
+
+    view = explore(evals, where={"tags": tags})
+
+    assert sorted(view.selection["case"]) == left
+    assert run(view.code, evals).equals(view.selection)
+
+
+def test_one_grader_is_nothing_to_filter_by(demo):
+    alone = explore(demo.filter(grader="demo-judge"))
+
+    assert "grader" not in {facet["column"] for facet in alone.show()["facets"]}
+
+
 def test_flips_leaves_the_cases_that_compare_names(explorer, demo):
     explorer.handle({"kind": "flips", "sides": ["v2", "v3"]})
 
@@ -138,6 +176,7 @@ def slices():
         "agent_version": ["v1", "v2", "v3"],
         "model": ["demo-large", "demo-small"],
         "tags": ["collect", "cost"],
+        "grader": ["demo-judge", "reviewer-1", None],
         "case": ["01", "02", "09"],
     }
     where = st.fixed_dictionaries({}, optional={name: st.lists(st.sampled_from(have), min_size=1, max_size=2, unique=True).map(tuple) for name, have in values.items()})  # fmt: skip
@@ -145,7 +184,7 @@ def slices():
     return st.builds(
         Slice,
         where=where,
-        search=st.sampled_from(["", "custom_id", "Paid", 'a "quoted" \\ word', "\x1b"]),
+        search=st.sampled_from(["", "custom_id", "Paid", 'a "quoted" \\ word', "\x1b", "a.*", "(?", "[x"]),
         low=limit,
         high=limit,
         criterion=st.sampled_from([None, "Groq"]),
@@ -163,12 +202,22 @@ def test_the_code_gives_the_frame_that_is_selected(chosen):
     assert run(code(chosen, TRIALS), TRIALS.evals).equals(TRIALS.select(chosen))
 
 
-def test_the_code_of_flips_and_of_a_rule_gives_the_same_frame(demo):
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(slices())
+def test_the_last_line_of_the_code_opens_the_explorer_on_the_same_view(chosen):
+    call = code(chosen, TRIALS).splitlines()[-1].removeprefix("# The same view: ")
+
+    assert eval(call, {"ek": ek, "evals": TRIALS.evals}).state == chosen
+
+
+def test_the_code_of_flips_and_of_a_rule_gives_the_same_frame_and_view(demo):
     rule = ek.PassRule(mean=3.5, floor=2.0, weights={"Groq": 2.0, "Batch Api": 1.0}, gates={"Groq": 3.0})
     view = explore(demo, rule=rule, flips=("v1", "v3"), grader="demo-judge", where={"verdict": "fail"})
+    again = view.code.replace("# The same view: ", "view = ")
 
     assert view.selection.height > 0
     assert run(view.code, demo).equals(view.selection)
+    assert run(f"{again}selection = view.selection", demo).equals(view.selection)
 
 
 def test_the_code_with_clusters_of_failures_gives_the_same_frame(demo):
@@ -287,6 +336,8 @@ def test_with_several_judges_one_is_taken_and_said(demo):
         ({"where": {"severity": "hihg"}}, "There is no severity 'hihg'. Did you mean 'high'?"),
         ({"criterion": "Grok"}, "There is no criterion 'Grok'. Did you mean 'Groq'?"),
         ({"flips": ("v1", "v7")}, "'v7'"),
+        ({"where": {"grader": "demo-jugde"}}, "There is no grader 'demo-jugde'. Did you mean 'demo-judge'?"),
+        ({"sort": "scores"}, "There is no column to sort by 'scores'. Did you mean 'score'?"),
     ],
 )
 def test_what_is_not_there_is_refused_with_the_nearest(demo, asked, said):
@@ -297,4 +348,4 @@ def test_what_is_not_there_is_refused_with_the_nearest(demo, asked, said):
 
 
 def test_the_columns_to_filter_by_are_those_of_a_graded_frame(demo):
-    assert set(FACETS) - {"failure"} <= set(ek.grade(demo).columns)
+    assert set(FACETS) - {"failure", "grader"} <= set(ek.grade(demo).columns)

@@ -51,6 +51,15 @@ def test_a_word_diff_holds_both_texts_to_the_letter(before, after):
     assert "".join(text for text, kind in pieces if kind != "removed") == after
 
 
+def test_what_is_written_anew_is_no_mosaic_of_single_words():
+    before, after = (
+        "Knows all limits, and says so of what is not documented.",
+        "Cites one source for each limit.",
+    )
+
+    assert word_diff(before, after) == [(before, "removed"), (after, "added")]
+
+
 def test_a_reworded_criterion_makes_its_own_judgements_stale_and_no_others(lab):
     assert lab.stale["trials"].to_list() == [0, 0, 0]
 

@@ -46,12 +46,13 @@ def facets(frame: pl.DataFrame, masks: Mapping[str, pl.Series], chosen: Slice) -
         if column not in frame.columns:
             continue
         small = frame.select(column, _verdict="verdict").filter(together(masks, but=column))
-        if column == "tags":
-            small = small.explode("tags", empty_as_null=True)
+        several = isinstance(frame.schema[column], pl.List)
+        if several:
+            small = small.explode(column, empty_as_null=True)
         counts = small.group_by(column).agg(
             pl.len().alias("count"), *((pl.col("_verdict") == v).sum().alias(v) for v in _VERDICTS)
         )
-        every = frame[column].explode(empty_as_null=True) if column == "tags" else frame[column]
+        every = frame[column].explode(empty_as_null=True) if several else frame[column]
         pressed = chosen.where.get(column, ())
         if every.n_unique() < 2 and not pressed:
             continue

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evalkit.suites import Criterion, Rubric
 
 _WORD: Final = re.compile(r"\s+|\w+|[^\w\s]")
+_AKIN: Final = 0.5
 Piece = tuple[str, str]
 """A stretch of text, and whether it is the "same", "added" or "removed"."""
 
@@ -88,6 +89,8 @@ class Draft:
 def word_diff(before: str, after: str) -> list[Piece]:
     """Return two texts as one, word by word: what is the same, what was added, what was removed.
 
+    Where less than half is the same, all is removed and all added: single words in common make no sentence.
+
     Examples
     --------
     >>> word_diff("a big loss", "a loss")
@@ -95,7 +98,9 @@ def word_diff(before: str, after: str) -> list[Piece]:
     """
     old, new = _WORD.findall(before), _WORD.findall(after)
     made: list[Piece] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    rewritten = [("replace", 0, len(old), 0, len(new))]
+    for kind, a, b, c, d in matcher.get_opcodes() if matcher.ratio() >= _AKIN else rewritten:
         if kind == "equal":
             made.append(("".join(old[a:b]), "same"))
             continue

@@ -1,5 +1,5 @@
 // Charts that filter, a table of the trials that are left, and the one that is read.
-const EK_NAMES = { agent_version: "Version", model: "Model", severity: "Severity", verdict: "Verdict", tags: "Tag", domain: "Domain", case: "Case", failure: "Failure", epoch: "Epoch", run: "Run", score: "Score" };
+const EK_NAMES = { agent_version: "Version", model: "Model", grader: "Graded by", severity: "Severity", verdict: "Verdict", tags: "Tag", domain: "Domain", case: "Case", failure: "Failure", epoch: "Epoch", run: "Run", score: "Score" };
 
 function ekSelect(label, options, chosen, change) {
   const control = h("select", { onchange: () => change(control.value === "\u0000" ? null : control.value) },
@@ -30,7 +30,7 @@ function render({ model, el }) {
     const side = (label, chosen, change) => ekSelect(label, head.versions.map((name) => [name, name]), chosen, change);
     const focused = document.activeElement?.dataset?.keep;
     const measure = head.criteria.length > 1 && ekSelect("Score", all("mean of the criteria", head.criteria), head.criterion, (value) => app.ask({ kind: "measure", criterion: value, grader: head.grader }));
-    const grader = head.graders.length > 1 && ekSelect("Judge", head.grader === null ? all("the judge", head.graders) : head.graders.map((name) => [name, name || "not given"]), head.grader, (value) => app.ask({ kind: "measure", criterion: head.criterion, grader: value }));
+    const grader = head.graders.length > 1 && ekSelect("Scores by", head.grader === null ? all("the judge", head.graders) : head.graders.map((name) => [name, name || "not given"]), head.grader, (value) => app.ask({ kind: "measure", criterion: head.criterion, grader: value }));
     const flipsBox = only && h("span", { class: "ek-field" }, (() => { only.id = unique("flips"); only.dataset.keep = "flips"; return only; })(), h("label", { for: only.id }, "Flips only"));
     const kept = [
       labelled("Search", box), measure, grader, flipsBox,

@@ -135,7 +135,10 @@ class Explorer(Panel):
 
     @property
     def code(self) -> str:
-        """Lines of Python after which `selection` is this selection; they need `evals`, and `failures` where given."""
+        """Lines of Python after which `selection` is this selection; they need `evals`, and `failures` where given.
+
+        The last, a comment, is the call of `explore` that begins with this view.
+        """
         return code(self.state, self._trials)
 
     @property
@@ -256,9 +259,13 @@ class Explorer(Panel):
         """Return the first rows of the selection as a table, and the code that gives the rest."""
         table = self._table()
         page = self._cells(self.selection.head(_STATIC))
-        head = "".join(f'<th scope="col">{escape(_heading(name))}</th>' for name in table["columns"])
+        kinds = [' class="ek-num"' if name in ("epoch", "score") else "" for name in table["columns"]]
+        head = "".join(
+            f'<th scope="col"{kind}>{escape(_heading(name))}</th>'
+            for kind, name in zip(kinds, table["columns"], strict=True)
+        )
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(_cell(value))}</td>" for value in row) + "</tr>"
+            f"<tr>{''.join(f'<td{kind}>{escape(_cell(value))}</td>' for kind, value in zip(kinds, row, strict=True))}</tr>"
             for row in page.iter_rows()
         )
         more = self.selection.height - page.height
@@ -317,6 +324,8 @@ def explore(
     low: float | None = None,
     high: float | None = None,
     flips: tuple[str, str] | None = None,
+    sort: str = "score",
+    descending: bool = False,
     failures: Failures | None = None,
 ) -> Explorer:
     """Filter the trials of a collection, see what is left, and read it.
@@ -338,13 +347,16 @@ def explore(
         Go by this criterion's score and verdict instead of the trial's.
     where
         Column -> the value, or the values, that a trial may have: `verdict`, `severity`, `agent_version`, `model`,
-        `tags`, `domain`, `case`, `failure`.
+        `tags`, `domain`, `case`, `failure`; and where there are several graders `grader`: trials that one of these
+        judges or people scored, whosever scores count.
     search
         Words that a message, the output, a rationale or a quotation must hold.
     low, high
         The lowest and the highest score.
     flips
         (baseline, candidate): only cases whose majority verdict differs between the two.
+    sort, descending
+        The table's order: `score`, `verdict`, `severity`, `case`, `agent_version`, `model`, `run` or `epoch`.
     failures
         What `evalkit.find_failures` found: its clusters become a filter.
 
@@ -378,7 +390,7 @@ def explore(
         column: (values,) if values is None or isinstance(values, str) else tuple(values)
         for column, values in (where or {}).items()
     }
-    state = Slice(given, search, low, high, flips, criterion, grader)
+    state = Slice(given, search, low, high, flips, criterion, grader, sort, descending)
     explorer = Explorer(trials, check(state, trials))
     if told:
         explorer._answer(told)

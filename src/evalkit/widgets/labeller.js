@@ -19,7 +19,7 @@ function render({ model, el }) {
 
   const drawTask = () => {
     const task = app.get("task");
-    head.replaceChildren(h("h3", null, task.criterion, " ", h("span", { class: "ek-soft" }, task.place)), h("p", null, task.description));
+    head.replaceChildren(h("p", { class: "ek-head" }, task.criterion, " ", h("span", { class: "ek-soft" }, task.place)), h("p", null, task.description));
     const keys = task.points.every((one) => one.score >= 0 && one.score <= 9);
     points.replaceChildren(...(task.points.length ? task.points.map((one) => h("button", { type: "button", class: "ek-point", "aria-pressed": String(task.told && task.given === one.score), onclick: () => give(one.score) },
       h("span", { class: "ek-digit" }, one.score), h("span", null, one.words || (keys ? "" : " "))))
@@ -60,7 +60,7 @@ function render({ model, el }) {
 
   const side = h("div", { class: "ek-side" }, head, points, note, h("div", { class: "ek-row" }, before, after, unsure, reveal), app.status,
     h("p", { class: "ek-soft" }, "Keys: the score, ", h("kbd", null, "n"), " note, ", h("kbd", null, "j"), " next, ", h("kbd", null, "k"), " back, ", h("kbd", null, "?"), " cannot tell, ", h("kbd", null, "Esc"), " out of the note"),
-    bar, words, h("h4", null, "So far"), figures);
+    bar, words, h("p", { class: "ek-head" }, "So far"), figures);
   app.root.append(h("div", { class: "ek-labelling" }, pane.node, side));
   for (const [part, work] of Object.entries({ task: drawTask, progress: drawProgress, figures: drawFigures, trial: drawTrial })) { app.on(`change:${part}`, work); work(); }
   app.on("change:whole", () => pane.fill(app.get("whole")));

@@ -2,13 +2,12 @@
 const ekMarked = (text) => text.map(([words, quoted]) => (quoted ? h("mark", null, words) : words));
 
 // Markdown as a tree that Python made and cleaned: [tag, children, address]; only these tags, and no others, become elements.
-const EK_TAGS = new Set(["p", "br", "strong", "em", "s", "del", "code", "pre", "blockquote", "hr", "a", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "h1", "h2", "h3", "h4", "h5", "h6", "mark"]);
+const EK_TAGS = new Set(["p", "br", "strong", "em", "s", "del", "code", "pre", "blockquote", "hr", "a", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "mark"]);
 function ekTree(node) {
   if (typeof node === "string") return node;
   const [tag, children, address] = node;
   if (!EK_TAGS.has(tag)) return h("span", null, children.map(ekTree));
-  // A heading of a message is none of this page.
-  const made = h(/^h[1-6]$/.test(tag) ? "strong" : tag, { class: /^h[1-6]$/.test(tag) ? "ek-heading" : null }, children.map(ekTree));
+  const made = h(tag, null, children.map(ekTree));
   if (tag === "a" && /^https?:/.test(address || "")) { made.href = address; made.rel = "noopener noreferrer nofollow"; made.target = "_blank"; }
   return made;
 }

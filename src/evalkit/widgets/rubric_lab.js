@@ -63,9 +63,9 @@ function render({ model, el }) {
   };
 
   app.root.append(h("div", { class: "ek-lab" },
-    h("div", { class: "ek-edits" }, h("h3", null, "The rubric ", version), tabs, labelled("What it judges", description, { class: "ek-field ek-wide" }), h("h4", null, "What each score means"), anchors, h("div", { class: "ek-row" }, undo, save)),
-    h("div", { class: "ek-shows" }, h("h3", null, "What differs"), differences, h("h3", null, "What that makes stale"), cost,
-      h("div", { class: "ek-row" }, labelled("Trials", choice), labelled("at most", most), rejudge), progress, app.status, h("h3", null, "What it did"), result)));
+    h("div", { class: "ek-edits" }, h("p", { class: "ek-head" }, "The rubric ", version), tabs, labelled("What it judges", description, { class: "ek-field ek-wide" }), h("p", { class: "ek-head" }, "What each score means"), anchors, h("div", { class: "ek-row" }, undo, save)),
+    h("div", { class: "ek-shows" }, h("p", { class: "ek-head" }, "What differs"), differences, h("p", { class: "ek-head" }, "What that makes stale"), cost,
+      h("div", { class: "ek-row" }, labelled("Trials", choice), labelled("at most", most), rejudge), progress, app.status, h("p", { class: "ek-head" }, "What it did"), result)));
   for (const [part, work] of Object.entries({ editor: drawEditor, cost: drawCost, sample: drawSample, progress: drawProgress, result: drawResult })) { app.on(`change:${part}`, work); work(); }
   return app.close;
 }

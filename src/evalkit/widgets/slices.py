@@ -23,9 +23,20 @@ if TYPE_CHECKING:
     from evalkit.rules import PassRule
 
 KEY: Final = ["run", "case", "epoch"]
-FACETS: Final = ("verdict", "severity", "agent_version", "model", "tags", "domain", "case", "failure")
+FACETS: Final = (
+    "verdict",
+    "severity",
+    "agent_version",
+    "model",
+    "grader",
+    "tags",
+    "domain",
+    "case",
+    "failure",
+)
 """The columns that trials are filtered by."""
 
+_LISTS: Final = ("tags", "grader")
 SORTABLE: Final = ("score", "verdict", "severity", "case", "agent_version", "model", "run", "epoch")
 
 
@@ -36,7 +47,7 @@ class Slice:
     Attributes
     ----------
     where
-        Column -> the values that a trial may have; None among them: where nobody said.
+        Column -> the values that a trial may have, `grader`: who scored it; None among them: where nobody said.
     search
         Words that a message, the output, a rationale or a quotation holds, upper and lower case alike.
     low, high
@@ -91,7 +102,10 @@ class Trials:
     _kept: dict[Any, Any] = field(default_factory=dict)
 
     def graded(self, chosen: Slice) -> pl.DataFrame:
-        """Return every trial with its score and verdict, as `grade` or `grade_criteria` gives them."""
+        """Return every trial with its score and verdict, as `grade` or `grade_criteria` gives them.
+
+        Where there are several graders, `grader` has those that scored the trial (List(String)).
+        """
         kind = ("graded", chosen.criterion, chosen.grader)
         if kind not in self._kept:
             options: dict[str, Any] = {"grader": chosen.grader, "rubric": self.rubric}
@@ -102,6 +116,8 @@ class Trials:
                 frame = answers.filter(pl.col("criterion") == chosen.criterion)
             if self.failures is not None:
                 frame = frame.join(self.failures, on=KEY, how="left", maintain_order="left")
+            if len(self.graders) > 1:
+                frame = frame.join(self._graded_by, on=KEY, how="left", maintain_order="left")
             self._kept[kind] = frame
         made: pl.DataFrame = self._kept[kind]
         return made
@@ -130,7 +146,7 @@ class Trials:
         if chosen.low is not None or chosen.high is not None:
             made["score"] = frame.select(_between(chosen)).to_series().fill_null(value=False)
         if chosen.search:
-            found = self._searched(chosen.search.lower())
+            found = self._searched(chosen.search)
             made["search"] = self._among(frame, found, KEY)
         if chosen.flips:
             made["flips"] = self._among(frame, self.flipped(chosen), ["suite", "case"])
@@ -138,7 +154,8 @@ class Trials:
 
     def select(self, chosen: Slice) -> pl.DataFrame:
         """Return the trials that every filter leaves, in order."""
-        return self.graded(chosen).filter(together(self.masks(chosen))).sort(**_order(chosen))
+        left = self.graded(chosen).filter(together(self.masks(chosen))).sort(**_order(chosen))
+        return left.drop("grader", strict=False)
 
     def flipped(self, chosen: Slice) -> pl.DataFrame:
         """Return the cases (`suite`, `case`) whose majority verdict differs between the two sides."""
@@ -159,39 +176,36 @@ class Trials:
         return made
 
     def _searched(self, word: str) -> pl.DataFrame:
-        found = self._texts.filter(pl.col("text").str.contains(word, literal=True)).select(KEY).unique()
-        return found.collect(engine="streaming")
-
-    @cached_property
-    def _texts(self) -> pl.LazyFrame:
-        """Everything that can be searched, in lower case: made when somebody first searches; read each time of a scan."""
-        texts = searchable(self.evals).with_columns(pl.col("text").str.to_lowercase())
-        return texts if self.evals.is_scanned else texts.collect().lazy()
+        """Return the trials that hold a word somewhere: each column as it lies there, no copy in lower case."""
+        evals, pattern = self.evals, f"(?i){pl.escape_regex(word)}"
+        columns = (
+            (evals.turns, ("content", "reasoning", "tool_calls")),
+            (evals.outputs, ("output",)),
+            (evals.trials, ("error",)),
+            (evals.scores, ("rationale", "evidence")),
+        )
+        found = pl.concat(
+            frame.lazy().filter(pl.any_horizontal(pl.col(names).str.contains(pattern))).select(KEY)
+            for frame, names in columns
+        )
+        return found.unique().collect(engine="streaming")
 
     @cached_property
     def graders(self) -> list[str]:
         """The graders of the scores, sorted."""
         return sorted(some_of(self.evals.scores.lazy().unique("grader"), "grader")["grader"])
 
+    @cached_property
+    def _graded_by(self) -> pl.DataFrame:
+        scores = self.evals.scores.lazy().filter(pl.col("score").is_not_null())
+        by = scores.group_by(KEY).agg(pl.col("grader").cast(pl.String).unique())
+        return by.collect(engine="streaming")
+
     @staticmethod
     def _among(frame: pl.DataFrame, found: pl.DataFrame, keys: list[str]) -> pl.Series:
         marked = found.select(keys).unique().with_columns(_found=pl.lit(value=True))
         joined = frame.select(keys).join(marked, on=keys, how="left", maintain_order="left", nulls_equal=True)
         return joined["_found"].fill_null(value=False)
-
-
-def searchable(evals: Evals) -> pl.LazyFrame:
-    """Return what can be searched: `run`, `case`, `epoch`, `text`, several rows a trial."""
-    columns = (
-        (evals.turns, ("content", "reasoning", "tool_calls")),
-        (evals.outputs, ("output",)),
-        (evals.trials, ("error",)),
-        (evals.scores, ("rationale", "evidence")),
-    )
-    return pl.concat(
-        frame.lazy().select(*KEY, text=pl.concat_str(names, separator="\n", ignore_nulls=True))
-        for frame, names in columns
-    )
 
 
 def together(masks: Mapping[str, pl.Series], *, but: str = "") -> pl.Series | bool:
@@ -217,6 +231,8 @@ def check(chosen: Slice, trials: Trials) -> Slice:
             raise SelectorError.unknown(chosen.criterion, kind="criterion", have=have)
     if chosen.flips:
         trials.flipped(chosen)
+    if chosen.sort not in SORTABLE:
+        raise SelectorError.unknown(chosen.sort, kind="column to sort by", have=SORTABLE)
     frame = trials.graded(chosen)
     for column, values in chosen.where.items():
         if column not in FACETS or column not in frame.columns:
@@ -244,9 +260,14 @@ def facet_values(frame: pl.DataFrame, column: str) -> list[str | None]:
 
 
 def _fits(column: str, values: Sequence[str | None]) -> pl.Expr:
-    if column == "tags":
-        return pl.col("tags").list.eval(pl.element().is_in(list(values))).list.any().fill_null(value=False)
+    if column in _LISTS:
+        fits = pl.col(column).list.eval(pl.element().is_in(_said(values))).list.any().fill_null(value=False)
+        return fits | (pl.col(column).list.len().fill_null(0) == 0) if None in values else fits
     return pl.col(column).cast(pl.String).is_in(list(values), nulls_equal=True)
+
+
+def _said(values: Sequence[str | None]) -> list[str]:
+    return [value for value in values if value is not None]
 
 
 def _between(chosen: Slice) -> pl.Expr:
@@ -281,7 +302,7 @@ def code(chosen: Slice, trials: Trials) -> str:
         if name in ("mean", "floor") or getattr(trials.rule, name) != getattr(DEFAULT_RULE, name)
     ]
     lines = ["import polars as pl", "", "import evalkit as ek", "", f"rule = ek.PassRule({', '.join(given)})"]
-    if chosen.search and trials.evals.is_scanned:
+    if (chosen.search or "grader" in chosen.where) and trials.evals.is_scanned:
         lines.append("evals = evals.collect()")
     if chosen.criterion is None:
         lines.append(f"trials = ek.grade(evals, rule{options})")
@@ -293,7 +314,8 @@ def code(chosen: Slice, trials: Trials) -> str:
             'trials = trials.join(failures.trials.select("run", "case", "epoch", "failure"), on=["run", "case", "epoch"], how="left", maintain_order="left")'
         )
     for column, values in chosen.where.items():
-        lines.append(f"trials = trials.filter({_fits_code(column, values)})")
+        fits = f"trials = trials.filter({_fits_code(column, values)})"
+        lines += [_GRADED_BY, f'{fits}.drop("grader")'] if column == "grader" else [fits]
     if chosen.low is not None:
         lines.append(f'trials = trials.filter(pl.col("{chosen.measure}") >= {chosen.low!r} - 1e-9)')
     if chosen.high is not None:
@@ -310,7 +332,25 @@ def code(chosen: Slice, trials: Trials) -> str:
     lines.append(
         f"selection = trials.sort({_py(order['by'])}, descending={order['descending']}, nulls_last=True)"
     )
+    lines.append(f"# The same view: {_view_code(chosen, trials)}")
     return "\n".join(lines) + "\n"
+
+
+_GRADED_BY: Final = 'trials = trials.join(evals.scores.filter(pl.col("score").is_not_null()).group_by("run", "case", "epoch").agg(pl.col("grader").cast(pl.String).unique()), on=["run", "case", "epoch"], how="left", maintain_order="left")'
+
+
+def _view_code(chosen: Slice, trials: Trials) -> str:
+    """Return the call of `evalkit.explore` that begins with this slice."""
+    start = Slice()
+    options = {name: getattr(chosen, name) for name in Slice.__slots__}
+    given = [f"{name}={_py(value)}" for name, value in options.items() if value != getattr(start, name)]
+    if trials.rubric is not None:
+        given.append(f"rubric={_py(trials.rubric)}")
+    if trials.rule != DEFAULT_RULE:
+        given.append("rule=rule")
+    if trials.failures is not None:
+        given.append("failures=failures")
+    return f"ek.explore({', '.join(['evals', *given])})"
 
 
 def _py(value: object) -> str:
@@ -326,19 +366,18 @@ def _py(value: object) -> str:
 
 
 def _fits_code(column: str, values: Sequence[str | None]) -> str:
-    if column == "tags":
-        return f'pl.col("tags").list.eval(pl.element().is_in({_py(list(values))})).list.any()'
+    if column in _LISTS:
+        fits = f'pl.col("{column}").list.eval(pl.element().is_in({_py(_said(values))})).list.any()'
+        empty = f'pl.col("{column}").list.len().fill_null(0) == 0'
+        return f"{fits}.fill_null(value=False) | ({empty})" if None in values else fits
     return f'pl.col("{column}").cast(pl.String).is_in({_py(list(values))}, nulls_equal=True)'
 
 
 def _search_code(search: str) -> list[str]:
     keys = '"run", "case", "epoch"'
     return [
-        "texts = [",
-        f'    evals.turns.select({keys}, text=pl.concat_str("content", "reasoning", "tool_calls", separator="\\n", ignore_nulls=True)),',
-        f'    evals.trials.select({keys}, text=pl.concat_str("output", "error", separator="\\n", ignore_nulls=True)),',
-        f'    evals.scores.select({keys}, text=pl.concat_str("rationale", "evidence", separator="\\n", ignore_nulls=True)),',
-        "]",
-        f'found = pl.concat(texts).filter(pl.col("text").str.to_lowercase().str.contains({_py(search.lower())}, literal=True))',
+        f'words = "(?i)" + pl.escape_regex({_py(search)})',
+        'texts = [(evals.turns, ["content", "reasoning", "tool_calls"]), (evals.trials, ["output", "error"]), (evals.scores, ["rationale", "evidence"])]',
+        f"found = pl.concat(frame.filter(pl.any_horizontal(pl.col(names).str.contains(words))).select({keys}) for frame, names in texts)",
         f'trials = trials.join(found, on=[{keys}], how="semi", maintain_order="left")',
     ]

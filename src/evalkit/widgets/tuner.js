@@ -106,11 +106,11 @@ function render({ model, el }) {
     },
   };
 
-  const controls = h("div", { class: "ek-controls" }, h("h3", null, "The rule"), mean.node, floor.node,
+  const controls = h("div", { class: "ek-controls" }, h("p", { class: "ek-head" }, "The rule"), mean.node, floor.node,
     first.criteria.map((one, at) => h("fieldset", null, h("legend", null, one.shown), criteria[at].weight?.node, criteria[at].gate.node)),
-    h("h3", null, "The target"), target.node,
+    h("p", { class: "ek-head" }, "The target"), target.node,
     h("div", { class: "ek-row" }, reset, keep), app.status);
-  const shown = h("div", { class: "ek-shown" }, words, groups, h("div", { class: "ek-two" }, h("div", null, h("h4", null, "Pass rate at every threshold"), curve), h("div", null, h("h4", null, "By severity"), severities, h("h4", null, "Against people"), agreed)), flips, table);
+  const shown = h("div", { class: "ek-shown" }, words, groups, h("div", { class: "ek-two" }, h("div", null, h("p", { class: "ek-head" }, "Pass rate at every threshold"), curve), h("div", null, h("p", { class: "ek-head" }, "By severity"), severities, h("p", { class: "ek-head" }, "Against people"), agreed)), flips, table);
   app.root.append(...[first.notice ? h("p", { class: "ek-soft" }, first.notice) : null, h("div", { class: "ek-tuning" }, controls, shown)].filter(Boolean));
   for (const [part, work] of Object.entries(draw)) { app.on(`change:${part}`, work); work(); }
   app.on("change:rule", draw.groups);

@@ -211,7 +211,7 @@ class Tuner(Panel):
         """Return the rule, the rates and the flips as tables."""
         groups = "".join(
             f"<tr><th scope='row'>{escape(row['name'])}</th><td>{row['words']}</td><td>{row['n']}</td>"
-            f"<td>{escape(row['gate'])}</td></tr>"
+            + (f"<td>{escape(row['gate'])}</td></tr>" if self.state.target else "</tr>")
             for row in self._groups()
         )
         flips = "".join(
@@ -220,12 +220,13 @@ class Tuner(Panel):
             for row in self._flipped()["rows"]
         )
         head = f"<th scope='col'>{escape(self.by.replace('_', ' '))}</th>"
+        target = "<th scope='col'>target</th>" if self.state.target else ""
         agreed = self._agreed()
         return Html(
             f"<section class='ek ek-tuner'>{self._notice()}<p>A trial passes when {escape(self.rule.words)}. "
             f"{escape(self._flipped()['words'])} {escape(agreed['words'] if agreed else '')}</p>"
             f"<table><thead><tr>{head}<th scope='col'>pass rate</th><th scope='col'>cases</th>"
-            f"<th scope='col'>target</th></tr></thead><tbody>{groups}</tbody></table>"
+            f"{target}</tr></thead><tbody>{groups}</tbody></table>"
             + (
                 "<table><caption>Trials whose verdict differs</caption><thead><tr><th scope='col'>severity</th>"
                 "<th scope='col'>case</th><th scope='col'>run</th><th scope='col'>epoch</th><th scope='col'>before"
