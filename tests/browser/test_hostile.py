@@ -135,6 +135,33 @@ def test_outside_jupyterlab_every_widget_is_accessible_too(shown, axe, kind, sch
     assert axe(page) == []
 
 
+def test_a_slider_that_was_moved_again_is_not_put_back_by_the_answer_to_the_first_move(shown):
+    page, view = shown("tuner", made(TURNS))
+    slider = page.get_by_label("Mean at least")
+    for moves in (1, 2):
+        slider.press("ArrowRight")
+        page.wait_for_function("moves => window.asked.length === moves", arg=moves)
+    moved = page.evaluate("window.asked")
+
+    for at, message in enumerate(moved, 1):
+        view.handle(message)
+        page.evaluate("fresh => window.answer(fresh)", {**view.show(), "told": {"at": at, "text": ""}})
+        assert float(slider.input_value()) == moved[-1]["mean"]
+
+    view.handle({"kind": "reset"})
+    page.evaluate("fresh => window.answer(fresh)", {**view.show(), "told": {"at": 3, "text": ""}})
+    assert float(slider.input_value()) == view.rule.mean < moved[-1]["mean"]
+
+
+def test_words_are_sent_when_their_box_is_left_so_that_nothing_chosen_next_takes_them_away(shown):
+    page, _ = shown("rubric_lab", made(TURNS))
+
+    page.get_by_label("What it judges").fill("Other words.")
+    page.keyboard.press("Tab")
+
+    assert page.evaluate("window.asked") == [{"kind": "edit", "description": "Other words."}]
+
+
 def test_markdown_that_is_shown_as_meant_loads_and_runs_nothing(shown):
     page, view = shown(
         "transcript", made([("assistant", f"**bold** {HOSTILE} [z](https://example.com)", {})])

@@ -81,7 +81,7 @@ function render({ model, el }) {
     columns.replaceChildren(...app.get("facets").map((facet) => {
       const rows = facet.rows.map((row) => ({ ...row, shown: row.label }));
       const made = bars({ label: EK_NAMES[facet.column], rows, press: (value) => app.ask({ kind: "choose", column: facet.column, value }),
-        shown: (row) => (["verdict", "severity"].includes(facet.column) ? word(row.shown) : row.shown) });
+        shown: (row) => (["verdict", "severity"].includes(facet.column) ? word(row.shown) : row.shown.length > 15 ? [h("span", { "aria-hidden": "true", title: row.shown }, clipped(row.shown, 15)), h("span", { class: "ek-hear" }, row.shown)] : row.shown) });
       [...made.children].forEach((button, at) => { button.dataset.keep = `${facet.column} ${at}`; });
       return h("div", { class: "ek-chart" }, h("p", { class: "ek-label" }, EK_NAMES[facet.column]), made, facet.more ? h("p", { class: "ek-soft" }, `and ${counted(facet.more)} more`) : null);
     }));
@@ -97,7 +97,7 @@ function render({ model, el }) {
     const cell = (text, at) => {
       const name = given.columns[at];
       if (["verdict", "severity"].includes(name)) return h("td", { role: "gridcell" }, text ? word(text) : h("span", { class: "ek-soft" }, "not given"));
-      return h("td", { role: "gridcell", class: name === "score" || name === "epoch" ? "ek-num" : null }, text || h("span", { class: "ek-soft" }, "–"));
+      return h("td", { role: "gridcell", class: name === "score" || name === "epoch" ? "ek-num" : null, title: text.length > 18 ? text : null }, clipped(text, 18) || h("span", { class: "ek-soft" }, "–"));
     };
     const heads = given.columns.map((name) => h("th", { scope: "col", role: "columnheader", class: name === "score" || name === "epoch" ? "ek-num" : null, "aria-sort": given.sort !== name ? null : given.descending ? "descending" : "ascending" },
       h("button", { type: "button", "data-keep": `sort ${name}`, onclick: () => app.ask({ kind: "sort", column: name }) }, EK_NAMES[name] + (given.sort !== name ? "" : given.descending ? " ↓" : " ↑"))));

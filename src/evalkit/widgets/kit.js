@@ -32,6 +32,8 @@ let ekCount = 0;
 const unique = (stem) => `ek-${stem}-${(ekCount += 1)}`;
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : Number(value).toFixed(digits));
 const counted = (value) => Number(value).toLocaleString("en-US");
+// A long name without its middle: what tells names apart stands at their ends more often than not.
+const clipped = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.floor(most / 2) - 1)}…${text.slice(-Math.ceil(most / 2))}`);
 // A severity or a verdict: always the word, and its colour.
 const word = (text) => h("span", { class: `ek-word ek-is-${String(text).replace(/[^a-z]+/g, "-")}` }, text);
 
@@ -42,15 +44,17 @@ function labelled(text, control, attributes) {
 }
 
 // start({ model, el, name, label }): the root of a view. `ask` sends a message to the panel and waits for its answer;
-// `on("change:part", draw)` draws anew; a render() returns `close`.
+// `waiting()` is how many are not answered yet; `on("change:part", draw)` draws anew; a render() returns `close`.
 function start({ model, el, name, label }) {
   const status = h("span", { class: "ek-status", role: "status" });
   const root = h("section", { class: `ek ek-${name}`, "aria-label": label });
   const listeners = [];
   let clock = null;
+  let open = 0;
   const on = (event, draw) => { model.on(event, draw); listeners.push([event, draw]); };
   const silent = () => { status.textContent = "The kernel does not answer; run the cell again."; };
   const answered = () => {
+    open = Math.max(0, open - 1);
     clearTimeout(clock);
     root.removeAttribute("aria-busy");
     status.textContent = (model.get("told") || {}).text || "";
@@ -61,20 +65,25 @@ function start({ model, el, name, label }) {
     root.setAttribute("aria-busy", "true");
     clearTimeout(clock);
     clock = setTimeout(silent, patience);
-    try { model.send(message); } catch { silent(); }
+    open += 1;
+    try { model.send(message); } catch { open = 0; silent(); }
   };
   // Shortcuts of the notebook must not fire while somebody works here: a in a box is a letter, not a new cell.
   root.addEventListener("keydown", (event) => event.stopPropagation());
   root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
   const close = () => { clearTimeout(clock); listeners.forEach(([event, draw]) => model.off(event, draw)); };
-  return { root, status, ask, on, close, get: (part) => model.get(part) };
+  return { root, status, ask, on, close, waiting: () => open, get: (part) => model.get(part) };
 }
 
-// Wait until somebody has stopped typing or dragging.
+// Wait until somebody has stopped typing or dragging; `now` does at once what still waits.
 function calm(work, wait = 150) {
   let clock = null;
-  return (...given) => { clearTimeout(clock); clock = setTimeout(() => work(...given), wait); };
+  const stop = () => { clearTimeout(clock); clock = null; };
+  const later = (...given) => { stop(); clock = setTimeout(() => { stop(); work(...given); }, wait); };
+  later.now = (...given) => { if (clock !== null) { stop(); work(...given); } };
+  later.waits = () => clock !== null;
+  return later;
 }
 
 // Charts: own small SVG from aggregated numbers.

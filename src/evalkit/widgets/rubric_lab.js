@@ -18,13 +18,15 @@ function render({ model, el }) {
 
   const edited = calm((change) => app.ask({ kind: "edit", ...change }), 350);
   description.addEventListener("input", () => edited({ description: description.value }));
+  // Who leaves a box has said it: else another criterion that is chosen at once would take the words away.
+  description.addEventListener("change", () => edited.now({ description: description.value }));
   const sampled = () => app.ask({ kind: "sample", choice: choice.value, most: between(Math.round(Number(most.value)) || 1, 1, 1000) });
   choice.addEventListener("change", sampled);
   most.addEventListener("change", sampled);
 
   const drawEditor = () => {
     const now = app.get("editor");
-    tabs.replaceChildren(...now.criteria.map(([name, shownName]) => h("button", { type: "button", "aria-pressed": String(name === now.chosen), onclick: () => app.ask({ kind: "pick", criterion: name }) }, shownName, now.changed.includes(name) ? h("span", { class: "ek-soft" }, " reworded") : null)));
+    tabs.replaceChildren(...now.criteria.map(([name, shownName]) => h("button", { type: "button", "aria-pressed": String(name === now.chosen), title: shownName, onclick: () => app.ask({ kind: "pick", criterion: name }) }, clipped(shownName, 28), now.changed.includes(name) ? h("span", { class: "ek-soft" }, " reworded") : null)));
     // Another criterion, or an undo: the boxes are filled anew; while somebody types they are left alone.
     const typing = anchors.contains(document.activeElement) || document.activeElement === description;
     if (shown !== now.chosen || !typing) {
@@ -35,6 +37,7 @@ function render({ model, el }) {
         box.value = text;
         const tell = calm(() => app.ask({ kind: "edit", anchors: { [score]: box.value } }), 350);
         box.addEventListener("input", tell);
+        box.addEventListener("change", tell.now);
         return labelled(score, box, { class: "ek-field ek-anchor" });
       }));
     }

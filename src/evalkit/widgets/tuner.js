@@ -13,9 +13,9 @@ function ekSlider({ text, low, high, step, value, title, said = (v) => number(v)
   });
   const node = labelled(text, control, { class: "ek-field ek-slider" });
   node.append(shown);
-  // What somebody is dragging is theirs; the panel's answer moves the others.
+  // What somebody is dragging, or moved and did not send yet, is theirs; the panel's answer moves the others.
   const put = (next) => {
-    if (control.matches(":active")) return;
+    if (control.matches(":active") || tell.waits()) return;
     control.value = next;
     shown.textContent = said(next);
     control.setAttribute("aria-valuetext", shown.textContent);
@@ -57,11 +57,17 @@ function render({ model, el }) {
   const flips = h("p", { class: "ek-says", role: "status" });
   const table = h("div", { class: "ek-scroll ek-flips", tabindex: 0, role: "region", "aria-label": "Trials whose verdict differs" });
 
+  // An answer to an earlier move would put a slider back that was moved since: they follow when all is answered.
+  const place = () => {
+    if (app.waiting()) return;
+    const rule = app.get("rule");
+    mean.put(rule.mean); floor.put(rule.floor); target.put(rule.target);
+    rule.criteria.forEach((one, at) => { criteria[at].weight?.put(one.weight); criteria[at].gate.put(one.gate ?? none); });
+  };
   const draw = {
     rule() {
       const rule = app.get("rule");
-      mean.put(rule.mean); floor.put(rule.floor); target.put(rule.target);
-      rule.criteria.forEach((one, at) => { criteria[at].weight?.put(one.weight); criteria[at].gate.put(one.gate ?? none); });
+      place();
       words.textContent = rule.words;
       reset.disabled = rule.same;
       reset.title = `Base rule: ${rule.base}`;
@@ -71,13 +77,13 @@ function render({ model, el }) {
       const goal = app.get("rule").target;
       const rows = app.get("groups");
       groups.replaceChildren(h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "version"), h("th", { scope: "col" }, "pass rate, 0 to 100 %"), h("th", { scope: "col", class: "ek-num" }, "now"), h("th", { scope: "col", class: "ek-num" }, "base rule"), h("th", { scope: "col", class: "ek-num" }, "cases"), h("th", { scope: "col", class: "ek-num" }, "unscored"), goal ? h("th", { scope: "col" }, "target") : null)),
-        h("tbody", null, rows.map((row) => h("tr", { title: row.method }, h("th", { scope: "row" }, h("strong", null, row.name)), h("td", null, ekRate(row, goal)), h("td", { class: "ek-num" }, row.words),
+        h("tbody", null, rows.map((row) => h("tr", { title: row.method }, h("th", { scope: "row", title: row.name }, h("strong", null, clipped(row.name, 40))), h("td", null, ekRate(row, goal)), h("td", { class: "ek-num" }, row.words),
           h("td", { class: "ek-num" }, row.before === null ? "–" : `${(100 * row.before).toFixed(1)}%`), h("td", { class: "ek-num" }, counted(row.n)), h("td", { class: "ek-num" }, counted(row.unscored)), goal ? h("td", null, row.gate) : null)))),
         h("p", { class: "ek-soft" }, `● now with its interval (${rows[0]?.method || ""}), ○ under the base rule`));
     },
     severities() {
       const { names, rows } = app.get("severities");
-      severities.replaceChildren(h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "severity"), names.map((name) => h("th", { scope: "col", class: "ek-num" }, name)))),
+      severities.replaceChildren(h("table", null, h("thead", null, h("tr", null, h("th", { scope: "col" }, "severity"), names.map((name) => h("th", { scope: "col", class: "ek-num", title: name }, clipped(name, 12))))),
         h("tbody", null, rows.map((row) => h("tr", null, h("th", { scope: "row" }, word(row.name)), row.cells.map((cell) => h("td", { class: "ek-num", title: cell?.title }, cell ? [cell.words, cell.fails ? h("span", { class: "ek-soft" }, ` ${counted(cell.fails)} fail`) : null] : "")))))));
     },
     flipped() {
@@ -101,7 +107,7 @@ function render({ model, el }) {
         if (near) plotted.inside.append(s("circle", { class: "ek-now", cx: plotted.x(at), cy: plotted.y(near[1]), r: 4 }));
       });
       plotted.inside.append(s("line", { class: "ek-rule", x1: plotted.x(at), x2: plotted.x(at), y1: plotted.edge.top, y2: plotted.height - plotted.edge.bottom }));
-      const key = h("p", { class: "ek-soft ek-key" }, lines.map((one, index) => h("span", null, s("svg", { width: 30, height: 8, "aria-hidden": "true" }, s("line", { class: "ek-line", x1: 0, x2: 30, y1: 4, y2: 4, "stroke-dasharray": ekDashes[index % ekDashes.length] })), ` ${one.name}`)));
+      const key = h("p", { class: "ek-soft ek-key" }, lines.map((one, index) => h("span", { title: one.name }, s("svg", { width: 30, height: 8, "aria-hidden": "true" }, s("line", { class: "ek-line", x1: 0, x2: 30, y1: 4, y2: 4, "stroke-dasharray": ekDashes[index % ekDashes.length] })), ` ${clipped(one.name, 40)}`)));
       curve.replaceChildren(plotted.svg, key);
     },
   };
@@ -114,6 +120,7 @@ function render({ model, el }) {
   app.root.append(...[first.notice ? h("p", { class: "ek-soft" }, first.notice) : null, h("div", { class: "ek-tuning" }, controls, shown)].filter(Boolean));
   for (const [part, work] of Object.entries(draw)) { app.on(`change:${part}`, work); work(); }
   app.on("change:rule", draw.groups);
+  app.on("change:told", place);
   return app.close;
 }
 
