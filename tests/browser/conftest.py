@@ -46,7 +46,9 @@ OUTPUTS = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells
 RUN = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
 
 
-@pytest.fixture(scope="session")
+# As long as Playwright is open, its thread counts as one with a running event loop, in which no other test could call
+# `asyncio.run`: so it is closed with the file that opened it, whichever file the worker takes next.
+@pytest.fixture(scope="module")
 def browser():
     """A real Chromium. Without one the tests are skipped, under CI=true they fail."""
     path = chromium()
