@@ -15,7 +15,7 @@ from evalkit.loaders import load
 from evalkit.redaction import check_patterns, describe, redact
 
 DEMO = Path(__file__).parents[1] / "data" / "demo"
-REAL = Path(__file__).parents[3] / "shared" / "data"
+REAL = Path(__file__).parents[2] / "shared" / "data"
 # Written in parts, so that no scanner takes this file for a leak.
 BODY = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 SECRETS = {

@@ -51,7 +51,9 @@ def test_a_widget_on_hostile_and_huge_transcripts_shows_text_and_asks_nobody(lab
     page = run_notebook(lab.write(f"{name}.ipynb", START, WIDGETS[name]))
     widget = page.locator(".jp-OutputArea-output .ek").first
 
-    expect(widget).to_contain_text("onerror=", timeout=60_000)
+    expect(widget).to_contain_text("<img src=http", timeout=60_000)
+    shown = widget.evaluate("e => e.innerText + [...e.querySelectorAll('textarea')].map(box => box.value)")
+    assert "onerror='window.__xss=1'" in shown
     assert page.evaluate("() => window.__xss") is None
     assert widget.locator("img, script, iframe, a[href^=javascript]").count() == 0
     assert "\x1b" not in widget.inner_text()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 
 import polars as pl
 import pytest
@@ -281,3 +283,15 @@ def test_a_pdf_is_printed(tmp_path, browser):
 
     assert path.read_bytes().startswith(b"%PDF-")
     assert path.stat().st_size > 50_000
+
+
+@pytest.mark.usefixtures("browser")
+def test_a_pdf_is_printed_where_a_loop_runs_as_in_a_notebook(tmp_path):
+    asyncio.get_running_loop()
+
+    path = report(demo.make(), tmp_path / "report.pdf", baseline="v2", candidate="v3")
+
+    text = path.read_bytes()
+    assert text.startswith(b"%PDF-")
+    assert b"/StructTreeRoot" in text  # tagged, for who hears it read
+    assert len(re.findall(rb"/Type\s*/Page\b", text)) > 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,9 @@ def write(report: Report, path: Path, *, version: str) -> Path:
     form = path.suffix.lower()
     with replacing(path) as fresh:
         if form == ".pdf":
-            _print_pdf(to_html(report, version=version), fresh)
+            # In a thread of its own: Playwright refuses one in which a loop runs, as a notebook's does.
+            with ThreadPoolExecutor(max_workers=1) as thread:
+                thread.submit(_print_pdf, to_html(report, version=version), fresh).result()
         else:
             text = to_markdown(report) if form == ".md" else to_html(report, version=version)
             fresh.write_text(text, encoding="utf-8", newline="\n")
