@@ -398,6 +398,32 @@ def test_warnings_name_what_to_beware_of(scores, ids):
     assert ids <= set(compare(evals_of(scores), baseline="v1", candidate="v2").warnings["id"])
 
 
+@pytest.mark.parametrize(
+    ("changed", "epochs", "level", "least", "warned"),
+    [
+        # All one way, the p-value is 1 / 2^m by the mid-p of single trials, 2 / 2^m by a permutation of several.
+        (4, 1, 0.95, 1 / 16, True),
+        (5, 1, 0.95, 1 / 32, False),
+        (5, 3, 0.95, 2 / 32, True),
+        (6, 3, 0.95, 2 / 64, False),
+        (6, 1, 0.99, 1 / 64, True),
+        (4, 1, 0.9, 1 / 16, False),
+    ],
+)
+def test_too_few_changed_cases_are_warned_of_where_no_p_could_be_small_enough(
+    changed, epochs, level, least, warned
+):
+    old = {f"{i:02}": [5] * epochs for i in range(12)}
+    new = {f"{i:02}": [2 if i < changed else 5] * epochs for i in range(12)}
+
+    change = compare(evals_of({"v1": old, "v2": new}), baseline="v1", candidate="v2", level=level)
+
+    assert change.summary["p_value"][0] == pytest.approx(least)
+    texts = change.warnings.filter(id="W02")["text"].to_list()
+    words = f"Too few cases changed in: overall ({changed} of 12). No result there can reach p < {1 - level:.2g}, whatever is true."
+    assert texts == ([words] if warned else [])
+
+
 def test_sides_scored_on_different_criteria_are_refused_unless_told_to_share():
     easy = evals_of({"v1": flags("+" * 40), "v2": flags("+" * 40)}, criteria=("easy", "hard"))
     hard = pl.when(

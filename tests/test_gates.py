@@ -139,6 +139,25 @@ def test_every_trial_of_a_critical_case_must_pass(scores, severity, expected, re
     assert (row["outcome"], row["reason"]) == (expected, reason)
 
 
+def test_a_critical_case_that_the_candidate_was_not_tried_on_is_no_pass():
+    evals = evals_of({"v1": [PASS] * 3, "v2": [PASS] * 3})
+    lost = evals.filter((pl.col("run") != "v2") | (pl.col("case") != "001"))
+    failed = evals_of({"v1": [PASS] * 3, "v2": [FAIL] * 3})
+
+    row = check_gate(lost, candidate="v2", critical_must_pass=True).table.row(0, named=True)
+
+    assert (row["outcome"], row["reason"]) == ("undecided", "There is no trial of: 001.")
+    assert outcome(lost, candidate="v1", critical_must_pass=True) == "pass"
+    assert (
+        outcome(
+            failed.filter((pl.col("run") != "v2") | (pl.col("case") != "001")),
+            candidate="v2",
+            critical_must_pass=True,
+        )
+        == "fail"
+    )
+
+
 def test_only_the_candidate_s_cases_count():
     evals = evals_of({"v1": [FAIL] * 3, "v2": [PASS] * 3})
 

@@ -102,7 +102,8 @@ def check_gate(
     pass_rate_at_least
         What the true pass rate must reach, 0 to 1: passed when the whole interval does, failed when none of it does.
     critical_must_pass
-        Every scored trial of every case of severity "critical" must pass. A policy, not an estimate.
+        Every scored trial of every case of severity "critical" must pass, and there must be one of each. A policy, not
+        an estimate.
     rule, grader, rubric
         As for `evalkit.grade`.
     judge, criteria, level
@@ -152,7 +153,9 @@ def check_gate(
             rates = summarize(mine, [], rule=rule, level=level, **chosen)
             rows.append(_rate(rates, pass_rate_at_least))
         if critical_must_pass:
-            rows.append(_critical(grade(mine, rule, **chosen)))
+            suites = mine.runs["suite"].fill_null("").unique().implode()
+            declared = evals.cases.filter(pl.col("suite").is_in(suites), severity="critical")
+            rows.append(_critical(grade(mine, rule, **chosen), declared))
     table = pl.DataFrame(rows, schema=TABLE, orient="row")
     outcome: Outcome = next((o for o in ("fail", "undecided") if o in table["outcome"]), "pass")
     return Gate(outcome=outcome, sentence=_sentence(outcome, table), table=table)
@@ -209,8 +212,9 @@ def _rate(rates: pl.DataFrame, least: float) -> tuple[str, Outcome, str]:
     return asked, outcome, reason
 
 
-def _critical(graded: pl.DataFrame) -> tuple[str, Outcome, str]:
+def _critical(graded: pl.DataFrame, declared: pl.DataFrame) -> tuple[str, Outcome, str]:
     asked = "every critical case passes"
+    untried = declared.join(graded, on=["suite", "case"], how="anti", maintain_order="left")
     cases = (
         graded.filter(pl.col("severity") == "critical")
         .group_by("suite", "case")
@@ -221,7 +225,7 @@ def _critical(graded: pl.DataFrame) -> tuple[str, Outcome, str]:
         )
         .sort("suite", "case")
     )
-    if cases.is_empty():
+    if declared.is_empty():
         return asked, "undecided", "No case is of severity critical."
     words = {
         name: listed(
@@ -232,6 +236,9 @@ def _critical(graded: pl.DataFrame) -> tuple[str, Outcome, str]:
     }
     if "failed" in words:
         return asked, "fail", f"Trials failed of: {words['failed']}."
+    if untried.height:
+        names = listed(untried["case"].cast(pl.String), most=6)
+        return asked, "undecided", f"There is no trial of: {names}."
     if "unscored" in words:
         return asked, "undecided", f"Trials are unscored of: {words['unscored']}."
     return asked, "pass", f"{counted(cases.height, 'case')}, {counted(int(cases['trials'].sum()), 'trial')}."
