@@ -140,6 +140,15 @@ def test_samples_are_averaged_inside_the_criterion_before_the_rule():
     assert (row["mean"], row["lowest"], row["verdict"]) == (4.0, 3.0, "pass")
 
 
+def test_samples_are_averaged_also_criterion_by_criterion_and_in_a_bare_frame():
+    rows = [{"criterion": "a", "score": s, "sample": i} for i, s in enumerate([2, 3, None, 4], 1)]
+    evals = evals_of(rows)
+    scores = evals.scores.with_columns(scale_min=pl.lit(1.0), scale_max=pl.lit(5.0))
+
+    assert grade_criteria(evals).select("score", "samples").rows() == [(3.0, 3)]
+    assert grade(scores).select("mean", "scored").rows() == [(3.0, 1)]
+
+
 def test_thirds_from_three_samples_reach_four_exactly():
     rows = [{"criterion": "a", "score": s, "sample": i} for i, s in enumerate([2, 3, 3], 1)]
     for name in "bcde":
@@ -162,6 +171,29 @@ def test_weights_of_the_rule_replace_those_of_the_suite_and_the_floor_ignores_bo
     assert grade(evals)["mean"].item() == pytest.approx(3.5)
     assert grade(evals, PassRule(weights={"c0": 3, "c1": 1}))["mean"].item() == pytest.approx(4.5)
     assert verdict_of(evals_of(trial(5, 2), criteria), PassRule(weights={"c0": 1, "c1": 0})) == "fail"
+
+
+@pytest.mark.parametrize(
+    ("first", "verdict"),
+    [
+        (3.6, "fail"),  # 3 * 3.6 + 5 = 15.8 of the 16 needed
+        (3.7, "unscored"),  # 3 * 3.7 + 5 = 16.1
+    ],
+)
+def test_what_a_missing_score_could_still_bring_counts_by_its_weight(first, verdict):
+    assert verdict_of(evals_of(trial(first, None)), PassRule(weights={"c0": 3, "c1": 1})) == verdict
+
+
+def test_the_verdicts_of_a_case_are_counted_by_floor_and_gate_as_well():
+    rows = [
+        {"case": case, **row} for case, last in (("01", 5), ("02", 2), ("03", 4)) for row in trial(5, 5, last)
+    ]
+
+    by_floor = count_cases(evals_of(rows))
+    by_gate = count_cases(evals_of(rows), PassRule(gates={"c2": 5}))
+
+    assert by_floor.select("case", "passes", "trials").rows() == [("01", 1, 1), ("02", 0, 1), ("03", 1, 1)]
+    assert by_gate.select("case", "passes", "trials").rows() == [("01", 1, 1), ("02", 0, 1), ("03", 0, 1)]
 
 
 def test_a_gate_must_be_reached_whatever_the_mean():
@@ -475,6 +507,24 @@ def test_the_sides_of_a_comparison_may_carry_different_criteria_run_by_run():
         ("v1", "01", 1, 0),
         ("v2", "01", 0, 1),
         ("v2", "02", 1, 0),
+    ]
+
+
+def test_the_mean_of_a_run_is_held_against_the_criteria_that_run_carries():
+    rows = [
+        {"run": "v1", "criterion": "a", "score": 5},
+        {"run": "v2", "criterion": "a", "score": 5},
+        {"run": "v2", "criterion": "b", "score": 3.5},
+        {"run": "v3", "criterion": "a", "score": 4},
+        {"run": "v3", "criterion": "b", "score": 3.5},
+    ]
+
+    graded = grade(evals_of(rows))
+
+    assert graded.select("run", "mean", "verdict").rows() == [
+        ("v1", 5.0, "pass"),
+        ("v2", 4.25, "pass"),
+        ("v3", 3.75, "fail"),
     ]
 
 

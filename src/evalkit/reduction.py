@@ -86,8 +86,8 @@ def _name(cells: pl.DataFrame, column: str, frames: Sequence[pl.DataFrame]) -> p
     return cells.join(names.collect(), on="_code", how="left")
 
 
-def reduce_answers(scores: Any, key: Sequence[str], *, single: bool = False) -> Any:
-    """Return one row for each criterion of each trial: the mean of its samples.
+def reduce_answers(scores: Any, key: Sequence[str]) -> Any:
+    """Return one row for each criterion of each trial: the mean of its samples, and how many there are.
 
     Parameters
     ----------
@@ -95,15 +95,10 @@ def reduce_answers(scores: Any, key: Sequence[str], *, single: bool = False) -> 
         A narwhals frame.
     key
         The columns that name a trial.
-    single
-        Whether the rows are one an answer already.
     """
     import narwhals as nw
 
     answers = scores.select(*key, "criterion", nw.col("score").cast(nw.Float64))
-    if single:
-        samples = nw.when(~nw.col("score").is_null()).then(1).otherwise(0)
-        return answers.with_columns(samples.alias("samples"))
     return answers.group_by(*key, "criterion").agg(
         nw.col("score").mean(), nw.col("score").count().alias("samples")
     )
@@ -122,7 +117,7 @@ def reduce_trials(
 
     Parameters
     ----------
-    scores, key, single
+    scores, key
         As for `reduce_answers`; `run` must be in the key unless all runs carry the same criteria.
     criteria
         What the rule makes of each criterion.
@@ -130,11 +125,14 @@ def reduce_trials(
         The rule.
     carried
         What the records of each run carry.
+    single
+        Whether the rows are one an answer already.
     """
     import narwhals as nw
 
     score = nw.col("score")
-    answers = reduce_answers(scores, key, single=single)
+    rows = scores.select(*key, "criterion", score.cast(nw.Float64))
+    answers = rows if single else reduce_answers(scores, key)
     plain = all(c.in_mean and c.weight == 1 for c in criteria.values())
     gates = {n: c.gate for n, c in criteria.items() if c.gate is not None}
     top = next((c.scale_max for c in criteria.values() if c.in_mean), 1.0)
@@ -170,8 +168,9 @@ def reduce_trials(
     gated = nw.col("_gated") > 0
     short = nw.col("_ws") + (nw.col("_full") - nw.col("_w")) * top < rule.mean * nw.col("_full") - TOLERANCE
     never = "fail" if rule.missing == "fail" else "unscored"
+    failed = below | gated | short
     verdict = (
-        nw.when(below | gated | short)
+        nw.when(failed)
         .then(nw.lit("fail"))
         .otherwise(nw.when(complete).then(nw.lit("pass")).otherwise(nw.lit(never)))
     )
@@ -202,7 +201,7 @@ def reduce_trials(
         nw.col("expected").cast(nw.Int32),
         verdict.alias("verdict"),
         reason.alias("reason"),
-        (below | gated | short).alias(FAILED),
+        failed.alias(FAILED),
         complete.alias(COMPLETE),
     )
 
