@@ -184,8 +184,13 @@ def test_the_installed_program_runs_from_the_wheel_alone(installed, tmp_path):
 def test_the_installed_package_is_not_the_one_in_the_repository(installed, tmp_path):
     code = "import evalkit; print(evalkit.__file__)"
 
+    # -I: a PYTHONPATH of whoever runs the tests says nothing about what is installed.
     done = subprocess.run(
-        [installed.with_name("python"), "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        [installed.with_name("python"), "-I", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert not Path(done.stdout.strip()).is_relative_to(ROOT / "src")
