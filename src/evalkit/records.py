@@ -105,7 +105,19 @@ def decode(raw: bytes) -> Any:
         raise ValueError(f"nested too deeply: {_start(text)}") from None
     except ValueError:  # an integer of more digits than Python converts
         raise ValueError(f"not JSON that can be read: {_start(text)}") from None
-    return _clean(value) if SURROGATE.search(json.dumps(value, ensure_ascii=False)) else value
+    return encodable(value)
+
+
+def encodable(value: Any) -> Any:
+    r"""Return a decoded JSON value with each lone surrogate, which UTF-8 cannot hold, as U+FFFD.
+
+    Examples
+    --------
+    >>> encodable(["cut \ud83d off"])
+    ['cut � off']
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(SURROGATE.sub("\ufffd", text)) if SURROGATE.search(text) else value
 
 
 def record(raw: bytes, source: str, number: int, problems: list[Problem]) -> dict[str, Any] | None:
@@ -410,14 +422,3 @@ def _float(value: float) -> float | None:
 def _start(text: str) -> str:
     text = text.strip()
     return repr(text if len(text) <= _PREFIX else f"{text[:_PREFIX]}…")
-
-
-def _clean(value: Any) -> Any:
-    """Return a decoded value with its lone surrogates replaced."""
-    if isinstance(value, str):
-        return SURROGATE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_clean(part) for part in value]
-    if isinstance(value, dict):
-        return {_clean(name): _clean(part) for name, part in value.items()}
-    return value

@@ -18,7 +18,10 @@ import pytest
 
 from evalkit import native
 from evalkit.agents import Agent, run_suite
+from evalkit.agents.asked import AskedCase
+from evalkit.agents.attempts import Attempt
 from evalkit.agents.commands import CommandCaller
+from evalkit.agents.crew import Crew
 from evalkit.agents.folders import as_suite
 
 HIDDEN = "NOT-FOR-THE-AGENT"
@@ -219,6 +222,45 @@ def test_ctrl_c_between_an_answer_and_the_disk_loses_nothing(suite, tmp_path):
     """
 
     assert interrupted(suite, tmp_path, code)[:2] == [None, "01"]
+
+
+class Door:
+    """A lock that says when somebody comes to it."""
+
+    def __init__(self):
+        self.lock, self.came = threading.Lock(), threading.Semaphore(0)
+
+    def __enter__(self):
+        self.came.release()
+        self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+
+def test_what_is_made_while_another_is_written_is_kept_when_it_is_stopped():
+    go, write, kept, door = threading.Event(), threading.Event(), [], Door()
+
+    class Caller:
+        def attempt(self, asked):
+            go.wait()
+            return Attempt(output=asked.id)
+
+    def keep(asked, attempt):
+        write.wait()
+        kept.append(attempt.output)
+
+    crew = Crew(Caller(), keep, [AskedCase(name, "?", 1, 1) for name in "abcdef"], size=6)
+    crew._keeping = door
+    stop = crew.stop
+    crew.stop = lambda: (stop(), write.set())
+    go.set()
+    for _ in range(6):
+        door.came.acquire()
+    # One of them is being written, five wait for their turn.
+    crew.close()
+
+    assert sorted(kept) == list("abcdef")
 
 
 def test_a_disk_that_takes_nothing_more_ends_the_run(suite, tmp_path, monkeypatch):

@@ -45,6 +45,8 @@ class BatchPlan:
         Of the batch: as they are, null, or all completed whatever happened.
     absent
         How the id of a file that there is none of looks: null, "", or an id that leads nowhere.
+    unnamed
+        How often it is looked at after its end before it names its file of answers.
     order
         Of the result lines: shuffled, or as sent.
     edit
@@ -62,6 +64,7 @@ class BatchPlan:
     errors_as: Literal["array", "object"] | None = None
     counts: Literal["true", "null", "lying"] = "true"
     absent: Literal["null", "empty", "dangling"] = "null"
+    unnamed: int = 0
     order: Literal["shuffled", "sent"] = "shuffled"
     edit: Callable[[list[bytes]], list[bytes] | bytes] | None = None
     edit_errors: Callable[[list[bytes]], list[bytes] | bytes] | None = None
@@ -156,6 +159,9 @@ def step(fake: Any, key: str) -> None:
     """Let a batch go on by one step of its plan."""
     facts, plan, steps = fake.batches[key]
     if facts["status"] in TERMINAL or (facts["status"] == plan.end):
+        plan.unnamed -= 1
+        if plan.unnamed == 0:
+            facts["output_file_id"] = facts.pop("_output_file_id")
         return
     if facts["status"] == "cancelling":
         finish(fake, key, "cancelled")
@@ -220,6 +226,8 @@ def finish(fake: Any, key: str, end: str) -> None:
         ("error_file_id", bad, plan.edit_errors),
     ):
         facts[name] = _write(fake, plan, name, written, edit)
+    if plan.unnamed:
+        facts["_output_file_id"], facts["output_file_id"] = facts["output_file_id"], None
 
 
 def _read(fake: Any, file: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.judging.answers import Asked, read_answer
+from evalkit.judging.answers import Asked, Judgement, read_answer
 from evalkit.running.requests import Reply
 
 ONE = (Asked("Groq", "h", "", (1.0, 5.0), (1, 2, 3, 4, 5)),)
@@ -91,6 +91,7 @@ def test_all_at_once_each_score_goes_to_its_criterion():
         (reply(changed(score=4.5)), "schema", "is none of 1, 2, 3, 4, 5"),
         (reply(changed(score=6)), "out_of_range", "6 is outside the scale 1 to 5"),
         (reply(changed(score=0)), "out_of_range", "outside"),
+        (reply(changed(score=10**400)), "out_of_range", "outside the scale 1 to 5"),
         (reply(changed(score=1e400)), "invalid_json", "not JSON"),
         (reply(changed(evidence="a")), "schema", "no list of texts"),
         (reply(changed(reasoning=["x"])), "schema", "no text"),
@@ -101,6 +102,11 @@ def test_all_at_once_each_score_goes_to_its_criterion():
         (reply(changed(flags={**GOOD["flags"], "canary": "x"})), "canary", "did not come back"),
         (reply(changed(flags={**GOOD["flags"], "canary": DECOY})), "canary", "inside the transcript"),
         (reply(changed(reasoning=f"the word is {DECOY}")), "canary", "inside the transcript"),
+        (
+            reply(json.dumps(changed(reasoning=DECOY)).replace("d", r"\u0064")),
+            "canary",
+            "inside the transcript",
+        ),
         (Reply("id", "success", {"choices": []}), "malformed", "no message"),
         (Reply("id", "success", {}), "malformed", "no message"),
         (Reply("id", "success", None), "malformed", "no message"),
@@ -122,6 +128,12 @@ def test_every_way_to_fail_has_its_word_and_a_sentence(given, failure, words):
 
 def test_a_whole_score_may_be_written_as_a_float():
     assert read(changed(score=4.0)).judgements[0].score == 4.0
+
+
+def test_half_a_character_that_a_judge_cut_off_is_no_reason_to_lose_its_score():
+    answer = read(changed(reasoning="It is so \ud83d", evidence=["\udc00"]))
+
+    assert answer.judgements == (Judgement(("\ufffd",), "It is so \ufffd", 4.0),)
 
 
 JSON = st.recursive(

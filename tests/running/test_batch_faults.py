@@ -360,6 +360,29 @@ def test_a_size_that_is_told_wrongly_ends_in_what_there_is(fake_groq, tmp_path):
     assert list(tmp_path.rglob("*.short")) == []
 
 
+def test_what_a_file_that_stays_cut_off_lacks_is_missing_and_not_paid_for_again(fake_groq, tmp_path):
+    fake_groq.plans = [BatchPlan(edit=lambda lines: lines[:2])]
+    fake_groq.faults = [Fault("GET /files/{id}", status=200, body={"bytes": 1_000_000}, times=99)]
+
+    job = run(fake_groq, tmp_path)
+
+    assert sorted(outcomes(job).values()) == ["missing", "success", "success"]
+    assert len(fake_groq.batches) == 1
+    assert any("is shorter than it is said to be" in note for note in job.status().notes)
+
+
+@pytest.mark.parametrize(("looks", "outcome"), [(3, "success"), (999, "missing")])
+def test_a_file_of_answers_that_is_named_late_is_waited_for_and_nothing_paid_for_again(
+    fake_groq, tmp_path, looks, outcome
+):
+    fake_groq.plans = [BatchPlan(unnamed=looks)]
+
+    job = run(fake_groq, tmp_path)
+
+    assert set(outcomes(job).values()) == {outcome}
+    assert set(fake_groq.settle().values()) == {1}
+
+
 def test_a_file_id_that_leads_nowhere_is_given_up_after_a_while(fake_groq, tmp_path):
     fake_groq.plans = [BatchPlan(absent="dangling")]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
+import os
 import re
 import signal
 import sqlite3
@@ -17,9 +19,11 @@ import pytest
 
 from evalkit.errors import ProviderError
 from evalkit.providers import cost, provider
+from evalkit.running import live
 from evalkit.running.cache import Cache
 from evalkit.running.live import aask, ask
 from evalkit.running.requests import Request, request_key
+from fakes.interrupts import interrupt_at
 
 LATER = {"error": {"message": "later", "type": "server_error"}}
 RATE = {"error": {"message": "Rate limit reached", "type": "tokens", "code": "rate_limit_exceeded"}}
@@ -279,6 +283,19 @@ def test_a_200_that_is_no_completion_is_tried_again_and_then_malformed(
     assert (bad.outcome, bad.tries, bad.body) == ("malformed", 3, None)
     assert "no chat completion" in bad.message
     assert (good.outcome, good.tries, len(cache)) == ("success", 2, 1)
+
+
+def test_half_a_character_in_an_answer_costs_that_character_and_no_second_payment(
+    server, groq, questions, cache
+):
+    """Whoever cuts an answer by its tokens may cut an emoji in two, the same each time it is asked."""
+    cut = json.dumps(server.completion("fine \ud83d")).encode()
+    server.script = lambda body, times: (200, cut)
+
+    [reply] = ask(questions(1), provider=groq, cache=cache)
+
+    assert reply.body["choices"][0]["message"]["content"] == "fine \ufffd"
+    assert (reply.outcome, len(server.asked), len(cache)) == ("success", 1, 1)
 
 
 def test_an_error_that_comes_with_status_200_is_an_error(server, groq, questions, cache):
@@ -869,6 +886,42 @@ def test_after_ctrl_c_or_a_kill_only_the_rest_is_asked(server, tmp_path, kill):
     else:
         # What was under way when it was killed is all that is asked twice: eight at once.
         assert len(begun) - 8 <= kept <= len(begun) < 500
+
+
+def test_ctrl_c_before_the_first_request_is_heard(server, groq, cache, questions, monkeypatch):
+    """It comes when the thread is there and its loop is not yet: nobody to be told, and yet it has to stop."""
+    main, stop, stopping = live._Thread._main, live._Thread._stop, threading.Event()
+
+    def begin(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        stopping.wait()
+        main(self)
+
+    def end(self):
+        stopping.set()
+        stop(self)
+
+    monkeypatch.setattr(live._Thread, "_main", begin)
+    monkeypatch.setattr(live._Thread, "_stop", end)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(ask(questions(500), provider=groq, cache=cache))
+
+    assert len(cache) == len(server.asked) < 100
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_two_ctrl_c_at_once_leave_no_thread_that_asks_on(server, groq, cache, questions, when):
+    slower_after(server, 40)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt_at(patch, live.atexit, "unregister", at=1, when=when)
+        replies = ask(questions(500), provider=groq, cache=cache, concurrency=8)
+        next(replies)
+        with pytest.raises(KeyboardInterrupt):
+            replies.throw(KeyboardInterrupt())
+
+    assert [one for one in threading.enumerate() if one.name == "evalkit-ask"] == []
+    assert len(server.asked) < 500
 
 
 STOPS = """

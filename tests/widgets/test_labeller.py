@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import polars as pl
 import pytest
@@ -290,6 +292,47 @@ def test_ctrl_c_at_the_write_of_a_label_keeps_it_once(path, labeller, when, earl
     assert [json.loads(line)["score"] for line in path.read_text().splitlines()] == [4.0]
     labeller.file.put({**row, "score": 5.0})
     assert [json.loads(line)["score"] for line in path.read_text().splitlines()] == [5.0]
+
+
+def scores(path):
+    return [json.loads(line)["score"] for line in path.read_text().splitlines()]
+
+
+def test_a_label_that_comes_while_another_session_writes_is_there_or_refused(path, monkeypatch):
+    """What a session adds while another puts the file anew must not go with the old file."""
+    row = {"run": "v1", "case": "01", "criterion": "Groq"}
+    ann, bob = {**row, "grader": "ann"}, {**row, "grader": "bob", "score": 1.0}
+    mine, other = LabelFile.open(path), LabelFile.open(path)
+    mine.put({**ann, "score": 2.0})
+    replacing = labels.replacing
+
+    @contextmanager
+    def meanwhile(path):
+        with replacing(path) as fresh:
+            yield fresh
+            with ThreadPoolExecutor() as pool:
+                refused.append(pool.submit(other.put, bob).exception())
+
+    refused = []
+    monkeypatch.setattr(labels, "replacing", meanwhile)
+    mine.put({**ann, "score": 4.0})
+
+    if refused == [None]:
+        assert scores(path) == [4.0, 1.0]
+    else:
+        assert "Another process is at work" in str(refused[0])
+        other.put(bob)
+        assert scores(path) == [4.0, 1.0]
+
+
+def test_one_label_given_in_two_sessions_is_there_once(path):
+    row = {"run": "v1", "case": "01", "criterion": "Groq", "grader": "ann"}
+    first, second = LabelFile.open(path), LabelFile.open(path)
+
+    first.put({**row, "score": 2.0})
+    second.put({**row, "score": 4.0})
+
+    assert scores(path) == [4.0]
 
 
 def test_a_label_that_a_full_disk_refused_is_written_when_it_is_given_again(path, monkeypatch):

@@ -62,6 +62,8 @@ class Crew:
         self._turn = threading.Lock()
         self._stopped = threading.Event()
         self._keeping = threading.Lock()
+        self._news = threading.Condition()
+        self._owed = 0
         self._closed = False
         self._results: queue.SimpleQueue[Attempt | Exception | None] = queue.SimpleQueue()
         self.running = min(size, len(asked))
@@ -94,10 +96,11 @@ class Crew:
         self._stopped.set()
 
     def close(self) -> None:
-        """Begin no other, and keep nothing of those that are under way: what is being kept now is, first."""
+        """Begin no other, and keep nothing of those that are under way: what is made by now is kept, first."""
         self.stop()
-        with self._keeping:
+        with self._news:
             self._closed = True
+            self._news.wait_for(lambda: not self._owed)
 
     def _work(self) -> None:
         while not self._stopped.is_set():
@@ -106,15 +109,21 @@ class Crew:
             if one is None:
                 break
             attempt = self._attempt(one)
+            with self._news:
+                if self._closed:
+                    return
+                self._owed += 1
             try:
                 with self._keeping:
-                    if self._closed:
-                        return
                     self._keep(one, attempt)
             except Exception as error:
                 self.stop()
                 self._results.put(error)
                 return
+            finally:
+                with self._news:
+                    self._owed -= 1
+                    self._news.notify_all()
             self._results.put(attempt)
         self._results.put(None)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evalkit.errors import listed
+from evalkit.records import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,7 +146,7 @@ def usage_of(body: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def _no_answer(reply: Reply) -> tuple[Failure, str]:
@@ -189,7 +190,7 @@ def _content(body: Any) -> str:
 
 def _read(content: str, asked: Sequence[Asked], *, canary: str, decoy: str) -> Answer:
     value = _json_object(content)
-    if decoy in content:
+    if decoy in json.dumps(value, ensure_ascii=False):
         raise _Unreadable("canary", "the answer repeats the code word from inside the transcript")
     if len(asked) == 1 and not asked[0].key:
         _fields(value, (*_ONE_FIELDS, "flags"), "the answer")
@@ -209,7 +210,7 @@ def _read(content: str, asked: Sequence[Asked], *, canary: str, decoy: str) -> A
 
 def _json_object(content: str) -> Any:
     try:
-        return json.loads(content, object_pairs_hook=_without_doubles, parse_constant=_no_number)
+        return encodable(json.loads(content, object_pairs_hook=_without_doubles, parse_constant=_no_number))
     except _Unreadable:
         raise
     except (ValueError, RecursionError):
@@ -252,7 +253,8 @@ def _judgement(part: Any, asked: Asked) -> Judgement:
         raise _Unreadable("schema", f"the score of {what} is {_short(json.dumps(score))}, no number")
     low, high = asked.scale
     if not low <= score <= high:
-        raise _Unreadable("out_of_range", f"the score {score:g} is outside the scale {low:g} to {high:g}")
+        said = _short(json.dumps(score))
+        raise _Unreadable("out_of_range", f"the score {said} is outside the scale {low:g} to {high:g}")
     if asked.points is not None and score not in asked.points:
         raise _Unreadable("schema", f"the score {score:g} is none of {listed(asked.points, most=21)}")
     return Judgement(tuple(evidence), reasoning, float(score))

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from evalkit.judging.questions import Questions
     from evalkit.running.batch import Job
     from evalkit.running.cache import Cache
+    from evalkit.running.clocks import Clock
     from evalkit.running.job import JobStatus
     from evalkit.running.requests import Reply, Request
-    from evalkit.running.stepping import Clock
 
 
 _AGAIN: Final = ", once more"

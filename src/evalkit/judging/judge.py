@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from evalkit.judging.estimates import Estimate
     from evalkit.judging.jobs import JudgeJob
     from evalkit.running.cache import Cache
-    from evalkit.running.stepping import Clock
+    from evalkit.running.clocks import Clock
 
 # To be raised when the words a judge is asked with change what it answers.
 _WORDING: Final = 1

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
+from evalkit import records
+
 _LONGEST: Final = 2_000
 
 
@@ -26,10 +28,16 @@ def read_completion(content: bytes | str) -> dict[str, Any] | None:
 
 
 def decoded(content: bytes | str) -> Any:
-    """Return what a JSON text holds; None where it is none."""
+    r"""Return what a JSON text holds, a lone surrogate as U+FFFD; None where it is none.
+
+    Examples
+    --------
+    >>> decoded(b'{"said": "cut \\ud83d off"}')
+    {'said': 'cut � off'}
+    """
     try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return records.decode(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
+    except ValueError:
         return None
 
 

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import PathError, ProviderError, SelectorError, listed
 from evalkit.native import locked
+from evalkit.running.clocks import WallClock
 from evalkit.running.job import Job, state_of
 from evalkit.running.journal import Facts, Journal, sync_folder
 from evalkit.running.remote import Remote
 from evalkit.running.requests import request_key
 from evalkit.running.shards import Answered, Packer, check_ids
-from evalkit.running.stepping import WallClock, window_seconds
+from evalkit.running.stepping import window_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from evalkit.providers import BatchLimits, Provider
     from evalkit.running.cache import Cache
+    from evalkit.running.clocks import Clock
     from evalkit.running.requests import Request
-    from evalkit.running.stepping import Clock
 
 __all__ = ["Job", "jobs", "open_job", "submit"]
 

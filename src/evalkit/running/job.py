@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from evalkit.errors import BusyError, JobError
 from evalkit.providers import provider as find_provider
 from evalkit.running.cache import Cache
+from evalkit.running.clocks import Clock, WallClock
 from evalkit.running.journal import Journal, Record, Shard
 from evalkit.running.outcomes import read_shard
 from evalkit.running.remote import Remote
 from evalkit.running.shards import read_abouts, read_requests
-from evalkit.running.stepping import Clock, Stepper, WallClock
+from evalkit.running.stepping import Stepper
 from evalkit.text import escape, visible
 
 if TYPE_CHECKING:

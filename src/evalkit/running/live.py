@@ -11,6 +11,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from evalkit.disk import uninterrupted
 from evalkit.running.asking import Asking
 from evalkit.running.pace import SystemClock
 from evalkit.running.progress import find_display
@@ -182,11 +183,12 @@ class _Thread:
 
     def replies(self, show: Callable[[Progress], None] | None) -> Iterator[Reply]:
         """Start it, give its replies as they come, and end it when nobody reads on."""
-        # A reader that is never closed is still ended in good order when the interpreter exits.
-        atexit.register(self._stop)
         try:
-            self._thread.start()
-            self._begun.wait()
+            # Half started it could not be ended, and would ask and pay on.
+            with uninterrupted():
+                # A reader that is never closed is still ended in good order when the interpreter exits.
+                atexit.register(self._stop)
+                self._thread.start()
             shown_at = 0.0
             while True:
                 self._news.wait(_EVERY_S)
@@ -205,7 +207,6 @@ class _Thread:
             if self._error is not None:
                 raise self._error
         finally:
-            atexit.unregister(self._stop)
             self._stop()
             if show:
                 show(self._asking.progress())
@@ -247,8 +248,11 @@ class _Thread:
     def _stop(self) -> None:
         if sys.is_finalizing() or not self._thread.ident:
             return
-        self._call(self._asking.close)
         try:
+            with uninterrupted():
+                atexit.unregister(self._stop)
+                self._begun.wait()  # before that nobody would hear it
+                self._call(self._asking.close)
             self._thread.join()
         except KeyboardInterrupt:
             self._call(self._asking.abort)

@@ -16,7 +16,7 @@ from evalkit.running.journal import sync_folder
 from evalkit.running.pace import read_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import httpx2
@@ -103,7 +103,7 @@ class Remote:
         """Return what is known of a file."""
         return self._get(f"/files/{key}")
 
-    def download(self, key: str, path: Path, *, short: bool = False) -> None:
+    def download(self, key: str, path: Path, *, short: Callable[[], None] | None = None) -> None:
         """Fetch a file: whole under its name, or not at all; what broke off is gone on with the next time.
 
         Parameters
@@ -111,7 +111,7 @@ class Remote:
         key, path
             Which file, and where to.
         short
-            Whether an answer is taken that is shorter than the file is said to be.
+            Called before an answer is taken that is shorter than the file is said to be; None: it is not taken.
         """
         if path.exists():
             return
@@ -137,10 +137,12 @@ class Remote:
             file.flush()
             os.fsync(file.fileno())
         got = part.stat().st_size
-        if got < size and not short:
-            # Whole as answers go, so it is no beginning of the file to go on from.
-            part.unlink()
-            raise Transient(f"a result file has {got:,} bytes instead of {size:,}")
+        if got < size:
+            if short is None:
+                # Whole as answers go, so it is no beginning of the file to go on from.
+                part.unlink()
+                raise Transient(f"a result file has {got:,} bytes instead of {size:,}")
+            short()
         part.replace(path)
         sync_folder(path.parent)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.records import BOM, SURROGATE
+from evalkit.records import BOM
 from evalkit.running.answers import decoded, read_error
 from evalkit.running.requests import Reply
 
@@ -267,14 +266,4 @@ def _decoded(line: bytes) -> Any:
     try:
         return _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
-        text = line.decode("utf-8", "replace").strip().strip("\ufeff")
-        return _clean(json.loads(text))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _clean(value: Any) -> Any:
-    """Return a value in which no text holds a lone surrogate, which no file could."""
-    return json.loads(SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
+        return decoded(line.decode("utf-8", "replace").strip().strip("\ufeff"))

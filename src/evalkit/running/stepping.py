@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from evalkit.errors import ProviderError
 from evalkit.providers import cost
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from evalkit.running.cache import Cache
+    from evalkit.running.clocks import Clock
     from evalkit.running.journal import Facts, Journal, Record, Shard, State
     from evalkit.running.requests import Reply
 
@@ -37,30 +38,6 @@ _HOURS: Final = {"h": 3_600.0, "d": 86_400.0}
 _MOST_ERRORS: Final = 1_000
 _CHANCE: Final = random.Random()  # noqa: S311  (waits are spread by chance, nothing is secret)
 _T = TypeVar("_T")
-
-
-class Clock(Protocol):
-    """What tells the time and waits: tests bring one that does not wait."""
-
-    def time(self) -> float:
-        """Return seconds since 1970."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
-class WallClock:
-    """The clock on the wall."""
-
-    def time(self) -> float:
-        """Return seconds since 1970."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
 
 
 class Stepper:
@@ -283,8 +260,7 @@ class Stepper:
         changes: dict[str, Any] = {"status": status, "counts": _counts(facts), "unseen_at": 0.0}
         changes["expires_at"] = _number(facts.get("expires_at")) or shard.expires_at
         if status in TERMINAL:
-            changes |= _ending(facts)
-            changes |= {"state": "terminal", "terminal_at": self._clock.time()}
+            changes |= self._end(shard, facts)
         else:
             if status not in KNOWN:
                 self._note(
@@ -294,6 +270,17 @@ class Stepper:
         changes = {name: value for name, value in changes.items() if value != getattr(shard, name)}
         if changes:
             self._write(shard, **changes)
+
+    def _end(self, shard: Shard, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return what changes for a batch that has ended: its file of answers may be named a little later."""
+        now = self._clock.time()
+        since = shard.terminal_at or now
+        unnamed = bool(_counts(facts).get("completed")) and not facts.get("output_file_id")
+        if unnamed and now - since <= _FILE_S:
+            return {"terminal_at": since}
+        if unnamed:
+            self._lose(shard, "output", "was never named, though answers are counted")
+        return {**_ending(facts), "state": "terminal", "terminal_at": now}
 
     def _overdue(self, shard: Shard, facts: dict[str, Any]) -> dict[str, Any]:
         """Return what changes for a batch that has not ended long after its time was up."""
@@ -349,15 +336,20 @@ class Stepper:
         try:
             with self._trying():
                 path = result_path(self._folder, shard, kind)
-                self._patiently(lambda: self._remote.download(key, path, short=late))
+                short = partial(self._lose, shard, kind, "is shorter than it is said to be") if late else None
+                self._patiently(lambda: self._remote.download(key, path, short=short))
                 here = True
         except Refused as error:
             if late:
-                self._write(shard, gone=[*shard.gone, kind])
-                self._note(f"The {kind} file of the batch {shard.batch_id} cannot be fetched: {error}")
+                self._lose(shard, kind, f"cannot be fetched: {error}")
                 here = True
             self.trouble = f"a result file cannot be fetched yet: {error}"
         return here
+
+    def _lose(self, shard: Shard, kind: str, why: str) -> None:
+        """Note that of a result file not all can be had: what it lacks was perhaps answered, and is not asked again."""
+        self._write(shard, gone=[*shard.gone, kind])
+        self._note(f"The {kind} file of the batch {shard.batch_id} {why}")
 
     def _collect(self, shard: Shard) -> None:
         """Bring each request of a shard to its outcome, and keep the answers."""

@@ -156,22 +156,27 @@ class LabelFile:
         return made
 
     def put(self, row: dict[str, Any]) -> None:
-        """Keep a label."""
+        """Keep a label.
+
+        Raises
+        ------
+        BusyError
+            Another session writes one this very moment: give it again.
+        """
         key = _key(row)
-        with uninterrupted():
-            if key in self.rows:
-                self._replace(key, row)
+        with uninterrupted(), native.holding(self.path.parent, self.path.name):
+            # The file says what is there: another session may have written into it since it was opened.
+            lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+            mine = [at for at, raw in enumerate(lines) if raw.strip() and _key_of(raw) == key]
+            if mine:
+                for at in mine:
+                    lines[at] = _line(row)
+                with replacing(self.path) as fresh:
+                    fresh.write_bytes(b"\n".join(lines))
             else:
                 native.append(self.path, [row])
-            # Not before: what could not be written has to be added the next time, not replaced.
+            # Not before: what could not be written has to be added the next time.
             self.rows[key] = row
-
-    def _replace(self, key: tuple[Any, ...], row: dict[str, Any]) -> None:
-        lines = []
-        for raw in self.path.read_bytes().split(b"\n"):
-            lines.append(_line(row) if raw.strip() and _key_of(raw) == key else raw)
-        with replacing(self.path) as fresh:
-            fresh.write_bytes(b"\n".join(lines))
 
     def of(self, rater: str) -> dict[Task, dict[str, Any]]:
         """Return what a rater has labelled."""
