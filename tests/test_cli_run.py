@@ -120,7 +120,7 @@ def test_trials_with_an_error_are_told_and_the_others_are_kept(run, asking):
 
     assert code == 0
     assert "2 trials, 1 with an error" in out
-    assert "1 of 2 trials have an error, the first: api_error (400" in err
+    assert "1 of 2 trials with an error, the first: api_error (400" in err
     assert "\x1b" not in err
     assert "2 trials, 0 with an error" in again[1]
 
@@ -139,7 +139,7 @@ def test_what_is_there_already_is_told(run, asking):
     code, _, err = run(*where, "--run", "r")
 
     assert code == 0
-    assert "all 2 attempts were there already; name another run to ask again" in err
+    assert "of 2 attempts all were there already; name another run to ask again" in err
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ def test_several_notes_are_counted_in_one_line_and_shown_when_asked_for(run, wid
     _, _, brief = run("summary", path, "--mapping", mapping)
     _, _, full = run("summary", path, "--mapping", mapping, "--notes")
 
-    assert brief == f"{len(notes)} notes (--notes shows them)\n"
+    assert brief == f"{len(notes)} notes (shown by --notes)\n"
     assert full.count("Note: ") == len(notes)
 
 

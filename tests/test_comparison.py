@@ -370,7 +370,7 @@ def test_unscored_trials_that_could_decide_the_sign_block_the_verdict():
     assert clear.verdict == "improved"
     assert blocked.verdict == "inconclusive"
     (text,) = blocked.warnings.filter(id="W06")["text"]
-    assert "0 baseline and 12 candidate trials are unscored" in text
+    assert "0 baseline trials and 12 candidate trials without a verdict" in text
 
 
 def test_declared_clusters_widen_the_interval():

@@ -80,7 +80,7 @@ def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterat
     if 0 < row["n"] < 30:
         d = units["rate_candidate"] - units["rate_baseline"]
         spread = float(d.std() or 0.0)  # type: ignore[arg-type]
-        text = f"{row['n']} case{'s are' if row['n'] > 1 else ' is'} few: the interval is wide."
+        text = f"{counted(row['n'], 'case is', plural='cases are')} few: the interval is wide."
         if spread:
             # 2.8 = 1.96 + 0.84: power .8 at .05 two-sided (Miller 2024).
             text += f" A true change of less than about {2.8016 * spread / sqrt(row['n']) * 100:.0f} points would be missed more than one time in five."
@@ -144,7 +144,7 @@ def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
         for fill_baseline, fill_candidate in (("pass", "fail"), ("fail", "pass"))
     ]
     as_fail = _bound(pairs, "fail", "fail")
-    text = f"{lost['baseline']} baseline and {lost['candidate']} candidate trials are unscored and left out. Counted as fails the difference is {points(as_fail)}; at the extremes it lies between {points(bounds[0])} and {points(bounds[1])}."
+    text = f"{counted(lost['baseline'], 'baseline trial')} and {counted(lost['candidate'], 'candidate trial')} without a verdict are left out. Counted as fails, the difference is {points(as_fail)}; at the extremes it lies between {points(bounds[0])} and {points(bounds[1])}."
     blocked = sum(lost.values()) / total > 0.05 and bounds[0] < 0 < bounds[1]
     if blocked:
         text += " More than 5 % are missing and they could decide the sign: no verdict."
@@ -174,7 +174,7 @@ def _unmatched(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Caveat]:
     counts = {side: found[side] for side in _SIDES if side in found}
     each = ", ".join(f"{count} only on the {side} side" for side, count in counts.items())
     names = listed(sorted(alone["case"].cast(pl.String)), most=6)
-    text = f"{cases.height} cases are on both sides and were compared; {each} ({names}) were not."
+    text = f"{counted(cases.height, 'case is', plural='cases are')} on both sides and compared; left out: {each} ({names})."
     for side in counts:
         rate = _mean(alone.filter(side=side)["verdict"] == "pass")
         there = _mean(cases[f"{side}_rate"])
@@ -197,7 +197,7 @@ def _family(estimates: pl.DataFrame) -> Iterator[Caveat]:
         yield (
             "W08",
             "by",
-            f"{split.height} scopes are tested for each metric; p_adjusted is {name}'s, and a scope is called regressed or improved only where it allows that.",
+            f"{counted(split.height, 'scope is', plural='scopes are')} tested for each metric; p_adjusted is {name}'s, and a scope is called regressed or improved only where it allows that.",
         )
 
 
@@ -247,7 +247,7 @@ def _simpson(pairs: Pairs, units: pl.DataFrame) -> Iterator[Caveat]:
             yield (
                 "W17",
                 str(severity),
-                f"The {part.height} {severity or 'other'} cases moved the other way ({points(d)}); exploratory.",
+                f"The {part.height:,} {severity or 'other'} cases moved the other way ({points(d)}); exploratory.",
             )
 
 
@@ -257,7 +257,7 @@ def _few_clusters(estimates: pl.DataFrame) -> Iterator[Caveat]:
         yield (
             "W18",
             "overall",
-            f"Only {groups} clusters stand behind the interval (t with {groups - 1} degrees of freedom): trust it little.",
+            f"Only {counted(groups, 'cluster stands', plural='clusters stand')} behind the interval (t, df = {groups - 1}): trust it little.",
         )
 
 

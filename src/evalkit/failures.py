@@ -92,7 +92,9 @@ class Failures:
         return pl.concat([first, rest]).head(_EXAMPLES)
 
     def __repr__(self) -> str:
-        lines = [f"Failures: {self.failing:,} failing trials in {self.clusters.height} clusters. {self.note}"]
+        lines = [
+            f"Failures: {counted(self.failing, 'failing trial')} in {counted(self.clusters.height, 'cluster')}. {self.note}"
+        ]
         for row in self.clusters.iter_rows(named=True):
             cases = len(row["cases"])
             lines.append(
@@ -108,7 +110,7 @@ class Failures:
         body = "".join(self._rows_html())
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
         return (
-            f"<p><strong>{self.failing:,} failing trials in {self.clusters.height} clusters.</strong> {escape(self.note)}</p>"
+            f"<p><strong>{counted(self.failing, 'failing trial')} in {counted(self.clusters.height, 'cluster')}.</strong> {escape(self.note)}</p>"
             f"{table}<p><small>{escape(self.method)}</small></p>"
         )
 
@@ -183,9 +185,13 @@ def find_failures(
     failing = graded.filter(pl.col("verdict") == "fail").sort(_KEY)
     told = _reasons(evals, failing, rule, grader=grader, rubric=rubric)
     silent = failing.height - told.height
-    note = f"{silent:,} of them have no reason written and are in no cluster." if silent else ""
+    note = (
+        f"{counted(silent, 'of them has', plural='of them have')} no reason written and stand{'s' * (silent == 1)} in no cluster."
+        if silent
+        else ""
+    )
     if told.height < FEWEST:
-        note = f"{told.height} failing trials have a reason written; clusters need at least {FEWEST}. Read them one by one: ek.explore(evals, where={{'verdict': 'fail'}})."
+        note = f"{counted(told.height, 'failing trial has', plural='failing trials have')} a reason written; clusters need at least {FEWEST}. Read them one by one: ek.explore(evals, where={{'verdict': 'fail'}})."
         empty = pl.DataFrame(schema=_TRIALS), pl.DataFrame(schema=_CLUSTERS)
         return Failures(empty[1], empty[0], failing.height, note, "Nothing was clustered.", seed)
     wanted = None if clusters is None else min(clusters, told.height)

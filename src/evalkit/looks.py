@@ -111,7 +111,7 @@ def warn_of_looks(
             text += " Runs without started_at cannot be put in order: all of them are one look."
         return [("W09", "overall", text + ' What is tested is "the same on these cases".')]
     if looks:
-        text = f"{looks} looks were planned, so each is made at a level of {level:.1%} (Pocock)."
+        text = f"{counted(looks, 'look was', plural='looks were')} planned, so each is made at a level of {level:.1%} (Pocock)."
         return [("W09", "overall", text)]
     again = []
     for name, runs in list(sides.items())[1:]:

@@ -184,7 +184,7 @@ def find_pilot(
         return None, pairs, ["No case differs between the sides, so nothing says how much they vary."]
     if pilot.n < _FEW:
         notes.append(
-            f"The variances themselves come from {pilot.n} cases, which are few: take the numbers for their size only."
+            f"The variances themselves come from few cases (n = {pilot.n}): take the numbers for their size only."
         )
     return pilot, pairs, notes
 

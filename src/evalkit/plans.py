@@ -381,7 +381,7 @@ def _grown(asked: _Asked, option: str, what: str, most: int) -> dict[str, Any]:
     if (made(high)["power"] or 0.0) < asked.power:
         row = made(high)
         kept = {"option": option, "cases": pilot.n, "epochs": pilot.k, "samples": pilot.samples, what: None}
-        words = f"not even {most} {'epochs' if what == 'epochs' else 'judge samples'} are enough without new cases"
+        words = f"not even {most:,} {'epochs' if what == 'epochs' else 'judge samples'} are enough without new cases"
         return {**row, **kept, "price_usd": None, "reason": words}
     if (made(now)["power"] or 0.0) >= asked.power:
         return {**made(now), "reason": "enough already"}
@@ -425,7 +425,7 @@ def _step(method: str) -> str:
 def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:
     first = table.row(0, named=True)
     what = metric.replace("_", " ")
-    design = f"{first['cases']} cases at {first['epochs']:.3g} epoch{'s' if first['epochs'] != 1 else ''}"
+    design = f"{counted(first['cases'], 'case')} at {first['epochs']:.3g} {'epoch' if first['epochs'] == 1 else 'epochs'}"
     if first["mde"] is None:
         text = f"With the {design} in hand no difference of the {what} would be seen with {asked.power:.0%} power."
     else:
@@ -440,7 +440,7 @@ def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:
     more = table.filter(option="more cases").row(0, named=True)
     price = f" (about {_money(more['price_usd'])} for both sides)" if more["price_usd"] is not None else ""
     goal = f"For {asked.power:.0%} it" if asked.no_worse else f"One of {size}"
-    text += f" {goal} takes {more['cases']} cases at the same epochs{price}."
+    text += f" {goal} takes {counted(more['cases'], 'case')} at the same epochs{price}."
     others = table.filter(pl.col("option").is_in(["more epochs", "more judge samples"]))
     for row in others.iter_rows(named=True):
         if row["reason"]:

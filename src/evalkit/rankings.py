@@ -11,7 +11,7 @@ import polars as pl
 from evalkit.arguments import expect
 from evalkit.caveats import say_left_out
 from evalkit.comparison import Comparison, compare
-from evalkit.errors import FormatError, SelectorError, listed
+from evalkit.errors import FormatError, SelectorError, counted, listed
 from evalkit.grading import grade
 from evalkit.inference import METRICS, MORE, SUMMARY, Metric, adjust_scopes
 from evalkit.looks import LOOKS, by_evidence, find_looks, warn_of_looks
@@ -357,7 +357,7 @@ def _family(others: list[str], adjust: str, margin: Mapping[str, float] | None) 
     how = {"holm": "p_adjusted is Holm's", "bh": "p_adjusted is Benjamini-Hochberg's"}.get(
         adjust, "nothing is adjusted, so a false alarm is likelier than the level says"
     )
-    text = f"{len(others)} versions are tested against the baseline; {how}."
+    text = f"{counted(len(others), 'version is', plural='versions are')} tested against the baseline; {how}."
     if margin:
         text += ' "No worse" is tested for each version by itself.'
     return [("W08", "overall", text)]
@@ -396,7 +396,7 @@ def _sentence(
     if order["rank"].drop_nulls().len():
         best = order.filter(pl.col("rank") == order["rank"].min())["version"].to_list()
         shown = percent(order["value"][0])
-        text = f"{listed(best)} {'has' if len(best) == 1 else 'have'} the highest pass rate of {order.height} versions ({shown}, n = {order['n'][0]} cases)"
+        text = f"{listed(best)} {'has' if len(best) == 1 else 'have'} the highest pass rate of {counted(order.height, 'version')} ({shown}, n = {counted(order['n'][0], 'case')})"
         sets = tied["pass_rate"]
         everybody = bool(sets) and len(sets[0]) == order.height
         text += "".join(

@@ -1,9 +1,7 @@
 """The six tables: what a row is, which columns it has, and what each one means.
 
-A table is written once, here. The check, the empty frame, the documentation
-and the made-up test data all come from it. `Table.check` raises on the first
-thing wrong; `Table.filter` keeps the good rows and says what was wrong with
-the others.
+A table is written once, here; the check, the empty frame and the documentation come from it. `Table.check` raises
+on the first thing wrong; `Table.filter` keeps the good rows and says what was wrong with the others.
 """
 
 from __future__ import annotations
@@ -14,10 +12,15 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 import polars as pl
 
-from evalkit.errors import ColumnError
+from evalkit.errors import ColumnError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+__all__ = [
+    "CASES", "CRITERIA", "CRITERION_KINDS", "GRADER_KINDS", "MODES", "RUNS", "SCORES", "SEVERITIES", "TABLES", "TRIALS",
+    "TURNS", "VERDICTS", "Column", "Key", "Problem", "Severity", "Table", "Verdict",
+]  # fmt: skip
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 """From the mildest to the worst: the order of the Enum, so that `critical > high > medium > low`."""
@@ -144,7 +147,7 @@ class Table:
                 raise ColumnError(f"Row {row + 1} of {_wrong(self, column, series[row])}")
             if made.null_count() and not column.nullable:
                 raise ColumnError(
-                    f"{self.name}.{column.name} has {made.null_count()} null(s), first in row {made.is_null().arg_true()[0] + 1}; it may have none."
+                    f"{self.name}.{column.name} has {counted(made.null_count(), 'null')}, first in row {made.is_null().arg_true()[0] + 1}; it may have none."
                 )
         frame = pl.DataFrame(columns)
         if _repeats(frame.select(self.key)):
@@ -488,6 +491,8 @@ SCORES: Final = Table(
     ),
 )
 
-TABLES: Final[dict[TableName, Table]] = {
-    table.name: table for table in (CASES, CRITERIA, RUNS, TRIALS, TURNS, SCORES)
-}
+TABLES: Final[dict[TableName, Table]] = {t.name: t for t in (CASES, CRITERIA, RUNS, TRIALS, TURNS, SCORES)}
+
+
+def __dir__() -> list[str]:
+    return __all__

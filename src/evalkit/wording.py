@@ -150,7 +150,7 @@ def _worst(flips: pl.DataFrame) -> str:
     if first.height > _MOST:
         grave = f" ({first.height} {severity})" if severity is not None else ""
         up = flips.height - down.height
-        return f"{down.height} cases regressed{grave}, {up} improved"
+        return f"{down.height:,} cases regressed{grave}, {up:,} improved"
     named = [
         f"{row['severity'] + ' ' if row['severity'] else ''}case {row['case']} "
         f"{'fails' if row['candidate_passes'] == 0 else 'mostly fails'} "

@@ -427,4 +427,4 @@ def test_a_broken_transcript_keeps_its_good_messages(suite, tmp_path):
 def test_a_note_says_how_many_trials_have_an_error(suite, tmp_path):
     evals = run_suite(suite, lambda case: _raise(ValueError("x")), tmp_path / "runs")
 
-    assert "3 of 3 trials have an error, the first: ValueError: x" in evals.notes[-1]
+    assert "3 of 3 trials with an error, the first: ValueError: x" in evals.notes[-1]

@@ -299,7 +299,7 @@ def test_a_request_that_is_refused_is_a_trial_with_the_endpoint_s_words(fake, su
 
     failed = evals.trials.filter(pl.col("error").is_not_null())
     assert failed.select("case", "error").rows() == [("02", "api_error (400 policy): This is not allowed.")]
-    assert "1 of 3 trials have an error" in evals.notes[-1]
+    assert "1 of 3 trials with an error" in evals.notes[-1]
     assert evals.turns.filter(pl.col("case") == "02")["role"].to_list() == ["system", "user"]
 
 
@@ -310,7 +310,7 @@ def test_money_that_is_spent_stops_the_run_and_what_is_left_is_no_trial(fake, su
     evals = run_suite(suite, agent, tmp_path / "runs", max_cost=0.00035, concurrency=1)
 
     assert evals.trials.height == 1
-    assert "2 of 3 attempts were not made: The limit of $0.00035 is reached" in evals.notes[-1]
+    assert "2 of 3 attempts not made: The limit of $0.00035 is reached" in evals.notes[-1]
     assert run_suite(suite, agent, tmp_path / "runs").trials.height == 3
 
 

@@ -335,7 +335,7 @@ def test_a_matrix_counts_agreement_and_names_kappa():
     words = title_of(charts.agreement(table, kappa=-0.123, interval=(-0.5, 0.25)))
 
     assert "Kappa −0.12; judge and reference agree exactly on 75%" in words
-    assert "interval −0.50 to 0.25; n 20 answers; within one step: 90%" in words
+    assert "interval −0.50 to 0.25; n = 20 answers; within one step: 90%" in words
 
 
 def test_more_scores_than_a_matrix_shows_are_refused():

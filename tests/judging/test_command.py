@@ -127,7 +127,7 @@ def test_controls_come_first_and_are_told(run, fake, folder, asking):
     code, out, err = run("judge", folder, *asking, "--controls")
 
     assert code == 0
-    assert "Controls: 4 of 4 controls hold." in out
+    assert "Controls: 4 of 4 controls held." in out
     assert "controls were not run" not in err
 
 

@@ -31,7 +31,7 @@ def test_nine_cases_give_eighteen_controls_and_a_good_judge_holds_them(fake, mak
     assert controls.table.height == 18
     assert fake.count("POST /chat/completions") == 54
     assert (controls.held, controls.passed) == (18, True)
-    assert controls.words == "18 of 18 controls hold."
+    assert controls.words == "18 of 18 controls held."
     assert controls.table.columns == [
         *("case", "control", "score", "lowest", "highest", "criteria", "scored", "held", "expected")
     ]
@@ -49,7 +49,7 @@ def test_a_judge_that_is_kind_to_everything_fails_half_of_them_and_the_run_says_
     assert (controls.held, controls.passed) == (2, False)
     assert controls.table.filter(control="ideal")["held"].all()
     assert not controls.table.filter(control="bad")["held"].any()
-    assert any("2 of 4 controls hold; not so: case 01 bad 5.0, case 02 bad 5.0" in note for note in out.notes)
+    assert any("2 of 4 controls held; not so: case 01 bad 5.0, case 02 bad 5.0" in note for note in out.notes)
 
 
 @pytest.mark.parametrize(

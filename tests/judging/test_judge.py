@@ -574,7 +574,7 @@ def test_too_little_that_could_be_read_is_inconclusive(fake, make_judge, make_ev
 
     out = make_judge().run(make_evals())
 
-    assert any("2 of 4 judgements have no score (2 empty)" in note for note in out.notes)
+    assert any("2 of 4 judgements without a score (2 empty)" in note for note in out.notes)
     assert any("inconclusive: only 50% of what was asked for has a score" in note for note in out.notes)
 
 

@@ -181,5 +181,5 @@ def test_of_a_file_that_is_cut_off_the_cases_before_the_cut_are_read(tmp_path):
     assert evals.scores["case"].to_list() == ["a", "b"]
     told = evals.problems["reason"].to_list()
     assert "cut off" in told[0]
-    assert "2 records before it were read" in told[1]
+    assert "2 records before it could be read" in told[1]
     assert text.split("\n")[evals.problems["line"][1] - 1].strip() == "{"

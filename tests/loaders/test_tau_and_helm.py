@@ -94,7 +94,7 @@ def test_of_a_list_that_is_cut_off_what_is_whole_is_read(tmp_path):
     evals = ek.load(path)
 
     assert evals.scores.height == 3
-    assert "3 records before it were read" in evals.problems["reason"].item()
+    assert "3 records before it could be read" in evals.problems["reason"].item()
 
 
 SPEC = {

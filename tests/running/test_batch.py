@@ -476,7 +476,7 @@ def test_it_says_how_it_is(fake_groq, tmp_path):
     assert status.outcomes == {"success": 2}
     assert status.shards == {"collected": 1, "finalizing": 1}
     assert status.spent > 0
-    assert "2 of 3 requests have ended, 2 success" in repr(job)
+    assert "2 of 3 requests ended, 2 success" in repr(job)
     assert "round 2 of at most 3" in status.words
     assert "<b>" not in job._repr_html_()
 
@@ -494,7 +494,7 @@ def test_waiting_shows_a_line_for_each_change_and_ends_in_time(fake_groq, tmp_pa
 
     assert clock.time() - start == pytest.approx(3_610, abs=1)
     assert 1 <= len(lines) <= 4
-    assert all(line.startswith(f"{job.name}: running: 0 of 3 requests have ended") for line in lines)
+    assert all(line.startswith(f"{job.name}: running: 0 of 3 requests ended") for line in lines)
     assert seen[0].state == "running"
 
 

@@ -8,6 +8,7 @@ import pytest
 import typer
 
 from evalkit.cli import main
+from evalkit.errors import counted
 from evalkit.running.cache import Cache
 
 
@@ -64,7 +65,10 @@ def test_what_is_named_is_forgotten(run, cache, options, left):
     code, out, _ = run("purge", *options, "--yes")
 
     assert (code, len(cache)) == (0, left)
-    assert f"{3 - left} answers were forgotten; {cache.path} has {left}, " in out
+    assert (
+        f"{counted(3 - left, 'answer was', plural='answers were')} forgotten; {cache.path} has {left}, "
+        in out
+    )
 
 
 @pytest.mark.parametrize("sure", [True, False])
@@ -102,4 +106,4 @@ def test_a_model_that_has_none_is_told_which_have(run, cache):
     code, out, _ = run("purge", "--model", "another", "--yes")
 
     assert (code, len(cache)) == (0, 3)
-    assert "None of the 3 answers is meant; nothing was forgotten. There are answers of: " in out
+    assert "No answer fits; nothing was forgotten. There are answers of: " in out

@@ -172,7 +172,7 @@ def test_the_first_difference_is_the_first_turn_whose_words_differ():
     view = transcript_diff(data, "1", baseline="a", candidate="b")
 
     assert view.state.first == 1
-    assert repr(view).endswith("1 of 3 rows differ, the first is row 2")
+    assert repr(view).endswith("1 of 3 rows with a difference, the first in row 2")
 
 
 def test_the_scores_of_both_are_means_over_samples(demo):

@@ -90,7 +90,7 @@ def test_only_what_is_stale_and_chosen_is_asked_and_the_price_is_told_first(lab)
 
     lines = lab.show()["cost"]["lines"]
 
-    assert lines[0].startswith("Groq: 221 judgements by demo-judge are by other words; 161 trials")
+    assert lines[0].startswith("Groq: 221 judgements of demo-judge by other words; 161 trials")
     assert "The 5 chosen: 5 requests to demo-judge" in lines[1]
 
 

@@ -98,7 +98,7 @@ def test_a_move_changes_rates_and_flips_and_the_way_back_undoes_it(tuner):
 
     assert moved["rule"]["mean"] == 4.5
     assert moved["flipped"]["words"].startswith(
-        "68 of 162 trials differ from the base rule: 67 no longer pass"
+        "68 of 162 trials with another verdict than under the base rule: 67 no longer pass"
     )
     assert moved["groups"] != before["groups"]
     assert tuner.show() == before

@@ -12,3 +12,7 @@ from evalkit.agents.estimates import RunEstimate
 from evalkit.agents.runs import run_suite
 
 __all__ = ["Agent", "AskedCase", "RunEstimate", "run_suite"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -64,7 +64,7 @@ class RunEstimate:
     @property
     def words(self) -> str:
         """The estimate in a few sentences."""
-        there = f" {self.done:,} {'is' if self.done == 1 else 'are'} there already." if self.done else ""
+        there = f" {counted(self.done, 'is', plural='are')} there already." if self.done else ""
         if self.provider is None:
             return f"{counted(self.attempts, 'attempt')} by the agent itself: their tokens and price are its own.{there}"
         free = f", {self.cached:,} of them answered before (free)" if self.cached else ""

@@ -14,7 +14,7 @@ from evalkit.agents.attempts import FIELDS, read_reply
 from evalkit.agents.crew import Crew
 from evalkit.agents.folders import as_suite, open_folder, with_notes
 from evalkit.arguments import expect
-from evalkit.errors import EvalkitError, FormatError, nearest
+from evalkit.errors import EvalkitError, FormatError, counted, nearest
 from evalkit.running.requests import Request, custom_id, request_key
 
 if TYPE_CHECKING:
@@ -337,23 +337,23 @@ def _notes(tally: _Tally, place: RunFolder, evals: Evals, *, added: int) -> list
     name, notes = place.run, []
     if not added:
         notes.append(
-            f"{name}: all {evals.trials.height} attempts were there already; name another run to ask again."
+            f"{name}: of {counted(evals.trials.height, 'attempt')} all were there already; name another run to ask again."
         )
     if tally.unchecked:
         notes.append(f"{name}: {tally.unchecked}")
     if tally.done < tally.total and tally.stopped:
         left = tally.total - tally.done
-        notes.append(f"{name}: {left} of {tally.total} attempts were not made: {tally.stopped}")
+        notes.append(f"{name}: {left:,} of {counted(tally.total, 'attempt')} not made: {tally.stopped}")
     errors = evals.trials["error"].drop_nulls()
     if len(errors):
         notes.append(
-            f"{name}: {len(errors)} of {evals.trials.height} trials have an error, the first: {errors[0]:.200} "
+            f"{name}: {len(errors):,} of {counted(evals.trials.height, 'trial')} with an error, the first: {errors[0]:.200} "
             "(retry_errors=True attempts them again)"
         )
     if tally.cached:
         notes.append(
-            f"{name}: {tally.cached} answers were given to an earlier run, or to this one before it was stopped: they "
-            "cost nothing, and are not new attempts; another seed or another run name gives others."
+            f"{name}: {counted(tally.cached, 'answer was', plural='answers were')} given to an earlier run, or to this one before "
+            "it was stopped: that costs nothing, and is no new attempt; another seed or another run name gives others."
         )
     for key in tally.dropped:
         notes.append(

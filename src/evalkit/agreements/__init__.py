@@ -365,3 +365,7 @@ def _ceiling(raters: pl.DataFrame, kind: str, level: float, seed: int) -> tuple[
     why = "no two people rated the same answer"
     made, _ = estimate_agreement(judge, reference, units, points=points, why=why, level=level, seed=seed)
     return made["kappa"], both.select(ANSWER).n_unique() if both.height else 0
+
+
+def __dir__() -> list[str]:
+    return __all__

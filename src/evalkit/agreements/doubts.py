@@ -48,14 +48,14 @@ def find_doubts(ratings: Ratings, summary: pl.DataFrame, reference: str) -> Iter
         yield (
             "W06",
             "verdict",
-            f"{counted(ratings.partly, 'answer')} of the reference lack{'s' if ratings.partly == 1 else ''} a score on some criterion and therefore a verdict.",
+            f"{counted(ratings.partly, 'answer of the reference lacks', plural='answers of the reference lack')} a score on some criterion and therefore a verdict.",
         )
     lost = ratings.pairs.filter(pl.col("judge").is_null() & pl.col("reference").is_not_null()).height
     if lost:
         yield (
             "W06",
             "overall",
-            f"{counted(lost, 'rating')} of the reference meet{'s' if lost == 1 else ''} no score of the judge and are left out.",
+            f"{counted(lost, 'rating of the reference meets', plural='ratings of the reference meet')} no score of the judge: left out.",
         )
     if ratings.other_rubric:
         yield (
@@ -71,9 +71,14 @@ def few_labels(ratings: Ratings, most: int, *, classes: bool, what: str) -> Iter
     if most < FEW_LABELS:
         found.append(f"only {counted(most, 'answer')} rated by both ({FEW_LABELS} are wanted)")
     known = ratings.verdicts.filter(pl.col("judge").is_not_null())["reference"].drop_nulls()
-    for word, count in (("fails", int((known == 0).sum())), ("passes", int((known == 1).sum()))):
+    for word, plural, count in (
+        ("fail", "fails", int((known == 0).sum())),
+        ("pass", "passes", int((known == 1).sum())),
+    ):
         if classes and count < FEW_OF_CLASS:
-            found.append(f"only {count} {word} of the reference ({FEW_OF_CLASS} are wanted)")
+            found.append(
+                f"only {counted(count, word, plural=plural)} of the reference ({FEW_OF_CLASS} are wanted)"
+            )
     if found:
         text = "; ".join(found)
         yield "W13", "overall", f"{text[0].upper()}{text[1:]}: {what} is unstable."
@@ -143,4 +148,4 @@ def selection_words(ratings: Ratings) -> str:
     high = d + ((float(first.high or 0) - p1) ** 2 + (p2 - float(second.low or 0)) ** 2) ** 0.5
     if low <= 0 <= high:
         return ""
-    return f"The judge passes {p1:.0%} of the {counted(inside.height, 'labelled answer')} but {p2:.0%} of the {outside.height:,} others: the labels are no random sample."
+    return f"The judge passes {p1:.0%} of the {counted(inside.height, 'labelled answer')} but {p2:.0%} of the {counted(outside.height, 'other')}: the labels are no random sample."

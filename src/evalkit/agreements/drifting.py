@@ -10,6 +10,7 @@ from evalkit import stats
 from evalkit.agreements.concordance import estimate_agreement, scale_points
 from evalkit.agreements.ratings import ANSWER, grade_sides, meet
 from evalkit.agreements.results import finding, nothing_found, number, reach
+from evalkit.errors import counted
 from evalkit.summary import natural_key
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _of_scope(
     )
     if verdict:
         flips = _with_p(flips, shift)
-    share = "" if changed is None else f"{changed:.0%} of {n} answers changed their {what}"
+    share = "" if changed is None else f"{changed:.0%} of {counted(n, 'answer')} changed in {what}"
     rows.append(
         finding("drift flips", scope, flips, n, cases, f"{share} (mean {what} {number(shift.estimate)}).")
     )

@@ -26,7 +26,7 @@ from evalkit.agreements.ratings import (
 from evalkit.agreements.regressing import correlate_ranks, regress
 from evalkit.agreements.results import Finding, finding, number, reach, warnings_frame
 from evalkit.arguments import expect
-from evalkit.errors import SelectorError
+from evalkit.errors import SelectorError, counted
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.summary import natural_key
 
@@ -330,12 +330,12 @@ def _sentence(summary: pl.DataFrame, names: list[str], level: float) -> str:
     if found.is_empty():
         if tested.is_empty():
             return "No look was possible: the data holds too little to test any of the judge's habits."
-        return f"Nothing stands out beyond chance in {tested.height} looks; that is no proof that nothing is there."
+        return f"Nothing stands out beyond chance in {counted(tested.height, 'look')}; that is no proof that nothing is there."
     said = "; ".join(
         f"{row['scope']}: {row['text'].rstrip('.')}" for row in found.head(3).iter_rows(named=True)
     )
     more = f" And {found.height - 3} more." if found.height > 3 else ""
-    return f"{found.height} of {tested.height} looks stand out after adjustment. {said}.{more}"
+    return f"{found.height} of {counted(tested.height, 'look')} stood out after adjustment. {said}.{more}"
 
 
 def _caveats(people: pl.DataFrame, summary: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
@@ -350,5 +350,5 @@ def _caveats(people: pl.DataFrame, summary: pl.DataFrame) -> Iterator[tuple[str,
         yield (
             "W08",
             "overall",
-            f"{tested} looks were taken; p_adjusted is Benjamini-Hochberg's over all of them.",
+            f"{counted(tested, 'look was', plural='looks were')} taken; p_adjusted is Benjamini-Hochberg's over all of them.",
         )

@@ -12,6 +12,7 @@ from evalkit import stats
 from evalkit.agreements.concordance import estimate_agreement
 from evalkit.agreements.ratings import ANSWER
 from evalkit.agreements.results import finding, nothing_found, reach
+from evalkit.errors import counted
 from evalkit.summary import natural_key
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def _winners(scope: str, part: pl.DataFrame, level: float) -> dict[str, Any]:
         e = stats.paired_t(means, level=level)
         p, method = stats.sign_flip(means), "paired t on case means; sign-flip p"
     text = (
-        f"Of {n} pairs judged in both orders {first + second} changed their winner: "
-        f"{first} times the first shown won twice, {second} times the second."
+        f"Of {counted(n, 'pair')} judged in both orders {first + second} changed winner: "
+        f"the first shown won twice in {first}, the second in {second}."
     )
     shown = finding("position", scope, e, n, cases, text)
     # The winners are counted whether or not they have an interval.

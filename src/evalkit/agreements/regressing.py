@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit import stats
+from evalkit.errors import counted
 from evalkit.stats.basics import is_constant, t_quantile, t_two_sided
 from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
 
@@ -34,7 +35,7 @@ def regress(y: Floats, x: Floats, units: np.ndarray, *, level: float) -> Estimat
     groups = int(codes.max()) + 1 if n else 0
     if groups < 3 or is_constant(x):
         reason = (
-            f"{groups} cases with a length; three are needed"
+            f"{counted(groups, 'case')} with a length; three are needed"
             if groups < 3
             else "all answers are equally long"
         )
@@ -71,7 +72,7 @@ def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, se
     codes = np.unique(units, return_inverse=True)[1] if n else np.zeros(0, dtype=int)
     groups = int(codes.max()) + 1 if n else 0
     if groups < 3:
-        reason = f"{groups} cases with a length; three are needed"
+        reason = f"{counted(groups, 'case')} with a length; three are needed"
         return stats.not_estimable(reason, n=n, method=method, level=level)
     a, b = (_ranks(side) for side in (x, y))
     parts = np.stack([np.ones(n), a, b, a * a, b * b, a * b], axis=1)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.errors import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -114,7 +116,7 @@ def table(heads: Sequence[str], body: list[list[str]]) -> str:
         "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(text)}</td>" for text in row) + "</tr>"
         for row in body[:_MOST]
     )
-    rest = f"<p>{len(body) - _MOST} more rows.</p>" if len(body) > _MOST else ""
+    rest = f"<p>{counted(len(body) - _MOST, 'more row')}.</p>" if len(body) > _MOST else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
 
 

@@ -42,3 +42,7 @@ __all__ = [
     "version_colors",
     "version_scale",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,7 +9,7 @@ import altair as alt
 import narwhals as nw
 import polars as pl
 
-from evalkit.errors import NOT_GIVEN, ArgumentError, ColumnError
+from evalkit.errors import NOT_GIVEN, ArgumentError, ColumnError, counted
 from evalkit.palette import SOFT
 from evalkit.schema import SEVERITIES
 from evalkit.text import visible
@@ -198,15 +198,14 @@ def interval_words(frame: pl.DataFrame) -> str:
     return f"{' / '.join(f'{level * 100:g}%' for level in levels)} {', '.join(methods)} intervals"
 
 
-def span(values: Sequence[Any]) -> str:
+def span(values: Sequence[Any], word: str) -> str:
     """Return the least and the largest of some whole numbers, as one when they agree.
 
     Examples
     --------
-    >>> span([9, 9]), span([5, None, 9])
-    ('9', '5 to 9')
+    >>> span([9, 9], "case"), span([5, None, 9], "case"), span([1], "case")
+    ('9 cases', '5 to 9 cases', '1 case')
     """
-    known = sorted({int(value) for value in values if value is not None})
-    if not known:
-        return "0"
-    return str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"
+    known = sorted({int(value) for value in values if value is not None}) or [0]
+    last = counted(known[-1], word)
+    return last if len(known) == 1 else f"{known[0]:,} to {last}"

@@ -87,11 +87,12 @@ def criteria(
     if cells.is_empty():
         return nothing("no criterion has a score.", title=title or "Scores by criterion")
     low, high = cells.sort("mean").row(0, named=True), cells.sort("mean").row(-1, named=True)
+    of = clean(by).replace("_", " ")
     left_out = [
-        f"{len(names) - len(kept)} more {word} not shown"
-        for names, kept, word in (
-            (criterion_names, shown, "criteria"),
-            (group_names, shown_groups, clean(by).replace("_", " ") + "s"),
+        f"{counted(len(names) - len(kept), f'more {word}', plural=f'more {words}')} not shown"
+        for names, kept, word, words in (
+            (criterion_names, shown, "criterion", "criteria"),
+            (group_names, shown_groups, of, f"{of}s"),
         )
         if len(names) > len(kept)
     ]
@@ -105,7 +106,7 @@ def criteria(
     key = "▼ mean score"
     for asked, floor in frame.select("rule_mean", "rule_floor").drop_nulls().unique().rows():
         key += f"; dashed line: the rule's mean {asked:g}; dotted line: its floor {floor:g}"
-    counts = f"{span(cells['n'].to_list())} answers a cell, {unscored} unscored"
+    counts = f"{span(cells['n'].to_list(), 'answer')} a cell, {unscored} unscored"
     return _draw(frame, shown, shown_groups).properties(
         title=heading(title or said, "; ".join([counts, *left_out]), key),
         description=(

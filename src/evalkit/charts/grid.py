@@ -102,7 +102,9 @@ def cases(
     said = f"{under}{never} of {counted(len(order), 'case')} never pass and {always} always do"
     cut = f"the {MOST_CASES} worst of {len(order)} cases shown" if len(order) > MOST_CASES else ""
     left = (
-        f"{len(groups) - len(shown_groups)} earlier versions not shown" if len(groups) > MOST_GROUPS else ""
+        f"{counted(len(groups) - len(shown_groups), 'earlier version')} not shown"
+        if len(groups) > MOST_GROUPS
+        else ""
     )
     worst = top.row(0, named=True)
     return _draw(cells, names, severities, shown_groups).properties(
@@ -114,7 +116,7 @@ def cases(
         ),
         description=(
             f"Cases by {clean(by)}. {said}. First: case {worst['name']} ({worst['severity']}), "
-            f"{worst['passed']} of {worst['scored']} scored trials pass.{f' {cut}.' if cut else ''}"
+            f"{worst['passed']} of {counted(worst['scored'], 'scored trial')} passed.{f' {cut}.' if cut else ''}"
         ),
     )
 

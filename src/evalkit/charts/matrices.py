@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts._table import Drawing, clean, finished, heading, nothing, percent, rows
-from evalkit.errors import ColumnError
+from evalkit.errors import ColumnError, counted
 from evalkit.palette import INK, OK, SOFT
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def agreement(
     within = f"; within one step: {percent(near)}" if len(scale) > 2 else ""
     return _draw(cells, [words[value] for value in scale]).properties(
         title=heading(
-            title or said, f"{clean(method, most=60)}{reach}; n {n} answers{within}", "outlined: agreement"
+            title or said,
+            f"{clean(method, most=60)}{reach}; n = {counted(n, 'answer')}{within}",
+            "outlined: agreement",
         ),
         description=f"Confusion matrix of judge and reference, n {n}. {said}{within}.",
     )

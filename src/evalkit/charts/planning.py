@@ -84,7 +84,7 @@ def power(
         else f"No number of cases drawn reaches {percent(target)} power"
     )
     rest = "; ".join(
-        f"{word[size]}: {f'{n} cases' if n is not None else 'more than drawn'}" for size, n in cases.items()
+        f"{word[size]}: {f'{n:,} cases' if n is not None else 'more than drawn'}" for size, n in cases.items()
     )
     ends = _apart(frame.group_by("line", maintain_order=True).last())
     color = alt.Color("line:N", legend=None, scale=alt.Scale(domain=order, range=version_colors(order)))

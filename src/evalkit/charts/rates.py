@@ -124,7 +124,7 @@ def trend(
     return _draw(frame, shown, series, joined=ordered).properties(
         title=heading(
             title or said,
-            f"Mean over cases, of what was scored; {span(known['n'].to_list())} cases each, {counted(int(frame['unscored'].sum()), 'trial')} unscored{more}",
+            f"Mean over cases, of what was scored; {span(known['n'].to_list(), 'case')} each, {counted(int(frame['unscored'].sum()), 'trial')} unscored{more}",
             interval_words(frame),
         ),
         description=(

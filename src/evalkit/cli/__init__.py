@@ -96,3 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{error.strerror or error}{where}.")
         return 2
     return 0
+
+
+def __dir__() -> list[str]:
+    return __all__

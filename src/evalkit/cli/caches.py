@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from evalkit.cli.output import as_json, emit, one_line, terminal_width, text_table
-from evalkit.errors import FormatError
+from evalkit.errors import FormatError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def show(
                 as_json({"path": str(cache.path), "answers": len(cache), "bytes": cache.size, "models": rows})
             )
             return
-        emit(one_line(f"{cache.path}: {_answers(len(cache))}, {cache.size / 1e6:.1f} MB"))
+        emit(one_line(f"{cache.path}: {counted(len(cache), 'answer')}, {cache.size / 1e6:.1f} MB"))
         cells = [
             [
                 row["model"],
@@ -86,12 +86,12 @@ def purge(
                 if model is None
                 else f" There are answers of: {', '.join(row['model'] for row in cache.models())}."
             )
-            emit(one_line(f"None of the {len(cache):,} answers is meant; nothing was forgotten.{have}"))
+            emit(one_line(f"No answer fits; nothing was forgotten.{have}"))
             return
         if not (
             yes
             or _is_sure(
-                f"Forget {count:,} of {_answers(len(cache))}? They are paid for again when they are needed"
+                f"Forget {count:,} of {counted(len(cache), 'answer')}? They are paid for again when they are needed"
             )
         ):
             emit("Nothing was forgotten; --yes does it unasked.")
@@ -99,7 +99,7 @@ def purge(
         gone = cache.purge(model=model, older_than_days=older_than)
         emit(
             one_line(
-                f"{gone:,} answers were forgotten; {cache.path} has {len(cache):,}, {cache.size / 1e6:.1f} MB."
+                f"{counted(gone, 'answer was', plural='answers were')} forgotten; {cache.path} has {len(cache):,}, {cache.size / 1e6:.1f} MB."
             )
         )
 
@@ -125,10 +125,6 @@ def _is_sure(question: str) -> bool:
     except typer.Abort:  # nobody is there to answer
         emit("")
         return False
-
-
-def _answers(count: int) -> str:
-    return f"{count:,} answer{'' if count == 1 else 's'}"
 
 
 def _day(at: float) -> str:

@@ -13,7 +13,7 @@ import typer
 from evalkit.cli import options as opt
 from evalkit.cli import project
 from evalkit.cli.output import emit, one_line, tell_about, working
-from evalkit.errors import EvalkitError, FormatError, PathError
+from evalkit.errors import EvalkitError, FormatError, PathError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ def init(
     """Make a folder with the notebooks and the demo data."""
     written, kept = project.create(folder)
     emit(
-        f"Wrote {len(written)} files into {one_line(folder)}"
-        + (f"; {len(kept)} were there already and stay as they are." if kept else ".")
+        f"Wrote {counted(len(written), 'file')} into {one_line(folder)}"
+        + (f"; {counted(len(kept), 'was', plural='were')} there already, and kept." if kept else ".")
     )
     emit(f"Next: evalkit lab {one_line(folder)}")
 

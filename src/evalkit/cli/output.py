@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from evalkit.cli.spelling import spell
+from evalkit.errors import counted
 from evalkit.text import visible
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ def tell_about(evals: Evals, *, notes: bool = False) -> None:
         tell(f"Note: {spell(note)}")
     more = len(evals.notes) - len(shown)
     if more:
-        tell(f"{more} {'more ' if shown else ''}{'note' if more == 1 else 'notes'} (--notes shows them)")
+        tell(f"{counted(more, 'more note' if shown else 'note')} (shown by --notes)")
     count = evals.problems.height
     if count:
-        tell(f"{count:,} {'record' if count == 1 else 'records'} could not be read as written:")
+        tell(f"{counted(count, 'record')} could not be read as written:")
     for row in evals.problems.head(_MOST_PROBLEMS).iter_rows(named=True):
         tell(problem_words(row), indent=_GAP)
     if count > _MOST_PROBLEMS:

@@ -324,3 +324,7 @@ def _letters(chance: Random) -> str:
 def _write_whole(path: Path, text: str) -> None:
     with replacing(path) as fresh:
         fresh.write_text(text, encoding="utf-8", newline="\n")
+
+
+def __dir__() -> list[str]:
+    return __all__

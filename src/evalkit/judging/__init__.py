@@ -11,3 +11,7 @@ from evalkit.judging.jobs import JudgeJob, settle_job
 from evalkit.judging.judge import Judge
 
 __all__ = ["Controls", "Estimate", "Judge", "JudgeJob", "settle_job"]
+
+
+def __dir__() -> list[str]:
+    return __all__

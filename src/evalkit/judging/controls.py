@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import FormatError, listed
+from evalkit.errors import FormatError, counted, listed
 from evalkit.evals import Evals
 from evalkit.suites import Suite
 from evalkit.text import escape
@@ -66,7 +66,7 @@ class Controls:
         """The outcome in a sentence."""
         wrong = self.table.filter(~pl.col("held"))
         unknown = self.table["held"].null_count()
-        text = f"{self.held} of {self.table.height} controls hold"
+        text = f"{self.held} of {counted(self.table.height, 'control')} held"
         if wrong.height:
             each = [f"case {r['case']} {r['control']} {r['score']:.1f}" for r in wrong.iter_rows(named=True)]
             text += f"; not so: {listed(each, most=4)}. Its scores are not to be believed before that is understood"

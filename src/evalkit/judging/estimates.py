@@ -90,10 +90,10 @@ class Estimate:
                 "answers that cannot be read are asked for again, at most twice."
             )
         if self.done:
-            parts.append(f"{counted(self.done, 'score')} {'is' if self.done == 1 else 'are'} there already.")
+            parts.append(f"{counted(self.done, 'score is', plural='scores are')} there already.")
         if self.prechecked:
             parts.append(
-                f"{counted(self.prechecked, 'judgement')} need{'s' if self.prechecked == 1 else ''} no judge: the answer holds nothing."
+                f"{counted(self.prechecked, 'judgement needs', plural='judgements need')} no judge: the answer holds nothing."
             )
         if self.obstacle:
             parts.append(f"But {self.obstacle}.")

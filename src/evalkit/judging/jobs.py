@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from evalkit.errors import counted
 from evalkit.judging.caches import opened
 from evalkit.judging.notes import make_notes
 from evalkit.judging.questions import about, make_questions
@@ -237,7 +238,9 @@ class JudgeJob:
         notes = make_notes(self._judge, self._questions, rows, None)
         waiting = len(wanted) - len({_place(row) for row in mine})
         if waiting:
-            notes.append(f"{self._judge.grader}: {waiting:,} judgements are still under way in a batch.")
+            notes.append(
+                f"{self._judge.grader}: {counted(waiting, 'judgement is', plural='judgements are')} still under way in a batch."
+            )
         return with_scores(self._evals, rows, self._judge, notes)
 
     def __repr__(self) -> str:

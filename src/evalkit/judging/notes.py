@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Where less of what was asked has a score, the verdicts are a matter of what is missing.
 ENOUGH: Final = 0.9
 _ANEW: Final = (
-    *("have no score", "inconclusive:", "controls", "under way in a batch", "nothing to judge"),
+    *("without a score", "inconclusive:", "controls", "under way in a batch", "nothing to judge"),
     "asked for in another way",
 )
 
@@ -63,18 +63,18 @@ def _about_privacy(judge: Judge, questions: Questions) -> Iterator[str]:
 def _about_texts(questions: Questions) -> Iterator[str]:
     if questions.left_out:
         yield (
-            f"{questions.left_out:,} transcripts were too long and were cut in the middle (room=); their rows say "
-            "how much was left out."
+            f"{counted(questions.left_out, 'transcript was', plural='transcripts were')} too long and cut in the middle (room=); scores.metadata says how much "
+            "was left out."
         )
     if questions.not_sent:
         kinds = listed([f"{count:,} {kind}" for kind, count in sorted(questions.not_sent.items())])
         yield f"what is no text was named and not sent: {kinds}."
     if questions.empty:
-        yield f"{questions.empty:,} trials have no transcript and no output, and were not judged."
+        yield f"{counted(questions.empty, 'trial has', plural='trials have')} no transcript and no output: not judged."
     if questions.other_prompt:
         yield (
-            f"{questions.other_prompt:,} scores are there already that were asked for in another way (another "
-            "temperature, effort or wording), and stay; give the judge a name= to judge anew."
+            f"{counted(questions.other_prompt, 'score was', plural='scores were')} asked for in another way (another temperature, "
+            "effort or wording) and kept; give the judge a name= to judge anew."
         )
 
 
@@ -84,7 +84,7 @@ def _about_scores(questions: Questions, rows: Sequence[dict[str, Any]]) -> Itera
     if lost:
         why = Counter(str(row["error"]).partition(":")[0] for row in lost)
         words = listed([f"{count:,} {name}" for name, count in why.most_common()])
-        yield f"{len(lost):,} of {total:,} judgements have no score ({words}); scores.error says why."
+        yield f"{len(lost):,} of {counted(total, 'judgement')} without a score ({words}); scores.error says why."
     share = 1 - len(lost) / total if total else 1.0
     if share < ENOUGH:
         yield f"inconclusive: only {share:.0%} of what was asked for has a score; below {ENOUGH:.0%} no verdict is to be trusted."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from evalkit.errors import counted
 from evalkit.judging.fences import as_lines
 from evalkit.redaction import redact
 
@@ -191,7 +192,7 @@ def _fit(entries: list[dict[str, Any]], room: int) -> tuple[list[str], int]:
         tail = _count_that_fit(sizes[head:][::-1], room - sum(sizes[:head]))
         tail = max(tail, 1)
         gone = sum(sizes[head : len(sizes) - tail])
-        note = f"{len(sizes) - head - tail} turns, about {gone:,} tokens"
+        note = f"{counted(len(sizes) - head - tail, 'turn')}, about {gone:,} tokens"
         lines = [*lines[:head], *as_lines([{"left_out_here": note}]), *lines[len(lines) - tail :]]
     return lines, whole - sum(count_tokens(line) for line in lines)
 
@@ -211,7 +212,7 @@ def _shorten(value: Any, most: int) -> Any:
         if len(value) <= most:
             return value
         half = most // 2
-        return f"{value[:half]} ⟦{len(value) - 2 * half:,} characters left out⟧ {value[-half:]}"
+        return f"{value[:half]} ⟦{counted(len(value) - 2 * half, 'character')} left out⟧ {value[-half:]}"
     if isinstance(value, list):
         return [_shorten(part, most) for part in value]
     if isinstance(value, dict):

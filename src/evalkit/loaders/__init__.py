@@ -120,8 +120,7 @@ def load(
             parts.append(Part(wanted.so_far(part.evals), part.name))
     if skipped and not parts:
         raise FormatError(
-            f"None of the {len(skipped)} files is of a format that is known: {listed(skipped, most=6)}. "
-            f"{core.known_words(known)}"
+            f"No file is of a format that is known: {listed(skipped, most=6)}. {core.known_words(known)}"
         )
     if not parts and not plan.found:
         raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")
@@ -146,3 +145,7 @@ def _each(sources: Iterable[Any]) -> Iterator[Any]:
             yield from _each(source)
         else:
             yield source
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from evalkit.errors import PathError
+from evalkit.errors import PathError, counted
 from evalkit.loaders.core import CSV_SCORES, Reader
 from evalkit.loaders.tables import RECORD, Raw
 from evalkit.records import BOM
@@ -53,7 +53,9 @@ def rows(path: Path) -> Raw:
             continue
         record += 1
         if len(fields) != len(header):
-            problems.append(Problem(str(path), line, f"{len(fields)} fields; the header has {len(header)}"))
+            problems.append(
+                Problem(str(path), line, f"{counted(len(fields), 'field')}; the header has {len(header)}")
+            )
             continue
         if any("\udc80" <= char <= "\udcff" for field in fields for char in field if char > "\ud7ff"):
             problems.append(Problem(str(path), line, "a byte of the record is not UTF-8"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.errors import FormatError, listed
+from evalkit.errors import FormatError, counted, listed
 from evalkit.evals import Evals
 from evalkit.loaders.core import Reader
 from evalkit.loaders.inspect_columns import Columns, ranges
@@ -98,7 +98,9 @@ def read_zip(path: Path, tables: frozenset[str]) -> Evals:
     log = _Log(path, tables)
     with Zip(path) as archive:
         if archive.cut:
-            log.complain(f"the zip is cut off; {len(archive.members)} members were found from its start")
+            log.complain(
+                f"the zip is cut off; {counted(len(archive.members), 'member was', plural='members were')} found from its start"
+            )
         heads = [name for name in _HEADERS if archive.find(name) is not None]
         header = log.member(archive, heads[0]) if heads else None
         if not heads:
@@ -284,7 +286,7 @@ def _notes(columns: Columns, source: str, *, summarized: bool) -> Iterator[str]:
     if columns.unkept:
         yield f"Inspect logs: metadata of samples without a column: {listed(sorted(columns.unkept), most=20)}."
     if columns.invalid:
-        yield f"{source}: {columns.invalid} sample(s) are marked as invalid; they are kept as they are."
+        yield f"{source}: {counted(columns.invalid, 'sample is', plural='samples are')} marked as invalid, and kept."
 
 
 def _slowly(text: str, log: _Log) -> tuple[dict[str, Any], list[Any]]:
@@ -310,7 +312,9 @@ def _slowly(text: str, log: _Log) -> tuple[dict[str, Any], list[Any]]:
             else:
                 header[str(name)], at = decoder.raw_decode(text, at)
     except (ValueError, RecursionError):
-        log.complain(f"the JSON is broken or cut off; {len(samples)} samples before that were read")
+        log.complain(
+            f"the JSON is broken or cut off; {counted(len(samples), 'sample')} before that could be read"
+        )
     if "eval" not in header:
         raise FormatError(f"{str(log.path)!r} looks like an Inspect log, but its header cannot be read.")
     header.pop("reductions", None)

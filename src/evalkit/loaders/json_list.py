@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.errors import counted
 from evalkit.loaders import jsonl
 from evalkit.loaders.core import Reader
 from evalkit.loaders.tables import RECORD, Raw
@@ -92,7 +93,9 @@ def _slowly(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int
         except ValueError:
             cut = at >= len(text)
             reason = "the list is cut off" if cut else "the JSON is broken or cut off here"
-            problems.append(Problem(source, line, f"{reason}; {len(made)} records before it were read"))
+            problems.append(
+                Problem(source, line, f"{reason}; {counted(len(made), 'record')} before it could be read")
+            )
             return made
         made.append((line, decode(json.dumps(value).encode())))
         line += text.count("\n", at, end)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from evalkit.errors import ColumnError, FormatError, listed
+from evalkit.errors import ColumnError, FormatError, counted, listed
 from evalkit.evals import Evals
 from evalkit.loaders.mapping import Mapping, Roles, resolve
 from evalkit.loaders.repeats import drop_answers, drop_judgements
@@ -410,7 +410,7 @@ class _Maker:
         several = counts.select(pl.col(n).gt(1).sum() for n in given if n != "tags").collect()
         for name in several.columns:
             if several[name].item():
-                reason = f"{several[name].item()} {keys[-1]}(s) have several values of {name}; the first of each is kept"
+                reason = f"{counted(several[name].item(), f'{keys[-1]} has', plural=f'{keys[-1]}s have')} several values of {name}; the first of each is kept"
                 self.problems.append(Problem(self.source, None, reason))
         frame = frame.group_by(keys, maintain_order=True).agg(pl.all().drop_nulls().first())
         return frame.with_columns(source=pl.lit(self.source)) if "source" in table.schema else frame

@@ -200,3 +200,7 @@ def _exact_metadata(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
     return frame.with_columns(pl.Series("metadata", texts, dtype=pl.String))
+
+
+def __dir__() -> list[str]:
+    return __all__

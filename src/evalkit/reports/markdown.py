@@ -70,7 +70,7 @@ def _row(cells: tuple[Cell, ...]) -> str:
 def _flip(flip: Flip) -> str:
     lines = [
         f"### {_text(flip.severity) + ': case' if flip.severity else 'Case'} {_text(flip.case)}",
-        f"{_side(flip.baseline)} → {_side(flip.candidate)} trials passed{'; ' + _text(flip.test) if flip.test else ''}",
+        f"{_side(flip.baseline)} → {_side(flip.candidate)} (trials passed{'; ' + _text(flip.test) if flip.test else ''})",
         f"The case: {_text(flip.asked)}" if flip.asked else "",
     ]
     for one in flip.candidate.reasons:
@@ -80,7 +80,7 @@ def _flip(flip: Flip) -> str:
             else ""
         )
         lines.append(
-            f"- **{_text(one.criterion)}** {mean}{_text(one.said.score)} ({_text(one.said.grader)}): {_text(one.said.rationale)}"
+            f"- **{_text(one.criterion)}** {mean}{_text(one.said.score)} by {_text(one.said.grader)}: {_text(one.said.rationale)}"
         )
     if flip.candidate.chosen:
         lines.append(f"Read from {_text(flip.candidate.chosen)}.")

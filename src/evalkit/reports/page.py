@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from evalkit.errors import counted
 from evalkit.reports.bundle import script
 from evalkit.text import Html, json_for_script, markdown, visible
 from evalkit.widgets.trials import style, transcript_html
@@ -48,6 +49,7 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.filters |= {
+        "counted": counted,
         "json": json_for_script,
         "markdown": markdown,
         "raw": Html,

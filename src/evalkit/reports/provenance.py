@@ -113,7 +113,12 @@ def inventory(evals: Evals, *, version: str, now: datetime) -> Section:
     else:
         blocks.append(Text("No file was read: the tables were in memory."))
     counts = ", ".join(
-        f"{some_of(frame, table.key[0]).height:,} {table.name}" for table, frame in evals.tables()
+        counted(
+            some_of(frame, table.key[0]).height,
+            "criterion" if table.name == "criteria" else table.name[:-1],
+            plural=table.name,
+        )
+        for table, frame in evals.tables()
     )
     blocks.append(Text(f"{counts}. Made with evalkit {version}, {now:%d %B %Y, %H:%M} UTC."))
     return Section("inputs", "Inputs", tuple(blocks))

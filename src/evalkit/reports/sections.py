@@ -323,8 +323,8 @@ def cases(subject: Subject) -> Section:
         )
         for level, case in keys[:_MOST_CASES]
     )
-    left = [f"{len(groups) - len(shown)} earlier columns" if len(groups) > len(shown) else ""]
-    left += [f"{len(keys) - _MOST_CASES:,} cases" if len(keys) > _MOST_CASES else ""]
+    left = [f"{counted(len(groups) - len(shown), 'earlier column')}" if len(groups) > len(shown) else ""]
+    left += [f"{counted(len(keys) - _MOST_CASES, 'case')}" if len(keys) > _MOST_CASES else ""]
     note = "Trials passed of trials scored, then the mean score."
     note += "".join(f" Not shown: {what}." for what in left if what)
     blocks: list[Block] = [

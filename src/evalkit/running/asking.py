@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import msgspec
 
-from evalkit.errors import FormatError
+from evalkit.errors import FormatError, counted
 from evalkit.providers import connect, find_key, hide_key, refusal, unreachable
 from evalkit.running.answers import decoded, read_error
 from evalkit.running.pace import Clock, Pace, backoff, read_retry_after, read_wait, used_up
@@ -362,7 +362,7 @@ class Asking:
         if self._lost >= _DOWN_AFTER and None not in self._given_up:
             what = unreachable(self._provider) if reply.status is None else f"It says: {reply.message}"
             self._given_up[None] = (
-                f"{self._provider.name} answered none of the last {self._lost} requests. {what}"
+                f"{self._provider.name} answered none of the last {counted(self._lost, 'request')}. {what}"
             )
 
     def _stopped(self, model: str) -> str | None:

@@ -163,9 +163,7 @@ def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None
     if not found:
         raise SelectorError(f"There are no batch jobs in {str(folder)!r}.")
     if fitting:
-        raise SelectorError(
-            f"There are {len(fitting)} jobs that fit; name one: {listed(j.name for j in fitting)}."
-        )
+        raise SelectorError(f"{len(fitting):,} jobs fit; name one: {listed(j.name for j in fitting)}.")
     raise SelectorError.unknown(name, kind="job", have=[job.name for job in found])
 
 
@@ -228,3 +226,7 @@ def _find_same(home: Path, facts: Facts, clock: Clock) -> Job | None:
         if record.facts.content == facts.content and state_of(record) == "running":
             return Job(path.parent, clock=clock)
     return None
+
+
+def __dir__() -> list[str]:
+    return __all__

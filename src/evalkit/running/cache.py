@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.errors import FormatError
+from evalkit.errors import FormatError, counted
 from evalkit.places import cache_dir
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Cache:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Cache({str(self.path)!r}): {len(self):,} answers, {self.size / 1e6:.1f} MB"
+        return f"Cache({str(self.path)!r}): {counted(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
 
     def _all(self, query: str, *values: Any) -> list[Any]:
         """Return the rows that a question to the file gives."""

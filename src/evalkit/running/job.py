@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evalkit.errors import BusyError, JobError
+from evalkit.errors import BusyError, JobError, counted
 from evalkit.providers import provider as find_provider
 from evalkit.running.cache import Cache
 from evalkit.running.clocks import Clock, WallClock
@@ -82,10 +82,10 @@ class JobStatus:
     def words(self) -> str:
         """It in a sentence or two."""
         done = self.requests - self.waiting
-        parts = [f"{done:,} of {self.requests:,} requests have ended"]
+        parts = [f"{done:,} of {counted(self.requests, 'request')} ended"]
         parts += [f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(self.outcomes.items())]
         if self.cached:
-            parts.append(f"{self.cached:,} of them were answered before")
+            parts.append(f"{self.cached:,} answered before")
         money = "price unknown" if self.spent is None else f"${self.spent:.4f} spent"
         if self.estimate:
             money += f", at most ${self.estimate:.4f} under way"

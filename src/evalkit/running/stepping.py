@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from evalkit.errors import ProviderError
+from evalkit.errors import ProviderError, counted
 from evalkit.providers import cost
 from evalkit.running.outcomes import read_shard, result_path
 from evalkit.running.pace import backoff
@@ -375,7 +375,7 @@ class Stepper:
         ):
             if count:
                 some = f" ({', '.join(tally.examples)})" if tally.examples else ""
-                self._note(f"The results of {shard.batch_id} have {count} lines {words}{some}.")
+                self._note(f"The results of {shard.batch_id} have {counted(count, 'line')} {words}{some}.")
 
     def _plan_round(self) -> bool:
         """Plan new shards for what is worth asking again; False where there is nothing to do."""

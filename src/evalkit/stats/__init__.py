@@ -175,3 +175,7 @@ __all__ = [
     "wilson_clustered",
     "wilson_n_eff",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -200,7 +200,7 @@ def bootstrap_statistic(
     if n < 2:
         estimate = _number(statistic(data)) if n else None
         return not_estimable(
-            f"{n} case(s) cannot be resampled", n=n, method=method, level=level, estimate=estimate
+            "fewer than two cases cannot be resampled", n=n, method=method, level=level, estimate=estimate
         )
     estimate = _number(statistic(data))
     if estimate is None:

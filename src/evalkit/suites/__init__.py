@@ -490,3 +490,7 @@ def _squeezed(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _squeezed(item) for key, item in value.items()}
     return [_squeezed(item) for item in value] if isinstance(value, list) else value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -38,7 +38,7 @@ function render({ model, el }) {
       ? h("table", { "aria-label": "Scores of both" }, h("thead", null, h("tr", null, h("th", { scope: "col" }, "Criterion"), h("th", { scope: "col" }, "Grader"), h("th", { scope: "col", class: "ek-num" }, "Baseline"), h("th", { scope: "col", class: "ek-num" }, "Candidate"), h("th", { scope: "col", class: "ek-num" }, "Change"))),
         h("tbody", null, both.map(([criterion, grader, a, b]) => h("tr", null, h("th", { scope: "row" }, criterion), h("td", { class: "ek-soft" }, grader), cell(a), cell(b), change(a, b)))))
       : h("p", { class: "ek-soft" }, "No judgement was recorded of both."),
-    alone ? h("p", { class: "ek-soft" }, `${alone} more ${alone === 1 ? "score" : "scores"} of one side alone: ${head.scores.filter((one) => !both.includes(one)).map(([c, g, a, b]) => `${c}, ${g}: ${a === null ? `candidate ${number(b)}` : `baseline ${number(a)}`}`).join("; ")}`) : null].filter(Boolean));
+    alone ? h("p", { class: "ek-soft" }, `${counted(alone, "more score")} of one side alone: ${head.scores.filter((one) => !both.includes(one)).map(([c, g, a, b]) => `${c}, ${g}: ${a === null ? `candidate ${number(b)}` : `baseline ${number(a)}`}`).join("; ")}`) : null].filter(Boolean));
   };
 
   const turn = (at) => (at === null ? h("span", { class: "ek-soft" }, "no turn here") : `turn ${at}`);
@@ -53,7 +53,7 @@ function render({ model, el }) {
         const from = at;
         while (at + 1 < rows.length && rows[at + 1].same) at += 1;
         const alike = rows.slice(from, at + 1);
-        const fold = h("details", { class: "ek-alike" }, h("summary", null, `${alike.length} ${alike.length === 1 ? "turn" : "turns"} alike: ${alike.slice(0, 6).map((one) => one.role).join(", ")}${alike.length > 6 ? ", …" : ""}`));
+        const fold = h("details", { class: "ek-alike" }, h("summary", null, `${counted(alike.length, "turn")} alike: ${alike.slice(0, 6).map((one) => one.role).join(", ")}${alike.length > 6 ? ", …" : ""}`));
         fold.addEventListener("toggle", () => { if (fold.open && fold.children.length === 1) fold.append(...alike.map((one) => h("div", { class: "ek-alike-turn" }, h("div", { class: "ek-role" }, `${one.left} ${one.role}`), ekSide(one.before, "span")))); });
         made.push(fold);
         continue;

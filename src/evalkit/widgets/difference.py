@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from evalkit.arguments import expect
-from evalkit.errors import SelectorError, nearest
+from evalkit.errors import SelectorError, counted, nearest
 from evalkit.pairing import find_runs
 from evalkit.text import Html, escape, visible
 from evalkit.widgets.alignment import BUDGET, align, compare_words, first_difference, whole_message
@@ -156,7 +156,7 @@ class TranscriptDiff(Panel):
         where = (
             "alike in every turn"
             if state.first is None
-            else f"{differ} of {len(state.rows)} rows differ, the first is row {state.first + 1}"
+            else f"{differ} of {counted(len(state.rows), 'row')} with a difference, the first in row {state.first + 1}"
         )
         sides = f"run {state.baseline.run}, epoch {state.baseline.epoch} against run {state.candidate.run}, epoch {state.candidate.epoch}"
         return visible(f"Transcripts of case {self.case}: {sides}: {where}")
@@ -206,7 +206,11 @@ class TranscriptDiff(Panel):
         )
         body = "".join(_row_html(row, first=at == state.first) for at, row in enumerate(state.rows[:_STATIC]))
         more = len(state.rows) - _STATIC
-        note = f"<p>{more:,} more rows are not shown; with a running kernel they are.</p>" if more > 0 else ""
+        note = (
+            f"<p>{counted(more, 'more row')} not shown; with a running kernel all are.</p>"
+            if more > 0
+            else ""
+        )
         heads = "".join(f'<th scope="col">{escape(side)}</th>' for side in sides)
         return Html(
             f'<div class="ek ek-difference"><p><strong>{escape(repr(self))}</strong></p>'

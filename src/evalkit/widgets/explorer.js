@@ -42,7 +42,7 @@ function render({ model, el }) {
     bar.replaceChildren(...kept);
     if (typing) box.focus();
     if (focused) bar.querySelector(`[data-keep="${focused}"]`)?.focus();
-    count.textContent = `${counted(head.left)} of ${counted(head.of)} trials`;
+    count.textContent = `${counted(head.left)} of ${counted(head.of, "trial")}`;
   };
 
   const drawScores = () => {

@@ -269,7 +269,7 @@ class Explorer(Panel):
             for row in page.iter_rows()
         )
         more = self.selection.height - page.height
-        note = f"<p>{more:,} more are not shown; with a running kernel they are.</p>" if more > 0 else ""
+        note = f"<p>{more:,} more not shown; with a running kernel all are.</p>" if more > 0 else ""
         return Html(
             f'<div class="ek ek-explorer"><p><strong>{escape(repr(self).split(";")[0])}</strong></p>'
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"

@@ -31,7 +31,8 @@ function s(tag, attributes, ...children) {
 let ekCount = 0;
 const unique = (stem) => `ek-${stem}-${(ekCount += 1)}`;
 const number = (value, digits = 2) => (value === null || value === undefined ? "–" : Number(value).toFixed(digits));
-const counted = (value) => Number(value).toLocaleString("en-US");
+// A count, with its word where one is given: counted(1, "trial") is "1 trial".
+const counted = (value, one = "") => `${Number(value).toLocaleString("en-US")}${one && ` ${one}${value === 1 ? "" : "s"}`}`;
 // A long name without its middle: what tells names apart stands at their ends more often than not.
 const clipped = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.floor(most / 2) - 1)}…${text.slice(-Math.ceil(most / 2))}`);
 // A severity or a verdict: always the word, and its colour.

@@ -435,8 +435,8 @@ def more_labels(low: float, kappa: float, high: float, n: int) -> str:
     reach = kappa - low if kappa >= _RELIABLE else high - kappa
     gap = abs(kappa - target) if target is not None else 0.0
     if gap > reach / 4:
-        return f"About {round(n * (reach / gap) ** 2) - n:,} more labels would settle how it reads."
-    return f"About {3 * n:,} more labels would halve the interval."
+        return f"About {counted(round(n * (reach / gap) ** 2) - n, 'more label')} would settle how it reads."
+    return f"About {counted(3 * n, 'more label')} would halve the interval."
 
 
 def _say_correction(judged: Evals, drawn: pl.DataFrame, rule: PassRule, chosen: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.errors import NOT_GIVEN
+from evalkit.errors import NOT_GIVEN, counted
 
 if TYPE_CHECKING:
     from evalkit.evals import Evals
@@ -158,7 +158,7 @@ def _indented(text: str) -> str:
 
 
 def _size(text: str) -> str:
-    return f"{len(text):,} characters"
+    return counted(len(text), "character")
 
 
 def _preview(text: str) -> str:
@@ -183,7 +183,8 @@ def judgement(row: dict[str, Any], scales: dict[str, float | None]) -> Judgement
         score = f"{row['score']:g}" + (f" of {most:g}" if most is not None else "")
         score += f" ({row['label']})" if row["label"] else ""
     names = dict.fromkeys(str(name) for name in (row["grader"], row["judge_model"]) if name)
-    kind = f" ({row['grader_kind']})" if row["grader_kind"] and row["grader_kind"] not in names else ""
+    said = [name.lower() for name in names]
+    kind = f" ({row['grader_kind']})" if row["grader_kind"] and row["grader_kind"] not in said else ""
     return Judgement(
         criterion=row["criterion"],
         score=score,

@@ -72,7 +72,7 @@ function reading(app) {
       folds.forEach((one, index) => { if (one.ekFill && texts[at][index + 1]?.includes(wanted)) one.ekFill(); });
     });
     paint(hits, wanted);
-    found.textContent = wanted ? `${hits.length} of ${items.length} messages` : "";
+    found.textContent = wanted ? `${hits.length} of ${counted(items.length, "message")}` : "";
   };
 
   // The words that were looked for, coloured where the browser can do so without touching the text.

@@ -69,12 +69,11 @@ class ScoreDiff:
         lost = changed.filter(pl.col("before") == "pass").height
         won = changed.filter(pl.col("after") == "pass").height
         made = [
-            f"{trials:,} {'trial' if trials == 1 else 'trials'} judged by both wordings: {changed.height:,} "
-            f"{'verdict' if changed.height == 1 else 'verdicts'} changed ({won:,} now pass, {lost:,} no longer)."
+            f"{counted(trials, 'trial')} judged by both wordings: {counted(changed.height, 'verdict')} changed ({counted(won, 'now passes', plural='now pass')}, {lost:,} no longer)."
         ]
         if self.towards.n:
             made.append(
-                f"Of {self.towards.n} changed verdicts that people have one for, towards people: {self.towards}."
+                f"Of {counted(self.towards.n, 'changed verdict')} that people have one for, towards people: {self.towards}."
             )
         if self.nearer.estimate is not None and self.nearer.low is not None:
             way = "nearer to" if self.nearer.estimate < 0 else "further from"
@@ -85,7 +84,7 @@ class ScoreDiff:
             )
         for scope, (before, after) in self.agreement.items():
             made.append(
-                f"{scope}: kappa against people {_kappa(before)} before, {_kappa(after)} after ({after.n} answers)."
+                f"{scope}: kappa against people {_kappa(before)} before, {_kappa(after)} after ({counted(after.n, 'answer')})."
             )
         if not self.agreement:
             made.append("Nobody has labelled these trials: whether the new words are better is not known.")

@@ -11,7 +11,7 @@ import polars as pl
 
 from evalkit.arguments import expect
 from evalkit.disk import replacing
-from evalkit.errors import NOT_GIVEN, EvalkitError, FormatError, SelectorError
+from evalkit.errors import NOT_GIVEN, EvalkitError, FormatError, SelectorError, counted
 from evalkit.judging.questions import rubric_of, wordings
 from evalkit.rules import DEFAULT_RULE, PassRule
 from evalkit.suites import Rubric
@@ -310,8 +310,8 @@ class RubricLab(Panel):
             return ["No judgement is stale."]
         stale = self.stale.filter(pl.col("criterion").is_in(list(self.state.draft.changed)))
         lines = [
-            f"{row['criterion']}: {row['stale']:,} judgements by {self.judge.grader} are by other words; "
-            f"{row['trials']:,} trials have none by these yet."
+            f"{row['criterion']}: {counted(row['stale'], 'judgement')} of {self.judge.grader} by other words; "
+            f"{counted(row['trials'], 'trial has', plural='trials have')} none by these yet."
             for row in stale.iter_rows(named=True)
         ] or [f"{self.judge.grader} has judged none of this yet."]
         only = self.trials

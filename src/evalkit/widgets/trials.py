@@ -180,7 +180,7 @@ def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | N
     )
     left = 0 if most is None else len(view.messages) - most
     if left > 0:
-        messages += f"<li>{left:,} more messages are not shown; with a running kernel they are.</li>"
+        messages += f"<li>{counted(left, 'more message')} not shown; with a running kernel all are.</li>"
     scores = "".join(_judgements_html(list(samples)) for _, samples in groupby(view.judgements, _who))
     top = ""
     if heading:
@@ -278,7 +278,7 @@ def _reason_html(judgement: Judgement) -> str:
 def _cut(text: str) -> str:
     if len(text) <= _MOST:
         return text
-    return f"{text[:_MOST]}\n… {len(text) - _MOST:,} more characters are not shown; they are in the source."
+    return f"{text[:_MOST]}\n… {counted(len(text) - _MOST, 'more character')} not shown; the source has all."
 
 
 def _part_html(part: Part, evidence: Sequence[str]) -> str:

@@ -123,7 +123,7 @@ class Tuner(Panel):
             for row in self.summary.iter_rows(named=True)
             if row["pass_rate"] is not None
         )
-        return f"Tuner: {self.rule.words}; pass rates {rates}; {self.flips.height} trials differ"
+        return f"Tuner: {self.rule.words}; pass rates {rates}; {counted(self.flips.height, 'trial differs', plural='trials differ')}"
 
     @property
     def rule(self) -> PassRule:
@@ -312,15 +312,15 @@ class Tuner(Panel):
         won = flips.filter(pl.col("after") == "pass").height
         rest = flips.height - lost - won
         parts = [
-            f"{lost:,} no longer pass",
-            f"{won:,} pass now",
-            *([f"{rest:,} change otherwise"] if rest else []),
+            counted(lost, "no longer passes", plural="no longer pass"),
+            counted(won, "passes now", plural="pass now"),
+            *([counted(rest, "changes otherwise", plural="change otherwise")] if rest else []),
         ]
         said = (
             "No trial's verdict differs from the base rule."
             if flips.is_empty()
             else (
-                f"{flips.height:,} of {self.trials.frame.height:,} trials differ from the base rule: {', '.join(parts)}."
+                f"{flips.height:,} of {counted(self.trials.frame.height, 'trial')} with another verdict than under the base rule: {', '.join(parts)}."
             )
         )
         rows = [
@@ -342,7 +342,7 @@ class Tuner(Panel):
         same, kappa = found["exact"], found["kappa"]
         if not same.n:
             return {"words": "No trial has both a verdict and the labels of people on every criterion."}
-        share = f"{same.estimate:.0%} of {same.n} labelled trials get the verdict that people's scores give"
+        share = f"Of {counted(same.n, 'labelled trial')} {same.estimate:.0%} got the verdict that people's scores give"
         if kappa.estimate is None:
             return {"words": f"{share}."}
         between = "" if kappa.low is None else f" [{kappa.low:.2f}, {kappa.high:.2f}]"
