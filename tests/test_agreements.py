@@ -317,7 +317,7 @@ def test_few_labels_are_called_few():
 
     text = " ".join(found.warnings.filter(pl.col("id") == "W13")["text"])
     assert "20 answers" in text
-    assert "only 1 fails" in text
+    assert "only 1 fail of" in text
 
 
 def test_two_people_are_averaged_and_give_the_ceiling():
@@ -581,7 +581,7 @@ def test_the_chart_draws_the_confusion_that_was_counted(demo):
     found = agreement(demo)
 
     drawn = found.chart("Groq").to_dict()
-    assert f"n {row_of(found, 'Groq')['n']} answers" in json.dumps(drawn)
+    assert f"n = {row_of(found, 'Groq')['n']} answers" in json.dumps(drawn)
     assert "pass" in json.dumps(found.chart().to_dict())
     with pytest.raises(SelectorError, match="Did you mean 'Groq'"):
         found.chart("Grok")

@@ -241,7 +241,7 @@ def test_the_first_shown_winning_twice_is_a_position_effect():
     assert position["p_value"] == pytest.approx(ek.stats.mcnemar(12, 2).mid_p)
     assert position["value"] == pytest.approx(10 / 30)
     assert position["low"] > 0
-    assert "12 times the first" in position["text"]
+    assert "won twice in 12" in position["text"]
 
 
 def test_winners_that_never_change_are_no_position_effect():

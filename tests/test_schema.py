@@ -50,7 +50,7 @@ def test_a_check_fills_what_may_be_left_out_and_drops_what_no_table_has():
         ({"score": [4.0, float("inf")]}, "scores.score is inf"),
         ({"epoch": [1, 1.5]}, "scores.epoch is 1.5; it may be a whole number"),
         ({"grader_kind": ["judge", "robot"]}, "'robot'; it may be judge, human, code"),
-        ({"case": ["01", None]}, r"scores.case has 1 null\(s\), first in row 2"),
+        ({"case": ["01", None]}, r"scores.case has 1 null, first in row 2"),
         ({"case": ["01", "01"]}, "2 rows share a key, first run 'r', case '01', epoch 1, criterion 'a'"),
     ],
 )
