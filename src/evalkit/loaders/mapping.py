@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass, field
@@ -66,18 +67,18 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     "scale_max": (),
 }
 # Not columns of a file, or written in another way.
-_SPECIAL: Final = ("criteria", "scale", "truth")
+_SPECIAL: Final = ("criteria", "people", "rater", "scale", "truth")
 # A word that names no column is the value itself.
-_VALUES: Final = ("grader", "grader_kind", "suite", "agent", "provider", "judge_model")
+_VALUES: Final = ("grader", "grader_kind", "rater", "suite", "agent", "provider", "judge_model")
+_RATERS: Final = ("annotator", "reviewer", "labeler", "labeller")
 # One column for each criterion, as in "{criterion}_reason".
 PATTERNS: Final = ("rationale", "label", "evidence")
 _BESIDE: Final = ("{}_reason", "{}_rationale", "{}_explanation", "{}_justification", "{}_comment")
 _WIDE: Final = re.compile(r"^(?:(?P<before>.+)[_. -]score|score[_. :-](?P<after>.+))$", re.IGNORECASE)
-
-
+_PERSON: Final = re.compile(r"human|annotat|rater|reviewer|expert|label+er|people|manual", re.IGNORECASE)
 # What the name of a column of cases may sound like, the likeliest first.
 _CASE_LIKE: Final = (
-    re.compile(r"case|sample|item|example|question|prompt|task", re.IGNORECASE),
+    re.compile(r"case|sample|item|example|ticket|question|prompt|task", re.IGNORECASE),
     re.compile(r"(?:^|[_. -])(?:id|key|no|nr|index|name)$|^[a-z]?id$|[a-z]I[dD]$|ID$"),
 )
 
@@ -92,6 +93,8 @@ class Mapping:
         What -> the names its column may have, or `{"value": x}`: the same for every record.
     criteria
         Criterion -> the names its column may have; None where a row is one judgement.
+    people
+        The same for the labels of a person that stand beside the judge's scores.
     scales
         Criterion (or `""`: all others) -> lowest and highest score.
     name
@@ -101,6 +104,7 @@ class Mapping:
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     criteria: dict[str, tuple[str, ...]] | None = None
+    people: dict[str, tuple[str, ...]] = field(default_factory=dict)
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
     name: str = "the mapping"
 
@@ -141,15 +145,15 @@ class Mapping:
                 raise FormatError(
                     f"{name} has no key {key!r}.{nearest(str(key), known)} It may have: {listed(known, most=40)}."
                 )
-        if "criteria" in given and "criterion" in given:
+        for key in {"criteria", "people"} & given.keys() if "criterion" in given else ():
             raise FormatError(
-                f"{name} has criteria and criterion; criteria names a column each (a row is an answer), criterion the "
-                "one column with their names (a row is a judgement)."
+                f"{name} has {key} and criterion; {key} names a column each (a row is an answer), criterion the one "
+                "column with their names (a row is a judgement)."
             )
         columns, values = {}, {}
         for key, value in given.items():
             key = "ideal_behavior" if key == "truth" else str(key)
-            if value is None or key in ("criteria", "scale"):
+            if value is None or key in ("criteria", "people", "scale"):
                 continue
             if isinstance(value, AnyMapping) and set(value) == {"value"}:
                 values[key] = str(value["value"])
@@ -159,6 +163,7 @@ class Mapping:
             columns=columns,
             values=values,
             criteria=_criteria(given.get("criteria"), name),
+            people=_criteria(given.get("people"), name) or {},
             scales=_scales(given.get("scale"), name),
             name=name,
         )
@@ -187,6 +192,8 @@ class Roles:
         What -> the value of every record.
     criteria
         Criterion -> column; None where a row is one judgement.
+    people
+        Criterion -> column with the label of a person.
     beside
         What -> criterion -> column: rationales and labels that stand beside a score.
     guessed
@@ -200,6 +207,7 @@ class Roles:
     columns: dict[str, str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     criteria: dict[str, str] | None = None
+    people: dict[str, str] = field(default_factory=dict)
     beside: dict[str, dict[str, str]] = field(default_factory=dict)
     guessed: list[str] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
@@ -209,14 +217,10 @@ class Roles:
     def sentence(self) -> str:
         """Say what was taken for what, in words."""
         parts = [f"{what} = {column!r}" for what, column in self.columns.items()]
-        if self.criteria is not None:
-            parts.append(
-                "criteria = "
-                + listed(
-                    f"{column!r}" if column == name else f"{name} from {column!r}"
-                    for name, column in self.criteria.items()
-                )
-            )
+        for what, named in (("criteria", self.criteria), ("people", self.people or None)):
+            if named is not None:
+                each = (f"{c!r}" if c == name else f"{name} from {c!r}" for name, c in named.items())
+                parts.append(f"{what} = {listed(each)}")
         guessed = f" ({', '.join(self.guessed)} recognised by name)" if self.guessed else ""
         return f"Columns taken for: {', '.join(parts)}{guessed}."
 
@@ -237,14 +241,10 @@ def resolve(
     for what, names in mapping.columns.items():
         _take(roles, what, names, columns, taken)
     if mapping.criteria is not None:
-        roles.criteria = {}
-        for criterion, names in mapping.criteria.items():
-            column = next((name for name in names if name in columns), None)
-            if column is None:
-                roles.missing.append(Missing(names[0], f"criterion {criterion}", len(names) == 1))
-            else:
-                roles.criteria[criterion] = column
-                taken.add(column)
+        roles.criteria = _take_criteria(roles, mapping.criteria, columns, taken)
+    roles.people = _take_criteria(roles, mapping.people, columns, taken)
+    if roles.people and "rater" not in {*roles.columns, *roles.values}:
+        _guess(roles, "rater", _RATERS, columns, taken, source)
     for what, others in NAMES.items():
         if (
             what in mapping.columns
@@ -291,6 +291,21 @@ def _take(roles: Roles, what: str, names: tuple[str, ...], columns: Sequence[str
         roles.values[what] = names[0]
     else:
         roles.missing.append(Missing(names[0], what, len(names) == 1))
+
+
+def _take_criteria(
+    roles: Roles, told: dict[str, tuple[str, ...]], columns: Sequence[str], taken: set[str]
+) -> dict[str, str]:
+    """Return the column of each criterion that the mapping names, and note those that are not there."""
+    found = {}
+    for criterion, names in told.items():
+        column = next((name for name in names if name in columns), None)
+        if column is None:
+            roles.missing.append(Missing(names[0], f"criterion {criterion}", len(names) == 1))
+        else:
+            found[criterion] = column
+            taken.add(column)
+    return found
 
 
 def _guess(
@@ -374,9 +389,12 @@ def _check_complete(
         case = roles.columns.get("case") or next(iter(told), None) or _likely_case(roles, columns)
         free = [c for c in numeric if c != case and c not in roles.columns.values()]
         likely = [c for c in free if not _CASE_LIKE[1].search(c)] or free or ["..."]
+        judged = [c for c in likely if not _PERSON.search(c)] or likely
+        labels = {c: difflib.get_close_matches(c, judged, 1, 0)[0] for c in likely if c not in judged}
+        people = f', "people": {json.dumps(labels)}' if labels else ""
         raise FormatError(
             f"{source}: it is not plain which columns hold the scores. Say so: "
-            f'mapping={{"case": "{case or LINE}", "criteria": {_quoted(likely[:6])}, "scale": [1, 5]}}. '
+            f'mapping={{"case": "{case or LINE}", "criteria": {_quoted(judged[:6])}{people}, "scale": [1, 5]}}. '
             f"It has: {listed(columns, most=40)}."
         )
     if "case" not in roles.columns and "case" not in roles.values and mapping.columns.get("case") != (LINE,):
@@ -428,8 +446,7 @@ def _names(value: Any, key: str, name: str) -> tuple[str, ...]:
 def _criteria(value: Any, name: str) -> dict[str, tuple[str, ...]] | None:
     if value is None:
         return None
-    if isinstance(value, str):
-        value = [value]
+    value = [value] if isinstance(value, str) else value
     made: dict[str, tuple[str, ...]] = {}
     if isinstance(value, AnyMapping):
         for key, other in value.items():

@@ -10,6 +10,7 @@ import polars as pl
 from evalkit.errors import ColumnError, FormatError, counted, listed
 from evalkit.evals import Evals
 from evalkit.loaders.mapping import Mapping, Roles, resolve
+from evalkit.loaders.marks import NOTHING, as_names, read_scores
 from evalkit.loaders.repeats import drop_answers, drop_judgements
 from evalkit.loaders.runs import PARTS, Part, name_runs
 from evalkit.records import as_text, cell_values, fit, in_order
@@ -32,8 +33,6 @@ _SCORE: Final = (
 )
 # Rows that tell whether a column may hold scores.
 _LOOKED_AT: Final = 100
-_YES: Final = ("pass", "passed", "true", "yes", "correct")
-_NO: Final = ("fail", "failed", "false", "no", "incorrect")
 
 
 @dataclass(slots=True)
@@ -81,6 +80,7 @@ def to_evals(
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
     numeric = [name for name in columns if _may_score(frame[name].head(_LOOKED_AT))]
     roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
+    _doubt_grader(frame, roles)
     maker = _Maker(frame, roles, raw, run)
     problems = raw.problems
     scores = maker.wide() if roles.criteria is not None else maker.long()
@@ -119,7 +119,7 @@ class _Maker:
         counted = RECORD if RECORD in frame.columns else "line"
         keys = {
             "run": self._runs(frame, run),
-            "case": _text(frame[roles.columns["case"]])
+            "case": as_names(frame[roles.columns["case"]])
             if "case" in roles.columns
             else frame[counted].cast(pl.String)
             if "case" not in roles.values
@@ -167,42 +167,52 @@ class _Maker:
         return made.alias(what)
 
     def wide(self) -> pl.DataFrame:
-        """Return the scores of rows that are answers."""
-        shared = self._score_columns()
+        """Return the scores of rows that are answers: the judge's, and the labels of people beside them."""
         parts, wrong = [], []
-        for criterion, column in (self.roles.criteria or {}).items():
-            scores, labels, errors = _scores(self.frame[column], missing="no score was given")
-            part = {**shared, "criterion": _constant(self.frame, criterion), "score": scores, "error": errors}
-            if labels is not None:
-                part["label"] = labels
-                self.words.add(criterion)
-            for what, beside in self.roles.beside.items():
-                if criterion in beside:
-                    part[what] = _text(self.frame[beside[criterion]])
-            parts.append(pl.DataFrame({name: values.alias(name) for name, values in part.items()}))
-            bad = (
-                self.frame[column].is_not_null()
-                & scores.is_null()
-                & (_text(self.frame[column]).fill_null("") != "")
-            )
-            wrong.append(
-                pl.DataFrame(
-                    {
-                        "line": self.frame["line"],
-                        "criterion": _constant(self.frame, criterion),
-                        "text": errors,
-                    }
-                ).filter(bad)
-            )
+        told = [(self.roles.criteria or {}, self._score_columns(), self.roles.beside)]
+        if self.roles.people:
+            told.append((self.roles.people, self._label_columns(), {}))
+        for named, shared, beside in told:
+            for criterion, column in named.items():
+                part, bad = self._answers(criterion, column, shared)
+                for what, columns in beside.items():
+                    if criterion in columns:
+                        part[what] = as_names(self.frame[columns[criterion]])
+                parts.append(pl.DataFrame({name: values.alias(name) for name, values in part.items()}))
+                wrong.append(bad)
         self._complain(pl.concat(wrong))
-        return pl.concat(parts, how="diagonal_relaxed").with_columns(
+        scores = pl.concat(parts, how="diagonal_relaxed")
+        # What a judge left empty is unscored; what a person left empty nobody asked that person.
+        unasked = (pl.col("grader_kind") == "human") & pl.col("error").eq_missing(NOTHING)
+        return scores.filter(~unasked.fill_null(value=False)).with_columns(
             source=pl.lit(self.source, dtype=pl.Categorical())
         )
+
+    def _answers(
+        self, criterion: str, column: str, shared: dict[str, pl.Series]
+    ) -> tuple[dict[str, pl.Series], pl.DataFrame]:
+        """Return the scores in a column as columns of scores, and the lines that hold none that can be read."""
+        scores, labels, errors = read_scores(self.frame[column])
+        part = {**shared, "criterion": _constant(self.frame, criterion), "score": scores, "error": errors}
+        if labels is not None:
+            part["label"] = labels
+            self.words.add(criterion)
+        text = as_names(self.frame[column])
+        told = {"line": self.frame["line"], "criterion": part["criterion"], "text": errors}
+        return part, pl.DataFrame(told).filter(scores.is_null() & (text.fill_null("") != ""))
+
+    def _label_columns(self) -> dict[str, pl.Series]:
+        """Return what the labels of people share: which trial, and who judged it."""
+        made = {name: self.frame[f"__{name}"] for name in _KEYS} | {"line": self.frame["line"]}
+        rater = self.column("rater")
+        made["grader"] = _constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
+        kinds = pl.Series(["human"], dtype=pl.Enum(GRADER_KINDS))
+        return made | {"grader_kind": kinds.new_from_index(0, self.frame.height)}
 
     def long(self) -> pl.DataFrame:
         """Return the scores of rows that are judgements."""
         made = self._score_columns()
-        criterion = _text(self.frame[self.roles.columns["criterion"]])
+        criterion = as_names(self.frame[self.roles.columns["criterion"]])
         missing = criterion.is_null() | (criterion == "")
         if missing.any():
             for line in self.frame["line"].filter(missing):
@@ -212,7 +222,7 @@ class _Maker:
         words = self.column("label") if given is None else given
         if words is None:  # pragma: no cover  (resolve asks for one of them)
             raise FormatError(f"{self.source}: there is no score.")
-        scores, labels, errors = _scores(words, missing="no score was given")
+        scores, labels, errors = read_scores(words)
         made["score"] = scores
         if labels is not None:
             made["label"] = made.get("label", labels)
@@ -220,7 +230,7 @@ class _Maker:
         told = made.get("error")
         made["error"] = errors if told is None else pl.select(pl.coalesce(told, errors)).to_series()
         made["error"] = made["error"].set(scores.is_not_null(), None)
-        bad = words.is_not_null() & scores.is_null() & (_text(words).fill_null("") != "")
+        bad = words.is_not_null() & scores.is_null() & (as_names(words).fill_null("") != "")
         self._complain(
             pl.DataFrame({"line": self.frame["line"], "criterion": criterion, "text": errors}).filter(
                 bad & ~missing
@@ -247,7 +257,7 @@ class _Maker:
         """Return a row a run; what nobody named is called after the run."""
         values = {what: self.read(what, RUNS) for what in _RUN}
         keys = {"run": self.frame["__run"], "suite": self.column("suite")}
-        given = {name: _text(series) for name, series in {**keys, **values}.items() if series is not None}
+        given = {name: as_names(series) for name, series in {**keys, **values}.items() if series is not None}
         frame = pl.DataFrame({name: series.alias(name) for name, series in given.items()})
         by_run = frame.lazy().group_by("run", maintain_order=True)
         several = by_run.agg(pl.col(n).drop_nulls().unique(maintain_order=True) for n in frame.columns[1:])
@@ -270,7 +280,8 @@ class _Maker:
         """Return a row a criterion, with the scale that was declared, or null."""
         names = scores["criterion"].cast(pl.String).unique(maintain_order=True).drop_nulls()
         if self.roles.criteria is not None:
-            names = pl.Series("criterion", list(self.roles.criteria), dtype=pl.String)
+            both = {**self.roles.criteria, **self.roles.people}
+            names = pl.Series("criterion", list(both), dtype=pl.String)
         scales = self.roles.scales
         columns = {column: name for name, column in (self.roles.criteria or {}).items()}
         by_name = {columns.get(name, name): scale for name, scale in scales.items()}
@@ -292,7 +303,7 @@ class _Maker:
         if suites is None or frame.is_empty():
             return frame
         return frame.join(
-            _text(suites).fill_null("").unique(maintain_order=True).to_frame("suite"), how="cross"
+            as_names(suites).fill_null("").unique(maintain_order=True).to_frame("suite"), how="cross"
         )
 
     def notes(self, mapping: Mapping | None) -> list[str]:
@@ -324,7 +335,7 @@ class _Maker:
             f"{self.source}: there is no column {column!r} ({what}), which {mapping.name if mapping else 'the mapping'} names."
             for column, what, _ in roles.missing
         ]
-        taken = {*roles.columns.values(), *(roles.criteria or {}).values()}
+        taken = {*roles.columns.values(), *(roles.criteria or {}).values(), *roles.people.values()}
         taken |= {column for beside in roles.beside.values() for column in beside.values()}
         dropped = [c for c in self.frame.columns if c not in taken and c != "line" and not c.startswith("__")]
         if dropped:
@@ -334,9 +345,9 @@ class _Maker:
     def _runs(self, frame: pl.DataFrame, otherwise: str) -> pl.Series:
         columns = self.roles.columns
         if "run" in columns:
-            return _text(frame[columns["run"]])
+            return as_names(frame[columns["run"]])
         if "run" not in self.roles.values and not self.roles.by_folder:
-            given = {str(part): _text(frame[columns[part]]) for part in PARTS if part in columns}
+            given = {str(part): as_names(frame[columns[part]]) for part in PARTS if part in columns}
             named = name_runs(given, otherwise=otherwise)
             if named is not None:
                 runs, self.run_parts = named
@@ -369,7 +380,7 @@ class _Maker:
                 values = self.read(what, SCORES)
                 if values is not None:
                     made[what] = values
-        grader = _text(made["grader"]) if "grader" in made else _constant(self.frame, "judge")
+        grader = as_names(made["grader"]) if "grader" in made else _constant(self.frame, "judge")
         made["grader"] = grader.fill_null("judge")
         if "grader_kind" not in made:
             human = grader.str.to_lowercase().str.contains("^(human|person|annotator)").fill_null(value=False)
@@ -399,7 +410,7 @@ class _Maker:
         if not given:
             return None
         known = {"run": self.frame["__run"], "case": self.frame["__case"], "epoch": self.frame["__epoch"]}
-        known["suite"] = _constant(self.frame, "") if suite is None else _text(suite).fill_null("")
+        known["suite"] = _constant(self.frame, "") if suite is None else as_names(suite).fill_null("")
         parts = {name: known[name] for name in keys} | given
         if "line" in table.schema:
             parts["line"] = self.frame["line"]
@@ -421,12 +432,22 @@ class _Maker:
             return {}
         frame = pl.DataFrame(
             {
-                "criterion": _text(self.frame[self.roles.columns["criterion"]]),
+                "criterion": as_names(self.frame[self.roles.columns["criterion"]]),
                 "low": cell_values(low, pl.Float64()),
                 "high": cell_values(high, pl.Float64()),
             }
         ).drop_nulls()
         return {name: (a, b) for name, a, b in frame.unique("criterion", keep="first").iter_rows() if a < b}
+
+
+def _doubt_grader(frame: pl.DataFrame, roles: Roles) -> None:
+    """Take back a guess: who scored every answer has a name in every row, so a column with gaps names somebody else."""
+    if roles.criteria is None or "grader" not in roles.guessed:
+        return
+    names = as_names(frame[roles.columns["grader"]]).fill_null("")
+    if (names == "").any() and (names != "").any():
+        del roles.columns["grader"]
+        roles.guessed.remove("grader")
 
 
 def _may_score(values: pl.Series) -> bool:
@@ -450,44 +471,5 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(made) if made else frame
 
 
-def _text(values: pl.Series) -> pl.Series:
-    """Return names: a whole number that came as a float is the whole number."""
-    if values.dtype.is_float():
-        whole = values.is_null() | ((values == values.round(0)) & (values.abs() < 2**53))
-        if whole.all():
-            values = values.cast(pl.Int64)
-    return cell_values(values, pl.String())
-
-
 def _constant(frame: pl.DataFrame, value: str) -> pl.Series:
     return pl.Series("value", [value], dtype=pl.String).new_from_index(0, frame.height)
-
-
-def _scores(values: pl.Series, *, missing: str) -> tuple[pl.Series, pl.Series | None, pl.Series]:
-    """Return scores, labels (where the column holds words for yes and no), and why a score is null."""
-    labels = None
-    numbers = cell_values(values, pl.Float64())
-    text = _text(values)
-    words = set(_lower(text).drop_nulls().unique()) - {""}
-    if (
-        words
-        and words <= {*_YES, *_NO}
-        and (words & set(_YES) or words & {"false", "no", "fail", "incorrect"})
-    ):
-        labels = text
-        numbers = pl.select(
-            pl.when(_lower(text).is_in(_YES)).then(1.0).when(_lower(text).is_in(_NO)).then(0.0)
-        ).to_series()
-    said = text.str.strip_chars().str.slice(0, 200)
-    reasons = pl.select(
-        pl.when(numbers.is_not_null())
-        .then(None)
-        .when(said.is_null() | (said == ""))
-        .then(pl.lit(missing))
-        .otherwise(said)
-    ).to_series()
-    return numbers, labels, reasons
-
-
-def _lower(text: pl.Series) -> pl.Series:
-    return text.str.strip_chars().str.to_lowercase()
