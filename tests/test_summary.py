@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -261,3 +263,30 @@ def test_a_binary_criterion_is_read_by_its_maximum_and_not_by_the_mean_of_the_ot
     evals = Evals.from_tables(scores=frame, criteria=criteria)
 
     assert summarize(evals, by="criterion")["verdict"].to_list() == [verdict]
+
+
+def started(*days: int | None) -> Evals:
+    """ "late" and "soon" of one case, begun on these days."""
+    evals = evals_of({("late", "01", 1): [5], ("soon", "01", 1): [1]}, severity="high")
+    times = [None if day is None else datetime(2026, 1, day, tzinfo=UTC) for day in days]
+    begun = pl.Series("started_at", times, dtype=pl.Datetime("us", "UTC"))
+    return replace(evals, runs=evals.runs.with_columns(begun))
+
+
+@pytest.mark.parametrize(
+    ("days", "order"), [((9, 2), ["soon", "late"]), ((2, 9), ["late", "soon"]), ((2, None), ["late", "soon"])]
+)
+def test_names_without_numbers_stand_in_the_order_in_which_they_ran(days, order) -> None:
+    evals = started(*days)
+    assert summarize(evals)["agent_version"].to_list() == order
+    by_severity = summarize(evals, by=["severity", "agent_version"])
+    assert by_severity["agent_version"].to_list() == order
+    assert distribution(evals)["agent_version"].unique(maintain_order=True).to_list() == order
+
+
+def test_versions_that_ran_in_between_each_other_stand_in_the_order_of_their_names() -> None:
+    evals = started(9, 2)
+    between = evals.runs.with_columns(pl.lit("again").alias("run"), agent_version=pl.lit("soon")).head(1)
+    again = between.with_columns(started_at=pl.lit(datetime(2026, 1, 20, tzinfo=UTC)))
+    runs = pl.concat([evals.runs, again.cast(dict(evals.runs.schema))])
+    assert summarize(replace(evals, runs=runs))["agent_version"].to_list() == ["late", "soon"]

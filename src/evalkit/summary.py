@@ -12,9 +12,10 @@ from evalkit.errors import ColumnError
 from evalkit.grading import as_given, grade, grade_criteria
 from evalkit.rules import DEFAULT_RULE, TOLERANCE, PassRule
 from evalkit.schema import SEVERITIES, Verdict
+from evalkit.succession import begun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from evalkit.stats import Estimate
 
@@ -112,7 +113,9 @@ def summarize(
             raise ColumnError.missing(
                 column, table="grades", have=[c for c in _GROUPS if c in trials.columns]
             )
-    return as_given(summarize_verdicts(trials, by, rule, missing=missing, level=level), data)
+    places = {column: begun(data, column) for column in by}
+    made = summarize_verdicts(trials, by, rule, missing=missing, level=level, places=places)
+    return as_given(made, data)
 
 
 def distribution(
@@ -161,7 +164,8 @@ def distribution(
         answers = answers.explode("tags", empty_as_null=True, keep_nulls=True)
     rows: list[dict[str, Any]] = []
     groups = answers.partition_by("criterion", by, as_dict=True, maintain_order=True)
-    for (criterion, group), part in sorted(groups.items(), key=lambda item: natural_key(item[0])):
+    sort_key = _sort_key(["criterion", by], {by: begun(data, by)})
+    for (criterion, group), part in sorted(groups.items(), key=sort_key):
         low, high = part["scale_min"][0], part["scale_max"][0]
         scores = part["score"].drop_nulls()
         # The case is the unit here too: the same mean as `summarize` gives.
@@ -226,6 +230,15 @@ def natural_key(values: Iterable[object]) -> list[tuple[object, ...]]:
     return key
 
 
+def _sort_key(by: Sequence[str], places: Mapping[str, Mapping[str, int]]) -> Callable[[Any], Any]:
+    """Return the key to sort groups by, whose names are the values of the columns `by`."""
+    known = [places.get(column, {}) for column in by]
+    return lambda item: [
+        (place.get(str(name), len(place)), natural_key([name]))
+        for place, name in zip(known, item[0], strict=True)
+    ]
+
+
 def natural_order(column: str) -> pl.Expr:
     """Return the expression to sort a column of names by, "case 9" before "case 10".
 
@@ -258,6 +271,7 @@ def summarize_verdicts(
     *,
     missing: str = "exclude",
     level: float = 0.95,
+    places: Mapping[str, Mapping[str, int]] | None = None,
 ) -> pl.DataFrame:
     """Do what `summarize` does with verdicts that are there already.
 
@@ -267,6 +281,8 @@ def summarize_verdicts(
         A row a trial (or a trial and criterion): the columns of `Evals.attempts`, `score` and `verdict`.
     by, rule, missing, level
         As for `summarize`.
+    places
+        Column -> value -> its place, for columns whose values are in another order than that of their names.
     """
     by = list(by)
     if "tags" in by:
@@ -294,7 +310,7 @@ def summarize_verdicts(
             *_row(part, by, level, scale),
             *(_reading(part, rule, tops.get(name[at])) if "criterion" in by else ()),
         ]
-        for name, part in sorted(groups.items(), key=lambda item: natural_key(item[0]))
+        for name, part in sorted(groups.items(), key=_sort_key(by, places or {}))
         if part.height
     ]
     schema: dict[str, Any] = {c: units.schema[c] for c in by} | _NUMBERS

@@ -32,12 +32,16 @@ def percent(value: float | None) -> str:
 
 def points(value: float | None) -> str:
     """Return a difference of rates as words, e.g. "-7.4 points"."""
-    return "unknown" if value is None else f"{value * 100:+.1f} points".replace("-", "\N{MINUS SIGN}")
+    return (
+        "unknown"
+        if value is None
+        else f"{round(value * 100, 1) + 0.0:+.1f} points".replace("-", "\N{MINUS SIGN}")
+    )
 
 
 def signed(value: float | None) -> str:
     """Return a difference of scores as words, e.g. "-0.25"."""
-    return "unknown" if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return "unknown" if value is None else f"{round(value, 2) + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def plain(text: str) -> str:

@@ -175,7 +175,9 @@ def test_trend_joins_only_versions_whose_order_is_known(made, names, ordered):
     assert ("Pass rates from" in title_of(chart)) is not ordered
 
 
-@pytest.mark.parametrize(("days", "ordered"), [((1, 2), True), ((2, 1), False), ((1, None), False)])
+@pytest.mark.parametrize(
+    ("days", "ordered"), [((1, 2), True), ((2, 1), True), ((1, None), False), ((1, 1), False)]
+)
 def test_trend_joins_runs_that_started_one_after_the_other(days, ordered):
     evals = Evals.from_tables(
         criteria=pl.DataFrame({"criterion": ["Groq"], "scale_min": [1], "scale_max": [5]}),

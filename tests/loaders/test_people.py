@@ -46,7 +46,8 @@ def test_labels_beside_the_judges_scores_are_judgements_of_people() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "grader"), [({}, "person"), ({"rater": "annotator"}, "maria"), ({"rater": "the team"}, "the team")]
+    ("told", "grader"),
+    [({}, "person"), ({"rater": "annotator"}, "maria"), ({"rater": "the team"}, "the team")],
 )
 def test_the_rater_is_a_column_a_name_or_a_person(told: dict[str, str], grader: str) -> None:
     answers = ANSWERS if told else ANSWERS.drop("annotator")

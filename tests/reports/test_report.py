@@ -390,6 +390,24 @@ def test_runs_without_versions_go_by_run(tmp_path):
     assert "Pass rate and mean score by run" in text
 
 
+@pytest.mark.parametrize("sides", [("zeta", "alpha"), ({"model": "zeta"}, {"model": "alpha"})])
+def test_a_comparison_of_models_is_drawn_by_model_the_one_that_ran_first_first(tmp_path, sides):
+    evals = small(versions=("x-1a", "y-9b"))
+    runs = evals.runs.with_columns(
+        model=pl.Series(["zeta", "alpha"], dtype=pl.Categorical()),
+        started_at=pl.datetime(2026, 1, pl.int_range(1, 3), time_zone="UTC"),
+    )
+    told = words(
+        written(replace(evals, runs=runs), tmp_path, baseline=sides[0], candidate=sides[1]).partition(
+            "<main"
+        )[2]
+    )
+
+    assert "Cases by model" in told
+    assert "x-1a" not in told.partition("Inputs")[0].partition("Cases by model")[2]
+    assert re.search(r"Every case Case zeta alpha", told)
+
+
 def test_a_pdf_without_a_browser_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("evalkit.reports.files.chromium", lambda: None)
 

@@ -182,10 +182,11 @@ def signed(value: float, *, points: bool) -> str:
 
     Examples
     --------
-    >>> signed(-0.125, points=True), signed(0.5, points=False)
-    ('−12.5', '+0.50')
+    >>> signed(-0.125, points=True), signed(0.5, points=False), signed(-1e-9, points=True)
+    ('−12.5', '+0.50', '+0.0')
     """
-    text = f"{value * 100:+.1f}" if points else f"{value:+.2f}"
+    # What rounds to nothing has no direction: -0.0 + 0.0 is 0.0.
+    text = f"{round(value * 100, 1) + 0.0:+.1f}" if points else f"{round(value, 2) + 0.0:+.2f}"
     return text.replace("-", "−")
 
 

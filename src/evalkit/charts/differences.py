@@ -276,8 +276,10 @@ def _draw(frame: pl.DataFrame, *, points: bool, margin: float | None, what: str)
         scale=alt.Scale(domain=words, range=[CHANGE_INKS.get(word, SOFT) for word in words]),
     )
     layers.append(beside.mark_text(align="left").encode(x=alt.value(_WIDTH + 14), text="words:N"))
+    # The verdict stands behind the longest of the words.
+    room = max(162, *(7 * len(words) for words in made["words"]))
     verdicts = beside.mark_text(align="left", fontWeight=600).encode(
-        x=alt.value(_WIDTH + 176), text="verdict:N", color=ink
+        x=alt.value(_WIDTH + 14 + room), text="verdict:N", color=ink
     )
     chart: Drawing = (
         alt.layer(alt.layer(*layers), verdicts)

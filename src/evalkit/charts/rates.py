@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -26,6 +24,7 @@ from evalkit.errors import counted
 from evalkit.evals import Evals
 from evalkit.palette import INK, SOFT
 from evalkit.rules import DEFAULT_RULE, PassRule
+from evalkit.succession import begun, numbered
 from evalkit.summary import summarize
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 MOST_GROUPS: Final = 24
 _NEEDED: Final = ("pass_rate", "low", "high", "n", "unscored", "method", "level")
 # 12, 1.10.2 and 2026-01-31 are one number.
-_NUMBER: Final = re.compile(r"\d+(?:[._-]\d+)*")
 _SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 
@@ -145,20 +143,10 @@ def follow(names: Sequence[object], evals: Evals | None = None, *, by: str = "ag
     >>> follow(["v1", "v2", "v10"]), follow(["2026-01-31", "2026-02-01"]), follow(["base", "tuned"])
     (True, True, False)
     """
-    stems = {_NUMBER.sub("#", str(name)) for name in names}
-    if len(stems) == 1 and "#" in next(iter(stems)):
+    if numbered(names):
         return True
-    if evals is None or by not in evals.runs.columns or len(names) < 2:
-        return False
-    spans = evals.runs.group_by(pl.col(by).cast(pl.String).alias("name")).agg(
-        pl.col("started_at").min().alias("first"),
-        pl.col("started_at").max().alias("last"),
-        pl.col("started_at").null_count().alias("unknown"),
-    )
-    known = {row["name"]: row for row in spans.to_dicts()}
-    if any(name not in known or known[name]["unknown"] for name in names):
-        return False
-    return all(known[one]["last"] < known[two]["first"] for one, two in pairwise(names))
+    places = begun(evals, by)
+    return len(names) > 1 and [name for name in places if name in names] == [*names]
 
 
 def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: bool) -> Drawing:

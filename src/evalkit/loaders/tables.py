@@ -205,7 +205,9 @@ class _Maker:
         """Return what the labels of people share: which trial, and who judged it."""
         made = {name: self.frame[f"__{name}"] for name in _KEYS} | {"line": self.frame["line"]}
         rater = self.column("rater")
-        made["grader"] = _constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
+        made["grader"] = (
+            _constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
+        )
         kinds = pl.Series(["human"], dtype=pl.Enum(GRADER_KINDS))
         return made | {"grader_kind": kinds.new_from_index(0, self.frame.height)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ from evalkit.reports.content import Report, Table, Text, percent
 from evalkit.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from evalkit.comparison import Comparison
     from evalkit.evals import Evals
@@ -53,7 +54,7 @@ def build(
         of_sides = dict(find_runs(evals, side) for side in (baseline, candidate))
         evals, left_out = share_criteria(evals, of_sides, criteria=criteria, human=grader is not None)
     graded = grade(evals, rule, **chosen)
-    subject = sections.Subject(evals, rule, by or _by(evals), graded, chosen)
+    subject = sections.Subject(evals, rule, by or _by(evals, baseline, candidate), graded, chosen)
     subject = replace(subject, fewer=sections.find_fewer(subject, left_out))
     if baseline is not None:
         subject = _compared(subject, baseline, candidate, margin, judge)
@@ -97,8 +98,15 @@ def build(
     )
 
 
-def _by(evals: Evals) -> str:
-    """Return what to group by: the version where runs name one, else what tells the runs apart."""
+def _by(evals: Evals, *sides: Any) -> str:
+    """Return what to group by: what the sides are, else the version where runs name one, else the run."""
+    names = {str(side) for side in sides if isinstance(side, str)}
+    for column in ("agent_version", "model") if names and len(names) == len(sides) else ():
+        if names <= {*evals.runs[column].cast(pl.String)}:
+            return column
+    columns = {str(column) for side in sides if isinstance(side, Mapping) for column in side}
+    if columns in ({"model"}, {"agent"}, {"provider"}, {"run"}):
+        return columns.pop()
     return "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
 
 

@@ -24,6 +24,7 @@ from evalkit.reports.content import (
     percent,
     signed,
 )
+from evalkit.succession import begun
 from evalkit.summary import distribution, natural_key, summarize
 
 if TYPE_CHECKING:
@@ -309,7 +310,11 @@ def cases(subject: Subject) -> Section:
         )
         .to_dicts()
     )
-    groups = sorted({row[subject.by] for row in table}, key=lambda name: natural_key([name]))
+    places = begun(subject.evals, subject.by)
+    groups = sorted(
+        {row[subject.by] for row in table},
+        key=lambda name: (places.get(name, len(places)), natural_key([name])),
+    )
     shown = groups[-_MOST_GROUPS:]
     of_case: dict[tuple[str | None, str], dict[str | None, dict[str, Any]]] = {}
     for row in table:

@@ -11,7 +11,8 @@ import polars as pl
 from evalkit.arguments import expect
 from evalkit.errors import SelectorError, counted
 from evalkit.rules import DEFAULT_RULE
-from evalkit.summary import natural_order
+from evalkit.succession import begun
+from evalkit.summary import natural_key
 from evalkit.text import Html, escape, visible
 from evalkit.widgets.base import Panel
 from evalkit.widgets.counts import distribution, facets
@@ -214,11 +215,9 @@ class Explorer(Panel):
 
     def _head(self, frame: pl.DataFrame) -> dict[str, Any]:
         evals, state = self._trials.evals, self.state
-        versions = (
-            evals.runs.filter(pl.col("agent_version") != "")
-            .select(pl.col("agent_version").unique())
-            .sort(natural_order("agent_version"))["agent_version"]
-        )
+        places = begun(evals, "agent_version")
+        named = {str(name) for name in evals.runs["agent_version"].drop_nulls() if name}
+        versions = sorted(named, key=lambda name: (places.get(name, 0), natural_key([name])))
         return {
             "of": frame.height,
             "left": self.selection.height,
@@ -227,7 +226,7 @@ class Explorer(Panel):
             "criteria": evals.judged["criterion"].cast(pl.String).unique().sort().to_list(),
             "grader": state.grader,
             "graders": self._trials.graders,
-            "versions": versions.cast(pl.String).to_list(),
+            "versions": versions,
             "flips": list(state.flips) if state.flips else None,
             "filtered": bool(masks_of(state)),
             "rule": self._trials.rule.words,
