@@ -74,6 +74,33 @@ def test_single_trials_get_tangos_interval_and_the_mid_p():
     assert change.verdict == "improved"
 
 
+def test_trials_a_case_are_the_harmonic_mean_of_the_sides():
+    old = {f"{i}": [5, 2] for i in range(4)}
+    new = {f"{i}": [5, 5, 2, 5, 5, 5] for i in range(4)}
+
+    frame = compare(evals_of({"v1": old, "v2": new}), baseline="v1", candidate="v2").to_frame()
+
+    assert frame["k"][0] == pytest.approx(2 / (1 / 2 + 1 / 6))
+
+
+def test_repeated_trials_that_nearly_always_agree_count_as_so_many_cases():
+    old, new = [5, 4, 3, 5, 5, 2, 0, 5, 4, 5], [5, 3, 3, 4, 5, 1, 0, 5, 2, 5]
+    evals = evals_of(
+        {
+            version: {f"{i}": [5] * passes + [2] * (5 - passes) for i, passes in enumerate(counts)}
+            for version, counts in (("v1", old), ("v2", new))
+        }
+    )
+
+    summary = compare(evals, baseline="v1", candidate="v2").summary
+
+    # The gaps of the cases vary by .0222, single pairs by .27 - .01: less than a fifth, so each trial counts whole.
+    assert summary.select("metric", "n", "n_eff").rows() == [
+        ("pass_rate", 10, 50.0),
+        ("mean_score", 10, 10.0),
+    ]
+
+
 def test_mean_scores_get_the_paired_t():
     old, new = [3, 4, 2, 5, 3, 4], [4, 4, 4, 5, 2, 5]
     evals = evals_of(
@@ -167,6 +194,21 @@ def test_cases_without_a_partner_are_listed_and_left_out():
     assert "W07" in change.warnings["id"].to_list()
 
 
+def test_a_case_that_no_suite_describes_is_compared_like_any_other():
+    evals = evals_of({"v1": flags("++--"), "v2": flags("+-+-")}, cases={"severity": ["high"] * 4})
+    fewer = Evals.from_tables(
+        cases=evals.cases.head(1), criteria=evals.criteria, runs=evals.runs, scores=evals.scores
+    )
+
+    change = compare(fewer, baseline="v1", candidate="v2", by="severity")
+
+    assert change.summary.filter(metric="pass_rate").select("scope", "n").rows() == [
+        ("overall", 4),
+        ("high", 1),
+        ("not given", 3),
+    ]
+
+
 def test_several_models_are_paired_within_and_averaged_so_that_n_stays_the_number_of_cases():
     one = compare(evals_of({"v1": flags("++--"), "v2": flags("+++-")}), baseline="v1", candidate="v2")
     two = compare(
@@ -244,6 +286,26 @@ def test_a_margin_lets_it_say_no_worse_and_without_one_it_never_does():
     assert "W20" not in with_one.warnings["id"].to_list()
 
 
+@pytest.mark.parametrize(
+    ("metric", "margin", "verdict"),
+    [
+        # Without a flip in 200 cases the lower limit is -z^2 / (n + z^2): -.0188 at 95 %, -.0134 at one-sided 95 %.
+        ("pass_rate", 0.016, "no worse than margin"),
+        ("pass_rate", 0.013, "inconclusive"),
+        # Gaps of +-0.5 over 200 cases: sd .5013, t(199) is 1.972 and 1.6525, so -.0699 and -.0586.
+        ("mean_score", 0.064, "no worse than margin"),
+        ("mean_score", 0.058, "inconclusive"),
+    ],
+)
+def test_no_worse_is_held_against_the_one_sided_limit(metric, margin, verdict):
+    old = {f"{i:03}": [2.0 if i % 2 else 4.5] for i in range(200)}
+    new = {f"{i:03}": [old[f"{i:03}"][0] + (0.5 if i % 4 < 2 else -0.5)] for i in range(200)}
+
+    change = compare(evals_of({"v1": old, "v2": new}), baseline="v1", candidate="v2", margin={metric: margin})
+
+    assert change.summary.filter(metric=metric)["verdict"].item() == verdict
+
+
 def test_a_small_sure_loss_inside_the_margin_is_called_that():
     old, new = flags("+" * 200), flags("-" * 6 + "+" * 194)
 
@@ -276,6 +338,13 @@ def test_weights_add_a_scope_in_which_severe_cases_count_more():
     )
 
     assert rows.select("scope", "difference").rows() == [("overall", -0.25), ("weighted", -0.5)]
+    light = compare(evals, baseline="v1", candidate="v2", weights={"critical": 0.3, "low": 0.1})
+    sides = light.summary.filter(scope="weighted", metric="pass_rate").select("baseline", "candidate").row(0)
+    assert sides == pytest.approx((1.0, 0.5))
+    none = compare(evals, baseline="v1", candidate="v2", weights={"critical": 0, "low": 0})
+    row = none.to_frame().filter(scope="weighted", metric="pass_rate").row(0, named=True)
+    assert (row["status"], row["verdict"]) == ("not_estimable", "inconclusive")
+    assert row["candidate"] == 0.75
     with pytest.raises(ColumnError, match="Did you mean 'critical'"):
         compare(evals, baseline="v1", candidate="v2", weights={"critcal": 3})
 

@@ -235,6 +235,7 @@ def test_a_suite_of_binary_criteria_passes_when_all_do():
             PassRule(mean=9),
             "mean of 9 lies outside the scale of 'c0', 1 to 5. Give a rule for 1 to 5",
         ),
+        (suite_of("c0"), PassRule(mean=5, floor=0.5), "floor of 0.5 lies outside the scale of 'c0', 1 to 5"),
         (
             suite_of("c1"),
             PassRule(),
@@ -255,6 +256,22 @@ def test_a_rule_with_other_numbers_serves_the_scale_that_is_declared():
     assert verdict_of(evals, PassRule(mean=0.7, floor=0.5)) == "pass"
 
 
+@pytest.mark.parametrize("lacking", [["scale_min"], ["scale_max"], ["scale_min", "scale_max"]])
+def test_a_rule_says_the_scale_where_the_criteria_do_not(lacking):
+    criteria = suite_of("c0").with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in lacking)
+
+    assert verdict_of(evals_of(trial(4), criteria), PassRule(scale=(1, 5))) == "pass"
+    assert verdict_of(evals_of(trial(3), criteria), PassRule(scale=(1, 5))) == "fail"
+
+
+def test_a_rule_may_name_criteria_where_nothing_was_scored_yet():
+    evals = Evals.from_tables(
+        runs=pl.DataFrame({"run": ["r"], "suite": ["s"]}), trials=pl.DataFrame({"run": ["r"], "case": ["01"]})
+    )
+
+    assert verdict_of(evals, PassRule(gates={"c0": 5})) == "unscored"
+
+
 def test_criteria_on_different_scales_have_no_mean():
     criteria = pl.concat([suite_of("c0", scale=(1, 5)), suite_of("c1", scale=(1, 10))])
 
@@ -268,6 +285,8 @@ def test_criteria_on_different_scales_have_no_mean():
         ({"floor": 4.5}, "above the mean"),
         ({"missing": "pass"}, "may be"),
         ({"weights": {"a": -1}}, "0 or more"),
+        ({"weights": {"a": 1, "b": "2"}}, "may be a criterion with its number"),
+        ({"gates": ["a"]}, "may be a criterion with its number"),
     ],
 )
 def test_a_rule_that_contradicts_itself_is_refused(fields, words):
@@ -403,6 +422,7 @@ def test_two_suites_with_criteria_of_the_same_name_are_graded_each_by_its_own():
     )
 
     assert grade(one + two).sort("run")["verdict"].to_list() == ["fail", "pass"]
+    assert count_cases(one + two).select("run", "passes", "trials").rows() == [("q", 0, 1), ("r", 1, 1)]
 
 
 def test_nothing_in_gives_nothing_out():
@@ -417,6 +437,8 @@ def test_each_criterion_is_graded_by_the_mean_and_a_crash_is_unscored_in_each():
 
     assert rows["verdict"].to_list() == ["pass", "fail", "unscored", "unscored"]
     assert rows["samples"].to_list() == [1, 1, 0, 0]
+    strict = grade_criteria(evals_of(trial(4, None)), PassRule(missing="fail"))
+    assert strict.sort("criterion")["verdict"].to_list() == ["pass", "fail"]
     assert rows["scale_max"].to_list() == [5.0] * 4
 
 
