@@ -253,6 +253,31 @@ def test_by_criterion_adjusts_over_the_criteria_and_a_verdict_needs_the_adjusted
     assert change.summary.row(1, named=True)["verdict"] == "improved"
 
 
+@pytest.mark.parametrize(
+    ("shift", "margin", "alone", "verdict"),
+    [
+        (1 / 3, None, "improved", "inconclusive"),
+        (-1 / 3, None, "regressed", "inconclusive"),
+        (1 / 3, 1.0, "improved", "no worse than margin"),
+        (-1 / 3, 1.0, "regressed within margin", "no worse than margin"),
+        (-1 / 3, 0.3, "regressed", "inconclusive"),
+        (0.0, 1.0, "no worse than margin", "no worse than margin"),
+    ],
+)
+def test_what_the_adjusted_p_takes_back_leaves_no_worse_than_the_margin(shift, margin, alone, verdict):
+    old = {str(i): [3.5] for i in range(9)}
+    new = {str(i): [3.5 + shift * (i % 3) + (i - 4) / 100] for i in range(9)}
+    asked = {"baseline": "v1", "candidate": "v2", "by": "criterion"}
+    declared = margin and {"mean_score": margin}
+
+    one = compare(evals_of({"v1": old, "v2": new}), **asked, margin=declared).summary
+    many = compare(evals_of({"v1": old, "v2": new}, criteria="abcdefgh"), **asked, margin=declared).summary
+
+    mine = (pl.col("scope") != "overall") & (pl.col("metric") == "mean_score")
+    assert one.filter(mine)["verdict"].to_list() == [alone]
+    assert many.filter(mine)["verdict"].to_list() == [verdict] * 8
+
+
 def test_by_severity_tags_and_a_grid_split_the_cases():
     cases = {"severity": ["high", "critical", "high"], "tags": [["t"], ["t", "u"], ["u"]]}
     evals = evals_of({"v1": flags("+++"), "v2": flags("+--")}, cases=cases, criteria=("a", "b"))

@@ -268,7 +268,7 @@ def compare(
         for row in estimate_scope(scope, units, level=level, margin=given, seed=seed)
     ]
     kind = adjust or ("holm" if len(columns) < 2 else "bh")
-    rows += adjust_scopes(split, kind, level=level)
+    rows += adjust_scopes(split, kind, level=level, margin=given)
     estimates = pl.DataFrame(rows, schema={**SUMMARY, **MORE})
     cases = _cases(units)
     flips = _flips(cases)

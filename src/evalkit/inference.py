@@ -177,8 +177,13 @@ def estimate_weighted(
     return rows
 
 
-def adjust_scopes(rows: list[dict[str, Any]], kind: str, *, level: float) -> list[dict[str, Any]]:
-    """Adjust the p-values of each metric over its scopes; a verdict needs its adjusted p too."""
+def adjust_scopes(
+    rows: list[dict[str, Any]], kind: str, *, level: float, margin: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Adjust the p-values of each metric over its scopes; worse or better needs its adjusted p too.
+
+    "No worse than the margin" is another test, which its own interval has passed: it stays.
+    """
     from evalkit import stats
 
     made = {"holm": stats.holm, "bh": stats.benjamini_hochberg}.get(kind)
@@ -187,6 +192,12 @@ def adjust_scopes(rows: list[dict[str, Any]], kind: str, *, level: float) -> lis
         values = [row["p_value"] for row in family]
         for row, p in zip(family, made(values) if made else values, strict=True):
             row |= {"p_adjusted": p, "adjustment": kind}
-            if row["verdict"] in ("regressed", "improved") and p is not None and p >= 1 - level:
+            if p is None or p < 1 - level:
+                continue
+            if row["verdict"] == "regressed within margin" or (
+                row["verdict"] == "improved" and metric in (margin or {})
+            ):
+                row["verdict"] = "no worse than margin"
+            elif row["verdict"] in ("regressed", "improved"):
                 row["verdict"] = "inconclusive"
     return rows

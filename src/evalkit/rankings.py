@@ -248,7 +248,7 @@ def compare_many(
     seen = find_looks(evals, graded, sides, alpha=1 - level) if sequential else pl.DataFrame(schema=LOOKS)
     if sequential:
         rows = [by_evidence(row, seen.filter(candidate=row["scope"])) for row in rows]
-    rows = adjust_scopes(rows, adjust, level=strict)
+    rows = adjust_scopes(rows, adjust, level=strict, margin=None if sequential else margin)
     estimates = pl.DataFrame(rows, schema={**SUMMARY, **MORE})
     ranks, omnibus, tied, bonus = rank_versions(graded, sides, level=level, seed=seed, resamples=resamples)
     warnings = [
