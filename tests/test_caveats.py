@@ -62,6 +62,20 @@ def test_thirty_cases_are_not_few(count, warned):
     assert bool(said("W01", cases("+" * count), cases("+" * count))) == warned
 
 
+def test_scopes_in_which_too_few_cases_changed_are_named_with_how_many_did():
+    facts = {"severity": ["high"] * 2 + ["low"] * 10}
+    old, new = cases("+-" + "+-" * 5), cases("-+" + "-+" * 4 + "+-")
+
+    # Of 10 low cases 8 changed, which is enough; of the two high ones both did, one each way.
+    assert said("W02", old, new, facts=facts, by="severity", weights={"high": 2}) == [
+        "Too few cases changed in: high (2 of 2). No result there can reach p < 0.05, whatever is true."
+    ]
+    assert said("W02", old, cases("?" * 12), facts=facts) == []
+    assert said("W02", cases("+" * 12), cases("-" + "+" * 11), facts=facts, weights={"high": 2}) == [
+        "Too few cases changed in: overall (1 of 12). No result there can reach p < 0.05, whatever is true."
+    ]
+
+
 def test_where_all_cases_pass_the_rate_that_is_still_possible_is_named():
     # .05 ** (1/9) = .717
     assert said("W03", cases("+" * 9), cases("+" * 8 + "-")) == [
