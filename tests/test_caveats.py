@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 from evalkit.comparison import compare
 from evalkit.evals import Evals
+from evalkit.schema import SCORES
 
 PASS, FAIL = 5.0, 2.0
 Cases = dict[str, list[float | None]]
@@ -158,6 +161,20 @@ def test_several_scopes_name_the_adjustment():
     assert "Benjamini-Hochberg's" in bh
     assert said("W08", **asked) == []
     assert said("W08", cases("+-"), cases("-+"), facts={"severity": ["low"] * 2}, by="severity") == []
+
+
+@pytest.mark.parametrize("column", ["judge_model", "prompt_hash", "rubric_hash"])
+@pytest.mark.parametrize("change", [False, True])
+def test_sides_judged_in_two_ways_are_named_where_that_was_allowed(column, change):
+    evals = evals_of({"v1": cases("+-"), "v2": cases("-+")})
+    mark = pl.col("run").cast(pl.String) if change else pl.lit("x")
+    scores = evals.scores.with_columns(mark.alias(column))
+
+    found = compare(
+        replace(evals, scores=SCORES.check(scores)), baseline="v1", candidate="v2", judge="any", rubric="any"
+    ).warnings.filter(id="W11")
+
+    assert found.height == change
 
 
 @pytest.mark.parametrize(("kind", "warned"), [("judge", True), (None, True), ("code", False)])
