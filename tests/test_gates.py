@@ -103,7 +103,14 @@ def test_a_margin_of_the_mean_score_is_a_condition_of_its_own():
 
 @pytest.mark.parametrize(
     ("passes", "least", "expected"),
-    [(100, 0.9, "pass"), (60, 0.9, "fail"), (90, 0.9, "undecided"), (0, 0.9, "fail")],
+    [
+        (100, 0.9, "pass"),
+        (60, 0.9, "fail"),
+        (90, 0.9, "undecided"),
+        (0, 0.9, "fail"),
+        (100, 1.0, "undecided"),
+        (99, 1.0, "fail"),
+    ],
 )
 def test_the_whole_interval_must_reach_the_rate(passes, least, expected):
     evals = evals_of({"v1": [PASS] * passes + [FAIL] * (100 - passes)})
