@@ -119,11 +119,11 @@ def test_unequal_repeats_are_named_and_retries_of_failures_suspected(once, twice
 
 def test_unscored_trials_are_counted_and_bounded():
     assert said("W06", cases("+" * 10), cases("+" * 8 + "??")) == [
-        "0 baseline and 2 candidate trials are unscored and left out. Counted as fails the difference is −20.0 points; "
+        "0 baseline trials and 2 candidate trials without a verdict are left out. Counted as fails, the difference is −20.0 points; "
         "at the extremes it lies between −20.0 points and +0.0 points."
     ]
     assert said("W06", cases("?" * 2 + "-" * 8), cases("+" * 2 + "-" * 8)) == [
-        "2 baseline and 0 candidate trials are unscored and left out. Counted as fails the difference is +20.0 points; "
+        "2 baseline trials and 0 candidate trials without a verdict are left out. Counted as fails, the difference is +20.0 points; "
         "at the extremes it lies between +0.0 points and +20.0 points."
     ]
 
@@ -142,7 +142,7 @@ def test_cases_of_one_side_are_named_and_held_against_the_others():
     old, new = cases("+++-"), {**cases("++"), "09": [FAIL]}
 
     assert said("W07", old, new) == [
-        "2 cases are on both sides and were compared; 2 only on the baseline side, 1 only on the candidate side (02, 03, 09) were not."
+        "2 cases are on both sides and compared; left out: 2 only on the baseline side, 1 only on the candidate side (02, 03, 09)."
         " Those on the baseline side pass 50% of the time, the compared ones 100%: they are not alike."
         " Those on the candidate side pass 0% of the time, the compared ones 100%: they are not alike."
     ]
@@ -205,7 +205,7 @@ def test_ten_cases_of_a_severity_that_moved_the_other_way_are_named(count, texts
 @pytest.mark.parametrize(
     ("count", "texts"),
     [
-        (9, ["Only 9 clusters stand behind the interval (t with 8 degrees of freedom): trust it little."]),
+        (9, ["Only 9 clusters stand behind the interval (t, df = 8): trust it little."]),
         (10, []),
     ],
 )
