@@ -193,7 +193,7 @@ def test_one_failed_condition_outweighs_one_that_is_undecided():
     gate = check_gate(evals, pass_rate_at_least=0.5, critical_must_pass=True)
 
     assert gate.outcome == "fail"
-    assert gate.sentence == "The gate fails: of 2 conditions 1 failed, 1 could not be decided."
+    assert gate.sentence == "The gate fails: of 2 conditions 1 failed, 1 undecided."
 
 
 @pytest.mark.parametrize(

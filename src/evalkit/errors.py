@@ -105,7 +105,8 @@ class PathError(EvalkitError, FileNotFoundError):
         near = get_close_matches(path.name, siblings, n=1, cutoff=0.5)
         hint = f" The nearest that exists is {str(parent / near[0])!r}." if near else ""
         if not hint:
-            hint = f" {str(parent)!r} exists and holds: {listed(siblings, most=8)}."
+            holds = f"holds: {listed(siblings, most=8)}" if siblings else "is empty"
+            hint = f" {str(parent)!r} exists and {holds}."
         return cls(f"There is no file or folder {str(path)!r}.{hint}")
 
 

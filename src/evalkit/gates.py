@@ -251,9 +251,11 @@ def _size(value: float, metric: Metric, *, sign: str = "") -> str:
 
 def _sentence(outcome: Outcome, table: pl.DataFrame) -> str:
     total, counts = table.height, dict(table["outcome"].value_counts().iter_rows())
+    verb = {"pass": "passes", "fail": "fails"}.get(outcome, "cannot decide")
+    if total == 1:
+        return f"The gate {verb}."
     if outcome == "pass":
-        return f"The gate passes: {'its condition is' if total == 1 else f'all {total} conditions are'} met."
-    told = {"fail": "failed", "undecided": "could not be decided"}
-    parts = [f"{counts[name]} {words}" for name, words in told.items() if name in counts]
-    verb = "fails" if outcome == "fail" else "cannot decide"
-    return f"The gate {verb}: of {counted(total, 'condition')} {', '.join(parts)}."
+        return f"The gate passes: all {total:,} conditions are met."
+    told = {"pass": "met", "fail": "failed", "undecided": "undecided"}
+    parts = [f"{counts[name]:,} {words}" for name, words in told.items() if name in counts]
+    return f"The gate {verb}: of {total:,} conditions {', '.join(parts)}."

@@ -59,8 +59,14 @@ def _only(frame: Any, column: str, wanted: list[str]) -> Any:
     known = [str(row[0]) for row in have if row[0] is not None]
     for name in wanted:
         if name not in known:
-            raise SelectorError.unknown(name, kind=column.replace("_", " "), have=sorted(known))
+            people = ["human"] if column == "grader" and "human" in _kinds(frame) else []
+            raise SelectorError.unknown(name, kind=column.replace("_", " "), have=[*sorted(known), *people])
     return frame.filter(nw.col(column).cast(nw.String).is_in(wanted))
+
+
+def _kinds(frame: Any) -> set[Any]:
+    there = "grader_kind" in frame.collect_schema().names()
+    return {row[0] for row in distinct(frame, ["grader_kind"])} if there else set()
 
 
 def _refuse_several(frame: Any, column: str, by: list[str]) -> None:

@@ -73,6 +73,10 @@ class PassRule:
             isinstance(pair, tuple | list) and len(pair) == 2 and all(map(is_number, pair))
         ):
             raise RuleError(f"PassRule.scale is {pair!r:.60}; it may be two numbers, such as (1, 5).")
+        if pair is not None and pair[0] >= pair[1]:
+            raise RuleError(
+                f"PassRule.scale is {pair[0]:g} to {pair[1]:g}; it may be the lowest and the highest, such as (1, 5)."
+            )
         if self.floor > self.mean:
             raise RuleError(
                 f"PassRule.floor is {self.floor:g}, above the mean of {self.mean:g}; it may be at most the mean."
@@ -198,6 +202,10 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dic
         gate = (rule.gates or {}).get(name, high if binary else None)
         own = facts.get("weight")
         weight = rule.weights.get(name, 0.0) if rule.weights else (1.0 if own is None else own)
+        if gate is not None and not low <= gate <= high:
+            raise RuleError(
+                f"PassRule.gates[{name!r}] is {gate:g}; it may be on the scale of the criterion, {low:g} to {high:g}."
+            )
         made[name] = RuledCriterion(low, high, weight, gate, in_mean=not binary)
         if not binary:
             _check_scale(name, (low, high), rule)

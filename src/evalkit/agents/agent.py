@@ -285,7 +285,7 @@ def _expect_program(command: Sequence[str] | str) -> tuple[str, ...]:
     if not argv or not all(isinstance(part, str) for part in argv):
         raise FormatError("A command is a program and its arguments, as in ['python', 'agent.py'].")
     if shutil.which(argv[0]) is None:
-        raise FormatError(f"There is no program {argv[0]!r} that can be run; the command is {argv!r}.")
+        raise FormatError(f"There is no program {argv[0]!r} that can be run.")
     return tuple(argv)
 
 

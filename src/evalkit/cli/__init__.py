@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalkit.cli import agents, batches, caches, decisions, files, judging, numbers, options
-from evalkit.cli.output import complain, emit
+from evalkit.cli.output import complain, complain_of_usage, emit
 from evalkit.errors import EvalkitError
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         standard error, 3 `gate` could not decide, 130 stopped by the keyboard.
     """
     try:
-        app(None if arguments is None else list(arguments), prog_name="evalkit")
+        code = app(None if arguments is None else list(arguments), prog_name="evalkit", standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     except EvalkitError as error:
         complain(str(error))
@@ -93,9 +93,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # A full disk, a folder that may not be written to: the system's words, and what it was about.
         where = f": {error.filename!r}" if error.filename else ""
-        complain(f"{error.strerror or error}{where}.")
+        is_file = isinstance(error, FileExistsError)
+        complain(
+            f"{error.filename!r} is a file; name a folder."
+            if is_file
+            else f"{error.strerror or error}{where}."
+        )
         return 2
-    return 0
+    except Exception as error:
+        # What typer finds wrong with what was typed. It has no public name for the class of all of these.
+        if not hasattr(error, "format_message"):
+            raise
+        complain_of_usage(error)
+        return 2
+    return code if isinstance(code, int) else 0
 
 
 def __dir__() -> list[str]:

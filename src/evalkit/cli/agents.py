@@ -147,7 +147,6 @@ def run(
     evals = run_suite(
         suite, agent, output, concurrency=concurrency, timeout=timeout, max_cost=max_cost, **chosen
     )
-    tell_about(evals, notes=True)
     trials = evals.trials
     bad = trials["error"].drop_nulls()
     if len(bad) == trials.height:
@@ -156,7 +155,8 @@ def run(
             if len(bad) > 1
             else "The only trial has an error"
         )
-        raise EvalkitError(f"{which}: {bad[0]}")
+        raise EvalkitError(f"{which}: {bad[0]} (--retry-errors attempts again)")
+    tell_about(evals, notes=True)
     spent = trials["cost_usd"].drop_nulls()
     money = f", ${spent.sum():.4f}" if len(spent) else ""
     run = evals.runs["run"][0]

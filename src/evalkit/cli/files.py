@@ -110,7 +110,9 @@ def convert(
     """Rewrite evaluations in evalkit's own formats."""
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FormatError(f"{str(folder)!r} is not empty; name a new or an empty folder.")
+        raise FormatError(
+            f"{str(folder)!r} {'is not empty' if folder.is_dir() else 'is a file'}; name a new or an empty folder."
+        )
     if to == "parquet" and _stream(paths, folder, mapping, notes=notes):
         return
     evals = opt.read(paths, mapping, notes=notes)

@@ -107,6 +107,10 @@ def judge(
     from evalkit.native import SCORES_FILE, holding
     from evalkit.providers import provider as find_provider
 
+    if (wait or window is not None) and not batch:
+        raise FormatError(
+            f"{'--wait' if wait else '--window'} goes with --batch; without it each answer is waited for."
+        )
     home = _home(paths, output)
     asking = Judge(
         model=model,

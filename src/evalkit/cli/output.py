@@ -6,6 +6,7 @@ Names, transcripts and judges' words are hostile: whatever could move the cursor
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import threading
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from evalkit.cli.spelling import spell
-from evalkit.errors import counted
+from evalkit.errors import counted, nearest
 from evalkit.text import visible
 
 if TYPE_CHECKING:
@@ -55,6 +56,32 @@ def tell(text: str, *, indent: str = "") -> None:
 def complain(text: str) -> None:
     """Print an error in one line, on the standard error."""
     tell(f"evalkit: {spell(text)}")
+
+
+def complain_of_usage(error: Any) -> None:
+    """Print what typer finds wrong with what was typed: in one line, with the given value and where the help is."""
+    text = error.format_message().removeprefix("Invalid value: ").replace("Value error, ", "").rstrip(".")
+    context = error.ctx
+    if context is not None and not context.args and text == context.get_help().rstrip("."):
+        error.show()
+        return
+    cause = error.__cause__
+    given = cause.errors()[0]["input"] if hasattr(cause, "errors") else ""
+    text = re.sub(
+        r"Input should be (a valid )?(.+?)(, unable .*)?$",
+        lambda found: f"{given!r} is {'no' if found[1] else 'not'} {found[2]}",
+        text,
+    )
+    path = "evalkit" if context is None else context.command_path
+    if near := nearest(str(given), re.findall(r"'([^']*)'", text.partition(" one of ")[2])):
+        text += f".{near}"
+    elif context is not None and getattr(error, "option_name", "") in _options(context.find_root()):
+        text += f" after {path!r}: it goes before the command"
+    complain(f"{text}{' See' if text.endswith('?') else '; see'} {path} --help.")
+
+
+def _options(context: Any) -> list[str]:
+    return [name for one in context.command.params for name in one.opts]
 
 
 def one_line(text: object) -> str:
@@ -97,6 +124,8 @@ def text_table(
 ) -> str:
     """Return an aligned table; text that does not fit the width is cut with "…", numbers never.
 
+    Where it cannot be made to fit, each row is a list of its own: its cells below each other, with their heads.
+
     Examples
     --------
     >>> print(text_table(["case", "n"], [["01", "3"], ["long", "12"]], left=[True, False]))
@@ -111,10 +140,17 @@ def text_table(
     while sum(widths) > room:
         wide = [at for at in range(len(heads)) if left[at] and widths[at] > _NARROWEST]
         if not wide:
-            break
+            return "\n\n".join(_listed(table[0], row) for row in table[1:])
         widths[max(wide, key=lambda at: widths[at])] -= 1
     lines = [_GAP.join(_fit(*cell) for cell in zip(row, widths, left, strict=True)).rstrip() for row in table]
     return "\n".join([lines[0], _GAP.join("-" * one for one in widths), *lines[1:]])
+
+
+def _listed(heads: Sequence[str], row: Sequence[str]) -> str:
+    width = max(map(_width, heads))
+    return "\n".join(
+        f"{_fit(head, width, True)}{_GAP}{cell}" for head, cell in zip(heads, row, strict=True) if cell
+    )
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool]) -> str:

@@ -40,7 +40,19 @@ SPELLINGS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
         (r"mapping=(\{[^{}]*\})", r"--mapping FILE.yaml holding \1"),
         (r"margin=(\{[^{}]*\})", _pairs),
         (r"margin\['(\w+)'\]", r"--margin \1"),
+        (r"such as \((\d+), (\d+)\)", r"such as \1,\2"),
         (r"^margin names\b", "--margin names"),
+        # A sentence that begins with an argument begins with its option.
+        (
+            r"^(?:Judge\.)?(level|power|alpha|difference|temperature|top_p|effort|seed|epochs|samples|max_tokens|"
+            r"concurrency|timeout|window) is (?=['\d-])",
+            lambda found: f"--{found[1].replace('_', '-')} is ",
+        ),
+        (r"as in ek\.Judge\(\.\.\., rubric=ek\.Rubric\.read\('suite\.yaml'\)\)", "as in --rubric suite.yaml"),
+        (
+            r"a function \(call\) or a command: this one has call and command",
+            "a function (--call) or a program (--command): name one",
+        ),
         (r"\b(baseline|candidate)= was\b", r"--\1 was"),
         (r"\brubric=\"([^\"]*)\"", lambda found: f"--rubric-hash {shlex.quote(found[1])}"),
         (r"\b(judge|grader|criteria)=\"([^\"]*)\"", _option),
