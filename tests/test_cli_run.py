@@ -129,7 +129,10 @@ def test_where_every_trial_has_an_error_it_ends_with_2(run):
     code, out, err = run("--command", f"'{sys.executable}' -c 'raise SystemExit(3)'")
 
     assert (code, out) == (2, "")
-    assert err.splitlines()[-1] == "evalkit: All 2 trials have an error, the first: exit code 3"
+    assert (
+        err.splitlines()[-1]
+        == "evalkit: All 2 trials have an error, the first: exit code 3 (--retry-errors attempts again)"
+    )
 
 
 def test_what_is_there_already_is_told(run, asking):
@@ -148,7 +151,7 @@ def test_what_is_there_already_is_told(run, asking):
         (["--case", "03"], "There is no case '03'. There is: 01, 02."),
         (["--prompt", "nofile.md"], "There is no file or folder 'nofile.md'."),
         (["--call", "nowhere:f"], "There is no module 'nowhere' to import"),
-        (["--epochs", "0"], "epochs is 0; it may be a whole number from 1"),
+        (["--epochs", "0"], "--epochs is 0; it may be a whole number from 1"),
         (["--provider", "grok"], "There is no provider 'grok'. Did you mean 'groq'?"),
         (
             ["--provider", "local"],

@@ -162,7 +162,7 @@ def test_what_has_no_score_is_counted_and_told(run, fake, folder, asking):
     ("options", "words"),
     [
         (["--only", "failure"], "--only is 'failure'; it may be failures, borderline, unscored"),
-        (["--samples", "0"], "Judge.samples is 0"),
+        (["--samples", "0"], "--samples is 0"),
         (["--rubric", "nowhere.yaml"], "There is no file or folder 'nowhere.yaml'"),
         (["--provider", "grok"], "There is no provider 'grok'. Did you mean 'groq'?"),
         (["--model", "none-such"], "no model 'none-such'"),
