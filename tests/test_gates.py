@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import polars as pl
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 import evalkit as ek
 from evalkit.errors import FormatError, SelectorError
@@ -68,6 +70,20 @@ def test_a_regression_fails_and_only_a_margin_can_show_that_there_is_none(new, m
     )
 
     assert found == expected
+
+
+def test_the_reasons_hold_the_numbers_with_their_level():
+    evals = evals_of({"v1": [PASS] * 40, "v2": [FAIL] * 20 + [PASS] * 20})
+    sides = {"baseline": "v1", "candidate": "v2"}
+
+    gate = check_gate(evals, **sides, no_regressions=True, pass_rate_at_least=0.9, level=0.9)
+
+    low, high = (100 * end for end in proportion_confint(20, 40, alpha=0.1, method="wilson"))
+    worse, reached = gate.table["reason"]
+    assert re.fullmatch(
+        r"Regressed: −50\.0 points, 90 % interval −6\d\.\d points to −3\d\.\d points, 40 cases\.", worse
+    )
+    assert reached.startswith(f"It is 50.0 %, 90 % interval {low:.1f} % to {high:.1f} % (Wilson")
 
 
 def test_an_improvement_is_no_regression():
