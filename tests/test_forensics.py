@@ -136,6 +136,27 @@ def test_without_transcripts_the_length_is_not_estimable():
     assert length["value"] is None
 
 
+def test_people_s_most_frequent_score_is_of_the_same_suite_and_the_highest_of_several():
+    rows = [row(at, score) for at, score in enumerate([4, 4, 4, 2])]
+    rows += [row(at, score, grader="anna", kind="human") for at, score in enumerate([2, 4, 5, 4, 5, 3])]
+    one = evals_of(rows)
+    other = Evals.from_tables(
+        criteria=CRITERIA.with_columns(suite=pl.lit("t")),
+        runs=pl.DataFrame({"run": ["q"], "suite": ["t"]}),
+        scores=pl.DataFrame(
+            [row(at, 1, grader="anna", kind="human") | {"run": "q"} for at in range(9)]
+            + [row(at, 1) | {"run": "q"} for at in range(9)]
+        ),
+    )
+
+    summary = judge_forensics(one + other).summary.filter(finding="heaping")
+
+    assert summary.sort("scope")["text"].to_list() == [
+        "75% of its scores are 4; people's most frequent one is 5 (33% of 6).",
+        "100% of its scores are 1; people's most frequent one is 1 (100% of 9).",
+    ]
+
+
 def test_heaping_is_the_share_of_the_most_frequent_score():
     scores = [4] * 14 + [1, 2, 3, 5, 5, 5]
     found = judge_forensics(evals_of([row(at, s) for at, s in enumerate(scores)]))

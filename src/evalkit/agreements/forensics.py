@@ -256,13 +256,14 @@ def _heaping(scope: str, single: pl.DataFrame, people: pl.DataFrame, level: floa
     if single.is_empty():
         return
     codes = np.unique(single["unit"].to_numpy(), return_inverse=True)[1]
-    counts = single["judge"].value_counts(sort=True).sort("count", "judge", descending=True)
+    counts = _counted(single["judge"])
     mode = counts["judge"][0]
     e = share(single["judge"].to_numpy() == mode, codes, level)
     text = f"{e.estimate:.0%} of its scores are {mode:g}"
-    same = people.filter(pl.col("criterion") == single["criterion"][0])["score"].drop_nulls()
+    mine = (pl.col("suite") == single["suite"][0]) & (pl.col("criterion") == single["criterion"][0])
+    same = people.filter(mine)["score"].drop_nulls()
     if len(same):
-        top = same.value_counts(sort=True).row(0)
+        top = _counted(same).row(0)
         text += f"; people's most frequent one is {top[0]:g} ({top[1] / len(same):.0%} of {len(same)})"
     n, cases = single.height, single["unit"].n_unique()
     yield finding("heaping", scope, e, n, cases, f"{text}.")
@@ -285,6 +286,11 @@ def _heaping(scope: str, single: pl.DataFrame, people: pl.DataFrame, level: floa
         "status": "ok",
         "reason": "",
     }
+
+
+def _counted(scores: pl.Series) -> pl.DataFrame:
+    """Return how often each score was given, the most frequent first; of equally many the highest."""
+    return scores.value_counts().sort("count", scores.name, descending=True)
 
 
 def _leniency(scope: str, told: pl.DataFrame, pairs: pl.DataFrame, level: float) -> Iterator[Row]:
