@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 
 import evalkit as ek
 from evalkit.agreements import agreement
-from evalkit.agreements.concordance import estimate_agreement
+from evalkit.agreements.concordance import estimate_agreement, scale_points
 from evalkit.errors import ColumnError, RuleError, SelectorError
 from evalkit.evals import Evals
 from evalkit.rules import PassRule
@@ -288,6 +288,41 @@ def test_means_of_samples_are_taken_to_the_nearest_point_and_that_is_said():
     assert row["bias"] == pytest.approx(np.mean(mean - np.array(HUMAN)))
     assert "nearest point" in row["method"]
     assert any("nearest point" in note for note in found.notes)
+
+
+def test_whole_scores_are_not_said_to_be_taken_to_the_nearest_point():
+    whole = agreement(judged_and_labelled())
+    second = [min(5, v + 1) for v in HUMAN]
+    people = [scores_of(HUMAN, grader="anna", kind="human"), scores_of(second, grader="ben", kind="human")]
+    averaged = agreement(evals_of(scores_of(JUDGE), *people))
+
+    assert row_of(whole)["method"] == "quadratic kappa, Fisher-z case bootstrap"
+    assert not any("nearest point" in note for note in whole.notes)
+    assert row_of(averaged)["method"].endswith("means taken to the nearest point")
+
+
+@pytest.mark.parametrize(
+    ("highest", "half", "points"),
+    [(40.0, False, 41), (41.0, False, None), (20.0, True, 41), (21.0, True, None)],
+)
+def test_a_scale_of_up_to_41_points_has_a_table(highest, half, points):
+    frame = pl.DataFrame(
+        {
+            "judge": [1.0, 2.5 if half else 2.0],
+            "reference": [1.0, 3.0],
+            "scale_min": 0.0,
+            "scale_max": highest,
+        }
+    ).with_columns(kind=pl.lit("ordinal"), grid=pl.lit(0.5 if half else 1.0))
+
+    found, why, _ = scale_points(frame)
+
+    assert (found is None, why) == (
+        (True, "the scale has too many points: kappa needs a few fixed ones")
+        if points is None
+        else (False, "")
+    )
+    assert points is None or (found.size, found[0], found[-1]) == (points, 0.0, highest)
 
 
 def test_single_half_points_are_points_of_their_own():
