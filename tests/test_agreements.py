@@ -216,7 +216,8 @@ def test_constant_ratings_have_no_kappa_but_a_raw_share():
 
     row = row_of(found)
     assert (row["status"], row["kappa"], row["exact"]) == ("not_estimable", None, 1.0)
-    assert "no variation" in row["reason"]
+    assert "no variation in the ratings (raw agreement 100% of 30)" in row["reason"]
+    assert row_of(found, "verdict")["method"].startswith("Cohen's kappa")
     assert "W15" in found.warnings["id"].to_list()
 
 
@@ -302,27 +303,25 @@ def test_whole_scores_are_not_said_to_be_taken_to_the_nearest_point():
 
 
 @pytest.mark.parametrize(
-    ("highest", "half", "points"),
-    [(40.0, False, 41), (41.0, False, None), (20.0, True, 41), (21.0, True, None)],
+    ("highest", "grid", "points", "why"),
+    [
+        (41.0, 1.0, 41, ""),
+        (42.0, 1.0, None, "the scale has too many points: kappa needs a few fixed ones"),
+        (21.0, 0.5, 41, ""),
+        (22.0, 0.5, None, "the scale has too many points: kappa needs a few fixed ones"),
+        (5.0, None, None, "single scores lie between the points of the scale: kappa needs a few fixed ones"),
+    ],
 )
-def test_a_scale_of_up_to_41_points_has_a_table(highest, half, points):
+def test_a_scale_of_up_to_41_points_has_a_table(highest, grid, points, why):
     frame = pl.DataFrame(
-        {
-            "judge": [1.0, 2.5 if half else 2.0],
-            "reference": [1.0, 3.0],
-            "scale_min": 0.0,
-            "scale_max": highest,
-        }
-    ).with_columns(kind=pl.lit("ordinal"), grid=pl.lit(0.5 if half else 1.0))
-
-    found, why, _ = scale_points(frame)
-
-    assert (found is None, why) == (
-        (True, "the scale has too many points: kappa needs a few fixed ones")
-        if points is None
-        else (False, "")
+        {"judge": [1.0, 2.5], "reference": [1.0, 3.0], "scale_min": 1.0, "scale_max": highest}
     )
-    assert points is None or (found.size, found[0], found[-1]) == (points, 0.0, highest)
+    found, reason, _ = scale_points(
+        frame.with_columns(kind=pl.lit("ordinal"), grid=pl.lit(grid, dtype=pl.Float64))
+    )
+
+    assert reason == why
+    assert found is None if points is None else (found.size, found[0], found[-1]) == (points, 1.0, highest)
 
 
 def test_single_half_points_are_points_of_their_own():
@@ -489,6 +488,13 @@ def test_a_judge_against_itself_compares_its_first_sample_with_the_later_ones():
     assert found.disagreements["difference"].to_list() == [-1.0] * int(
         np.sum(np.array(JUDGE) != np.array(again))
     )
+
+
+def test_a_judge_asked_again_needs_no_person():
+    found = agreement(evals_of(scores_of(JUDGE, sample=1), scores_of(HUMAN, sample=2)), reference="itself")
+
+    assert "W12" not in found.warnings["id"].to_list()
+    assert "W12" in agreement(evals_of(scores_of(JUDGE))).warnings["id"].to_list()
 
 
 def test_a_judge_that_was_asked_once_cannot_be_compared_with_itself():

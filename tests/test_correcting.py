@@ -145,6 +145,19 @@ def test_without_labels_nothing_is_corrected_and_the_reason_is_said():
     assert found.summary["corrected"].null_count() == 2
     assert found.warnings["id"].to_list() == ["W12"]
     assert "no person has labelled" in found.sentence
+    assert rate_of(found)["method"] == "post-stratified"
+    other = correct_for_judge(evals_of([1, 0, 1], [None] * 3), population="other")
+    assert rate_of(other)["method"] == "Rogan-Gladen (Lee)"
+
+
+def test_a_notebook_shows_the_corrected_rate_or_why_there_is_none():
+    found = correct_for_judge(evals_of(*labelled(29, 6, 4, 10, 670, 280)))
+
+    page = found._repr_html_()
+
+    row = rate_of(found)
+    assert f"{row['corrected']:.1%} [{row['low']:.1%}, {row['high']:.1%}]</td>" in page
+    assert f"not estimable: {rate_of(found, metric='mean_score')['reason']}" in page.replace("&#x27;", "'")
 
 
 def test_nothing_at_all_is_no_exception():
@@ -217,6 +230,14 @@ def test_the_mean_score_is_refused_under_fifty_labels_or_ten_cases(labels, cases
 
     assert row["status"] == "not_estimable"
     assert f"there are {labels}" in row["reason"]
+
+
+def test_fifty_labels_of_ten_cases_are_enough_for_a_mean_score():
+    judge, human = [3, 4, 5, 4, 2] * 24, [4, 4, 5, 3, 2] * 10 + [None] * 70
+    names = [f"{at % 10:03}" for at in range(120)]
+    found = correct_for_judge(evals_of(judge, human, cases=names, criteria=ORDINAL))
+
+    assert rate_of(found, metric="mean_score")["status"] == "ok"
 
 
 def test_when_everything_is_labelled_the_mean_is_that_of_the_labels():
