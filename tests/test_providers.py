@@ -202,7 +202,7 @@ def test_what_openai_allows_differs():
     batch = PROVIDERS["openai"].batch
 
     assert (batch.windows, batch.one_model, batch.paging, batch.many_ids) == (("24h",), True, "after", 0)
-    assert PROVIDERS["openai"].keeps_schema("gpt-5-mini")
+    assert PROVIDERS["openai"].keeps_schema("gpt-6.1-terra")
 
 
 @pytest.mark.parametrize("name", ["groq", "openai"])
@@ -212,6 +212,7 @@ def test_the_models_that_are_used_by_default_are_alive_and_have_a_price(name):
     for model in (one.agent_model, one.judge_model):
         assert price(one, model)
         assert model_facts(one, model).state == "production"
+        assert obstacle(one, model, today=date(2036, 1, 1)) == ""
 
 
 # --- what they cost
@@ -222,7 +223,10 @@ def test_every_row_has_its_date_and_its_source_and_no_unknown_price_is_nothing()
     for one in MODELS:
         assert one.source
         assert date(2026, 1, 1) < date.fromisoformat(one.as_of)
-        assert (one.gone is not None) == (one.state == "gone")
+        assert (one.gone is not None) == (one.state in ("gone", "deprecated"))
+        assert (one.input is None) == (one.state in ("gone", "enterprise"))
+        assert one.instead is None or model_facts(PROVIDERS[one.provider], one.instead).gone is None
+        assert one.kept is None or one.kept > one.input
         assert one.gone is None or date.fromisoformat(one.gone)
         assert (one.input is None) == (one.output is None)
         assert one.input is None or 0 < one.cached <= one.input < one.output
@@ -246,6 +250,25 @@ CACHED = {**USAGE, "prompt_tokens_details": {"cached_tokens": 400_000}}
 )
 def test_a_batch_costs_half_and_a_cached_token_half_live_only(usage, mode, dollars):
     assert cost(GROQ, "openai/gpt-oss-120b", usage, mode=mode) == pytest.approx(dollars)
+
+
+@pytest.mark.parametrize(
+    ("details", "dollars"),
+    [
+        ({}, 1.0),
+        ({"cached_tokens": 400_000}, 0.6 + 0.4 * 0.05),
+        ({"cached_tokens": 400_000, "cache_write_tokens": 200_000}, 0.4 + 0.4 * 0.05 + 0.2 * 1.25),
+        ({"cached_tokens": 10**9, "cache_write_tokens": 10**9}, 0.05),
+        ({"cache_write_tokens": 10**9}, 1.25),
+    ],
+)
+def test_openai_bills_what_it_puts_into_its_cache_and_counts_both_in_a_batch_too(details, dollars):
+    """developers.openai.com: prompt-caching, models/gpt-6.1-terra."""
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "prompt_tokens_details": details}
+    openai = PROVIDERS["openai"]
+
+    assert cost(openai, "gpt-6.1-terra", usage, mode="live") == pytest.approx(dollars)
+    assert cost(openai, "gpt-6.1-terra", usage, mode="batch") == pytest.approx(dollars / 2)
 
 
 @pytest.mark.parametrize(
@@ -283,17 +306,35 @@ def test_a_model_with_a_date_in_its_name_is_that_model():
 
 
 @pytest.mark.parametrize(
-    ("model", "today", "said"),
+    ("name", "model", "today", "said"),
     [
-        ("groq/compound", date(2026, 9, 20), "groq/compound will be shut down at groq on 2026-09-21"),
-        ("groq/compound", date(2026, 9, 21), "groq/compound was shut down at groq on 2026-09-21"),
-        ("minimaxai/minimax-m2.7", None, "minimaxai/minimax-m2.7 is for enterprise plans at groq"),
-        ("openai/gpt-oss-120b", None, ""),
-        ("a-new-model", None, ""),
+        *(
+            (
+                "groq",
+                "groq/compound",
+                date(2026, 9, day),
+                f"groq/compound {verb} shut down at groq on 2026-09-21",
+            )
+            for day, verb in ((20, "will be"), (21, "was"))
+        ),
+        ("groq", "minimaxai/minimax-m2.7", None, "minimaxai/minimax-m2.7 is for enterprise plans at groq"),
+        ("groq", "openai/gpt-oss-120b", None, ""),
+        ("groq", "a-new-model", None, ""),
+        ("openai", "gpt-5-mini", date(2026, 12, 10), "gpt-5-mini will be shut down at openai on 2026-12-11"),
+        (
+            "openai",
+            "gpt-4.1-2025-04-14",
+            date(2027, 2, 1),
+            "gpt-4.1-2025-04-14 was shut down at openai on 2027-01-14",
+        ),
     ],
 )
-def test_what_stands_in_the_way_of_a_model_is_known_without_asking(model, today, said):
-    assert obstacle(PROVIDERS["groq"], model, today=today).partition(" (")[0] == said
+def test_what_stands_in_the_way_of_a_model_is_known_without_asking(name, model, today, said):
+    assert obstacle(PROVIDERS[name], model, today=today).partition(" (")[0] == said
+
+
+def test_what_takes_the_place_of_a_model_is_said_with_it():
+    assert obstacle(PROVIDERS["openai"], "gpt-5-mini").endswith("; gpt-6.1-terra takes its place")
 
 
 def test_the_page_shows_each_price_as_it_is_in_the_data_and_each_model_that_is_gone():
@@ -317,7 +358,7 @@ def test_the_page_shows_each_price_as_it_is_in_the_data_and_each_model_that_is_g
         for one in MODELS
         if one.state != "gone"
     ]
-    assert gone == [(one.name, one.gone) for one in MODELS if one.state == "gone"]
+    assert gone == [(one.name, one.gone) for one in MODELS if one.gone]
 
 
 # --- whether a model is there

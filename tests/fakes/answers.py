@@ -127,6 +127,10 @@ def _check(fake: Any, body: dict[str, Any]) -> None:
     if spec and spec.get("strict"):
         _check_strict(spec["schema"])
     if not fake.groq:
+        reasons = str(model).startswith(("gpt-5", "gpt-6")) and body.get("reasoning_effort") != "none"
+        for name in ("temperature", "top_p"):
+            if reasons and name in body:
+                raise ApiError(400, f"Unsupported parameter: '{name}' is not supported with this model.")
         return
     for name in _NOT_AT_GROQ:
         if body.get(name):

@@ -68,7 +68,7 @@ class FakeServer:
         self.models = (
             ["openai/gpt-oss-120b", "openai/gpt-oss-20b", "qwen/qwen3.8-27b"]
             if self.groq
-            else ["gpt-5-mini", "gpt-4.1"]
+            else ["gpt-6.1-terra", "gpt-5-mini", "gpt-4.1"]
         )
         self.answer: Callable[[dict[str, Any]], Any] = default_answer
         self.faults: list[Fault] = []

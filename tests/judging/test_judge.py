@@ -14,7 +14,7 @@ from evalkit import native
 from evalkit.errors import FormatError, ProviderError
 from evalkit.evals import Evals
 from evalkit.judging import Judge
-from fakes import Answer, ApiError, Fault
+from fakes import Answer, ApiError, FakeServer, Fault
 from fakes.judges import criteria_of, judged, metadata
 
 CHAT = "POST /chat/completions"
@@ -133,6 +133,16 @@ def test_what_is_sent_is_what_the_endpoint_allows_its_fields_in_the_order_in_whi
         assert schema["strict"] is True
         assert list(schema["schema"]["properties"]) == ["evidence", "reasoning", "score", "flags"]
         assert schema["schema"]["properties"]["score"] == {"type": "integer", "enum": [1, 2, 3, 4, 5]}
+
+
+def test_what_openai_s_models_refuse_is_not_sent_where_it_says_nothing(suite, make_evals, tmp_path):
+    """Its models that reason take no temperature; 1 is what they have anyway."""
+    with FakeServer("openai") as fake:
+        fake.answer = judged
+        out = Judge(rubric=suite, provider=fake.provider(), samples=1).run(make_evals(), cache=tmp_path / "c")
+
+        assert out.scores["score"].to_list() == [4.0] * 4
+        assert not any("temperature" in body for body in asked(fake))
 
 
 def test_the_rubric_comes_before_the_transcript_and_the_rule_is_said_again_after_it(

@@ -202,7 +202,7 @@ def test_a_line_that_spoils_a_batch_is_left_out_of_the_next(fake_openai, tmp_pat
     errors = [{"code": "invalid_json", "message": "bad line", "param": None, "line": 2}]
     fake_openai.plans = [BatchPlan(end="failed", errors=errors)]
 
-    job = run(fake_openai, tmp_path, ask(3, model="gpt-5-mini"))
+    job = run(fake_openai, tmp_path, ask(3, model="gpt-6.1-terra"))
 
     assert outcomes(job) == {"r0": "success", "r1": "api_error", "r2": "success"}
 
@@ -260,7 +260,7 @@ def test_a_quota_that_was_full_is_tried_again_when_nothing_is_under_way(fake_ope
     errors = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached.", "line": None}]
     fake_openai.plans = [BatchPlan(), BatchPlan(end="failed", errors=errors)]
 
-    job = run(fake_openai, tmp_path, ask(4, model="gpt-5-mini"), shard_lines=2)
+    job = run(fake_openai, tmp_path, ask(4, model="gpt-6.1-terra"), shard_lines=2)
 
     assert set(outcomes(job).values()) == {"success"}
 

@@ -326,7 +326,7 @@ def _question(
         "seed": now.seed,
         "max_completion_tokens": judge.max_tokens,
     }
-    if judge.temperature is not None:
+    if judge.temperature not in (None, judge.endpoint.own_temperature):
         body["temperature"] = judge.temperature
     if judge.effort is not None:
         body["reasoning_effort"] = judge.effort

@@ -43,6 +43,8 @@ class BatchLimits:
         Parameters of a chat completion that may not stand in a batch.
     retention_days
         How long files are kept.
+    cached_costs_less
+        Whether a token that the endpoint had in its cache costs less in a batch, too.
     source
         Where this was read.
     """
@@ -58,6 +60,7 @@ class BatchLimits:
     refused: tuple[str, ...]
     retention_days: int
     source: str
+    cached_costs_less: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Provider:
         The models that keep to a strict `json_schema`; None: all of them, as far as is known.
     logprobs, n
         Whether it gives log probabilities, and several choices for one request.
+    own_temperature
+        The temperature of a model that is sent none. It is never sent: models that reason may refuse any.
     agent_model, judge_model
         The models that are used where none is named; None: one has to be.
     at_once
@@ -95,6 +100,7 @@ class Provider:
     strict_schema: tuple[str, ...] | None = None
     logprobs: bool = True
     n: bool = True
+    own_temperature: float | None = None
     agent_model: str | None = None
     judge_model: str | None = None
     at_once: int | None = None
@@ -158,9 +164,11 @@ OPENAI: Final = Provider(
         refused=("stream", "stream_options", "service_tier"),
         retention_days=30,
         source="platform.openai.com/docs/guides/batch, read 2026-11-22",
+        cached_costs_less=True,
     ),
-    agent_model="gpt-5-mini",
-    judge_model="gpt-5-mini",
+    own_temperature=1.0,
+    agent_model="gpt-6.1-terra",
+    judge_model="gpt-6.1-terra",
     plan_help="platform.openai.com/settings/organization/limits",
 )
 

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
     from evalkit.providers.endpoints import Provider
 
-_BATCH: Final = 0.5  # both Batch APIs bill half of the live price, cached tokens or not
+State = Literal["production", "preview", "enterprise", "deprecated", "gone"]
+"""How far a model can be counted on."""
+
+_BATCH: Final = 0.5  # both Batch APIs bill half of the live price
 _MILLION: Final = 1_000_000
 
 
@@ -23,15 +26,17 @@ class Model:
     ----------
     provider, name
         Where, and as it is called there.
-    input, output, cached
-        US dollars for a million tokens: sent, written, and sent again soon after with the same beginning.
-        None: nobody has said.
+    input, output, cached, kept
+        US dollars for a million tokens: sent, written, sent again soon after with the same beginning, and sent for
+        the first time where the endpoint bills that it keeps them. None: nobody has said.
     state
-        `production`, `preview`, `enterprise` (not for every plan), or `gone`.
+        `production`, `preview`, `enterprise` (not for every plan), `deprecated` (to be shut down), or `gone`.
     gone
         The day on which it was, or will be, shut down.
+    instead
+        What its provider names in its place.
     as_of, source
-        When this was read, and where.
+        When its price was read, and where.
     """
 
     provider: str
@@ -39,31 +44,36 @@ class Model:
     input: float | None
     output: float | None
     cached: float | None
-    state: Literal["production", "preview", "enterprise", "gone"]
-    gone: str | None
+    state: State
     as_of: str
     source: str
+    kept: float | None = None
+    gone: str | None = None
+    instead: str | None = None
 
 
 def _groq(
-    name: str,
-    prices: tuple[float, float] | None = None,
-    *,
-    state: Literal["production", "preview", "enterprise", "gone"] = "gone",
-    gone: str | None = None,
+    name: str, prices: tuple[float, float] | None = None, *, state: State = "gone", gone: str | None = None
 ) -> Model:
     """Return a model of Groq: a cached token costs half there."""
     sent, written = prices or (None, None)
-    source = "console.groq.com/docs/deprecations" if state == "gone" else "console.groq.com/docs/models"
+    source = GONE["groq"] if state == "gone" else "console.groq.com/docs/models"
     half = None if sent is None else sent / 2
-    return Model("groq", name, sent, written, half, state, gone, "2026-11-22", source)
+    return Model("groq", name, sent, written, half, state, "2026-11-22", source, gone=gone)
 
 
-def _openai(name: str, sent: float, cached: float, written: float, *, as_of: str, source: str) -> Model:
-    return Model("openai", name, sent, written, cached, "production", None, as_of, source)
+def _openai(name: str, sent: float, cached: float, written: float, **more: Any) -> Model:
+    state: State = "deprecated" if "gone" in more else "production"
+    return Model("openai", name, sent, written, cached, state, **more)
 
 
-# OpenAI's own page could not be read: its prices are as others copied them, and dated so.
+GONE: Final = {
+    "groq": "console.groq.com/docs/deprecations",
+    "openai": "developers.openai.com/api/docs/deprecations",
+}
+"""Where each provider says which models it shuts down; OpenAI's page was read on 2026-11-30."""
+
+# Of most of OpenAI's models the price is as others copied it, and dated so.
 _COPILOT: Final = "github.com/github/docs, models-and-pricing.yml (a third party)"
 _ARTICLE: Final = "nicolalazzari.ai, OpenAI API pricing explained (a third party)"
 
@@ -83,9 +93,39 @@ MODELS: Final = (
     _groq("moonshotai/kimi-k2-instruct-0905", gone="2026-04-15"),
     _groq("meta-llama/llama-4-maverick-17b-128e-instruct", gone="2026-03-09"),
     _groq("meta-llama/llama-guard-4-12b", gone="2026-03-05"),
-    _openai("gpt-5-mini", 0.25, 0.025, 2.00, as_of="2026-06-01", source=_COPILOT),
+    _openai(
+        *("gpt-6.1-terra", 1.00, 0.05, 5.00),
+        kept=1.25,
+        as_of="2026-11-30",
+        source="developers.openai.com/api/docs/models/gpt-6.1-terra",
+    ),
+    _openai(
+        *("gpt-6.1-sol", 2.00, 0.10, 10.00),
+        kept=2.50,
+        as_of="2026-10-27",
+        source="docs.litellm.ai/blog/gpt-6-1-terra (a third party)",
+    ),
+    _openai(
+        *("gpt-6-luna", 0.10, 0.01, 0.50),
+        kept=0.125,
+        as_of="2026-09-22",
+        source="github.com/merefield/codexometer, v0.18.4 (a third party)",
+    ),
     _openai("gpt-5.2", 1.75, 0.175, 14.00, as_of="2026-06-01", source=_ARTICLE),
-    _openai("gpt-4.1", 2.00, 0.50, 8.00, as_of="2026-06-01", source=_COPILOT),
+    _openai(
+        *("gpt-5-mini", 0.25, 0.025, 2.00),
+        gone="2026-12-11",
+        instead="gpt-6.1-terra",
+        as_of="2026-06-01",
+        source=_COPILOT,
+    ),
+    _openai(
+        *("gpt-4.1", 2.00, 0.50, 8.00),
+        gone="2027-01-14",
+        instead="gpt-6-luna",
+        as_of="2026-06-01",
+        source=_COPILOT,
+    ),
 )
 """Every model of which something is known."""
 
@@ -119,7 +159,8 @@ def obstacle(provider: Provider, model: str, *, today: date | None = None) -> st
         verb = (
             "was" if date.fromisoformat(facts.gone) <= (today or datetime.now(tz=UTC).date()) else "will be"
         )
-        return f"{model} {verb} shut down at {provider.name} on {facts.gone} ({facts.source})"
+        instead = f"; {facts.instead} takes its place" if facts.instead else ""
+        return f"{model} {verb} shut down at {provider.name} on {facts.gone} ({GONE[provider.name]}){instead}"
     if facts.state == "enterprise":
         return f"{model} is for enterprise plans at {provider.name} ({facts.source})"
     return ""
@@ -183,7 +224,8 @@ def cost(
     usage
         The `usage` of the chat completion.
     mode
-        A batch costs half. Live, tokens that the endpoint had in its cache cost less; the two do not add up.
+        A batch costs half. Tokens that the endpoint had in its cache cost less, those that it puts there more; in a
+        batch only where the provider says so.
 
     Examples
     --------
@@ -198,14 +240,16 @@ def cost(
     sent, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     if found is None or sent is None or written is None:
         return None
-    if mode == "batch":
-        return (sent * found[0] + written * found[1]) * _BATCH / _MILLION
-    details = usage.get("prompt_tokens_details") if usage else None
-    known = _count(details, "cached_tokens") or 0
     facts = model_facts(provider, model)
-    again = facts.cached if facts and facts.cached is not None else found[0]
-    known = min(known, sent)
-    return ((sent - known) * found[0] + known * again + written * found[1]) / _MILLION
+    cached = kept = None
+    if facts and (mode == "live" or (provider.batch and provider.batch.cached_costs_less)):
+        cached, kept = facts.cached, facts.kept
+    details = usage.get("prompt_tokens_details") if usage else None
+    known = min(_count(details, "cached_tokens") or 0, sent)
+    new = min(_count(details, "cache_write_tokens") or 0, sent - known)
+    dollars = (sent - known - new) * found[0] + written * found[1]
+    dollars += known * (found[0] if cached is None else cached) + new * (found[0] if kept is None else kept)
+    return dollars * (_BATCH if mode == "batch" else 1) / _MILLION
 
 
 def _count(usage: Mapping[str, Any] | None, name: str) -> int | None:
