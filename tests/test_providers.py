@@ -171,7 +171,9 @@ def test_only_what_stays_on_this_machine_is_not_remote(url, remote):
         ("", "There is no provider ''"),
         ("ftp://example.org", "is no address of an endpoint: write it with http:// or https://"),
         ("http://", "is no address"),
-        ("https://me:secret@example.org/v1", "The address of example.org holds a user name or a password"),
+        ("https://me:secret@example.org/v1", "The address of example.org holds a user name, a password"),
+        ("https://example.org/v1?api-key=secret", "The address of example.org holds"),
+        ("htp://me:secret@example.org/v1", "The address of example.org holds"),
     ],
 )
 def test_what_is_no_provider_is_said_to_be_none(name, words):

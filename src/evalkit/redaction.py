@@ -8,6 +8,7 @@ is not found.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -72,6 +73,8 @@ _PHONE: Final = re.compile(
     r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}([ .-])\d{3}\1\d{4})(?![\w/=-]|\.\d)"
 )
 _SHORTEST_KEY: Final = 20
+_SECRET_NAME: Final = re.compile(r"(?i)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
+_SHORTEST_SECRET: Final = 12
 _PHONE_DIGITS: Final = range(8, 16)
 _PLACEHOLDER: Final = re.compile(r"\[([a-z][a-z0-9_]*)-(\d+)\]")
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -132,6 +135,21 @@ def redact(texts: Iterable[str], *, patterns: Mapping[str, str] | None = None) -
         for kind, find in masks:
             made = [_mask(text, kind, find, names) for text in made]
     return Redacted(tuple(made), {kind: len(found) for kind, found in names.given.items()})
+
+
+def hide_environment(text: str) -> str:
+    """Return text without the keys that are set in the environment, should somebody have repeated one.
+
+    They are the values of variables whose names end as those of keys do: `GROQ_API_KEY`, `HF_TOKEN`, `DB_PASSWORD`.
+    """
+    values = {
+        value.strip()
+        for name, value in os.environ.items()
+        if _SECRET_NAME.search(name) and len(value.strip()) >= _SHORTEST_SECRET
+    }
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return text
 
 
 def check_patterns(patterns: Mapping[str, str]) -> None:

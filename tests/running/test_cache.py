@@ -201,3 +201,11 @@ def test_other_systems_keep_them_elsewhere(tmp_path, monkeypatch, system, parts)
     monkeypatch.setattr(sys, "platform", system)
 
     assert cache_dir() == tmp_path.joinpath(*parts, "evalkit")
+
+
+def test_a_cache_that_is_closed_can_be_looked_at(tmp_path):
+    """As in a long traceback, which shows every value."""
+    with Cache(tmp_path / "answers.sqlite") as cache:
+        pass
+
+    assert repr(cache).endswith("answers.sqlite'): closed, or not to be read")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import re
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from evalkit.agents.asked import AskedCase, expect_whole, hashed
 from evalkit.errors import FormatError, PathError, nearest
 from evalkit.providers import Provider, provider
-from evalkit.redaction import redact
+from evalkit.redaction import hide_environment, redact
 
 if TYPE_CHECKING:
     from evalkit.agents.estimates import RunEstimate
@@ -28,6 +29,7 @@ Function = Callable[[AskedCase], Any]
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high")
 # A version that nobody named is this much of the hash of its settings.
 _SHORT: Final = 8
+_KEY_OPTION: Final = re.compile(r"(?i)-{1,2}[\w-]*(?:key|token|secret|passw(?:or)?d)")
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Agent:
     effort: str | None = None
     max_tokens: int = 4096
     call: Function | str | None = None
-    command: Sequence[str] | str | None = None
+    command: Sequence[str] | str | None = field(default=None, repr=False)
     name: str | None = None
     version: str | None = None
 
@@ -184,7 +186,7 @@ class Agent:
         elif self.kind == "function":
             facts["function"] = _where(self.call)
         else:
-            facts["command"] = list(redact(self.argv).texts)
+            facts["command"] = _masked(self.argv)
         return {name: value for name, value in facts.items() if value is not None}
 
     def estimate(
@@ -281,12 +283,21 @@ def _expect_program(command: Sequence[str] | str) -> tuple[str, ...]:
     except TypeError:
         argv = []
     except ValueError as error:
-        raise FormatError(f"The command {command!r} cannot be read: {error}.") from None
+        raise FormatError(f"The command cannot be read: {error}.") from None
     if not argv or not all(isinstance(part, str) for part in argv):
         raise FormatError("A command is a program and its arguments, as in ['python', 'agent.py'].")
     if shutil.which(argv[0]) is None:
         raise FormatError(f"There is no program {argv[0]!r} that can be run.")
     return tuple(argv)
+
+
+def _masked(argv: Sequence[str]) -> list[str]:
+    """Return a command without its keys: those that look like one, and what follows an option for one."""
+    made = list(redact(argv).texts)
+    for at, part in enumerate(argv[:-1]):
+        if _KEY_OPTION.fullmatch(part):
+            made[at + 1] = "***"
+    return [hide_environment(part) for part in made]
 
 
 def _looks_like_a_path(text: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +11,7 @@ import msgspec
 from evalkit.errors import listed, nearest
 from evalkit.loaders.harvest import message
 from evalkit.records import as_text
-from evalkit.redaction import redact
+from evalkit.redaction import hide_environment, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +24,6 @@ FIELDS: Final = ("messages", "output", "usage", "error", "stop_reason", "cost_us
 
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 _LONGEST_ERROR: Final = 2_000
-_SECRET_NAME: Final = re.compile(r"(?i)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
-_SHORTEST_SECRET: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +57,13 @@ class Attempt:
 
     def record(self, run: str, asked: AskedCase) -> dict[str, Any]:
         """Return it as a line of `transcripts.jsonl`, with no value of a secret environment variable in it."""
-        hide = _secrets()
         return {
             "run": run,
             "case": asked.id,
             "epoch": asked.epoch,
-            "messages": [_message_line(one, hide) for one in self.messages],
-            "output": _hidden(self.output, hide),
-            "error": _hidden(self.error, hide),
+            "messages": [_message_line(one) for one in self.messages],
+            "output": _hidden(self.output),
+            "error": _hidden(self.error),
             "stop_reason": self.stop_reason,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
@@ -249,13 +244,13 @@ def _count(usage: Mapping[Any, Any], *names: str) -> int | None:
     return None
 
 
-def _message_line(one: Mapping[str, Any], hide: re.Pattern[str] | None) -> dict[str, Any]:
+def _message_line(one: Mapping[str, Any]) -> dict[str, Any]:
     """Return a message as it is written: without what says nothing, nested values as JSON."""
     made: dict[str, Any] = {}
     for name, value in one.items():
         if value is None:
             continue
-        text = _hidden(value, hide)
+        text = _hidden(value)
         made[name] = _nested(text) if name in ("tool_calls", "parts") and text is not None else text
     return made
 
@@ -267,15 +262,5 @@ def _nested(text: str) -> Any:
         return text
 
 
-def _secrets() -> re.Pattern[str] | None:
-    """Return what finds the keys that are set in the environment."""
-    values = {
-        value.strip()
-        for name, value in os.environ.items()
-        if _SECRET_NAME.search(name) and len(value.strip()) >= _SHORTEST_SECRET
-    }
-    return re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True)))) if values else None
-
-
-def _hidden(text: str | None, hide: re.Pattern[str] | None) -> str | None:
-    return text if text is None or hide is None else hide.sub("***", text)
+def _hidden(text: str | None) -> str | None:
+    return None if text is None else hide_environment(text)

@@ -19,7 +19,16 @@ _TIMEOUT: Final = 20.0
 _NO_LIST: Final = frozenset({404, 405, 501})
 
 
-def find_key(provider: Provider) -> str | None:
+class Key(str):
+    """A key: it goes into a header as any text does, and is not shown where values are, as in a long traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def find_key(provider: Provider) -> Key | None:
     """Return the key from the environment; None where none is needed.
 
     Raises
@@ -29,7 +38,7 @@ def find_key(provider: Provider) -> str | None:
     """
     if provider.key_variable is None:
         return None
-    key = os.environ.get(provider.key_variable, "").strip()
+    key = Key(os.environ.get(provider.key_variable, "").strip())
     if key and not (key.isascii() and key.isprintable() and " " not in key):
         raise ProviderError(
             f"What {provider.key_variable} holds is no key: there is a space, a line end or a letter in it that "
@@ -141,15 +150,18 @@ def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT) ->
     try:
         with connect_sync(provider, timeout=timeout) as client:
             answer = client.models.with_raw_response.list().http_response
-            names = _names(answer.content)
+            status, said, names = 200, "", _names(answer.content)
     except openai.APIStatusError as error:
-        if error.status_code in (401, 402, 403):
-            raise ProviderError(refusal(provider, error.status_code, hide_key(error.message, key))) from None
-        if error.status_code not in _NO_LIST:
-            return f"{provider.name} could not list its models (status {error.status_code}): {model} was not looked up."
-        names = None
+        # What is raised is raised below, where this error, which may repeat the key, is gone.
+        status, said, names = error.status_code, hide_key(error.message, key), None
     except openai.APIConnectionError:
-        raise ProviderError(unreachable(provider)) from None
+        status, said, names = 0, "", None
+    if not status:
+        raise ProviderError(unreachable(provider))
+    if status in (401, 402, 403):
+        raise ProviderError(refusal(provider, status, said))
+    if status != 200 and status not in _NO_LIST:
+        return f"{provider.name} could not list its models (status {status}): {model} was not looked up."
     if names is None:
         return f"{provider.name} has no list of models: {model} was not looked up."
     if model in names:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from evalkit.errors import ProviderError, listed, nearest
+from evalkit.redaction import redact
 
 LOCAL_PORT: Final = 8712
 """The port on which `evalkit serve-local` answers unless it is told another."""
@@ -17,6 +18,37 @@ LOCAL_MODEL: Final = "smollm2-135m-instruct"
 """The model that it serves unless it is given other weights."""
 
 _MB: Final = 1_000_000
+# What is as long as this, with a digit in it, is rather a key than a name in lower case.
+_SHORTEST_KEY: Final = 20
+
+
+def _address(url: str) -> str:
+    """Return an address without a slash at the end, or say why it is none."""
+    url = url.strip()
+    parts = urlsplit(url)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ProviderError(
+            f"The address of {parts.hostname or 'the endpoint'} holds a user name, a password or what follows a '?', which "
+            "would be written into files and messages: put the key into an environment variable and name it with "
+            "key_variable."
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ProviderError(
+            f"{redact([url]).texts[0]!r} is no address of an endpoint: write it with http:// or https://, up to and with /v1."
+        )
+    return url.rstrip("/")
+
+
+def _expect_name(variable: str | None) -> None:
+    """Refuse what is no name of an environment variable, above all a key, which would be written down everywhere."""
+    if variable is None or (variable.isidentifier() and variable.isascii() and variable.upper() == variable):
+        return
+    secret = redact([variable]).counts or (len(variable) >= _SHORTEST_KEY and any(map(str.isdigit, variable)))
+    if secret or not (variable.isidentifier() and variable.isascii()):
+        raise ProviderError(
+            "key_variable is the name of an environment variable, as in 'LLM_API_KEY', and what was given is none: set the "
+            "key in the environment, and give the variable's name here."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +138,10 @@ class Provider:
     at_once: int | None = None
     plan_help: str | None = None
     answer_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _address(self.base_url))
+        _expect_name(self.key_variable)
 
     @property
     def remote(self) -> bool:
@@ -228,7 +264,7 @@ def provider(
         found = name
     elif not isinstance(name, str):
         raise ProviderError(
-            f"A provider is one of {listed(PROVIDERS)}, or the address of an endpoint, not {name!r:.60}."
+            f"A provider is one of {listed(PROVIDERS)}, or the address of an endpoint, not {type(name).__name__}."
         )
     elif name in PROVIDERS:
         found = PROVIDERS[name]
@@ -240,24 +276,9 @@ def provider(
         found = same[0] if same else Provider(urlsplit(address).netloc, address, "EVALKIT_API_KEY")
     else:
         raise ProviderError(
-            f"There is no provider {name!r}.{nearest(name, PROVIDERS)} There is: {listed(PROVIDERS)}; "
+            f"There is no provider {redact([name]).texts[0]!r}.{nearest(name, PROVIDERS)} There is: {listed(PROVIDERS)}; "
             "or the address of an endpoint, as in 'https://example.org/v1'."
         )
     if base_url is not None:
-        found = replace(found, base_url=_address(base_url))
+        found = replace(found, base_url=base_url)
     return replace(found, key_variable=key_variable) if key_variable else found
-
-
-def _address(url: str) -> str:
-    """Return an address without a slash at the end, or say why it is none."""
-    parts = urlsplit(url.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ProviderError(
-            f"{url!r} is no address of an endpoint: write it with http:// or https://, up to and with /v1."
-        )
-    if parts.username or parts.password:
-        raise ProviderError(
-            f"The address of {parts.hostname} holds a user name or a password, which would be written into "
-            "files and messages: put the key into an environment variable and name it with key_variable."
-        )
-    return url.strip().rstrip("/")

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from evalkit import records
+from evalkit.redaction import hide_environment
 
 _LONGEST: Final = 2_000
 
@@ -81,8 +82,8 @@ def read_error(body: Any) -> tuple[str | None, str | None]:
 
 
 def _text(value: Any) -> str | None:
-    """Return a value as text of a bearable length; None for nothing."""
+    """Return a value as text of a bearable length, with no key of ours in it; None for nothing."""
     if value is None or value == "":
         return None
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = hide_environment(value if isinstance(value, str) else msgspec.json.encode(value).decode())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."

@@ -178,7 +178,11 @@ class Cache:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Cache({str(self.path)!r}): {counted(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
+        try:
+            held = f"{counted(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
+        except FormatError:
+            held = "closed, or not to be read"
+        return f"Cache({str(self.path)!r}): {held}"
 
     def _all(self, query: str, *values: Any) -> list[Any]:
         """Return the rows that a question to the file gives."""

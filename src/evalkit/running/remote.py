@@ -7,8 +7,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from evalkit.errors import ProviderError
 from evalkit.providers import connect_sync, find_key, hide_key, refusal
 from evalkit.running.answers import decoded, read_error
@@ -94,7 +92,7 @@ class Remote:
             answer = self._client.files.with_raw_response.create(
                 file=(name, file), purpose="batch", timeout=_TRANSFER_S
             )
-            made = _object(answer.http_response)
+            made = self._object(answer.http_response)
         if not made.get("id"):
             raise Transient("the answer to an upload has no id")
         return made
@@ -168,7 +166,7 @@ class Remote:
         }
         with self._told():
             answer = self._client.post("/batches", cast_to=_raw(), body=asked)
-            made = _object(answer)
+            made = self._object(answer)
         if not made.get("id"):
             raise Transient("the answer to the creation of a batch has no id")
         return made
@@ -195,7 +193,7 @@ class Remote:
         """Ask a batch to stop; None where it has ended already."""
         try:
             with self._told():
-                return _object(self._client.post(f"/batches/{key}/cancel", cast_to=_raw()))
+                return self._object(self._client.post(f"/batches/{key}/cancel", cast_to=_raw()))
         except Refused:
             return None
         except Transient as error:
@@ -268,7 +266,15 @@ class Remote:
     def _get(self, path: str, query: dict[str, object] | None = None) -> dict[str, Any]:
         with self._told():
             options: Any = {"params": query} if query else {}
-            return _object(self._client.get(path, cast_to=_raw(), options=options))
+            return self._object(self._client.get(path, cast_to=_raw(), options=options))
+
+    def _object(self, answer: httpx2.Response) -> dict[str, Any]:
+        """Return the JSON object in an answer, without the key, should it repeat it: what is in it is written down."""
+        content = answer.content.replace(self._key.encode(), b"***") if self._key else answer.content
+        made = decoded(content)
+        if not isinstance(made, dict):
+            raise Transient("the answer is no JSON object", status=None)
+        return made
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -279,6 +285,8 @@ class Remote:
         try:
             yield
         except openai.APIStatusError as error:
+            # Its words may repeat the key, and a long traceback shows each value that it passed.
+            error.args = (f"status {error.status_code}",)
             raise self._failure(error) from None
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             cause = error.__cause__ or error
@@ -307,17 +315,6 @@ class Remote:
                 )
             return ProviderError(refusal(self.provider, status, words))
         return Refused(status, code, words or None)
-
-
-def _object(answer: httpx2.Response) -> dict[str, Any]:
-    """Return the JSON object in an answer."""
-    try:
-        made = msgspec.json.decode(answer.content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        made = None
-    if not isinstance(made, dict):
-        raise Transient("the answer is no JSON object", status=None)
-    return made
 
 
 def _raw() -> Any:
