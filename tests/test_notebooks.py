@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -110,6 +111,22 @@ def test_a_notebook_runs_on_data_given_as_a_parameter(name, report, tmp_path):
     assert (tmp_path / report).stat().st_size > 100_000
     text = "".join(str(o.get("data", {}).get("text/plain", "")) for o in outputs(made))
     assert "badprompt_ignoresources_1 against baseline_3: regressed" in text
+
+
+@pytest.mark.notebook
+def test_a_notebook_runs_on_another_scale_and_compares_what_ran_last_with_what_ran_before(tmp_path):
+    start = {"late": "2026-01-09T00:00:00Z", "soon": "2026-01-02T00:00:00Z"}
+    trials = [{"run": run, "case": "01", "started_at": at, "messages": []} for run, at in start.items()]
+    scores = [{"run": run, "case": "01", "criterion": "tone", "score": 1} for run in start]
+    (tmp_path / "data").mkdir()
+    for name, rows in (("transcripts", trials), ("scores", scores)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / f"data/{name}.jsonl").write_text(text, encoding="utf-8")
+    rule = "RULE = ek.PassRule(mean=0.75, floor=0.5, scale=(0, 1))"
+
+    made = run(ROOT / "notebooks/00_start.ipynb", tmp_path, f"PATH = {str(tmp_path / 'data')!r}\n{rule}")
+
+    assert "late against soon" in "".join(str(o.get("data", {}).get("text/plain", "")) for o in outputs(made))
 
 
 @pytest.mark.notebook

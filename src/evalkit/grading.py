@@ -306,7 +306,16 @@ def _criteria(evals: Evals, suite: str, rule: PassRule, carried: Carried) -> dic
     used = sorted({criterion for _, criterion in carried})
     declared = evals.criteria.filter(pl.col("suite") == suite)
     known = {row["criterion"]: row for row in declared.iter_rows(named=True)}
-    return apply_rule({name: known.get(name, {}) for name in sorted(used)}, rule)
+    facts = {name: dict(known.get(name, {})) for name in used}
+    lacking = [
+        name for name, one in facts.items() if one.get("scale_min") is None and one.get("kind") != "binary"
+    ]
+    if lacking and rule.scale is None:
+        of_them = evals.scores.lazy().filter(pl.col("criterion").cast(pl.String).is_in(lacking))
+        ends = of_them.select(low=pl.col("score").min(), high=pl.col("score").max()).collect().row(0)
+        for name in lacking:
+            facts[name]["seen"] = ends
+    return apply_rule(facts, rule)
 
 
 def _grade_frame(

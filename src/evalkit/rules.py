@@ -232,10 +232,26 @@ def _refuse_unscaled(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) 
         dict.fromkeys(f"{low:g} to {high:g}" for low, high in scales.values() if high is not None)
     )
     beside = f" (the others are on {others})" if len(lacking) < len(scales) else ""
+    seen = declared[lacking[0]].get("seen") or (None, None)
+    known = "" if None in seen else f"; the scores given lie between {seen[0]:g} and {seen[1]:g}"
+    low, high = _likely_scale(*seen)
+    # As high on it as the default rule asks on 1 to 5.
+    mean, floor = (low + part * (high - low) for part in (0.75, 0.5))
+    loading = ""
+    if (low, high) == (1, 5):
+        loading = "; or declare it when loading: mapping={'scale': [1, 5]}"
     raise RuleError(
-        f"No scale is declared for {listed(map(repr, lacking), most=6)}{beside}. Say it together with what must be reached on it, "
-        "as in PassRule(mean=4, floor=3, scale=(1, 5)); or declare it when loading: mapping={'scale': [1, 5]}."
+        f"No scale is declared for {listed(map(repr, lacking), most=6)}{beside}{known}. Say it together with what must be reached on it, "
+        f"as in PassRule(mean={mean:g}, floor={floor:g}, scale=({low:g}, {high:g})){loading}."
     )
+
+
+def _likely_scale(low: float | None, high: float | None) -> tuple[float, float]:
+    """Return a scale that scores between two ends may be on: to show how one is declared, never to go by."""
+    if low is None or high is None:
+        return (1.0, 5.0)
+    usual = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (0.0, 10.0), (0.0, 100.0))
+    return next((scale for scale in usual if scale[0] <= low and high <= scale[1]), (low, max(high, low + 1)))
 
 
 def _check_scale(name: str, scale: tuple[float, float], rule: PassRule) -> None:

@@ -115,6 +115,18 @@ def test_judging_again_asks_the_judge_once_and_leaves_the_old_scores_where_they_
     assert ek.load(tmp_path / "kept" / "scores.jsonl").scores["score"].to_list() == [2.0] * 4
 
 
+def test_judging_again_from_a_cell_is_seen_in_the_widget(lab, tmp_path):
+    lab.handle(STRICTER)
+    lab.handle({"kind": "sample", "choice": "random", "most": 30})
+    rehearse(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
+    view = lab.view()
+
+    said = lab.rejudge()
+
+    assert view.result["words"][0] == said
+    assert all(getattr(view, part) == value for part, value in lab.show().items())
+
+
 def test_the_score_diff_says_what_moved_and_which_way(rejudged):
     diff = rejudged.diff
     human = DEMO.scores.filter(grader_kind="human", criterion="Groq")

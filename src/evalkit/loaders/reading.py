@@ -15,6 +15,7 @@ from evalkit.loaders.core import NATIVE_SCORES
 from evalkit.loaders.harvest import only
 from evalkit.loaders.mapping import MissingColumns
 from evalkit.loaders.runs import Part
+from evalkit.loaders.scales import declare
 from evalkit.loaders.tables import RECORD, Raw, to_evals
 from evalkit.schema import TABLES, Problem
 
@@ -135,7 +136,12 @@ def _read(outcome: _Outcome, reader: Reader, wanted: Wanted, *, why: str) -> Non
     except FormatError as error:
         outcome.error = error
         return
-    if found.told and "scores" in reader.gives:
+    if found.mapping is not None and found.mapping.scales:
+        evals = declare(evals, found.mapping.scales)
+    named = found.mapping is not None and (
+        found.mapping.columns or found.mapping.values or found.mapping.criteria
+    )
+    if found.told and named and "scores" in reader.gives:
         note = f"{found.path}: read as what it is ({reader.name}), without the mapping: {why}"
         evals = replace(evals, notes=(*evals.notes, note))
     outcome.part = Part(evals, found.run if reader.whole else None, reader.whole)

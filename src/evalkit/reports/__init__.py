@@ -55,7 +55,8 @@ def report(
     rule
         When a trial passes.
     by
-        The column that the charts go by; None: the agent version where runs name one, else the run.
+        The column that the charts go by; None: what the two sides are, else the agent version where runs name one,
+        else the run.
     title
         What the report is about; by default the suites and the two sides.
     margin

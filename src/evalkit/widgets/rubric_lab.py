@@ -225,6 +225,7 @@ class RubricLab(Panel):
         self.diff = compare_wordings(before, after, self.rule)
         if self.state.choice != "random":
             self.diff = replace(self.diff, caution=_CAUTION)
+        self.refresh()
         return self.diff.words[0]
 
     def save(self, path: str | Path | None = None) -> Path:
