@@ -116,7 +116,8 @@ def test_a_notebook_runs_on_data_given_as_a_parameter(name, report, tmp_path):
 @pytest.mark.notebook
 def test_a_notebook_runs_on_another_scale_and_compares_what_ran_last_with_what_ran_before(tmp_path):
     start = {"late": "2026-01-09T00:00:00Z", "soon": "2026-01-02T00:00:00Z"}
-    trials = [{"run": run, "case": "01", "started_at": at, "messages": []} for run, at in start.items()]
+    runs = [{"run": run, "agent_version": run, "run_started_at": at} for run, at in start.items()]
+    trials = [*runs, *({"run": run, "case": "01", "messages": []} for run in start)]
     scores = [{"run": run, "case": "01", "criterion": "tone", "score": 1} for run in start]
     (tmp_path / "data").mkdir()
     for name, rows in (("transcripts", trials), ("scores", scores)):

@@ -136,12 +136,15 @@ def _read(outcome: _Outcome, reader: Reader, wanted: Wanted, *, why: str) -> Non
     except FormatError as error:
         outcome.error = error
         return
-    if found.mapping is not None and found.mapping.scales:
-        evals = declare(evals, found.mapping.scales)
-    named = found.mapping is not None and (
-        found.mapping.columns or found.mapping.values or found.mapping.criteria
+    mapping = found.mapping
+    scaled = declare(evals, mapping.scales) if mapping is not None else evals
+    heeded = (
+        scaled is not evals
+        and mapping is not None
+        and not (mapping.columns or mapping.values or mapping.criteria)
     )
-    if found.told and named and "scores" in reader.gives:
+    evals = scaled
+    if found.told and not heeded and "scores" in reader.gives:
         note = f"{found.path}: read as what it is ({reader.name}), without the mapping: {why}"
         evals = replace(evals, notes=(*evals.notes, note))
     outcome.part = Part(evals, found.run if reader.whole else None, reader.whole)

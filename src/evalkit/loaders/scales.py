@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def declare(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
-    """Return the evals with a scale for each criterion that has none and is not pass or fail.
+    """Return the evals with a scale for each criterion that has none and is not pass or fail; the same where none is.
 
     Parameters
     ----------
@@ -50,6 +50,9 @@ def declare(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
     names = both["criterion"].to_list()
     told = [scales.get(name, scales.get("", (None, None))) for name in names]
     free = pl.col("scale_min").is_null() & pl.col("kind").cast(pl.String).ne_missing("binary")
+    new = pl.Series([one[0] is not None for one in told], dtype=pl.Boolean)
+    if not both.select((free & new).any()).item():
+        return evals
     made = both.with_columns(
         pl.when(free)
         .then(pl.Series([one[at] for one in told], dtype=pl.Float64))
