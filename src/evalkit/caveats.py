@@ -95,7 +95,7 @@ def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterat
 
 def _least_p(row: dict[str, Any]) -> float:
     """Return the p-value if all cases that changed had changed the same way."""
-    changed = row["up"] + row["down"]
+    changed = int(row["up"] + row["down"])
     # McNemar's mid-p counts half of the likeliest outcome; a permutation of several trials a case counts all of it.
     return float(min(1.0, 0.5**changed * (1 if row["method"] == "Tango" else 2)))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.judging.answers import Asked, Judgement, read_answer
+from evalkit.judging.answers import Asked, Judgement, read_answer, usage_of
 from evalkit.running.requests import Reply
 
 ONE = (Asked("Groq", "h", "", (1.0, 5.0), (1, 2, 3, 4, 5)),)
@@ -174,3 +174,19 @@ def test_whatever_text_comes_it_never_raises_and_prose_has_no_score(text):
 )
 def test_whatever_completion_comes_it_never_raises(body):
     assert read(Reply("id", "success", body if isinstance(body, dict) else {"choices": body})).failure
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        ({"usage": {"prompt_tokens": 12, "completion_tokens": 0}}, (12, 0)),
+        ({"usage": {"prompt_tokens": 2**63 - 1, "completion_tokens": 2**63}}, (2**63 - 1, None)),
+        ({"usage": {"prompt_tokens": -1, "completion_tokens": True}}, (None, None)),
+        ({"usage": {"prompt_tokens": 1.5}}, (None, None)),
+        ({"usage": [12, 3]}, (None, None)),
+        ({}, (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_tokens_are_whole_numbers_that_a_table_holds_or_unknown(body, tokens):
+    assert usage_of(body) == tokens
