@@ -283,6 +283,8 @@ def test_openai_bills_what_it_puts_into_its_cache_and_counts_both_in_a_batch_too
         [1],
         "usage",
         {"prompt_tokens": -1, "completion_tokens": 1},
+        # More than any table holds, and more than a float does.
+        {"prompt_tokens": 10**400, "completion_tokens": 1},
     ],
 )
 def test_without_a_usage_the_cost_is_unknown_not_nothing(usage):
@@ -304,7 +306,9 @@ def test_a_model_with_a_date_in_its_name_is_that_model():
     openai = PROVIDERS["openai"]
 
     assert price(openai, "gpt-4.1-2025-04-14") == price(openai, "gpt-4.1") == (2.0, 8.0)
-    assert price(openai, "gpt-4.1-20250414xx") is None
+    for other in ("20250414xx", "x025-04-14", "2025-0x-14", "2025-04-1x", "2025_04-14", "2025-04-14-1"):
+        assert price(openai, f"gpt-4.1-{other}") is None
+    assert price(openai, "gpt-4.12025-04-14") is None
 
 
 @pytest.mark.parametrize(

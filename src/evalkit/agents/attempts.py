@@ -10,6 +10,7 @@ import msgspec
 
 from evalkit.errors import listed, nearest
 from evalkit.loaders.harvest import message
+from evalkit.providers import count_tokens
 from evalkit.records import as_text
 from evalkit.redaction import hide_environment, redact
 
@@ -237,11 +238,8 @@ def _tokens(usage: Mapping[Any, Any]) -> tuple[int | None, int | None]:
 
 
 def _count(usage: Mapping[Any, Any], *names: str) -> int | None:
-    for name in names:
-        value = usage.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
-            return value
-    return None
+    known = (count_tokens(usage, name) for name in names)
+    return next((count for count in known if count is not None), None)
 
 
 def _message_line(one: Mapping[str, Any]) -> dict[str, Any]:

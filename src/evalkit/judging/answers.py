@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evalkit.errors import listed
+from evalkit.providers import count_tokens
 from evalkit.records import encodable
 
 if TYPE_CHECKING:
@@ -140,13 +141,7 @@ def read_answer(reply: Reply, asked: Sequence[Asked], *, canary: str, decoy: str
 def usage_of(body: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
     """Return the tokens that were sent and received, as a chat completion has them; None where it does not say."""
     usage = (body or {}).get("usage")
-    if not isinstance(usage, dict):
-        return None, None
-    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+    return count_tokens(usage, "prompt_tokens"), count_tokens(usage, "completion_tokens")
 
 
 def _no_answer(reply: Reply) -> tuple[Failure, str]:

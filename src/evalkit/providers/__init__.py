@@ -12,7 +12,16 @@ from evalkit.providers.clients import (
     unreachable,
 )
 from evalkit.providers.endpoints import LOCAL_MODEL, LOCAL_PORT, PROVIDERS, BatchLimits, Provider, provider
-from evalkit.providers.prices import MODELS, Model, cost, model_facts, obstacle, price, price_words
+from evalkit.providers.prices import (
+    MODELS,
+    Model,
+    cost,
+    count_tokens,
+    model_facts,
+    obstacle,
+    price,
+    price_words,
+)
 
 __all__ = [
     "LOCAL_MODEL",
@@ -26,6 +35,7 @@ __all__ = [
     "connect",
     "connect_sync",
     "cost",
+    "count_tokens",
     "find_key",
     "hide_key",
     "model_facts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -129,6 +130,7 @@ MODELS: Final = (
 )
 """Every model of which something is known."""
 
+_DATE: Final = re.compile(r"-[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _BY_NAME: Final = {(one.provider, one.name): one for one in MODELS}
 
 
@@ -137,8 +139,7 @@ def model_facts(provider: Provider, model: str) -> Model | None:
 
     A name that ends in a date, as OpenAI's do (`gpt-4.1-2025-04-14`), is the model without it.
     """
-    plain = model[:-11] if _dated(model) else model
-    return _BY_NAME.get((provider.name, model)) or _BY_NAME.get((provider.name, plain))
+    return _BY_NAME.get((provider.name, model)) or _BY_NAME.get((provider.name, _DATE.sub("", model)))
 
 
 def obstacle(provider: Provider, model: str, *, today: date | None = None) -> str:
@@ -164,11 +165,6 @@ def obstacle(provider: Provider, model: str, *, today: date | None = None) -> st
     if facts.state == "enterprise":
         return f"{model} is for enterprise plans at {provider.name} ({facts.source})"
     return ""
-
-
-def _dated(model: str) -> bool:
-    year, month, day = model[-10:-6], model[-5:-3], model[-2:]
-    return model[-11:-10] == "-" and model[-6:-5] == model[-3:-2] == "-" and (year + month + day).isdigit()
 
 
 def price(provider: Provider, model: str) -> tuple[float, float] | None:
@@ -237,7 +233,7 @@ def cost(
     0.1875
     """
     found = price(provider, model)
-    sent, written = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    sent, written = count_tokens(usage, "prompt_tokens"), count_tokens(usage, "completion_tokens")
     if found is None or sent is None or written is None:
         return None
     facts = model_facts(provider, model)
@@ -245,14 +241,21 @@ def cost(
     if facts and (mode == "live" or (provider.batch and provider.batch.cached_costs_less)):
         cached, kept = facts.cached, facts.kept
     details = usage.get("prompt_tokens_details") if usage else None
-    known = min(_count(details, "cached_tokens") or 0, sent)
-    new = min(_count(details, "cache_write_tokens") or 0, sent - known)
+    known = min(count_tokens(details, "cached_tokens") or 0, sent)
+    new = min(count_tokens(details, "cache_write_tokens") or 0, sent - known)
     dollars = (sent - known - new) * found[0] + written * found[1]
     dollars += known * (found[0] if cached is None else cached) + new * (found[0] if kept is None else kept)
     return dollars * (_BATCH if mode == "batch" else 1) / _MILLION
 
 
-def _count(usage: Mapping[str, Any] | None, name: str) -> int | None:
-    """Return a number of tokens; None where it is missing or is none."""
-    value = usage.get(name) if hasattr(usage, "get") else None  # type: ignore[union-attr]
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def count_tokens(usage: Any, name: str) -> int | None:
+    """Return a number of tokens; None where it is missing, or no whole number that a table could hold.
+
+    Examples
+    --------
+    >>> count_tokens({"prompt_tokens": 12}, "prompt_tokens")
+    12
+    >>> count_tokens({"prompt_tokens": "12"}, "prompt_tokens")
+    """
+    value = usage.get(name) if hasattr(usage, "get") else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
