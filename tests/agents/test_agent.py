@@ -117,7 +117,7 @@ def test_a_module_that_breaks_on_import_says_what_broke(tmp_path, monkeypatch):
             "The system prompt is the text 'prompts/v1.md', which looks like a file",
         ),
         ({"command": "no-such-program --x"}, "There is no program 'no-such-program' that can be run"),
-        ({"command": "'"}, 'The command cannot be read'),
+        ({"command": "'"}, "The command cannot be read"),
         ({"command": []}, "A command is a program and its arguments"),
         ({"call": print, "temperature": 1}, "temperature is for an agent that is a model"),
         ({"call": print, "command": "python"}, "An agent is a model, a function (call) or a command"),

@@ -80,7 +80,10 @@ def repeat(fake, *routes, status, times=99):
 
 @pytest.mark.parametrize(
     ("route", "status"),
-    [("GET /models", 200), *((one, status) for one in ("GET /models", CHAT) for status in (400, 401, 403, 404, 413))],
+    [
+        ("GET /models", 200),
+        *((one, status) for one in ("GET /models", CHAT) for status in (400, 401, 403, 404, 413)),
+    ],
 )
 def test_live_it_is_nowhere(fake, endpoint, make_evals, suite, seen, tmp_path, route, status):
     repeat(fake, route, status=status)
