@@ -441,14 +441,18 @@ def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:
     price = f" (about {_money(more['price_usd'])} for both sides)" if more["price_usd"] is not None else ""
     goal = f"For {asked.power:.0%} it" if asked.no_worse else f"One of {size}"
     text += f" {goal} takes {counted(more['cases'], 'case')} at the same epochs{price}."
-    others = table.filter(pl.col("option").is_in(["more epochs", "more judge samples"]))
-    for row in others.iter_rows(named=True):
-        if row["reason"]:
-            text += f" With the cases in hand {row['reason'].removesuffix(' without new cases')}."
-        else:
-            count = row["epochs"] if row["option"] == "more epochs" else row["samples"]
-            text += f" With the cases in hand {count:g} {'epochs' if row['option'] == 'more epochs' else 'judge samples'} would do."
-    return plain(text)
+    others = [
+        row["reason"].removesuffix(" without new cases")
+        or (
+            f"{row['epochs']:g} epochs would do"
+            if row["option"] == "more epochs"
+            else f"{row['samples']:g} judge samples would do"
+        )
+        for row in table.iter_rows(named=True)
+        if row["option"] in ("more epochs", "more judge samples")
+    ]
+    words = "; ".join(others).replace(" are enough; not even ", " or ")
+    return plain(f"{text} With the cases in hand {words}." if words else text)
 
 
 def _size(value: float, metric: Metric) -> str:

@@ -6,7 +6,7 @@ on the first thing wrong; `Table.filter` keeps the good rows and says what was w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, cast
 
@@ -80,7 +80,7 @@ class Table:
     name: TableName
     row: str
     key: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[Column, ...] = field(repr=False)
 
     @property
     def schema(self) -> dict[str, pl.DataType]:

@@ -61,6 +61,9 @@ class Estimate:
     reason: str = ""
     seed: int | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
+
     def __str__(self) -> str:
         """Return the number, its interval and their provenance as one line.
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -25,15 +23,13 @@ from pydantic import (
 
 from evalkit.arguments import expect
 from evalkit.disk import replacing
-from evalkit.errors import PathError, SelectorError, SuiteError, nearest
+from evalkit.errors import PathError, SelectorError, SuiteError
 from evalkit.suites.document import Document, fresh, parse, respell
 from evalkit.suites.messages import broken_rule, check_unique, explained
+from evalkit.suites.shown import Part, told, told_html
 
 if TYPE_CHECKING:
     import polars as pl
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)
 
 __all__ = ["Case", "Criterion", "Expected", "Origin", "Rubric", "Severity", "Suite", "rubric_hash"]
 
@@ -75,28 +71,7 @@ class Severity(StrEnum):
         return self.rank >= Severity(other).rank
 
 
-class _Told(ModelMetaclass):
-    """What a class of suites has not is said with what it has: pydantic says the name alone."""
-
-    def __getattr__(cls, name: str) -> Any:
-        try:
-            return super().__getattr__(name)  # type: ignore[misc]
-        except AttributeError:
-            if name.startswith("_"):
-                raise
-            have = [one for one in dir(cls) if one[0] != "_" and not one.startswith("model_")]
-            read = f" A file is read by {cls.__name__}.read(path)." if "read" in have else ""
-            text = f"{cls.__name__} has no attribute {name!r}.{nearest(name, have)}{read}"
-            raise AttributeError(text, name=name, obj=cls) from None
-
-
-class _Part(BaseModel, metaclass=_Told):
-    """A piece of a suite: no key that it does not know, checked again when it is changed."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
-
-
-class Criterion(_Part):
+class Criterion(Part):
     """One thing judged: what it is, and what each score means.
 
     Attributes
@@ -165,14 +140,14 @@ class Criterion(_Part):
         }
 
 
-class Expected(_Part):
+class Expected(Part):
     """What a good answer to a case does: in a paragraph, and as points that can be checked off."""
 
     ideal_behavior: str = ""
     rubric: list[str] = Field(default_factory=list)
 
 
-class Case(_Part):
+class Case(Part):
     """One thing asked, and what is expected of an answer.
 
     Attributes
@@ -218,7 +193,7 @@ class Case(_Part):
         return _digest({**data, "tags": sorted(self.tags)})
 
 
-class Rubric(_Part):
+class Rubric(Part):
     """The criteria of a suite, with what each score means.
 
     Read from a suite file it writes back that whole file, its cases untouched.
@@ -330,6 +305,14 @@ class Rubric(_Part):
         return isinstance(other, type(self)) and self.model_dump() == other.model_dump()
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return told(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return told_html(self)
 
     def _data(self) -> dict[str, Any]:
         data: dict[str, Any] = _plain(self.model_dump())
