@@ -459,3 +459,43 @@ def test_what_a_suite_does_not_say_is_null_in_its_tables():
     assert cases["tags"].to_list() == [[]]
     assert criteria["anchors"].to_list() == [None]
     assert [table.height for table in Suite(suite="empty").tables()] == [0, 0]
+
+
+# --- what is shown
+
+
+def test_a_suite_shows_its_criteria_and_cases_in_a_line_each():
+    suite = Suite(
+        suite="demo",
+        criteria=[Criterion(name="Tone", description="Is it kind?" + " And" * 99)],
+        cases=[Case(id="01", severity="high", prompt="Say\nhi."), Case(id="2")],
+    )
+
+    head, criterion, first, second = repr(suite).splitlines()
+    assert head == "Suite: demo, 2 cases, 1 criterion"
+    assert criterion.startswith("  Tone  1 to 5  Is it kind? And And")
+    assert criterion.endswith("…")
+    assert (first, second) == ("  01  high  Say hi.", "  2")
+
+
+def test_a_long_suite_says_how_many_cases_it_does_not_show():
+    suite = Suite(suite="demo", cases=[Case(id=f"{n}") for n in range(25)])
+
+    assert repr(suite).splitlines()[-1].split() == ["…", "and", "5", "more"]
+
+
+def test_what_a_suite_shows_in_a_notebook_is_text():
+    hostile = "<img src=x onerror=alert(1)>\x1b[2J"
+    suite = Suite(suite=hostile, criteria=[Criterion(name=hostile)], cases=[Case(id=hostile, input=hostile)])
+
+    page = suite._repr_html_()
+    assert "<img" not in page
+    assert "\x1b" not in page + repr(suite)
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;␛[2J") == 4
+
+
+def test_a_case_and_a_criterion_show_what_was_said_and_no_page():
+    criterion = Criterion(name="Tone", anchors={1: "Rude."}, scale=(1, 3))
+
+    assert repr(Case(id="01", severity="high", tags=["a"])) == "Case(id='01', severity='high')"
+    assert repr(criterion) == "Criterion(name='Tone', scale=(1.0, 3.0))"

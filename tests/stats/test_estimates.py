@@ -54,3 +54,7 @@ def test_statistics_load_neither_scipy_stats_nor_frames():
 )
 def test_a_number_prints_what_differs_from_the_plain_case_and_nothing_else(estimate, text):
     assert str(estimate) == text
+
+
+def test_an_estimate_alone_in_a_cell_shows_its_words():
+    assert repr(Estimate(0.5, 0.25, 0.75, 0.95, "m", 9)) == "<Estimate 0.5 [0.25, 0.75] (95% m, n = 9)>"
