@@ -238,9 +238,11 @@ def compare(
     Examples
     --------
     >>> import evalkit as ek
-    >>> change = ek.compare(ek.demo.make(), baseline="v1", candidate="v2")
-    >>> change.verdict, change.summary["n"][0]
-    ('improved', 9)
+    >>> change = ek.compare(ek.demo.make(), baseline="v2", candidate="v3")
+    >>> print(change.sentence)
+    v3 against v2: inconclusive overall; critical case 02 fails (0/6, was 6/6). Pass rate 96.3 % to 87.0 %, ...
+    >>> change.verdict, change.flips["case"].to_list()
+    ('inconclusive', ['02'])
     """
     expect(compare, locals())
     columns = (by,) if isinstance(by, str) else tuple(by or ())

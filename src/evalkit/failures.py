@@ -175,9 +175,9 @@ def find_failures(
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = find_failures(ek.demo.make())
-    >>> found.failing, found.trials["failure"].n_unique() == found.clusters.height
-    (50, True)
+    >>> found = ek.find_failures(ek.demo.make())
+    >>> print(repr(found).splitlines()[0])
+    Failures: 50 failing trials in ... clusters.
     """
     expect(find_failures, locals())
     _need_sklearn()

@@ -73,6 +73,15 @@ def grade(
 
     Examples
     --------
+    >>> import evalkit as ek
+    >>> graded = ek.grade(ek.demo.make())
+    >>> graded.select("run", "case", "epoch", "mean", "lowest", "verdict").row(0)
+    ('v1-demo-large', '01', 1, 2.0, 1.0, 'fail')
+    >>> graded["verdict"].value_counts(sort=True).rows()
+    [('pass', 110), ('fail', 50), ('unscored', 2)]
+
+    Scores alone do too, where the rule says on what scale they are:
+
     >>> scores = pl.DataFrame({"case": ["01"] * 3, "criterion": ["a", "b", "c"], "score": [5, 4, 3]})
     >>> grade(scores, PassRule(scale=(1, 5))).select("mean", "lowest", "verdict").row(0)
     (4.0, 3.0, 'pass')

@@ -46,6 +46,8 @@ class PassRule:
     --------
     >>> PassRule().words
     'the mean of the criteria is at least 4 and none is below 3'
+    >>> PassRule(mean=4.5, weights={"Groq": 2, "Batch Api": 1}, gates={"Groq": 4}).words
+    'the weighted mean of the criteria is at least 4.5 and none is below 3, and Groq reaches 4'
     """
 
     mean: float = 4.0

@@ -99,6 +99,13 @@ def summarize(
 
     Examples
     --------
+    >>> import evalkit as ek
+    >>> rates = ek.summarize(ek.demo.make())
+    >>> rates.select("agent_version", "pass_rate", "low", "high", "n", "trials").row(1)
+    ('v2', 0.96..., 0.80..., 0.99..., 9, 54)
+
+    Scores alone do too, where the rule says on what scale they are:
+
     >>> scores = pl.DataFrame({"case": ["01", "02"], "criterion": ["a", "a"], "score": [5, 2]})
     >>> summarize(scores, by=[], rule=PassRule(scale=(1, 5))).select("pass_rate", "n", "method").row(0)
     (0.5, 2, 'Wilson')
@@ -152,9 +159,10 @@ def distribution(
 
     Examples
     --------
-    >>> scores = pl.DataFrame({"case": ["01", "02"], "criterion": ["a", "a"], "score": [5, 2], "model": "m"})
-    >>> distribution(scores, "model", rule=PassRule(scale=(1, 5)))["count"].to_list()
-    [0, 1, 0, 0, 1]
+    >>> import evalkit as ek
+    >>> counts = ek.distribution(ek.demo.make(), "agent_version")
+    >>> counts.filter(criterion="Groq", agent_version="v3").select("score", "count").rows()
+    [(1.0, 0), (2.0, 1), (3.0, 9), (4.0, 31), (5.0, 13)]
     """
     expect(distribution, locals())
     answers = _as_polars(grade_criteria(data, rule, grader=grader, rubric=rubric))

@@ -231,7 +231,9 @@ def agreement(
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = agreement(ek.demo.make())
+    >>> found = ek.agreement(ek.demo.make())
+    >>> print(found.sentence)
+    demo-judge against the mean of 2 people: not shown reliable on pass/fail. Kappa 0.82 [0.20, 0.97] ...
     >>> found.summary["scope"].to_list()
     ['Ai Platform', 'Batch Api', 'Groq', 'verdict']
     """

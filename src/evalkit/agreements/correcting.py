@@ -145,9 +145,8 @@ def correct_for_judge(
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = correct_for_judge(ek.demo.make())
-    >>> found.summary["metric"].to_list()
-    ['pass_rate', 'mean_score']
+    >>> print(ek.correct_for_judge(ek.demo.make()).sentence)
+    demo-judge passes 68.9% [51.3%, 82.4%]; people would pass 60.6% [38.7%, 77.7%] ...
     """
     expect(correct_for_judge, locals())
     columns = (by,) if isinstance(by, str) else tuple(by or ())

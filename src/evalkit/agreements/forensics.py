@@ -138,7 +138,9 @@ def judge_forensics(
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = judge_forensics(ek.demo.make())
+    >>> found = ek.judge_forensics(ek.demo.make())
+    >>> print(found.sentence)
+    Nothing stands out beyond chance in 6 looks; that is no proof that nothing is there.
     >>> "heaping" in found.summary["finding"].to_list()
     True
     """

@@ -84,9 +84,10 @@ class Judge:
 
     Examples
     --------
-    >>> judge = Judge(model="openai/gpt-oss-120b", samples=1)
-    >>> judge.grader
-    'openai/gpt-oss-120b'
+    >>> import evalkit as ek
+    >>> judge = ek.Judge(model="openai/gpt-oss-120b", rubric=ek.demo.suite_path(), samples=1)
+    >>> judge.estimate(ek.demo.make().filter(agent_version="v3", case="01"))
+    18 requests to openai/gpt-oss-120b at groq...
     >>> Judge(mode="al")
     Traceback (most recent call last):
     evalkit.errors.FormatError: Judge.mode is 'al'; it may be criterion, all, binary. Did you mean 'all'?

@@ -76,9 +76,18 @@ def load(
 
     Examples
     --------
+    >>> import tempfile
+    >>> import evalkit as ek
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     evals = ek.load(ek.demo.write(folder))
+    >>> print(repr(evals).splitlines()[0])
+    Evals: 1 suite, 9 cases, 6 runs, 162 trials, 798 scores, 0 problems
+
+    A table of your own, with what its columns are:
+
     >>> import polars as pl
     >>> frame = pl.DataFrame({"id": ["01", "02"], "answer": ["Yes.", "No."], "tone": [4, 5]})
-    >>> evals = load(frame, mapping={"case": "id", "criteria": ["tone"], "scale": [1, 5]})
+    >>> evals = ek.load(frame, mapping={"case": "id", "criteria": ["tone"], "scale": [1, 5]})
     >>> evals.scores.select("case", "criterion", "score").rows()
     [('01', 'tone', 4.0), ('02', 'tone', 5.0)]
     """
