@@ -209,3 +209,17 @@ def test_no_secret_survives_whatever_stands_around_it(before, secret, after):
 
 def test_detect_secrets_is_only_loaded_where_it_is_used():
     assert "detect_secrets" not in vars(redaction)
+
+
+@pytest.mark.parametrize(
+    ("number", "masked"),
+    [
+        ("+1 234 567", False),
+        ("+12 345 678", True),
+        ("+123 12345 1234 123", True),
+        # A number has at most fifteen digits (E.164).
+        ("+123 12345 1234 1234", False),
+    ],
+)
+def test_a_phone_number_has_eight_to_fifteen_digits(number, masked):
+    assert redact([f"call {number}."]).texts == (("call [phone-1]." if masked else f"call {number}."),)
