@@ -316,3 +316,13 @@ def test_the_order_of_the_rows_changes_nothing():
 
     assert once.sentence == again.sentence
     assert once.summary["p_value"].to_list() == pytest.approx(again.summary["p_value"].to_list())
+
+
+def test_a_pair_counts_from_the_look_at_which_both_of_its_trials_were_there():
+    # The baseline tries case 0 only on the third day, after the candidate; case 1 on the first.
+    runs = {"a1": [[], [1]], "b1": [[1], [0]], "a2": [[1], [1]]}
+    evals = evals_of(runs, versions=["v1", "v2", "v1"])
+
+    looks = compare_many(evals, baseline="v1", sequential=True).looks
+
+    assert looks.select("look", "n", "up", "down").rows() == [(1, 1, 0, 1), (2, 2, 0, 1)]
