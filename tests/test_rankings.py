@@ -326,3 +326,42 @@ def test_a_pair_counts_from_the_look_at_which_both_of_its_trials_were_there():
     looks = compare_many(evals, baseline="v1", sequential=True).looks
 
     assert looks.select("look", "n", "up", "down").rows() == [(1, 1, 0, 1), (2, 2, 0, 1)]
+
+
+def test_a_model_on_which_one_version_has_no_mean_counts_for_no_version():
+    # v2 on model n surely fails case 0 (a 1 is below the floor), but lacks a score and so its mean.
+    given = {"v1-m": (5, 5), "v1-n": (3, 3), "v2-m": (5, 5), "v2-n": (1, None)}
+    scores = [
+        (run, f"{case}", name, score if case == 0 else 4.0)
+        for run, both in given.items()
+        for case in range(3)
+        for name, score in zip(("a", "b"), both, strict=True)
+    ]
+    evals = Evals.from_tables(
+        criteria=pl.DataFrame(
+            {"suite": "s", "criterion": ["a", "b"], "scale_min": 1.0, "scale_max": 5.0, "kind": "ordinal"}
+        ),
+        runs=pl.DataFrame(
+            {
+                "run": list(given),
+                "suite": "s",
+                "agent_version": [run[:2] for run in given],
+                "model": [run[3:] for run in given],
+            }
+        ),
+        scores=pl.DataFrame(
+            scores,
+            schema={"run": pl.String, "case": pl.String, "criterion": pl.String, "score": pl.Float64},
+            orient="row",
+        ),
+    )
+
+    ranks = compare_many(evals, baseline="v1").ranks.sort("metric", "version")
+
+    # Scores: (5 + 4 + 4) / 3 on both sides. Rates: v1 passes one of two models in case 0, so does v2.
+    assert ranks.select("version", "value", "n").rows() == [
+        ("v1", pytest.approx(5 / 6), 3),
+        ("v2", pytest.approx(5 / 6), 3),
+        ("v1", pytest.approx(13 / 3), 3),
+        ("v2", pytest.approx(13 / 3), 3),
+    ]
