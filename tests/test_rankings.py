@@ -365,3 +365,55 @@ def test_a_model_on_which_one_version_has_no_mean_counts_for_no_version():
         ("v1", pytest.approx(13 / 3), 3),
         ("v2", pytest.approx(13 / 3), 3),
     ]
+
+
+def test_what_is_said_of_every_pair_is_said_once_and_else_of_whom():
+    runs = {**columns([1, 0] * 6, [0, 1] * 6), "v3": [[1]] * 10 + [[None]] * 2}
+
+    warnings = compare_many(evals_of(runs), baseline="v1").warnings
+
+    assert warnings.filter(id="W12")["scope"].to_list() == ["overall"]
+    assert warnings.filter(id="W06")["scope"].to_list() == ["v3"]
+
+
+@pytest.mark.parametrize(
+    ("adjust", "words"),
+    [
+        ("holm", "p_adjusted is Holm's"),
+        ("bh", "p_adjusted is Benjamini-Hochberg's"),
+        ("none", "nothing is adjusted, so a false alarm is likelier than the level says"),
+    ],
+)
+def test_several_candidates_name_the_adjustment(adjust, words):
+    evals = evals_of(columns([1, 0] * 6, [0, 1] * 6, [1, 1] * 6))
+
+    (plain,) = compare_many(evals, baseline="v1", adjust=adjust).warnings.filter(id="W08")["text"]
+    (bounded,) = compare_many(evals, baseline="v1", adjust=adjust, margin={"pass_rate": 0.1}).warnings.filter(
+        id="W08"
+    )["text"]
+
+    assert plain == f"2 versions are tested against the baseline; {words}."
+    assert bounded == f'{plain} "No worse" is tested for each version by itself.'
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"),
+    [
+        (
+            (30, 30, 30),
+            "v1, v2, v3 have the highest pass rate of 3 versions (50.0 %, n = 60 cases); none of them can be told from another.",
+        ),
+        (
+            (0, 30, 60),
+            "v3 has the highest pass rate of 3 versions (100.0 %, n = 60 cases); every one can be told from every other.",
+        ),
+        (
+            (10, 10, 60),
+            "v3 has the highest pass rate of 3 versions (100.0 %, n = 60 cases); v1, v2 cannot be told apart; v3 stands apart.",
+        ),
+    ],
+)
+def test_the_sentence_says_who_is_first_and_who_is_tied(passes, words):
+    found = compare_many(evals_of(columns(*([1] * p + [0] * (60 - p) for p in passes))), baseline="v1")
+
+    assert found.sentence.startswith(words)
