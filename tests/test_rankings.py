@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -169,6 +170,9 @@ def test_the_winner_is_warned_of_and_the_bonus_is_about_what_it_won_by_chance():
     (text,) = found.warnings.filter(id="W10").filter(pl.col("text").str.contains("pass rate"))["text"]
     assert "best of 10" in text
     assert "run it again" in text
+    assert re.search(r"by about \d\.\d points:", text)
+    (score,) = found.warnings.filter(id="W10").filter(pl.col("text").str.contains("mean score"))["text"]
+    assert re.search(r"by about \d\.\d\d:", score)
 
 
 def test_two_versions_need_no_warning_of_the_winner_or_of_many_tests():
