@@ -277,3 +277,11 @@ def test_a_trial_from_nowhere_keeps_its_line_unless_another_says_where() -> None
         ("a", "x", "t.csv", 9),
         ("b", None, None, 2),
     ]
+
+
+def test_six_pandas_tables_are_a_line_in_a_notebook():
+    tables = Evals.from_tables(
+        scores=pl.DataFrame({"run": ["a"], "case": ["1"], "criterion": ["a"], "score": [1]})
+    ).to_pandas()
+
+    assert repr(tables) == "PandasTables, rows: cases 0, criteria 0, runs 1, trials 0, turns 0, scores 1"

@@ -67,6 +67,25 @@ def test_a_notebook_completes_the_public_names_and_nothing_else(module, use_jedi
     assert offered == set(public.__all__) == {name for name in dir(public) if not name.startswith("__")}
 
 
+@pytest.mark.parametrize("use_jedi", [False, True])
+def test_a_suite_completes_what_is_its_own_and_not_what_pydantic_has(use_jedi):
+    suite = evalkit.Suite(suite="demo")
+    completer = IPCompleter(namespace={"suite": suite, "Suite": evalkit.Suite}, use_jedi=use_jedi)
+
+    with provisionalcompleter():
+        offered = [
+            {one.text.lstrip(".") for one in completer.completions(text, len(text))}
+            for text in ("suite.", "Suite.")
+        ]
+
+    methods = {"case", "criterion", "parse", "read", "rubric_hash", "tables", "to_yaml", "write"}
+    # What every class has by being one is left.
+    assert [names - {"mro", "register"} for names in offered] == [
+        methods | {"suite", "description", "criteria", "cases"},
+        methods,
+    ]
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="sumarize"):
         evalkit.sumarize  # noqa: B018

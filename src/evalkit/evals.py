@@ -35,6 +35,10 @@ class PandasTables(NamedTuple):
     turns: pd.DataFrame
     scores: pd.DataFrame
 
+    def __repr__(self) -> str:
+        rows = [f"{name} {len(frame):,}" for name, frame in zip(self._fields, self, strict=True)]
+        return f"PandasTables, rows: {', '.join(rows)}"
+
 
 def to_polars(frame: Any) -> pl.DataFrame:
     """Return any frame (polars eager or lazy, pandas, pyarrow, DuckDB) as a polars frame.

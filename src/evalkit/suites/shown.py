@@ -11,7 +11,7 @@ from evalkit.errors import counted, nearest
 from evalkit.text import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pydantic._internal._model_construction import ModelMetaclass
 
@@ -33,16 +33,30 @@ class _Told(ModelMetaclass):
         except AttributeError:
             if name.startswith("_"):
                 raise
-            have = [one for one in dir(cls) if one[0] != "_" and not one.startswith("model_")]
+            have = [one for one in dir(cls) if one[0] != "_"]
             read = f" A file is read by {cls.__name__}.read(path)." if "read" in have else ""
             text = f"{cls.__name__} has no attribute {name!r}.{nearest(name, have)}{read}"
             raise AttributeError(text, name=name, obj=cls) from None
+
+    def __dir__(cls) -> list[str]:
+        return _ours(super().__dir__())
+
+
+# What pydantic has in every class, and nobody looks for in a suite.
+_THEIRS: Final = {name for name in dir(BaseModel) if not name.startswith("_")}
+
+
+def _ours(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name not in _THEIRS]
 
 
 class Part(BaseModel, metaclass=_Told):
     """A piece of a suite: no key that it does not know, checked again when it is changed."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    def __dir__(self) -> list[str]:
+        return _ours(super().__dir__())
 
     def __repr_args__(self) -> Iterator[tuple[str, Any]]:
         """Yield what was said, short: no page of anchors in a notebook cell."""
