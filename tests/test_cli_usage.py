@@ -12,12 +12,12 @@ SEE = "; see evalkit summary --help."
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["sumary"], "No such command 'sumary'. Did you mean 'summary'? See evalkit --help."),
+        (["summar"], "No such command 'summar'. Did you mean 'summary'? See evalkit --help."),
         (["summary"], f"Missing argument 'PATH'{SEE}"),
         (["summary", "{data}", "--mean", "x"], f"Invalid value for '--mean': 'x' is no number{SEE}"),
         (
-            ["summary", "{data}", "--format", "tabel"],
-            "Invalid value for '--format': 'tabel' is not one of 'table', 'csv', 'json', 'md'. Did you mean 'table'? "
+            ["summary", "{data}", "--format", "tble"],
+            "Invalid value for '--format': 'tble' is not one of 'table', 'csv', 'json', 'md'. Did you mean 'table'? "
             "See evalkit summary --help.",
         ),
         (

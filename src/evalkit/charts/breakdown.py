@@ -78,6 +78,12 @@ def severity(
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> ek.charts.severity(ek.demo.make()).description
+    'Verdicts by severity and agent_version. Critical cases under the last agent version: 12 of 18 trials pass. ...'
     """
     table: Any = data
     if isinstance(data, Evals):

@@ -73,6 +73,13 @@ def regression(
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> change = ek.compare(ek.demo.make(), baseline="v2", candidate="v3", by="criterion")
+    >>> ek.charts.regression(change).description
+    '4 differences of the pass rate, candidate minus baseline. Pass rate ... points: inconclusive. ...'
     """
     table, declared = _parts(change, margin)
     frame = finished(table, table="change.summary", need=_NEEDED).filter(pl.col("metric") == metric)
@@ -108,6 +115,16 @@ def forest(
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> import polars as pl
+    >>> evals = ek.demo.make()
+    >>> changes = [ek.compare(evals, baseline="v1", candidate=name).summary for name in ("v2", "v3")]
+    >>> table = pl.concat(changes).with_columns(scope=pl.Series(["v2", "v2", "v3", "v3"]))
+    >>> ek.charts.forest(table).description
+    '2 differences of the pass rate, candidate minus baseline. ...'
     """
     table, declared = _parts(summary, margin)
     frame = finished(table, table="summary", need=_NEEDED).filter(pl.col("metric") == metric)

@@ -67,6 +67,13 @@ def criteria(
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> chart = ek.charts.criteria(ek.demo.make(), by="agent_version")
+    >>> chart.description
+    'Score distributions of 3 criteria by agent_version. Lowest mean 2.27 (Batch Api, v1, n 53), ...'
     """
     table: Any = data
     if isinstance(data, Evals):

@@ -77,6 +77,12 @@ def cases(
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> ek.charts.cases(ek.demo.make(), by="agent_version").description
+    'Cases by agent_version. Under v3, 1 of 9 cases never pass and 7 always do. ...'
     """
     table: Any = data
     if isinstance(data, Evals):
@@ -284,6 +290,13 @@ def flips(change: Comparison | IntoFrame, *, title: str | None = None) -> Drawin
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> change = ek.compare(ek.demo.make(), baseline="v2", candidate="v3")
+    >>> ek.charts.flips(change).description
+    'Cases whose verdict changed: 1 regression, 0 improvements. First: case 02 (critical), ...'
     """
     table, names = _flips_of(change)
     counts = ("baseline_passes", "baseline_trials", "candidate_passes", "candidate_trials")

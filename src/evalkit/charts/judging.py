@@ -53,6 +53,13 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> fixed = ek.correct_for_judge(ek.demo.make())
+    >>> ek.charts.correction(fixed.summary).description
+    'Pass rate, judge beside people. Scope all: the judge passes 69%, people would pass 61%, by 36 labelled answers.'
     """
     need = ("scope", "metric", "judged", "judged_low", "judged_high", "corrected", "low", "high")
     frame = finished(table, table="correction", need=(*need, "method", "level", "n"))
@@ -140,6 +147,13 @@ def habits(table: IntoFrame, *, title: str | None = None) -> Drawing:
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> looks = ek.judge_forensics(ek.demo.make())
+    >>> ek.charts.habits(looks.summary).description
+    'What moves the judge besides the answer: 0 of 6 tested habits stand after adjustment. ...'
     """
     need = ("finding", "scope", "value", "low", "high", "n", "method", "level", "p_adjusted")
     frame = finished(table, table="forensics", need=need).filter(pl.col("value").is_not_null())
@@ -166,7 +180,7 @@ def habits(table: IntoFrame, *, title: str | None = None) -> Drawing:
             f"{levels} intervals; orange: stands after adjustment over all of them" if levels else "",
             f"the first {MOST_ROWS} of {cut} shown" if cut > MOST_ROWS else "",
         ),
-        description=f"What moves the judge besides the answer: {said}. {listed}.",
+        description=f"What moves the judge besides the answer: {said}. {listed}.".replace("  ", " "),
     )
     return chart
 

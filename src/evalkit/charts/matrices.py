@@ -49,6 +49,13 @@ def agreement(
     ------
     ColumnError
         A column is missing, or there are more than 12 different scores.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> found = ek.agreement(ek.demo.make())
+    >>> found.chart("Groq").description
+    'Confusion matrix of judge and reference, n 36. ...'
     """
     frame = finished(confusion, table="confusion", need=("reference", "judge", "count"))
     frame = frame.filter(pl.col("count") > 0)

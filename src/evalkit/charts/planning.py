@@ -58,6 +58,13 @@ def power(
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> needed = ek.plan(ek.demo.make(), baseline="v2", candidate="v3", difference=0.1)
+    >>> ek.charts.power(needed.curve).description
+    'Power by number of cases. ...'
     """
     frame = finished(curve, table="power", need=("n", "difference", "power")).drop_nulls(
         ["n", "difference", "power"]
@@ -153,6 +160,13 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> found = ek.variance(ek.demo.make())
+    >>> found.chart().description
+    'Variance by source. Largest: case, ...'
     """
     frame = finished(components, table="variance", need=("component", "variance"))
     total = float(frame["variance"].sum() or 0)
@@ -193,7 +207,9 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
         width=460,
         height=32 * frame.height,
         title=heading(title or said, f"{counted(unknown, 'source')} cannot be told apart" if unknown else ""),
-        description=f"Variance by source. Largest: {top['name']}, {top['words']}. "
-        + "; ".join(f"{row['name']}: {row['words']}" for row in frame.iter_rows(named=True)),
+        description=f"Variance by source. Largest: {top['name']}, {' '.join(top['words'].split())}. "
+        + "; ".join(
+            f"{row['name']}: {' '.join(row['words'].split())}" for row in frame.iter_rows(named=True)
+        ),
     )
     return chart

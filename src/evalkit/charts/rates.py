@@ -79,6 +79,13 @@ def trend(
     ------
     ColumnError
         A column is missing.
+
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> chart = ek.charts.trend(ek.demo.make(), color="model")
+    >>> chart.description
+    'Pass rate by agent_version and model. Lowest ...'
     """
     columns = [by, color] if color else [by]
     table: Any = data
