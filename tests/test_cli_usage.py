@@ -12,7 +12,7 @@ SEE = "; see evalkit summary --help."
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["summar"], "No such command 'summar'. Did you mean 'summary'? See evalkit --help."),
+        (["summry"], "No such command 'summry'. Did you mean 'summary'? See evalkit --help."),
         (["summary"], f"Missing argument 'PATH'{SEE}"),
         (["summary", "{data}", "--mean", "x"], f"Invalid value for '--mean': 'x' is no number{SEE}"),
         (
