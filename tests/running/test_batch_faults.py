@@ -462,8 +462,8 @@ def test_what_is_odd_about_a_result_file_is_said(fake_groq, tmp_path):
 
     notes = run(fake_groq, tmp_path).status().notes
 
-    assert "1 lines for a request that had one already" in notes[0]
-    assert "1 lines for a request that was not in it" in notes[1]
+    assert "1 line for a request that had one already" in notes[0]
+    assert "1 line for a request that was not in it" in notes[1]
     assert "2 lines without an id" in notes[2]
     assert "stranger" in notes[1]
 
