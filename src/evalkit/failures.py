@@ -118,7 +118,7 @@ class Failures:
         for row in self.clusters.iter_rows(named=True):
             cells = (
                 f"<strong>{escape(row['failure'])}</strong>",
-                f"{row['trials']:,} ({100 * row['share']:.0f} %)",
+                f"{row['trials']:,} ({100 * row['share']:.0f}&nbsp;%)",
                 escape(_few(row["cases"])),
                 escape(_few(row["versions"])),
                 escape(row["severities"]),

@@ -46,6 +46,11 @@ def test_a_filter_then_a_row_then_its_transcript(lab, run_notebook, axe, dark):
     expect(widget.locator(".ek-count")).to_have_text("162 of 162 trials")
     keep(page, f"explorer_{'dark' if dark else 'light'}")
 
+    widget.get_by_role("button", name="and 1 more").click()
+    expect(widget.get_by_role("group", name="Case").get_by_role("button")).to_have_count(9)
+    widget.get_by_role("button", name="fewer").click()
+    expect(widget.get_by_role("group", name="Case").get_by_role("button")).to_have_count(8)
+
     widget.get_by_role("button", name="critical").click()
     expect(widget.locator(".ek-count")).to_have_text("54 of 162 trials")
     widget.get_by_role("group", name="Verdict").get_by_role("button", name="fail").click()

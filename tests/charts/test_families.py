@@ -381,6 +381,7 @@ def test_a_variance_that_cannot_be_told_is_not_nothing(drawn):
 
     assert [(r["name"], r["share"]) for r in rows] == [("case", 0.75), ("epoch", 0.25), ("sample", None)]
     assert rows[2]["words"] == "cannot be told from these data"
+    assert "75% of the variance is between cases" in title_of(charts.variance(table))
 
 
 def test_evidence_of_nought_and_without_end_has_a_place():

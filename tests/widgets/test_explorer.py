@@ -349,3 +349,42 @@ def test_what_is_not_there_is_refused_with_the_nearest(demo, asked, said):
 
 def test_the_columns_to_filter_by_are_those_of_a_graded_frame(demo):
     assert set(FACETS) - {"failure", "grader"} <= set(ek.grade(demo).columns)
+
+
+# --- what stands in the table and beside the charts
+
+
+def test_all_values_of_a_column_are_shown_when_asked_for_and_the_first_again(explorer):
+    def cases():
+        return next(facet for facet in explorer.show()["facets"] if facet["column"] == "case")
+
+    few = cases()
+    assert (len(few["rows"]), few["more"], few["all"]) == (8, 1, False)
+    explorer.handle({"kind": "all", "column": "case"})
+    assert (len(cases()["rows"]), cases()["more"], cases()["all"]) == (9, 0, True)
+    explorer.handle({"kind": "all", "column": "case"})
+    assert cases() == few
+
+
+@pytest.mark.parametrize(("named", "shown"), [(False, False), (True, True)])
+def test_a_version_that_is_the_runs_name_stands_not_beside_its_model(named, shown):
+    runs = ["log-a", "log-b"]
+    versions = ["v1", "v2"] if named else runs
+    evals = Evals.from_tables(
+        runs=pl.DataFrame({"run": runs, "agent_version": versions, "model": ["small", "large"]}),
+        criteria=pl.DataFrame({"criterion": ["c"], "scale_min": [1.0], "scale_max": [5.0]}),
+        scores=pl.DataFrame({"run": runs, "case": "01", "criterion": "c", "score": [1, 5]}),
+    )
+    columns = explore(evals).show()["table"]["columns"]
+    assert ("agent_version" in columns, "model" in columns) == (shown, True)
+
+
+def test_versions_are_offered_in_the_order_in_which_they_ran():
+    times = pl.Series(["2026-01-09", "2026-01-02"]).str.to_datetime(time_zone="UTC")
+    evals = Evals.from_tables(
+        runs=pl.DataFrame({"run": ["late", "soon"], "agent_version": ["late", "soon"], "started_at": times}),
+        criteria=pl.DataFrame({"criterion": ["c"], "scale_min": [1.0], "scale_max": [5.0]}),
+        scores=pl.DataFrame({"run": ["late", "soon"], "case": "01", "criterion": "c", "score": [1, 5]}),
+    )
+    assert explore(evals).show()["head"]["versions"] == ["soon", "late"]
+    assert [row["name"] for row in ek.tune(evals).show()["groups"]] == ["soon", "late"]

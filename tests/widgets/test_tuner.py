@@ -74,6 +74,12 @@ def test_any_scores_and_any_rule_give_the_verdicts_of_grade(rows, mean, floor, w
     assert words(codes).to_list() == ek.grade(evals, rule)["verdict"].to_list()
 
 
+def test_the_curve_goes_over_the_scale_where_the_floor_is_its_top():
+    curve = Trials.of(DEMO, ek.PassRule()).curve(ek.PassRule(mean=5, floor=5), "agent_version")
+    assert [*curve] == ["v1", "v2", "v3"]
+    assert (curve["v1"][0][0], curve["v1"][-1][0]) == (1, 5)
+
+
 def test_the_curve_has_the_pass_rate_at_the_threshold_that_is_set():
     trials = Trials.of(DEMO, ek.PassRule())
     rates = dict(ek.summarize(DEMO).select("agent_version", "pass_rate").iter_rows())

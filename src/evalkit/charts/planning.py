@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MOST_POINTS: Final = 400
 _HEIGHT: Final = 280
 _LINE: Final = 17
+_BETWEEN: Final = {"case": "cases", "epoch": "epochs", "sample": "judge samples", "criterion": "criteria"}
 
 
 def power(
@@ -190,7 +191,10 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
     x = alt.X(
         "share:Q", title="share of the variance", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")
     )
-    said = f"{percent(top['share'])} of the variance is from one source of {frame.height}"
+    where = _BETWEEN.get(top["name"])
+    said = f"{percent(top['share'])} of the variance is " + (
+        f"between {where}" if where else f"from one source of {frame.height}"
+    )
     chart: Drawing = alt.layer(
         base.mark_bar(height=18, color=OK).encode(
             x=x,

@@ -206,7 +206,10 @@ def _sum_up(out: Evals, before: Evals, asking: Judge) -> None:
         pl.col("score").count().alias("scored"),
         pl.col("score").null_count().alias("unscored"),
         pl.col("score").mean().alias("mean"),
-        pl.col("cost_usd").sum().alias("cost"),
+        # A price that nobody knows is no 0.
+        pl.when((pl.col("score").is_null() | pl.col("cost_usd").is_not_null()).all())
+        .then(pl.col("cost_usd").sum())
+        .alias("cost"),
     )
     rows = [
         [
@@ -214,7 +217,7 @@ def _sum_up(out: Evals, before: Evals, asking: Judge) -> None:
             f"{row['scored']:,}",
             f"{row['unscored']:,}",
             "" if row["mean"] is None else f"{row['mean']:.2f}",
-            f"${row['cost']:.4f}",
+            "not known" if row["cost"] is None else f"${row['cost']:.4f}",
         ]
         for row in table.iter_rows(named=True)
     ]

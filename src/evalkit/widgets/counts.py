@@ -12,7 +12,7 @@ from evalkit.text import visible
 from evalkit.widgets.slices import FACETS, together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from evalkit.widgets.slices import Slice
 
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 _MOST: Final = 8
 # Of these, values that the filters leave nothing of are shown too: they are few, and what is missing says something.
 _SHORT: Final = ("verdict", "severity", "agent_version", "model")
+# So many are shown of a column whose values are all asked for.
+_ALL: Final = 300
 _BINS: Final = 20
 _VERDICTS: Final = ("pass", "fail", "unscored")
 
 
-def facets(frame: pl.DataFrame, masks: Mapping[str, pl.Series], chosen: Slice) -> list[dict[str, Any]]:
+def facets(
+    frame: pl.DataFrame, masks: Mapping[str, pl.Series], chosen: Slice, *, every: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Return for each column with several values how many trials of each the other filters leave.
 
     Parameters
@@ -35,11 +39,14 @@ def facets(frame: pl.DataFrame, masks: Mapping[str, pl.Series], chosen: Slice) -
         What each filter leaves.
     chosen
         Which values are chosen.
+    every
+        Columns of which all values are shown.
 
     Returns
     -------
     list of dict
-        `column`, `rows` (`name`, None for "nobody said"; `count`, `verdicts`, `pressed`), `more` (values not shown).
+        `column`, `rows` (`name`, None for "nobody said"; `count`, `verdicts`, `pressed`), `more` (values not shown), `all`
+        (whether all were asked for).
     """
     made = []
     for column in FACETS:
@@ -52,28 +59,29 @@ def facets(frame: pl.DataFrame, masks: Mapping[str, pl.Series], chosen: Slice) -
         counts = small.group_by(column).agg(
             pl.len().alias("count"), *((pl.col("_verdict") == v).sum().alias(v) for v in _VERDICTS)
         )
-        every = frame[column].explode(empty_as_null=True) if several else frame[column]
+        given = frame[column].explode(empty_as_null=True) if several else frame[column]
         pressed = chosen.where.get(column, ())
-        if every.n_unique() < 2 and not pressed:
+        if given.n_unique() < 2 and not pressed:
             continue
-        made.append(_facet(column, _completed(counts, every, column), pressed))
+        most = _ALL if column in every else _MOST
+        made.append(_facet(column, _completed(counts, given, column), pressed, most))
     return made
 
 
-def _completed(counts: pl.DataFrame, every: pl.Series, column: str) -> pl.DataFrame:
+def _completed(counts: pl.DataFrame, given: pl.Series, column: str) -> pl.DataFrame:
     """Add the values that the filters leave none of."""
-    values = every.unique().to_frame(column)
+    values = given.unique().to_frame(column)
     return values.join(counts, on=column, how="left", nulls_equal=True).with_columns(
         pl.col("count", *_VERDICTS).fill_null(0)
     )
 
 
-def _facet(column: str, counts: pl.DataFrame, pressed: tuple[str | None, ...]) -> dict[str, Any]:
+def _facet(column: str, counts: pl.DataFrame, pressed: tuple[str | None, ...], most: int) -> dict[str, Any]:
     ordered = counts.sort("fail", "count", pl.col(column).cast(pl.String), descending=[True, True, False])
     on = pl.col(column).cast(pl.String).is_in(list(pressed), nulls_equal=True)
     if column not in _SHORT:
         ordered = ordered.filter(on | (pl.col("count") > 0))
-    shown = pl.concat([ordered.filter(on), ordered.filter(~on)]).head(max(_MOST, len(pressed)))
+    shown = pl.concat([ordered.filter(on), ordered.filter(~on)]).head(max(most, len(pressed)))
     if column in ("verdict", "severity"):
         shown = shown.sort(column, descending=column == "severity", nulls_last=True)
     elif counts.height <= _MOST and column != "failure":
@@ -88,7 +96,7 @@ def _facet(column: str, counts: pl.DataFrame, pressed: tuple[str | None, ...]) -
         }
         for row in shown.iter_rows(named=True)
     ]
-    return {"column": column, "rows": rows, "more": ordered.height - shown.height}
+    return {"column": column, "rows": rows, "more": ordered.height - shown.height, "all": most > _MOST}
 
 
 def distribution(

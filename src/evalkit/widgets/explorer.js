@@ -81,9 +81,12 @@ function render({ model, el }) {
     columns.replaceChildren(...app.get("facets").map((facet) => {
       const rows = facet.rows.map((row) => ({ ...row, shown: row.label }));
       const made = bars({ label: EK_NAMES[facet.column], rows, press: (value) => app.ask({ kind: "choose", column: facet.column, value }),
-        shown: (row) => (["verdict", "severity"].includes(facet.column) ? word(row.shown) : row.shown.length > 15 ? [h("span", { "aria-hidden": "true", title: row.shown }, clipped(row.shown, 15)), h("span", { class: "ek-hear" }, row.shown)] : row.shown) });
+        shown: (row) => (["verdict", "severity"].includes(facet.column) ? word(row.shown) : row.shown.length > 34 ? [h("span", { "aria-hidden": "true", title: row.shown }, clipped(row.shown, 34)), h("span", { class: "ek-hear" }, row.shown)] : row.shown) });
       [...made.children].forEach((button, at) => { button.dataset.keep = `${facet.column} ${at}`; });
-      return h("div", { class: "ek-chart" }, h("p", { class: "ek-label" }, EK_NAMES[facet.column]), made, facet.more ? h("p", { class: "ek-soft" }, `and ${counted(facet.more)} more`) : null);
+      const turn = (facet.more || facet.all) && h("button", { type: "button", class: "ek-quiet", "data-keep": `${facet.column} all`, onclick: () => app.ask({ kind: "all", column: facet.column }) },
+        facet.all ? "fewer" : `and ${counted(facet.more)} more`);
+      return h("div", { class: facet.all ? "ek-chart ek-facet-all" : "ek-chart" }, h("p", { class: "ek-label" }, EK_NAMES[facet.column]), made, turn,
+        facet.all && facet.more ? h("span", { class: "ek-soft" }, ` ${counted(facet.more)} not shown: search for them`) : null);
     }));
     if (inside) [...columns.querySelectorAll("[data-keep]")].find((one) => one.dataset.keep === inside)?.focus();
   };

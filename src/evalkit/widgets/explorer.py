@@ -91,6 +91,12 @@ class Pick(_Asked):
     row: _Row
 
 
+class All(_Asked):
+    """Show all values of a column beside its chart, or the first again."""
+
+    column: _Word
+
+
 class Reset(_Asked):
     """Take every filter away."""
 
@@ -110,7 +116,7 @@ class Explorer(Panel):
 
     name = "explorer"
     parts = ("head", "facets", "distribution", "table", "trial", "whole", "code")
-    messages = Choose | Search | Range | Measure | Flips | Sort | Page | Pick | Reset | Whole | Format
+    messages = Choose | Search | Range | Measure | Flips | Sort | Page | Pick | All | Reset | Whole | Format
     shares = ("reading",)
 
     def __init__(self, trials: Trials, state: Slice) -> None:
@@ -118,6 +124,7 @@ class Explorer(Panel):
         self._start = state
         self._whole: dict[str, Any] | None = None
         self._markdown = False
+        self._all: frozenset[str] = frozenset()
         self._row = 0
         self.page = 0
         self.state = state
@@ -166,6 +173,8 @@ class Explorer(Panel):
             case Pick(row):
                 self._row = min(row, max(0, self.selection.height - 1))
                 self.page = self._row // PAGE
+            case All(column):
+                self._all ^= {column}
             case Format(markdown):
                 self._markdown = markdown
             case Whole():
@@ -203,7 +212,7 @@ class Explorer(Panel):
         picked = self._read()
         return {
             "head": self._head(frame),
-            "facets": facets(frame, masks, state),
+            "facets": facets(frame, masks, state, every=self._all),
             "distribution": distribution(
                 frame, masks, state, scale=self._trials.scale(state), threshold=self._trials.rule.mean
             ),
@@ -249,9 +258,14 @@ class Explorer(Panel):
         }
 
     def _cells(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the columns of the table; without those that are the same everywhere and say nothing."""
+        """Return the columns of the table; without those that are the same everywhere, or as the model, and say nothing."""
         every = self._trials.graded(self.state)
         names = [n for n in _COLUMNS[:-1] if n in ("verdict", "case") or every[n].n_unique() > 1]
+        # Versions that nobody named, one a model: the run's name says no more than the model, at greater length.
+        told = every.select(pl.col("run", "agent_version", "model").cast(pl.String)).unique()
+        unnamed = (told["run"] == told["agent_version"]).all() and told["model"].is_unique().all()
+        if "model" in names and unnamed and not told["model"].has_nulls():
+            names = [name for name in names if name != "agent_version"]
         return rows.select(*names, pl.col(self.state.measure).alias("score"))
 
     def to_html(self) -> Html:

@@ -35,6 +35,8 @@ const number = (value, digits = 2) => (value === null || value === undefined ? "
 const counted = (value, one = "") => `${Number(value).toLocaleString("en-US")}${one && ` ${one}${value === 1 ? "" : "s"}`}`;
 // A long name without its middle: what tells names apart stands at their ends more often than not.
 const clipped = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.floor(most / 2) - 1)}…${text.slice(-Math.ceil(most / 2))}`);
+// A name that may break behind its separators, and not inside a word.
+const breakable = (text) => text.split(/(?<=[/_.:-])/).flatMap((part, at) => (at ? [document.createElement("wbr"), part] : [part]));
 // A severity or a verdict: always the word, and its colour.
 const word = (text) => h("span", { class: `ek-word ek-is-${String(text).replace(/[^a-z]+/g, "-")}` }, text);
 
@@ -144,10 +146,11 @@ function brush(plotted, range, chosen) {
   });
 }
 
-// Horizontal bars that can be pressed: [{ name, count, of, pressed, verdicts: { pass, fail, unscored } }, ...].
+// Horizontal bars that can be pressed, long names on a line of their own: [{ name, count, of, pressed, verdicts: { pass, fail, unscored } }, ...].
 function bars({ label, rows, press, shown = (row) => row.name }) {
   const most = Math.max(1, ...rows.map((row) => row.count));
-  return h("div", { class: "ek-bars", role: "group", "aria-label": label },
+  const tall = rows.some((row) => String(row.shown ?? row.name ?? "").length > 15);
+  return h("div", { class: tall ? "ek-bars ek-tall" : "ek-bars", role: "group", "aria-label": label },
     rows.map((row) => {
       const parts = ["fail", "unscored", "pass"].filter((verdict) => row.verdicts?.[verdict]);
       const said = parts.map((verdict) => `${counted(row.verdicts[verdict])} ${verdict}`).join(", ");

@@ -35,7 +35,7 @@ const ekQuote = (one, go) => !one.evidence ? null : h("blockquote", null, h("q",
 function ekJudgement({ criterion, grader, samples: [first, ...others] }, go) {
   const reason = (one) => [one.rationale ? h("p", { class: "ek-rationale" }, one.rationale) : null, ekQuote(one, go)];
   return h("li", null,
-    h("p", null, h("strong", null, criterion), " ", h("span", { class: "ek-score" }, first.score), " ", h("span", { class: "ek-grader" }, grader)),
+    h("p", null, h("strong", null, breakable(criterion)), " ", h("span", { class: "ek-score" }, first.score), " ", h("span", { class: "ek-grader" }, grader)),
     reason(first),
     others.length ? h("details", null, h("summary", null, `More samples: ${others.map((one) => one.score).join(", ")}`),
       others.map((one) => [h("p", null, h("span", { class: "ek-score" }, one.score), ` sample ${one.sample}`), reason(one)])) : null);

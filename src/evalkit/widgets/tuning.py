@@ -17,9 +17,11 @@ from evalkit.agreements.concordance import estimate_agreement
 from evalkit.agreements.ratings import pair_ratings
 from evalkit.errors import EvalkitError, SelectorError, listed
 from evalkit.grading import grade_criteria
+from evalkit.pairing import RUN_COLUMNS
 from evalkit.rules import TOLERANCE, PassRule, apply_rule
 from evalkit.schema import VERDICTS, Verdict
-from evalkit.summary import summarize_verdicts
+from evalkit.succession import begun
+from evalkit.summary import natural_key, summarize_verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +73,8 @@ class Trials:
         float array (trials, criteria): what people gave; NaN where they did not. Empty where nobody labelled.
     units
         int array (trials,): which case, or cluster of cases, a trial is of.
+    places
+        Column of runs -> value -> its place, where they stand in the order in which they ran.
     """
 
     frame: pl.DataFrame
@@ -80,6 +84,7 @@ class Trials:
     expected: np.ndarray
     people: np.ndarray
     units: np.ndarray
+    places: dict[str, dict[str, int]]
 
     @classmethod
     def of(
@@ -125,6 +130,7 @@ class Trials:
             expected=expected,
             people=_labels(evals, rule, rows, criteria, **chosen),
             units=np.unique(unit.to_series().to_numpy(), return_inverse=True)[1],
+            places={column: begun(evals, column) for column in RUN_COLUMNS},
         )
 
     def ruled(self, rule: PassRule) -> dict[str, RuledCriterion]:
@@ -175,7 +181,7 @@ class Trials:
         graded = self.frame.with_columns(
             words(codes).alias("verdict"), pl.Series("score", means).fill_nan(None)
         )
-        return summarize_verdicts(graded, by, rule, level=level)
+        return summarize_verdicts(graded, by, rule, level=level, places=self.places)
 
     def curve(self, rule: PassRule, by: str) -> dict[str, list[tuple[float, float]]]:
         """Return the pass rate at every threshold of the mean, all else as the rule has it.
@@ -183,17 +189,20 @@ class Trials:
         Returns
         -------
         dict
-            Group -> (threshold, pass rate over its cases) from the floor to the top of the scale.
+            Group -> (threshold, pass rate over its cases) from the floor, where it is below the top, to the top of
+            the scale.
         """
         low, high = self.scale
+        low = max(low, rule.floor) if rule.floor < high else low
         groups = self.frame[by].cast(pl.String).fill_null("")
-        names = groups.unique(maintain_order=True).to_list()
+        places = self.places.get(by, {})
+        names = sorted(groups.unique(), key=lambda name: (places.get(name, 0), natural_key([name])))
         cell, cells = _cells(groups, self.frame["case"])
         group_of = np.zeros(cells, dtype=int)
         group_of[cell] = _positions(groups, names)
         made: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
         read = self._read(rule)
-        for at in np.linspace(max(low, rule.floor), high, _STEPS + 1):
+        for at in np.linspace(low, high, _STEPS + 1):
             codes = read.codes(float(at))
             scored = codes != UNSCORED
             n = np.bincount(cell[scored], minlength=cells)
