@@ -126,6 +126,19 @@ def test_a_filter_by_version_keeps_the_rows_of_its_runs_in_every_table(two_versi
     assert kept.cases.height == 2
 
 
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        (["no key", "no key", "slow"], "3 crashed, 2 of them: no key"),
+        (["no\x1bkey", None, None], "1 crashed: no\N{REPLACEMENT CHARACTER}key"),
+        ([None, None, None], "0 crashed"),
+    ],
+)
+def test_what_crashed_says_of_what(errors, said):
+    trials = pl.DataFrame({"run": "a", "case": ["1", "2", "3"], "error": pl.Series(errors, dtype=pl.String)})
+    assert f"3  {said}\n" in repr(Evals.from_tables(trials=trials))
+
+
 def test_a_filter_by_severity_keeps_the_crashed_trial_without_scores(two_versions):
     kept = two_versions.filter(severity=["critical"], agent_version="v1")
 

@@ -420,7 +420,7 @@ class Evals:
             "cases": _kinds(self.cases["severity"]),
             "criteria": _names(self.criteria["criterion"]),
             "runs": f"versions {_names(self.runs['agent_version'])}; models {_names(self.runs['model'])}",
-            "trials": f"{errors.is_not_null().sum():,} crashed",
+            "trials": _crashed(errors.drop_nulls()),
             "scores": f"{scores['score'].null_count():,} without a score; graders {_names(scores['grader'])}",
         }
         rows: list[tuple[str, int, str]] = []
@@ -439,6 +439,15 @@ def _names(series: pl.Series, most: int = 4) -> str:
     names = sorted({str(name) for name in series.drop_nulls().unique().to_list() if name != ""})
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(_plain(name) for name in names[:most]) + more) if names else NOT_GIVEN
+
+
+def _crashed(errors: pl.Series) -> str:
+    """How many trials crashed, and of what most of them."""
+    if errors.is_empty():
+        return "0 crashed"
+    most = errors.value_counts().sort("count", "error", descending=[True, False]).row(0)
+    often = "" if most[1] == errors.len() else f", {most[1]:,} of them"
+    return f"{errors.len():,} crashed{often}: {_plain(str(most[0]), 90)}"
 
 
 def _kinds(series: pl.Series) -> str:
