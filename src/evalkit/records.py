@@ -26,6 +26,8 @@ SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _INT64: Final = range(-(2**63), 2**63)
 _PREFIX: Final = 40
 _HEAD: Final = 1 << 16
+# Opening brackets in a line that old versions of polars are not given: far more than a judgement has, far fewer than end them.
+_DEEP: Final = 500
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -298,10 +300,20 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda problem: (problem.source, problem.line or 0))
 
 
+def ends_polars(path: Path) -> bool:
+    """Whether a line may be nested so deeply that this polars would end the process: before 2.1, which refuses it."""
+    if tuple(map(int, pl.__version__.split(".")[:2])) >= (2, 1):
+        return False
+    with path.open("rb") as file:
+        return any(line.count(b"[") + line.count(b"{") > _DEEP for line in file)
+
+
 def _sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
     """Return the file read at once, or None where something in it needs care."""
     from concurrent.futures import ThreadPoolExecutor
 
+    if ends_polars(path):
+        return None
     try:
         if schema is None:
             found = pl.scan_ndjson(path, infer_schema_length=None).collect_schema()

@@ -146,3 +146,22 @@ def test_a_report_of_a_scan_is_the_report_of_a_load(
     ]
 
     assert made[0] == made[1]
+
+
+def test_a_scan_of_a_line_that_is_nested_beyond_measure_ends_in_an_error_not_the_process(
+    tmp_path: Path,
+) -> None:
+    odd = (
+        '{"run": "a", "case": "2", "criterion": "c", "score": 2, "metadata": '
+        + '[{"a":' * 3000
+        + "1"
+        + "}]" * 3000
+        + "}"
+    )
+    (tmp_path / "scores.jsonl").write_text(
+        '{"run": "a", "case": "1", "criterion": "c", "score": 1}\n' + odd + "\n"
+    )
+
+    assert load(tmp_path).scores["score"].to_list() == [1.0]
+    with pytest.raises((FormatError, pl.exceptions.ComputeError), match=r"polars 2\.1|DepthLimitExceeded"):
+        ek.scan(tmp_path).scores.collect()

@@ -15,6 +15,7 @@ from evalkit.evals import Evals
 from evalkit.loaders import load
 from evalkit.native import SCORES_FILE, TRANSCRIPTS_FILE
 from evalkit.native.layout import SCORE_FIELDS
+from evalkit.records import ends_polars
 from evalkit.saved import MANIFEST, read_manifest
 from evalkit.schema import SCORES, TABLES, TRIALS, TURNS
 
@@ -95,6 +96,11 @@ def _parquet(path: Path, name: TableName) -> pl.LazyFrame:
 
 def _lines(path: Path) -> pl.LazyFrame:
     """Return the judgements of NDJSON; a key column that is missing or null is filled as `load` fills it."""
+    if ends_polars(path):
+        raise FormatError(
+            f"{str(path)!r} cannot be scanned by polars {pl.__version__}: a line may be nested so deeply that it would end "
+            f"the process. Load the folder instead, or install polars 2.1 or newer."
+        )
     found = pl.scan_ndjson(path, schema={column.name: column.dtype for column in SCORE_FIELDS})
     filled = {"grader": "", "rubric_hash": "", "epoch": 1, "sample": 1}
     return found.with_columns(
