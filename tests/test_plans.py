@@ -375,3 +375,39 @@ def test_prices_are_of_what_was_paid_for_and_not_of_answers_out_of_a_cache():
 
     assert find_costs(half)[:2] == find_costs(evals)[:2] == (0.25, 0.5)
     assert find_costs(free)[:2] == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("agent", "judge", "words"),
+    [
+        (
+            None,
+            None,
+            ["No record has a price: an agent's trial and its judgement are taken as equally dear."],
+        ),
+        (None, 0.5, ["No trial has a price (trials.cost_usd): prices are those of the judge alone."]),
+        (0.25, None, ["No score has a price (scores.cost_usd): prices are those of the agent alone."]),
+        (0.25, 0.5, []),
+    ],
+)
+def test_what_has_no_price_is_said(agent, judge, words):
+    evals = evals_of(judged(1, n=3, k=1, s=1), agent_cost=agent, judge_cost=judge)
+
+    assert find_costs(evals) == (agent, judge, words)
+
+
+def test_a_yes_or_no_criterion_is_no_part_of_the_variance_of_mean_scores():
+    scores = evals_of(judged(1, n=6, k=2, s=1, versions=1))
+    asked = Evals.from_tables(
+        criteria=pl.DataFrame(
+            {"suite": "s", "criterion": ["cites"], "scale_min": 0.0, "scale_max": 1.0, "kind": "binary"}
+        ),
+        runs=scores.runs,
+        scores=scores.scores.with_columns(
+            criterion=pl.lit("cites"), score=(pl.col("score") > 3).cast(pl.Float64)
+        ),
+    )
+
+    both = variance(scores + asked)
+
+    assert both.components.equals(variance(scores).components)
