@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from dataclasses import replace
 from math import sqrt
@@ -411,3 +412,37 @@ def test_a_yes_or_no_criterion_is_no_part_of_the_variance_of_mean_scores():
     both = variance(scores + asked)
 
     assert both.components.equals(variance(scores).components)
+
+
+def test_a_notebook_shows_the_answer_the_options_and_what_was_assumed():
+    evals = evals_of(passes([[1]] * 8 + [[0]] * 4, [[1]] * 5 + [[0]] * 7), agent_cost=0.25, judge_cost=0.05)
+    found = plan(evals, baseline="v1", candidate="v2", difference=0.1)
+    priced = found.table.filter(option="in hand")
+
+    page = found._repr_html_()
+
+    assert f"<strong>{found.sentence}</strong>" in html.unescape(page)
+    assert found.notes
+    assert all(f"<li>{note}</li>" in html.unescape(page) for note in found.notes)
+    assert all(f">{option}</td>" in page for option in found.table["option"])
+    # Both sides: 2 * 12 cases * (0.25 + 0.05).
+    assert priced["price_usd"].item() == pytest.approx(7.2)
+    assert ">$7.20</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("agent", "judge", "words"),
+    [
+        (None, None, ""),
+        (0.25, None, "prices are those of the agent alone"),
+        (None, 0.05, "prices are those of the judge alone"),
+        (0.25, 0.05, ""),
+    ],
+)
+def test_a_plan_says_whose_prices_it_lacks_where_it_names_one(agent, judge, words):
+    table = passes([[1]] * 8 + [[0]] * 4, [[1]] * 5 + [[0]] * 7)
+
+    notes = plan(evals_of(table, agent_cost=agent, judge_cost=judge), baseline="v1", candidate="v2").notes
+
+    assert any("price" in note for note in notes) == bool(words)
+    assert words in " ".join(notes)
