@@ -446,3 +446,41 @@ def test_a_plan_says_whose_prices_it_lacks_where_it_names_one(agent, judge, word
 
     assert any("price" in note for note in notes) == bool(words)
     assert words in " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("metric", "epochs", "n", "clusters", "method"),
+    [
+        ("pass_rate", 1, 200, 200, "McNemar mid-p, exact"),
+        ("pass_rate", 1, 201, 201, "normal approximation"),
+        ("pass_rate", 1, 200, 20, "normal approximation"),
+        ("pass_rate", 2, 200, 200, "normal approximation"),
+        ("mean_score", 1, 200, 200, "normal approximation"),
+    ],
+)
+def test_only_single_runs_of_pass_or_fail_without_clusters_are_counted_exactly(
+    metric, epochs, n, clusters, method
+):
+    # Whole clusters flip together, so they do widen.
+    side = [[1 if at % clusters < clusters // 2 else 0] * epochs for at in range(n)]
+    other = [
+        [1 - trials[0]] * epochs if at % clusters < clusters // 4 else trials
+        for at, trials in enumerate(side)
+    ]
+    table = passes(side, other)
+    evals = evals_of(table, cluster=[str(at % clusters) for at in range(n)])
+
+    found = plan(evals, baseline="v1", candidate="v2", metric=metric, difference=0.1)
+
+    assert found.table["method"][0] == method
+
+
+def test_a_difference_of_rates_above_one_is_none_at_all():
+    # Gaps of -1, 0, 1, 0 over two trials each: sd .816, so 2.8 * .816 / sqrt(4 - 2) is more than 1.
+    table = passes([[1, 1], [0, 0], [0, 0], [1, 1]], [[0, 0], [0, 0], [1, 1], [1, 1]])
+
+    found = plan(evals_of(table), baseline="v1", candidate="v2")
+
+    assert found.mde is None
+    assert found.table["reason"][0] == "too few cases for any difference to be seen"
+    assert plan(evals_of(table), baseline="v1", candidate="v2", metric="mean_score").mde > 1

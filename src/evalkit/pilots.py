@@ -67,9 +67,8 @@ class Pilot:
 
     def power(self, difference: float, n: float, k: float, samples: float, *, alpha: float) -> float | None:
         """Return the chance to see a difference; None where n is too small to say."""
-        flips = self._flips(difference, k, samples)
-        if flips is not None and n <= _COUNTED:
-            return stats.mcnemar_power(int(n), *flips, alpha=alpha)
+        if self.is_counted(n, k):
+            return stats.mcnemar_power(int(n), *self._flips(difference, samples), alpha=alpha)
         few = _fewer(n)
         return (
             None
@@ -82,7 +81,7 @@ class Pilot:
         few = _fewer(n)
         if few < 1:
             return None
-        if k == 1 and self.counted and n <= _COUNTED:
+        if self.is_counted(n, k):
             if (self.power(1.0, n, k, samples, alpha=alpha) or 0.0) < power:
                 return None
             low, high = 0.0, 1.0
@@ -97,17 +96,16 @@ class Pilot:
 
     def cases(self, difference: float, k: float, samples: float, *, alpha: float, power: float) -> int:
         """Return the cases that a difference needs."""
-        flips = self._flips(difference, k, samples)
         omega2 = self.variance(k, samples)
         n = stats.whole_cases(stats.cases_needed(difference, omega2=omega2, alpha=alpha, power=power))
-        if flips is not None and n <= _COUNTED:
-            return stats.mcnemar_cases(*flips, power=power, alpha=alpha) or n
+        if self.is_counted(n, k):
+            return stats.mcnemar_cases(*self._flips(difference, samples), power=power, alpha=alpha) or n
         return n + 2 if n < _FEW else n
 
     def assurance(self, margin: float, n: float, k: float, samples: float, *, alpha: float) -> float | None:
         """Return the chance to conclude "no worse than the margin" of versions that are alike."""
-        flips = self._flips(0.0, k, samples)
-        if flips is not None and n <= _COUNTED:
+        if self.is_counted(n, k):
+            flips = self._flips(0.0, samples)
             return stats.non_inferiority_power_tango(int(n), margin, *flips, level=1 - alpha)
         few, variance = _fewer(n), self.variance(k, samples)
         return (
@@ -121,12 +119,14 @@ class Pilot:
         n = stats.whole_cases(needed)
         return n + 2 if n < _FEW else n
 
-    def _flips(self, difference: float, k: float, samples: float) -> tuple[float, float] | None:
-        """Return the chances that a case flips up and down, for single runs of pass or fail."""
-        if not self.counted or k != 1 or self.effect != 1:
-            return None
+    def is_counted(self, n: float, k: float) -> bool:
+        """Say whether the power of a design is counted exactly: single runs of pass or fail, not too many, no clusters."""
+        return self.counted and k == 1 and self.effect == 1 and n <= _COUNTED
+
+    def _flips(self, difference: float, samples: float) -> tuple[float, float]:
+        """Return the chances that a case of single runs flips up and down."""
         size = abs(difference)
-        flips = min(1.0, max(size, self.variance(k, samples) + size**2))
+        flips = min(1.0, max(size, self.variance(1, samples) + size**2))
         return (flips + size) / 2, (flips - size) / 2
 
 

@@ -286,7 +286,6 @@ class _Asked:
         price = None
         if self.agent is not None or self.judge is not None:
             price = 2 * n * k * ((self.agent or 0.0) + samples * (self.judge or 0.0))
-        exact = self.pilot.counted and k == 1 and self.pilot.effect == 1 and n <= 200
         counted = "Tango, exact" if self.no_worse else "McNemar mid-p, exact"
         return {
             "option": option,
@@ -296,7 +295,7 @@ class _Asked:
             "mde": self.pilot.least(n, k, samples, alpha=self.alpha, power=self.power),
             "power": self.chance(n, k, samples),
             "price_usd": price,
-            "method": counted if exact else "normal approximation",
+            "method": counted if self.pilot.is_counted(n, k) else "normal approximation",
             "reason": "",
         }
 
