@@ -320,6 +320,23 @@ def test_two_judges_of_a_criterion_must_be_told_apart():
     assert grade(evals, grader="k")["mean"].item() == 5.0
 
 
+def test_graders_are_told_apart_also_in_a_bare_frame_and_criterion_by_criterion():
+    two = evals_of([{"criterion": "a", "score": 5, "grader": g, "grader_kind": "judge"} for g in "jk"])
+    people = evals_of(
+        [
+            {"criterion": "a", "score": 5, "grader": "j", "grader_kind": "judge"},
+            {"criterion": "a", "score": 1, "grader": "ann", "grader_kind": "human"},
+        ]
+    )
+    scale = {"scale_min": pl.lit(1.0), "scale_max": pl.lit(5.0)}
+
+    for refused in (lambda: grade(two.scores.with_columns(**scale)), lambda: grade_criteria(two)):
+        with pytest.raises(SelectorError, match="several graders"):
+            refused()
+    assert grade(people.scores.with_columns(**scale))["mean"].item() == 5.0
+    assert grade_criteria(people)["score"].item() == 5.0
+
+
 def test_of_many_graders_the_first_six_are_named_and_the_others_counted():
     evals = evals_of(
         [{"criterion": "a", "score": 5, "grader": f"g{n}", "grader_kind": "judge"} for n in range(8)]
