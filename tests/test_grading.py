@@ -239,7 +239,7 @@ def test_a_suite_of_binary_criteria_passes_when_all_do():
         (
             suite_of("c1"),
             PassRule(),
-            r"declared for 'c0'\. Say it together with what must be reached on it, as in PassRule\(mean=4, floor=3, scale=",
+            r"declared for 'c0'; the scores given lie between 1 and 1\. Say it together with what must be reached on it, as in PassRule\(mean=0\.75, floor=0\.5, scale=\(0, 1\)\)",
         ),
         (suite_of("c0"), PassRule(gates={"c00": 5}), "Did you mean 'c0'"),
         (suite_of("c0"), PassRule(weights={"zzz": 5}), "There is: c0"),

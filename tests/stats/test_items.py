@@ -53,3 +53,10 @@ def test_too_few_versions_give_none_and_no_warning(table):
     assert ours.alpha is None
     assert all(r is None for r in ours.item_rest)
     assert cronbach_alpha(table) is None
+
+
+def test_the_discrimination_is_the_gap_between_the_best_and_the_worst_third():
+    # Totals 0, 1, 1, 2, 2, 3: the last two rows against the first two.
+    table = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 1, 1], [1, 1, 1]]
+
+    assert item_statistics(table).discrimination == (0.0, 1.0, 1.0)
