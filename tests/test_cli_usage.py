@@ -63,6 +63,10 @@ SEE = "; see evalkit summary --help."
             ["run", "{empty}"],
             "There is no file or folder '{empty}/suite.yaml'. '{empty}' exists and is empty.",
         ),
+        (
+            ["summary", ""],
+            "One of the paths is empty, as an unset variable is; '.' is the folder you are in.",
+        ),
         (["demo", "{file}"], "'{file}' is a file; name a folder."),
         (["convert", "{data}", "-o", "{file}"], "'{file}' is a file; name a new or an empty folder."),
     ],

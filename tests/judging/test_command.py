@@ -116,6 +116,15 @@ def test_only_some_trials_are_judged(run, fake, folder, asking, only, cases):
         assert set(ek.load(folder).scores.filter(grader="second")["case"]) == cases
 
 
+def test_an_estimate_needs_no_place_for_scores(run, folder):
+    dry, out, _ = run("judge", folder, folder, "--dry-run")
+    wet, _, err = run("judge", folder, folder)
+
+    assert (dry, wet) == (0, 2)
+    assert " requests to " in out
+    assert "Say where the scores are to be kept" in err
+
+
 def test_a_dry_run_names_a_model_that_is_gone(run, folder):
     code, out, _ = run("judge", folder, "--model", "qwen/qwen3-32b", "--dry-run")
 

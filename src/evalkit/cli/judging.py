@@ -111,7 +111,8 @@ def judge(
         raise FormatError(
             f"{'--wait' if wait else '--window'} goes with --batch; without it each answer is waited for."
         )
-    home = _home(paths, output)
+    # An estimate is kept nowhere.
+    home = Path() if dry_run else _home(paths, output)
     asking = Judge(
         model=model,
         rubric=rubric,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.arguments import expect, expect_evals
-from evalkit.errors import FormatError, listed, nearest
+from evalkit.errors import FormatError, PathError, listed, nearest
 from evalkit.evals import Evals
 from evalkit.loaders import core, frames, reading
 from evalkit.loaders.core import Reader
@@ -95,6 +95,8 @@ def load(
     sources = tuple(_each(sources))
     if not sources:
         raise FormatError("load() was given nothing: name a path, a glob, a folder or a frame.")
+    if "" in [source for source in sources if isinstance(source, str)]:
+        raise PathError("One of the paths is empty, as an unset variable is; '.' is the folder you are in.")
     told = None if mapping is None else Mapping.read(mapping)
     wanted = _wanted(tables, cache=cache)
     known, notes = core.readers()
