@@ -67,6 +67,10 @@ SEE = "; see evalkit summary --help."
             ["summary", ""],
             "One of the paths is empty, as an unset variable is; '.' is the folder you are in.",
         ),
+        (
+            ["compare", "{data}", "--baseline", "v2", "--candidate", "v3", "--rerun", "v3"],
+            "--rerun was given the candidate; it is another run of the baseline's version.",
+        ),
         (["demo", "{file}"], "'{file}' is a file; name a folder."),
         (["convert", "{data}", "-o", "{file}"], "'{file}' is a file; name a new or an empty folder."),
     ],

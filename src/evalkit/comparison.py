@@ -274,7 +274,9 @@ def compare(
     estimates = pl.DataFrame(rows, schema={**SUMMARY, **MORE})
     cases = _cases(units)
     flips = _flips(cases)
-    same = None if rerun is None else make_pairs(evals, **{**asked, "candidate": rerun}).units()
+    again = None if rerun is None else make_pairs(evals, **{**asked, "candidate": rerun})
+    if again is not None and set(again.runs["candidate"]) & set(pairs.runs["candidate"]):
+        raise SelectorError("rerun= was given the candidate; it is another run of the baseline's version.")
     warnings, blocked = find_caveats(
         evals,
         pairs,
@@ -286,7 +288,7 @@ def compare(
         grader=grader,
         rubric=rubric,
         judge=judge,
-        rerun=same,
+        rerun=None if again is None else again.units(),
         left_out=left_out,
         level=level,
     )

@@ -53,7 +53,7 @@ SPELLINGS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
             r"a function \(call\) or a command: this one has call and command",
             "a function (--call) or a program (--command): name one",
         ),
-        (r"\b(baseline|candidate)= was\b", r"--\1 was"),
+        (r"\b(baseline|candidate|rerun)= was\b", r"--\1 was"),
         (r"\brubric=\"([^\"]*)\"", lambda found: f"--rubric-hash {shlex.quote(found[1])}"),
         (r"\b(judge|grader|criteria)=\"([^\"]*)\"", _option),
         (r"\(rerun=\)", "(--rerun NAME)"),
