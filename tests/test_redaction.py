@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit import redaction
+from evalkit.judging.fences import neutral
 from evalkit.loaders import load
 from evalkit.redaction import check_patterns, describe, redact
 
@@ -223,3 +225,43 @@ def test_detect_secrets_is_only_loaded_where_it_is_used():
 )
 def test_a_phone_number_has_eight_to_fifteen_digits(number, masked):
     assert redact([f"call {number}."]).texts == (("call [phone-1]." if masked else f"call {number}."),)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *(
+            "-eyJ",
+            "AKIA",
+            "sk-",
+            "api_key",
+            "+15551234567",
+            "a@b.co",
+            "://a:",
+            "AKIA" + "B" * 16 + "ghp_" + "c" * 36,
+        ),
+        *(
+            "key" + " " * 5_000,
+            "GRADE" + " " * 5_000,
+            "<data ",
+            "<|",
+            "password=",
+            "-----BEGIN PRIVATE KEY-----",
+        ),
+    ],
+)
+def test_no_text_takes_longer_than_its_length(piece):
+    """A transcript that is written to hold up whoever masks it: in seconds, where it was hours."""
+    text = piece * (100_000 // len(piece))
+    began = time.process_time()
+
+    made = redact([text])
+    neutral(made.texts[0])
+
+    assert time.process_time() - began < 10
+    assert redact(made.texts).texts == made.texts
+
+
+@pytest.mark.parametrize("between", [":", " = ", "=", " := ", "   ", "  =>  ", "::"])
+def test_a_key_after_its_name_is_found_whatever_stands_between(between):
+    assert "secret" in redact([f'"ibm_cloud_iam_key{between}{"a1-B_" * 8}a1b2"']).counts

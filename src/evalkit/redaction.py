@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ _PLUGINS: Final = (
     *("discord.DiscordBotTokenDetector", "github_token.GitHubTokenDetector"),
     *("gitlab_token.GitLabTokenDetector", "ibm_cloud_iam.IbmCloudIamDetector"),
     *("ibm_cos_hmac.IbmCosHmacDetector", "mailchimp.MailchimpDetector"),
-    *("openai.OpenAIDetector", "pypi_token.PypiTokenDetector"),
+    "pypi_token.PypiTokenDetector",
     *("sendgrid.SendGridDetector", "slack.SlackDetector", "softlayer.SoftlayerDetector"),
     *("square_oauth.SquareOAuthDetector", "stripe.StripeDetector"),
     *("telegram_token.TelegramBotTokenDetector", "twilio.TwilioKeyDetector"),
@@ -42,7 +44,7 @@ _SECRETS: Final = (
         r"|github_pat_|glpat-|npm_|pypi-|xox[abeoprs]-|whsec_|[rs]k_(?:live|test)_|dckr_pat_|lsv2_|tvly-|shpat_|dop_v1_)"
         r"[A-Za-z0-9_\-]{16,}"
     ),
-    re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
+    re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,500}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
     re.compile(r"(?i)(?<=\bbearer )[a-z0-9._~+/\-]{16,}=*"),
     re.compile(r"(?i)(?<=\bauthorization: basic )[a-z0-9+/]{8,}=*"),
     # The password in an address.
@@ -73,6 +75,13 @@ _PHONE: Final = re.compile(
     r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}([ .-])\d{3}\1\d{4})(?![\w/=-]|\.\d)"
 )
 _SHORTEST_KEY: Final = 20
+# What stands between a name and its value in expressions of detect-secrets, which splits a run of spaces in every way
+# that there is, and the same said so that it is split in one.
+_SLOW: Final = r"(?: *)(?:=|:|:=|=>| +|::)(?: *)"
+_FAST: Final = r"(?: *+(?:=>|:=|::|=|:) *+| ++)"
+# So often is looked again for what masking has laid bare; after that whole words are masked.
+_PASSES: Final = 3
+_SPACE: Final = re.compile(r"\s|$")
 _SECRET_NAME: Final = re.compile(r"(?i)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
 _SHORTEST_SECRET: Final = 12
 _PHONE_DIGITS: Final = range(8, 16)
@@ -129,11 +138,14 @@ def redact(texts: Iterable[str], *, patterns: Mapping[str, str] | None = None) -
     made = list(texts)
     names = _Names(made)
     before: list[str] = []
-    while made != before:
+    for again in count():
+        if made == before:
+            break
         # Masking one value may lay bare the start of the next: again, until nothing is found.
         before = made
         for kind, find in masks:
-            made = [_mask(text, kind, find, names) for text in made]
+            look = find if again < _PASSES else _to_the_end_of_words(find)
+            made = [_mask(text, kind, look, names) for text in made]
     return Redacted(tuple(made), {kind: len(found) for kind, found in names.given.items()})
 
 
@@ -199,8 +211,9 @@ def _mask(text: str, kind: str, find: Callable[[str], Iterator[tuple[int, int]]]
 
 
 def _around(start: int, end: int, kept: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a span that are not in one of those kept."""
-    for low, high in kept:
+    """Yield the parts of a span that are not in one of those kept, which are in order."""
+    first = max(bisect_right(kept, (start, start)) - 1, 0)
+    for low, high in (kept[at] for at in range(first, len(kept))):
         if low >= end:
             break
         if high > start:
@@ -233,6 +246,19 @@ def _matches(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, in
         return (match.span(group) for match in pattern.finditer(text) if match[group])
 
     return find
+
+
+def _to_the_end_of_words(
+    find: Callable[[str], Iterator[tuple[int, int]]],
+) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Find the same up to the next space: a chain of thousands, each laid bare by the one before, is one then."""
+
+    def found(text: str) -> Iterator[tuple[int, int]]:
+        for start, end in find(text):
+            stop = _SPACE.search(text, end)
+            yield start, stop.start() if stop else end
+
+    return found
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
@@ -274,5 +300,5 @@ def _known_shapes() -> tuple[re.Pattern[str], ...]:
     for name in _PLUGINS:
         module, _, kind = name.partition(".")
         plugin: Any = getattr(import_module(f"detect_secrets.plugins.{module}"), kind)
-        patterns += plugin.denylist
+        patterns += (re.compile(one.pattern.replace(_SLOW, _FAST), one.flags) for one in plugin.denylist)
     return tuple(patterns)

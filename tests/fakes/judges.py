@@ -41,7 +41,7 @@ BOUGHT = 5
 
 _END = re.compile(r"(?i)<\W{0,6}/?\W{0,6}transcript")
 _TURNS = re.compile(
-    r"(?i)<\|(?:im_start|im_end|start|end|channel|message|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>|</?think>|</?s>"
+    r"(?i)<\uff5c|\]~b\]|\[e~\[|\[/?SYSTEM_PROMPT\]|<\|(?:im_start|im_end|start|end|channel|message|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>|</?think>|</?s>"
     r"|<(?:start|end)_of_turn>|</?(?:system|user|assistant|instructions?|rules)>"
 )
 _ORDER = re.compile(
@@ -87,4 +87,5 @@ def outside_of(body):
 def _unhidden(text):
     text = unicodedata.normalize("NFKC", text)
     text = "".join(chr(ord(c) - 0xE0000) if 0xE0000 <= ord(c) < 0xE0080 else c for c in text)
+    text = "".join(chr(ord(c) - 0xE0100 + 16) if 0xE0100 <= ord(c) < 0xE01F0 else c for c in text)
     return re.sub("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00]", "", text)

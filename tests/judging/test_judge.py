@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
@@ -143,6 +144,22 @@ def test_what_openai_s_models_refuse_is_not_sent_where_it_says_nothing(suite, ma
 
         assert out.scores["score"].to_list() == [4.0] * 4
         assert not any("temperature" in body for body in asked(fake))
+
+
+def test_what_is_masked_in_a_transcript_is_masked_in_its_case_by_the_same_name(
+    fake, make_judge, make_evals, suite
+):
+    """The task is in both: masked in one alone it would have left this machine all the same."""
+    suite.cases[0].prompt = "Write to ann@site.org about +1 555 123 4567."
+    evals = make_evals(("I wrote to bob@site.org and to ann@site.org.", "I did."))
+
+    out = make_judge(rubric=suite, redact=True).run(evals)
+
+    sent = "".join(str(body["messages"]) for body in asked(fake))
+    assert not re.search("ann@|bob@|4567", sent)
+    assert all("[email-1] about [phone-1]" in body["messages"][0]["content"] for body in asked(fake)[:1])
+    assert "I wrote to [email-2] and to [email-1]." in sent
+    assert out.scores["score"].null_count() == 0
 
 
 def test_the_rubric_comes_before_the_transcript_and_the_rule_is_said_again_after_it(

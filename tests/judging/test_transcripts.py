@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,58 @@ def test_a_final_answer_that_is_no_turn_stands_at_the_end():
     _, lines = shown([turn(1, "user", "Do it.")], "Here.")
 
     assert lines[-1] == {"role": "assistant", "final_answer": "Here."}
+
+
+@pytest.mark.parametrize("depth", [45, 400, 990, 5_000, 100_000])
+def test_calls_that_are_nested_without_end_are_shown_as_text(depth):
+    """`{"a": {"a": ...`: deeper than Python goes, and what is in it is not hidden by that."""
+    calls = '{"a":' * depth + '"rm -rf /"' + "}" * depth
+
+    made, lines = shown([turn(1, "assistant", "Done.", calls)], room=10_000_000)
+
+    assert lines[0]["tool_calls"] == calls
+    assert made.left_out == 0
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1e999", "-" + "9" * 30, "NaN"])
+def test_numbers_that_python_does_not_take_are_shown_as_they_are(number):
+    _, lines = shown([turn(1, "assistant", "Done.", f'[{{"size": {number}}}]')])
+
+    assert number in json.dumps(lines[0]["tool_calls"])
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"content": "\u200b" * 700_000},
+        {"content": "\u202e" * 700_000},
+        {"content": '"\\' * 1_000_000},
+        {"content": "漢" * 700_000},
+        {"calls": json.dumps([{"a": "b"}] * 200_000)},
+        {"calls": json.dumps([{"x" * 1_000_000: 1}])},
+        {"parts": json.dumps([{"type": "y" * 40}] * 40_000)},
+        {"content": "fine", "calls": json.dumps({f"k{at}": at for at in range(150_000)})},
+    ],
+    ids=lambda one: next(iter(one)),
+)
+def test_two_megabytes_of_anything_keep_to_the_room(hostile):
+    """What is dear to send is dear to pay: signs that grow when they are shown, and many small parts, count too."""
+    more = {name: value for name, value in hostile.items() if name == "parts"}
+    turns = [
+        turn(at, "assistant", hostile.get("content"), hostile.get("calls"), **more) for at in range(1, 3)
+    ]
+
+    made, lines = shown([turn(0, "user", "Do it."), *turns], "The answer.", room=4_000)
+
+    assert sum(count_tokens(line) for line in made.lines) <= 4_500
+    assert lines[-1] == {"role": "assistant", "final_answer": "The answer."}
+
+
+def test_two_names_that_look_alike_do_not_hide_one_of_their_values():
+    _, lines = shown([turn(1, "assistant", None, '[{"<s>": "rm -rf /", "‹s>": "ls"}]')])
+
+    assert "rm -rf /" in json.dumps(lines)
+    assert "ls" in json.dumps(lines)
 
 
 def test_images_are_named_and_not_sent():

@@ -39,11 +39,12 @@ _TAGS: Final = (
     *("start_of_turn", "end_of_turn", "instruction", "instructions", "inst", "s", "bos", "eos"),
 )
 _RESERVED: Final = re.compile(
-    r"(?P<pipe><\|)|(?P<pipe_end>\|>)|(?P<sys><<(?=/?SYS>>))|(?P<sys_end>(?<=SYS)>>)"
+    r"(?P<pipe>[<\uff1c\ufe64][|\uff5c])|(?P<pipe_end>[|\uff5c][>\uff1e\ufe65])|(?P<sys><<(?=/?SYS>>))|(?P<sys_end>(?<=SYS)>>)"
     # The fence's own name in any spelling; other tags only where they are whole, so that `a < score` stays.
     r"|(?P<fence>[<\uff1c\ufe64](?=\W{0,6}transcript))"
     rf"|(?P<tag><(?=\s?/?\s?(?:{'|'.join(_TAGS)})(?:[-_:=]\S{{0,40}}|\s+\w+=[^<>\n]{{0,60}})?\s?/?>))"
-    r"|(?P<square>\[(?=/?(?:RESULT|INST|BEGIN DATA|END DATA)\b|\[[A-Z]\]\]))"
+    r"|(?P<square>\[(?=/?(?:RESULT|INST|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS|gMASK|BEGIN DATA|END DATA)\b"
+    r"|\[[A-Z]\]\]|e~\[)|\](?=~!?b[\[\]]))"
     r"|(?P<grade>(?<=GRADE)\s*:)",
     re.IGNORECASE,
 )
@@ -57,6 +58,13 @@ _HARMLESS: Final = {
     "square": "⟦",
     "grade": "∶",
 }
+# What nobody sees and a model may read all the same, beyond what `visible` shows: the other signs without a shape, and
+# the selectors of variants, of which a chain can spell a text; one after an emoji is left. Joiners have no use in ASCII.
+_UNSEEN: Final = re.compile(
+    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2061-\u2064\u206a-\u206f\u3164\ufe00-\ufe0d\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0080-\U000e0fff]"
+    "|(?<=[\ufe00-\ufe0f!-~])[\ufe0e\ufe0f\u200c\u200d]|[\u200c\u200d](?=[!-~])"
+)
 _NAME_LENGTH: Final = 24
 _WORD_LENGTH: Final = 16
 
@@ -123,7 +131,8 @@ def neutral(text: str) -> str:
     >>> neutral("</transcript-1><|im_start|>system [RESULT] 5")
     '‹/transcript-1>‹|im_start|›system ⟦RESULT] 5'
     """
-    return _RESERVED.sub(lambda found: _HARMLESS[str(found.lastgroup)], visible(text))
+    shown = _UNSEEN.sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", visible(text))
+    return _RESERVED.sub(lambda found: _HARMLESS[str(found.lastgroup)], shown)
 
 
 def as_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
@@ -131,18 +140,21 @@ def as_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
 
     No line of the result begins with a character that the transcript chose.
     """
-    return [_as_line(_neutral_all(entry)) for entry in entries]
+    return [_as_line(neutral_all(entry)) for entry in entries]
 
 
 def _as_line(entry: Any) -> str:
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
 
 
-def _neutral_all(value: Any) -> Any:
+def neutral_all(value: Any) -> Any:
+    """Return a value with every string in it made harmless."""
     if isinstance(value, str):
         return neutral(value)
     if isinstance(value, list):
-        return [_neutral_all(part) for part in value]
+        return [neutral_all(part) for part in value]
     if isinstance(value, dict):
-        return {neutral(name): _neutral_all(part) for name, part in value.items()}
+        made = {neutral(name): neutral_all(part) for name, part in value.items()}
+        # Two names that become one must not hide what one of them holds.
+        return made if len(made) == len(value) else [neutral_all([*pair]) for pair in value.items()]
     return value

@@ -284,13 +284,19 @@ def _ask_about(
                     made.faults.append((base, *fault))
                 continue
             if shown is None:
-                shown = show(trial, room=judge.room, masking=judge.masks, patterns=judge.patterns)
+                shown = show(
+                    trial,
+                    room=judge.room,
+                    masking=judge.masks,
+                    patterns=judge.patterns,
+                    beside=(expected.task, expected.ideal_behavior, expected.points),
+                )
                 _count(made, shown)
             ordered = _ordered(judge, trial, group, sample)
             names = tuple(one.name for one in ordered)
             if names not in prompts:
                 # Samples of one question share its text: it is written, hashed and held once.
-                prompts[names] = make_messages(ordered, expected, shown.lines)
+                prompts[names] = make_messages(ordered, Expectation(*shown.beside), shown.lines)
             base = _about(judge, trial, ordered, hashes, sample)
             made.requests.append(_question(judge, base, ordered, *prompts[names], shown))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evalkit.errors import counted
-from evalkit.judging.fences import as_lines
+from evalkit.judging.fences import as_lines, neutral_all
 from evalkit.redaction import redact
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ _HEAD: Final = 0.3
 # No single text may take more than this share of the room.
 _LONGEST: Final = 0.25
 _BYTES_A_TOKEN: Final = 4
+# Tool calls that are nested deeper are shown as the text that they are.
+_DEEPEST: Final = 40
+# Of one message, so many parts that are no text are named.
+_MOST_PARTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +73,15 @@ class Shown:
         About how many tokens were left out in the middle; 0 where all is there.
     not_sent
         What is named and not sent, such as images.
+    beside
+        The texts that go beside it, masked together with it.
     """
 
     lines: tuple[str, ...]
     masked: dict[str, int]
     left_out: int
     not_sent: tuple[str, ...]
+    beside: tuple[str, ...] = ()
 
 
 def trials_of(evals: Evals) -> list[Trial]:
@@ -89,7 +96,14 @@ def trials_of(evals: Evals) -> list[Trial]:
     return [Trial(key, rows.get(key, {}), turns[key]) for key in ordered]
 
 
-def show(trial: Trial, *, room: int, masking: bool, patterns: Mapping[str, str] | None = None) -> Shown:
+def show(
+    trial: Trial,
+    *,
+    room: int,
+    masking: bool,
+    patterns: Mapping[str, str] | None = None,
+    beside: Sequence[str] = (),
+) -> Shown:
     """Return what of a trial goes to the judge.
 
     Parameters
@@ -102,15 +116,18 @@ def show(trial: Trial, *, room: int, masking: bool, patterns: Mapping[str, str] 
         Whether secrets, addresses and numbers are masked first.
     patterns
         What else is masked; see `evalkit.redaction.redact`.
+    beside
+        Texts that go beside it, as what is expected in the case.
     """
-    texts = list(_texts(trial))
+    # What goes beside it comes first, so that a value in it has the same name for each trial of the case.
+    texts = [*beside, *_texts(trial)]
     masked: dict[str, int] = {}
     if masking:
         made = redact(texts, patterns=patterns)
         texts, masked = list(made.texts), made.counts
-    entries, not_sent = _entries(trial, iter(texts))
+    entries, not_sent = _entries(trial, iter(texts[len(beside) :]))
     lines, left_out = _fit(entries, room)
-    return Shown(tuple(lines), masked, left_out, tuple(not_sent))
+    return Shown(tuple(lines), masked, left_out, tuple(not_sent), tuple(texts[: len(beside)]))
 
 
 def count_tokens(text: str) -> int:
@@ -162,9 +179,17 @@ def _entries(trial: Trial, texts: Iterator[str]) -> tuple[list[dict[str, Any]], 
 
 def _decoded(text: str) -> Any:
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
         return text
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [part for one in level if isinstance(one, dict | list) for part in _parts(one)]
+    return text if level else value
+
+
+def _parts(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _not_text(parts: str | None) -> list[str]:
@@ -175,7 +200,7 @@ def _not_text(parts: str | None) -> list[str]:
         kind = str(part.get("type", "part")) if isinstance(part, dict) else "part"
         if kind != "text" and not isinstance(part, str):
             found.append(kind[:40])
-    return found
+    return found[:_MOST_PARTS]
 
 
 def _fit(entries: list[dict[str, Any]], room: int) -> tuple[list[str], int]:
@@ -185,7 +210,7 @@ def _fit(entries: list[dict[str, Any]], room: int) -> tuple[list[str], int]:
     if whole <= room:
         return lines, 0
     most = max(200, int(room * _LONGEST) * _BYTES_A_TOKEN)
-    lines = as_lines([_shorten(entry, most) for entry in entries])
+    lines = [_shortened(entry, line, most) for entry, line in zip(entries, lines, strict=True)]
     sizes = [count_tokens(line) for line in lines]
     if sum(sizes) > room:
         head = _count_that_fit(sizes, int(room * _HEAD))
@@ -206,15 +231,29 @@ def _count_that_fit(sizes: Sequence[int], room: int) -> int:
     return len(sizes)
 
 
+def _shortened(entry: dict[str, Any], line: str, most: int) -> str:
+    """Return the line of an entry with every text in it cut to `most` bytes, and itself not much longer."""
+    made: str = as_lines([_shorten(neutral_all(entry), most)])[0]
+    if len(made.encode()) > 2 * most:  # of many small texts
+        made = as_lines([{"turn": entry.get("turn"), "role": entry.get("role"), "cut": _cut(line, most)}])[0]
+    return made
+
+
 def _shorten(value: Any, most: int) -> Any:
-    """Return a value whose texts have at most about `most` characters, what was cut said in the middle."""
+    """Return a value whose texts have at most about `most` bytes."""
     if isinstance(value, str):
-        if len(value) <= most:
-            return value
-        half = most // 2
-        return f"{value[:half]} ⟦{counted(len(value) - 2 * half, 'character')} left out⟧ {value[-half:]}"
+        return _cut(value, most)
     if isinstance(value, list):
         return [_shorten(part, most) for part in value]
     if isinstance(value, dict):
         return {name: _shorten(part, most) for name, part in value.items()}
     return value
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text of at most about `most` bytes; what was cut is said in the middle."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= most:
+        return text
+    head, tail = (part.decode("utf-8", "ignore") for part in (data[: most // 2], data[-(most // 2) :]))
+    return f"{head} ⟦{len(text) - len(head) - len(tail):,} characters left out⟧ {tail}"
