@@ -41,7 +41,7 @@ BOUGHT = 5
 
 _END = re.compile(r"(?i)<\W{0,6}/?\W{0,6}transcript")
 _TURNS = re.compile(
-    r"(?i)<\uff5c|\]~b\]|\[e~\[|\[/?SYSTEM_PROMPT\]|<\|(?:im_start|im_end|start|end|channel|message|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>|</?think>|</?s>"
+    r"(?i)<\|(?:User|Assistant|end\u2581of)|\]~b\]|\[e~\[|\[/?SYSTEM_PROMPT\]|<\|(?:im_start|im_end|start|end|channel|message|eot_id|start_header_id)\|>|\[/?INST\]|<</?SYS>>|</?think>|</?s>"
     r"|<(?:start|end)_of_turn>|</?(?:system|user|assistant|instructions?|rules)>"
 )
 _ORDER = re.compile(

@@ -89,14 +89,15 @@ def test_numbers_that_python_does_not_take_are_shown_as_they_are(number):
 def test_two_megabytes_of_anything_keep_to_the_room(hostile):
     """What is dear to send is dear to pay: signs that grow when they are shown, and many small parts, count too."""
     more = {name: value for name, value in hostile.items() if name == "parts"}
-    turns = [
-        turn(at, "assistant", hostile.get("content"), hostile.get("calls"), **more) for at in range(1, 3)
-    ]
+    last = turn(3, "assistant", hostile.get("content"), hostile.get("calls"), **more)
+    turns = [turn(1, "user", "Do it."), {**last, "turn": 2}, last]
 
-    made, lines = shown([turn(0, "user", "Do it."), *turns], "The answer.", room=4_000)
+    made, lines = shown(turns, room=4_000)
 
+    # The last of them is what the attempt came to: some of it is always there.
     assert sum(count_tokens(line) for line in made.lines) <= 4_500
-    assert lines[-1] == {"role": "assistant", "final_answer": "The answer."}
+    assert lines[-1]["turn"] == 3
+    assert lines[0]["text"] == "Do it."
 
 
 def test_two_names_that_look_alike_do_not_hide_one_of_their_values():
