@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from evalkit.agents.folders import as_suite
-from evalkit.agents.runs import make_plan, make_requests, open_cache
+from evalkit.agents.runs import make_plan, make_requests
 from evalkit.errors import counted
+from evalkit.running.cache import opened
 from evalkit.running.requests import request_key
 from evalkit.text import escape
 
@@ -111,7 +112,7 @@ def make_estimate(
     if agent.kind != "model":
         return RunEstimate(place.run, agent.model, None, len(left), len(place.done), 0, None, None, None)
     sent = cached = 0
-    with open_cache(cache) as answers:
+    with opened(cache) as answers:
         for request, _ in make_requests(agent, left).values():
             if answers.get(request_key(agent.endpoint.base_url, request.body)) is not None:
                 cached += 1

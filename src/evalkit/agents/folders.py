@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +12,7 @@ import polars as pl
 
 from evalkit import __version__, native
 from evalkit.agents.asked import hashed, seed_of
+from evalkit.disk import replacing
 from evalkit.errors import FormatError, PathError
 from evalkit.evals import Evals
 from evalkit.records import lines
@@ -249,17 +248,8 @@ def _keep_suite(suite: Suite, folder: Path) -> None:
 def _without(path: Path, numbers: frozenset[int]) -> None:
     """Take lines out of a file, so that it is there whole, before or after."""
     kept = [raw + b"\n" for number, raw in lines(path.read_bytes()) if number not in numbers]
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    fresh = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.writelines(kept)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.chmod(path.stat().st_mode & 0o777)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
+    with replacing(path) as fresh:
+        fresh.write_bytes(b"".join(kept))
 
 
 def as_suite(suite: Suite | str | Path) -> Suite:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -215,13 +215,6 @@ def make_caller(agent: Agent, timeout: float) -> Caller:
     return FunctionCaller(agent.function, timeout=timeout)
 
 
-def open_cache(cache: Cache | str | Path | None) -> Any:
-    """Give a cache that is open; one that was made here is closed afterwards."""
-    from evalkit.running.cache import Cache
-
-    return nullcontext(cache) if isinstance(cache, Cache) else Cache(cache)
-
-
 def _ask(
     agent: Agent,
     place: RunFolder,
@@ -235,12 +228,13 @@ def _ask(
 ) -> None:
     """Ask a model for each attempt, and write what it replies."""
     from evalkit.providers import check_model, cost
+    from evalkit.running.cache import opened
     from evalkit.running.live import ask
 
     endpoint, model = agent.endpoint, str(agent.model)
     asked = make_requests(agent, left)
     requests = [request for request, _ in asked.values()]
-    with open_cache(cache) as answers:
+    with opened(cache) as answers:
         if any(answers.get(request_key(endpoint.base_url, one.body)) is None for one in requests):
             tally.unchecked = check_model(endpoint, model)
         place.begin()

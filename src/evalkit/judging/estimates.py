@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.errors import counted
-from evalkit.judging.caches import opened
 from evalkit.judging.questions import make_questions
 from evalkit.judging.transcripts import count_tokens
+from evalkit.running.cache import opened
 from evalkit.running.requests import request_key
 from evalkit.text import escape
 

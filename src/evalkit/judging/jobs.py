@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import counted
-from evalkit.judging.caches import opened
 from evalkit.judging.notes import make_notes
 from evalkit.judging.questions import about, make_questions
 from evalkit.judging.results import ScoreFile, with_scores
 from evalkit.judging.rows import fault_rows, give_up, settle
 from evalkit.running import batch
+from evalkit.running.cache import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

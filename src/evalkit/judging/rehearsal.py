@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.judging.caches import opened
 from evalkit.judging.questions import about, make_questions
+from evalkit.running.cache import opened
 from evalkit.running.requests import request_key
 
 if TYPE_CHECKING:

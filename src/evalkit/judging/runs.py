@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
-from evalkit.judging.caches import opened
 from evalkit.judging.notes import make_notes
 from evalkit.judging.questions import make_questions
 from evalkit.judging.results import ScoreFile, with_scores
 from evalkit.judging.rows import fault_rows, paid, settle
+from evalkit.running.cache import opened
 from evalkit.running.requests import request_key
 
 if TYPE_CHECKING:

@@ -10,6 +10,18 @@ from evalkit import records
 from evalkit.redaction import hide_environment
 
 _LONGEST: Final = 2_000
+_PASSING: Final = frozenset({408, 409, 425, 429, 498})
+
+
+def passes(status: int) -> bool:
+    """Whether an error with this status may be gone the next time: 498 is Groq's "no room", 425 "too early".
+
+    Examples
+    --------
+    >>> passes(503), passes(429), passes(413)
+    (True, True, False)
+    """
+    return status in _PASSING or status >= 500
 
 
 def read_completion(content: bytes | str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from evalkit.errors import FormatError, counted
 from evalkit.providers import connect, find_key, hide_key, refusal, unreachable
-from evalkit.running.answers import decoded, read_error
+from evalkit.running.answers import decoded, passes, read_error
 from evalkit.running.pace import Clock, Pace, backoff, read_retry_after, read_wait, used_up
 from evalkit.running.progress import Progress
 from evalkit.running.requests import Reply, Request, request_key
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from evalkit.providers import Provider
     from evalkit.running.cache import Cache
 
-# 498: Groq's flex tier has no room; 425: too early.
-_PASSING: Final = frozenset({408, 409, 425, 429, 498})
 # However often an endpoint says "later", one request is not sent more often than this.
 _MOST_TRIES: Final = 10
 # So many requests in a row that got nothing after all their tries: the endpoint is down.
@@ -342,7 +340,7 @@ class Asking:
         elif answer.headers.get("x-should-retry") == "false":
             return True
         else:
-            return not (status in _PASSING or status >= 500)
+            return not passes(status)
         return True
 
     def _hold(self, seconds: float, why: str) -> bool:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from evalkit.errors import FormatError, counted
 from evalkit.places import cache_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 FILE: Final = "answers.sqlite"
@@ -191,6 +192,16 @@ class Cache:
                 return rows.fetchall()
         except sqlite3.Error as error:
             raise FormatError(f"The cache {str(self.path)!r} cannot be read: {_words(error)}.") from None
+
+
+@contextmanager
+def opened(cache: Cache | str | Path | None) -> Iterator[Cache]:
+    """Give a cache that is open: the one given, or one of its own, closed afterwards (None: evalkit's)."""
+    if isinstance(cache, Cache):
+        yield cache
+        return
+    with Cache(cache) as made:
+        yield made
 
 
 def _before(days: float | None) -> float | None:

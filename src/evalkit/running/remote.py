@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import ProviderError
 from evalkit.providers import connect_sync, find_key, hide_key, refusal
-from evalkit.running.answers import decoded, read_error
+from evalkit.running.answers import decoded, passes, read_error
 from evalkit.running.journal import sync_folder
 from evalkit.running.pace import read_wait
 
@@ -26,8 +26,6 @@ TERMINAL: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 
 KNOWN: Final = TERMINAL | {"validating", "in_progress", "finalizing", "cancelling"}
 
-# Passing, beside 5xx: 498 is Groq's "no room"; 425 is "too early".
-_PASSING: Final = frozenset({408, 409, 425, 429, 498})
 _FORBIDDEN: Final = frozenset({401, 402, 403})
 # A list of ids is part of an address, and some proxies cut those at 4 KB.
 _IDS_A_CALL: Final = 90
@@ -301,7 +299,7 @@ class Remote:
             content = b""
         code, words = read_error(decoded(content) if content else None)
         words = hide_key(words or "", self._key)
-        if status in _PASSING or status >= 500:
+        if passes(status):
             wait = read_wait(error.response.headers, words, now=time.time()) if status == 429 else None
             if status == 503 and wait is None:
                 wait = read_wait(error.response.headers, None, now=time.time())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evalkit.records import BOM
-from evalkit.running.answers import decoded, read_error
+from evalkit.running.answers import decoded, passes, read_error
 from evalkit.running.requests import Reply
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # What a request says that never ran, because of what became of its batch.
 _NOT_RUN: Final = frozenset({"batch_expired", "batch_cancelled", "expired", "cancelled", "canceled"})
-_PASSING: Final = frozenset({408, 409, 425, 429, 498})
 # Errors without a status that pass.
 _PASSING_CODES: Final = frozenset(
     {
@@ -228,7 +227,7 @@ def worth_asking_again(reply: Reply) -> bool:
         return True
     if reply.status is None or reply.status == 200:
         return reply.code in _PASSING_CODES
-    return reply.status in _PASSING or reply.status >= 500
+    return passes(reply.status)
 
 
 def _failed(key: str, status: int | None, body: Any, error: Any) -> Reply:

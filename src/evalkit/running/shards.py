@@ -17,6 +17,7 @@ from evalkit.providers import cost
 from evalkit.records import SURROGATE
 from evalkit.running.journal import Shard
 from evalkit.running.requests import Request
+from evalkit.running.spending import BYTES_A_TOKEN, WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from evalkit.providers import BatchLimits, Provider
 
 _LONGEST_ID: Final = 64
-# Text has about four bytes a token in English and three in most other scripts: three errs on the dear side.
-_BYTES_A_TOKEN: Final = 3
-# What a request that sets no limit is taken to write.
-_WRITTEN: Final = 1_024
-
 _BUFFER: Final = 1 << 20
 _ID: Final = re.compile(rf"[ !#-\[\]-~]{{1,{_LONGEST_ID}}}")
 
@@ -145,8 +141,8 @@ class Packer:
             self._prices[model] = None if sent is None or written is None else (sent, written)
         prices = self._prices[model]
         asked = body.get("max_completion_tokens") or body.get("max_tokens")
-        tokens = asked if isinstance(asked, int) else _WRITTEN
-        return None if prices is None else size / _BYTES_A_TOKEN * prices[0] + tokens * prices[1]
+        tokens = asked if isinstance(asked, int) else WRITTEN
+        return None if prices is None else size / BYTES_A_TOKEN * prices[0] + tokens * prices[1]
 
 
 class Answered:

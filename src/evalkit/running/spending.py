@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from evalkit.providers import Provider
 
 # Text has about four bytes a token in English and three in most other scripts: three errs on the dear side.
-_BYTES_A_TOKEN: Final = 3
+BYTES_A_TOKEN: Final = 3
 # What a request that sets no limit may write, until longer answers were seen.
-_WRITTEN: Final = 1_024
+WRITTEN: Final = 1_024
 _MILLION: Final = 1_000_000
 
 
@@ -61,9 +61,9 @@ class Spending:
                 "be kept: leave it out, or use a model whose price is known."
             )
         asked = next((body[name] for name in ("max_completion_tokens", "max_tokens") if body.get(name)), None)
-        written = asked if isinstance(asked, int) else max(_WRITTEN, self._longest)
+        written = asked if isinstance(asked, int) else max(WRITTEN, self._longest)
         many = body["n"] if isinstance(body.get("n"), int) else 1
-        return (size / _BYTES_A_TOKEN * found[0] + written * many * found[1]) / _MILLION
+        return (size / BYTES_A_TOKEN * found[0] + written * many * found[1]) / _MILLION
 
     async def reserve(self, estimate: float) -> str | None:
         """Set money aside, waiting for what is under way; a sentence where the limit does not allow it."""
