@@ -30,3 +30,8 @@ def test_nothing_to_compare_has_no_effect_size():
     assert d_z([1]) is None
     assert d_z([2, 2, 2]) is None
     assert d_z([1, 2, 3, float("nan")]) == pytest.approx(2.0)
+
+
+def test_the_standardised_difference_is_the_mean_over_the_standard_deviation():
+    # Mean 2; squares about it 4 + 0 + 4, over n - 1 = 2: sd 2.
+    assert d_z([0, 2, 4]) == pytest.approx(1.0)
