@@ -80,3 +80,8 @@ def test_a_missing_value_and_its_cluster_are_left_out_together():
     ours = t_mean([1, float("nan"), 3, 5], clusters=["a", "z", "b", "c"])
 
     assert (ours.n, ours.clusters) == (3, 3)
+
+
+def test_one_cluster_has_no_standard_error():
+    assert standard_error([1.0, 2.0, 4.0], clusters=["a", "a", "a"]) is None
+    assert standard_error([], clusters=[]) is None
