@@ -89,6 +89,8 @@ def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
     {'v1': 'v1', None: 'not given', 'v2': 'v2'}
     >>> list(labels(["popularity_openai/gpt-5", "popularity_google/gemini"]).values())
     ['…openai/gpt-5', '…google/gemini']
+    >>> list(labels(["demo-judge · Ai Platform", "demo-judge · Batch Api"]).values())
+    ['Ai Platform', 'Batch Api']
     """
     distinct = list(dict.fromkeys(values))
     shown = _without_beginning(distinct)
@@ -119,8 +121,10 @@ def _without_beginning(values: list[object]) -> dict[object, str]:
         common = common[:-1]
     if len(common) < _LONG_BEGINNING or max(map(len, named)) < 2 * _LONG_BEGINNING - 4:
         return texts
+    # A whole part of a name, as the judge of "judge · criterion", is no cut.
+    mark = "" if common.endswith(" · ") else "…"
     return {
-        value: f"…{text.removeprefix(common)}" if value not in (None, "") else text
+        value: f"{mark}{text.removeprefix(common)}" if value not in (None, "") else text
         for value, text in texts.items()
     }
 

@@ -167,7 +167,9 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: b
         sort=names,
         scale=alt.Scale(domain=names, paddingInner=0.15, paddingOuter=0.1),
         axis=alt.Axis(
-            labelAngle=0 if width / len(names) > 7.2 * max(map(len, names)) else -40, labelLimit=150, offset=4
+            labelAngle=0 if width / len(names) > 7.2 * max(map(len, names)) else -40,
+            labelLimit=max(150, width / len(names) - 8),
+            offset=4,
         ),
     )
     base = alt.Chart(rows(frame)).encode(x=x)
