@@ -37,7 +37,7 @@ SPELLINGS: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], st
         (r"PassRule\.gates\b", "--gate"),
         (r"PassRule\.weights\b", "--weight"),
         (r"PassRule\.(mean|floor|scale|missing)\b", r"--\1"),
-        (r"mapping=(\{[^{}]*\})", r"--mapping FILE.yaml holding \1"),
+        (r"mapping=(\{(?:[^{}]|\{[^{}]*\})*\})", r"--mapping FILE.yaml holding \1"),
         (r"margin=(\{[^{}]*\})", _pairs),
         (r"margin\['(\w+)'\]", r"--margin \1"),
         (r"such as \((\d+), (\d+)\)", r"such as \1,\2"),
@@ -86,6 +86,8 @@ def spell(text: str) -> str:
     'declare one, e.g. --margin pass_rate=0.05.'
     >>> spell('Say which counts: grader="the judge".')
     "Say which counts: --grader 'the judge'."
+    >>> spell('Say so: mapping={"case": "id", "people": {"their_tone": "tone"}}.')
+    'Say so: --mapping FILE.yaml holding {"case": "id", "people": {"their_tone": "tone"}}.'
     """
     for pattern, words in SPELLINGS:
         text = pattern.sub(words, text)
