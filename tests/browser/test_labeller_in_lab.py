@@ -23,6 +23,7 @@ def test_keys_give_labels_and_the_figures_follow(lab, run_notebook, axe, dark):
     expect(widget).to_contain_text("No labels yet.")
     said = widget.get_by_label("What the labels say so far")
 
+    expect(widget).not_to_contain_text("No judgements were recorded")
     heights = [widget.locator(part).bounding_box()["height"] for part in (".ek-reading", ".ek-side")]
     assert heights[0] == pytest.approx(heights[1], abs=1) or heights[0] == 640
 

@@ -1,7 +1,7 @@
 // Judging by keyboard: the trial at the left, what is asked at the right.
 function render({ model, el }) {
   const app = start({ model, el, name: "labeller", label: "Label answers" });
-  const pane = reading(app);
+  const pane = reading(app, { none: null });  // hidden, or none: no word of either
   const head = h("div", { class: "ek-asks" });
   const points = h("div", { class: "ek-points", role: "group", "aria-label": "Score" });
   const note = h("textarea", { rows: 2, placeholder: "Why (optional)", "aria-label": "Why this score" });

@@ -41,8 +41,8 @@ function ekJudgement({ criterion, grader, samples: [first, ...others] }, go) {
       others.map((one) => [h("p", null, h("span", { class: "ek-score" }, one.score), ` sample ${one.sample}`), reason(one)])) : null);
 }
 
-// reading(app, { before }): `node` to put into the page, `draw(trial)` for another one, `fill(whole)` for a cut text.
-function reading(app) {
+// reading(app, { none }): `none` is what stands where there are no judgements, null: nothing. `node` to put into the page, `draw(trial)` for another one, `fill(whole)` for a cut text.
+function reading(app, { none = "No judgements were recorded." } = {}) {
   const box = h("input", { type: "search", placeholder: "Search this transcript", "aria-label": "Search this transcript" });
   const found = h("span", { class: "ek-soft", role: "status" });
   const node = h("div", { class: "ek-reading" });
@@ -107,14 +107,14 @@ function reading(app) {
     texts = trial.messages.map((one) => [one.role.toLowerCase(), ...one.parts.map((part) => (part.summary + " " + part.pieces.map(([words]) => words).join("")).toLowerCase())]);
     items = trial.messages.map((one, at) => h("li", { class: "ek-" + one.kind }, h("div", { class: "ek-role" }, one.role), one.parts.map((part, index) => ekPart(part, at, index, app.ask))));
     const messages = h("ol", { class: "ek-messages", "aria-label": "Messages" }, items.length ? items : h("li", null, "No messages and no output were recorded."));
-    const scores = h("ul", { class: "ek-scores", "aria-label": "Judgements" }, trial.judgements.length ? trial.judgements.map((one) => ekJudgement(one, go)) : h("li", null, "No judgements were recorded."));
+    const scores = h("ul", { class: "ek-scores", "aria-label": "Judgements" }, trial.judgements.length ? trial.judgements.map((one) => ekJudgement(one, go)) : h("li", null, none));
     node.replaceChildren(...[
       h("p", { class: "ek-title" }, h("strong", null, trial.title[0].toUpperCase() + trial.title.slice(1))),
       h("p", { class: "ek-meta" }, trial.severity ? h("span", null, "severity ", word(trial.severity)) : null, trial.facts.map((fact) => h("span", null, fact)),
         trial.source ? h("span", null, h("code", null, trial.source), " ", h("button", { type: "button", class: "ek-quiet", onclick: copy }, "Copy")) : null),
       trial.asked.length ? h("details", { class: "ek-asked" }, h("summary", null, "What the case asks and expects"), trial.asked.map(([name, text]) => [h("p", null, h("strong", null, name)), h("pre", null, text)])) : null,
       h("div", { class: "ek-row" }, box, formatted, found),
-      h("div", { class: "ek-columns" }, messages, scores),
+      h("div", { class: "ek-columns" }, messages, trial.judgements.length || none ? scores : null),
     ].filter(Boolean));
     if (box.value) search();
   };
