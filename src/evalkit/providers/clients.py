@@ -19,6 +19,10 @@ _TIMEOUT: Final = 20.0
 _NO_LIST: Final = frozenset({404, 405, 501})
 
 
+# Keys are longer; what is shorter is a word.
+_SHORTEST_KEY: Final = 12
+
+
 class Key(str):
     """A key: it goes into a header as any text does, and is not shown where values are, as in a long traceback."""
 
@@ -58,12 +62,16 @@ def find_key(provider: Provider) -> Key | None:
 def hide_key(text: str, key: str | None) -> str:
     """Return `text` without the key, should an endpoint have repeated it.
 
+    What is shorter than a key is a word, as a server on this machine takes any, and stands in texts by chance.
+
     Examples
     --------
     >>> hide_key("Incorrect API key provided: gsk_12345678", "gsk_12345678")
     'Incorrect API key provided: ***'
+    >>> hide_key('{"id": "batch_x"}', "x")
+    '{"id": "batch_x"}'
     """
-    return text.replace(key, "***") if key else text
+    return text.replace(key, "***") if key and len(key) >= _SHORTEST_KEY else text
 
 
 def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:

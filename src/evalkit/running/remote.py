@@ -268,8 +268,7 @@ class Remote:
 
     def _object(self, answer: httpx2.Response) -> dict[str, Any]:
         """Return the JSON object in an answer, without the key, should it repeat it: what is in it is written down."""
-        content = answer.content.replace(self._key.encode(), b"***") if self._key else answer.content
-        made = decoded(content)
+        made = decoded(hide_key(answer.content.decode("utf-8", "replace"), self._key))
         if not isinstance(made, dict):
             raise Transient("the answer is no JSON object", status=None)
         return made
