@@ -36,8 +36,8 @@ class PandasTables(NamedTuple):
     scores: pd.DataFrame
 
     def __repr__(self) -> str:
-        rows = [f"{name} {len(frame):,}" for name, frame in zip(self._fields, self, strict=True)]
-        return f"PandasTables, rows: {', '.join(rows)}"
+        rows = ", ".join(f"{name} {len(frame):,}" for name, frame in self._asdict().items())
+        return f"PandasTables, rows: {rows}"
 
 
 def to_polars(frame: Any) -> pl.DataFrame:
@@ -462,8 +462,7 @@ def _plain(text: str, most: int = 40) -> str:
 
 
 def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
-    rows = [(problem.source, problem.line, problem.reason) for problem in problems]
-    return pl.DataFrame(rows, schema=PROBLEMS_SCHEMA, orient="row")
+    return pl.DataFrame(list(problems), schema=PROBLEMS_SCHEMA)
 
 
 def _with_all_runs(made: dict[str, pl.DataFrame]) -> pl.DataFrame:

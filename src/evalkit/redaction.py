@@ -74,7 +74,7 @@ _EMAIL: Final = re.compile(
 _PHONE: Final = re.compile(
     r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}([ .-])\d{3}\1\d{4})(?![\w/=-]|\.\d)"
 )
-_SHORTEST_KEY: Final = 20
+SHORTEST_KEY: Final = 20
 # What stands between a name and its value in expressions of detect-secrets, which splits a run of spaces in every way
 # that there is, and the same said so that it is split in one.
 _SLOW: Final = r"(?: *)(?:=|:|:=|=>| +|::)(?: *)"
@@ -83,7 +83,8 @@ _FAST: Final = r"(?: *+(?:=>|:=|::|=|:) *+| ++)"
 _PASSES: Final = 3
 _SPACE: Final = re.compile(r"\s|$")
 _SECRET_NAME: Final = re.compile(r"(?i)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
-_SHORTEST_SECRET: Final = 12
+# What is shorter is a word, which stands in texts by chance.
+SHORTEST_SECRET: Final = 12
 _PHONE_DIGITS: Final = range(8, 16)
 _PLACEHOLDER: Final = re.compile(r"\[([a-z][a-z0-9_]*)-(\d+)\]")
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]*")
@@ -157,7 +158,7 @@ def hide_environment(text: str) -> str:
     values = {
         value.strip()
         for name, value in os.environ.items()
-        if _SECRET_NAME.search(name) and len(value.strip()) >= _SHORTEST_SECRET
+        if _SECRET_NAME.search(name) and len(value.strip()) >= SHORTEST_SECRET
     }
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "***")
@@ -281,7 +282,7 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
                 continue
             # A group that reaches the end is the secret with its name before it; others are only its prefix.
             spans = [match.span(at) for at in range(1, pattern.groups + 1)]
-            yield next((span for span in spans if span[1] - span[0] >= _SHORTEST_KEY), match.span())
+            yield next((span for span in spans if span[1] - span[0] >= SHORTEST_KEY), match.span())
 
 
 def _is_secret(value: str, *, sure: bool) -> bool:

@@ -13,6 +13,7 @@ from evalkit.evals import Evals
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# 12, 1.10.2 and 2026-01-31 are one number.
 _NUMBER: Final = re.compile(r"\d+(?:[._-]\d+)*")
 
 

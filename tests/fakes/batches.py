@@ -226,7 +226,7 @@ def finish(fake: Any, key: str, end: str) -> None:
         ("error_file_id", bad, plan.edit_errors),
     ):
         facts[name] = _write(fake, plan, name, written, edit)
-    if plan.unnamed:
+    if plan.unnamed > 0:  # below that another batch of this plan has named its own
         facts["_output_file_id"], facts["output_file_id"] = facts["output_file_id"], None
 
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 MOST_GROUPS: Final = 24
 _NEEDED: Final = ("pass_rate", "low", "high", "n", "unscored", "method", "level")
-# 12, 1.10.2 and 2026-01-31 are one number.
 _SHAPES: Final = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.errors import ProviderError, listed
 from evalkit.providers.prices import obstacle
+from evalkit.redaction import SHORTEST_SECRET
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 _TIMEOUT: Final = 20.0
 # What some endpoints answer where they have no list of models.
 _NO_LIST: Final = frozenset({404, 405, 501})
-
-
-# Keys are longer; what is shorter is a word.
-_SHORTEST_KEY: Final = 12
 
 
 class Key(str):
@@ -71,7 +68,7 @@ def hide_key(text: str, key: str | None) -> str:
     >>> hide_key('{"id": "batch_x"}', "x")
     '{"id": "batch_x"}'
     """
-    return text.replace(key, "***") if key and len(key) >= _SHORTEST_KEY else text
+    return text.replace(key, "***") if key and len(key) >= SHORTEST_SECRET else text
 
 
 def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:

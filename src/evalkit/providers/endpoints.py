@@ -9,7 +9,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from evalkit.errors import ProviderError, listed, nearest
-from evalkit.redaction import redact
+from evalkit.redaction import SHORTEST_KEY, redact
 
 LOCAL_PORT: Final = 8712
 """The port on which `evalkit serve-local` answers unless it is told another."""
@@ -18,8 +18,6 @@ LOCAL_MODEL: Final = "smollm2-135m-instruct"
 """The model that it serves unless it is given other weights."""
 
 _MB: Final = 1_000_000
-# What is as long as this, with a digit in it, is rather a key than a name in lower case.
-_SHORTEST_KEY: Final = 20
 
 
 def _address(url: str) -> str:
@@ -43,7 +41,8 @@ def _expect_name(variable: str | None) -> None:
     """Refuse what is no name of an environment variable, above all a key, which would be written down everywhere."""
     if variable is None or (variable.isidentifier() and variable.isascii() and variable.upper() == variable):
         return
-    secret = redact([variable]).counts or (len(variable) >= _SHORTEST_KEY and any(map(str.isdigit, variable)))
+    # What is long and has a digit in it is rather a key than a name in lower case.
+    secret = redact([variable]).counts or (len(variable) >= SHORTEST_KEY and any(map(str.isdigit, variable)))
     if secret or not (variable.isidentifier() and variable.isascii()):
         raise ProviderError(
             "key_variable is the name of an environment variable, as in 'LLM_API_KEY', and what was given is none: set the "

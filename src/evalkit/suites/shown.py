@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from evalkit.errors import counted, nearest
-from evalkit.text import visible
+from evalkit.text import escape, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,13 +82,11 @@ def told_html(rubric: Rubric) -> str:
     for heads, rows in lists.items():
         cells = "".join(f"<th scope='col' style='text-align:left'>{one}</th>" for one in heads)
         body = "".join(
-            "<tr>"
-            + "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row)
-            + "</tr>"
+            "<tr>" + "".join(f"<td style='text-align:left'>{escape(cell)}</td>" for cell in row) + "</tr>"
             for row in rows
         )
         tables += f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<p><strong>{html.escape(head)}</strong></p>{tables}"
+    return f"<p><strong>{escape(head)}</strong></p>{tables}"
 
 
 def _parts(rubric: Rubric) -> tuple[str, dict[tuple[str, str, str], list[tuple[str, str, str]]]]:
