@@ -80,7 +80,7 @@ pins: ## Choose new versions for requirements-dev.txt and requirements-oldest.tx
 COMPILE := -q --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links
 
 demo: $(VENV)/.evalkit ## Make data/demo anew
-	$(PY) -m evalkit.demo data/demo
+	$(PY) -m evalkit.data.demo data/demo
 
 clean: ## Remove what was built, and the virtual environments
 	rm -rf build dist $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import orjson
 
-from evalkit.providers import provider
-from evalkit.running.job import Job
-from evalkit.running.journal import Facts, Journal
-from evalkit.running.outcomes import read_shard, result_path
-from evalkit.running.requests import Request, custom_id
-from evalkit.running.shards import Packer, check_ids, requests_path
+from evalkit.llm.batch.input_files import Packer, check_ids, requests_path
+from evalkit.llm.batch.job import Job
+from evalkit.llm.batch.journal import Facts, Journal
+from evalkit.llm.batch.output_files import read_shard, result_path
+from evalkit.llm.providers import provider
+from evalkit.llm.requests import Request, custom_id
 
 COUNT = 50_000
 RUNS = 5

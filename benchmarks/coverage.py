@@ -19,8 +19,8 @@ import numpy as np
 from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 from evalkit import stats
-from evalkit.inference import adjust_scopes
-from evalkit.standings import told_apart
+from evalkit.compare.estimates import adjust_scopes
+from evalkit.compare.ranks import told_apart
 
 CRITERIA = 5
 SIZES = (9, 20, 50, 200)

@@ -160,7 +160,7 @@ def floor_1m() -> Any:
     """Read with the types that are wanted, unchecked."""
     import polars as pl
 
-    from evalkit.schema import SCORES
+    from evalkit.data.schema import SCORES
 
     first = pl.read_ndjson(BENCH / "scores-10k.jsonl")
     return pl.read_ndjson(

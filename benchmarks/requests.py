@@ -93,10 +93,10 @@ def run_bare(url: str, n: int) -> float:
 
 def run_evalkit(url: str, n: int) -> float:
     """Ask with everything on: pace, cache, counting."""
-    from evalkit.providers import connect, provider
-    from evalkit.running.cache import Cache
-    from evalkit.running.live import ask
-    from evalkit.running.requests import Request, custom_id
+    from evalkit.llm.answer_cache import Cache
+    from evalkit.llm.ask import ask
+    from evalkit.llm.providers import connect, provider
+    from evalkit.llm.requests import Request, custom_id
 
     here = provider(url)
     asyncio.run(connect(here).close())  # the client is imported before the clock starts, as for the others

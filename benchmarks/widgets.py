@@ -20,8 +20,8 @@ import numpy as np
 import polars as pl
 
 import evalkit as ek
-from evalkit.evals import Evals
-from evalkit.judging.questions import rubric_of, wordings
+from evalkit.data.evals import Evals
+from evalkit.judging.requests import rubric_of, wordings
 
 # A click feels immediate below this.
 TARGET_MS = 100

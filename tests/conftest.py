@@ -13,7 +13,7 @@ settings.load_profile("untimed")
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """The demo data, written to a folder."""
-    from evalkit import demo
+    from evalkit.data import demo
 
     return str(demo.write(tmp_path_factory.mktemp("data") / "demo"))
 

@@ -1,4 +1,4 @@
-"""Check that data/demo is what evalkit.demo makes, byte for byte."""
+"""Check that data/demo is what evalkit.data.demo makes, byte for byte."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from evalkit import demo
+from evalkit.data import demo
 
 KEPT = Path(__file__).resolve().parents[1] / "data" / "demo"
 
@@ -18,7 +18,7 @@ def main() -> int:
     kept = {path.name: path.read_bytes() for path in KEPT.iterdir() if path.suffix in (".jsonl", ".yaml")}
     differing = sorted(name for name in made.keys() | kept.keys() if made.get(name) != kept.get(name))
     for name in differing:
-        print(f"data/demo/{name} is not what evalkit.demo makes; make it anew with: make demo")
+        print(f"data/demo/{name} is not what evalkit.data.demo makes; make it anew with: make demo")
     return 1 if differing else 0
 
 

@@ -1,4 +1,4 @@
-"""Write the six tables into docs/tables.md, from `evalkit.schema`.
+"""Write the six tables into docs/tables.md, from `evalkit.data.schema`.
 
 Usage: python tools/make_tables_doc.py
 
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from evalkit import schema
+from evalkit.data import schema
 
 if TYPE_CHECKING:
-    from evalkit.schema import Column, Table
+    from evalkit.data.schema import Column, Table
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
 BEGIN, END = "<!-- tables: begin, made by tools/make_tables_doc.py -->", "<!-- tables: end -->"

@@ -7,78 +7,83 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from evalkit.util.version import VERSION
+
 if TYPE_CHECKING:
-    from evalkit import charts, demo, schema, stats
-    from evalkit.agents import Agent, run_suite
-    from evalkit.agreements import agreement, correct_for_judge, judge_forensics
-    from evalkit.charts import setup_notebook
-    from evalkit.comparison import Comparison, compare
-    from evalkit.errors import EvalkitError
-    from evalkit.evals import Evals
-    from evalkit.failures import find_failures
-    from evalkit.grading import grade, grade_criteria
-    from evalkit.judging import Judge
-    from evalkit.loaders import load
-    from evalkit.loaders.scanning import scan
-    from evalkit.plans import plan
-    from evalkit.rankings import compare_many
-    from evalkit.reports import report
-    from evalkit.rules import PassRule
-    from evalkit.suites import Case, Criterion, Rubric, Severity, Suite
-    from evalkit.summary import distribution, summarize
-    from evalkit.variances import variance
-    from evalkit.widgets.difference import transcript_diff
-    from evalkit.widgets.explorer import explore
-    from evalkit.widgets.labeller import label
+    from evalkit import charts, stats
+    from evalkit.agents.agent import Agent
+    from evalkit.agents.run_suite import run_suite
+    from evalkit.agreement.agreement import agreement
+    from evalkit.agreement.correct_for_judge import correct_for_judge
+    from evalkit.agreement.judge_bias import judge_forensics
+    from evalkit.charts.render import setup_notebook
+    from evalkit.compare.compare import Comparison, compare
+    from evalkit.compare.compare_many import compare_many
+    from evalkit.compare.failure_clusters import find_failures
+    from evalkit.compare.power_plan import plan
+    from evalkit.compare.variance import variance
+    from evalkit.data import demo, schema
+    from evalkit.data.evals import Evals
+    from evalkit.data.suite import Case, Criterion, Rubric, Severity, Suite
+    from evalkit.grading.grade import grade, grade_criteria
+    from evalkit.grading.pass_rule import PassRule
+    from evalkit.grading.summarize import distribution, summarize
+    from evalkit.judging.judge import Judge
+    from evalkit.readers.load import load
+    from evalkit.readers.scan import scan
+    from evalkit.report.report import report
+    from evalkit.util.errors import EvalkitError
+    from evalkit.widgets.explore import explore
+    from evalkit.widgets.label import label
     from evalkit.widgets.rubric_lab import rubric_lab
     from evalkit.widgets.transcript import transcript
-    from evalkit.widgets.tuner import tune
+    from evalkit.widgets.transcript_diff import transcript_diff
+    from evalkit.widgets.tune import tune
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
-# Where each public name lives; None: it is a module of its own.
-_HOMES: Final[dict[str, str | None]] = {
-    "Agent": "agents",
-    "Case": "suites",
-    "Comparison": "comparison",
-    "Criterion": "suites",
-    "EvalkitError": "errors",
-    "Evals": "evals",
-    "Judge": "judging",
-    "PassRule": "rules",
-    "Rubric": "suites",
-    "Severity": "suites",
-    "Suite": "suites",
-    "agreement": "agreements",
-    "charts": None,
-    "compare": "comparison",
-    "compare_many": "rankings",
-    "correct_for_judge": "agreements",
-    "demo": None,
-    "distribution": "summary",
-    "explore": "widgets.explorer",
-    "find_failures": "failures",
-    "grade": "grading",
-    "grade_criteria": "grading",
-    "judge_forensics": "agreements",
-    "label": "widgets.labeller",
-    "load": "loaders",
-    "plan": "plans",
-    "report": "reports",
+# The module that defines each public name.
+_HOMES: Final = {
+    "Agent": "agents.agent",
+    "Case": "data.suite",
+    "Comparison": "compare.compare",
+    "Criterion": "data.suite",
+    "EvalkitError": "util.errors",
+    "Evals": "data.evals",
+    "Judge": "judging.judge",
+    "PassRule": "grading.pass_rule",
+    "Rubric": "data.suite",
+    "Severity": "data.suite",
+    "Suite": "data.suite",
+    "agreement": "agreement.agreement",
+    "compare": "compare.compare",
+    "compare_many": "compare.compare_many",
+    "correct_for_judge": "agreement.correct_for_judge",
+    "distribution": "grading.summarize",
+    "explore": "widgets.explore",
+    "find_failures": "compare.failure_clusters",
+    "grade": "grading.grade",
+    "grade_criteria": "grading.grade",
+    "judge_forensics": "agreement.judge_bias",
+    "label": "widgets.label",
+    "load": "readers.load",
+    "plan": "compare.power_plan",
+    "report": "report.report",
     "rubric_lab": "widgets.rubric_lab",
-    "run_suite": "agents",
-    "scan": "loaders.scanning",
-    "schema": None,
-    "setup_notebook": "charts",
-    "stats": None,
-    "summarize": "summary",
+    "run_suite": "agents.run_suite",
+    "scan": "readers.scan",
+    "setup_notebook": "charts.render",
+    "summarize": "grading.summarize",
     "transcript": "widgets.transcript",
-    "transcript_diff": "widgets.difference",
-    "tune": "widgets.tuner",
-    "variance": "variances",
+    "transcript_diff": "widgets.transcript_diff",
+    "tune": "widgets.tune",
+    "variance": "compare.variance",
 }
+_MODULES: Final = {"charts": "charts", "demo": "data.demo", "schema": "data.schema", "stats": "stats"}
 
 __all__ = [
     "Agent",
@@ -122,18 +127,29 @@ __all__ = [
 ]
 
 
+class _Evalkit(ModuleType):
+    # Python binds each imported subpackage to its parent. `compare`, `agreement` and `report` name both a package
+    # and a function: the function keeps the name.
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Evalkit
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
-    try:
-        home = _HOMES[name]
-    except KeyError:
-        raise AttributeError(f"module 'evalkit' has no attribute {name!r}") from None
-    module = importlib.import_module(f"evalkit.{home or name}")
-    value = module if home is None else getattr(module, name)
+    if name in _MODULES:
+        value: Any = importlib.import_module(f"evalkit.{_MODULES[name]}")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(f"evalkit.{_HOMES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    # What a notebook completes: no module that happens to be imported here.
+    # Completion lists public names only, not every imported submodule.
     return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from evalkit.suites import Case, Criterion, Expected, Suite
+from evalkit.data.suite import Case, Criterion, Expected, Suite
 from fakes import FakeServer
 
 HIDDEN = "NOT-FOR-THE-AGENT"

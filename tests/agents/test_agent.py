@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from evalkit.agents import Agent
-from evalkit.agents.agent import find_function
-from evalkit.errors import FormatError, PathError, ProviderError
+from evalkit.agents.settings import find_function
+from evalkit.util.errors import FormatError, PathError, ProviderError
 
 GROQ = "openai/gpt-oss-20b"
 
@@ -83,7 +83,7 @@ def test_a_function_is_found_where_it_is_said_to_be(tmp_path, monkeypatch):
     ("place", "said"),
     [
         ("no_such_module_here:run", "There is no module 'no_such_module_here' to import"),
-        ("evalkit.demo:writes", "'evalkit.demo' has no 'writes'. Did you mean 'write'?"),
+        ("evalkit.data.demo:writes", "'evalkit.data.demo' has no 'writes'. Did you mean 'write'?"),
         ("evalkit", "'evalkit' is no function; write where it is as 'module:function'."),
         ("evalkit:__version__", "'evalkit:__version__' is no function, but str."),
         (3, "3 is no function"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.agents import Agent, run_suite
-from evalkit.providers import provider
+from evalkit.llm.providers import provider
 
 pytestmark = pytest.mark.skipif(find_spec("llmock") is None, reason="llmock is not installed")
 

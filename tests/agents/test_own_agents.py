@@ -16,13 +16,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from evalkit import native
 from evalkit.agents import Agent, run_suite
-from evalkit.agents.asked import AskedCase
-from evalkit.agents.attempts import Attempt
-from evalkit.agents.commands import CommandCaller
-from evalkit.agents.crew import Crew
-from evalkit.agents.folders import as_suite
+from evalkit.agents.attempt import Attempt
+from evalkit.agents.case_input import AskedCase
+from evalkit.agents.command_agent import CommandCaller
+from evalkit.agents.run_folder import as_suite
+from evalkit.agents.workers import Crew
+from evalkit.data import folder as native
 
 HIDDEN = "NOT-FOR-THE-AGENT"
 
@@ -208,7 +208,7 @@ def test_ctrl_c_between_an_answer_and_the_disk_loses_nothing(suite, tmp_path):
     code = """
         import os, signal
         import evalkit as ek
-        from evalkit import native
+        from evalkit.data import folder as native
         write = native.append
         def append(path, records):
             if records[0].get("case") == "01":

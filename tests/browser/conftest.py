@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import nbformat
 import pytest
 
-from evalkit.reports.files import chromium
+from evalkit.report.write import chromium
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 import evalkit as ek
-from evalkit.evals import Evals
-from evalkit.widgets.base import script, style
+from evalkit.data.evals import Evals
+from evalkit.widgets.panel import script, style
 
 pytestmark = pytest.mark.browser
 

@@ -7,10 +7,10 @@ import re
 import polars as pl
 import pytest
 
-from evalkit import demo
-from evalkit.evals import Evals
-from evalkit.reports import report
-from evalkit.schema import Problem
+from evalkit.data import demo
+from evalkit.data.evals import Evals
+from evalkit.data.schema import Problem
+from evalkit.report.report import report
 
 pytestmark = pytest.mark.browser
 
@@ -276,7 +276,7 @@ def test_a_pdf_is_printed(tmp_path, browser):
     import subprocess
     import sys
 
-    code = "from evalkit import demo; from evalkit.reports import report; import sys; report(demo.make(), sys.argv[1], baseline='v2', candidate='v3')"  # fmt: skip
+    code = "from evalkit.data import demo; from evalkit.report.report import report; import sys; report(demo.make(), sys.argv[1], baseline='v2', candidate='v3')"  # fmt: skip
     path = tmp_path / "report.pdf"
 
     subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=120)

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from playwright.sync_api import expect
 
-from evalkit.evals import Evals
-from evalkit.widgets.base import script, style
+from evalkit.data.evals import Evals
+from evalkit.widgets.panel import script, style
 from evalkit.widgets.transcript import transcript
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from evalkit import charts
-from evalkit.schema import Severity
+from evalkit.data.schema import Severity
 
 SUMMARY = {
     "pass_rate": pl.Float64,

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from evalkit import charts
-from evalkit.errors import ColumnError
+from evalkit.util.errors import ColumnError
 
 
 def parameters(node):

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 
-from evalkit import charts, demo
-from evalkit.errors import ColumnError
-from evalkit.evals import Evals
-from evalkit.rules import PassRule
-from evalkit.summary import distribution, summarize
+from evalkit import charts
+from evalkit.data import demo
+from evalkit.data.evals import Evals
+from evalkit.grading.pass_rule import PassRule
+from evalkit.grading.summarize import distribution, summarize
+from evalkit.util.errors import ColumnError
 
 
 def title_of(chart):
@@ -343,7 +344,7 @@ def test_a_matrix_counts_agreement_and_names_kappa():
 def test_more_scores_than_a_matrix_shows_are_refused():
     table = pl.DataFrame({"reference": range(13), "judge": range(13), "count": [1] * 13})
 
-    with pytest.raises(charts.matrices.ColumnError, match="13 different scores"):
+    with pytest.raises(ColumnError, match="13 different scores"):
         charts.agreement(table)
 
 

@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
-from evalkit import palette
-from evalkit.charts import grid, theme
+from evalkit.charts import theme
+from evalkit.charts.cases import _STATES
 from evalkit.charts.theme import version_colors, version_scale
-from evalkit.palette import DARK, LIGHT, contrast
+from evalkit.util import colors as palette
+from evalkit.util.colors import DARK, LIGHT, contrast
 
 
 @pytest.mark.parametrize(
@@ -50,9 +51,9 @@ def test_both_grounds_have_the_same_colours():
     assert LIGHT.keys() == DARK.keys()
 
 
-@pytest.mark.parametrize("state", grid._STATES)
+@pytest.mark.parametrize("state", _STATES)
 def test_the_words_on_a_cell_are_read(state):
-    fill, ink = grid._STATES[state]
+    fill, ink = _STATES[state]
 
     assert contrast(fill, ink) >= 4.5
 

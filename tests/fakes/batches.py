@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from evalkit.running.requests import canonical
+from evalkit.llm.requests import canonical
 from fakes.answers import ApiError, complete
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import signal
 import sys
 from dataclasses import replace
 
-from evalkit.providers import PROVIDERS
-from evalkit.running import journal
-from evalkit.running.batch import submit
-from evalkit.running.cache import Cache
+from evalkit.llm.answer_cache import Cache
+from evalkit.llm.batch import journal
+from evalkit.llm.batch.submit import submit
+from evalkit.llm.providers import PROVIDERS
 from fakes.clock import FakeClock
 from fakes.jobs import ask
 

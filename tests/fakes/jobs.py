@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from evalkit.running.batch import submit
-from evalkit.running.requests import Request
+from evalkit.llm.batch.submit import submit
+from evalkit.llm.requests import Request
 from fakes.clock import FakeClock
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 
-from evalkit.providers import PROVIDERS, Provider
-from evalkit.running.requests import canonical
+from evalkit.llm.providers import PROVIDERS, Provider
+from evalkit.llm.requests import canonical
 from fakes import batches
 from fakes.answers import ApiError, complete, default_answer
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from evalkit.evals import Evals
+from evalkit.data.evals import Evals
+from evalkit.data.suite import Case, Criterion, Expected, Suite
 from evalkit.judging import Judge
-from evalkit.suites import Case, Criterion, Expected, Suite
 from fakes import FakeServer
 from fakes.judges import judged
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import evalkit as ek
-from evalkit import native
 from evalkit.cli import main
+from evalkit.data import folder as native
 from fakes import Answer
 from fakes.clock import FakeClock
 from fakes.judges import judged
@@ -143,8 +143,8 @@ def test_controls_come_first_and_are_told(run, fake, folder, asking):
 
 
 def test_by_batch_it_says_how_to_go_on_and_the_second_call_finds_the_job(run, fake, folder, monkeypatch):
-    monkeypatch.setattr("evalkit.running.job.WallClock", lambda: FakeClock(fake))
-    monkeypatch.setattr("evalkit.running.batch.WallClock", lambda: FakeClock(fake))
+    monkeypatch.setattr("evalkit.llm.batch.job.WallClock", lambda: FakeClock(fake))
+    monkeypatch.setattr("evalkit.llm.batch.submit.WallClock", lambda: FakeClock(fake))
     fake.keys = {"k"}
     monkeypatch.setenv("GROQ_API_KEY", "k")
     groq = ["--provider", "groq", "--base-url", fake.base_url, "--samples", "1"]

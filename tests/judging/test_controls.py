@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.errors import FormatError
-from evalkit.evals import Evals
-from evalkit.suites import Suite
+from evalkit.data.evals import Evals
+from evalkit.data.suite import Suite
+from evalkit.util.errors import FormatError
 from fakes import Answer
 from fakes.judges import judged
 

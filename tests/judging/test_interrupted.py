@@ -7,11 +7,11 @@ import signal
 import pytest
 
 import evalkit as ek
-from evalkit import native
-from evalkit.errors import FormatError
-from evalkit.judging import results
-from evalkit.running.cache import Cache
-from evalkit.running.journal import Journal
+from evalkit.data import folder as native
+from evalkit.judging import score_file as results
+from evalkit.llm.answer_cache import Cache
+from evalkit.llm.batch.journal import Journal
+from evalkit.util.errors import FormatError
 from fakes import FakeClock
 from fakes.interrupts import interrupt_at
 

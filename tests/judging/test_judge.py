@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 import evalkit as ek
-from evalkit import native
-from evalkit.errors import FormatError, ProviderError
-from evalkit.evals import Evals
+from evalkit.data import folder as native
+from evalkit.data.evals import Evals
 from evalkit.judging import Judge
+from evalkit.util.errors import FormatError, ProviderError
 from fakes import Answer, ApiError, FakeServer, Fault
 from fakes.judges import criteria_of, judged, metadata
 
@@ -718,7 +718,7 @@ def test_a_judge_shows_itself_in_a_line_of_settings():
 
 
 def test_only_the_small_local_model_is_not_held_to_the_code_word(make_evals, suite):
-    from evalkit.judging.questions import about, make_questions
+    from evalkit.judging.requests import about, make_questions
 
     held = {
         name: about(make_questions(judge, make_evals()).requests[0]).canary != ""

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from evalkit import native
 from evalkit.agents import Agent, run_suite
-from evalkit.agents.asked import AskedCase
-from evalkit.agents.attempts import failed
+from evalkit.agents.attempt import failed
+from evalkit.agents.case_input import AskedCase
 from evalkit.cli import main
-from evalkit.errors import EvalkitError
+from evalkit.data import folder as native
 from evalkit.judging import Judge
-from evalkit.providers import PROVIDERS, check_model, find_key
+from evalkit.llm.providers import PROVIDERS, check_model, find_key
+from evalkit.util.errors import EvalkitError
 from fakes import ApiError, BatchPlan, FakeClock, Fault
 from fakes.judges import judged
 

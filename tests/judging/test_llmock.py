@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import evalkit as ek
-from evalkit.providers import provider
+from evalkit.llm.providers import provider
 from fakes.clock import FakeClock
 from fakes.judges import metadata
 

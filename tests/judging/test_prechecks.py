@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.judging.prechecks import find_fault
-from evalkit.judging.transcripts import Trial
+from evalkit.judging.transcript_prompt import Trial, find_fault
 
 
 def trial(output=None, *, error=None, calls=False):

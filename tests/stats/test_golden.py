@@ -22,7 +22,7 @@ NOT_OFFERED = {
     "cumulative_logit_wine": "cumulative logit: a sensitivity check for statsmodels, not core",
     "nemenyi_critical_difference": "Nemenyi: rank intervals from a joint bootstrap instead",
     "irt_rasch_lsat6": "Rasch: below twenty version-runs only classical item statistics are honest",
-    "pass_rule_exact": "a rule on scores, not a statistic: evalkit.grading tests it",
+    "pass_rule_exact": "a rule on scores, not a statistic: evalkit.grading.grade tests it",
 }
 
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evalkit as ek
-from evalkit.errors import ArgumentError, FormatError, SelectorError, SuiteError
-from evalkit.judging.rehearsal import NOTICE, rehearse
-from evalkit.suites import Case, Criterion, Suite
-from evalkit.widgets.drafts import Draft, version_of, word_diff
-from evalkit.widgets.rejudging import by_wording, choose_trials, compare_wordings
+from evalkit.data.suite import Case, Criterion, Suite
+from evalkit.judging.fake_judge import NOTICE, rehearse
+from evalkit.util.errors import ArgumentError, FormatError, SelectorError, SuiteError
+from evalkit.widgets.rubric_compare import by_wording, choose_trials, compare_wordings
+from evalkit.widgets.rubric_draft import Draft, version_of, word_diff
 from evalkit.widgets.rubric_lab import rubric_lab
 from fakes import FakeServer
 from fakes.judges import judged

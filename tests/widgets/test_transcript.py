@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from evalkit.errors import SelectorError
-from evalkit.evals import Evals
+from evalkit.data.evals import Evals
+from evalkit.util.errors import SelectorError
 from evalkit.widgets.transcript import transcript
-from evalkit.widgets.trials import read_trial, shown, transcript_html
+from evalkit.widgets.transcript_view import read_trial, shown, transcript_html
 
 HOSTILE = (
     "</script><script>window.x=1</script><img src=x onerror=window.x=1>[x](javascript:1)\x1b[31m\u202e{{7*7}}"

@@ -7,9 +7,9 @@ expected of it.
 from __future__ import annotations
 
 from evalkit.agents.agent import Agent
-from evalkit.agents.asked import AskedCase
-from evalkit.agents.estimates import RunEstimate
-from evalkit.agents.runs import run_suite
+from evalkit.agents.case_input import AskedCase
+from evalkit.agents.cost_estimate import RunEstimate
+from evalkit.agents.run_suite import run_suite
 
 __all__ = ["Agent", "AskedCase", "RunEstimate", "run_suite"]
 

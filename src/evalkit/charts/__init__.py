@@ -7,18 +7,18 @@ returns an ordinary Altair chart: `chart.properties(...)`, `chart.save("x.png")`
 
 from __future__ import annotations
 
-from evalkit.charts.breakdown import severity
-from evalkit.charts.differences import forest, regression
-from evalkit.charts.distributions import criteria
-from evalkit.charts.grid import cases, flips
-from evalkit.charts.judging import correction, habits
-from evalkit.charts.matrices import agreement
-from evalkit.charts.planning import power, variance
-from evalkit.charts.rankings import ranks
-from evalkit.charts.rates import trend
+from evalkit.charts.agreement import agreement
+from evalkit.charts.cases import cases, flips
+from evalkit.charts.criteria import criteria
+from evalkit.charts.evidence import evidence
+from evalkit.charts.forest import forest, regression
+from evalkit.charts.judge import correction, habits
+from evalkit.charts.power import power, variance
+from evalkit.charts.ranks import ranks
 from evalkit.charts.render import png, setup_notebook, spec, svg
-from evalkit.charts.sequential import evidence
+from evalkit.charts.severity import severity
 from evalkit.charts.theme import version_colors, version_scale
+from evalkit.charts.trend import trend
 
 __all__ = [
     "agreement",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import altair as alt
 
-from evalkit.palette import BAD, FONT, GRID, INK, OK, SOFT, UNKNOWN, WARN, WARN_INK
+from evalkit.util.colors import BAD, FONT, GRID, INK, OK, SOFT, UNKNOWN, WARN, WARN_INK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

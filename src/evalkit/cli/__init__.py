@@ -12,9 +12,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import agents, batches, caches, decisions, files, judging, numbers, options
-from evalkit.cli.output import complain, complain_of_usage, emit
-from evalkit.errors import EvalkitError
+from evalkit.cli import (
+    agree,
+    batch,
+    cache,
+    compare,
+    convert,
+    gate,
+    judge,
+    lab,
+    options,
+    plan,
+    report,
+    run,
+    summary,
+)
+from evalkit.cli.terminal import complain, complain_of_usage, emit
+from evalkit.util.errors import EvalkitError
+from evalkit.util.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,21 +47,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(files.init, files.lab, files.demo),
-    *(numbers.summary, numbers.compare, decisions.gate, decisions.agree, decisions.plan, numbers.report),
-    files.convert,
-    *(agents.run, judging.judge, agents.serve_local),
+    *(lab.init, lab.lab, lab.demo),
+    *(summary.summary, compare.compare, gate.gate, agree.agree, plan.plan, report.report),
+    convert.convert,
+    *(run.run, judge.judge, run.serve_local),
 ):
     app.command()(command)
-app.add_typer(batches.app)
-app.add_typer(caches.app)
+app.add_typer(batch.app)
+app.add_typer(cache.app)
 
 
 def _show_version(asked: bool) -> None:
     if asked:
-        import evalkit
-
-        emit(f"evalkit {evalkit.__version__}")
+        emit(f"evalkit {VERSION}")
         raise typer.Exit
 
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from evalkit.cli.output import emit, problem_words, tell_about, working
-from evalkit.errors import FormatError, SelectorError, listed, nearest
+from evalkit.cli.terminal import emit, problem_words, tell_about, working
+from evalkit.util.errors import FormatError, SelectorError
+from evalkit.util.words import listed, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalkit.evals import Evals
-    from evalkit.rules import PassRule
+    from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
 
 use_cache: Final[ContextVar[bool]] = ContextVar("use_cache", default=True)
 """Whether files that were read before may come from the cache: what was said before the command's name."""
@@ -189,7 +190,7 @@ def read_scored(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Ev
 
 
 def _load(paths: Sequence[str], mapping: str | None) -> Evals:
-    from evalkit.loaders import load
+    from evalkit.readers.load import load
 
     with working(f"Reading {', '.join(paths)}"):
         return load(*paths, mapping=mapping, cache=use_cache.get())
@@ -199,7 +200,7 @@ def make_rule(
     mean: float, floor: float, gates: Sequence[str] | None, weights: Sequence[str] | None, scale: str | None
 ) -> PassRule:
     """Return the pass rule that was typed."""
-    from evalkit.rules import PassRule
+    from evalkit.grading.pass_rule import PassRule
 
     return PassRule(
         mean=mean,
@@ -251,7 +252,7 @@ def side(evals: Evals, name: str) -> str | dict[str, str]:
     SelectorError
         It looks like columns, and one of them is nearly one of `runs`.
     """
-    from evalkit.pairing import RUN_COLUMNS
+    from evalkit.compare.pairs import RUN_COLUMNS
 
     parts = [part.partition("=") for part in name.split(",")]
     if not all(sign for _, sign, _ in parts) or _is_name(evals, name):

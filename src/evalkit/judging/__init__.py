@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from evalkit.judging.batch_judge import JudgeJob, settle_job
 from evalkit.judging.controls import Controls
-from evalkit.judging.estimates import Estimate
-from evalkit.judging.jobs import JudgeJob, settle_job
+from evalkit.judging.cost_estimate import Estimate
 from evalkit.judging.judge import Judge
 
 __all__ = ["Controls", "Estimate", "Judge", "JudgeJob", "settle_job"]

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.errors import FormatError, counted, listed
-from evalkit.evals import Evals
-from evalkit.suites import Suite
-from evalkit.text import escape
+from evalkit.data.evals import Evals
+from evalkit.data.suite import Suite
+from evalkit.util.errors import FormatError
+from evalkit.util.hostile_text import escape
+from evalkit.util.words import counted, listed
 
 if TYPE_CHECKING:
-    from evalkit.judging.judge import Judge
+    from evalkit.judging.settings import JudgeSettings
 
 _KINDS: Final = ("ideal", "bad")
 _SCHEMA: Final = {
@@ -81,10 +82,11 @@ class Controls:
         return f"<p><strong>Controls</strong> of {escape(self.grader)}: {escape(self.words)}</p>{self.table._repr_html_()}"
 
 
-def run_controls(judge: Judge, suite: Any, *, samples: int = 1, **settings: Any) -> Controls:
+def run_controls(judge: JudgeSettings, suite: Any, *, samples: int = 1, **settings: Any) -> Controls:
     """Do what `Judge.controls` says."""
     evals = control_trials(suite if suite is not None else judge.rubric)
-    asking = replace(judge, samples=samples)
+    # A `Judge`: only that has `run`, and its module imports this one.
+    asking: Any = replace(judge, samples=samples)
     judged = asking.run(evals, **settings)
     mine = judged.scores.filter(pl.col("grader") == asking.grader)
     return Controls(_table(mine, judged), judged, asking.grader)
@@ -100,7 +102,7 @@ def control_trials(suite: Any) -> Evals:
 
     Examples
     --------
-    >>> from evalkit.suites import Case, Criterion, Expected
+    >>> from evalkit.data.suite import Case, Criterion, Expected
     >>> case = Case(id="01", input="It guesses.", expected=Expected(ideal_behavior="It looks."))
     >>> evals = control_trials(Suite(suite="demo", criteria=[Criterion(name="Care")], cases=[case]))
     >>> evals.trials.select("run", "output").rows()

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from evalkit.arguments import expect
-from evalkit.errors import FormatError, listed, nearest
-from evalkit.judging import prompts
-from evalkit.judging.prompts import Mode
-from evalkit.providers import LOCAL_MODEL, Provider, provider
-from evalkit.redaction import check_patterns
-from evalkit.running.requests import canonical
-from evalkit.suites import Rubric, Suite
+from evalkit.judging.settings import JudgeSettings
+from evalkit.util.arguments import expect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evalkit.evals import Evals
+    from evalkit.data.evals import Evals
+    from evalkit.judging.batch_judge import JudgeJob
     from evalkit.judging.controls import Controls
-    from evalkit.judging.estimates import Estimate
-    from evalkit.judging.jobs import JudgeJob
-    from evalkit.running.cache import Cache
-    from evalkit.running.clocks import Clock
-
-# To be raised when the words a judge is asked with change what it answers.
-_WORDING: Final = 1
-_EFFORTS: Final = ("none", "minimal", "low", "medium", "high")
+    from evalkit.judging.cost_estimate import Estimate
+    from evalkit.llm.answer_cache import Cache
+    from evalkit.llm.rate_limit import BatchClock
 
 
 @dataclass(frozen=True)
-class Judge:
+class Judge(JudgeSettings):
     """A model that scores trials by a rubric.
 
     It is never changed; `dataclasses.replace` makes another one. What it said is a row of `scores` for each trial,
@@ -48,7 +35,7 @@ class Judge:
         also says what is expected in its cases; else what was loaded does.
     provider
         `groq`, `openai`, `local`, the address of any endpoint that speaks OpenAI's chat completions, or what
-        `evalkit.providers.provider` returns.
+        `evalkit.llm.providers.provider` returns.
     mode
         `criterion` asks about each criterion alone; `all` about all at once, in an order drawn for each sample (about
         a third of the price, and one criterion colours the next); `binary` asks once whether the case's check passes,
@@ -90,96 +77,8 @@ class Judge:
     18 requests to openai/gpt-oss-120b at groq...
     >>> Judge(mode="al")
     Traceback (most recent call last):
-    evalkit.errors.FormatError: Judge.mode is 'al'; it may be criterion, all, binary. Did you mean 'all'?
+    evalkit.util.errors.FormatError: Judge.mode is 'al'; it may be criterion, all, binary. Did you mean 'all'?
     """
-
-    model: str = ""
-    rubric: Rubric | str | Path | None = field(default=None, repr=False)
-    provider: str | Provider = "groq"
-    mode: Mode = "criterion"
-    samples: int = 3
-    temperature: float | None = 1.0
-    seed: int = 0
-    effort: str | None = None
-    max_tokens: int = 2048
-    room: int = 32_000
-    redact: bool | None = None
-    patterns: Mapping[str, str] = field(default_factory=dict)
-    shortest: int = 3
-    match_facts: bool = False
-    name: str | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.patterns, Mapping):
-            raise FormatError(
-                f"Judge.patterns is {self.patterns!r:.60}; it may be a dict of names with a pattern each."
-            )
-        if self.rubric is not None and not isinstance(self.rubric, Rubric):
-            object.__setattr__(self, "rubric", Suite.read(self.rubric))
-        # Here, so that a provider that is not known is told at once.
-        found = provider(self.provider)
-        object.__setattr__(self, "model", self.model or found.judge_model or "")
-        if not self.model:
-            raise FormatError(
-                f"Judge.model is not given, and {found.name} has none that is used unasked; name one."
-            )
-        _one_of("mode", self.mode, get_args(Mode))
-        if self.effort is not None:
-            _one_of("effort", self.effort, _EFFORTS)
-        _whole("samples", self.samples, 1, 99)
-        _whole("seed", self.seed, 0, 2**31 - 1)
-        _whole("max_tokens", self.max_tokens, 64, 1_000_000)
-        _whole("room", self.room, 500, 10_000_000)
-        _whole("shortest", self.shortest, 0, 10_000)
-        warm: Any = self.temperature
-        if warm is not None and not (isinstance(warm, int | float) and 0 <= warm <= 2):
-            raise FormatError(f"Judge.temperature is {warm!r}; it may be from 0 to 2, or None.")
-        try:
-            check_patterns(self.patterns)
-        except ValueError as error:
-            raise FormatError(f"Judge.patterns: {error}") from None
-
-    @cached_property
-    def endpoint(self) -> Provider:
-        """The provider, with what it allows."""
-        return provider(self.provider)
-
-    @property
-    def masks(self) -> bool:
-        """Whether transcripts are masked before they are sent."""
-        return self.endpoint.remote if self.redact is None else self.redact
-
-    @property
-    def strict(self) -> bool:
-        """Whether the model keeps to a strict schema; else it is asked for JSON, and its answer checked."""
-        return self.endpoint.keeps_schema(self.model)
-
-    @property
-    def copies(self) -> bool:
-        """Whether the model is held to the code word of the rules; the small local model cannot copy one."""
-        return self.endpoint.remote or self.model != LOCAL_MODEL
-
-    @property
-    def grader(self) -> str:
-        """What this judge is called in `scores.grader`."""
-        return self.name or (self.model if self.mode == "criterion" else f"{self.model} ({self.mode})")
-
-    @cached_property
-    def prompt_hash(self) -> str:
-        """12 hex digits of how the judge is asked, apart from the rubric, the case and the transcript."""
-        how = {
-            "wording": _WORDING,
-            "rules": prompts.RULES,
-            "after": prompts.AFTER,
-            "mode": self.mode,
-            "temperature": self.temperature,
-            "effort": self.effort,
-            "room": self.room,
-            "masked": self.masks,
-            "patterns": dict(self.patterns),
-            "strict": self.strict,
-        }
-        return hashlib.sha256(canonical(how)).hexdigest()[:12]
 
     def estimate(
         self, evals: Evals, *, only: Any = None, cache: Cache | str | Path | None = None
@@ -197,7 +96,7 @@ class Judge:
             Requests, tokens (estimated from the length of the texts), the price live and by batch, what was
             answered before and is free.
         """
-        from evalkit.judging.estimates import make_estimate
+        from evalkit.judging.cost_estimate import make_estimate
 
         expect(Judge.estimate, locals(), loaded=True)
         return make_estimate(self, evals, only=only, cache=cache)
@@ -233,7 +132,7 @@ class Judge:
         concurrency
             The most requests at once.
         progress
-            True: a bar in a terminal or a notebook; None: nothing; or a callable, see `evalkit.running.live.ask`.
+            True: a bar in a terminal or a notebook; None: nothing; or a callable, see `evalkit.llm.ask.ask`.
         cache
             Where answers are kept; None: in evalkit's own folder.
         controls
@@ -252,7 +151,7 @@ class Judge:
         FormatError
             There is nothing to judge by.
         """
-        from evalkit.judging.runs import run_live
+        from evalkit.judging.live_judge import run_live
 
         expect(Judge.run, locals(), loaded=True)
         return run_live(
@@ -298,7 +197,7 @@ class Judge:
         window: str | None = None,
         max_cost: float | None = None,
         cache: Cache | str | Path | None = None,
-        clock: Clock | None = None,
+        clock: BatchClock | None = None,
     ) -> JudgeJob:
         """Judge through the endpoint's Batch API: half the price, within a day or so.
 
@@ -324,7 +223,7 @@ class Judge:
         ProviderError
             There is no Batch API, no key, no such model, or its plan does not allow it.
         """
-        from evalkit.judging.jobs import submit
+        from evalkit.judging.batch_judge import submit
 
         expect(Judge.submit, locals(), loaded=True)
         return submit(
@@ -337,15 +236,3 @@ class Judge:
             cache=cache,
             clock=clock,
         )
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise FormatError(
-            f"Judge.{name} is {value!r}; it may be {listed(allowed)}.{nearest(str(value), allowed)}"
-        )
-
-
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise FormatError(f"Judge.{name} is {value!r}; it may be a whole number from {low} to {high:,}.")

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.errors import counted, listed
-from evalkit.redaction import describe
+from evalkit.util.redact import describe
+from evalkit.util.words import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from evalkit.judging.controls import Controls
-    from evalkit.judging.judge import Judge
-    from evalkit.judging.questions import Questions
+    from evalkit.judging.requests import Questions
+    from evalkit.judging.settings import JudgeSettings
 
 # Where less of what was asked has a score, the verdicts are a matter of what is missing.
 ENOUGH: Final = 0.9
@@ -26,7 +26,7 @@ _ANEW: Final = (
 
 
 def make_notes(
-    judge: Judge, questions: Questions, rows: Sequence[dict[str, Any]], controls: Controls | None
+    judge: JudgeSettings, questions: Questions, rows: Sequence[dict[str, Any]], controls: Controls | None
 ) -> list[str]:
     """Return the sentences that belong beside the scores of one call."""
     if not rows and not questions.done and not questions.empty:
@@ -45,7 +45,7 @@ def is_outdated(note: str, grader: str) -> bool:
     return note.startswith(f"{grader}: ") and any(words in note for words in _ANEW)
 
 
-def _about_privacy(judge: Judge, questions: Questions) -> Iterator[str]:
+def _about_privacy(judge: JudgeSettings, questions: Questions) -> Iterator[str]:
     where = judge.endpoint.name
     if not questions.requests:
         return

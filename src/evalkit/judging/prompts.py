@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evalkit.judging.fences import Fence, make_fence, neutral
+from evalkit.judging.prompt_injection import Fence, make_fence, neutral
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalkit.suites import Criterion
+    from evalkit.data.suite import Criterion
 
 Mode = Literal["criterion", "all", "binary"]
 
@@ -82,11 +82,11 @@ def make_messages(
     expected
         Of the case.
     lines
-        The transcript, as `evalkit.judging.transcripts.show` has it.
+        The transcript, as `evalkit.judging.transcript_prompt.show` has it.
 
     Examples
     --------
-    >>> from evalkit.suites import Criterion
+    >>> from evalkit.data.suite import Criterion
     >>> messages, fence = make_messages([Criterion(name="Tone")], Expectation("Greet me."), ['{"text":"hi"}'])
     >>> [message["role"] for message in messages], fence.canary in messages[0]["content"]
     (['system', 'user'], True)
@@ -125,7 +125,7 @@ def points_of(criterion: Criterion) -> list[int] | None:
 
     Examples
     --------
-    >>> from evalkit.suites import Criterion
+    >>> from evalkit.data.suite import Criterion
     >>> points_of(Criterion(name="Tone")), points_of(Criterion(name="Share", scale=(0, 1), kind="continuous"))
     ([1, 2, 3, 4, 5], None)
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from evalkit.errors import EvalkitError
+from evalkit.util.errors import EvalkitError
 
 Status = Literal["ok", "not_estimable"]
 

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import betaincinv
 
-from evalkit.stats.basics import (
-    check_counts,
-    check_level,
-    cluster_codes,
-    harmonic_mean,
-    together,
-    z_quantile,
-)
+from evalkit.stats.basics import check_counts, check_level, cluster_codes, harmonic_mean, together, z_quantile
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 
 if TYPE_CHECKING:

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.arguments import expect
-from evalkit.disk import replacing
-from evalkit.errors import NOT_GIVEN, EvalkitError, FormatError, SelectorError, counted
-from evalkit.judging.questions import rubric_of, wordings
-from evalkit.rules import DEFAULT_RULE, PassRule
-from evalkit.suites import Rubric
-from evalkit.text import Html, escape, visible
-from evalkit.widgets.base import Panel
-from evalkit.widgets.drafts import Draft, describe, find_stale, version_of
-from evalkit.widgets.rejudging import Choice, ScoreDiff, by_wording, choose_trials, compare_wordings
+from evalkit.data.suite import Rubric
+from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.judging.requests import rubric_of, wordings
+from evalkit.util.arguments import expect
+from evalkit.util.atomic_files import replacing
+from evalkit.util.errors import EvalkitError, FormatError, SelectorError
+from evalkit.util.hostile_text import Html, escape, visible
+from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.widgets.panel import Panel
+from evalkit.widgets.rubric_compare import Choice, ScoreDiff, by_wording, choose_trials, compare_wordings
+from evalkit.widgets.rubric_draft import Draft, describe, find_stale, version_of
 
 if TYPE_CHECKING:
-    from evalkit.evals import Evals
+    from evalkit.data.evals import Evals
     from evalkit.judging import Judge
-    from evalkit.running.cache import Cache
-    from evalkit.running.progress import Progress
+    from evalkit.llm.answer_cache import Cache
+    from evalkit.llm.progress import Progress
 
 _TRIAL: Final = ["run", "case", "epoch"]
 # Rows of the score diff that travel to the view; `.diff` has all of them.
@@ -353,7 +354,7 @@ class RubricLab(Panel):
         return {"words": self.diff.words, "rows": rows, "left": max(self.diff.scores.height - _LISTED, 0)}
 
     def _tell(self, progress: Progress) -> None:
-        from evalkit.running.progress import progress_words
+        from evalkit.llm.progress import progress_words
 
         self._progress = progress_words(progress)
         if self._view is not None:

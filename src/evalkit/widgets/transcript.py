@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.arguments import expect
-from evalkit.errors import counted
-from evalkit.text import visible
-from evalkit.widgets.base import Panel
-from evalkit.widgets.trials import pieces, read_trial, shown, transcript_html
+from evalkit.util.arguments import expect
+from evalkit.util.hostile_text import visible
+from evalkit.util.words import counted
+from evalkit.widgets.panel import Panel
+from evalkit.widgets.transcript_view import pieces, read_trial, shown, transcript_html
 
 if TYPE_CHECKING:
-    from evalkit.evals import Evals
-    from evalkit.text import Html
-    from evalkit.widgets.trials import TranscriptView
+    from evalkit.data.evals import Evals
+    from evalkit.util.hostile_text import Html
+    from evalkit.widgets.transcript_view import TranscriptView
 
 # A notebook that is saved holds the static form: a long transcript would swell it.
 _STATIC: Final = 200
@@ -55,7 +55,7 @@ class Transcript(Panel):
     name = "transcript"
     parts = ("trial", "place", "whole")
     messages = Step | Whole | Format
-    shares = ("reading",)
+    shares = ("transcript_reading",)
 
     def __init__(self, evals: Evals, state: TranscriptView) -> None:
         self.evals = evals
@@ -132,7 +132,7 @@ def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     Examples
     --------
     >>> import polars as pl
-    >>> from evalkit.evals import Evals
+    >>> from evalkit.data.evals import Evals
     >>> evals = Evals.from_tables(
     ...     trials=pl.DataFrame({"run": ["a"], "case": ["01"], "output": ["Use custom_id."]}),
     ...     scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [5]}),

@@ -1,0 +1,271 @@
+"""The settings of an agent."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from evalkit.agents.case_input import Function, expect_whole, hashed
+from evalkit.llm.providers import Provider, provider
+from evalkit.util.errors import FormatError, PathError
+from evalkit.util.redact import hide_environment, redact
+from evalkit.util.words import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high")
+# A version that nobody named is this much of the hash of its settings.
+_SHORT: Final = 8
+_KEY_OPTION: Final = re.compile(r"(?i)-{1,2}[\w-]*(?:key|token|secret|passw(?:or)?d)")
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """Settings of an agent, checked. `Agent` documents them."""
+
+    model: str | None = None
+    prompt: str | Path | None = None
+    provider: str | Provider = "groq"
+    temperature: float | None = None
+    top_p: float | None = None
+    effort: str | None = None
+    max_tokens: int = 4096
+    call: Function | str | None = None
+    command: Sequence[str] | str | None = field(default=None, repr=False)
+    name: str | None = None
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        kinds = [name for name in ("call", "command") if getattr(self, name) is not None]
+        if len(kinds) > 1:
+            raise FormatError(
+                "An agent is a model, a function (call) or a command: this one has call and command."
+            )
+        if kinds:
+            self._expect_no_sampling(kinds[0])
+        else:
+            self._expect_model()
+        if self.call is not None and not callable(self.call):
+            object.__setattr__(self, "call", find_function(self.call))
+        if self.command is not None:
+            object.__setattr__(self, "command", _expect_program(self.command))
+
+    @property
+    def kind(self) -> Literal["model", "function", "command"]:
+        """What kind of agent it is."""
+        return "function" if self.call is not None else "command" if self.command is not None else "model"
+
+    @cached_property
+    def endpoint(self) -> Provider:
+        """The provider, with what it allows."""
+        return provider(self.provider)
+
+    @cached_property
+    def system(self) -> str | None:
+        """The text of the system prompt."""
+        if not isinstance(self.prompt, Path):
+            return self.prompt
+        try:
+            return self.prompt.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            raise PathError.missing(self.prompt) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise FormatError(f"{str(self.prompt)!r} cannot be read as text: {error}.") from None
+
+    @property
+    def function(self) -> Function:
+        """The function of an agent that is one."""
+        return cast("Function", self.call)
+
+    @property
+    def argv(self) -> list[str]:
+        """The program and its arguments, of an agent that is a command."""
+        return list(cast("Sequence[str]", self.command))
+
+    @property
+    def agent(self) -> str:
+        """What it is called in `runs.agent`."""
+        if self.name:
+            return self.name
+        if self.call is not None:
+            name = str(getattr(self.call, "__name__", type(self.call).__name__))
+            return name if name.isidentifier() else "agent"
+        return _program_name(self.argv) if self.command is not None else "agent"
+
+    @property
+    def agent_version(self) -> str:
+        """What it is called in `runs.agent_version`."""
+        if self.version:
+            return self.version
+        short = self.hash[:_SHORT]
+        return f"{self.prompt.stem}-{short}" if isinstance(self.prompt, Path) else short
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """What is sent beside the messages, of an agent that is a model; its seed is the attempt's."""
+        given = {"temperature": self.temperature, "top_p": self.top_p, "reasoning_effort": self.effort}
+        return {
+            "max_completion_tokens": self.max_tokens,
+            **{k: v for k, v in given.items() if v is not None},
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """12 hex digits of what makes the version, its model apart: prompt and sampling, source, or command."""
+        if self.call is not None:
+            return hashed([_where(self.call), _source(self.call)])
+        if self.command is not None:
+            return hashed([self.argv, [_content(part) for part in self.argv]])
+        return hashed({"prompt": self.system, **self.sampling})
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What is written down of it with a run: no key, and of its prompt the hash (the text is in each transcript)."""
+        facts: dict[str, Any] = {"kind": self.kind, "agent_hash": self.hash}
+        if self.kind == "model":
+            system = self.system
+            facts |= {"endpoint": self.endpoint.base_url, "sampling": self.sampling}
+            facts["prompt_hash"] = None if system is None else hashed(system)
+        elif self.kind == "function":
+            facts["function"] = _where(self.call)
+        else:
+            facts["command"] = _masked(self.argv)
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def _expect_no_sampling(self, kind: str) -> None:
+        given = [
+            name for name in ("prompt", "temperature", "top_p", "effort") if getattr(self, name) is not None
+        ]
+        if given:
+            raise FormatError(
+                f"{given[0]} is for an agent that is a model; this one is a {'function' if kind == 'call' else kind}, "
+                "which asks its model itself."
+            )
+
+    def _expect_model(self) -> None:
+        endpoint = self.endpoint
+        model = self.model or endpoint.agent_model
+        if not model:
+            raise FormatError(f"Name a model: {endpoint.name} has none that is used unasked.")
+        object.__setattr__(self, "model", model)
+        if isinstance(self.prompt, str) and _looks_like_a_path(self.prompt):
+            raise FormatError(
+                f"The system prompt is the text {self.prompt!r}, which looks like a file: give the file as "
+                f"pathlib.Path({self.prompt!r})."
+            )
+        _ = self.system
+        if self.effort is not None and self.effort not in _EFFORTS:
+            raise FormatError(
+                f"effort is {self.effort!r}; it may be {', '.join(_EFFORTS)}.{nearest(self.effort, _EFFORTS)}"
+            )
+        _between("temperature", self.temperature, 0, 2)
+        _between("top_p", self.top_p, 0, 1)
+        expect_whole("max_tokens", self.max_tokens, 1, 10_000_000)
+
+
+def find_function(place: object) -> Function:
+    """Return the function that `"module:function"` means; modules are looked for in the working folder too.
+
+    Raises
+    ------
+    FormatError
+        It is no such text, or there is no such module or function.
+    """
+    module, sign, name = place.partition(":") if isinstance(place, str) else ("", "", "")
+    if not sign or not module or not name:
+        raise FormatError(f"{place!r} is no function; write where it is as 'module:function'.")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(f"{error.name}.")):
+            raise FormatError(
+                f"There is no module {module!r} to import, neither installed nor in {here!r}."
+            ) from None
+        raise FormatError(f"{module!r} cannot be imported: {error}.") from error
+    except Exception as error:
+        raise FormatError(f"{module!r} cannot be imported: {type(error).__name__}: {error}.") from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise FormatError(f"{module!r} has no {name!r}.{nearest(part, dir(found))}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise FormatError(f"{place!r} is no function, but {type(found).__name__}.")
+    return cast("Function", found)
+
+
+def _expect_program(command: Sequence[str] | str) -> tuple[str, ...]:
+    try:
+        argv = shlex.split(command, posix=os.name != "nt") if isinstance(command, str) else list(command)
+    except TypeError:
+        argv = []
+    except ValueError as error:
+        raise FormatError(f"The command cannot be read: {error}.") from None
+    if not argv or not all(isinstance(part, str) for part in argv):
+        raise FormatError("A command is a program and its arguments, as in ['python', 'agent.py'].")
+    if shutil.which(argv[0]) is None:
+        raise FormatError(f"There is no program {argv[0]!r} that can be run.")
+    return tuple(argv)
+
+
+def _masked(argv: Sequence[str]) -> list[str]:
+    """Return a command without its keys: those that look like one, and what follows an option for one."""
+    made = list(redact(argv).texts)
+    for at, part in enumerate(argv[:-1]):
+        if _KEY_OPTION.fullmatch(part):
+            made[at + 1] = "***"
+    return [hide_environment(part) for part in made]
+
+
+def _looks_like_a_path(text: str) -> bool:
+    return "\n" not in text and " " not in text and text.endswith((".md", ".txt", ".prompt"))
+
+
+def _program_name(argv: Sequence[str]) -> str:
+    """Return what a command is called: after the script that it names, else after its program."""
+    script = next((part for part in argv[1:] if Path(part).suffix and Path(part).is_file()), argv[0])
+    return Path(script).stem
+
+
+def _content(part: str) -> str | None:
+    """Return the hash of a file that a command names; None where the part names none."""
+    path = Path(part)
+    try:
+        return hashed(path.read_bytes().hex()) if path.suffix and path.is_file() else None
+    except OSError:
+        return None
+
+
+def _source(function: Any) -> str:
+    """Return the source of the file that a function is in, or of the function alone; else where it is."""
+    try:
+        module = inspect.getmodule(function)
+        whole = module is not None and module.__name__ != "__main__"
+        return inspect.getsource(module if whole and module is not None else function)
+    except (OSError, TypeError):
+        return _where(function)
+
+
+def _where(function: Any) -> str:
+    kind = function if hasattr(function, "__qualname__") else type(function)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _between(name: str, value: object, low: float, high: float) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise FormatError(f"{name} is {value!r}; it may be from {low} to {high}, or None.")

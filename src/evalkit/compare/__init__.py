@@ -1,0 +1,1 @@
+"""Compare versions case by case: pairs, estimates, warnings, verdicts, gates, rankings and power."""

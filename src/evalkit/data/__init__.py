@@ -1,0 +1,1 @@
+"""The tables of an evaluation, the suite they belong to, and the folders they are stored in."""

@@ -1,0 +1,479 @@
+"""A suite: what is asked, what a good answer does, and by what it is judged; YAML in and out.
+
+`Suite.read` takes a file and says with file and line what is wrong with it. `write` changes only what
+was changed: comments, quotes and the order of keys stay. The hashes are of the words alone, so a
+judgement can be matched to the rubric as it was worded then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from evalkit.data.suite_base import Part, told, told_html
+from evalkit.data.suite_errors import broken_rule, check_unique, explained
+from evalkit.data.suite_yaml import Document, fresh, parse, respell
+from evalkit.util.arguments import expect
+from evalkit.util.atomic_files import replacing
+from evalkit.util.errors import PathError, SelectorError, SuiteError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Case", "Criterion", "Expected", "Origin", "Rubric", "Severity", "Suite", "rubric_hash"]
+
+Origin = Literal["given", "ours"]
+"""Who wrote a part: `given` is as it came to us, `ours` was authored here."""
+
+
+class Severity(StrEnum):
+    """How bad a failure is: critical > high > medium > low.
+
+    Examples
+    --------
+    >>> Severity.critical > Severity.high, Severity("low") < "medium"
+    (True, True)
+    >>> sorted(["high", "critical", "low"], key=Severity, reverse=True)
+    ['critical', 'high', 'low']
+    """
+
+    low = "low"
+    medium = "medium"
+    high = "high"
+    critical = "critical"
+
+    @property
+    def rank(self) -> int:
+        """0 for the mildest, 3 for the worst."""
+        return list(Severity).index(self)
+
+    def __lt__(self, other: str) -> bool:
+        return self.rank < Severity(other).rank
+
+    def __le__(self, other: str) -> bool:
+        return self.rank <= Severity(other).rank
+
+    def __gt__(self, other: str) -> bool:
+        return self.rank > Severity(other).rank
+
+    def __ge__(self, other: str) -> bool:
+        return self.rank >= Severity(other).rank
+
+
+class Criterion(Part):
+    """One thing judged: what it is, and what each score means.
+
+    Attributes
+    ----------
+    name
+        What it is called; unique in its suite.
+    description
+        What it judges.
+    anchors
+        What each score means, by score. `4` and `"4"` are the same score.
+    scale
+        The lowest and the highest score there is. Declared, never inferred.
+    weight
+        Its weight in the mean of the criteria. Not part of the hash: it changes no judgement.
+    kind
+        `ordinal`, `binary` or `continuous`.
+    origin
+        Which parts were `given` and which are `ours`.
+    """
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    anchors: dict[int | str, str] = Field(default_factory=dict)
+    scale: tuple[float, float] = (1.0, 5.0)
+    weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    kind: Literal["ordinal", "binary", "continuous"] = "ordinal"
+    origin: dict[Literal["name", "description", "anchors", "scale"], Origin] = Field(default_factory=dict)
+
+    @field_validator("anchors", mode="before")
+    @classmethod
+    def _whole_scores_are_numbers(cls, anchors: Any) -> Any:
+        if not isinstance(anchors, dict):
+            return anchors
+        return {
+            int(key) if isinstance(key, str) and key.lstrip("-").isdecimal() else key: text
+            for key, text in anchors.items()
+        }
+
+    @model_validator(mode="after")
+    def _anchors_lie_on_the_scale(self) -> Self:
+        low, high = self.scale
+        if not low < high:
+            raise broken_rule(("scale",), f"scale is [{low:g}, {high:g}]; the lowest score comes first.")
+        for score in self.anchors:
+            try:
+                inside = low <= float(score) <= high
+            except ValueError:
+                inside = False
+            if not inside:
+                text = f"there is an anchor for {score!r}; the scale goes from {low:g} to {high:g}."
+                raise broken_rule(("anchors", score), text)
+        return self
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of what a judge reads of it: name, description, anchors, scale and kind."""
+        return _digest(self._judged())
+
+    def _judged(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "description": self.description,
+            "anchors": {str(score): text for score, text in self.anchors.items()},
+            "scale": list(self.scale),
+            "kind": self.kind,
+        }
+
+
+class Expected(Part):
+    """What a good answer to a case does: in a paragraph, and as points that can be checked off."""
+
+    ideal_behavior: str = ""
+    rubric: list[str] = Field(default_factory=list)
+
+
+class Case(Part):
+    """One thing asked, and what is expected of an answer.
+
+    Attributes
+    ----------
+    id
+        A string, also where it looks like a number: quoted in YAML.
+    input
+        The situation in which an agent goes wrong, as the suite words it. Not a prompt.
+    prompt
+        What an agent is sent: the task a user would give, in which the mistake is tempting.
+    expected
+        `ideal_behavior` and `rubric`, the checkable points.
+    severity
+        How bad a failure is; None where nobody said.
+    check, domain, tags
+        What kind of check it is, the field it is from, the slices it belongs to.
+    cluster
+        Cases with the same cluster are not independent of each other.
+    facts
+        What the case rests on, each with its source.
+    origin
+        Which parts were `given` and which are `ours`.
+    """
+
+    id: str = Field(min_length=1)
+    severity: Severity | None = None
+    check: str = ""
+    domain: str = ""
+    tags: list[str] = Field(default_factory=list)
+    cluster: str = ""
+    origin: dict[
+        Literal["input", "prompt", "ideal_behavior", "rubric", "severity", "check", "domain", "tags"], Origin
+    ] = Field(default_factory=dict)
+    input: str = ""
+    prompt: str = ""
+    expected: Expected = Field(default_factory=Expected)
+    facts: list[str] = Field(default_factory=list)
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of the case's content: everything but `facts` and `origin`, which say where it is from."""
+        data = self.model_dump(mode="json", exclude={"facts", "origin"})
+        return _digest({**data, "tags": sorted(self.tags)})
+
+
+class Rubric(Part):
+    """The criteria of a suite, with what each score means.
+
+    Read from a suite file it writes back that whole file, its cases untouched.
+    """
+
+    suite: str = Field(min_length=1)
+    description: str = ""
+    criteria: list[Criterion] = Field(default_factory=list)
+
+    _text: str | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        check_unique([criterion.name for criterion in self.criteria], ("criteria", "name"))
+        return self
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a suite file.
+
+        Parameters
+        ----------
+        path
+            A YAML file with the keys suite, criteria and cases, or a folder that holds a suite.yaml.
+
+        Raises
+        ------
+        PathError
+            There is no such file.
+        SuiteError
+            The file is not YAML, has a key that no suite has, repeats an id, or holds a wrong value;
+            the message begins with file and line.
+        """
+        expect(cls.read, locals())
+        path = Path(path)
+        if path.is_dir():
+            path = path / "suite.yaml"
+        if not path.is_file():
+            raise PathError.missing(path)
+        try:
+            # In bytes, because the way lines end is part of what is written back.
+            text = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = error.object[: error.start].count(b"\n") + 1
+            raise SuiteError(f"{path}:{line}: this is not UTF-8 text.") from error
+        return cls.parse(text, name=str(path))
+
+    @classmethod
+    def parse(cls, text: str, *, name: str = "<text>") -> Self:
+        r"""Read a suite from the text of a file; see `read`.
+
+        Examples
+        --------
+        >>> Rubric.parse("suite: demo\ncriteria:\n  - name: Tone\n").criteria[0].scale
+        (1.0, 5.0)
+        >>> Rubric.parse("suite: demo\ncritera: []\n")
+        Traceback (most recent call last):
+        evalkit.util.errors.SuiteError: <text>:2: there is no key 'critera' here. Did you mean 'criteria'? ...
+        """
+        document = parse(text, name=name)
+        data = dict(document.data)
+        if "cases" not in cls.model_fields:
+            data.pop("cases", None)
+        try:
+            made = cls.model_validate(data)
+        except ValidationError as error:
+            raise explained(error, document, cls, name=name) from None
+        made._text = text
+        return made
+
+    def to_yaml(self) -> str:
+        """Return the text of the file: as it was read, where nothing was changed."""
+        data = self._checked()
+        if self._text is None:
+            return fresh(data)
+        before = type(self).parse(self._text)._data()
+        if before == data:
+            return self._text
+        text = respell(self._text, before, data)
+        if type(self).parse(text)._data() != data:  # pragma: no cover
+            raise SuiteError("The change could not be written into the file it was read from; this is a bug.")
+        return text
+
+    def write(self, path: str | Path) -> Path:
+        """Write the file, whole or not at all; what was not changed stays as it was read, comments too.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        path = Path(path)
+        content = self.to_yaml().encode("utf-8")
+        if not path.parent.is_dir():
+            raise PathError.missing(path.parent)
+        with replacing(path) as fresh:
+            fresh.write_bytes(content)
+        return path
+
+    def criterion(self, name: str) -> Criterion:
+        """Return the criterion of that name."""
+        for criterion in self.criteria:
+            if criterion.name == name:
+                return criterion
+        raise SelectorError.unknown(name, kind="criterion", have=[c.name for c in self.criteria])
+
+    def __eq__(self, other: object) -> bool:
+        # The words count, not the text they were read from.
+        return isinstance(other, type(self)) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return told(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return told_html(self)
+
+    def _data(self) -> dict[str, Any]:
+        data: dict[str, Any] = _plain(self.model_dump())
+        return data
+
+    def _checked(self) -> dict[str, Any]:
+        """Return the content, checked again: a list may have been changed without anybody looking."""
+        data = self._data()
+        try:
+            return type(self).model_validate(data)._data()
+        except ValidationError as error:
+            raise explained(error, Document({}, {}, {}), type(self), name=f"suite {self.suite!r}") from None
+
+
+class Suite(Rubric):
+    """Cases and the criteria they are judged by.
+
+    Examples
+    --------
+    >>> suite = Suite(suite="demo", criteria=[Criterion(name="Tone")], cases=[Case(id="01")])
+    >>> suite.case("01").severity = "high"
+    >>> print(suite.to_yaml())
+    suite: demo
+    criteria:
+      - name: Tone
+        scale: [1, 5]
+        weight: 1
+        kind: ordinal
+    cases:
+      - id: "01"
+        severity: high
+    """
+
+    cases: list[Case] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        check_unique([case.id for case in self.cases], ("cases", "id"))
+        return self
+
+    def case(self, id: str) -> Case:
+        """Return the case of that id."""
+        for case in self.cases:
+            if case.id == id:
+                return case
+        raise SelectorError.unknown(id, kind="case", have=[c.id for c in self.cases])
+
+    def rubric_hash(self, case_id: str, criterion_name: str) -> str:
+        """Return the content hash of what a judge of this case on this criterion goes by (12 hex digits)."""
+        expected = self.case(case_id).expected
+        return rubric_hash(
+            self.criterion(criterion_name),
+            ideal_behavior=expected.ideal_behavior,
+            expected_rubric=_points(expected.rubric),
+        )
+
+    def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the suite as tables.
+
+        Returns
+        -------
+        tuple
+            The `cases` and the `criteria` frame, with the columns and dtypes of `schema.CASES` and
+            `schema.CRITERIA`; a text that is not there is null.
+        """
+        import polars as pl
+
+        from evalkit.data.schema import CASES, CRITERIA
+
+        cases = [
+            {
+                "suite": self.suite,
+                "case": case.id,
+                "input": case.input or None,
+                "prompt": case.prompt or None,
+                "ideal_behavior": case.expected.ideal_behavior or None,
+                "expected_rubric": _points(case.expected.rubric) or None,
+                "check": case.check or None,
+                "domain": case.domain or None,
+                "severity": case.severity.value if case.severity else None,
+                "tags": case.tags,
+                "cluster": case.cluster or None,
+            }
+            for case in self.cases
+        ]
+        criteria = [
+            {
+                "suite": self.suite,
+                "criterion": criterion.name,
+                "description": criterion.description or None,
+                "anchors": json.dumps(criterion._judged()["anchors"], ensure_ascii=False)
+                if criterion.anchors
+                else None,
+                "scale_min": criterion.scale[0],
+                "scale_max": criterion.scale[1],
+                "weight": criterion.weight,
+                "kind": criterion.kind,
+            }
+            for criterion in self.criteria
+        ]
+        return (
+            CASES.check(pl.DataFrame(cases, infer_schema_length=None)) if cases else CASES.empty(),
+            CRITERIA.check(pl.DataFrame(criteria, infer_schema_length=None))
+            if criteria
+            else CRITERIA.empty(),
+        )
+
+
+def rubric_hash(criterion: Criterion, *, ideal_behavior: str | None, expected_rubric: str | None) -> str:
+    """Return the content hash of a criterion and of a case's expectations.
+
+    Parameters
+    ----------
+    criterion
+        What is judged.
+    ideal_behavior, expected_rubric
+        As they stand in the `cases` table; null is the same as no words.
+
+    Returns
+    -------
+    str
+        12 hex digits. White space does not change them, any word does.
+    """
+    return _digest(
+        {
+            "criterion": criterion._judged(),
+            "ideal_behavior": ideal_behavior or "",
+            "expected_rubric": expected_rubric or "",
+        }
+    )
+
+
+def _points(rubric: list[str]) -> str:
+    """Return checkable points as the `cases` table has them, one a line."""
+    return "\n".join(" ".join(point.split()) for point in rubric)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as YAML would have it: words, numbers, lists and keys."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.value if isinstance(value, Severity) else value
+
+
+def _digest(content: object) -> str:
+    text = json.dumps(_squeezed(content), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+
+
+def _squeezed(value: Any) -> Any:
+    """Return `value` with every run of white space as one space."""
+    if isinstance(value, str):
+        return " ".join(value.split())
+    if isinstance(value, dict):
+        return {key: _squeezed(item) for key, item in value.items()}
+    return [_squeezed(item) for item in value] if isinstance(value, list) else value
+
+
+def __dir__() -> list[str]:
+    return __all__

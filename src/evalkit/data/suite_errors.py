@@ -1,0 +1,129 @@
+"""What is wrong with a suite file, said in one sentence with file and line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticCustomError
+
+from evalkit.util.errors import SuiteError
+from evalkit.util.words import listed, nearest
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+    from evalkit.data.suite_yaml import Document, Path
+
+
+def broken_rule(at: Path, text: str) -> PydanticCustomError:
+    """Return the error of a rule that is about several values; `at` is where to look, seen from the model."""
+    return PydanticCustomError("evalkit", "{text}", {"text": text, "at": at})
+
+
+def check_unique(names: list[str], at: tuple[str, str]) -> None:
+    """Raise where a name is there twice; `at` is the list and the key, e.g. ("cases", "id")."""
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names):
+        if name in seen:
+            raise broken_rule((at[0], place, at[1]), f"{at[0]}: the {at[1]} {name!r} is there twice")
+        seen[name] = place
+
+
+def explained(error: ValidationError, document: Document, model: type[BaseModel], *, name: str) -> SuiteError:
+    """Return the first thing wrong as a sentence that begins with file and line; the others are counted."""
+    details = error.errors()
+    found = sorted(((document.line(_path(detail)), detail) for detail in details), key=lambda pair: pair[0])
+    line, detail = found[0]
+    more = f" ({len(found) - 1} more in this file.)" if len(found) > 1 else ""
+    where = f"{name}:{line}" if document.lines else name
+    return SuiteError(f"{where}: {_sentence(detail, document, model)}{more}")
+
+
+def _path(detail: ErrorDetails) -> Path:
+    path = tuple(step for step in detail["loc"] if step != "[key]")
+    return path + tuple(detail.get("ctx", {}).get("at", ())) if detail["type"] == "evalkit" else path
+
+
+def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> str:
+    """Say what is wrong, what it may be, and the likeliest typo."""
+    path, kind, value = _path(detail), detail["type"], detail["input"]
+    what = _called(path, document)
+    taken = document.taken_for(path)
+    if kind == "evalkit":
+        return _twice(path, document, detail["msg"])
+    if kind == "extra_forbidden":
+        have = _fields(path[:-1], model)
+        return f"there is no key {str(path[-1])!r} here.{nearest(str(path[-1]), have)} There is: {listed(have, most=20)}."
+    if "[key]" in detail["loc"]:
+        return f"there is no key {str(path[-1])!r} here. There is: {listed(_options(detail))}."
+    if kind == "missing":
+        return f"{what} is missing."
+    if kind == "string_type" and taken is not None:
+        return f'{what} is {taken[0]} without quotes, which YAML takes for {taken[1]}; write "{taken[0]}".'
+    if kind in ("enum", "literal_error"):
+        options = _options(detail)
+        return f"{what} is {value!r}; it may be {listed(options)}.{nearest(str(value), options)}"
+    if kind == "string_too_short":
+        return f"{what} is empty."
+    wanted = {
+        "string_type": "text",
+        "list_type": "a list",
+        "tuple_type": "a list such as [1, 5]",
+        "dict_type": "keys with values",
+        "model_type": "keys with values",
+        "float_type": "a number",
+        "float_parsing": "a number",
+    }.get(kind)
+    if wanted is None:
+        return f"{what} is {_short(value)}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
+    return f"{what} is {_short(value)}; it must be {wanted}."
+
+
+def _twice(path: Path, document: Document, text: str) -> str:
+    """Return the sentence of a broken rule; for a double, with the line of the first."""
+    if not text.endswith("twice"):
+        return text
+    listing, place, key = path
+    parts = document.data.get(str(listing), [])
+    wanted = parts[cast("int", place)].get(key) if parts else None
+    for at, part in enumerate(parts):
+        if part.get(key) == wanted:
+            return f"{text}, first on line {document.line((listing, at, key))}."
+    return f"{text}."
+
+
+def _called(path: Path, document: Document) -> str:
+    """Name a place as a person would: `case '02': severity`."""
+    if len(path) < 2 or not isinstance(path[1], int):
+        return ".".join(str(step) for step in path)
+    parts: Any = document.data.get(str(path[0]))
+    part = parts[path[1]] if isinstance(parts, list) and path[1] < len(parts) else None
+    name = (part.get("id") or part.get("name")) if isinstance(part, dict) else None
+    one = {"cases": "case", "criteria": "criterion"}.get(str(path[0]), str(path[0]))
+    who = f"{one} {name!r}" if name is not None and "id" not in path else f"{one} {path[1] + 1}"
+    rest = ".".join(str(step) for step in path[2:])
+    return f"{who}: {rest}" if rest else who
+
+
+def _fields(path: Path, model: type[BaseModel]) -> list[str]:
+    """Return the keys that may stand at `path`."""
+    for step in path:
+        if isinstance(step, int):
+            continue
+        annotation = model.model_fields[step].annotation
+        inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        model = next((kind for kind in inner if issubclass(kind, BaseModel)), model)
+    return list(model.model_fields)
+
+
+def _options(detail: ErrorDetails) -> list[str]:
+    """Return the allowed words, which pydantic gives as `'a', 'b' or 'c'`."""
+    words = str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
+    return [word.strip().strip("'") for word in words.split(",")]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

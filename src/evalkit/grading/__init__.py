@@ -1,0 +1,1 @@
+"""From judgements to verdicts: pass rules, grading per trial, summaries per group."""

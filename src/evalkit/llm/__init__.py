@@ -1,0 +1,1 @@
+"""Send requests to OpenAI-compatible endpoints, live or by batch."""

@@ -1,0 +1,1 @@
+"""Batch jobs: submit, resume and collect."""

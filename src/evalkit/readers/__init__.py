@@ -1,0 +1,1 @@
+"""Read files of any known format into an `Evals`."""

@@ -1,0 +1,166 @@
+"""Checks that pass or fail, some in one case and others in the next: criteria, or one verdict of them all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from evalkit.data.columns import as_text
+from evalkit.readers.json_values import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evalkit.readers.builder import Harvest
+
+SUCCESS: Final = "success"
+"""The criterion that is the tool's own verdict on the whole attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked of one attempt."""
+
+    name: str
+    passed: bool | None
+    rationale: str | None = None
+    error: str | None = None
+    kind: str = "code"
+    judge_model: str | None = None
+    cost_usd: Any = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The checks of one attempt, and what the tool made of them; None: it made nothing."""
+
+    suite: str
+    trial: tuple[str, str, int]
+    line: int | None
+    success: bool | None
+    checks: Sequence[Check]
+    reason: str | None = None
+
+
+def add_checks(found: Harvest, attempts: Sequence[Attempt], *, grader: str) -> None:
+    """Add the scores of the attempts: a binary criterion a check, where that says the same as the tool's verdict.
+
+    A run is expected to have every criterion in every case. Where the cases check different things, or the tool
+    passes an attempt of which a check failed (weights, thresholds), the only criterion is `SUCCESS`, the tool's own
+    verdict, with the checks in its metadata.
+    """
+    graded = [attempt for attempt in attempts if attempt.checks or attempt.success is not None]
+    if not graded:
+        return
+    names = {frozenset(check.name for check in attempt.checks) for attempt in graded}
+    if len(names) == 1 and names != {frozenset()} and all(map(_adds_up, graded)):
+        for attempt in graded:
+            for name in dict.fromkeys(check.name for check in attempt.checks):
+                _add(found, attempt, _together([c for c in attempt.checks if c.name == name]), grader)
+        return
+    if names != {frozenset()}:
+        found.notes.append(
+            f"{found.source}: what is checked differs from case to case, or the verdict is not that all checks pass: "
+            f"the one criterion is {SUCCESS!r}, {grader}'s own verdict; the checks are in its metadata."
+        )
+    for attempt in graded:
+        _add(found, attempt, _whole(attempt), grader)
+
+
+def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
+    """Return the case of each record: its name, or the hash of its content; both, where a name stands for several.
+
+    Examples
+    --------
+    >>> name_cases([("sum", 1), ("sum", 1), ("odd", 2)])
+    ['sum', 'sum', 'odd']
+    >>> name_cases([("sum", 1), ("sum", 2), (None, 3)])
+    ['sum 6b86b2', 'sum d4735e', '4e07408562be']
+    """
+    hashes = [digest(content) for _, content in records]
+    meant = Counter(
+        name for name, _ in {(name, each) for (name, _), each in zip(records, hashes, strict=True)}
+    )
+    return [
+        each if not name else name if meant[name] == 1 else f"{name} {each[:6]}"
+        for (name, _), each in zip(records, hashes, strict=True)
+    ]
+
+
+def _adds_up(attempt: Attempt) -> bool:
+    """Whether the verdict is that all checks pass."""
+    passes = [check.passed for check in attempt.checks]
+    return attempt.success is None or None in passes or attempt.success == all(passes)
+
+
+def _together(checks: Sequence[Check]) -> Check:
+    """Return the checks of one name as one: it passes when all of them do."""
+    if len(checks) == 1:
+        return checks[0]
+    return Check(
+        checks[0].name,
+        _all(check.passed for check in checks),
+        rationale=_joined(check.rationale for check in checks),
+        error=_joined(check.error for check in checks),
+        kind=_kind(checks),
+        judge_model=next((check.judge_model for check in checks if check.judge_model), None),
+        cost_usd=_sum(check.cost_usd for check in checks),
+        facts={"checks": [check.facts for check in checks if check.facts]},
+    )
+
+
+def _whole(attempt: Attempt) -> Check:
+    checks = attempt.checks
+    told = [f"{check.name}: {check.rationale}" for check in checks if check.rationale]
+    errors = _joined(f"{check.name}: {check.error}" for check in checks if check.error)
+    passed = attempt.success
+    if errors and not any(check.passed is False for check in checks):
+        passed = None  # what could not be judged did not fail
+    return Check(
+        SUCCESS,
+        passed,
+        rationale=_joined(told) or attempt.reason,
+        error=errors if passed is None else None,
+        kind=_kind(checks),
+        cost_usd=_sum(check.cost_usd for check in checks),
+        facts={"checks": [{"name": c.name, "pass": c.passed, **c.facts} for c in checks]} if checks else {},
+    )
+
+
+def _add(found: Harvest, attempt: Attempt, check: Check, grader: str) -> None:
+    found.criterion(attempt.suite, check.name, kind="binary", scale_min=0, scale_max=1)
+    found.score(
+        *attempt.trial,
+        check.name,
+        attempt.line,
+        grader=grader,
+        grader_kind=check.kind,
+        score=check.passed,
+        label=None if check.passed is None else "pass" if check.passed else "fail",
+        rationale=check.rationale,
+        error=check.error or ("no verdict was given" if check.passed is None else None),
+        judge_model=check.judge_model,
+        cost_usd=check.cost_usd,
+        metadata=as_text(check.facts) if check.facts else None,
+    )
+
+
+def _all(passes: Any) -> bool | None:
+    """Whether all pass: a fail settles it, something unknown leaves it open."""
+    known = list(passes)
+    return False if False in known else None if None in known else True
+
+
+def _kind(checks: Sequence[Check]) -> str:
+    return "judge" if any(check.kind == "judge" for check in checks) else "code"
+
+
+def _joined(texts: Any) -> str | None:
+    return "\n".join(text for text in texts if text) or None
+
+
+def _sum(values: Any) -> float | None:
+    known = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return sum(known) if known else None

@@ -1,0 +1,177 @@
+"""What the attributes of a span say, by the GenAI conventions of OpenTelemetry and by OpenInference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from evalkit.data.chat_messages import arguments, message
+from evalkit.data.columns import as_text
+from evalkit.readers.json_values import decoded, mapping, sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_CALLS: Final = ("chat", "text_completion", "generate_content")
+_PARTS: Final = ("name", "score", "label", "explanation", "annotator_kind")
+
+
+def plain(attributes: Any) -> dict[str, Any]:
+    """Return OTLP's list of keys and typed values as a dict.
+
+    Examples
+    --------
+    >>> plain([{"key": "n", "value": {"intValue": "3"}}, {"key": "t", "value": {"stringValue": "x"}}])
+    {'n': 3, 't': 'x'}
+    """
+    if isinstance(attributes, dict):
+        return attributes
+    pairs = (pair for pair in sequence(attributes) if isinstance(pair, dict))
+    return {str(pair.get("key")): _value(pair.get("value")) for pair in pairs}
+
+
+def is_model_call(attributes: Mapping[str, Any]) -> bool:
+    """Whether the span is a call of a model."""
+    return (
+        attributes.get("gen_ai.operation.name") in _CALLS
+        or attributes.get("openinference.span.kind") == "LLM"
+        or "gen_ai.input.messages" in attributes
+    )
+
+
+def input_of(attributes: Mapping[str, Any]) -> Any:
+    """Return what the span was given, where it says so in one value: the last thing a user said in it, if any."""
+    given = decoded(attributes.get("input.value"))
+    if given is None:
+        given = [turn for turn in messages_of(attributes) if turn["role"] == "user"]
+        return given[-1]["content"] if given else None
+    said = [m for m in sequence(mapping(given).get("messages")) if mapping(m).get("role") == "user"]
+    return mapping(said[-1]).get("content") if said else given
+
+
+def output_of(attributes: Mapping[str, Any]) -> str | None:
+    """Return what the span gave, where it says so in one value."""
+    given = attributes.get("output.value")
+    if given is not None and not sequence(mapping(given).get("choices")):
+        return as_text(given)
+    said = [turn for turn in messages_of(attributes) if turn["role"] == "assistant" and turn["content"]]
+    return said[-1]["content"] if said else None
+
+
+def messages_of(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the conversation of a model call as the columns of turns."""
+    turns: list[dict[str, Any]] = []
+    system = sequence(attributes.get("gen_ai.system_instructions"))
+    if system:
+        turns += _turns({"role": "system", "parts": system})
+    for name in ("gen_ai.input.messages", "gen_ai.output.messages"):
+        for each in sequence(attributes.get(name)):
+            turns += _turns(mapping(each))
+    for prefix in ("llm.input_messages.", "llm.output_messages."):
+        nested = _unflattened(attributes, prefix)
+        turns += [
+            _inferred(mapping(mapping(nested[at]).get("message"))) for at in sorted(nested, key=_position)
+        ]
+    return turns
+
+
+def evaluations(attributes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the results that OpenInference puts on a span, by the names of the GenAI conventions."""
+    for prefix in ("annotation.", "evaluation."):
+        told = {part: attributes.get(f"{prefix}{part}") for part in _PARTS}
+        if told["name"] is not None:
+            yield {
+                "gen_ai.evaluation.name": told["name"],
+                "gen_ai.evaluation.score.value": told["score"],
+                "gen_ai.evaluation.score.label": told["label"],
+                "gen_ai.evaluation.explanation": told["explanation"],
+                "gen_ai.evaluation.grader": told["annotator_kind"],
+            }
+
+
+def _turns(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a message of the GenAI conventions as turns: each tool result in it is one of its own."""
+    text: list[str] = []
+    reasoning: list[str] = []
+    calls: list[dict[str, Any]] = []
+    others: list[Any] = []
+    if isinstance(told.get("content"), str):
+        text.append(told["content"])
+    for part in map(mapping, sequence(told.get("parts"))):
+        kind, content = part.get("type"), part.get("content")
+        if kind == "text" and isinstance(content, str):
+            text.append(content)
+        elif kind == "reasoning" and isinstance(content, str):
+            reasoning.append(content)
+        elif kind == "tool_call":
+            calls.append({k: part.get(k) for k in ("id", "name", "arguments")})
+        elif kind == "tool_call_response":
+            result = part.get("response", part.get("result", content))
+            yield message({"role": "tool", "tool_call_id": part.get("id"), "content": as_text(result)})
+        else:
+            others.append(part)
+    if text or reasoning or calls or others:
+        made = message({"role": told.get("role"), "content": "".join(text) or None, "tool_calls": calls})
+        yield {**made, "reasoning": "".join(reasoning) or None, "parts": as_text(others) if others else None}
+
+
+def _inferred(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a message of OpenInference as a turn."""
+    calls = mapping(told.get("tool_calls"))
+    made = [mapping(mapping(calls[at]).get("tool_call")) for at in sorted(calls, key=_position)]
+    contents = mapping(told.get("contents"))
+    pieces = [mapping(mapping(contents[at]).get("message_content")) for at in sorted(contents, key=_position)]
+    turn = message(
+        {
+            "role": told.get("role"),
+            "content": pieces or told.get("content"),
+            "tool_call_id": told.get("tool_call_id"),
+            "name": told.get("name"),
+        }
+    )
+    if made:
+        functions = [(call.get("id"), mapping(call.get("function"))) for call in made]
+        turn["tool_calls"] = as_text(
+            [
+                {"id": i, "name": f.get("name"), "arguments": arguments(f.get("arguments"))}
+                for i, f in functions
+            ]
+        )
+    return turn
+
+
+def _unflattened(attributes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the attributes under a prefix as nested dicts: `a.0.b` is `{"0": {"b": ...}}`."""
+    made: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if not name.startswith(prefix):
+            continue
+        *path, last = name.removeprefix(prefix).split(".")
+        inner = made
+        for step in path:
+            inner = inner.setdefault(step, {})
+            if not isinstance(inner, dict):
+                break
+        else:
+            inner[last] = value
+    return made
+
+
+def _position(key: str) -> int:
+    return int(key) if key.isdecimal() else -1
+
+
+def _value(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "intValue" in value:
+        try:
+            return int(value["intValue"])
+        except (TypeError, ValueError):
+            return None
+    if "arrayValue" in value:
+        return [_value(one) for one in sequence(mapping(value["arrayValue"]).get("values"))]
+    if "kvlistValue" in value:
+        return plain(mapping(value["kvlistValue"]).get("values"))
+    return next(
+        (value[k] for k in ("stringValue", "doubleValue", "boolValue", "bytesValue") if k in value), None
+    )

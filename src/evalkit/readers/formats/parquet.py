@@ -1,0 +1,76 @@
+"""What `Evals.save` wrote, one of its tables alone, and Parquet of judge scores."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from evalkit.data.columns import fit
+from evalkit.data.evals import Evals
+from evalkit.data.parquet import MANIFEST, read_parquet
+from evalkit.data.schema import TABLES
+from evalkit.readers.base import Reader
+from evalkit.readers.formats.jsonl import first_record
+from evalkit.readers.score_table import Raw
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MAGIC: Final = b"PAR1"
+
+
+def is_saved(path: Path, head: bytes) -> bool:
+    """Whether it is a folder that `Evals.save` wrote."""
+    return path.is_dir() and (path / MANIFEST).is_file()
+
+
+def is_table(path: Path, head: bytes) -> bool:
+    """Whether it is one of our tables: Parquet of that name with its key."""
+    if not head.startswith(_MAGIC) or path.stem not in TABLES:
+        return False
+    try:
+        have = set(pl.read_parquet_schema(path))
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+    return {"run", "case", "criterion", "suite"} & set(TABLES[path.stem].key) <= have
+
+
+def is_parquet(path: Path, head: bytes) -> bool:
+    """Whether it is any Parquet file."""
+    if not head.startswith(_MAGIC):
+        return False
+    with path.open("rb") as file:
+        file.seek(-len(_MAGIC), os.SEEK_END)
+        # One that is cut off is still Parquet; JSON lines after a line of junk are not.
+        return file.read() == _MAGIC or first_record(head) is None
+
+
+def read_table(path: Path, tables: frozenset[str]) -> Evals:
+    """Read one of our tables; where it is not wanted, the runs alone that it names."""
+    name: Any = path.stem
+    if name not in {*tables, "runs"}:
+        runs = read_parquet(path, ["run"]).unique(maintain_order=True) if "run" in TABLES[name].key else None
+        return Evals.from_tables(runs=runs, files=[str(path)])
+    good, problems = fit(TABLES[name], read_parquet(path))
+    made: dict[str, Any] = {name: good}
+    return Evals.from_tables(**made, problems=problems, files=[str(path)])
+
+
+def rows(path: Path) -> Raw:
+    """Return the rows of a Parquet file."""
+    frame = read_parquet(path)
+    return Raw(frame.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")), str(path))
+
+
+def read_saved(folder: Path, tables: frozenset[str]) -> Evals:
+    """Read the tables that are wanted of what `Evals.save` wrote."""
+    return Evals.load(folder, tables=tables)
+
+
+OWN: Final = (
+    Reader("saved evals", is_saved, partly=read_saved),
+    Reader("saved table", is_table, partly=read_table),
+)
+TABLES_OF_SCORES: Final = (Reader("Parquet of scores", is_parquet, rows=rows, alone=True),)

@@ -1,0 +1,178 @@
+"""What is in the beginning of a JSON file, by structure: how the readers recognise their formats."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from evalkit.data.columns import BOM, decode, lines, read_bytes
+from evalkit.readers.formats.json_list import elements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from evalkit.data.schema import Problem
+    from evalkit.readers.builder import Harvest
+
+_LOOKED_AT: Final = 1 << 16
+_LONG: Final = 1 << 20
+_RECORDS: Final = 10
+_DEEPEST: Final = 4
+_TOKEN: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)"(\s*:)?|[{}\[\]]', re.DOTALL)
+
+
+def outline(head: bytes) -> frozenset[str]:
+    r"""Return the paths of the keys in the beginning of a JSON file, four deep; "[]" is any element of a list.
+
+    Examples
+    --------
+    >>> sorted(outline(b'{"a": {"b": [{"c": "}"}]}, "d": "cut off'))
+    ['a', 'a.b', 'a.b.[].c', 'd']
+    """
+    return _outline(head[:_LOOKED_AT])
+
+
+def first_records(head: bytes) -> tuple[dict[str, Any], ...]:
+    """Return the first ten lines that are whole JSON objects; of a line that is very long, what is short in it."""
+    return _few_records(head) if len(head) <= _LONG else tuple(_records(head))
+
+
+@lru_cache(maxsize=2)
+def _outline(head: bytes) -> frozenset[str]:
+    data = head.removeprefix(BOM)
+    if data.lstrip()[:1] not in (b"{", b"["):
+        return frozenset()
+    found: set[str] = set()
+    where: list[str] = []
+    lists: list[bool] = []
+    key = ""
+    for token in _TOKEN.finditer(data):
+        sign = token[0][:1]
+        if sign == b'"':
+            if token[2]:
+                key = token[1].decode(errors="replace")
+                if len(where) <= _DEEPEST:
+                    found.add(".".join([*where[1:], key]))
+        elif sign in b"{[":
+            where.append("[]" if lists and lists[-1] else key)
+            lists.append(sign == b"[")
+        elif where:
+            where.pop()
+            lists.pop()
+    return frozenset(found)
+
+
+@lru_cache(maxsize=2)
+def _few_records(head: bytes) -> tuple[dict[str, Any], ...]:
+    return tuple(_records(head))
+
+
+def _records(head: bytes) -> Iterator[dict[str, Any]]:
+    count = 0
+    for _, raw in lines(head.removeprefix(BOM)):
+        if not raw.startswith(b"{"):
+            continue
+        try:
+            value = decode(raw) if len(raw) <= _LONG else _skimmed(raw)
+        except (ValueError, msgspec.MsgspecError):
+            continue
+        if isinstance(value, dict):
+            yield value
+            count += 1
+        if count == _RECORDS:
+            return
+
+
+def _skimmed(raw: bytes) -> dict[str, Any]:
+    """Return an object with empty values in the place of long ones."""
+    empty: dict[bytes, Any] = {b"{": {}, b"[": [], b'"': ""}
+    fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    return {
+        name: decode(bytes(value)) if len(bytes(value)) <= _LOOKED_AT else empty.get(bytes(value)[:1])
+        for name, value in fields.items()
+    }
+
+
+def read_object(path: Path, found: Harvest) -> tuple[dict[str, Any], bytes]:
+    """Return the one object that a file holds, and its bytes; an empty one, and a problem, where it holds none."""
+    data = read_bytes(path)
+    try:
+        value = decode(data)
+    except ValueError as error:
+        found.complain(None, f"the file cannot be read: {error}")
+        return {}, data
+    if not isinstance(value, dict):
+        found.complain(None, f"a JSON object was expected, not {value!r:.40}")
+        return {}, data
+    return value, data
+
+
+def listed_in(
+    whole: Mapping[str, Any], data: bytes, *keys: str, found: Harvest
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """Return the records of the list that lies under `keys` in an object, each with the line it begins on.
+
+    Of an object that is cut off, or broken further on, the records before that.
+
+    Parameters
+    ----------
+    whole
+        The object, decoded.
+    data
+        The bytes it was decoded from.
+    *keys
+        The way to the list.
+    found
+        Told of elements that are no objects, and of a list that is none.
+    """
+    value: Any = whole
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    numbered: list[tuple[int | None, Any]] = []
+    if not whole:
+        numbered += _before_the_break(data, keys, found)
+    elif isinstance(value, list):
+        numbered += zip(_lines_of(data, keys, len(value)), value, strict=True)
+    elif value is not None:
+        found.complain(None, f"{'.'.join(keys)} is no list: {value!r:.40}")
+    records = []
+    for number, record in numbered:
+        if isinstance(record, dict):
+            records.append((number, record))
+        else:
+            found.complain(number, f"a JSON object was expected, not {record!r:.40}")
+    return records
+
+
+def _before_the_break(data: bytes, keys: tuple[str, ...], found: Harvest) -> list[tuple[int, Any]]:
+    """Return the elements of the list that can be read in an object that as a whole cannot be."""
+    at = 0
+    for key in keys:
+        opening = rb"\s*\[" if key == keys[-1] else b""
+        hit = re.compile(rb'(?<!\\)"' + re.escape(key.encode()) + rb'"\s*:' + opening).search(data, at)
+        if hit is None:
+            return []
+        at = hit.end()
+    above = data.count(b"\n", 0, at - 1)
+    problems: list[Problem] = []
+    records = [(above + line, value) for line, value in elements(data[at - 1 :], found.source, problems)]
+    for problem in problems:
+        found.complain(above + (problem.line or 1), problem.reason)
+    return records
+
+
+def _lines_of(data: bytes, keys: tuple[str, ...], count: int) -> list[int | None]:
+    """Return the lines on which the elements of a list begin; None where the file is not quite JSON."""
+    raw = data
+    try:
+        for key in keys:
+            raw = bytes(msgspec.json.decode(raw, type=dict[str, msgspec.Raw])[key])
+        above = data.count(b"\n", 0, data.index(raw))
+        numbers: list[int | None] = [above + line for line, _ in elements(raw, "", [])]
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, KeyError, RecursionError):
+        return [None] * count
+    return numbers if len(numbers) == count else [None] * count

@@ -1,0 +1,183 @@
+"""The records of a JSON file however they are laid out: a list, an object with a list in it, or a line each."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from evalkit.data.columns import BOM, as_text, decode, lines, read_bytes, record
+from evalkit.data.schema import SEVERITIES
+from evalkit.readers.formats.json_list import elements
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from evalkit.readers.builder import Harvest
+
+# A key of an object, not one inside a string: there the quotes are escaped.
+_NAME: Final = re.compile(rb'(?<!\\)"([\w.$-]+)"\s*:')
+# Names of files that say nothing about the run in them: the folder's name says more.
+_PLAIN: Final = re.compile(
+    r"batch|data|errors?|events|experiments?|export|feedback|inputs?|items|logs?|outputs?|requests|results|"
+    r"scores|spans|traces?",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=2)
+def names(head: bytes) -> frozenset[str]:
+    r"""Return the keys in the beginning of a JSON file, at any depth; of anything else, none.
+
+    Examples
+    --------
+    >>> sorted(names(rb'[{"a": 1, "b": {"c": "\"d\": 2"}}]'))
+    ['a', 'b', 'c']
+    """
+    if head.removeprefix(BOM).lstrip()[:1] not in (b"{", b"["):
+        return frozenset()
+    return frozenset(name.decode() for name in _NAME.findall(head))
+
+
+def read(path: Path, found: Harvest, *, within: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each record with the line on which it begins; what is no record becomes a problem.
+
+    Parameters
+    ----------
+    path
+        A JSON list of objects, one object, or one object a line.
+    found
+        Told of what cannot be read.
+    within
+        The key under which one object holds the list of records.
+    """
+    data = read_bytes(path)
+    for line, value in _values(data, found, within):
+        if isinstance(value, dict):
+            yield line, value
+        else:
+            found.complain(line, f"a JSON object was expected, not {value!r:.40}")
+
+
+def words(value: Any) -> str | None:
+    """Return what was asked or answered as text: of an object that holds one text alone, that text.
+
+    Examples
+    --------
+    >>> words({"question": "Why?"}), words({"a": 1, "b": "x"}), words(None)
+    ('Why?', '{"a":1,"b":"x"}', None)
+    """
+    if isinstance(value, dict) and len(value) == 1 and isinstance(only := next(iter(value.values())), str):
+        return only
+    return as_text(value)
+
+
+def digest(value: Any) -> str:
+    """Return 12 hex digits that are the same for the same content: the case of a record that has no id."""
+    try:
+        data = msgspec.json.encode(value, order="sorted")
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError, TypeError):
+        data = repr(value).encode(errors="replace")
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def run_name(path: Path) -> str:
+    """Return what the run of a file is called that does not say it: after the file, or the folder it is in."""
+    return path.parent.name if _PLAIN.fullmatch(path.stem) and path.parent.name else path.stem
+
+
+def severity_of(*facts: Any) -> str | None:
+    """Return the severity that the first of some objects gives, where it is one of ours."""
+    for each in facts:
+        said = str(each.get("severity") or "").strip().lower() if isinstance(each, dict) else ""
+        if said in SEVERITIES:
+            return said
+    return None
+
+
+def decoded(value: Any) -> Any:
+    """Return what a text holds that is a JSON object, list or string; anything else as it is.
+
+    Examples
+    --------
+    >>> decoded('{"a": 1}'), decoded('"a"'), decoded("[broken"), decoded("1")
+    ({'a': 1}, 'a', '[broken', '1')
+    """
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "[", '"'):
+        return value
+    try:
+        return decode(value.encode(errors="replace"))
+    except ValueError:
+        return value
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return an object, also one that is written as text; anything else is an empty one."""
+    value = decoded(value)
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return a list, also one that is written as text; anything else is an empty one."""
+    value = decoded(value)
+    return value if isinstance(value, list) else []
+
+
+def number(value: Any) -> float | None:
+    """Return a number, also one that is written as text; true is 1; anything else is None."""
+    if isinstance(value, bool | int | float):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def counter(value: Any) -> int | None:
+    """Return a number that counts from 1; anything else is None."""
+    made = number(value)
+    return int(made) if made is not None and 1 <= made < 2**31 and made == int(made) else None
+
+
+def moment(value: Any) -> str | None:
+    """Return seconds since 1970 as a time in ISO 8601; text as it is; anything else is None.
+
+    Examples
+    --------
+    >>> moment(0), moment("2026-01-31T09:00:00Z"), moment(True)
+    ('1970-01-01T00:00:00+00:00', '2026-01-31T09:00:00Z', None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value if isinstance(value, str) else None
+    try:
+        return datetime.fromtimestamp(value, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _values(data: bytes, found: Harvest, within: str | None) -> Iterator[tuple[int, Any]]:
+    if data.lstrip()[:1] == b"[":
+        yield from elements(data, found.source, found.problems)
+        return
+    try:
+        whole = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        for number_, raw in lines(data):
+            value = record(raw, found.source, number_, found.problems)
+            if value is not None:
+                yield from _inside(number_, value, within)
+        return
+    yield from _inside(1, whole, within)
+
+
+def _inside(line: int, value: Any, within: str | None) -> Iterator[tuple[int, Any]]:
+    held = value.get(within) if within is not None and isinstance(value, dict) else None
+    if isinstance(held, list):
+        yield from ((line, one) for one in held)
+    else:
+        yield line, value

@@ -1,0 +1,244 @@
+"""What a verb was called with, held against its signature: a wrong argument is one sentence, not a traceback.
+
+`expect` reads the annotations of the verb itself, as they are written, so that they and the check cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from math import isfinite
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from evalkit.util.errors import ArgumentError, FormatError
+from evalkit.util.words import listed, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Names for words that several signatures share.
+_ALIASES: Final = {
+    "Metric": "Literal['pass_rate', 'mean_score']",
+    "Population": "Literal['same', 'other']",
+    "Labels": "Literal['random', 'selected']",
+    "Order": "Literal['information', 'random']",
+}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number; True and False are none."""
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+def _is_list(value: Any) -> bool:
+    """Whether it is some texts (columns, names): a list, a tuple, a Series; an order is not asked of a set."""
+    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
+        return False
+    return all(map(_is_text, value))
+
+
+def _is_a(name: str) -> Callable[[Any], bool]:
+    """Return whether a value is of a class of evalkit's: by its name, as this module lies beneath all of them."""
+    return lambda value: any(
+        one.__name__ == name and one.__module__.startswith("evalkit.") for one in type(value).__mro__
+    )
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, Mapping | str)
+
+
+_SIDE: Final = "the name of a run, version or model, or a dict of columns such as {'agent_version': 'v1'}"
+_KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "None": (lambda value: value is None, "None"),
+    "str": (_is_text, "text"),
+    "Path": (lambda value: isinstance(value, Path), "a path"),
+    "bool": (lambda value: isinstance(value, bool), "True or False"),
+    "int": (_is_whole, "a whole number"),
+    "float": (is_number, "a number"),
+    "PassRule": (_is_a("PassRule"), "a PassRule, as in ek.PassRule(mean=4, floor=3)"),
+    "Selector": (_is_side, _SIDE),
+    **dict.fromkeys(("Sequence[str]", "Iterable[str]"), (_is_list, "a list of texts")),
+    "Iterable[TableName]": (
+        lambda value: _is_text(value) or _is_list(value),
+        "names of tables such as ('scores',)",
+    ),
+    "tuple[str, str]": (lambda value: _is_list(value) and len(value) == 2, "a pair of texts"),
+    "Sequence[Selector]": (
+        lambda value: (
+            not isinstance(value, str | bytes | Mapping)
+            and hasattr(value, "__iter__")
+            and all(map(_is_side, value))
+        ),
+        "a list of sides, each a name or a dict of columns",
+    ),
+    "Mapping[str, float]": (
+        lambda value: (
+            isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(is_number, value.values()))
+        ),
+        "a dict of names with a number each, such as {'pass_rate': 0.05}",
+    ),
+    "Mapping[str, str | Sequence[str | None] | None]": (
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(map(_is_text, value))
+            and all(
+                one is None or _is_text(one) or _is_list([x for x in one if x is not None])
+                if one is None or hasattr(one, "__iter__")
+                else False
+                for one in value.values()
+            )
+        ),
+        "a dict of columns with the values that they may have, such as {'severity': 'critical'}",
+    ),
+    "Failures": (_is_a("Failures"), "what ek.find_failures(evals) returned"),
+    "Judge": (_is_a("Judge"), "a judge, as in ek.Judge(model=..., rubric=...)"),
+    "Cache": (_is_a("Cache"), "a Cache"),
+    "Suite": (_is_a("Suite"), "a Suite"),
+}
+# What a number of this name may be: whether it is, and in words.
+_CHANCE: Final[tuple[Callable[[Any], bool], str]] = (
+    lambda value: 0 < value < 1,
+    "a number between 0 and 1, such as 0.95",
+)
+_LIMITS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    **dict.fromkeys(("level", "power", "alpha"), _CHANCE),
+    "target": (lambda value: 0 <= value <= 1, "a share from 0 to 1"),
+    **dict.fromkeys(
+        ("seed", "case_cost", "max_cost", "max_transcripts"), (lambda value: value >= 0, "0 or more")
+    ),
+    **dict.fromkeys(
+        ("epoch", "looks", "resamples", "clusters"), (lambda value: value >= 1, "a whole number from 1")
+    ),
+}
+# An empty list of these chooses nobody.
+_SOMEBODY: Final = ("grader", "rubric", "candidates", "criteria")
+
+
+def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool = False) -> None:
+    """Raise where an argument is not what the verb's signature says.
+
+    Parameters
+    ----------
+    verb
+        The function that was called; its annotations say what each argument may be.
+    given
+        Its `locals()`, before anything else is among them.
+    loaded
+        Whether a collection has to be in memory, not only scanned.
+
+    Raises
+    ------
+    FormatError
+        The collection is no `Evals`.
+    ArgumentError
+        Another argument is of another kind, or none of the words that are allowed.
+
+    Examples
+    --------
+    >>> def verb(*, level: float = 0.95, metric: Metric = "pass_rate"): ...
+    >>> expect(verb, {"level": 0.9, "metric": "pass_rat"})
+    Traceback (most recent call last):
+    evalkit.util.errors.ArgumentError: metric is 'pass_rat'; it may be 'pass_rate' or 'mean_score'. Did you mean 'pass_rate'?
+    """
+    for name, annotation in verb.__annotations__.items():
+        if name == "return" or name not in given:
+            continue
+        if annotation == "Evals":
+            named = verb.__qualname__
+            expect_evals(given[name], named[0].lower() + named[1:], loaded=loaded)
+            continue
+        _check(name, given[name], _parts(annotation))
+
+
+def expect_evals(value: Any, verb: str, *, loaded: bool = False) -> None:
+    """Raise a `FormatError` that says how to make an Evals, when `value` is none; or a loaded one, when it was scanned."""
+    if not _is_a("Evals")(value):
+        what = "path" if isinstance(value, str | Path) else "frame"
+        call = f"ek.{verb}" if verb in sys.modules["evalkit"].__all__ else verb
+        raise FormatError(
+            f"{verb} takes an Evals, not {type(value).__name__}: load it first, {call}(ek.load({what}), ...)."
+        )
+    if loaded and value.is_scanned:
+        raise FormatError(
+            f"{verb} needs all texts in memory, and this Evals was scanned: choose what fits, "
+            f"evals.filter(case=...).collect(), or take all of it, evals.collect()."
+        )
+
+
+def _check(name: str, value: Any, parts: tuple[str, ...]) -> None:
+    words = [word for part in parts for word in _choices(part)]
+    kinds = [_KINDS[part] for part in parts if part in _KINDS]
+    if len(kinds) + sum(part.startswith("Literal[") for part in parts) < len(parts):
+        # Something that only the verb itself can judge.
+        return
+    fits = (isinstance(value, str) and value in words) or any(is_one(value) for is_one, _ in kinds)
+    holds, limit = _LIMITS.get(name, (None, ""))
+    if fits and name in _SOMEBODY and not isinstance(value, str) and value is not None and not len(value):
+        raise ArgumentError(f"{name} is {value!r}, which names none; leave it out, or name one.")
+    if fits and (holds is None or not is_number(value) or holds(value)):
+        return
+    allowed = [
+        *map(repr, words),
+        *dict.fromkeys(limit or said if said in _NUMBERS else said for _, said in kinds),
+    ]
+    raise ArgumentError(
+        f"{name} is {value!r:.60}; it may be {_either(allowed)}.{_guess(name, value, words, parts)}"
+    )
+
+
+_NUMBERS: Final = ("a number", "a whole number")
+
+
+def _guess(name: str, value: Any, words: list[str], parts: tuple[str, ...]) -> str:
+    """Return the likeliest of what was meant: a word, the number in a text, the text of a number."""
+    if isinstance(value, str):
+        try:
+            number = float(value) if {"int", "float"} & {*parts} else None
+        except ValueError:
+            number = None
+        return f" Did you mean {number:g}?" if number is not None else nearest(value, words)
+    if is_number(value) and name == "margin":
+        return f" Did you mean {{'pass_rate': {value!r}}}?"
+    if is_number(value) and {"str", "Selector"} & {*parts}:
+        return f" Did you mean {str(value)!r}?"
+    return ""
+
+
+def _either(options: list[str]) -> str:
+    return options[0] if len(options) == 1 else f"{listed(options[:-1])} or {options[-1]}"
+
+
+def _choices(part: str) -> tuple[str, ...]:
+    return ast.literal_eval(f"({part.removeprefix('Literal[')[:-1]},)") if part.startswith("Literal[") else ()
+
+
+@lru_cache
+def _parts(annotation: str) -> tuple[str, ...]:
+    """Return the alternatives of an annotation, the names of several words spelled out.
+
+    Examples
+    --------
+    >>> _parts("Metric | Mapping[str, int | None] | None")
+    ("Literal['pass_rate', 'mean_score']", 'Mapping[str, int | None]', 'None')
+    """
+
+    def alternatives(node: ast.expr) -> list[str]:
+        if isinstance(node, ast.BinOp):
+            return alternatives(node.left) + alternatives(node.right)
+        return [ast.unparse(node)]
+
+    parts = alternatives(ast.parse(annotation, mode="eval").body)
+    return tuple(_ALIASES.get(part, part) for part in parts)
