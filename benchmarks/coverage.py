@@ -20,7 +20,7 @@ from scipy.special import bdtr, ndtri, stdtr, stdtrit
 
 from evalkit import stats
 from evalkit.compare.estimates import adjust_scopes
-from evalkit.compare.ranks import told_apart
+from evalkit.compare.ranks import significant_pairs
 
 CRITERIA = 5
 SIZES = (9, 20, 50, 200)
@@ -394,7 +394,7 @@ def alarms_of_ties(reps: int, k: int, seed: list[int]) -> list[Alarm]:
             apart = np.min(values, axis=0) * 45 < 0.05
             hits[metric].append(apart)
             if start == 0:
-                ours = told_apart(table[0].T, rate=single, alpha=0.05, seed=0).any()
+                ours = significant_pairs(table[0].T, rate=single, alpha=0.05, seed=0).any()
                 assert ours == apart[0] or 0.0005 < np.min(values, axis=0)[0] < 0.002
     what = f"10 versions, any two told apart, 50 cases, K={k}"
     return [

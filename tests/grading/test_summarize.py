@@ -16,7 +16,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import PassRule
-from evalkit.grading.summarize import distribution, natural_key, summarize
+from evalkit.grading.summarize import distribution, summarize
+from evalkit.grading.version_order import natural_key
 from evalkit.readers.load import load
 from evalkit.util.errors import ColumnError
 

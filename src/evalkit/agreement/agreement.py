@@ -17,7 +17,7 @@ from evalkit.agreement.sentences import main_row, read_kappa, say
 from evalkit.agreement.warnings import find_doubts
 from evalkit.data.schema import Severity
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.words import counted

@@ -26,7 +26,7 @@ from evalkit.agreement.ratings import (
 )
 from evalkit.agreement.rubric_drift import find_drift
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.words import counted

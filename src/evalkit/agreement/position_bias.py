@@ -12,7 +12,7 @@ from evalkit import stats
 from evalkit.agreement.estimates import estimate_agreement
 from evalkit.agreement.finding import finding, nothing_found, reach
 from evalkit.agreement.ratings import ANSWER
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.words import counted
 
 if TYPE_CHECKING:

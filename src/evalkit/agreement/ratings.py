@@ -12,7 +12,7 @@ from evalkit.data.schema import GRADER_KINDS, SCORES
 from evalkit.grading.grade import grade
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.select_scores import choose_scores
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.errors import ColumnError, RuleError, SelectorError
 from evalkit.util.words import NOT_GIVEN, listed, nearest
 

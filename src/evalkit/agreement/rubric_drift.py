@@ -10,7 +10,7 @@ from evalkit import stats
 from evalkit.agreement.estimates import estimate_agreement, scale_points
 from evalkit.agreement.finding import finding, nothing_found, number, reach
 from evalkit.agreement.ratings import ANSWER, grade_sides, meet
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.words import counted
 
 if TYPE_CHECKING:

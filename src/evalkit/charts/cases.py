@@ -11,7 +11,8 @@ from evalkit.charts.prepare import WORST_FIRST, Drawing, clean, finished, headin
 from evalkit.charts.theme import WIDTH
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import natural_order, summarize
+from evalkit.grading.summarize import summarize
+from evalkit.grading.version_order import natural_order
 from evalkit.util.colors import BAD, INK, OK, SOFT
 from evalkit.util.words import NOT_GIVEN, counted
 

@@ -11,7 +11,8 @@ from evalkit.charts.prepare import Drawing, clean, finished, heading, nothing, p
 from evalkit.charts.theme import WIDTH
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import distribution, natural_key
+from evalkit.grading.summarize import distribution
+from evalkit.grading.version_order import natural_key
 from evalkit.util.colors import BAD, GRID, INK, OK, PANEL, SOFT, WARN
 from evalkit.util.words import counted
 

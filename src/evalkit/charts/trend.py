@@ -23,7 +23,7 @@ from evalkit.charts.theme import WIDTH, version_colors
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
-from evalkit.grading.version_order import begun, numbered
+from evalkit.grading.version_order import differ_by_number, start_order
 from evalkit.util.colors import INK, SOFT
 from evalkit.util.words import counted
 
@@ -149,9 +149,9 @@ def follow(names: Sequence[object], evals: Evals | None = None, *, by: str = "ag
     >>> follow(["v1", "v2", "v10"]), follow(["2026-01-31", "2026-02-01"]), follow(["base", "tuned"])
     (True, True, False)
     """
-    if numbered(names):
+    if differ_by_number(names):
         return True
-    places = begun(evals, by)
+    places = start_order(evals, by)
     return len(names) > 1 and [name for name in places if name in names] == [*names]
 
 

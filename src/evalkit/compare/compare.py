@@ -24,7 +24,7 @@ from evalkit.data.evals import some_of
 from evalkit.data.schema import Severity, Verdict
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.select_scores import choose_scores
-from evalkit.grading.summarize import natural_order
+from evalkit.grading.version_order import natural_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError, SelectorError
 from evalkit.util.words import nearest

@@ -17,7 +17,7 @@ from evalkit.compare.sequential import LOOKS, by_evidence, find_looks, warn_of_l
 from evalkit.compare.warnings import say_left_out
 from evalkit.grading.grade import grade
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError, SelectorError
 from evalkit.util.words import counted, listed, percent, plain, points, signed

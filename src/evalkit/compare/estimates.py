@@ -8,7 +8,8 @@ import polars as pl
 
 from evalkit.compare.pairs import CASE_COLUMNS, Pairs, make_pairs
 from evalkit.data.schema import Severity
-from evalkit.grading.summarize import find_clusters, natural_key
+from evalkit.grading.summarize import find_clusters
+from evalkit.grading.version_order import natural_key
 from evalkit.util.errors import ColumnError
 from evalkit.util.words import NOT_GIVEN, nearest
 

@@ -57,7 +57,7 @@ _CLUSTERS: Final = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Failures:
+class FailureClusters:
     """What `find_failures` found.
 
     Attributes
@@ -143,7 +143,7 @@ def find_failures(
     rubric: str | Sequence[str] | None = None,
     clusters: int | None = None,
     seed: int = 0,
-) -> Failures:
+) -> FailureClusters:
     """Cluster the failing trials by what the judge wrote about the criteria that failed.
 
     The words of the rationales are weighed by TF-IDF and put together by k-means. That finds mistakes that are
@@ -163,7 +163,7 @@ def find_failures(
 
     Returns
     -------
-    Failures
+    FailureClusters
         `.clusters`, `.trials`, `.examples(failure)`; shown as a table, and in the explorer by
         ``ek.explore(evals, failures=found)``. With fewer than 10 failing trials that have a reason there are no
         clusters, and the note says so.
@@ -194,7 +194,7 @@ def find_failures(
     if told.height < FEWEST:
         note = f"{counted(told.height, 'failing trial has', plural='failing trials have')} a reason written; clusters need at least {FEWEST}. Read them one by one: ek.explore(evals, where={{'verdict': 'fail'}})."
         empty = pl.DataFrame(schema=_TRIALS), pl.DataFrame(schema=_CLUSTERS)
-        return Failures(empty[1], empty[0], failing.height, note, "Nothing was clustered.", seed)
+        return FailureClusters(empty[1], empty[0], failing.height, note, "Nothing was clustered.", seed)
     wanted = None if clusters is None else min(clusters, told.height)
     labels, closeness, terms, score = _cluster(told["rationale"].to_list(), wanted, seed=seed)
     method = f"TF-IDF of words, k-means into {len(terms)} clusters, silhouette {score:.2f}, seed {seed}, n = {told.height:,} trials."
@@ -204,7 +204,7 @@ def find_failures(
     trials = told.with_columns(
         failure=pl.Series([names[label] for label in labels]), closeness=pl.Series(closeness)
     ).select(pl.col(name).cast(dtype) for name, dtype in _TRIALS.items())
-    return Failures(_summed(trials, names, terms), trials, failing.height, note.strip(), method, seed)
+    return FailureClusters(_summed(trials, names, terms), trials, failing.height, note.strip(), method, seed)
 
 
 def _need_sklearn() -> None:

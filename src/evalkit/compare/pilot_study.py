@@ -14,7 +14,7 @@ from evalkit import stats
 from evalkit.compare.pairs import Selector, find_runs
 from evalkit.compare.variance import find_judgements, split
 from evalkit.grading.grade import grade
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.errors import SelectorError
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ def rank_versions(
         single = metric == "pass_rate" and bool(np.isin(units, (0.0, 1.0)).all())
         test = stats.cochran_q(units) if single else stats.friedman(units)
         tests.append({"metric": metric, **asdict(test)})
-        apart = told_apart(units, rate=single, alpha=1 - level, seed=seed)
+        apart = significant_pairs(units, rate=single, alpha=1 - level, seed=seed)
         means = values.mean(axis=0) if len(values) else np.full(len(names), np.nan)
         order = (
             sorted(range(len(names)), key=lambda at: (-round(float(means[at]), 12), at))
@@ -150,7 +150,7 @@ def _clustered(values: Floats, clusters: pl.Series) -> Floats:
     return np.asarray(sums * (len(sums) / len(values)), dtype=np.float64)
 
 
-def told_apart(units: Floats, *, rate: bool, alpha: float, seed: int) -> NDArray[np.bool_]:
+def significant_pairs(units: Floats, *, rate: bool, alpha: float, seed: int) -> NDArray[np.bool_]:
     """Say for each pair of versions whether it can be told apart, with Holm over all pairs."""
     k = units.shape[1]
     pairs = [(i, j) for i in range(k) for j in range(i)]

@@ -13,7 +13,7 @@ from evalkit.compare.pairs import RUN_COLUMNS
 from evalkit.data.evals import some_of
 from evalkit.grading.grade import grade, grade_criteria
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import natural_key
+from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
 from evalkit.util.words import plain

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import polars as pl
 
-from evalkit.data.schema import SEVERITIES, Verdict
+from evalkit.data.schema import Verdict
 from evalkit.grading.grade import as_given, grade, grade_criteria
 from evalkit.grading.pass_rule import DEFAULT_RULE, TOLERANCE, PassRule
-from evalkit.grading.version_order import begun
+from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from evalkit.stats import Estimate
 
@@ -120,7 +119,7 @@ def summarize(
             raise ColumnError.missing(
                 column, table="grades", have=[c for c in _GROUPS if c in trials.columns]
             )
-    places = {column: begun(data, column) for column in by}
+    places = {column: start_order(data, column) for column in by}
     made = summarize_verdicts(trials, by, rule, missing=missing, level=level, places=places)
     return as_given(made, data)
 
@@ -172,7 +171,7 @@ def distribution(
         answers = answers.explode("tags", empty_as_null=True, keep_nulls=True)
     rows: list[dict[str, Any]] = []
     groups = answers.partition_by("criterion", by, as_dict=True, maintain_order=True)
-    sort_key = _sort_key(["criterion", by], {by: begun(data, by)})
+    sort_key = _sort_key(["criterion", by], {by: start_order(data, by)})
     for (criterion, group), part in sorted(groups.items(), key=sort_key):
         low, high = part["scale_min"][0], part["scale_max"][0]
         scores = part["score"].drop_nulls()
@@ -210,34 +209,6 @@ def distribution(
     return pl.DataFrame(rows, schema=cast("Any", schema))
 
 
-def natural_key(values: Iterable[object]) -> list[tuple[object, ...]]:
-    """Return a key that sorts as a person would: the worst severity first, "v2" before "v10", null last.
-
-    Examples
-    --------
-    >>> sorted([["v10"], ["v2"], [None], ["low"], ["critical"]], key=natural_key)
-    [['critical'], ['low'], ['v2'], ['v10'], [None]]
-    """
-    key: list[tuple[object, ...]] = []
-    for value in values:
-        if value is None:
-            key.append((3,))
-        elif value in SEVERITIES:
-            key.append((0, -SEVERITIES.index(str(value))))
-        elif isinstance(value, int | float):
-            key.append((1, value))
-        else:
-            parts = re.split(r"(\d+)", str(value))
-            key.append(
-                (
-                    2,
-                    [(part, 0) if at % 2 == 0 else ("", int(part)) for at, part in enumerate(parts)],
-                    str(value),
-                )
-            )
-    return key
-
-
 def _sort_key(by: Sequence[str], places: Mapping[str, Mapping[str, int]]) -> Callable[[Any], Any]:
     """Return the key to sort groups by, whose names are the values of the columns `by`."""
     known = [places.get(column, {}) for column in by]
@@ -245,19 +216,6 @@ def _sort_key(by: Sequence[str], places: Mapping[str, Mapping[str, int]]) -> Cal
         (place.get(str(name), len(place)), natural_key([name]))
         for place, name in zip(known, item[0], strict=True)
     ]
-
-
-def natural_order(column: str) -> pl.Expr:
-    """Return the expression to sort a column of names by, "case 9" before "case 10".
-
-    Examples
-    --------
-    >>> pl.DataFrame({"case": ["10", "a2", "9", "a10"]}).sort(natural_order("case"))["case"].to_list()
-    ['9', '10', 'a2', 'a10']
-    """
-    # Every run of digits gets twelve of them: zeros in front, then the last twelve stay.
-    padded = pl.col(column).cast(pl.String).str.replace_all(r"(\d+)", "000000000000${1}")
-    return padded.str.replace_all(r"\d*(\d{12})", "${1}")
 
 
 def _as_polars(graded: Any) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Which of several versions came first: by their names, or by when their runs began."""
+"""Order of names and of versions: as a person counts, or by when their runs started."""
 
 from __future__ import annotations
 
@@ -9,27 +9,32 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.evals import Evals
+from evalkit.data.schema import SEVERITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 # 12, 1.10.2 and 2026-01-31 are one number.
 _NUMBER: Final = re.compile(r"\d+(?:[._-]\d+)*")
 
 
-def numbered(names: Sequence[object]) -> bool:
+def differ_by_number(names: Sequence[object]) -> bool:
     """Return whether names differ by their numbers alone.
 
     Examples
     --------
-    >>> numbered(["v1", "v2", "v10"]), numbered(["2026-01-31", "2026-02-01"]), numbered(["base", "tuned"])
+    >>> (
+    ...     differ_by_number(["v1", "v2", "v10"]),
+    ...     differ_by_number(["2026-01-31", "2026-02-01"]),
+    ...     differ_by_number(["base", "tuned"]),
+    ... )
     (True, True, False)
     """
     stems = {_NUMBER.sub("#", str(name)) for name in names}
     return len(stems) == 1 and "#" in next(iter(stems))
 
 
-def begun(data: Any, column: str) -> dict[str, int]:
+def start_order(data: Any, column: str) -> dict[str, int]:
     """Return the place of each value of a column of `runs`, the one that ran first at 0.
 
     Nothing where their names say the order, where a run does not say when it began, or where the runs of two values
@@ -39,7 +44,7 @@ def begun(data: Any, column: str) -> dict[str, int]:
     --------
     >>> from datetime import UTC, datetime
     >>> began = [datetime(2026, 1, day, tzinfo=UTC) for day in (9, 2)]
-    >>> begun(Evals.from_tables(runs=pl.DataFrame({"run": ["new", "old"], "started_at": began})), "run")
+    >>> start_order(Evals.from_tables(runs=pl.DataFrame({"run": ["new", "old"], "started_at": began})), "run")
     {'old': 0, 'new': 1}
     """
     if not isinstance(data, Evals) or column not in data.runs.columns:
@@ -56,7 +61,48 @@ def begun(data: Any, column: str) -> dict[str, int]:
         .sort("first")
     )
     names = spans["name"].to_list()
-    if len(names) < 2 or spans["unknown"].any() or numbered(names):
+    if len(names) < 2 or spans["unknown"].any() or differ_by_number(names):
         return {}
     apart = all(one["last"] < two["first"] for one, two in pairwise(spans.to_dicts()))
     return {name: place for place, name in enumerate(names)} if apart else {}
+
+
+def natural_key(values: Iterable[object]) -> list[tuple[object, ...]]:
+    """Return a key that sorts as a person would: the worst severity first, "v2" before "v10", null last.
+
+    Examples
+    --------
+    >>> sorted([["v10"], ["v2"], [None], ["low"], ["critical"]], key=natural_key)
+    [['critical'], ['low'], ['v2'], ['v10'], [None]]
+    """
+    key: list[tuple[object, ...]] = []
+    for value in values:
+        if value is None:
+            key.append((3,))
+        elif value in SEVERITIES:
+            key.append((0, -SEVERITIES.index(str(value))))
+        elif isinstance(value, int | float):
+            key.append((1, value))
+        else:
+            parts = re.split(r"(\d+)", str(value))
+            key.append(
+                (
+                    2,
+                    [(part, 0) if at % 2 == 0 else ("", int(part)) for at, part in enumerate(parts)],
+                    str(value),
+                )
+            )
+    return key
+
+
+def natural_order(column: str) -> pl.Expr:
+    """Return the expression to sort a column of names by, "case 9" before "case 10".
+
+    Examples
+    --------
+    >>> pl.DataFrame({"case": ["10", "a2", "9", "a10"]}).sort(natural_order("case"))["case"].to_list()
+    ['9', '10', 'a2', 'a10']
+    """
+    # Every run of digits gets twelve of them: zeros in front, then the last twelve stay.
+    padded = pl.col(column).cast(pl.String).str.replace_all(r"(\d+)", "000000000000${1}")
+    return padded.str.replace_all(r"\d*(\d{12})", "${1}")

@@ -9,8 +9,8 @@ import polars as pl
 
 from evalkit import charts
 from evalkit.charts.trend import follow
-from evalkit.grading.summarize import distribution, natural_key, summarize
-from evalkit.grading.version_order import begun
+from evalkit.grading.summarize import distribution, summarize
+from evalkit.grading.version_order import natural_key, start_order
 from evalkit.report.blocks import (
     NOTHING,
     Cell,
@@ -310,7 +310,7 @@ def cases(subject: Subject) -> Section:
         )
         .to_dicts()
     )
-    places = begun(subject.evals, subject.by)
+    places = start_order(subject.evals, subject.by)
     groups = sorted(
         {row[subject.by] for row in table},
         key=lambda name: (places.get(name, len(places)), natural_key([name])),

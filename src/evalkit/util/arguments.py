@@ -103,7 +103,7 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         ),
         "a dict of columns with the values that they may have, such as {'severity': 'critical'}",
     ),
-    "Failures": (_is_a("Failures"), "what ek.find_failures(evals) returned"),
+    "FailureClusters": (_is_a("FailureClusters"), "what ek.find_failures(evals) returned"),
     "Judge": (_is_a("Judge"), "a judge, as in ek.Judge(model=..., rubric=...)"),
     "Cache": (_is_a("Cache"), "a Cache"),
     "Suite": (_is_a("Suite"), "a Suite"),

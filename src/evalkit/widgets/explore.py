@@ -9,8 +9,7 @@ import msgspec
 import polars as pl
 
 from evalkit.grading.pass_rule import DEFAULT_RULE
-from evalkit.grading.summarize import natural_key
-from evalkit.grading.version_order import begun
+from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
@@ -24,7 +23,7 @@ from evalkit.widgets.transcript_view import read_trial, shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from evalkit.compare.failure_clusters import Failures
+    from evalkit.compare.failure_clusters import FailureClusters
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
 
@@ -225,7 +224,7 @@ class Explorer(Panel):
 
     def _head(self, frame: pl.DataFrame) -> dict[str, Any]:
         evals, state = self._trials.evals, self.state
-        places = begun(evals, "agent_version")
+        places = start_order(evals, "agent_version")
         named = {str(name) for name in evals.runs["agent_version"].drop_nulls() if name}
         versions = sorted(named, key=lambda name: (places.get(name, 0), natural_key([name])))
         return {
@@ -340,7 +339,7 @@ def explore(
     flips: tuple[str, str] | None = None,
     sort: str = "score",
     descending: bool = False,
-    failures: Failures | None = None,
+    failures: FailureClusters | None = None,
 ) -> Explorer:
     """Filter the trials of a collection, see what is left, and read it.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.grading.summarize import natural_order
+from evalkit.grading.version_order import natural_order
 from evalkit.util.hostile_text import visible
 from evalkit.util.words import NOT_GIVEN
 from evalkit.widgets.filters import FACETS, together

@@ -12,7 +12,7 @@ import polars as pl
 
 from evalkit.data.schema import SEVERITIES
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import natural_order
+from evalkit.grading.version_order import natural_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
 from evalkit.util.hostile_text import Html, escape, visible

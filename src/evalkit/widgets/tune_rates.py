@@ -19,8 +19,8 @@ from evalkit.compare.pairs import RUN_COLUMNS
 from evalkit.data.schema import VERDICTS, Verdict
 from evalkit.grading.grade import grade_criteria
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, apply_rule
-from evalkit.grading.summarize import natural_key, summarize_verdicts
-from evalkit.grading.version_order import begun
+from evalkit.grading.summarize import summarize_verdicts
+from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.errors import EvalkitError, SelectorError
 from evalkit.util.words import listed
 
@@ -131,7 +131,7 @@ class Trials:
             expected=expected,
             people=_labels(evals, rule, rows, criteria, **chosen),
             units=np.unique(unit.to_series().to_numpy(), return_inverse=True)[1],
-            places={column: begun(evals, column) for column in RUN_COLUMNS},
+            places={column: start_order(evals, column) for column in RUN_COLUMNS},
         )
 
     def ruled(self, rule: PassRule) -> dict[str, RuledCriterion]:
