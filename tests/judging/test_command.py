@@ -143,8 +143,8 @@ def test_controls_come_first_and_are_told(run, fake, folder, asking):
 
 
 def test_by_batch_it_says_how_to_go_on_and_the_second_call_finds_the_job(run, fake, folder, monkeypatch):
-    monkeypatch.setattr("evalkit.llm.batch.job.WallClock", lambda: FakeClock(fake))
-    monkeypatch.setattr("evalkit.llm.batch.submit.WallClock", lambda: FakeClock(fake))
+    monkeypatch.setattr("evalkit.llm.batch.job.Clock", lambda: FakeClock(fake))
+    monkeypatch.setattr("evalkit.llm.batch.submit.Clock", lambda: FakeClock(fake))
     fake.keys = {"k"}
     monkeypatch.setenv("GROQ_API_KEY", "k")
     groq = ["--provider", "groq", "--base-url", fake.base_url, "--samples", "1"]

@@ -151,7 +151,7 @@ class FakeClock:
     def time(self):
         return self.now
 
-    async def sleep(self, seconds):
+    async def sleep_async(self, seconds):
         until = self.now + seconds
         self.waits.append(seconds)
         await asyncio.sleep(0)

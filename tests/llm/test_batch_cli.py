@@ -20,7 +20,7 @@ from fakes.judges import judged
 def quick(fake_groq, monkeypatch, tmp_path):
     """The clock that the commands use does not wait, and their cache is the test's own."""
     monkeypatch.setenv("EVALKIT_CACHE_DIR", str(tmp_path / "caches"))
-    monkeypatch.setattr(jobs_module, "WallClock", lambda: FakeClock(fake_groq))
+    monkeypatch.setattr(jobs_module, "Clock", lambda: FakeClock(fake_groq))
 
 
 def test_a_folder_without_jobs(run, tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.llm.clock import Clock
 from evalkit.llm.rate_limit import (
     Pace,
-    SystemClock,
     backoff,
     read_duration,
     read_retry_after,
@@ -208,10 +208,10 @@ def test_nothing_goes_through_while_it_holds(clock):
 
 
 def test_the_clock_on_the_wall_tells_the_time():
-    clock = SystemClock()
+    clock = Clock()
     before = clock.monotonic()
 
-    asyncio.run(clock.sleep(0))
+    asyncio.run(clock.sleep_async(0))
 
     assert clock.monotonic() >= before
     assert clock.time() > 1.7e9

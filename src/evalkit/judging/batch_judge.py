@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.batch.job import JobStatus
     from evalkit.llm.batch.submit import Job
-    from evalkit.llm.rate_limit import BatchClock
+    from evalkit.llm.clock import Clock
     from evalkit.llm.requests import Reply, Request
 
 
@@ -96,7 +96,7 @@ def collect(jobs: Iterable[Job]) -> Settled:
 
 
 def settle_job(
-    job: Job, *, cache: Cache | str | Path | None = None, clock: BatchClock | None = None
+    job: Job, *, cache: Cache | str | Path | None = None, clock: Clock | None = None
 ) -> Job | None:
     """Add the scores of a batch job that has ended to the `scores.jsonl` beside it, and submit second tries.
 
@@ -122,7 +122,7 @@ def settle_job(
 
 
 def _settle(
-    job: Job, folder: Path, file: ScoreFile, cache: Cache | str | Path | None, clock: BatchClock | None
+    job: Job, folder: Path, file: ScoreFile, cache: Cache | str | Path | None, clock: Clock | None
 ) -> Job | None:
     found = collect([job])
     others = {
@@ -174,7 +174,7 @@ class JudgeJob:
         job: Job | None,
         *,
         cache: Cache | str | Path | None,
-        clock: BatchClock | None,
+        clock: Clock | None,
     ) -> None:
         self.folder = folder
         self.job = job
@@ -257,7 +257,7 @@ def submit(
     window: str | None,
     max_cost: float | None,
     cache: Cache | str | Path | None,
-    clock: BatchClock | None,
+    clock: Clock | None,
 ) -> JudgeJob:
     """Do what `Judge.submit` says."""
     job = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evalkit.judging.controls import Controls
     from evalkit.judging.cost_estimate import Estimate
     from evalkit.llm.answer_cache import Cache
-    from evalkit.llm.rate_limit import BatchClock
+    from evalkit.llm.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ class Judge(JudgeSettings):
         window: str | None = None,
         max_cost: float | None = None,
         cache: Cache | str | Path | None = None,
-        clock: BatchClock | None = None,
+        clock: Clock | None = None,
     ) -> JudgeJob:
         """Judge through the endpoint's Batch API: half the price, within a day or so.
 

@@ -11,8 +11,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from evalkit.llm.clock import Clock
 from evalkit.llm.progress import find_display
-from evalkit.llm.rate_limit import SystemClock
 from evalkit.llm.scheduler import Asking
 from evalkit.util.atomic_files import uninterrupted
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.progress import Progress
     from evalkit.llm.providers import Provider
-    from evalkit.llm.rate_limit import Clock
     from evalkit.llm.requests import Reply, Request
     from evalkit.llm.scheduler import Settings
 
@@ -107,7 +106,7 @@ def ask(
         tries=tries,
         patience=patience,
         grace=grace,
-        clock=clock or SystemClock(),
+        clock=clock or Clock(),
     )
     return _Thread(asking).replies(_find_display(progress))
 
@@ -130,7 +129,7 @@ async def aask(
     Reply
         One for each request, in the order in which they arrive.
     """
-    asking = Asking(requests, provider=provider, clock=clock or SystemClock(), **settings)
+    asking = Asking(requests, provider=provider, clock=clock or Clock(), **settings)
     show = _find_display(progress)
     queue: asyncio.Queue[Reply | None] = asyncio.Queue()
     room = asyncio.Semaphore(_UNREAD)

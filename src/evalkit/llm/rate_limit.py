@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections import deque
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping
+
+    from evalkit.llm.clock import Clock
 
 
 _FIRST: Final = 16
@@ -19,38 +20,6 @@ _LONGEST_BACKOFF: Final = 60.0
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TRY_AGAIN: Final = re.compile(r"try again in\s+((?:\d+(?:\.\d+)?(?:ms|[dhms]))+)", re.IGNORECASE)
-
-
-class Clock(Protocol):
-    """What tells the time and waits: tests bring one that does not wait."""
-
-    def monotonic(self) -> float:
-        """Return seconds that only grow."""
-        ...
-
-    def time(self) -> float:
-        """Return seconds since 1970."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
-class SystemClock:
-    """The clock on the wall."""
-
-    def monotonic(self) -> float:
-        """Return seconds that only grow."""
-        return time.monotonic()
-
-    def time(self) -> float:
-        """Return seconds since 1970."""
-        return time.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
 
 
 def read_duration(text: str | None) -> float | None:
@@ -173,7 +142,7 @@ class Pace:
         while True:
             wait = self.waiting
             if wait > 0:
-                await self._clock.sleep(wait)
+                await self._clock.sleep_async(wait)
             elif self.in_flight < int(self.limit):
                 break
             else:
@@ -207,27 +176,3 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Let nothing through for so long."""
         self._free_at = max(self._free_at, self._clock.monotonic() + seconds)
-
-
-class BatchClock(Protocol):
-    """What tells the time and waits: tests bring one that does not wait."""
-
-    def time(self) -> float:
-        """Return seconds since 1970."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
-
-
-class WallClock:
-    """The clock on the wall."""
-
-    def time(self) -> float:
-        """Return seconds since 1970."""
-        return time.time()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)

@@ -15,7 +15,7 @@ import msgspec
 from evalkit.llm.budget import Spending
 from evalkit.llm.progress import Progress
 from evalkit.llm.providers import connect, find_key, hide_key, refusal, unreachable
-from evalkit.llm.rate_limit import Clock, Pace, backoff, read_retry_after, read_wait, used_up
+from evalkit.llm.rate_limit import Pace, backoff, read_retry_after, read_wait, used_up
 from evalkit.llm.requests import Reply, Request, request_key
 from evalkit.llm.responses import decoded, passes, read_error
 from evalkit.llm.send import Answer, send
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from evalkit.llm.answer_cache import Cache
+    from evalkit.llm.clock import Clock
     from evalkit.llm.providers import Provider
 
 # However often an endpoint says "later", one request is not sent more often than this.
@@ -242,7 +243,7 @@ class Asking:
             if failures >= self._tries or reply.tries >= _MOST_TRIES:
                 self._lose(reply)
                 return reply
-            await self._clock.sleep(wait)
+            await self._clock.sleep_async(wait)
 
     async def _send_in_turn(
         self, client: AsyncOpenAI, content: bytes, model: str, estimate: float, *, again: bool

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.batch.journal import Facts, Journal, Record, Shard, State
-    from evalkit.llm.rate_limit import BatchClock
+    from evalkit.llm.clock import Clock
     from evalkit.llm.requests import Reply
 
 _TRIES: Final = 4
@@ -65,7 +65,7 @@ class Stepper:
     """
 
     def __init__(
-        self, journal: Journal, record: Record, *, remote: Remote, cache: Cache | None, clock: BatchClock
+        self, journal: Journal, record: Record, *, remote: Remote, cache: Cache | None, clock: Clock
     ) -> None:
         self.record = record
         self.trouble: str = ""

@@ -15,8 +15,8 @@ from evalkit.llm.batch.api import Remote
 from evalkit.llm.batch.input_files import read_abouts, read_requests
 from evalkit.llm.batch.journal import Journal, Record, Shard
 from evalkit.llm.batch.output_files import read_shard
+from evalkit.llm.clock import Clock
 from evalkit.llm.providers import provider as find_provider
-from evalkit.llm.rate_limit import BatchClock, WallClock
 from evalkit.util.errors import BusyError, JobError
 from evalkit.util.hostile_text import escape, visible
 from evalkit.util.words import counted
@@ -110,11 +110,11 @@ class Job:
         Its own.
     """
 
-    def __init__(self, folder: Path, *, clock: BatchClock | None = None) -> None:
+    def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
         self.folder = folder
         self.name = folder.name
         self._journal = Journal(folder)
-        self._clock = clock or WallClock()
+        self._clock = clock or Clock()
         self._trouble = ""
         self._wait = 0.0
         self._remote: Remote | None = None

@@ -17,7 +17,7 @@ from evalkit.llm.batch.api import Remote
 from evalkit.llm.batch.input_files import Answered, Packer, check_ids
 from evalkit.llm.batch.job import Job, state_of
 from evalkit.llm.batch.journal import Facts, Journal, sync_folder
-from evalkit.llm.rate_limit import WallClock
+from evalkit.llm.clock import Clock
 from evalkit.llm.requests import request_key
 from evalkit.util.errors import PathError, ProviderError, SelectorError
 from evalkit.util.words import listed
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.providers import BatchLimits, Provider
-    from evalkit.llm.rate_limit import BatchClock
     from evalkit.llm.requests import Request
 
 __all__ = ["Job", "jobs", "open_job", "submit"]
@@ -47,7 +46,7 @@ def submit(
     shard_lines: int | None = None,
     note: str | None = None,
     cache: Cache | None = None,
-    clock: BatchClock | None = None,
+    clock: Clock | None = None,
 ) -> Job:
     """Ask for many chat completions through a Batch API: half the price, an answer within hours.
 
@@ -92,7 +91,7 @@ def submit(
         cannot be sent: then nothing is. Or the plan behind the key has no Batch API: then the job is kept.
     """
     limits = _checked(provider, window, shard_lines)
-    clock = clock or WallClock()
+    clock = clock or Clock()
     home = Path(folder) / _JOBS
     home.mkdir(parents=True, exist_ok=True)
     token = os.urandom(6).hex()
@@ -138,7 +137,7 @@ def submit(
     return (same or Job(place, clock=clock)).refresh()
 
 
-def open_job(folder: str | Path, name: str | None = None, *, clock: BatchClock | None = None) -> Job:
+def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None = None) -> Job:
     """Return a job that was submitted before, by whatever process.
 
     Parameters
@@ -168,7 +167,7 @@ def open_job(folder: str | Path, name: str | None = None, *, clock: BatchClock |
     raise SelectorError.unknown(name, kind="job", have=[job.name for job in found])
 
 
-def jobs(folder: str | Path, *, clock: BatchClock | None = None) -> list[Job]:
+def jobs(folder: str | Path, *, clock: Clock | None = None) -> list[Job]:
     """Return the batch jobs whose journals lie beside the data in a folder, the oldest first.
 
     Raises
@@ -220,7 +219,7 @@ def _unanswered(
     content.update(total.to_bytes(64))
 
 
-def _find_same(home: Path, facts: Facts, clock: BatchClock) -> Job | None:
+def _find_same(home: Path, facts: Facts, clock: Clock) -> Job | None:
     """Return an unfinished job that asks the very same."""
     for path in sorted(home.glob("*/journal.jsonl")):
         record = Journal(path.parent).read()
