@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from evalkit.data.chat_messages import message
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 
 
 def test_a_record_that_does_not_fit_costs_no_other():
-    found = Harvest("log.json")
-    found.run("a", model="m")
-    found.run("a", model="other", agent="x")
-    found.trial("a", "01", 1, 3, output="yes", input_tokens="many")
-    found.score("a", "01", 1, "Tone", 3, score="n/a")
-    found.score("a", "01", 1, "Facts", 3, score=True)
-    found.score("a", "01", 1, "Facts", 4, score=0)
+    builder = EvalsBuilder("log.json")
+    builder.add_run("a", model="m")
+    builder.add_run("a", model="other", agent="x")
+    builder.add_trial("a", "01", 1, 3, output="yes", input_tokens="many")
+    builder.add_score("a", "01", 1, "Tone", 3, score="n/a")
+    builder.add_score("a", "01", 1, "Facts", 3, score=True)
+    builder.add_score("a", "01", 1, "Facts", 4, score=0)
 
-    evals = found.evals()
+    evals = builder.build()
 
     assert evals.runs.select("model", "agent").rows() == [("m", "x")]
     assert evals.trials.select("output", "input_tokens", "line").rows() == [("yes", None, 3)]
@@ -28,22 +28,22 @@ def test_a_record_that_does_not_fit_costs_no_other():
 
 
 def test_fields_without_a_place_are_told_once():
-    found = Harvest("log.json")
-    found.drop("embedding", "logprobs")
-    found.drop("embedding")
-    found.trial("a", "01", 1, None)
+    builder = EvalsBuilder("log.json")
+    builder.ignore_fields("embedding", "logprobs")
+    builder.ignore_fields("embedding")
+    builder.add_trial("a", "01", 1, None)
 
-    assert found.evals().notes == ("log.json: not kept: embedding, logprobs.",)
+    assert builder.build().notes == ("log.json: not kept: embedding, logprobs.",)
 
 
 def test_nothing_found_is_said():
-    assert Harvest("log.json").evals().problems["reason"].to_list() == ["there are no records in it"]
+    assert EvalsBuilder("log.json").build().problems["reason"].to_list() == ["there are no records in it"]
 
 
 def test_attempts_are_counted_within_a_run_and_a_case():
-    found = Harvest("log.json")
+    builder = EvalsBuilder("log.json")
 
-    assert [found.next_epoch("a", "01"), found.next_epoch("a", "01"), found.next_epoch("b", "01")] == [
+    assert [builder.next_epoch("a", "01"), builder.next_epoch("a", "01"), builder.next_epoch("b", "01")] == [
         1,
         2,
         1,
@@ -68,13 +68,13 @@ def test_a_tool_result_and_odd_calls_are_kept():
 
 
 def test_a_criterion_judged_by_true_and_by_numbers_has_no_scale():
-    found = Harvest("log.json")
+    builder = EvalsBuilder("log.json")
     for criterion, score in [("Safe", True), ("Tone", False), ("Tone", 3.5)]:
-        found.score("a", f"case {score}", 1, criterion, 1, score=score)
+        builder.add_score("a", f"case {score}", 1, criterion, 1, score=score)
         if isinstance(score, bool):
-            found.binary("", criterion)
+            builder.add_binary_criterion("", criterion)
 
-    evals = found.evals()
+    evals = builder.build()
 
     assert evals.criteria.select("criterion", "kind", "scale_max").rows() == [("Safe", "binary", 1.0)]
     assert evals.notes == ("log.json: Tone is true or false in some records, a number in others.",)

@@ -201,7 +201,7 @@ def test_a_folder_that_is_one_log_is_kept_until_a_file_in_it_changes(
     first = load(folder)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "evalkit.readers.builder.Harvest.evals", lambda *_, **__: pytest.fail("it was read again")
+            "evalkit.readers.builder.EvalsBuilder.build", lambda *_, **__: pytest.fail("it was read again")
         )
         assert load(folder).equals(first)
     assert len(entries(place)) == 1
@@ -224,7 +224,7 @@ def test_what_is_read_with_the_files_beside_it_is_kept_until_one_of_these_change
     alone = load(output)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "evalkit.readers.builder.Harvest.evals", lambda *_, **__: pytest.fail("it was read again")
+            "evalkit.readers.builder.EvalsBuilder.build", lambda *_, **__: pytest.fail("it was read again")
         )
         assert load(output).equals(alone)
 

@@ -10,9 +10,9 @@ import pytest
 
 from evalkit.data import folder as native
 from evalkit.data.evals import Evals
-from evalkit.readers import builder as harvest
+from evalkit.readers import builder as builder
 from evalkit.readers import registry
-from evalkit.readers.builder import Harvest, only
+from evalkit.readers.builder import EvalsBuilder, only
 from evalkit.readers.load import Reader, load
 from evalkit.util.errors import FormatError
 
@@ -74,11 +74,11 @@ def test_messages_that_are_not_wanted_are_not_made() -> None:
         yield {}
 
     with only(frozenset({"scores"})):
-        found = Harvest("log.json")
-    found.trial("a", "01", 1, 1, output="yes")
-    found.turns("a", "01", 1, messages())
-    found.score("b", "01", 1, "Tone", 1, score=4)
-    evals = found.evals()
+        builder = EvalsBuilder("log.json")
+    builder.add_trial("a", "01", 1, 1, output="yes")
+    builder.add_turns("a", "01", 1, messages())
+    builder.add_score("b", "01", 1, "Tone", 1, score=4)
+    evals = builder.build()
 
     assert evals.scores["score"].to_list() == [4.0]
     assert sorted(evals.runs["run"]) == ["a", "b"], "runs are named all the same"
@@ -98,9 +98,9 @@ def test_a_log_of_another_tool_makes_no_rows_but_those_that_are_wanted(
     (tmp_path / "log.json").write_text(json.dumps([record]))
     whole = load(tmp_path / "log.json")
     made: list[set[str]] = []
-    add = harvest._Rows.add
+    add = builder._Rows.add
     monkeypatch.setattr(
-        harvest._Rows, "add", lambda rows, *parts: (made.append({*parts[0]}), add(rows, *parts))
+        builder._Rows, "add", lambda rows, *parts: (made.append({*parts[0]}), add(rows, *parts))
     )
 
     alone = load(tmp_path / "log.json", tables=("scores",))

@@ -12,7 +12,7 @@ from evalkit.readers.json_values import digest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalkit.readers.builder import Harvest
+    from evalkit.readers.builder import EvalsBuilder
 
 SUCCESS: Final = "success"
 """The criterion that is the tool's own verdict on the whole attempt."""
@@ -44,7 +44,7 @@ class Attempt:
     reason: str | None = None
 
 
-def add_checks(found: Harvest, attempts: Sequence[Attempt], *, grader: str) -> None:
+def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: str) -> None:
     """Add the scores of the attempts: a binary criterion a check, where that says the same as the tool's verdict.
 
     A run is expected to have every criterion in every case. Where the cases check different things, or the tool
@@ -58,15 +58,15 @@ def add_checks(found: Harvest, attempts: Sequence[Attempt], *, grader: str) -> N
     if len(names) == 1 and names != {frozenset()} and all(map(_adds_up, graded)):
         for attempt in graded:
             for name in dict.fromkeys(check.name for check in attempt.checks):
-                _add(found, attempt, _together([c for c in attempt.checks if c.name == name]), grader)
+                _add(builder, attempt, _together([c for c in attempt.checks if c.name == name]), grader)
         return
     if names != {frozenset()}:
-        found.notes.append(
-            f"{found.source}: what is checked differs from case to case, or the verdict is not that all checks pass: "
+        builder.notes.append(
+            f"{builder.source}: what is checked differs from case to case, or the verdict is not that all checks pass: "
             f"the one criterion is {SUCCESS!r}, {grader}'s own verdict; the checks are in its metadata."
         )
     for attempt in graded:
-        _add(found, attempt, _whole(attempt), grader)
+        _add(builder, attempt, _whole(attempt), grader)
 
 
 def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
@@ -129,9 +129,9 @@ def _whole(attempt: Attempt) -> Check:
     )
 
 
-def _add(found: Harvest, attempt: Attempt, check: Check, grader: str) -> None:
-    found.criterion(attempt.suite, check.name, kind="binary", scale_min=0, scale_max=1)
-    found.score(
+def _add(builder: EvalsBuilder, attempt: Attempt, check: Check, grader: str) -> None:
+    builder.add_criterion(attempt.suite, check.name, kind="binary", scale_min=0, scale_max=1)
+    builder.add_score(
         *attempt.trial,
         check.name,
         attempt.line,

@@ -25,7 +25,7 @@ _FACTS: Final = ("cases", "criteria", "runs")
 
 @contextmanager
 def only(tables: frozenset[str]) -> Iterator[None]:
-    """Let every `Harvest` that is made meanwhile keep the rows of those tables alone."""
+    """Let every `EvalsBuilder` that is made meanwhile keep the rows of those tables alone."""
     token = _WANTED.set(tables)
     try:
         yield
@@ -68,23 +68,22 @@ class _Rows:
 
 
 @dataclass(slots=True)
-class Harvest:
-    """The records of one file (or folder), growing; values stay as they were found until `evals` checks them.
+class EvalsBuilder:
+    """Collect the records of one file or folder and build `Evals` from them.
 
-    A reader says what a record holds with `run`, `case`, `criterion`, `trial`, `turns` and `score`; a record
-    that cannot be read goes to `complain`, the name of a field that has no place here to `drop`. Rows of a
-    table that is not wanted (see `only`) are not kept: of messages that are a generator none is even made.
+    Values stay as they were read until `build` casts and checks them. Rows of a table that is not wanted
+    (see `only`) are not kept, and a generator of messages is then never started.
 
     Attributes
     ----------
     source
-        The file that the records are from.
+        The path of the file, as problems and notes name it.
     """
 
     source: str
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    dropped: dict[str, None] = field(default_factory=dict)
+    ignored_fields: dict[str, None] = field(default_factory=dict)
     _facts: dict[str, dict[tuple[str, ...], dict[str, Any]]] = field(
         default_factory=lambda: {name: {} for name in _FACTS}
     )
@@ -96,25 +95,25 @@ class Harvest:
     _samples: dict[tuple[Any, ...], int] = field(default_factory=dict)
     _wanted: frozenset[str] = field(default_factory=_WANTED.get)
 
-    def run(self, run: str, **facts: Any) -> None:
+    def add_run(self, run: str, **facts: Any) -> None:
         """Say what is known of a run; what an earlier record said stays."""
         self._know("runs", {"run": run}, facts)
 
-    def case(self, suite: str, case: str, **facts: Any) -> None:
+    def add_case(self, suite: str, case: str, **facts: Any) -> None:
         """Say what is known of a case; what an earlier record said stays."""
         self._know("cases", {"suite": suite, "case": case}, facts)
 
-    def criterion(self, suite: str, criterion: str, **facts: Any) -> None:
+    def add_criterion(self, suite: str, criterion: str, **facts: Any) -> None:
         """Say what is known of a criterion: its scale above all, where the format declares one."""
         self._know("criteria", {"suite": suite, "criterion": criterion}, facts)
 
-    def binary(self, suite: str, criterion: str) -> None:
+    def add_binary_criterion(self, suite: str, criterion: str) -> None:
         """Say that a criterion is judged by true and false: 1 and 0 of a scale from 0 to 1.
 
         Where others of its scores are something else, it has no scale.
         """
         self._binary[suite, criterion] = None
-        self.criterion(suite, criterion, kind="binary", scale_min=0, scale_max=1)
+        self.add_criterion(suite, criterion, kind="binary", scale_min=0, scale_max=1)
 
     def next_epoch(self, run: str, case: str) -> int:
         """Return 1 for the first attempt of a run at a case, 2 for the second, for formats that do not count."""
@@ -126,40 +125,42 @@ class Harvest:
         self._samples[judged] = self._samples.get(judged, 0) + 1
         return self._samples[judged]
 
-    def trial(self, run: str, case: str, epoch: int, line: int | None, **values: Any) -> None:
+    def add_trial(self, run: str, case: str, epoch: int, line: int | None, **values: Any) -> None:
         """Add an attempt."""
         if "trials" not in self._wanted:
-            self.run(run)
+            self.add_run(run)
             return
         self._trials.add({"run": run, "case": case, "epoch": epoch, "line": line}, values)
 
-    def turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
+    def add_turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
         """Add the messages of an attempt, in order; `message` makes one."""
         if "turns" not in self._wanted:
-            self.run(run)
+            self.add_run(run)
             return
         for number, values in enumerate(messages, 1):
             self._turns.add({"run": run, "case": case, "epoch": epoch, "turn": number}, values)
 
-    def score(self, run: str, case: str, epoch: int, criterion: str, line: int | None, **values: Any) -> None:
+    def add_score(
+        self, run: str, case: str, epoch: int, criterion: str, line: int | None, **values: Any
+    ) -> None:
         """Add a judgement; true is 1 and false is 0."""
         if self._wanted.isdisjoint(("scores", "criteria")):
-            self.run(run)
+            self.add_run(run)
             return
         if isinstance(values.get("score"), bool):
             values["score"] = int(values["score"])
         key = {"run": run, "case": case, "epoch": epoch, "criterion": criterion, "line": line}
         self._scores.add(key, values)
 
-    def complain(self, line: int | None, reason: str) -> None:
+    def add_problem(self, line: int | None, reason: str) -> None:
         """Say that a record could not be read, and why."""
         self.problems.append(Problem(self.source, line, reason))
 
-    def drop(self, *names: str) -> None:
+    def ignore_fields(self, *names: str) -> None:
         """Say which fields have no place in the six tables; they become one note."""
-        self.dropped.update(dict.fromkeys(names))
+        self.ignored_fields.update(dict.fromkeys(names))
 
-    def evals(self, *, files: Iterable[str] | None = None) -> Evals:
+    def build(self, *, files: Iterable[str] | None = None) -> Evals:
         """Return the tables: every good record, and a `Problem` for each value and row that does not fit."""
         self._take_back_scales()
         tables: dict[str, Any] = {}
@@ -174,11 +175,11 @@ class Harvest:
                 frame = frame.with_columns(source=pl.lit(self.source))
             tables[name], more = fit(table, frame)
             problems += more
-        if not (found or problems or self.notes or self.dropped):
+        if not (found or problems or self.notes or self.ignored_fields):
             problems.append(Problem(self.source, None, "there are no records in it"))
         notes = list(self.notes)
-        if self.dropped:
-            notes.append(f"{self.source}: not kept: {listed(list(self.dropped), most=20)}.")
+        if self.ignored_fields:
+            notes.append(f"{self.source}: not kept: {listed(list(self.ignored_fields), most=20)}.")
         return Evals.from_tables(
             **tables,
             problems=in_order(problems),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from evalkit.data.schema import Problem
-    from evalkit.readers.builder import Harvest
+    from evalkit.readers.builder import EvalsBuilder
 
 _LOOKED_AT: Final = 1 << 16
 _LONG: Final = 1 << 20
@@ -97,22 +97,22 @@ def _skimmed(raw: bytes) -> dict[str, Any]:
     }
 
 
-def read_object(path: Path, found: Harvest) -> tuple[dict[str, Any], bytes]:
+def read_object(path: Path, builder: EvalsBuilder) -> tuple[dict[str, Any], bytes]:
     """Return the one object that a file holds, and its bytes; an empty one, and a problem, where it holds none."""
     data = read_bytes(path)
     try:
         value = decode(data)
     except ValueError as error:
-        found.complain(None, f"the file cannot be read: {error}")
+        builder.add_problem(None, f"the file cannot be read: {error}")
         return {}, data
     if not isinstance(value, dict):
-        found.complain(None, f"a JSON object was expected, not {value!r:.40}")
+        builder.add_problem(None, f"a JSON object was expected, not {value!r:.40}")
         return {}, data
     return value, data
 
 
 def listed_in(
-    whole: Mapping[str, Any], data: bytes, *keys: str, found: Harvest
+    whole: Mapping[str, Any], data: bytes, *keys: str, builder: EvalsBuilder
 ) -> list[tuple[int | None, dict[str, Any]]]:
     """Return the records of the list that lies under `keys` in an object, each with the line it begins on.
 
@@ -126,7 +126,7 @@ def listed_in(
         The bytes it was decoded from.
     *keys
         The way to the list.
-    found
+    builder
         Told of elements that are no objects, and of a list that is none.
     """
     value: Any = whole
@@ -134,21 +134,21 @@ def listed_in(
         value = value.get(key) if isinstance(value, dict) else None
     numbered: list[tuple[int | None, Any]] = []
     if not whole:
-        numbered += _before_the_break(data, keys, found)
+        numbered += _before_the_break(data, keys, builder)
     elif isinstance(value, list):
         numbered += zip(_lines_of(data, keys, len(value)), value, strict=True)
     elif value is not None:
-        found.complain(None, f"{'.'.join(keys)} is no list: {value!r:.40}")
+        builder.add_problem(None, f"{'.'.join(keys)} is no list: {value!r:.40}")
     records = []
     for number, record in numbered:
         if isinstance(record, dict):
             records.append((number, record))
         else:
-            found.complain(number, f"a JSON object was expected, not {record!r:.40}")
+            builder.add_problem(number, f"a JSON object was expected, not {record!r:.40}")
     return records
 
 
-def _before_the_break(data: bytes, keys: tuple[str, ...], found: Harvest) -> list[tuple[int, Any]]:
+def _before_the_break(data: bytes, keys: tuple[str, ...], builder: EvalsBuilder) -> list[tuple[int, Any]]:
     """Return the elements of the list that can be read in an object that as a whole cannot be."""
     at = 0
     for key in keys:
@@ -159,9 +159,9 @@ def _before_the_break(data: bytes, keys: tuple[str, ...], found: Harvest) -> lis
         at = hit.end()
     above = data.count(b"\n", 0, at - 1)
     problems: list[Problem] = []
-    records = [(above + line, value) for line, value in elements(data[at - 1 :], found.source, problems)]
+    records = [(above + line, value) for line, value in elements(data[at - 1 :], builder.source, problems)]
     for problem in problems:
-        found.complain(above + (problem.line or 1), problem.reason)
+        builder.add_problem(above + (problem.line or 1), problem.reason)
     return records
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from evalkit.readers.builder import Harvest
+    from evalkit.readers.builder import EvalsBuilder
 
 # A key of an object, not one inside a string: there the quotes are escaped.
 _NAME: Final = re.compile(rb'(?<!\\)"([\w.$-]+)"\s*:')
@@ -44,24 +44,26 @@ def names(head: bytes) -> frozenset[str]:
     return frozenset(name.decode() for name in _NAME.findall(head))
 
 
-def read(path: Path, found: Harvest, *, within: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+def read(
+    path: Path, builder: EvalsBuilder, *, within: str | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each record with the line on which it begins; what is no record becomes a problem.
 
     Parameters
     ----------
     path
         A JSON list of objects, one object, or one object a line.
-    found
+    builder
         Told of what cannot be read.
     within
         The key under which one object holds the list of records.
     """
     data = read_bytes(path)
-    for line, value in _values(data, found, within):
+    for line, value in _values(data, builder, within):
         if isinstance(value, dict):
             yield line, value
         else:
-            found.complain(line, f"a JSON object was expected, not {value!r:.40}")
+            builder.add_problem(line, f"a JSON object was expected, not {value!r:.40}")
 
 
 def words(value: Any) -> str | None:
@@ -160,15 +162,15 @@ def moment(value: Any) -> str | None:
         return None
 
 
-def _values(data: bytes, found: Harvest, within: str | None) -> Iterator[tuple[int, Any]]:
+def _values(data: bytes, builder: EvalsBuilder, within: str | None) -> Iterator[tuple[int, Any]]:
     if data.lstrip()[:1] == b"[":
-        yield from elements(data, found.source, found.problems)
+        yield from elements(data, builder.source, builder.problems)
         return
     try:
         whole = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         for number_, raw in lines(data):
-            value = record(raw, found.source, number_, found.problems)
+            value = record(raw, builder.source, number_, builder.problems)
             if value is not None:
                 yield from _inside(number_, value, within)
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalkit.data.columns import as_text, decode
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_values import mapping, number, sequence
 
 if TYPE_CHECKING:
@@ -34,36 +34,38 @@ def is_items(path: Path, head: bytes) -> bool:
 
 def read_experiment(path: Path) -> Evals:
     """Read an experiment's folder: the experiment is the run, an item the case."""
-    found = Harvest(str(path / _ITEMS))
+    builder = EvalsBuilder(str(path / _ITEMS))
     try:
         manifest = mapping(decode((path / _MANIFEST).read_bytes()))
     except ValueError as error:
         manifest = {}
-        found.complain(None, f"{_MANIFEST} beside it: {error}")
-    _read(found, path / _ITEMS, manifest, run=as_text(manifest.get("experiment_name")) or path.name)
-    return found.evals(files=[str(path / _ITEMS), str(path / _MANIFEST)])
+        builder.add_problem(None, f"{_MANIFEST} beside it: {error}")
+    _read(builder, path / _ITEMS, manifest, run=as_text(manifest.get("experiment_name")) or path.name)
+    return builder.build(files=[str(path / _ITEMS), str(path / _MANIFEST)])
 
 
 def read_items(path: Path) -> Evals:
     """Read graded items alone."""
-    found = Harvest(str(path))
-    _read(found, path, {}, run=json_records.run_name(path))
-    return found.evals()
+    builder = EvalsBuilder(str(path))
+    _read(builder, path, {}, run=json_records.run_name(path))
+    return builder.build()
 
 
-def _read(found: Harvest, path: Path, manifest: Mapping[str, Any], *, run: str) -> None:
+def _read(builder: EvalsBuilder, path: Path, manifest: Mapping[str, Any], *, run: str) -> None:
     suite = as_text(manifest.get("dataset_name")) or ""
     judges = [mapping(j) for j in sequence(mapping(manifest.get("grader_config")).get("judges"))]
     models = {str(judge.get("judge_id")): as_text(judge.get("model")) for judge in judges}
-    found.run(run, suite=suite, started_at=as_text(manifest.get("started_at") or manifest.get("created_at")))
-    for line, record in json_records.read(path, found):
+    builder.add_run(
+        run, suite=suite, started_at=as_text(manifest.get("started_at") or manifest.get("created_at"))
+    )
+    for line, record in json_records.read(path, builder):
         if record.get("item_idx") is None:
-            found.complain(line, "there is no item_idx")
+            builder.add_problem(line, "there is no item_idx")
             continue
         case = str(record["item_idx"])
-        epoch = found.next_epoch(run, case)
-        found.case(suite, case)
-        found.trial(run, case, epoch, line)
+        epoch = builder.next_epoch(run, case)
+        builder.add_case(suite, case)
+        builder.add_trial(run, case, epoch, line)
         report = mapping(record.get("report"))
         failed = as_text(record.get("error") or report.get("error"))
         graded = sequence(report.get("criterion_reports"))
@@ -72,20 +74,20 @@ def _read(found: Harvest, path: Path, manifest: Mapping[str, Any], *, run: str) 
             name = (
                 as_text(criterion.get("name")) or as_text(criterion.get("requirement")) or f"criterion {at}"
             )
-            _declare(found, suite, name, criterion)
+            _declare(builder, suite, name, criterion)
             weight = number(criterion.get("weight"))
             for vote in _votes(each):
                 judge = str(vote.get("judge_id") or (next(iter(models)) if len(models) == 1 else ""))
-                _score(found, (run, case, epoch), name, line, vote, judge, models.get(judge), weight)
+                _score(builder, (run, case, epoch), name, line, vote, judge, models.get(judge), weight)
         if failed and not graded:
-            found.notes.append(f"{found.source}:{line}: item {case} was not graded: {failed}")
-    found.drop("score and raw_score of a report", "duration_seconds", "token_usage of a report")
+            builder.notes.append(f"{builder.source}:{line}: item {case} was not graded: {failed}")
+    builder.ignore_fields("score and raw_score of a report", "duration_seconds", "token_usage of a report")
 
 
-def _declare(found: Harvest, suite: str, name: str, criterion: Mapping[str, Any]) -> None:
+def _declare(builder: EvalsBuilder, suite: str, name: str, criterion: Mapping[str, Any]) -> None:
     options = [mapping(option) for option in sequence(criterion.get("options"))]
     weight = number(criterion.get("weight"))
-    found.criterion(
+    builder.add_criterion(
         suite,
         name,
         description=as_text(criterion.get("requirement")),
@@ -103,8 +105,8 @@ def _declare(found: Harvest, suite: str, name: str, criterion: Mapping[str, Any]
         else None,
     )
     if weight is not None and weight < 0:
-        note = f"{found.source}: {name} has a negative weight: its scores are turned round, 1 is UNMET."
-        found.notes += [] if note in found.notes else [note]
+        note = f"{builder.source}: {name} has a negative weight: its scores are turned round, 1 is UNMET."
+        builder.notes += [] if note in builder.notes else [note]
 
 
 def _turned(value: Any, weight: float | None) -> float | None:
@@ -120,7 +122,7 @@ def _votes(each: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _score(
-    found: Harvest,
+    builder: EvalsBuilder,
     trial: tuple[str, str, int],
     criterion: str,
     line: int,
@@ -137,13 +139,13 @@ def _score(
     else:
         score = None if said.get("na") else _turned(said.get("value"), weight)
     wrong = as_text(vote.get("error"))
-    found.score(
+    builder.add_score(
         *trial,
         criterion,
         line,
         grader=judge,
         grader_kind="judge",
-        sample=found.next_sample(*trial, criterion, judge),
+        sample=builder.next_sample(*trial, criterion, judge),
         # What stands in for a verdict where the call failed is none.
         score=None if wrong else score,
         label=label,

@@ -8,7 +8,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_values import digest, mapping, moment, number, sequence, severity_of, words
 
 if TYPE_CHECKING:
@@ -37,40 +37,42 @@ def read_events(path: Path) -> Evals:
 
     Scores lie between 0 and 1, as Braintrust declares them.
     """
-    found = Harvest(str(path))
-    events = list(json_records.read(path, found, within="events"))
+    builder = EvalsBuilder(str(path))
+    events = list(json_records.read(path, builder, within="events"))
     below: dict[str, list[dict[str, Any]]] = {}
     for _, event in events:
         if not _is_root(event):
             below.setdefault(str(event.get("root_span_id")), []).append(event)
     for line, event in events:
         if _is_root(event):
-            _take(found, path, line, event, below.get(str(event.get("root_span_id")), []))
-    return found.evals()
+            _take(builder, path, line, event, below.get(str(event.get("root_span_id")), []))
+    return builder.build()
 
 
 def read_summary(path: Path) -> Evals:
     """Read what `Eval` returns, saved as JSON."""
-    found = Harvest(str(path))
-    for line, record in json_records.read(path, found):
+    builder = EvalsBuilder(str(path))
+    for line, record in json_records.read(path, builder):
         summary = mapping(record.get("summary"))
         name = summary.get("experimentName") or summary.get("experiment_name")
         for result in map(mapping, sequence(record.get("results"))):
-            _take(found, path, line, {**result, "experiment_id": name}, [])
-    return found.evals()
+            _take(builder, path, line, {**result, "experiment_id": name}, [])
+    return builder.build()
 
 
-def _take(found: Harvest, path: Path, line: int, event: dict[str, Any], spans: list[dict[str, Any]]) -> None:
+def _take(
+    builder: EvalsBuilder, path: Path, line: int, event: dict[str, Any], spans: list[dict[str, Any]]
+) -> None:
     metadata, metrics = mapping(event.get("metadata")), mapping(event.get("metrics"))
     asked, answered = event.get("input"), event.get("output")
     run = as_text(event.get("experiment_id")) or json_records.run_name(path)
     case = as_text(mapping(event.get("origin")).get("id")) or digest(asked)
-    epoch = found.next_epoch(run, case)
+    epoch = builder.next_epoch(run, case)
     models = [mapping(span.get("metadata")).get("model") for span in spans if _type(span) == "llm"]
     model = metadata.get("model") or next((m for m in models if m), None)
-    found.run(run, model=as_text(model), agent_version=as_text(metadata.get("version")))
+    builder.add_run(run, model=as_text(model), agent_version=as_text(metadata.get("version")))
     tags = [str(tag) for tag in sequence(event.get("tags"))]
-    found.case(
+    builder.add_case(
         "",
         case,
         input=words(asked),
@@ -79,7 +81,7 @@ def _take(found: Harvest, path: Path, line: int, event: dict[str, Any], spans: l
         tags=tags or None,
     )
     start, end = number(metrics.get("start")), number(metrics.get("end"))
-    found.trial(
+    builder.add_trial(
         run,
         case,
         epoch,
@@ -95,13 +97,13 @@ def _take(found: Harvest, path: Path, line: int, event: dict[str, Any], spans: l
     turns = [message(m) for m in sequence(messages) if isinstance(m, dict) and "role" in m]
     if turns and answered is not None:
         turns.append(message({"role": "assistant", "content": words(answered)}))
-    found.turns(run, case, epoch, turns)
+    builder.add_turns(run, case, epoch, turns)
     scores, why = _scores(event, metadata, spans)
     for name, score in scores.items():
-        found.criterion("", name, kind="continuous", scale_min=0, scale_max=1)
+        builder.add_criterion("", name, kind="continuous", scale_min=0, scale_max=1)
         span = mapping(why.get(name))
         told = mapping(span.get("metadata")) or mapping(mapping(span.get("output")).get("metadata"))
-        found.score(
+        builder.add_score(
             run,
             case,
             epoch,
@@ -113,7 +115,7 @@ def _take(found: Harvest, path: Path, line: int, event: dict[str, Any], spans: l
             error=_last_line(span["error"]) if span.get("error") else None,
         )
     kept = {"comments", "facets", "classifications", "context"}
-    found.drop(*(name for name in kept if event.get(name)))
+    builder.ignore_fields(*(name for name in kept if event.get(name)))
 
 
 def _scores(

@@ -9,7 +9,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers.assertions import Attempt, Check, add_checks, name_cases
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import listed_in, outline, read_object
 from evalkit.readers.json_values import mapping, number, sequence, severity_of
 
@@ -39,34 +39,34 @@ def is_run(path: Path, head: bytes) -> bool:
 
 def read(path: Path) -> Evals:
     """Read a test run: its test cases are cases, its metrics criteria that pass where DeepEval says so."""
-    found = Harvest(str(path))
-    whole, data = read_object(path, found)
+    builder = EvalsBuilder(str(path))
+    whole, data = read_object(path, builder)
     top = (_WRAPPED,) if isinstance(whole.get(_WRAPPED), dict) else ()
     facts = mapping(whole[_WRAPPED]) if top else whole
-    records = [record for name in _LISTS for record in listed_in(whole, data, *top, name, found=found)]
+    records = [record for name in _LISTS for record in listed_in(whole, data, *top, name, builder=builder)]
     suite = as_text(facts.get("datasetAlias")) or ""
-    run = _run(found, path, facts, suite, [record for _, record in records])
+    run = _run(builder, path, facts, suite, [record for _, record in records])
     cases = name_cases([_identity(record) for _, record in records])
     attempts = []
     for (line, record), case in zip(records, cases, strict=True):
-        trial = (run, case, found.next_epoch(run, case))
-        _case(found, suite, case, record)
-        _trial(found, trial, line, record)
+        trial = (run, case, builder.next_epoch(run, case))
+        _case(builder, suite, case, record)
+        _trial(builder, trial, line, record)
         success = record.get("success")
         checks = [_check(mapping(one)) for one in sequence(record.get("metricsData"))]
         attempts.append(Attempt(suite, trial, line, success if isinstance(success, bool) else None, checks))
-        found.drop(*(name for name in _DROPPED if record.get(name)))
+        builder.ignore_fields(*(name for name in _DROPPED if record.get(name)))
     if any(record.get("trace") for _, record in records):
-        found.drop("the metrics of a trace's spans")
-    add_checks(found, attempts, grader="DeepEval")
-    return found.evals()
+        builder.ignore_fields("the metrics of a trace's spans")
+    add_checks(builder, attempts, grader="DeepEval")
+    return builder.build()
 
 
-def _run(found: Harvest, path: Path, facts: Any, suite: str, records: list[dict[str, Any]]) -> str:
+def _run(builder: EvalsBuilder, path: Path, facts: Any, suite: str, records: list[dict[str, Any]]) -> str:
     calls = (mapping(span) for record in records for span in _spans(record, "llmSpans"))
     settings = mapping(facts.get("hyperparameters"))
     run = as_text(facts.get("identifier")) or path.stem.strip(".") or "run"
-    found.run(
+    builder.add_run(
         run,
         suite=suite,
         agent_version=run,
@@ -85,10 +85,10 @@ def _identity(record: dict[str, Any]) -> tuple[str | None, Any]:
     return None if name is None or _NO_NAME.match(name) else name, asked
 
 
-def _case(found: Harvest, suite: str, case: str, record: dict[str, Any]) -> None:
+def _case(builder: EvalsBuilder, suite: str, case: str, record: dict[str, Any]) -> None:
     trace, told = mapping(record.get("trace")), mapping(record.get("metadata"))
     tags = sequence(record.get("tags")) or sequence(trace.get("tags"))
-    found.case(
+    builder.add_case(
         suite,
         case,
         input=as_text(record.get("input") or record.get("scenario")),
@@ -98,7 +98,9 @@ def _case(found: Harvest, suite: str, case: str, record: dict[str, Any]) -> None
     )
 
 
-def _trial(found: Harvest, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]) -> None:
+def _trial(
+    builder: EvalsBuilder, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
+) -> None:
     turns = [mapping(turn) for turn in sequence(record.get("turns"))]
     messages = [part for turn in turns for part in _spoken(turn)]
     output = as_text(record.get("actualOutput"))
@@ -112,14 +114,14 @@ def _trial(found: Harvest, trial: tuple[str, str, int], line: int | None, record
         messages += _spoken({"role": "assistant", "content": output, "toolsCalled": tools})
     said = [turn["content"] for turn in messages if turn["role"] == "assistant" and turn["content"]]
     latency = number(record.get("completionTime"))
-    found.trial(
+    builder.add_trial(
         *trial,
         line,
         output=output if output is not None else said[-1] if said else None,
         cost_usd=record.get("tokenCost"),
         latency_s=latency if latency is not None else record.get("runDuration"),
     )
-    found.turns(*trial, messages)
+    builder.add_turns(*trial, messages)
 
 
 def _spans(record: dict[str, Any], kind: str) -> list[Any]:

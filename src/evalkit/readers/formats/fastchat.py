@@ -10,7 +10,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import first_records
 from evalkit.readers.json_values import mapping, moment, sequence
 
@@ -51,39 +51,39 @@ def _with(
 
 def read_questions(path: Path) -> Evals:
     """Read the questions: cases."""
-    found = Harvest(str(path))
-    for line, record in json_records.read(path, found):
+    builder = EvalsBuilder(str(path))
+    for line, record in json_records.read(path, builder):
         case = as_text(record.get("question_id"))
         if case is None:
-            found.complain(line, "there is no question_id")
+            builder.add_problem(line, "there is no question_id")
             continue
-        _case(found, case, record)
+        _case(builder, case, record)
         reference = [as_text(one) for one in sequence(record.get("reference"))]
-        found.case("", case, ideal_behavior="\n\n".join(text for text in reference if text) or None)
-    return found.evals()
+        builder.add_case("", case, ideal_behavior="\n\n".join(text for text in reference if text) or None)
+    return builder.build()
 
 
 def read_answers(path: Path) -> Evals:
     """Read the answers of a model: a choice is an epoch; reference answers are what a good answer does."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     questions = _questions_near(path)
     reference = path.parent.name == _REFERENCE
-    for line, record in json_records.read(path, found):
+    for line, record in json_records.read(path, builder):
         case, model = as_text(record.get("question_id")), as_text(record.get("model_id"))
         if case is None or model is None:
-            found.complain(line, "there is no question_id or no model_id")
+            builder.add_problem(line, "there is no question_id or no model_id")
             continue
         asked = questions.get(case, {})
-        _case(found, case, asked)
+        _case(builder, case, asked)
         answers = _said(record)
         if reference:
-            found.case("", case, ideal_behavior="\n\n".join(answers[0]) if answers else None)
+            builder.add_case("", case, ideal_behavior="\n\n".join(answers[0]) if answers else None)
             continue
-        _run(found, model)
+        _run(builder, model)
         for epoch, turns in enumerate(answers, 1):
-            _answer(found, (model, case, epoch), line, record, _asked(asked), turns)
-        found.drop(*(name for name in ("metadata", "answer_id") if record.get(name)))
-    return found.evals()
+            _answer(builder, (model, case, epoch), line, record, _asked(asked), turns)
+        builder.ignore_fields(*(name for name in ("metadata", "answer_id") if record.get(name)))
+    return builder.build()
 
 
 def _said(record: dict[str, Any]) -> list[list[str]]:
@@ -95,7 +95,7 @@ def _said(record: dict[str, Any]) -> list[list[str]]:
 
 
 def _answer(
-    found: Harvest,
+    builder: EvalsBuilder,
     trial: tuple[str, str, int],
     line: int,
     record: dict[str, Any],
@@ -107,14 +107,14 @@ def _answer(
         if at < len(asked):
             turns.append(message({"role": "user", "content": asked[at]}))
         turns.append(message({"role": "assistant", "content": text}))
-    found.trial(
+    builder.add_trial(
         *trial,
         line,
         output=said[-1] if said else None,
         error=None if said else "there is no answer",
         started_at=moment(record.get("tstamp")),
     )
-    found.turns(*trial, turns)
+    builder.add_turns(*trial, turns)
 
 
 def read_reviews(path: Path) -> Evals:
@@ -123,29 +123,29 @@ def read_reviews(path: Path) -> Evals:
     An answer that is reviewed beside several others has a score for each: they are samples, counted over all the
     files of the folder of reviews, so that they are told apart also when the files are loaded one by one.
     """
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     models = _models_near(path)
     named = _JUDGE.match(path.stem)
     stem = path.stem.removeprefix(named[0] if named else "review_")
     sides = stem.split("_") if stem.count("_") == 1 else [f"answer {at} of {path.stem}" for at in (1, 2)]
     sample = 2 * _place(path)
-    for line, record in json_records.read(path, found):
+    for line, record in json_records.read(path, builder):
         case = as_text(record.get("question_id"))
         if case is None:
-            found.complain(line, "there is no question_id")
+            builder.add_problem(line, "there is no question_id")
             continue
         runs = [models.get(str(record.get(f"answer{at + 1}_id")), sides[at]) for at in (0, 1)]
-        judge = _judge(found, named[1] if named else None, record)
-        found.criterion("", "overall", **_SCALE)
+        judge = _judge(builder, named[1] if named else None, record)
+        builder.add_criterion("", "overall", **_SCALE)
         for at, score in enumerate(_two_scores(record)):
-            _run(found, runs[at])
+            _run(builder, runs[at])
             facts = {
                 "review_id": record.get("review_id"),
                 "reviewer_id": record.get("reviewer_id"),
                 "position": at + 1,
                 "beside": runs[1 - at],
             }
-            found.score(
+            builder.add_score(
                 *(runs[at], case, 1, "overall", line),
                 sample=sample + at + 1,
                 grader=judge,
@@ -157,19 +157,21 @@ def read_reviews(path: Path) -> Evals:
                 metadata=as_text({name: value for name, value in facts.items() if value is not None}),
             )
     if not models:
-        found.notes.append(f"{path}: no folder of answers lies near it: the runs are called after the file.")
-    return found.evals()
+        builder.notes.append(
+            f"{path}: no folder of answers lies near it: the runs are called after the file."
+        )
+    return builder.build()
 
 
-def _judge(found: Harvest, named: str | None, record: dict[str, Any]) -> str:
+def _judge(builder: EvalsBuilder, named: str | None, record: dict[str, Any]) -> str:
     if named:
         return named
     hit = _MODEL.match(str(record.get("reviewer_id")))
     if hit:
         return hit[0]
-    note = f"{found.source}: nothing says which model judged: it is taken for gpt-4, FastChat's reviewer."
-    if note not in found.notes:
-        found.notes.append(note)
+    note = f"{builder.source}: nothing says which model judged: it is taken for gpt-4, FastChat's reviewer."
+    if note not in builder.notes:
+        builder.notes.append(note)
     return "gpt-4"
 
 
@@ -185,12 +187,12 @@ def _two_scores(record: dict[str, Any]) -> tuple[Any, Any]:
 
 def read_single(path: Path) -> Evals:
     """Read judgements of single answers: a turn of the conversation is a criterion."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     seen: dict[tuple[str, ...], int] = {}
-    for line, record in json_records.read(path, found):
+    for line, record in json_records.read(path, builder):
         case, run = as_text(record.get("question_id")), as_text(record.get("model"))
         if case is None or run is None:
-            found.complain(line, "there is no question_id or no model")
+            builder.add_problem(line, "there is no question_id or no model")
             continue
         given = record.get("judge")
         judge = [as_text(part) or "" for part in (given if isinstance(given, list) and given else [given])]
@@ -198,9 +200,9 @@ def read_single(path: Path) -> Evals:
         key = (run, case, criterion, judge[0])
         seen[key] = seen.get(key, 0) + 1
         score = None if record.get("score") == _UNREAD else record.get("score")
-        _run(found, run)
-        found.criterion("", criterion, **_SCALE)
-        found.score(
+        _run(builder, run)
+        builder.add_criterion("", criterion, **_SCALE)
+        builder.add_score(
             *(run, case, 1, criterion, line),
             sample=seen[key],
             grader=judge[0],
@@ -211,46 +213,46 @@ def read_single(path: Path) -> Evals:
             error=None if score is not None else "the judge's text gives no score",
             metadata=as_text({"prompt": judge[1]}) if len(judge) > 1 else None,
         )
-        found.drop(*(name for name in ("user_prompt", "tstamp") if record.get(name)))
-    return found.evals()
+        builder.ignore_fields(*(name for name in ("user_prompt", "tstamp") if record.get(name)))
+    return builder.build()
 
 
 def read_pairs(path: Path) -> Evals:
     """Say that a preference between two answers is no score of either."""
-    found = Harvest(str(path))
-    found.complain(
+    builder = EvalsBuilder(str(path))
+    builder.add_problem(
         None,
         "these are preferences between two answers, which evalkit does not read; gpt-4_single.jsonl has scores",
     )
-    return found.evals()
+    return builder.build()
 
 
 def read_models(path: Path) -> Evals:
     """Read the list of models: runs."""
-    found = Harvest(str(path))
-    for line, record in json_records.read(path, found):
+    builder = EvalsBuilder(str(path))
+    for line, record in json_records.read(path, builder):
         run = as_text(record.get("model_id"))
         if run is None:
-            found.complain(line, "there is no model_id")
+            builder.add_problem(line, "there is no model_id")
             continue
-        _run(found, run, config=as_text(record))
-    return found.evals()
+        _run(builder, run, config=as_text(record))
+    return builder.build()
 
 
 def read_prompts(path: Path) -> Evals:
     """Read nothing: what the judges were told is not kept."""
-    found = Harvest(str(path))
-    found.drop("what the judges were told")
-    return found.evals()
+    builder = EvalsBuilder(str(path))
+    builder.ignore_fields("what the judges were told")
+    return builder.build()
 
 
-def _run(found: Harvest, run: str, **facts: Any) -> None:
-    found.run(run, agent_version=run, model=run.split(":", 1)[0] or run, **facts)
+def _run(builder: EvalsBuilder, run: str, **facts: Any) -> None:
+    builder.add_run(run, agent_version=run, model=run.split(":", 1)[0] or run, **facts)
 
 
-def _case(found: Harvest, case: str, question: dict[str, Any]) -> None:
+def _case(builder: EvalsBuilder, case: str, question: dict[str, Any]) -> None:
     category = as_text(question.get("category"))
-    found.case(
+    builder.add_case(
         "",
         case,
         input="\n\n".join(_asked(question)) or None,
@@ -285,7 +287,7 @@ def _near(path: Path, *names: str) -> list[Path]:
 def _questions_near(path: Path) -> dict[str, dict[str, Any]]:
     made = {}
     for file in _near(path, "question.jsonl", "questions.jsonl"):
-        for _, record in json_records.read(file, Harvest(str(file))):
+        for _, record in json_records.read(file, EvalsBuilder(str(file))):
             made[str(as_text(record.get("question_id")))] = record
     return made
 
@@ -304,7 +306,7 @@ def _models_near(path: Path) -> dict[str, str]:
 def _models(path: Path, changed: int, size: int) -> tuple[tuple[str, str], ...]:
     return tuple(
         (str(record["answer_id"]), str(record["model_id"]))
-        for _, record in json_records.read(path, Harvest(str(path)))
+        for _, record in json_records.read(path, EvalsBuilder(str(path)))
         if record.get("answer_id") and record.get("model_id")
     )
 

@@ -10,7 +10,7 @@ from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
 from evalkit.readers.base import head as head_of
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import listed_in, outline, read_object
 from evalkit.readers.json_values import mapping, moment, sequence
 
@@ -72,14 +72,16 @@ def read_file(path: Path) -> Evals:
 def read(folder: Path) -> Evals:
     """Read a run: an instance is a case, a training trial an epoch, a metric a criterion."""
     stats = folder / _STATS
-    found = Harvest(str(stats))
+    builder = EvalsBuilder(str(stats))
     if not stats.is_file():
-        found.complain(None, f"there is no such file: a HELM run without {_STATS} has no score of a case")
-    spec = _object(folder / _SPEC, found)
+        builder.add_problem(
+            None, f"there is no such file: a HELM run without {_STATS} has no score of a case"
+        )
+    spec = _object(folder / _SPEC, builder)
     model = as_text(mapping(spec.get("adapter_spec")).get("model"))
     run = as_text(spec.get("name")) or folder.name
     suite = re.sub(r"[,:]?model=[^,]*", "", run).replace(":,", ":").strip(",:") or run
-    found.run(
+    builder.add_run(
         run,
         suite=suite,
         agent_version=model or run,
@@ -87,48 +89,48 @@ def read(folder: Path) -> Evals:
         provider=model.split("/", 1)[0] if model and "/" in model else None,
         config=as_text({name: value for name, value in spec.items() if name != "name"}) if spec else None,
     )
-    asked = _asked(folder / _STATE, found)
+    asked = _asked(folder / _STATE, builder)
     usage: dict[tuple[str, int], dict[str, Any]] = {}
     lines: dict[tuple[str, int], int] = {}
     if stats.is_file():
-        for line, record in json_records.read(stats, found):
-            _take(found, (suite, run), line, record, asked, usage, lines)
+        for line, record in json_records.read(stats, builder):
+            _take(builder, (suite, run), line, record, asked, usage, lines)
     for (case, epoch), (split, state) in asked.items():
         key = (case, epoch)
-        _trial(found, suite, (run, case, epoch), lines.get(key), state, split, usage.get(key, {}))
+        _trial(builder, suite, (run, case, epoch), lines.get(key), state, split, usage.get(key, {}))
     files = [folder / name for name in (_STATS, _STATE, _SPEC)]
-    return found.evals(files=[str(file) for file in files if file.is_file()])
+    return builder.build(files=[str(file) for file in files if file.is_file()])
 
 
-def _object(path: Path, found: Harvest) -> dict[str, Any]:
+def _object(path: Path, builder: EvalsBuilder) -> dict[str, Any]:
     if not path.is_file():
-        found.notes.append(f"{path}: there is no such file.")
+        builder.notes.append(f"{path}: there is no such file.")
         return {}
-    of_file = Harvest(str(path))
-    whole, _ = read_object(path, of_file)
-    found.problems += of_file.problems
+    file_builder = EvalsBuilder(str(path))
+    whole, _ = read_object(path, file_builder)
+    builder.problems += file_builder.problems
     return whole
 
 
-def _asked(path: Path, found: Harvest) -> dict[tuple[str, int], tuple[str | None, dict[str, Any]]]:
+def _asked(path: Path, builder: EvalsBuilder) -> dict[tuple[str, int], tuple[str | None, dict[str, Any]]]:
     """Return what was asked and answered of each instance; of those that were changed, nothing."""
     if not path.is_file():
-        found.notes.append(f"{path}: there is no such file: what was asked and answered is not known.")
+        builder.notes.append(f"{path}: there is no such file: what was asked and answered is not known.")
         return {}
-    of_file = Harvest(str(path))
-    whole, data = read_object(path, of_file)
+    file_builder = EvalsBuilder(str(path))
+    whole, data = read_object(path, file_builder)
     made: dict[tuple[str, int], tuple[str | None, dict[str, Any]]] = {}
-    for line, state in listed_in(whole, data, "request_states", found=of_file):
+    for line, state in listed_in(whole, data, "request_states", builder=file_builder):
         instance = mapping(state.get("instance"))
         case = as_text(instance.get("id"))
         if case is None:
-            of_file.complain(line, "an instance without an id")
+            file_builder.add_problem(line, "an instance without an id")
         elif instance.get("perturbation") is None:
             if state.get("reference_index") is not None:
-                found.drop("the requests that ask for the likelihood of each reference")
+                builder.ignore_fields("the requests that ask for the likelihood of each reference")
                 state = {**state, "result": None, "request": None}
             made.setdefault((case, _epoch(state)), (as_text(instance.get("split")), state))
-    found.problems += of_file.problems
+    builder.problems += file_builder.problems
     return made
 
 
@@ -138,7 +140,7 @@ def _epoch(record: dict[str, Any]) -> int:
 
 
 def _take(
-    found: Harvest,
+    builder: EvalsBuilder,
     names: tuple[str, str],
     line: int,
     record: dict[str, Any],
@@ -148,10 +150,10 @@ def _take(
 ) -> None:
     case = as_text(record.get("instance_id"))
     if case is None:
-        found.complain(line, "there is no instance_id")
+        builder.add_problem(line, "there is no instance_id")
         return
     if record.get("perturbation") is not None:
-        found.drop("instances that were perturbed")
+        builder.ignore_fields("instances that were perturbed")
         return
     key = (case, _epoch(record))
     answer = _answer(asked[key][1]) if key in asked else None
@@ -159,21 +161,21 @@ def _take(
         name = mapping(stat.get("name"))
         metric = as_text(name.get("name"))
         if metric is None:
-            found.complain(line, f"a statistic without a name: {as_text(dict(stat))!r:.60}")
+            builder.add_problem(line, f"a statistic without a name: {as_text(dict(stat))!r:.60}")
         elif metric in _USAGE:
             usage.setdefault(key, {})[_USAGE[metric]] = stat.get("mean")
         elif _COUNTED.match(metric):
-            found.drop(
+            builder.ignore_fields(
                 "statistics that do not say how good an answer is, such as num_bytes and finish_reason_stop"
             )
         elif stat.get("count") and name.get("perturbation") is None:
-            _score(found, names, key, line, metric, stat, answer)
+            _score(builder, names, key, line, metric, stat, answer)
     lines.setdefault(key, line)
     asked.setdefault(key, (None, {}))
 
 
 def _score(
-    found: Harvest,
+    builder: EvalsBuilder,
     names: tuple[str, str],
     key: tuple[str, int],
     line: int,
@@ -187,11 +189,11 @@ def _score(
         scale = {"kind": "binary", "scale_min": 0, "scale_max": 1}
     elif _SHARE.match(metric):
         scale = {"kind": "continuous", "scale_min": 0, "scale_max": 1}
-    found.criterion(suite, metric, **scale)
+    builder.add_criterion(suite, metric, **scale)
     split = as_text(mapping(stat.get("name")).get("split"))
-    found.case(suite, key[0], tags=[split] if split else None)
+    builder.add_case(suite, key[0], tags=[split] if split else None)
     mean = stat.get("mean")
-    found.score(
+    builder.add_score(
         run,
         *key,
         metric,
@@ -216,7 +218,7 @@ def _said(state: dict[str, Any]) -> str | None:
 
 
 def _trial(
-    found: Harvest,
+    builder: EvalsBuilder,
     suite: str,
     trial: tuple[str, str, int],
     line: int | None,
@@ -231,7 +233,7 @@ def _trial(
         for one in sequence(instance.get("references"))
         if "correct" in sequence(mapping(one).get("tags"))
     ]
-    found.case(
+    builder.add_case(
         suite,
         trial[1],
         input=as_text(asked.get("text") or asked.get("messages")),
@@ -240,7 +242,7 @@ def _trial(
     )
     output = _said(state)
     failed = result.get("success") is False
-    found.trial(
+    builder.add_trial(
         *trial,
         line,
         output=output,
@@ -255,7 +257,7 @@ def _trial(
         chat = [message({"role": "user", "content": as_text(request["prompt"])})]
     if output is not None:
         chat.append(message({"role": "assistant", "content": output}))
-    found.turns(*trial, chat)
+    builder.add_turns(*trial, chat)
 
 
 def _stop(result: Any) -> str | None:

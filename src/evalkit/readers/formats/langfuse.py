@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalkit.data.columns import as_text, decode, read_bytes
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats import csv as csv_file
 from evalkit.readers.json_values import digest, mapping, number, severity_of, words
 
@@ -43,26 +43,26 @@ def is_items(path: Path, head: bytes) -> bool:
 
 def read_scores(path: Path) -> Evals:
     """Read scores: the experiment (or the environment) is the run, the trace the case."""
-    found = Harvest(str(path))
-    for line, record in _records(path, found):
+    builder = EvalsBuilder(str(path))
+    for line, record in _records(path, builder):
         subject = mapping(record.get("subject"))
         case = as_text(subject.get("traceId") or subject.get("id") or _first(record, _SUBJECTS))
         name = as_text(record.get("name"))
         if not case or not name:
-            found.complain(line, f"there is no {'name' if case else 'trace, session or observation'}")
+            builder.add_problem(line, f"there is no {'name' if case else 'trace, session or observation'}")
             continue
         if subject.get("kind") == "experiment":
-            found.drop("scores of a whole experiment")
+            builder.ignore_fields("scores of a whole experiment")
             continue
         run = as_text(record.get("datasetRunId") or record.get("environment")) or json_records.run_name(path)
         kind = str(record.get("dataType") or "").upper()
         if kind in ("TEXT", "CORRECTION"):
-            found.drop(f"scores of the type {kind}")
+            builder.ignore_fields(f"scores of the type {kind}")
             continue
         if kind == "BOOLEAN":
-            found.binary("", name)
+            builder.add_binary_criterion("", name)
         said = as_text(record.get("stringValue"))
-        found.score(
+        builder.add_score(
             run,
             case,
             1,
@@ -70,7 +70,7 @@ def read_scores(path: Path) -> Evals:
             line,
             grader=as_text(record.get("authorUserId") or record.get("source")) or "",
             grader_kind=_KINDS.get(str(record.get("source") or "").upper()),
-            sample=found.next_sample(
+            sample=builder.next_sample(
                 run, case, 1, name, as_text(record.get("authorUserId") or record.get("source"))
             ),
             score=None if kind == "CATEGORICAL" and said else _value(record.get("value")),
@@ -78,40 +78,40 @@ def read_scores(path: Path) -> Evals:
             rationale=as_text(record.get("comment")),
             metadata=as_text(record.get("metadata")) if mapping(record.get("metadata")) else None,
         )
-        found.drop(*(each for each in _DROPPED if record.get(each) is not None))
-    return found.evals()
+        builder.ignore_fields(*(each for each in _DROPPED if record.get(each) is not None))
+    return builder.build()
 
 
 def read_items(path: Path) -> Evals:
     """Read the item results of an experiment: a dataset item is a case."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     names = _experiment(path)
-    for line, record in json_records.read(path, found, within="item_results"):
+    for line, record in json_records.read(path, builder, within="item_results"):
         item = mapping(record.get("item"))
         asked = item.get("input")
         case = as_text(item.get("id")) or digest(asked)
         held = record.get("dataset_run_id") or record.get("experiment_id")
         run = as_text(names.get("run_name") or held) or json_records.run_name(path)
-        found.run(run, agent_version=as_text(names.get("name")))
-        epoch = found.next_epoch(run, case)
+        builder.add_run(run, agent_version=as_text(names.get("name")))
+        epoch = builder.next_epoch(run, case)
         wanted = item.get("expected_output", item.get("expectedOutput"))
-        found.case(
+        builder.add_case(
             "",
             case,
             input=words(asked),
             ideal_behavior=words(wanted),
             severity=severity_of(item.get("metadata")),
         )
-        found.trial(run, case, epoch, line, output=words(record.get("output")))
+        builder.add_trial(run, case, epoch, line, output=words(record.get("output")))
         for each in map(mapping, record.get("evaluations") or ()):
             name, value = as_text(each.get("name")), each.get("value")
             if not name:
-                found.complain(line, f"an evaluation without a name: {each!r:.60}")
+                builder.add_problem(line, f"an evaluation without a name: {each!r:.60}")
                 continue
             kind = str(each.get("data_type") or each.get("dataType") or "").upper()
             if kind == "BOOLEAN" or isinstance(value, bool):
-                found.binary("", name)
-            found.score(
+                builder.add_binary_criterion("", name)
+            builder.add_score(
                 run,
                 case,
                 epoch,
@@ -122,16 +122,16 @@ def read_items(path: Path) -> Evals:
                 rationale=as_text(each.get("comment")),
                 metadata=as_text(each.get("metadata")) if each.get("metadata") else None,
             )
-    return found.evals()
+    return builder.build()
 
 
-def _records(path: Path, found: Harvest) -> Iterable[tuple[int, dict[str, Any]]]:
+def _records(path: Path, builder: EvalsBuilder) -> Iterable[tuple[int, dict[str, Any]]]:
     with path.open("rb") as file:
         start = file.read(1 << 16)
     if json_records.names(start):
-        return json_records.read(path, found, within="data")
+        return json_records.read(path, builder, within="data")
     raw = csv_file.rows(path)
-    found.problems += raw.problems
+    builder.problems += raw.problems
     return ((row["line"], row) for row in raw.frame.iter_rows(named=True))
 
 

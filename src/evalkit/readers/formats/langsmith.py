@@ -11,7 +11,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader, head
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats import csv as csv_file
 from evalkit.readers.json_values import decoded, mapping, number, sequence, severity_of, words
 from evalkit.readers.score_table import RECORD
@@ -56,19 +56,21 @@ def read_table(path: Path) -> Evals:
     Feedback objects in the same folder that speak of its rows take the place of its feedback columns: they say
     who gave it, and why.
     """
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     run = json_records.run_name(path)
     beside = _feedback_beside(path)
     given: dict[str, bool] = {}
-    for line, row in _rows(path, found):
+    for line, row in _rows(path, builder):
         case = as_text(row.get("example_id"))
         if not case:
-            found.complain(line, "there is no example_id")
+            builder.add_problem(line, "there is no example_id")
             continue
         asked, answered, wanted = (_part(row, name) for name in ("inputs", "outputs", "reference"))
-        epoch = found.next_epoch(run, case)
-        found.case("", case, input=words(asked), ideal_behavior=words(wanted), severity=severity_of(asked))
-        found.trial(
+        epoch = builder.next_epoch(run, case)
+        builder.add_case(
+            "", case, input=words(asked), ideal_behavior=words(wanted), severity=severity_of(asked)
+        )
+        builder.add_trial(
             run,
             case,
             epoch,
@@ -78,57 +80,59 @@ def read_table(path: Path) -> Evals:
             latency_s=number(row.get("execution_time")),
         )
         messages = mapping(answered).get("messages")
-        found.turns(run, case, epoch, [message(m) for m in sequence(messages) if isinstance(m, dict)])
+        builder.add_turns(run, case, epoch, [message(m) for m in sequence(messages) if isinstance(m, dict)])
         objects = beside.get(as_text(row.get("id")) or "", [])
         for each in objects:
-            _feedback(found, (run, case, epoch), line, each)
+            _feedback(builder, (run, case, epoch), line, each)
         told = {str(each.get("key")) for each in objects}
         for name, value in row.items():
             key = name.removeprefix("feedback.")
             if key != name:
                 given[key] = given.get(key, False) or key in told or value not in (None, "")
             if key != name and value not in (None, "") and key not in told:
-                _feedback(found, (run, case, epoch), line, {"key": key, "score": decoded(value)})
-        found.drop(*(name for name in row if "." not in name and name not in _OWN and row[name] is not None))
-    found.notes += [
+                _feedback(builder, (run, case, epoch), line, {"key": key, "score": decoded(value)})
+        builder.ignore_fields(
+            *(name for name in row if "." not in name and name not in _OWN and row[name] is not None)
+        )
+    builder.notes += [
         f"{path}: feedback.{key} is empty in every row: its evaluator failed, or gave neither score nor value."
         for key, any_given in given.items()
         if not any_given
     ]
-    return found.evals()
+    return builder.build()
 
 
 def read_feedback(path: Path) -> Evals:
     """Read feedback objects alone: what they are about is told only by the experiment beside them."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     told = _runs_beside(path)
     alone = False
-    for line, each in json_records.read(path, found):
+    for line, each in json_records.read(path, builder):
         trial = as_text(each.get("run_id"))
         if not trial:
-            found.complain(line, "there is no run_id")
+            builder.add_problem(line, "there is no run_id")
         elif trial not in told:
             alone = True
             run = as_text(each.get("session_id")) or json_records.run_name(path)
-            _feedback(found, (run, trial, 1), line, each)
+            _feedback(builder, (run, trial, 1), line, each)
     if alone:
-        found.notes.append(
+        builder.notes.append(
             f"{path}: the experiment of some feedback is not beside it: its run_id is the case."
         )
     if told:
-        found.notes.append(f"{path}: feedback on the rows of the experiment beside it was read with that.")
-    return found.evals()
+        builder.notes.append(f"{path}: feedback on the rows of the experiment beside it was read with that.")
+    return builder.build()
 
 
-def _feedback(found: Harvest, trial: tuple[str, str, int], line: int, each: Any) -> None:
+def _feedback(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, each: Any) -> None:
     score, value = each.get("score"), each.get("value")
     source = mapping(each.get("feedback_source"))
     score = value if score is None and isinstance(value, bool | int | float) else score
     if isinstance(score, bool) or str(score) in ("True", "False"):
         score = str(score) == "True"
-        found.binary("", str(each.get("key")))
+        builder.add_binary_criterion("", str(each.get("key")))
     correction = each.get("correction")
-    found.score(
+    builder.add_score(
         *trial,
         str(each.get("key")),
         line,
@@ -141,14 +145,14 @@ def _feedback(found: Harvest, trial: tuple[str, str, int], line: int, each: Any)
     )
 
 
-def _rows(path: Path, found: Harvest) -> Iterable[tuple[int, dict[str, Any]]]:
+def _rows(path: Path, builder: EvalsBuilder) -> Iterable[tuple[int, dict[str, Any]]]:
     data = head(path)
     if data.startswith(b"PAR1"):
         return enumerate(pl.read_parquet(path).iter_rows(named=True), 1)
     if json_records.names(data):
-        return json_records.read(path, found)
+        return json_records.read(path, builder)
     raw = csv_file.rows(path)
-    found.problems += raw.problems
+    builder.problems += raw.problems
     return ((row["line"], row) for row in raw.frame.iter_rows(named=True))
 
 
@@ -176,7 +180,7 @@ def _feedback_beside(path: Path) -> dict[str, list[Any]]:
     by_run: dict[str, list[Any]] = {}
     for other in sorted(path.parent.glob("*.json*")):
         if other != path and other.is_file() and is_feedback(other, head(other)):
-            for _, each in json_records.read(other, Harvest(str(other))):
+            for _, each in json_records.read(other, EvalsBuilder(str(other))):
                 by_run.setdefault(as_text(each.get("run_id")) or "", []).append(each)
     return by_run
 
@@ -186,7 +190,7 @@ def _runs_beside(path: Path) -> set[str]:
     told: set[str] = set()
     for other in sorted(path.parent.iterdir()):
         if other != path and other.is_file() and is_table(other, head(other)):
-            told |= {as_text(row.get("id")) or "" for _, row in _rows(other, Harvest(str(other)))}
+            told |= {as_text(row.get("id")) or "" for _, row in _rows(other, EvalsBuilder(str(other)))}
     return told
 
 

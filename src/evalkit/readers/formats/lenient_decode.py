@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def salvage(kind: type[Any], value: Any, complain: Callable[[str], None], *, where: str = "") -> Any:
+def salvage(kind: type[Any], value: Any, add_problem: Callable[[str], None], *, where: str = "") -> Any:
     """Return decoded JSON as a record of `kind`, what does not fit left out with a complaint each.
 
     Parameters
@@ -22,7 +22,7 @@ def salvage(kind: type[Any], value: Any, complain: Callable[[str], None], *, whe
         A `msgspec.Struct`.
     value
         The decoded value.
-    complain
+    add_problem
         Is told of each value that is left out.
 
     Returns
@@ -40,7 +40,7 @@ def salvage(kind: type[Any], value: Any, complain: Callable[[str], None], *, whe
     Point(x=1, y=None)
     """
     if not isinstance(value, dict):
-        complain(f"{where or 'a record'} is {as_text(value)!r:.60}; an object was expected")
+        add_problem(f"{where or 'a record'} is {as_text(value)!r:.60}; an object was expected")
         return None
     made: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
@@ -48,13 +48,13 @@ def salvage(kind: type[Any], value: Any, complain: Callable[[str], None], *, whe
             continue
         given = value[field.encode_name]
         named = f"{where}.{field.name}" if where else field.name
-        fitted = _fit(field.type, given, complain, named)
+        fitted = _fit(field.type, given, add_problem, named)
         if fitted is not None:
             made[field.name] = fitted
     try:
         return kind(**made)
     except TypeError as error:  # a field that there must be
-        complain(f"{where or 'a record'} cannot be read: {error}")
+        add_problem(f"{where or 'a record'} cannot be read: {error}")
         return None
 
 
@@ -62,7 +62,7 @@ def read(
     kind: type[Any],
     decoder: msgspec.json.Decoder[Any],
     raw: bytes | msgspec.Raw,
-    complain: Callable[[str], None],
+    add_problem: Callable[[str], None],
 ) -> Any:
     """Return JSON as a record of `kind`: at once where all of it fits, else with `salvage`; None where it is no JSON."""
     try:
@@ -72,12 +72,12 @@ def read(
     try:
         value = decode(bytes(raw))
     except ValueError as error:
-        complain(str(error))
+        add_problem(str(error))
         return None
-    return salvage(kind, value, complain)
+    return salvage(kind, value, add_problem)
 
 
-def _fit(kind: Any, value: Any, complain: Callable[[str], None], where: str) -> Any:
+def _fit(kind: Any, value: Any, add_problem: Callable[[str], None], where: str) -> Any:
     if kind is msgspec.Raw:
         return msgspec.Raw(_encode(value))
     nested = _nested(kind, value)
@@ -86,15 +86,15 @@ def _fit(kind: Any, value: Any, complain: Callable[[str], None], where: str) -> 
             return msgspec.convert(value, kind, strict=True)
         except (msgspec.ValidationError, OverflowError) as error:
             reason = str(error)
-            complain(f"{where} is {as_text(value)!r:.60}; {reason[:1].lower()}{reason[1:]}")
+            add_problem(f"{where} is {as_text(value)!r:.60}; {reason[:1].lower()}{reason[1:]}")
             return None
     if isinstance(nested, type):
-        return salvage(nested, value, complain, where=where)
+        return salvage(nested, value, add_problem, where=where)
     inner = get_args(nested)[-1]
     if isinstance(value, list):
-        parts = [_fit(inner, part, complain, f"{where} {number}") for number, part in enumerate(value, 1)]
+        parts = [_fit(inner, part, add_problem, f"{where} {number}") for number, part in enumerate(value, 1)]
         return [part for part in parts if part is not None]
-    pairs = {str(name): _fit(inner, part, complain, f"{where}.{name}") for name, part in value.items()}
+    pairs = {str(name): _fit(inner, part, add_problem, f"{where}.{name}") for name, part in value.items()}
     return {name: part for name, part in pairs.items() if part is not None}
 
 

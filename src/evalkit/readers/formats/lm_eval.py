@@ -12,7 +12,7 @@ from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
 from evalkit.readers.base import head as head_of
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import first_records, outline, read_object
 from evalkit.readers.json_values import mapping, sequence
 from evalkit.util.words import listed
@@ -57,49 +57,49 @@ def is_results(path: Path, head: bytes) -> bool:
 
 def read_results(path: Path) -> Evals:
     """Read the totals of a run: they are no answers; the samples that lie beside them carry what is known of the run."""
-    found = Harvest(str(path))
-    whole, _ = read_object(path, found)
+    builder = EvalsBuilder(str(path))
+    whole, _ = read_object(path, builder)
     tasks = list(mapping(whole.get("results")))
     beside = {_task_of(other) for other in path.parent.iterdir() if _NAME.match(other.stem)}
     bare = [task for task in tasks if task not in beside]
     if not tasks or len(bare) < len(tasks):
         told = f"; no samples lie beside it for {listed(bare)}" if bare else ""
-        found.notes.append(f"{path}: totals, of which the samples beside them are the answers{told}.")
+        builder.notes.append(f"{path}: totals, of which the samples beside them are the answers{told}.")
     else:
-        found.complain(
+        builder.add_problem(
             None,
             "these are the totals of a run alone: the answers are in samples_*.jsonl, which --log_samples writes",
         )
-    return found.evals()
+    return builder.build()
 
 
 def read_samples(path: Path) -> Evals:
     """Read the samples of a task: a document is a case, a metric a criterion."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     task = _task_of(path)
     summary = _summary_beside(path, task)
-    whole = {} if summary is None else read_object(summary, Harvest(str(summary)))[0]
+    whole = {} if summary is None else read_object(summary, EvalsBuilder(str(summary)))[0]
     if summary is None:
-        found.notes.append(
+        builder.notes.append(
             f"{path}: no results file of the task {task!r} lies beside it: the model is taken from the folder's name."
         )
-    run = _run(found, whole, task, path)
-    rows = _current(found, list(json_records.read(path, found)))
+    run = _run(builder, whole, task, path)
+    rows = _current(builder, list(json_records.read(path, builder)))
     seen: dict[tuple[str, str], int] = {}
     epochs: dict[str, int] = {}
     for line, record in rows:
-        case = _case(found, task, record)
+        case = _case(builder, task, record)
         if case is None:
-            found.complain(line, "there is no doc")
+            builder.add_problem(line, "there is no doc")
             continue
         kind = as_text(record.get("filter")) or "none"
         epoch = seen[case, kind] = seen.get((case, kind), 0) + 1
         if epoch > epochs.get(case, 0):
             epochs[case] = epoch
-            _trial(found, (run, case, epoch), line, record)
-        _scores(found, task, (run, case, epoch), line, record)
-        found.drop(*(name for name in _DROPPED if record.get(name)))
-    return found.evals(files=[str(path)] if summary is None else [str(path), str(summary)])
+            _trial(builder, (run, case, epoch), line, record)
+        _scores(builder, task, (run, case, epoch), line, record)
+        builder.ignore_fields(*(name for name in _DROPPED if record.get(name)))
+    return builder.build(files=[str(path)] if summary is None else [str(path), str(summary)])
 
 
 def _task_of(path: Path) -> str:
@@ -117,12 +117,12 @@ def _summary_beside(path: Path, task: str) -> Path | None:
             continue
         if date and date in other.name:
             return other
-        if task in mapping(read_object(other, Harvest(str(other)))[0].get("results")):
+        if task in mapping(read_object(other, EvalsBuilder(str(other)))[0].get("results")):
             fitting.append(other)
     return fitting[0] if len(fitting) == 1 and not date else None
 
 
-def _run(found: Harvest, whole: dict[str, Any], task: str, path: Path) -> str:
+def _run(builder: EvalsBuilder, whole: dict[str, Any], task: str, path: Path) -> str:
     config = mapping(whole.get("config"))
     given = re.search(r"(?:pretrained|model|engine)=([^,]+)", as_text(config.get("model_args")) or "")
     name = as_text(whole.get("model_name")) or (given[1] if given else None)
@@ -138,7 +138,7 @@ def _run(found: Harvest, whole: dict[str, Any], task: str, path: Path) -> str:
         if value is not None
     }
     run = f"{model}: {task}"
-    found.run(
+    builder.add_run(
         run,
         suite=task,
         agent_version=model,
@@ -149,7 +149,9 @@ def _run(found: Harvest, whole: dict[str, Any], task: str, path: Path) -> str:
     return run
 
 
-def _current(found: Harvest, rows: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+def _current(
+    builder: EvalsBuilder, rows: list[tuple[int, dict[str, Any]]]
+) -> list[tuple[int, dict[str, Any]]]:
     """Return the rows without those that a later one replaces: lm-eval appends to a file that is there."""
     last: dict[Any, int] = {}
     for line, record in rows:
@@ -157,7 +159,7 @@ def _current(found: Harvest, rows: list[tuple[int, dict[str, Any]]]) -> list[tup
     for line, record in rows:
         now = last[_key(line, record)]
         if now != line:
-            found.complain(
+            builder.add_problem(
                 line, f"doc_id {record.get('doc_id')!r} is in line {now} again; the later one is kept"
             )
     return [(line, record) for line, record in rows if last[_key(line, record)] == line]
@@ -168,7 +170,7 @@ def _key(line: int, record: dict[str, Any]) -> Any:
     return line if number is None else (number, as_text(record.get("filter")))
 
 
-def _case(found: Harvest, task: str, record: dict[str, Any]) -> str | None:
+def _case(builder: EvalsBuilder, task: str, record: dict[str, Any]) -> str | None:
     """Return the document's hash, which is the same in every run; older files do not have it: it is made."""
     doc = record.get("doc")
     given = as_text(record.get("doc_hash"))
@@ -181,7 +183,7 @@ def _case(found: Harvest, task: str, record: dict[str, Any]) -> str | None:
     case = given[:12]
     facts = mapping(doc)
     asked = next((facts[name] for name in _ASKED if isinstance(facts.get(name), str) and facts[name]), None)
-    found.case(
+    builder.add_case(
         task,
         case,
         input=asked or as_text(doc),
@@ -192,14 +194,14 @@ def _case(found: Harvest, task: str, record: dict[str, Any]) -> str | None:
     return case
 
 
-def _trial(found: Harvest, trial: tuple[str, str, int], line: int, record: dict[str, Any]) -> None:
+def _trial(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, record: dict[str, Any]) -> None:
     asked, endings = _arguments(record.get("arguments"))
     output = _output(record, endings)
-    found.trial(*trial, line, output=output)
+    builder.add_trial(*trial, line, output=output)
     turns = [message({"role": "user", "content": asked})] if asked is not None else []
     if output is not None:
         turns.append(message({"role": "assistant", "content": output}))
-    found.turns(*trial, turns)
+    builder.add_turns(*trial, turns)
 
 
 def _arguments(value: Any) -> tuple[str | None, list[str]]:
@@ -231,7 +233,7 @@ def _likelihood(answer: Any) -> float | None:
 
 
 def _scores(
-    found: Harvest, task: str, trial: tuple[str, str, int], line: int, record: dict[str, Any]
+    builder: EvalsBuilder, task: str, trial: tuple[str, str, int], line: int, record: dict[str, Any]
 ) -> None:
     kind = as_text(record.get("filter")) or "none"
     named = [name for name in sequence(record.get("metrics")) if isinstance(name, str)]
@@ -242,13 +244,13 @@ def _scores(
         value = record[name]
         criterion = name if kind == "none" else f"{name},{kind}"
         binary = name in _BINARY or isinstance(value, bool)
-        found.criterion(
+        builder.add_criterion(
             task,
             criterion,
             **({"kind": "binary", "scale_min": 0, "scale_max": 1} if binary else {"kind": None}),
         )
         several = isinstance(value, list | dict)
-        found.score(
+        builder.add_score(
             *trial,
             criterion,
             line,

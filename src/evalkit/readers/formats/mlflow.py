@@ -10,7 +10,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats import csv as csv_file
 from evalkit.readers.json_values import decoded, digest, mapping, moment, number, sequence, severity_of, words
 
@@ -52,35 +52,35 @@ def is_csv(path: Path, head: bytes) -> bool:
 
 def read_json(path: Path) -> Evals:
     """Read traces: the run that made them is the run, what was asked the case."""
-    found = Harvest(str(path))
-    for line, record in json_records.read(path, found, within="traces"):
-        _take(found, path, line, record)
-    return found.evals()
+    builder = EvalsBuilder(str(path))
+    for line, record in json_records.read(path, builder, within="traces"):
+        _take(builder, path, line, record)
+    return builder.build()
 
 
 def read_parquet(path: Path) -> Evals:
     """Read the frame of `search_traces`."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     for line, record in enumerate(pl.read_parquet(path).iter_rows(named=True), 1):
-        _take(found, path, line, record)
-    return found.evals()
+        _take(builder, path, line, record)
+    return builder.build()
 
 
 def read_csv(path: Path) -> Evals:
     """Read the frame of `search_traces`: each trace stands as JSON in one of its columns."""
     raw = csv_file.rows(path)
-    found = Harvest(str(path), problems=list(raw.problems))
+    builder = EvalsBuilder(str(path), problems=list(raw.problems))
     for record in raw.frame.iter_rows(named=True):
-        _take(found, path, record["line"], record)
-    return found.evals()
+        _take(builder, path, record["line"], record)
+    return builder.build()
 
 
-def _take(found: Harvest, path: Path, line: int, record: dict[str, Any]) -> None:
+def _take(builder: EvalsBuilder, path: Path, line: int, record: dict[str, Any]) -> None:
     trace = mapping(record.get("trace")) or record
     info = mapping(trace.get("info")) or record
     trace_id = as_text(info.get("trace_id") or info.get("request_id"))
     if not trace_id:
-        found.complain(line, "there is no trace_id")
+        builder.add_problem(line, "there is no trace_id")
         return
     spans = [mapping(s) for s in sequence(mapping(trace.get("data")).get("spans") or record.get("spans"))]
     root = next((s for s in spans if not (s.get("parent_span_id") or s.get("parent_id"))), {})
@@ -92,10 +92,10 @@ def _take(found: Harvest, path: Path, line: int, record: dict[str, Any]) -> None
     )
     run = as_text(told.get("mlflow.sourceRun")) or json_records.run_name(path)
     case = as_text(info.get("client_request_id")) or digest(asked if asked is not None else trace_id)
-    epoch = found.next_epoch(run, case)
+    epoch = builder.next_epoch(run, case)
     usage = mapping(told.get("mlflow.trace.tokenUsage"))
     took = number(info.get("execution_duration") or info.get("execution_duration_ms"))
-    found.run(
+    builder.add_run(
         run,
         agent=as_text(tags.get("mlflow.traceName")),
         agent_version=as_text(told.get("mlflow.modelId") or told.get("mlflow.source.git.commit")),
@@ -103,8 +103,8 @@ def _take(found: Harvest, path: Path, line: int, record: dict[str, Any]) -> None
     )
     turns = _turns(asked, answered, spans)
     users = [turn["content"] for turn in turns if turn["role"] == "user" and turn["content"]]
-    found.case("", case, input=users[-1] if users else words(asked), severity=severity_of(tags, told))
-    found.trial(
+    builder.add_case("", case, input=users[-1] if users else words(asked), severity=severity_of(tags, told))
+    builder.add_trial(
         run,
         case,
         epoch,
@@ -116,24 +116,24 @@ def _take(found: Harvest, path: Path, line: int, record: dict[str, Any]) -> None
         latency_s=None if took is None else took / 1000,
         started_at=_time(info.get("request_time") or info.get("timestamp_ms")),
     )
-    found.turns(run, case, epoch, turns)
+    builder.add_turns(run, case, epoch, turns)
     for each in sequence(info.get("assessments") or record.get("assessments")):
-        _assess(found, (run, case, epoch), line, mapping(each))
+        _assess(builder, (run, case, epoch), line, mapping(each))
 
 
-def _assess(found: Harvest, trial: tuple[str, str, int], line: int, told: Any) -> None:
+def _assess(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, told: Any) -> None:
     name = as_text(told.get("assessment_name") or told.get("name"))
     if not name:
-        found.complain(line, f"an assessment without a name: {told!r:.60}")
+        builder.add_problem(line, f"an assessment without a name: {told!r:.60}")
         return
     if told.get("valid") is False:
-        found.drop("assessments that were overridden")
+        builder.ignore_fields("assessments that were overridden")
         return
     if told.get("expectation") is not None:
         if name in _EXPECTED:
-            found.case("", trial[1], **{_EXPECTED[name]: _expected(mapping(told["expectation"]))})
+            builder.add_case("", trial[1], **{_EXPECTED[name]: _expected(mapping(told["expectation"]))})
         else:
-            found.drop(f"expectation {name}")
+            builder.ignore_fields(f"expectation {name}")
         return
     feedback = mapping(told.get("feedback"))
     value, source = feedback.get("value"), mapping(told.get("source"))
@@ -142,10 +142,10 @@ def _assess(found: Harvest, trial: tuple[str, str, int], line: int, told: Any) -
         label = value
         score = _YES_NO.get(value.strip().lower(), number(value))
     if isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in _YES_NO):
-        found.binary("", name)
+        builder.add_binary_criterion("", name)
         label = label or str(value).lower()
     wrong = feedback.get("error") or told.get("error")
-    found.score(
+    builder.add_score(
         *trial,
         name,
         line,

@@ -10,7 +10,7 @@ from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
 from evalkit.readers.base import head as head_of
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import first_records
 from evalkit.readers.json_values import mapping, moment, number, sequence
 
@@ -40,49 +40,49 @@ def is_output(path: Path, head: bytes) -> bool:
 
 def read_input(path: Path) -> Evals:
     """Read the requests: a request is a case; one that no file beside it answers is a trial that failed."""
-    found = Harvest(str(path))
-    requests = _requests(path, found)
+    builder = EvalsBuilder(str(path))
+    requests = _requests(path, builder)
     answered = {
         str(record.get(_ID))
         for other in _beside(path, is_output)
-        for _, record in json_records.read(other, Harvest(str(other)))
+        for _, record in json_records.read(other, EvalsBuilder(str(other)))
     }
     for case, (line, body) in requests.items():
-        _case(found, case, body)
+        _case(builder, case, body)
         if answered & requests.keys() and case not in answered:
-            run = _run(found, path, requests, body)
-            found.trial(run, case, 1, line, error="neither the output nor the error file has an answer")
-            found.turns(run, case, 1, _sent(body))
+            run = _run(builder, path, requests, body)
+            builder.add_trial(run, case, 1, line, error="neither the output nor the error file has an answer")
+            builder.add_turns(run, case, 1, _sent(body))
     if requests and not answered & requests.keys():
-        found.notes.append(f"{path}: requests alone: no output of theirs lies beside them.")
-    return found.evals()
+        builder.notes.append(f"{path}: requests alone: no output of theirs lies beside them.")
+    return builder.build()
 
 
 def read_output(path: Path) -> Evals:
     """Read what became of the requests: an answer is a trial; what failed is a trial with its error."""
-    found = Harvest(str(path))
-    records = list(json_records.read(path, found))
+    builder = EvalsBuilder(str(path))
+    records = list(json_records.read(path, builder))
     source = _input_of(path, {str(record.get(_ID)) for _, record in records})
-    requests = _requests(source, Harvest(str(source))) if source else {}
+    requests = _requests(source, EvalsBuilder(str(source))) if source else {}
     if source is None:
-        found.notes.append(f"{path}: the input file does not lie beside it: what was asked is not known.")
+        builder.notes.append(f"{path}: the input file does not lie beside it: what was asked is not known.")
     seen: dict[str, int] = {}
     for line, record in records:
         case = as_text(record.get(_ID))
         if not case:
-            found.complain(line, f"there is no {_ID}: {as_text(record.get('error') or record)!r:.120}")
+            builder.add_problem(line, f"there is no {_ID}: {as_text(record.get('error') or record)!r:.120}")
             continue
         if seen.setdefault(case, line) != line:
-            found.complain(line, f"{_ID} {case!r} is in line {seen[case]} already; the first is kept")
+            builder.add_problem(line, f"{_ID} {case!r} is in line {seen[case]} already; the first is kept")
             continue
         asked = requests.get(case, (None, {}))[1]
-        _case(found, case, asked)
-        _answer(found, source or path, requests, case, line, record, asked)
-    return found.evals(files=[str(path)] if source is None else [str(path), str(source)])
+        _case(builder, case, asked)
+        _answer(builder, source or path, requests, case, line, record, asked)
+    return builder.build(files=[str(path)] if source is None else [str(path), str(source)])
 
 
 def _answer(
-    found: Harvest,
+    builder: EvalsBuilder,
     source: Path,
     requests: dict[str, Any],
     case: str,
@@ -92,11 +92,11 @@ def _answer(
 ) -> None:
     response = mapping(record.get("response"))
     body = dict(mapping(response.get("body")))  # some hosts write it as a string
-    run = _run(found, source, requests, {"model": asked.get("model") or body.get("model")})
+    run = _run(builder, source, requests, {"model": asked.get("model") or body.get("model")})
     error = _error(record, response, body)
     if error is not None:
-        found.trial(run, case, 1, line, error=error)
-        found.turns(run, case, 1, _sent(asked))
+        builder.add_trial(run, case, 1, line, error=error)
+        builder.add_turns(run, case, 1, _sent(asked))
         return
     usage = mapping(body.get("usage"))
     facts = {
@@ -107,14 +107,14 @@ def _answer(
     }
     replies = _replies(body)
     if not replies:
-        found.trial(run, case, 1, line, **facts)
-        found.turns(run, case, 1, _sent(asked))
-        found.drop(f"answers without text ({as_text(body.get('object')) or 'of unknown kind'})")
+        builder.add_trial(run, case, 1, line, **facts)
+        builder.add_turns(run, case, 1, _sent(asked))
+        builder.ignore_fields(f"answers without text ({as_text(body.get('object')) or 'of unknown kind'})")
     for epoch, (reply, reason) in enumerate(replies, 1):
         # Several choices of one request share its usage: the first carries it.
         own = facts if epoch == 1 else {}
-        found.trial(run, case, epoch, line, output=reply["content"], stop_reason=reason, **own)
-        found.turns(run, case, epoch, [*_sent(asked), reply])
+        builder.add_trial(run, case, epoch, line, output=reply["content"], stop_reason=reason, **own)
+        builder.add_turns(run, case, epoch, [*_sent(asked), reply])
 
 
 def _error(record: dict[str, Any], response: Any, body: dict[str, Any]) -> str | None:
@@ -149,19 +149,19 @@ def _replies(body: dict[str, Any]) -> list[tuple[dict[str, Any], str | None]]:
     return made
 
 
-def _run(found: Harvest, source: Path, requests: dict[str, Any], body: dict[str, Any]) -> str:
+def _run(builder: EvalsBuilder, source: Path, requests: dict[str, Any], body: dict[str, Any]) -> str:
     """Return the run: the file's name, with the model where the file asks several."""
     model = as_text(body.get("model"))
     several = len({as_text(asked.get("model")) for _, asked in requests.values()} - {None}) > 1
     name = json_records.run_name(source)
     run = f"{name}: {model}" if several and model else name
-    found.run(run, agent_version=run, model=model)
+    builder.add_run(run, agent_version=run, model=model)
     return run
 
 
-def _case(found: Harvest, case: str, body: dict[str, Any]) -> None:
+def _case(builder: EvalsBuilder, case: str, body: dict[str, Any]) -> None:
     said = [turn["content"] for turn in _sent(body) if turn["role"] == "user" and turn["content"]]
-    found.case("", case, input=said[-1] if said else None)
+    builder.add_case("", case, input=said[-1] if said else None)
 
 
 def _sent(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -177,14 +177,16 @@ def _sent(body: dict[str, Any]) -> list[dict[str, Any]]:
     return turns
 
 
-def _requests(path: Path, found: Harvest) -> dict[str, tuple[int, dict[str, Any]]]:
+def _requests(path: Path, builder: EvalsBuilder) -> dict[str, tuple[int, dict[str, Any]]]:
     requests: dict[str, tuple[int, dict[str, Any]]] = {}
-    for line, record in json_records.read(path, found):
+    for line, record in json_records.read(path, builder):
         case = as_text(record.get(_ID))
         if not case:
-            found.complain(line, f"a request without a {_ID}")
+            builder.add_problem(line, f"a request without a {_ID}")
         elif case in requests:
-            found.complain(line, f"{_ID} {case!r} is in line {requests[case][0]} already; the first is kept")
+            builder.add_problem(
+                line, f"{_ID} {case!r} is in line {requests[case][0]} already; the first is kept"
+            )
         else:
             requests[case] = line, dict(mapping(record.get("body")))
     return requests
@@ -202,7 +204,7 @@ def _input_of(path: Path, ids: set[str]) -> Path | None:
 
 @lru_cache(maxsize=8)
 def _ids(path: Path, changed: int, size: int) -> frozenset[str]:
-    return frozenset(_requests(path, Harvest(str(path))))
+    return frozenset(_requests(path, EvalsBuilder(str(path))))
 
 
 def _beside(path: Path, fits: Any) -> list[Path]:

@@ -9,7 +9,7 @@ from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.assertions import Attempt, Check, add_checks
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import first_records, outline
 from evalkit.readers.json_values import mapping, sequence, severity_of, words
 
@@ -33,28 +33,28 @@ def is_log(path: Path, head: bytes) -> bool:
 
 def read_log(path: Path) -> Evals:
     """Read the log of `oaieval`: a sample is a case; a match, or a number among its metrics, is a score."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     spec: dict[str, Any] = {}
     samples: dict[str, list[tuple[int, dict[str, Any]]]] = {}
     report: Any = None
-    for line, record in json_records.read(path, found):
+    for line, record in json_records.read(path, builder):
         if "spec" in record:
             spec = dict(mapping(record["spec"]))
         elif "final_report" in record:
             report = record["final_report"]
         elif record.get("sample_id") in (None, "") or not isinstance(record.get("type"), str):
-            found.complain(line, "an event without a sample_id or a type")
+            builder.add_problem(line, "an event without a sample_id or a type")
         else:
             # Events of a sample may be written after the report, and between those of others.
             samples.setdefault(str(as_text(record["sample_id"])), []).append((line, record))
-    run, suite = _log_run(found, spec, samples, report, path)
+    run, suite = _log_run(builder, spec, samples, report, path)
     for case, events in samples.items():
-        _sample(found, suite, (run, case, 1), events)
-    return found.evals()
+        _sample(builder, suite, (run, case, 1), events)
+    return builder.build()
 
 
 def _log_run(
-    found: Harvest,
+    builder: EvalsBuilder,
     spec: dict[str, Any],
     samples: dict[str, list[tuple[int, dict[str, Any]]]],
     report: Any,
@@ -66,7 +66,7 @@ def _log_run(
     models = sequence(spec.get("completion_fns")) or sequence(spec.get("model_name"))
     model = as_text(models[0]) if models else as_text(spec.get("model_name"))
     settings = {"run_config": spec.get("run_config"), "split": spec.get("split"), "final_report": report}
-    found.run(
+    builder.add_run(
         run,
         suite=suite,
         agent_version=model or run,
@@ -78,7 +78,7 @@ def _log_run(
 
 
 def _sample(
-    found: Harvest, suite: str, trial: tuple[str, str, int], events: list[tuple[int, dict[str, Any]]]
+    builder: EvalsBuilder, suite: str, trial: tuple[str, str, int], events: list[tuple[int, dict[str, Any]]]
 ) -> None:
     data = {
         kind: [(line, mapping(record.get("data"))) for line, record in events if record["type"] == kind]
@@ -92,7 +92,7 @@ def _sample(
     last = asked[-1][1] if asked else {}
     output = _sampled(last.get("sampled"))
     errors = [as_text(error.get("message") or error.get("type")) for _, error in data["error"]]
-    found.trial(
+    builder.add_trial(
         *trial,
         events[0][0],
         output=output,
@@ -102,17 +102,19 @@ def _sample(
     turns = _prompt(last.get("prompt"))
     if output is not None:
         turns.append(message({"role": "assistant", "content": output}))
-    found.turns(*trial, turns)
+    builder.add_turns(*trial, turns)
     users = [turn["content"] for turn in turns if turn["role"] == "user"]
     match = data["match"][0][1] if data["match"] else {}
-    found.case(
+    builder.add_case(
         suite, trial[1], input=users[-1] if users else None, ideal_behavior=as_text(match.get("expected"))
     )
     for number, (line, facts) in enumerate(data["match"], 1):
-        _match(found, suite, trial, line, number, facts)
+        _match(builder, suite, trial, line, number, facts)
     for number, (line, facts) in enumerate(data["metrics"], 1):
-        _metrics(found, suite, trial, line, number, facts, _sampled(verdict.get("sampled")))
-    found.drop(*(f"{record['type']} events" for _, record in events if record["type"] not in _READ))
+        _metrics(builder, suite, trial, line, number, facts, _sampled(verdict.get("sampled")))
+    builder.ignore_fields(
+        *(f"{record['type']} events" for _, record in events if record["type"] not in _READ)
+    )
 
 
 def _prompt(prompt: Any) -> list[dict[str, Any]]:
@@ -126,11 +128,11 @@ def _sampled(value: Any) -> str | None:
 
 
 def _match(
-    found: Harvest, suite: str, trial: tuple[str, str, int], line: int, number: int, facts: Any
+    builder: EvalsBuilder, suite: str, trial: tuple[str, str, int], line: int, number: int, facts: Any
 ) -> None:
     correct = facts.get("correct")
-    found.criterion(suite, "match", kind="binary", scale_min=0, scale_max=1)
-    found.score(
+    builder.add_criterion(suite, "match", kind="binary", scale_min=0, scale_max=1)
+    builder.add_score(
         *trial,
         "match",
         line,
@@ -147,7 +149,7 @@ def _match(
 
 
 def _metrics(
-    found: Harvest,
+    builder: EvalsBuilder,
     suite: str,
     trial: tuple[str, str, int],
     line: int,
@@ -162,8 +164,8 @@ def _metrics(
         scores = {"choice": None}
     for name, value in scores.items():
         facts_of = {"kind": "binary", "scale_min": 0, "scale_max": 1} if isinstance(value, bool) else {}
-        found.criterion(suite, name, **facts_of)
-        found.score(
+        builder.add_criterion(suite, name, **facts_of)
+        builder.add_score(
             *trial,
             name,
             line,
@@ -189,37 +191,39 @@ def is_items(path: Path, head: bytes) -> bool:
 
 def read_items(path: Path) -> Evals:
     """Read saved output items of the hosted Evals: an item of the data source is a case, a grader a criterion."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     attempts: dict[str, list[Attempt]] = {}
-    for line, item in json_records.read(path, found, within="data"):
+    for line, item in json_records.read(path, builder, within="data"):
         run, case = as_text(item.get("run_id")), as_text(item.get("datasource_item_id"))
         if item.get("object") not in (None, _ITEM):
-            found.complain(line, f"this is an {item['object']!r:.40}, not an {_ITEM}")
+            builder.add_problem(line, f"this is an {item['object']!r:.40}, not an {_ITEM}")
         elif case is None and not item.get("datasource_item"):
-            found.complain(line, "there is neither a datasource_item_id nor a datasource_item")
+            builder.add_problem(line, "there is neither a datasource_item_id nor a datasource_item")
         else:
-            trial = _item(found, run or path.stem, case, line, item)
+            trial = _item(builder, run or path.stem, case, line, item)
             suite = as_text(item.get("eval_id")) or ""
             made = Attempt(suite, trial, line, None, _results(item))
             attempts.setdefault(trial[0], []).append(made)
     for made_of_run in attempts.values():
-        add_checks(found, made_of_run, grader="OpenAI Evals")
-    return found.evals()
+        add_checks(builder, made_of_run, grader="OpenAI Evals")
+    return builder.build()
 
 
 def _item(
-    found: Harvest, run: str, case: str | None, line: int, item: dict[str, Any]
+    builder: EvalsBuilder, run: str, case: str | None, line: int, item: dict[str, Any]
 ) -> tuple[str, str, int]:
     suite = as_text(item.get("eval_id")) or ""
     asked = mapping(item.get("datasource_item"))
     sample = mapping(item.get("sample"))
     case = case or json_records.digest(item.get("datasource_item"))
-    epoch = found.next_epoch(run, case)
+    epoch = builder.next_epoch(run, case)
     model = as_text(sample.get("model"))
     settings = {n: sample.get(n) for n in ("temperature", "top_p", "seed", "max_completion_tokens")}
     config = as_text({name: value for name, value in settings.items() if value is not None})
-    found.run(run, suite=suite, agent_version=model or run, model=model, provider="openai", config=config)
-    found.case(
+    builder.add_run(
+        run, suite=suite, agent_version=model or run, model=model, provider="openai", config=config
+    )
+    builder.add_case(
         suite,
         case,
         input=words(mapping(asked.get("item")) or asked or item.get("datasource_item")),
@@ -227,7 +231,7 @@ def _item(
     )
     said = [message(one) for one in sequence(sample.get("output")) if isinstance(one, dict)]
     usage = mapping(sample.get("usage"))
-    found.trial(
+    builder.add_trial(
         run,
         case,
         epoch,
@@ -240,7 +244,7 @@ def _item(
         started_at=json_records.moment(item.get("created_at")),
     )
     sent = [message(one) for one in sequence(sample.get("input")) if isinstance(one, dict)]
-    found.turns(run, case, epoch, [*sent, *said])
+    builder.add_turns(run, case, epoch, [*sent, *said])
     return run, case, epoch
 
 

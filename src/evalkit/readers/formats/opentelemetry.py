@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats.opentelemetry_attributes import (
     evaluations,
     input_of,
@@ -60,22 +60,22 @@ def sniff(path: Path, head: bytes) -> bool:
 
 def read(path: Path) -> Evals:
     """Read traces: the agent with its version is the run; what was asked is the case unless a span names one."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     traces: dict[str, _Trace] = {}
-    for line, record in json_records.read(path, found):
+    for line, record in json_records.read(path, builder):
         for trace_id, span in _spans(record):
             if not trace_id:
-                found.complain(line, f"a span without a traceId: {as_text(span.get('name'))!r}")
+                builder.add_problem(line, f"a span without a traceId: {as_text(span.get('name'))!r}")
                 continue
             traces.setdefault(trace_id, _Trace(line)).spans.append(span)
         for trace_id, result in _log_results(record):
             traces.setdefault(trace_id, _Trace(line)).results.append(result)
     for trace_id, trace in traces.items():
-        _take(found, path, trace_id, trace)
-    return found.evals()
+        _take(builder, path, trace_id, trace)
+    return builder.build()
 
 
-def _take(found: Harvest, path: Path, trace_id: str, trace: _Trace) -> None:
+def _take(builder: EvalsBuilder, path: Path, trace_id: str, trace: _Trace) -> None:
     spans = sorted(trace.spans, key=lambda span: number(span.get("start")) or 0.0)
     ids = {span["id"] for span in spans}
     root = next((s for s in spans if s["parent"] not in ids), spans[0] if spans else {"attributes": {}})
@@ -87,11 +87,13 @@ def _take(found: Harvest, path: Path, trace_id: str, trace: _Trace) -> None:
     agent, version, model = (_said(everywhere, names) for names in (_AGENT, _VERSION, _MODEL))
     run = "-".join(name for name in (agent, version) if name) or json_records.run_name(path)
     case = _said(everywhere, _CASE) or (digest(asked) if asked else trace_id)
-    epoch = found.next_epoch(run, case)
+    epoch = builder.next_epoch(run, case)
     start, end = number(root.get("start")), number(root.get("end"))
-    found.run(run, agent=agent, agent_version=version, model=model, provider=_said(everywhere, _PROVIDER))
-    found.case("", case, input=words(asked), severity=severity_of(*everywhere))
-    found.trial(
+    builder.add_run(
+        run, agent=agent, agent_version=version, model=model, provider=_said(everywhere, _PROVIDER)
+    )
+    builder.add_case("", case, input=words(asked), severity=severity_of(*everywhere))
+    builder.add_trial(
         run,
         case,
         epoch,
@@ -105,26 +107,26 @@ def _take(found: Harvest, path: Path, trace_id: str, trace: _Trace) -> None:
         latency_s=None if not start or not end else (end - start) / 1e9,
         started_at=moment(start / 1e9) if start else None,
     )
-    found.turns(run, case, epoch, turns)
+    builder.add_turns(run, case, epoch, turns)
     told = [*trace.results, *(result for span in spans for result in span["results"])]
     told += [result for span in spans for result in evaluations(span["attributes"])]
     for result in told:
-        _score(found, (run, case, epoch), trace.line, result)
+        _score(builder, (run, case, epoch), trace.line, result)
 
 
-def _score(found: Harvest, trial: tuple[str, str, int], line: int, told: Mapping[str, Any]) -> None:
+def _score(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, told: Mapping[str, Any]) -> None:
     name = as_text(told.get("gen_ai.evaluation.name"))
     if not name:
-        found.complain(line, "an evaluation result without gen_ai.evaluation.name")
+        builder.add_problem(line, "an evaluation result without gen_ai.evaluation.name")
         return
     grader = as_text(told.get("gen_ai.evaluation.grader")) or ""
-    found.score(
+    builder.add_score(
         *trial,
         name,
         line,
         grader=grader,
         grader_kind={"LLM": "judge", "HUMAN": "human", "CODE": "code"}.get(grader.upper()),
-        sample=found.next_sample(*trial, name, grader),
+        sample=builder.next_sample(*trial, name, grader),
         score=told.get("gen_ai.evaluation.score.value"),
         label=as_text(told.get("gen_ai.evaluation.score.label")),
         rationale=as_text(told.get("gen_ai.evaluation.explanation")),

@@ -9,7 +9,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats import csv as csv_file
 from evalkit.readers.json_values import counter, decoded, mapping, number, sequence, severity_of, words
 
@@ -39,38 +39,38 @@ def is_csv(path: Path, head: bytes) -> bool:
 
 def read_json(path: Path) -> Evals:
     """Read an experiment as JSON: a run, with an example a case and a repetition an epoch."""
-    found = Harvest(str(path))
-    _take(found, json_records.run_name(path), json_records.read(path, found))
-    return found.evals()
+    builder = EvalsBuilder(str(path))
+    _take(builder, json_records.run_name(path), json_records.read(path, builder))
+    return builder.build()
 
 
 def read_csv(path: Path) -> Evals:
     """Read an experiment as CSV: the annotations stand in columns, objects in JSON."""
     raw = csv_file.rows(path)
-    found = Harvest(str(path), problems=list(raw.problems))
+    builder = EvalsBuilder(str(path), problems=list(raw.problems))
     records = ((row["line"], _from_columns(row)) for row in raw.frame.iter_rows(named=True))
-    _take(found, json_records.run_name(path), records)
-    return found.evals()
+    _take(builder, json_records.run_name(path), records)
+    return builder.build()
 
 
-def _take(found: Harvest, run: str, records: Iterable[tuple[int, dict[str, Any]]]) -> None:
+def _take(builder: EvalsBuilder, run: str, records: Iterable[tuple[int, dict[str, Any]]]) -> None:
     for line, record in records:
         case = as_text(record.get("example_id"))
         if not case:
-            found.complain(line, "there is no example_id")
+            builder.add_problem(line, "there is no example_id")
             continue
         asked, metadata = mapping(record.get("input")), mapping(record.get("metadata"))
-        found.case(
+        builder.add_case(
             "",
             case,
             input=words(decoded(record.get("input"))),
             ideal_behavior=words(decoded(record.get("reference_output"))),
             severity=severity_of(metadata, asked),
         )
-        epoch = counter(record.get("repetition_number")) or found.next_epoch(run, case)
+        epoch = counter(record.get("repetition_number")) or builder.next_epoch(run, case)
         output = decoded(record.get("output"))
         latency = number(record.get("latency_ms"))
-        found.trial(
+        builder.add_trial(
             run,
             case,
             epoch,
@@ -84,21 +84,21 @@ def _take(found: Harvest, run: str, records: Iterable[tuple[int, dict[str, Any]]
         )
         messages = mapping(output).get("messages")
         if isinstance(messages, list):
-            found.turns(run, case, epoch, [message(m) for m in messages if isinstance(m, dict)])
+            builder.add_turns(run, case, epoch, [message(m) for m in messages if isinstance(m, dict)])
         for note in sequence(record.get("annotations")):
-            _score(found, (run, case, epoch), line, note)
-        found.drop(*(name for name in _DROPPED if record.get(name) is not None))
+            _score(builder, (run, case, epoch), line, note)
+        builder.ignore_fields(*(name for name in _DROPPED if record.get(name) is not None))
 
 
-def _score(found: Harvest, trial: tuple[str, str, int], line: int, note: Any) -> None:
+def _score(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, note: Any) -> None:
     if not isinstance(note, dict) or not note.get("name"):
-        found.complain(line, f"an annotation without a name: {note!r:.60}")
+        builder.add_problem(line, f"an annotation without a name: {note!r:.60}")
         return
     name, told = str(note["name"]), mapping(note.get("metadata"))
     if note.get("label") in ("True", "False"):  # what an evaluator that returns a bool gets for a label
-        found.binary("", name)
+        builder.add_binary_criterion("", name)
     kind = _KINDS.get(str(note.get("annotator_kind") or "").upper())
-    found.score(
+    builder.add_score(
         *trial,
         name,
         line,

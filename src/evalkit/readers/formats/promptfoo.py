@@ -9,7 +9,7 @@ from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.assertions import SUCCESS, Attempt, Check, add_checks, name_cases
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import first_records, listed_in, outline, read_object
 from evalkit.readers.json_values import digest, mapping, number, sequence, severity_of, words
 
@@ -57,35 +57,41 @@ def is_jsonl(path: Path, head: bytes) -> bool:
 
 def read_json(path: Path) -> Evals:
     """Read what `promptfoo eval -o out.json` wrote."""
-    found = Harvest(str(path))
-    whole, data = read_object(path, found)
+    builder = EvalsBuilder(str(path))
+    whole, data = read_object(path, builder)
     results = mapping(whole.get("results"))
-    found.drop(*(name for name in ("traces", "blobAssets") if whole.get(name)))
-    _take(found, listed_in(whole, data, "results", "results", found=found), as_text(results.get("timestamp")))
-    return found.evals()
+    builder.ignore_fields(*(name for name in ("traces", "blobAssets") if whole.get(name)))
+    _take(
+        builder,
+        listed_in(whole, data, "results", "results", builder=builder),
+        as_text(results.get("timestamp")),
+    )
+    return builder.build()
 
 
 def read_jsonl(path: Path) -> Evals:
     """Read what `promptfoo eval -o out.jsonl` wrote: a result a line."""
-    found = Harvest(str(path))
-    _take(found, list(json_records.read(path, found)), None)
-    return found.evals()
+    builder = EvalsBuilder(str(path))
+    _take(builder, list(json_records.read(path, builder)), None)
+    return builder.build()
 
 
-def _take(found: Harvest, records: list[tuple[int | None, dict[str, Any]]], started: str | None) -> None:
+def _take(
+    builder: EvalsBuilder, records: list[tuple[int | None, dict[str, Any]]], started: str | None
+) -> None:
     cases = name_cases([_identity(record) for _, record in records])
     attempts = []
     for (line, record), case in zip(records, cases, strict=True):
-        run = _run(found, record, started)
+        run = _run(builder, record, started)
         if run is None:
-            found.complain(line, "there is no provider")
+            builder.add_problem(line, "there is no provider")
             continue
-        epoch = found.next_epoch(run, case)
-        _case(found, case, record)
-        _trial(found, (run, case, epoch), line, record)
-        attempts.append(_attempt(found, (run, case, epoch), line, record))
-        found.drop(*(name for name in _DROPPED if record.get(name)))
-    add_checks(found, attempts, grader=_GRADER)
+        epoch = builder.next_epoch(run, case)
+        _case(builder, case, record)
+        _trial(builder, (run, case, epoch), line, record)
+        attempts.append(_attempt(builder, (run, case, epoch), line, record))
+        builder.ignore_fields(*(name for name in _DROPPED if record.get(name)))
+    add_checks(builder, attempts, grader=_GRADER)
 
 
 def _identity(record: dict[str, Any]) -> tuple[str | None, Any]:
@@ -99,7 +105,7 @@ def _identity(record: dict[str, Any]) -> tuple[str | None, Any]:
     ] if name or not asked else asked
 
 
-def _run(found: Harvest, record: dict[str, Any], started: str | None) -> str | None:
+def _run(builder: EvalsBuilder, record: dict[str, Any], started: str | None) -> str | None:
     provider = record.get("provider")
     name = as_text(provider) if not isinstance(provider, dict) else None
     who = mapping(provider)
@@ -110,7 +116,7 @@ def _run(found: Harvest, record: dict[str, Any], started: str | None) -> str | N
     prompt = _prompt_name(record)
     run = f"{label}: {prompt}" if prompt else label
     template = as_text(mapping(record.get("prompt")).get("label"))
-    found.run(
+    builder.add_run(
         run,
         agent_version=prompt or label,
         model=label,
@@ -131,11 +137,11 @@ def _prompt_name(record: dict[str, Any]) -> str | None:
     return short if len(short) <= _LONGEST_NAME else f"{short[:_LONGEST_NAME]}… {digest(label)[:6]}"
 
 
-def _case(found: Harvest, case: str, record: dict[str, Any]) -> None:
+def _case(builder: EvalsBuilder, case: str, record: dict[str, Any]) -> None:
     test = mapping(record.get("testCase"))
     told = mapping(test.get("metadata"))
     points = [_words_of(one) for one in sequence(test.get("assert"))]
-    found.case(
+    builder.add_case(
         "",
         case,
         input=words(test.get("vars") or record.get("vars") or None),
@@ -153,12 +159,14 @@ def _words_of(assertion: Any) -> str:
     return f"{kind}: {value}" if value else kind
 
 
-def _trial(found: Harvest, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]) -> None:
+def _trial(
+    builder: EvalsBuilder, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
+) -> None:
     response = mapping(record.get("response"))
     usage = mapping(response.get("tokenUsage") or record.get("tokenUsage"))
     latency = number(record.get("latencyMs"))
     output = as_text(response.get("output"))
-    found.trial(
+    builder.add_trial(
         *trial,
         line,
         output=output,
@@ -172,7 +180,7 @@ def _trial(found: Harvest, trial: tuple[str, str, int], line: int | None, record
     messages = _messages(record.get("prompt"))
     if output is not None:
         messages.append(message({"role": "assistant", "content": output}))
-    found.turns(*trial, messages)
+    builder.add_turns(*trial, messages)
 
 
 def _messages(prompt: Any) -> list[dict[str, Any]]:
@@ -199,7 +207,7 @@ def _error(record: dict[str, Any]) -> str | None:
 
 
 def _attempt(
-    found: Harvest, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
+    builder: EvalsBuilder, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
 ) -> Attempt:
     result = mapping(record.get("gradingResult"))
     options = mapping(mapping(record.get("testCase")).get("options"))
@@ -216,7 +224,7 @@ def _attempt(
     for component in humans:
         # A person's thumb replaces the verdict: what the assertions said is left in them alone.
         success = all(check.passed for check in checks) if checks else None
-        _human(found, trial, line, component)
+        _human(builder, trial, line, component)
     if _error(record) is not None:
         return Attempt("", trial, line, None, ())
     return Attempt("", trial, line, success, checks, as_text(result.get("reason")))
@@ -246,11 +254,11 @@ def _check(component: Mapping[str, Any], judge: Any) -> Check:
 
 
 def _human(
-    found: Harvest, trial: tuple[str, str, int], line: int | None, component: Mapping[str, Any]
+    builder: EvalsBuilder, trial: tuple[str, str, int], line: int | None, component: Mapping[str, Any]
 ) -> None:
     passed = component.get("pass")
-    found.criterion("", SUCCESS, kind="binary", scale_min=0, scale_max=1)
-    found.score(
+    builder.add_criterion("", SUCCESS, kind="binary", scale_min=0, scale_max=1)
+    builder.add_score(
         *trial,
         SUCCESS,
         line,

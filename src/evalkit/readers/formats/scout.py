@@ -8,7 +8,7 @@ import polars as pl
 
 from evalkit.data.columns import as_text
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_values import counter, mapping, number, sequence
 
 if TYPE_CHECKING:
@@ -44,61 +44,61 @@ def is_results(path: Path, head: bytes) -> bool:
 
 def read_scan(path: Path) -> Evals:
     """Read a scan: a scanner is a criterion, a transcript's eval the run."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     files = sorted(path.glob("*.parquet"))
     for file in files:
-        _read(found, file)
-    found.drop(*(name for name in _HELD if (path / name).is_file()))
-    return found.evals(files=[str(file) for file in files] or [str(path)])
+        _read(builder, file)
+    builder.ignore_fields(*(name for name in _HELD if (path / name).is_file()))
+    return builder.build(files=[str(file) for file in files] or [str(path)])
 
 
 def read_results(path: Path) -> Evals:
     """Read the results of one scanner."""
-    found = Harvest(str(path))
-    _read(found, path)
-    return found.evals()
+    builder = EvalsBuilder(str(path))
+    _read(builder, path)
+    return builder.build()
 
 
-def _read(found: Harvest, path: Path) -> None:
+def _read(builder: EvalsBuilder, path: Path) -> None:
     try:
         have = pl.read_parquet_schema(path)
         frame = pl.read_parquet(path, columns=[name for name in _WANTED if name in have])
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        found.complain(None, f"{path.name} is not readable Parquet: {str(error).splitlines()[0]}")
+        builder.add_problem(None, f"{path.name} is not readable Parquet: {str(error).splitlines()[0]}")
         return
     for line, row in enumerate(frame.iter_rows(named=True), 1):
-        _take(found, line, row)
+        _take(builder, line, row)
 
 
-def _take(found: Harvest, line: int, row: dict[str, Any]) -> None:
+def _take(builder: EvalsBuilder, line: int, row: dict[str, Any]) -> None:
     told = mapping(row.get("transcript_metadata"))
     scanner, trial = as_text(row.get("scanner_key")), as_text(row.get("transcript_id"))
     if not scanner or not trial:
-        found.complain(line, "there is no scanner_key" if trial else "there is no transcript_id")
+        builder.add_problem(line, "there is no scanner_key" if trial else "there is no transcript_id")
         return
     # A transcript out of an Inspect log is the sample of an eval: the same run, case and epoch as the log's own.
     run = as_text(row.get("transcript_source_id")) or as_text(row.get("scan_id")) or "scan"
     case = as_text(row.get("transcript_task_id") or told.get("id")) or trial
     epoch = counter(row.get("transcript_task_repeat") or told.get("epoch")) or 1
     suite = as_text(row.get("transcript_task_set") or told.get("task_name")) or ""
-    found.run(
+    builder.add_run(
         run,
         suite=suite,
         model=as_text(row.get("transcript_model") or told.get("model")),
         agent=as_text(row.get("transcript_agent") or told.get("solver")),
     )
-    found.case(suite, case)
+    builder.add_case(suite, case)
     key = (run, case, epoch)
-    if found.next_sample(*key) == 1:
-        found.trial(
+    if builder.next_sample(*key) == 1:
+        builder.add_trial(
             *key, line, error=as_text(row.get("transcript_error")), started_at=row.get("transcript_date")
         )
-    for criterion, value, more in _values(found, scanner, line, row):
-        _score(found, suite, key, criterion, line, value, {**row, **more})
+    for criterion, value, more in _values(builder, scanner, line, row):
+        _score(builder, suite, key, criterion, line, value, {**row, **more})
 
 
 def _values(
-    found: Harvest, scanner: str, line: int, row: dict[str, Any]
+    builder: EvalsBuilder, scanner: str, line: int, row: dict[str, Any]
 ) -> list[tuple[str, Any, dict[str, Any]]]:
     """Return what a scanner found as criteria: one, one a key of an object, or one a label of a set of results."""
     kind, value = row.get("value_type"), row.get("value")
@@ -113,7 +113,7 @@ def _values(
             )
         return made
     if kind == "array":
-        found.drop(f"the list that {scanner} gives")
+        builder.ignore_fields(f"the list that {scanner} gives")
         return [(scanner, None, {})]
     if kind == "boolean":
         value = {"true": True, "false": False}.get(str(value).lower())
@@ -123,7 +123,7 @@ def _values(
 
 
 def _score(
-    found: Harvest,
+    builder: EvalsBuilder,
     suite: str,
     trial: tuple[str, str, int],
     criterion: str,
@@ -132,18 +132,18 @@ def _score(
     row: dict[str, Any],
 ) -> None:
     if isinstance(value, bool):
-        found.binary(suite, criterion)
+        builder.add_binary_criterion(suite, criterion)
     models = list(mapping(row.get("scan_model_usage")))
     extra = {name: row[name] for name in ("message_references", "uuid") if row.get(name) not in (None, "[]")}
     extra["scanner"] = mapping(row.get("metadata"))
     model = models[0] if len(models) == 1 else None
-    found.score(
+    builder.add_score(
         *trial,
         criterion,
         line,
         grader=model or "scout",
         grader_kind="judge" if models else "code",
-        sample=found.next_sample(*trial, criterion),
+        sample=builder.next_sample(*trial, criterion),
         score=value if isinstance(value, bool | int | float) else None,
         label=as_text(value) if isinstance(value, str | bool) else as_text(row.get("label")),
         answer=as_text(row.get("answer")),
@@ -153,16 +153,16 @@ def _score(
         metadata=as_text({name: one for name, one in extra.items() if one}) if any(extra.values()) else None,
     )
     if row.get("validation_target") not in (None, "null"):
-        _validate(found, suite, trial, criterion, line, row["validation_target"])
+        _validate(builder, suite, trial, criterion, line, row["validation_target"])
 
 
 def _validate(
-    found: Harvest, suite: str, trial: tuple[str, str, int], criterion: str, line: int, target: Any
+    builder: EvalsBuilder, suite: str, trial: tuple[str, str, int], criterion: str, line: int, target: Any
 ) -> None:
     """Add what a person had said the scanner should find."""
     wanted = {"true": True, "false": False}.get(str(target).lower(), number(target))
     label = as_text(target) or ""
-    found.score(
+    builder.add_score(
         *trial,
         criterion,
         line,

@@ -8,7 +8,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import listed_in, outline, read_object
 from evalkit.readers.json_values import counter, mapping, number, sequence
 
@@ -29,8 +29,8 @@ def is_results(path: Path, head: bytes) -> bool:
 
 def read(path: Path) -> Evals:
     """Read a run: a task is a case, a trial an epoch, the reward the one criterion."""
-    found = Harvest(str(path))
-    whole, data = read_object(path, found)
+    builder = EvalsBuilder(str(path))
+    whole, data = read_object(path, builder)
     info, run = mapping(whole.get("info")), json_records.run_name(path)
     agent = mapping(info.get("agent_info"))
     model = as_text(agent.get("llm"))
@@ -38,7 +38,7 @@ def read(path: Path) -> Evals:
     suite = as_text(environment.get("domain_name")) or ""
     # The policy and the tools of a domain are the same in every run of it, and long.
     settings = {**info, "environment_info": {"domain_name": suite}} if info else None
-    found.run(
+    builder.add_run(
         run,
         suite=suite,
         agent=as_text(agent.get("implementation")),
@@ -48,31 +48,31 @@ def read(path: Path) -> Evals:
         started_at=as_text(whole.get("timestamp")),
         config=as_text(settings),
     )
-    found.drop("the domain's policy and tools", "the time, cost and usage of each message")
-    for _, task in listed_in(whole, data, "tasks", found=found) if whole else ():
-        _case(found, suite, task)
+    builder.ignore_fields("the domain's policy and tools", "the time, cost and usage of each message")
+    for _, task in listed_in(whole, data, "tasks", builder=builder) if whole else ():
+        _case(builder, suite, task)
     seen: dict[tuple[str, int], int | None] = {}
-    for line, record in listed_in(whole, data, "simulations", found=found):
+    for line, record in listed_in(whole, data, "simulations", builder=builder):
         case = as_text(record.get("task_id"))
         if case is None:
-            found.complain(line, "there is no task_id")
+            builder.add_problem(line, "there is no task_id")
             continue
         counted = (
             counter((number(record.get("trial")) or 0.0) + 1) if record.get("trial") is not None else None
         )
-        epoch = counted or found.next_epoch(run, case)
+        epoch = counted or builder.next_epoch(run, case)
         if (case, epoch) in seen:
-            found.complain(line, f"task {case!r}, trial {epoch - 1} is there already; the first is kept")
+            builder.add_problem(line, f"task {case!r}, trial {epoch - 1} is there already; the first is kept")
             continue
         seen[case, epoch] = line
-        _take(found, suite, (run, case, epoch), line, record)
-    return found.evals()
+        _take(builder, suite, (run, case, epoch), line, record)
+    return builder.build()
 
 
-def _case(found: Harvest, suite: str, task: dict[str, Any]) -> None:
+def _case(builder: EvalsBuilder, suite: str, task: dict[str, Any]) -> None:
     case = as_text(task.get("id"))
     if case is None:
-        found.complain(None, "a task without an id")
+        builder.add_problem(None, "a task without an id")
         return
     criteria = mapping(task.get("evaluation_criteria"))
     scenario = mapping(task.get("user_scenario"))
@@ -82,7 +82,7 @@ def _case(found: Harvest, suite: str, task: dict[str, Any]) -> None:
         *(f"says {as_text(one)}" for one in sequence(criteria.get("communicate_info"))),
         *(as_text(one) or "" for one in sequence(criteria.get("nl_assertions"))),
     ]
-    found.case(
+    builder.add_case(
         suite,
         case,
         input="\n".join(f"{name}: {as_text(text)}" for name, text in asked.items() if text)
@@ -94,14 +94,14 @@ def _case(found: Harvest, suite: str, task: dict[str, Any]) -> None:
 
 
 def _take(
-    found: Harvest, suite: str, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
+    builder: EvalsBuilder, suite: str, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
 ) -> None:
     ended = as_text(record.get("termination_reason"))
     reward = mapping(record.get("reward_info")).get("reward")
     crashed = f"the trial crashed: {ended}" if ended in _CRASHED else None
     turns = [_message(one) for one in _messages(record.get("messages"))]
     said = [turn["content"] for turn in turns if turn["role"] == "assistant" and turn["content"]]
-    found.trial(
+    builder.add_trial(
         *trial,
         line,
         output=said[-1] if said else None,
@@ -111,9 +111,9 @@ def _take(
         latency_s=record.get("duration"),
         started_at=as_text(record.get("start_time")),
     )
-    found.turns(*trial, turns)
-    found.criterion(suite, "reward", kind="binary", scale_min=0, scale_max=1)
-    found.score(
+    builder.add_turns(*trial, turns)
+    builder.add_criterion(suite, "reward", kind="binary", scale_min=0, scale_max=1)
+    builder.add_score(
         *trial,
         "reward",
         line,

@@ -8,7 +8,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import Harvest
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import outline
 from evalkit.readers.json_values import mapping, sequence
 
@@ -29,32 +29,32 @@ def is_trajectories(path: Path, head: bytes) -> bool:
 
 def read(path: Path) -> Evals:
     """Read trajectories: a task is a case, a trial an epoch, the reward the one criterion."""
-    found = Harvest(str(path))
+    builder = EvalsBuilder(str(path))
     run = json_records.run_name(path)
-    found.run(run, agent_version=run)
+    builder.add_run(run, agent_version=run)
     seen: dict[tuple[str, int], int] = {}
-    for line, record in json_records.read(path, found):
+    for line, record in json_records.read(path, builder):
         case = as_text(record.get("task_id"))
         if case is None:
-            found.complain(line, "there is no task_id")
+            builder.add_problem(line, "there is no task_id")
             continue
         trial = record.get("trial")
         counted = isinstance(trial, int) and not isinstance(trial, bool) and trial >= 0
-        epoch = trial + 1 if counted else found.next_epoch(run, case)  # type: ignore[operator]
+        epoch = trial + 1 if counted else builder.next_epoch(run, case)  # type: ignore[operator]
         if seen.setdefault((case, epoch), line) != line:
             first = seen[case, epoch]
-            found.complain(
+            builder.add_problem(
                 line, f"task {case!r}, trial {epoch - 1} is in line {first} already; the first is kept"
             )
             continue
-        _take(found, (run, case, epoch), line, record)
-    return found.evals()
+        _take(builder, (run, case, epoch), line, record)
+    return builder.build()
 
 
-def _take(found: Harvest, trial: tuple[str, str, int], line: int, record: dict[str, Any]) -> None:
+def _take(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, record: dict[str, Any]) -> None:
     info = mapping(record.get("info"))
     task = mapping(info.get("task"))
-    found.case(
+    builder.add_case(
         "",
         trial[1],
         input=as_text(task.get("instruction")),
@@ -64,11 +64,11 @@ def _take(found: Harvest, trial: tuple[str, str, int], line: int, record: dict[s
     turns = [message(one) for one in sequence(record.get("traj")) if isinstance(one, dict)]
     said = [turn["content"] for turn in turns if turn["role"] == "assistant" and turn["content"]]
     error = as_text(info.get("error"))
-    found.trial(*trial, line, output=said[-1] if said else None, error=error)
-    found.turns(*trial, turns)
-    found.criterion("", "reward", kind="binary", scale_min=0, scale_max=1)
+    builder.add_trial(*trial, line, output=said[-1] if said else None, error=error)
+    builder.add_turns(*trial, turns)
+    builder.add_criterion("", "reward", kind="binary", scale_min=0, scale_max=1)
     facts = {"reward_info": info.get("reward_info"), "user_cost_usd": info.get("user_cost")}
-    found.score(
+    builder.add_score(
         *trial,
         "reward",
         line,

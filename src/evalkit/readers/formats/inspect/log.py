@@ -99,13 +99,13 @@ def read_zip(path: Path, tables: frozenset[str]) -> Evals:
     log = _Log(path, tables)
     with Zip(path) as archive:
         if archive.cut:
-            log.complain(
+            log.add_problem(
                 f"the zip is cut off; {counted(len(archive.members), 'member was', plural='members were')} found from its start"
             )
         heads = [name for name in _HEADERS if archive.find(name) is not None]
         header = log.member(archive, heads[0]) if heads else None
         if not heads:
-            log.complain("it has neither header.json nor _journal/start.json")
+            log.add_problem("it has neither header.json nor _journal/start.json")
         header = header if isinstance(header, dict) else {}
         log.start({"status": "started", **header})
         if log.columns is not None:
@@ -126,7 +126,7 @@ class _Log:
         self.kind, self.decoder, self.decode_all = decoder(tables)
         self.summarized = False
 
-    def complain(self, reason: str) -> None:
+    def add_problem(self, reason: str) -> None:
         self.problems.append(Problem(str(self.path), None, reason))
 
     def start(self, log: dict[str, Any]) -> None:
@@ -142,24 +142,24 @@ class _Log:
         if self.columns is None:
             return
 
-        def complain(reason: str) -> None:
-            self.complain(f"{where}: {reason}")
+        def add_problem(reason: str) -> None:
+            self.add_problem(f"{where}: {reason}")
 
         if isinstance(raw, self.kind):
             sample = raw
         elif isinstance(raw, bytes | msgspec.Raw):
-            sample = read_record(self.kind, self.decoder, raw, complain)
+            sample = read_record(self.kind, self.decoder, raw, add_problem)
         else:
-            sample = salvage(self.kind, raw, complain)
+            sample = salvage(self.kind, raw, add_problem)
         if sample is not None:
-            self.columns.take(sample, complain)
+            self.columns.take(sample, add_problem)
 
     def member(self, archive: Zip, name: str) -> Any:
         """Return what a member of the zip holds, decoded; None and a problem where that cannot be."""
         try:
             return decode(archive.read(name))
         except ValueError as error:
-            self.complain(str(error) if name in str(error) else f"{name!r}: {error}")
+            self.add_problem(str(error) if name in str(error) else f"{name!r}: {error}")
             return None
 
     def take_samples(self, archive: Zip) -> None:
@@ -186,12 +186,12 @@ class _Log:
                 return
             shell = decode(data)
         except ValueError as error:
-            self.complain(str(error) if name in str(error) else f"{name!r}: {error}")
+            self.add_problem(str(error) if name in str(error) else f"{name!r}: {error}")
             return
         if isinstance(shell, dict):
             self.take(self._whole(archive, name.removesuffix("/sample.json"), shell), name)
         else:
-            self.complain(f"{name!r} is no object")
+            self.add_problem(f"{name!r} is no object")
 
     def _whole(self, archive: Zip, prefix: str, shell: dict[str, Any]) -> bytes:
         """Return a chunked sample as one that is not: its sequences are read where they are needed."""
@@ -213,7 +213,7 @@ class _Log:
             try:
                 items += chunks.decode(archive.read(name))
             except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-                self.complain(f"{name!r} cannot be read: {error}")
+                self.add_problem(f"{name!r} cannot be read: {error}")
         return items
 
     def _summaries(self, archive: Zip) -> Iterator[tuple[Any, str]]:
@@ -313,7 +313,7 @@ def _slowly(text: str, log: _Log) -> tuple[dict[str, Any], list[Any]]:
             else:
                 header[str(name)], at = decoder.raw_decode(text, at)
     except (ValueError, RecursionError):
-        log.complain(
+        log.add_problem(
             f"the JSON is broken or cut off; {counted(len(samples), 'sample')} before that could be read"
         )
     if "eval" not in header:

@@ -73,17 +73,17 @@ class Columns:
         self.invalid = 0
         self.split = False
 
-    def take(self, sample: Any, complain: Callable[[str], None]) -> None:
+    def take(self, sample: Any, add_problem: Callable[[str], None]) -> None:
         """Add one sample: a `Sample`, or as much of one as the tables need."""
         if sample.id is None:
-            complain("a sample has no id")
+            add_problem("a sample has no id")
             return
         case = as_text(sample.id) or ""
         if abs(sample.epoch) >= 2**31:
-            complain(f"sample {case!r} has the epoch {sample.epoch!r:.40}, which is too large")
+            add_problem(f"sample {case!r} has the epoch {sample.epoch!r:.40}, which is too large")
             return
         if (case, sample.epoch) in self.seen:
-            complain(f"sample {case!r}, epoch {sample.epoch} is there twice; the first is kept")
+            add_problem(f"sample {case!r}, epoch {sample.epoch} is there twice; the first is kept")
             return
         self.seen[case, sample.epoch] = None
         texts = Attachments(getattr(sample, "attachments", msgspec.Raw()))
@@ -102,17 +102,17 @@ class Columns:
             for name, score in scores.items():
                 self._take_score(name, score, texts)
             if self.split:
-                self._drop_doubled(before, complain)
+                self._drop_doubled(before, add_problem)
             self.score_counts.append(len(self.scores) - before)
 
-    def _drop_doubled(self, before: int, complain: Callable[[str], None]) -> None:
+    def _drop_doubled(self, before: int, add_problem: Callable[[str], None]) -> None:
         """Leave out a score whose name another one has: `a` with a key `b` is `a/b`, and so may a scorer be."""
         names = [row[0] for row in self.scores[before:]]
         if len(set(names)) == len(names):
             return
         first = {name: place for place, name in reversed(list(enumerate(names)))}
         for name in dict.fromkeys(name for place, name in enumerate(names) if first[name] != place):
-            complain(f"two scores are called {name!r}; the first is kept")
+            add_problem(f"two scores are called {name!r}; the first is kept")
         self.scores[before:] = [self.scores[before + place] for place in sorted(first.values())]
 
     def _take_score(self, name: str, score: Score, texts: Attachments) -> None:
