@@ -1,6 +1,8 @@
-"""What several files need: a command line that was typed, and the demo data in a folder."""
+"""What several files need: Ctrl-C as usual, a command line that was typed, and the demo data in a folder."""
 
 from __future__ import annotations
+
+import signal
 
 import pytest
 from hypothesis import settings
@@ -8,6 +10,17 @@ from hypothesis import settings
 # No example is timed: how long it takes says something about the machine alone.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_sigint():
+    """Let Ctrl-C interrupt this process and those it starts, as it does in a terminal.
+
+    A shell starts what runs in its background with SIGINT ignored, and every process inherits that.
+    """
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.fixture(scope="module")
