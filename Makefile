@@ -26,7 +26,7 @@ PYTEST := $(PY) -m pytest
 WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help report lab local test lint quick bench notebooks test-oldest pins demo clean
+.PHONY: help report lab local test lint quick golden bench notebooks test-oldest pins demo clean
 
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -61,6 +61,9 @@ lint: $(VENV)/.evalkit-dev ## Every check that runs no test
 
 quick: $(VENV)/.evalkit-dev ## The tests that need neither a browser nor a notebook kernel
 	$(PYTEST) $(WORKERS) -m "not browser and not notebook"
+
+golden: $(VENV)/.evalkit-dev ## Rewrite the texts that tests compare with; review their diff
+	EVALKIT_GOLDEN=write $(PYTEST) $(WORKERS) -q -k golden
 
 bench: $(VENV)/.evalkit-dev ## Every benchmark
 	@for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || exit 1; done

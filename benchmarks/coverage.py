@@ -285,7 +285,7 @@ class Alarm:
 
     @property
     def most(self) -> float:
-        """What the share may reach by luck when the true one is 5 %: three standard errors."""
+        """What the share may reach by luck when the true one is 5%: three standard errors."""
         return ALARMS + 3 * np.sqrt(ALARMS * (1 - ALARMS) / self.reps)
 
 
@@ -447,7 +447,7 @@ def failures(cells: list[Cell], alarms: list[Alarm], *, slack: float = 0.0) -> l
 def show(cells: list[Cell], alarms: list[Alarm]) -> None:
     reps = cells[0].reps
     print(
-        f"Coverage of nominal 95 % intervals of the difference, {reps} data sets a cell: worst / mean over truths"
+        f"Coverage of nominal 95% intervals of the difference, {reps} data sets a cell: worst / mean over truths"
     )
     print(f"  {'':34}" + "".join(f"{f'n={n} K={k}':>15}" for n in SIZES for k in EPOCHS))
     for name, words in METHODS.items():
@@ -460,7 +460,7 @@ def show(cells: list[Cell], alarms: list[Alarm]) -> None:
     gone = max(c.unknown for c in cells)
     print(f"  no interval (all differences alike), at most: {gone:.1%} of the data sets of a cell")
     print(
-        "\nFalse alarms where nothing changed (pass rate .73); 5 % is the promise, 'bare' is p < .05 or peeking"
+        "\nFalse alarms where nothing changed (pass rate .73); 5% is the promise, 'bare' is p < .05 or peeking"
     )
     for a in alarms:
         bare = "" if a.naive is None else f"{a.naive:.1%}"

@@ -7,6 +7,10 @@ import signal
 import pytest
 from hypothesis import settings
 
+from golden import golden
+
+__all__ = ["golden"]
+
 # No example is timed: how long it takes says something about the machine alone.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

@@ -167,7 +167,7 @@ def test_on_a_telephone_interval_and_verdict_stand_in_the_screen(made, open_page
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
     label = page.locator("#key-figures td").nth(3)
-    assert "95 % interval" in label.evaluate("(one) => getComputedStyle(one, '::before').content")
+    assert "95% interval" in label.evaluate("(one) => getComputedStyle(one, '::before').content")
 
 
 def test_a_chart_wider_than_the_screen_scrolls_in_a_box_that_shows_it(made, open_page):

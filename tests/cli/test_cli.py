@@ -99,7 +99,7 @@ def test_summary_prints_a_row_for_each_version_with_its_numbers(run, data):
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["v1", "v2", "v3"]
     assert lines[0].split()[:3] == ["agent_version", "pass", "rate"]
-    assert "22.2 %" in lines[2]
+    assert "22.2%" in lines[2]
     assert "Wilson" in out
     assert "made up" in err
 

@@ -85,10 +85,10 @@ def test_what_a_mixed_folder_lacks_is_said_at_once_and_saying_it_is_enough(run, 
         "No scale is declared for 'length', 'speed'; the scores given lie between 3 and 7. Say it together"
         in err
     )
-    assert run("summary", tmp_path / "passed.csv")[1].count("50.0 %") == 1
+    assert run("summary", tmp_path / "passed.csv")[1].count("50.0%") == 1
     assert "as in --mean 7.5 --floor 5 --scale 0,10." in err
     code, out, _ = run("summary", tmp_path, "--mean", "5", "--floor", "5", "--scale", "0,10")
-    assert (code, out.count("50.0 %")) == (0, 3)
+    assert (code, out.count("50.0%")) == (0, 3)
 
 
 @pytest.mark.parametrize("form", ["text", "md"])

@@ -314,7 +314,7 @@ def test_a_margin_lets_it_say_no_worse_and_without_one_it_never_does():
 @pytest.mark.parametrize(
     ("metric", "margin", "verdict"),
     [
-        # Without a flip in 200 cases the lower limit is -z^2 / (n + z^2): -.0188 at 95 %, -.0134 at one-sided 95 %.
+        # Without a flip in 200 cases the lower limit is -z^2 / (n + z^2): -.0188 at 95%, -.0134 at one-sided 95%.
         ("pass_rate", 0.016, "no worse than margin"),
         ("pass_rate", 0.013, "inconclusive"),
         # Gaps of +-0.5 over 200 cases: sd .5013, t(199) is 1.972 and 1.6525, so -.0699 and -.0586.
@@ -686,7 +686,7 @@ def test_the_words_hold_the_numbers_and_the_worst_flip():
     assert change.sentence.startswith(
         "v2 against v1: inconclusive overall; critical case 00 fails (0/3, was 3/3)."
     )
-    assert "100.0 % to 66.7 %, −33.3 points" in change.sentence
+    assert "100.0% to 66.7%, −33.3 points" in change.sentence
     assert "n = 3 cases, 3 trials each" in change.sentence
     assert "cannot be told from these cases" in change.explain()
     assert "no regression" not in change.explain().replace('"no regression"', "")

@@ -405,15 +405,15 @@ def test_several_candidates_name_the_adjustment(adjust, words):
     [
         (
             (30, 30, 30),
-            "v1, v2, v3 have the highest pass rate of 3 versions (50.0 %, n = 60 cases); none of them can be told from another.",
+            "v1, v2, v3 have the highest pass rate of 3 versions (50.0%, n = 60 cases); none of them can be told from another.",
         ),
         (
             (0, 30, 60),
-            "v3 has the highest pass rate of 3 versions (100.0 %, n = 60 cases); every one can be told from every other.",
+            "v3 has the highest pass rate of 3 versions (100.0%, n = 60 cases); every one can be told from every other.",
         ),
         (
             (10, 10, 60),
-            "v3 has the highest pass rate of 3 versions (100.0 %, n = 60 cases); v1, v2 cannot be told apart; v3 stands apart.",
+            "v3 has the highest pass rate of 3 versions (100.0%, n = 60 cases); v1, v2 cannot be told apart; v3 stands apart.",
         ),
     ],
 )

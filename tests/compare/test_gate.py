@@ -81,9 +81,9 @@ def test_the_reasons_hold_the_numbers_with_their_level():
     low, high = (100 * end for end in proportion_confint(20, 40, alpha=0.1, method="wilson"))
     worse, reached = gate.table["reason"]
     assert re.fullmatch(
-        r"Regressed: −50\.0 points, 90 % interval −6\d\.\d points to −3\d\.\d points, 40 cases\.", worse
+        r"Regressed: −50\.0 points, 90% interval −6\d\.\d points to −3\d\.\d points, 40 cases\.", worse
     )
-    assert reached.startswith(f"It is 50.0 %, 90 % interval {low:.1f} % to {high:.1f} % (Wilson")
+    assert reached.startswith(f"It is 50.0%, 90% interval {low:.1f}% to {high:.1f}% (Wilson")
 
 
 def test_an_improvement_is_no_regression():

@@ -132,10 +132,10 @@ def test_unscored_trials_are_counted_and_bounded():
     ("new", "blocked"), [("+" * 10 + "-" * 9 + "?", False), ("+" * 10 + "-" * 8 + "??", True)]
 )
 def test_more_than_a_twentieth_unscored_forbids_a_verdict_where_it_could_decide(new, blocked):
-    # 2 of 40 trials are 5 %, 3 are more; either way the bounds lie on both sides of 0.
+    # 2 of 40 trials are 5%, 3 are more; either way the bounds lie on both sides of 0.
     (text,) = said("W06", cases("+" * 10 + "-" * 9 + "?"), cases(new))
 
-    assert ("More than 5 % are missing and they could decide the sign: no verdict." in text) == blocked
+    assert ("More than 5% are missing and they could decide the sign: no verdict." in text) == blocked
 
 
 def test_cases_of_one_side_are_named_and_held_against_the_others():

@@ -9,7 +9,7 @@ import typer
 
 from evalkit.cli import main
 from evalkit.llm.answer_cache import Cache
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 
 @pytest.fixture
@@ -66,8 +66,7 @@ def test_what_is_named_is_forgotten(run, cache, options, left):
 
     assert (code, len(cache)) == (0, left)
     assert (
-        f"{counted(3 - left, 'answer was', plural='answers were')} forgotten; {cache.path} has {left}, "
-        in out
+        f"{plural(3 - left, 'answer was', plural='answers were')} forgotten; {cache.path} has {left}, " in out
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import evalkit as ek
 from evalkit.data import folder as native
 from evalkit.data import schema
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 _PLURAL = re.compile(
     r"(?<![\d.,−-])1 (?:(?!(?:to|of|is|was|has)\b)[a-z]+ ){0,2}"
@@ -106,4 +106,4 @@ def test_a_grader_is_not_named_twice(once, folder, name):
 
 
 def test_a_count_has_its_word():
-    assert counted(1, "of them has", plural="of them have") == "1 of them has"
+    assert plural(1, "of them has", plural="of them have") == "1 of them has"

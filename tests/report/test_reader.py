@@ -168,7 +168,7 @@ def test_by_shared_criteria_every_number_goes_by_what_both_sides_have(tmp_path):
     html = written(different(), tmp_path, baseline="v1", candidate="v2", criteria="shared")
 
     text = words(re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.DOTALL))
-    assert "Pass rate 100 % 100 %" in text
+    assert "Pass rate 100% 100%" in text
     assert "Only one side was scored on 'similarity': left out" in text
     rows = re.findall(
         r'<th scope="row">([^<]*)<', re.search(r'id="table-criteria".*?</table>', html, re.DOTALL)[0]

@@ -135,7 +135,7 @@ def test_each_chart_has_a_picture_words_and_a_specification(html):
 def test_without_two_sides_it_describes_and_gives_no_verdict(tmp_path):
     text = words(written(small(), tmp_path))
 
-    assert "2 cases, 2 runs, 4 trials: pass rate 100 % (v1) down to 50.0 % (v2)." in text
+    assert "2 cases, 2 runs, 4 trials: pass rate 100% (v1) down to 50.0% (v2)." in text
     assert "gives no verdict" in text
     assert "What regressed" not in text
 
@@ -143,7 +143,7 @@ def test_without_two_sides_it_describes_and_gives_no_verdict(tmp_path):
 def test_equal_rates_are_told_once(tmp_path):
     text = words(written(small(versions=("v1", "v2"), score=1.0), tmp_path))
 
-    assert "4 trials: pass rate 0 % for each of the 2." in text
+    assert "4 trials: pass rate 0% for each of the 2." in text
 
 
 @pytest.mark.parametrize(
@@ -372,7 +372,7 @@ def test_markdown_has_the_same_headline_and_flip(demo_evals, tmp_path):
 
     assert text.startswith("# v3 against v2: inconclusive overall; critical case 02 fails (0/6, was 6/6).\n")
     assert "### critical: case 02" in text
-    assert "| Pass rate | 96.3 % | 87.0 % |" in text
+    assert "| Pass rate | 96.3% | 87.0% |" in text
 
 
 def test_an_empty_evals_gives_a_report_that_says_so(tmp_path):

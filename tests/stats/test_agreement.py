@@ -154,7 +154,7 @@ def test_a_judge_against_human_verdicts_counts_each_kind():
 
 
 def test_kappa_of_a_stack_is_each_tables_own_in_counts_or_in_shares():
-    # Worked by hand: 70 % against 50 % by chance; one label alone; 5 of 6 against 50 %.
+    # Worked by hand: 70% against 50% by chance; one label alone; 5 of 6 against 50%.
     tables = np.array([[[20, 5], [10, 15]], [[0, 0], [0, 7]], [[3, 1], [0, 2]]], dtype=float)
     expected = [0.4, np.nan, 2 / 3]
 

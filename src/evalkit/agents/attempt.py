@@ -12,7 +12,7 @@ from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.llm.providers import count_tokens
 from evalkit.util.redact import hide_environment, redact
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,10 +198,10 @@ def _read_dict(value: dict[Any, Any], asked: AskedCase) -> Attempt:
     messages, output = value.get("messages"), value.get("output")
     if messages is None and output is None and not value.get("error"):
         keys = [str(key) for key in value]
-        near = next((nearest(key, FIELDS) for key in keys if nearest(key, FIELDS)), "")
+        near = next((did_you_mean(key, FIELDS) for key in keys if did_you_mean(key, FIELDS)), "")
         return failed(
             asked,
-            f"the transcript is a dict without messages and output.{near} It has: {listed(keys) if keys else 'nothing'}",
+            f"the transcript is a dict without messages and output.{near} It has: {join_words(keys) if keys else 'nothing'}",
         )
     if not isinstance(messages, list | tuple | None):
         return failed(asked, f"messages is {type(messages).__name__}; it may be a list of messages")

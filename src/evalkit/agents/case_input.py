@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.llm.requests import canonical
 from evalkit.util.errors import FormatError, SelectorError, SuiteError
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +66,7 @@ def choose_cases(suite: Suite, only: Iterable[str] | str | None) -> list[Case]:
     bare = [case.id for case in cases if not case.prompt.strip()]
     if bare:
         raise SuiteError(
-            f"The suite {suite.suite!r} has no prompt for {listed(bare)}: an agent is sent the prompt of a case, "
+            f"The suite {suite.suite!r} has no prompt for {join_words(bare)}: an agent is sent the prompt of a case, "
             "never its input, which describes the mistake. Write one under `prompt:`, or choose other cases."
         )
     return cases

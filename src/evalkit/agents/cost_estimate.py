@@ -10,7 +10,7 @@ from evalkit.agents.run_suite import make_plan, make_requests
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.requests import request_key
 from evalkit.util.hostile_text import escape
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,15 +65,15 @@ class RunEstimate:
     @property
     def words(self) -> str:
         """The estimate in a few sentences."""
-        there = f" {counted(self.done, 'is', plural='are')} there already." if self.done else ""
+        there = f" {plural(self.done, 'is', plural='are')} there already." if self.done else ""
         if self.provider is None:
-            return f"{counted(self.attempts, 'attempt')} by the agent itself: their tokens and price are its own.{there}"
+            return f"{plural(self.attempts, 'attempt')} by the agent itself: their tokens and price are its own.{there}"
         free = f", {self.cached:,} of them answered before (free)" if self.cached else ""
         but = f" But {self.obstacle}." if self.obstacle else ""
         price = "the price is not known" if self.price is None else f"${self.price:.4f} at most"
         price = "free: it runs on this machine" if self.provider == "local" else price
         return (
-            f"{counted(self.attempts, 'request')} to {self.model} at {self.provider}{free}: about {self.input_tokens:,} tokens "
+            f"{plural(self.attempts, 'request')} to {self.model} at {self.provider}{free}: about {self.input_tokens:,} tokens "
             f"sent, at most {self.output_tokens:,} received, {price}.{there}{but}"
         )
 

@@ -16,7 +16,7 @@ from evalkit.data import folder as native
 from evalkit.llm.requests import Request, custom_id, request_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError, FormatError
-from evalkit.util.words import counted, nearest
+from evalkit.util.words import did_you_mean, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -332,27 +332,27 @@ def _notes(tally: _Tally, place: RunFolder, evals: Evals, *, added: int) -> list
     name, notes = place.run, []
     if not added:
         notes.append(
-            f"{name}: of {counted(evals.trials.height, 'attempt')} all were there already; name another run to ask again."
+            f"{name}: of {plural(evals.trials.height, 'attempt')} all were there already; name another run to ask again."
         )
     if tally.unchecked:
         notes.append(f"{name}: {tally.unchecked}")
     if tally.done < tally.total and tally.stopped:
         left = tally.total - tally.done
-        notes.append(f"{name}: {left:,} of {counted(tally.total, 'attempt')} not made: {tally.stopped}")
+        notes.append(f"{name}: {left:,} of {plural(tally.total, 'attempt')} not made: {tally.stopped}")
     errors = evals.trials["error"].drop_nulls()
     if len(errors):
         notes.append(
-            f"{name}: {len(errors):,} of {counted(evals.trials.height, 'trial')} with an error, the first: {errors[0]:.200} "
+            f"{name}: {len(errors):,} of {plural(evals.trials.height, 'trial')} with an error, the first: {errors[0]:.200} "
             "(retry_errors=True attempts them again)"
         )
     if tally.cached:
         notes.append(
-            f"{name}: {counted(tally.cached, 'answer was', plural='answers were')} given to an earlier run, or to this one before "
+            f"{name}: {plural(tally.cached, 'answer was', plural='answers were')} given to an earlier run, or to this one before "
             "it was stopped: that costs nothing, and is no new attempt; another seed or another run name gives others."
         )
     for key in tally.dropped:
         notes.append(
-            f"{name}: the transcripts have a key {key!r:.60} that is not kept.{nearest(key, FIELDS)}"
+            f"{name}: the transcripts have a key {key!r:.60} that is not kept.{did_you_mean(key, FIELDS)}"
         )
     return notes
 

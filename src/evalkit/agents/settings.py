@@ -18,7 +18,7 @@ from evalkit.agents.case_input import Function, expect_whole, hashed
 from evalkit.llm.providers import Provider, provider
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.redact import hide_environment, redact
-from evalkit.util.words import nearest
+from evalkit.util.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,7 +167,7 @@ class AgentSettings:
         _ = self.system
         if self.effort is not None and self.effort not in _EFFORTS:
             raise FormatError(
-                f"effort is {self.effort!r}; it may be {', '.join(_EFFORTS)}.{nearest(self.effort, _EFFORTS)}"
+                f"effort is {self.effort!r}; it may be {', '.join(_EFFORTS)}.{did_you_mean(self.effort, _EFFORTS)}"
             )
         _between("temperature", self.temperature, 0, 2)
         _between("top_p", self.top_p, 0, 1)
@@ -200,7 +200,7 @@ def find_function(place: object) -> Function:
         raise FormatError(f"{module!r} cannot be imported: {type(error).__name__}: {error}.") from error
     for part in name.split("."):
         if not hasattr(found, part):
-            raise FormatError(f"{module!r} has no {name!r}.{nearest(part, dir(found))}")
+            raise FormatError(f"{module!r} has no {name!r}.{did_you_mean(part, dir(found))}")
         found = getattr(found, part)
     if not callable(found):
         raise FormatError(f"{place!r} is no function, but {type(found).__name__}.")

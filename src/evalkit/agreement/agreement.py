@@ -20,7 +20,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +165,7 @@ class Agreement(Finding):
         rows = [
             [
                 row["scope"] if row["group"] == "all" else f"{row['scope']} · {row['group']}",
-                f"{row['n']} of {counted(row['cases'], 'case')}",
+                f"{row['n']} of {plural(row['cases'], 'case')}",
                 *("" if row[share] is None else f"{row[share]:.0%}" for share in ("exact", "within_one")),
                 *(reach(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("bias", "kappa")),
                 number(row["human_human"]),

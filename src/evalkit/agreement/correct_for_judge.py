@@ -15,7 +15,7 @@ from evalkit.agreement.ratings import ANSWER, Ratings, pair_ratings, split_by
 from evalkit.agreement.warnings import FEW_CASES, FEW_LABELS, few_labels, selection_words
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.util.arguments import expect
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -83,7 +83,7 @@ class Corrected(Finding):
                 _number(row, row["corrected"], row["low"], row["high"])
                 if row["status"] == "ok"
                 else f"not estimable: {row['reason']}",
-                f"{counted(row['n'], 'answer')} of {counted(row['cases'], 'case')}",
+                f"{plural(row['n'], 'answer')} of {plural(row['cases'], 'case')}",
                 row["method"],
             ]
             for row in self.summary.iter_rows(named=True)
@@ -306,7 +306,7 @@ def _sentence(row: dict[str, Any], ratings: Ratings) -> str:
         return f"{said}; what people would say is not estimable: {row['reason']}."
     return (
         f"{said}; people would pass {_number(row, row['corrected'], row['low'], row['high'])} "
-        f"({row['level'] * 100:g}% {row['method']}, {counted(row['n'], 'label')} of {counted(row['cases'], 'case')})."
+        f"({row['level'] * 100:g}% {row['method']}, {plural(row['n'], 'label')} of {plural(row['cases'], 'case')})."
     )
 
 
@@ -333,13 +333,13 @@ def _caveats(ratings: Ratings, summary: pl.DataFrame, labels: Labels) -> Iterato
             yield (
                 "W13",
                 row["scope"],
-                f"{row['scope']}: only {counted(row['n'], 'label')} ({FEW_LABELS} are wanted).",
+                f"{row['scope']}: only {plural(row['n'], 'label')} ({FEW_LABELS} are wanted).",
             )
     if 0 < whole["cases"] < FEW_CASES:
         yield (
             "W18",
             "overall",
-            f"The labels are of {counted(whole['cases'], 'case')} only, however many answers these hold: trust the interval little.",
+            f"The labels are of {plural(whole['cases'], 'case')} only, however many answers these hold: trust the interval little.",
         )
     words = selection_words(ratings)
     if labels == "selected":
@@ -358,5 +358,5 @@ def _caveats(ratings: Ratings, summary: pl.DataFrame, labels: Labels) -> Iterato
         yield (
             "W06",
             "overall",
-            f"{counted(ratings.partly, 'answer')} labelled on some of the judge's criteria only could not be used.",
+            f"{plural(ratings.partly, 'answer')} labelled on some of the judge's criteria only could not be used.",
         )

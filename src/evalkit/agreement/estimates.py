@@ -12,7 +12,7 @@ from evalkit.stats.agreement import disagreement_weights, gwet_of_tables, kappa_
 from evalkit.stats.basics import t_quantile, z_quantile
 from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
 from evalkit.stats.reliability import _alpha, _spearman_of_tables, _tau_of_tables
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,7 +193,7 @@ def _widened(e: Estimate, cases: int, answers: int) -> Estimate:
     """Stretch an interval on Fisher's z scale to Student's t: few cases do not know their own spread."""
     if e.low is None or e.high is None or e.estimate is None:
         perfect = e.estimate is not None and e.estimate > 1 - 1e-9
-        return replace(e, reason=f"both said the same of {counted(answers, 'answer')}") if perfect else e
+        return replace(e, reason=f"both said the same of {plural(answers, 'answer')}") if perfect else e
     ratio = t_quantile(e.level, cases - 1) / z_quantile(e.level)
     z, low, high = (
         np.arctanh(np.clip(value, -1 + 1e-15, 1 - 1e-15)) for value in (e.estimate, e.low, e.high)

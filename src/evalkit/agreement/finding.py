@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,18 +50,18 @@ class Finding:
 
     def explain(self) -> str:
         """Return a paragraph for somebody who does not read tables."""
-        from evalkit.util.words import plain
+        from evalkit.util.words import printable
 
-        return plain(" ".join([self.sentence, *self.warnings["text"].to_list()[:3], *self.notes]))
+        return printable(" ".join([self.sentence, *self.warnings["text"].to_list()[:3], *self.notes]))
 
     def __repr__(self) -> str:
-        from evalkit.util.words import plain
+        from evalkit.util.words import printable
 
         lines = [
             self.sentence,
             *(f"  {row['id']} {row['text']}" for row in self.warnings.iter_rows(named=True)),
         ]
-        return plain("\n".join([*lines, *(f"  {note}" for note in self.notes)]))
+        return printable("\n".join([*lines, *(f"  {note}" for note in self.notes)]))
 
     def _repr_html_(self) -> str:
         warnings = "".join(
@@ -116,7 +116,7 @@ def table(heads: Sequence[str], body: list[list[str]]) -> str:
         "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(text)}</td>" for text in row) + "</tr>"
         for row in body[:_MOST]
     )
-    rest = f"<p>{counted(len(body) - _MOST, 'more row')}.</p>" if len(body) > _MOST else ""
+    rest = f"<p>{plural(len(body) - _MOST, 'more row')}.</p>" if len(body) > _MOST else ""
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{rest}"
 
 

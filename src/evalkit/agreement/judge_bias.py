@@ -29,7 +29,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -339,12 +339,12 @@ def _sentence(summary: pl.DataFrame, names: list[str], level: float) -> str:
     if found.is_empty():
         if tested.is_empty():
             return "No look was possible: the data holds too little to test any of the judge's habits."
-        return f"Nothing stands out beyond chance in {counted(tested.height, 'look')}; that is no proof that nothing is there."
+        return f"Nothing stands out beyond chance in {plural(tested.height, 'look')}; that is no proof that nothing is there."
     said = "; ".join(
         f"{row['scope']}: {row['text'].rstrip('.')}" for row in found.head(3).iter_rows(named=True)
     )
     more = f" And {found.height - 3} more." if found.height > 3 else ""
-    return f"{found.height} of {counted(tested.height, 'look')} stood out after adjustment. {said}.{more}"
+    return f"{found.height} of {plural(tested.height, 'look')} stood out after adjustment. {said}.{more}"
 
 
 def _caveats(people: pl.DataFrame, summary: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
@@ -359,5 +359,5 @@ def _caveats(people: pl.DataFrame, summary: pl.DataFrame) -> Iterator[tuple[str,
         yield (
             "W08",
             "overall",
-            f"{counted(tested, 'look was', plural='looks were')} taken; p_adjusted is Benjamini-Hochberg's over all of them.",
+            f"{plural(tested, 'look was', plural='looks were')} taken; p_adjusted is Benjamini-Hochberg's over all of them.",
         )

@@ -10,7 +10,7 @@ import numpy as np
 from evalkit import stats
 from evalkit.stats.basics import is_constant, t_quantile, t_two_sided
 from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from evalkit.stats import Estimate
@@ -35,7 +35,7 @@ def regress(y: Floats, x: Floats, units: np.ndarray, *, level: float) -> Estimat
     groups = int(codes.max()) + 1 if n else 0
     if groups < 3 or is_constant(x):
         reason = (
-            f"{counted(groups, 'case')} with a length; three are needed"
+            f"{plural(groups, 'case')} with a length; three are needed"
             if groups < 3
             else "all answers are equally long"
         )
@@ -72,7 +72,7 @@ def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, se
     codes = np.unique(units, return_inverse=True)[1] if n else np.zeros(0, dtype=int)
     groups = int(codes.max()) + 1 if n else 0
     if groups < 3:
-        reason = f"{counted(groups, 'case')} with a length; three are needed"
+        reason = f"{plural(groups, 'case')} with a length; three are needed"
         return stats.not_estimable(reason, n=n, method=method, level=level)
     a, b = (_ranks(side) for side in (x, y))
     parts = np.stack([np.ones(n), a, b, a * a, b * b, a * b], axis=1)

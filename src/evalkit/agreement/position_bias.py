@@ -13,7 +13,7 @@ from evalkit.agreement.estimates import estimate_agreement
 from evalkit.agreement.finding import finding, nothing_found, reach
 from evalkit.agreement.ratings import ANSWER
 from evalkit.grading.version_order import natural_key
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,11 +79,11 @@ def _winners(scope: str, part: pl.DataFrame, level: float) -> dict[str, Any]:
         e = stats.paired_t(means, level=level)
         p, method = stats.sign_flip(means), "paired t on case means; sign-flip p"
     text = (
-        f"Of {counted(n, 'pair')} judged in both orders {first + second} changed winner: "
+        f"Of {plural(n, 'pair')} judged in both orders {first + second} changed winner: "
         f"the first shown won twice in {first}, the second in {second}."
     )
     shown = finding("position", scope, e, n, cases, text)
-    # The winners are counted whether or not they have an interval.
+    # The winners are plural whether or not they have an interval.
     return {**shown, "method": method, "p_value": p, "text": text}
 
 

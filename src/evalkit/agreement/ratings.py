@@ -14,7 +14,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.select_scores import choose_scores
 from evalkit.grading.version_order import natural_key
 from evalkit.util.errors import ColumnError, RuleError, SelectorError
-from evalkit.util.words import NOT_GIVEN, listed, nearest
+from evalkit.util.words import NOT_GIVEN, did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -135,7 +135,7 @@ def pair_ratings(
         told, truth = merge_raters(rate_answers(judged, None)), merge_raters(each, facts)
     if len(people) > 1:
         notes.append(
-            f"The reference is the mean of {len(people)} raters ({listed(people)}) for each answer, on a binary "
+            f"The reference is the mean of {len(people)} raters ({join_words(people)}) for each answer, on a binary "
             "criterion their majority (a tie counts as no score); the rule is applied to that."
         )
     graded, refused = grade_sides(evals, {"judge": told, "reference": truth, "rater": each}, judged, rule)
@@ -152,7 +152,7 @@ def pair_ratings(
     complete = graded["rater"].filter("complete")
     rows = pl.concat([judged.with_columns(side=pl.lit("judge")), mine.with_columns(side=pl.lit("reference"))])
     return Ratings(
-        judge=listed(sorted(judged["grader"].unique())) or "the judge",
+        judge=join_words(sorted(judged["grader"].unique())) or "the judge",
         reference=_name(reference, people),
         pairs=pairs,
         verdicts=verdicts,
@@ -180,7 +180,7 @@ def split_by(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[str, pl.DataF
     for column in by:
         if column not in GROUPS:
             raise ColumnError(
-                f"Answers cannot be split by {column!r}; they can by {', '.join(GROUPS)}.{nearest(column, GROUPS)}"
+                f"Answers cannot be split by {column!r}; they can by {', '.join(GROUPS)}.{did_you_mean(column, GROUPS)}"
             )
     if not by:
         return parts

@@ -11,7 +11,7 @@ from evalkit.agreement.estimates import estimate_agreement, scale_points
 from evalkit.agreement.finding import finding, nothing_found, number, reach
 from evalkit.agreement.ratings import ANSWER, grade_sides, meet
 from evalkit.grading.version_order import natural_key
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ def _of_scope(
     )
     if verdict:
         flips = _with_p(flips, shift)
-    share = "" if changed is None else f"{changed:.0%} of {counted(n, 'answer')} changed in {what}"
+    share = "" if changed is None else f"{changed:.0%} of {plural(n, 'answer')} changed in {what}"
     rows.append(
         finding("drift flips", scope, flips, n, cases, f"{share} (mean {what} {number(shift.estimate)}).")
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import polars as pl
 
 from evalkit.agreement.finding import reach
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from evalkit.agreement.ratings import Ratings
@@ -49,7 +49,7 @@ def say(ratings: Ratings, summary: pl.DataFrame, main: dict[str, Any] | None, re
     text = (
         f"{sides}: {reading} on {about}. Kappa {reach(main['kappa'], main['kappa_low'], main['kappa_high'])}"
     )
-    text += f" ({main['level'] * 100:g}% {main['method']}, n = {counted(main['n'], 'answer')} of {counted(main['cases'], 'case')})"
+    text += f" ({main['level'] * 100:g}% {main['method']}, n = {plural(main['n'], 'answer')} of {plural(main['cases'], 'case')})"
     text += (
         f"; they give the same {'verdict' if main['kind'] == 'verdict' else 'score'} to {main['exact']:.0%}."
     )
@@ -63,7 +63,7 @@ def say(ratings: Ratings, summary: pl.DataFrame, main: dict[str, Any] | None, re
     text += f" Weakest criterion: {weakest}." if weakest else ""
     if main["human_human"] is not None:
         ceiling = reach(main["human_human"], main["human_human_low"], main["human_human_high"])
-        text += f" Two people among themselves reach {ceiling} ({counted(main['human_human_n'], 'answer')})"
+        text += f" Two people among themselves reach {ceiling} ({plural(main['human_human_n'], 'answer')})"
         low = main["kappa_low"]
         at_least = low is not None and low >= main["human_human"]
         text += ", no more than the judge's lower end." if at_least else "."
@@ -98,7 +98,7 @@ class AgreementFacts(Protocol):
 
 def explain(found: AgreementFacts) -> str:
     """Say what was found in a paragraph."""
-    from evalkit.util.words import plain
+    from evalkit.util.words import printable
 
     parts = [found.sentence]
     whole = found.summary.filter(pl.col("group") == "all")
@@ -113,10 +113,10 @@ def explain(found: AgreementFacts) -> str:
     if found.disagreements.height:
         worst = found.disagreements.row(0, named=True)
         parts.append(
-            f"They differ on {counted(found.disagreements.height, 'rating')}; the widest gap is case {worst['case']}, "
+            f"They differ on {plural(found.disagreements.height, 'rating')}; the widest gap is case {worst['case']}, "
             f"{worst['criterion']}: {worst['judge']:g} against {worst['reference']:g}."
         )
-    return plain(" ".join([*parts, *found.warnings["text"].to_list()[:3]]))
+    return printable(" ".join([*parts, *found.warnings["text"].to_list()[:3]]))
 
 
 def _human(ratings: Ratings) -> bool:

@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.agreement.estimates import share
 from evalkit.agreement.ratings import ANSWER, Ratings
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def find_doubts(ratings: Ratings, summary: pl.DataFrame, reference: str) -> Iter
         yield (
             "W18",
             "overall",
-            f"Only {counted(cases, 'case')} (or clusters) stand behind the intervals, however many answers they hold: trust them little.",
+            f"Only {plural(cases, 'case')} (or clusters) stand behind the intervals, however many answers they hold: trust them little.",
         )
     for row in whole.iter_rows(named=True):
         yield from _one_score(ratings, row)
@@ -48,20 +48,20 @@ def find_doubts(ratings: Ratings, summary: pl.DataFrame, reference: str) -> Iter
         yield (
             "W06",
             "verdict",
-            f"{counted(ratings.partly, 'answer of the reference lacks', plural='answers of the reference lack')} a score on some criterion and therefore a verdict.",
+            f"{plural(ratings.partly, 'answer of the reference lacks', plural='answers of the reference lack')} a score on some criterion and therefore a verdict.",
         )
     lost = ratings.pairs.filter(pl.col("judge").is_null() & pl.col("reference").is_not_null()).height
     if lost:
         yield (
             "W06",
             "overall",
-            f"{counted(lost, 'rating of the reference meets', plural='ratings of the reference meet')} no score of the judge: left out.",
+            f"{plural(lost, 'rating of the reference meets', plural='ratings of the reference meet')} no score of the judge: left out.",
         )
     if ratings.other_rubric:
         yield (
             "W11",
             "overall",
-            f"{counted(ratings.other_rubric, 'label')} were given under another wording of the rubric than the judge's: a difference may be the wording's.",
+            f"{plural(ratings.other_rubric, 'label')} were given under another wording of the rubric than the judge's: a difference may be the wording's.",
         )
 
 
@@ -69,15 +69,15 @@ def few_labels(ratings: Ratings, most: int, *, classes: bool, what: str) -> Iter
     """Yield W13 where answers rated by both, or their passes or fails, are few."""
     found = []
     if most < FEW_LABELS:
-        found.append(f"only {counted(most, 'answer')} rated by both ({FEW_LABELS} are wanted)")
+        found.append(f"only {plural(most, 'answer')} rated by both ({FEW_LABELS} are wanted)")
     known = ratings.verdicts.filter(pl.col("judge").is_not_null())["reference"].drop_nulls()
-    for word, plural, count in (
+    for word, words, count in (
         ("fail", "fails", int((known == 0).sum())),
         ("pass", "passes", int((known == 1).sum())),
     ):
         if classes and count < FEW_OF_CLASS:
             found.append(
-                f"only {counted(count, word, plural=plural)} of the reference ({FEW_OF_CLASS} are wanted)"
+                f"only {plural(count, word, plural=words)} of the reference ({FEW_OF_CLASS} are wanted)"
             )
     if found:
         text = "; ".join(found)
@@ -148,4 +148,4 @@ def selection_words(ratings: Ratings) -> str:
     high = d + ((float(first.high or 0) - p1) ** 2 + (p2 - float(second.low or 0)) ** 2) ** 0.5
     if low <= 0 <= high:
         return ""
-    return f"The judge passes {p1:.0%} of the {counted(inside.height, 'labelled answer')} but {p2:.0%} of the {counted(outside.height, 'other')}: the labels are no random sample."
+    return f"The judge passes {p1:.0%} of the {plural(inside.height, 'labelled answer')} but {p2:.0%} of the {plural(outside.height, 'other')}: the labels are no random sample."

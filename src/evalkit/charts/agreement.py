@@ -10,7 +10,7 @@ import polars as pl
 from evalkit.charts.prepare import Drawing, clean, finished, heading, nothing, percent, rows
 from evalkit.util.colors import INK, OK, SOFT
 from evalkit.util.errors import ColumnError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -97,7 +97,7 @@ def agreement(
     return _draw(cells, [words[value] for value in scale]).properties(
         title=heading(
             title or said,
-            f"{clean(method, most=60)}{reach}; n = {counted(n, 'answer')}{within}",
+            f"{clean(method, most=60)}{reach}; n = {plural(n, 'answer')}{within}",
             "outlined: agreement",
         ),
         description=f"Confusion matrix of judge and reference, n {n}. {said}{within}.",

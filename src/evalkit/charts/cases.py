@@ -14,7 +14,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
 from evalkit.grading.version_order import natural_order
 from evalkit.util.colors import BAD, INK, OK, SOFT
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -97,10 +97,10 @@ def cases(
     last = frame.filter((pl.col("group") == shown_groups[-1]) & (pl.col("passed") + pl.col("failed") > 0))
     never, always = (int((last[column] == 0).sum()) for column in ("passed", "failed"))
     under = f"Under {clean(shown_groups[-1])}, " if len(groups) > 1 else ""
-    said = f"{under}{never} of {counted(len(order), 'case')} never pass and {always} always do"
+    said = f"{under}{never} of {plural(len(order), 'case')} never pass and {always} always do"
     cut = f"the {MOST_CASES} worst of {len(order)} cases shown" if len(order) > MOST_CASES else ""
     left = (
-        f"{counted(len(groups) - len(shown_groups), 'earlier version')} not shown"
+        f"{plural(len(groups) - len(shown_groups), 'earlier version')} not shown"
         if len(groups) > MOST_GROUPS
         else ""
     )
@@ -114,7 +114,7 @@ def cases(
         ),
         description=(
             f"Cases by {clean(by)}. {said}. First: case {worst['name']} ({worst['severity']}), "
-            f"{worst['passed']} of {counted(worst['scored'], 'scored trial')} passed.{f' {cut}.' if cut else ''}"
+            f"{worst['passed']} of {plural(worst['scored'], 'scored trial')} passed.{f' {cut}.' if cut else ''}"
         ),
     )
 
@@ -297,7 +297,7 @@ def flips(change: ComparisonTables | IntoFrame, *, title: str | None = None) -> 
         return nothing("no case changed its verdict.", title=title or "Flips")
     frame = frame.with_columns(pl.col("severity").fill_null(NOT_GIVEN))
     worse, better = (int((frame["kind"] == word).sum()) for word in ("regression", "improvement"))
-    said = f"{counted(worse, 'regression')}, {counted(better, 'improvement')}"
+    said = f"{plural(worse, 'regression')}, {plural(better, 'improvement')}"
     top, cases_shown = relabel(frame.head(MOST_CASES), "case", to="name", most=26, keep=True)
     made = []
     for row in top.iter_rows(named=True):
@@ -323,7 +323,7 @@ def flips(change: ComparisonTables | IntoFrame, *, title: str | None = None) -> 
         ),
         description=(
             f"Cases whose verdict changed: {said}. First: case {first['name']} ({first['severity']}), "
-            f"{first['baseline_passes']} of {counted(first['baseline_trials'], 'trial')} passed, now "
+            f"{first['baseline_passes']} of {plural(first['baseline_trials'], 'trial')} passed, now "
             f"{first['candidate_passes']} of {first['candidate_trials']}: {clean(first['kind'])}."
         ),
     )

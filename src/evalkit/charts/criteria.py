@@ -14,7 +14,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import distribution
 from evalkit.grading.version_order import natural_key
 from evalkit.util.colors import BAD, GRID, INK, OK, PANEL, SOFT, WARN
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -87,7 +87,7 @@ def criteria(
     low, high = cells.sort("mean").row(0, named=True), cells.sort("mean").row(-1, named=True)
     of = clean(by).replace("_", " ")
     left_out = [
-        f"{counted(len(names) - len(kept), f'more {word}', plural=f'more {words}')} not shown"
+        f"{plural(len(names) - len(kept), f'more {word}', plural=f'more {words}')} not shown"
         for names, kept, word, words in (
             (criterion_names, shown, "criterion", "criteria"),
             (group_names, shown_groups, of, f"{of}s"),
@@ -99,7 +99,7 @@ def criteria(
         if cells.height > 1 and cells.select("scale_min", "scale_max").unique().height == 1
         else f"Mean score {low['mean']:.2f}"
         if cells.height == 1
-        else f"Scores of {counted(len(shown), 'criterion', plural='criteria')}"
+        else f"Scores of {plural(len(shown), 'criterion', plural='criteria')}"
     )
     key = "▼ mean score"
     for asked, floor in frame.select("rule_mean", "rule_floor").drop_nulls().unique().rows():
@@ -108,7 +108,7 @@ def criteria(
     return _draw(frame, shown, shown_groups).properties(
         title=heading(title or said, "; ".join([counts, *left_out]), key),
         description=(
-            f"Score distributions of {counted(len(shown), 'criterion', plural='criteria')} by {clean(by)}. Lowest mean "
+            f"Score distributions of {plural(len(shown), 'criterion', plural='criteria')} by {clean(by)}. Lowest mean "
             f"{low['mean']:.2f} ({low['row']}, {low['group']}, n {low['n']}), highest {high['mean']:.2f} "
             f"({high['row']}, {high['group']}, n {high['n']}). {counts}."
         ),

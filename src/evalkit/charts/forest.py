@@ -21,7 +21,7 @@ from evalkit.charts.prepare import (
 )
 from evalkit.charts.theme import CHANGE_COLORS, CHANGE_INKS, CHANGE_SHAPES
 from evalkit.util.colors import INK, SOFT, UNKNOWN, WARN
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -169,7 +169,7 @@ def _forest(
             interval_words(shown),
         ),
         description=(
-            f"{counted(shown.height, 'difference')} of the {what}, candidate minus baseline. {said}. "
+            f"{plural(shown.height, 'difference')} of the {what}, candidate minus baseline. {said}. "
             + " ".join(
                 f"{row['name']}: {_words(row, points=points)}, {row['verdict']}, n {row['n']}."
                 for row in shown.head(6).iter_rows(named=True)

@@ -19,7 +19,7 @@ from evalkit.charts.prepare import (
     rows,
 )
 from evalkit.util.colors import INK, OK, SOFT, WARN
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -123,7 +123,7 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
             interval_words(frame),
             f"the first {MOST_ROWS} of {cut} shown" if cut > MOST_ROWS else "",
         ),
-        description=f"Pass rate, judge beside people. Scope {top['name']}: {told}, by {counted(top['n'] or 0, 'labelled answer')}.",
+        description=f"Pass rate, judge beside people. Scope {top['name']}: {told}, by {plural(top['n'] or 0, 'labelled answer')}.",
     )
     return chart
 

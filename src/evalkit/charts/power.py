@@ -10,7 +10,7 @@ import polars as pl
 from evalkit.charts.prepare import Drawing, finished, heading, nothing, percent, relabel, rows
 from evalkit.charts.theme import version_colors
 from evalkit.util.colors import INK, OK, SOFT
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -210,7 +210,7 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
     ).properties(
         width=460,
         height=32 * frame.height,
-        title=heading(title or said, f"{counted(unknown, 'source')} cannot be told apart" if unknown else ""),
+        title=heading(title or said, f"{plural(unknown, 'source')} cannot be told apart" if unknown else ""),
         description=f"Variance by source. Largest: {top['name']}, {' '.join(top['words'].split())}. "
         + "; ".join(
             f"{row['name']}: {' '.join(row['words'].split())}" for row in frame.iter_rows(named=True)

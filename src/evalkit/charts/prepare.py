@@ -13,7 +13,7 @@ from evalkit.data.schema import SEVERITIES
 from evalkit.util.colors import SOFT
 from evalkit.util.errors import ArgumentError, ColumnError
 from evalkit.util.hostile_text import visible
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -213,7 +213,7 @@ def span(values: Sequence[Any], word: str) -> str:
     ('9 cases', '5 to 9 cases', '1 case')
     """
     known = sorted({int(value) for value in values if value is not None}) or [0]
-    last = counted(known[-1], word)
+    last = plural(known[-1], word)
     return last if len(known) == 1 else f"{known[0]:,} to {last}"
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.charts.prepare import Drawing, clean, finished, heading, nothing, percent, relabel, rows
 from evalkit.util.colors import INK, OK, SOFT
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -54,7 +54,7 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
         first=pl.col("low") <= 1,
     )
     first = int(frame["first"].sum())
-    said = f"{first} of {counted(everything, 'version')} may be the best"
+    said = f"{first} of {plural(everything, 'version')} may be the best"
     if everything == 1:
         said = "One version: nothing to rank"
     best = frame.row(0, named=True)
@@ -62,7 +62,7 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
         f"{best['level'] * 100:g}% {clean(best['method'], most=60)} intervals of the rank"
         if "level" in frame.columns and "method" in frame.columns and best["level"] is not None
         else "intervals of the rank",
-        counted(best["n"], "case") if "n" in frame.columns and best["n"] is not None else "",
+        plural(best["n"], "case") if "n" in frame.columns and best["n"] is not None else "",
         f"{everything - frame.height} more not shown" if everything > frame.height else "",
     ]
     y = alt.Y("name:N", title=None, sort=names, axis=alt.Axis(grid=False))
@@ -95,6 +95,6 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
             "; ".join(fact for fact in facts if fact),
             "Blue: its interval reaches rank 1; at the right: share of resampled suites in which it is best",
         ),
-        description=f"Ranks of {counted(everything, 'version')}. {said}. Best rank: {best['name']}, {best['words']} of resampled suites.",
+        description=f"Ranks of {plural(everything, 'version')}. {said}. Best rank: {best['name']}, {best['words']} of resampled suites.",
     )
     return chart

@@ -24,7 +24,7 @@ from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
 from evalkit.util.colors import INK, SOFT
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -111,9 +111,9 @@ def severity(
         if frame.filter(last).height and len(names) > 1
         else ""
     )
-    said = f"{word}{under}: {passed} of {counted(trials, 'trial')} pass"
+    said = f"{word}{under}: {passed} of {plural(trials, 'trial')} pass"
     more = f"{len(names) - len(shown)} more not shown" if len(names) > len(shown) else ""
-    pieces = f"All together: {total} of {counted(everything, 'trial')} pass, {unscored} unscored"
+    pieces = f"All together: {total} of {plural(everything, 'trial')} pass, {unscored} unscored"
     return _draw(frame, present, shown).properties(
         title=heading(
             title or said,

@@ -15,7 +15,7 @@ NAME: Final = "evalkit"
 """The theme's and the renderer's name in Altair."""
 
 WIDTH: Final = 860
-"""No chart is wider than this, in pixels: it fits a laptop at 100 % and a printed page."""
+"""No chart is wider than this, in pixels: it fits a laptop at 100% and a printed page."""
 
 CATEGORIES: Final = ("#0072B2", "#D55E00", "#000000", "#CC79A7", "#332288", "#994455")
 """Colours for names without an order: at least 3:1 on white, told apart with any colour vision."""

@@ -25,7 +25,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
 from evalkit.grading.version_order import differ_by_number, start_order
 from evalkit.util.colors import INK, SOFT
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ def trend(
     )
     if frame["pass_rate"].null_count() == frame.height:
         return nothing(
-            f"none of {counted(int(frame['unscored'].sum()), 'trial')} was scored.",
+            f"none of {plural(int(frame['unscored'].sum()), 'trial')} was scored.",
             title=title or "Pass rate",
         )
     known = frame.filter(pl.col("pass_rate").is_not_null())
@@ -128,7 +128,7 @@ def trend(
     return _draw(frame, shown, series, joined=ordered).properties(
         title=heading(
             title or said,
-            f"Mean over cases, of what was scored; {span(known['n'].to_list(), 'case')} each, {counted(int(frame['unscored'].sum()), 'trial')} unscored{more}",
+            f"Mean over cases, of what was scored; {span(known['n'].to_list(), 'case')} each, {plural(int(frame['unscored'].sum()), 'trial')} unscored{more}",
             interval_words(frame),
         ),
         description=(

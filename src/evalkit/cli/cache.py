@@ -10,7 +10,7 @@ import typer
 
 from evalkit.cli.terminal import as_json, emit, one_line, terminal_width, text_table
 from evalkit.util.errors import FormatError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def show(
                 as_json({"path": str(cache.path), "answers": len(cache), "bytes": cache.size, "models": rows})
             )
             return
-        emit(one_line(f"{cache.path}: {counted(len(cache), 'answer')}, {cache.size / 1e6:.1f} MB"))
+        emit(one_line(f"{cache.path}: {plural(len(cache), 'answer')}, {cache.size / 1e6:.1f} MB"))
         cells = [
             [
                 row["model"],
@@ -92,7 +92,7 @@ def purge(
         if not (
             yes
             or _is_sure(
-                f"Forget {count:,} of {counted(len(cache), 'answer')}? They are paid for again when they are needed"
+                f"Forget {count:,} of {plural(len(cache), 'answer')}? They are paid for again when they are needed"
             )
         ):
             emit("Nothing was forgotten; --yes does it unasked.")
@@ -100,7 +100,7 @@ def purge(
         gone = cache.purge(model=model, older_than_days=older_than)
         emit(
             one_line(
-                f"{counted(gone, 'answer was', plural='answers were')} forgotten; {cache.path} has {len(cache):,}, {cache.size / 1e6:.1f} MB."
+                f"{plural(gone, 'answer was', plural='answers were')} forgotten; {cache.path} has {len(cache):,}, {cache.size / 1e6:.1f} MB."
             )
         )
 

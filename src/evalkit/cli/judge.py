@@ -11,7 +11,7 @@ from evalkit.cli import options as opt
 from evalkit.cli.spelling import spell
 from evalkit.cli.terminal import emit, one_line, tell, terminal_width, text_table
 from evalkit.util.errors import FormatError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
@@ -189,7 +189,7 @@ def _chosen(evals: Evals, only: str, grader: Any) -> Any:
         return evals.filter(**{column.strip(): value.strip()}).attempts()
     if only not in _WORDS:
         raise typer.BadParameter(
-            f"--only is {only!r}; it may be {listed(_WORDS)}, or COLUMN=VALUE.{nearest(only, _WORDS)}"
+            f"--only is {only!r}; it may be {join_words(_WORDS)}, or COLUMN=VALUE.{did_you_mean(only, _WORDS)}"
         )
     graded = grade(evals, grader=grader)
     if only == "borderline":

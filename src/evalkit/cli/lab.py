@@ -13,7 +13,7 @@ import typer
 from evalkit.cli import project_folder as project
 from evalkit.cli.terminal import emit, one_line, working
 from evalkit.util.errors import EvalkitError, PathError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +29,8 @@ def init(
     """Make a folder with the notebooks and the demo data."""
     written, kept = project.create(folder)
     emit(
-        f"Wrote {counted(len(written), 'file')} into {one_line(folder)}"
-        + (f"; {counted(len(kept), 'was', plural='were')} there already, and kept." if kept else ".")
+        f"Wrote {plural(len(written), 'file')} into {one_line(folder)}"
+        + (f"; {plural(len(kept), 'was', plural='were')} there already, and kept." if kept else ".")
     )
     emit(f"Next: evalkit lab {one_line(folder)}")
 

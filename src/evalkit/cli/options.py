@@ -9,7 +9,7 @@ import typer
 
 from evalkit.cli.terminal import emit, problem_words, tell_about, working
 from evalkit.util.errors import FormatError, SelectorError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,7 +177,7 @@ def read_scored(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Ev
     """
     evals = _load(paths, mapping)
     if evals.scores.is_empty() and evals.trials.is_empty():
-        where, count = listed(paths, most=3), evals.problems.height
+        where, count = join_words(paths, limit=3), evals.problems.height
         if not count:
             raise FormatError(f"There are no trials and no scores in {where}.")
         first = problem_words(evals.problems.row(0, named=True))
@@ -261,10 +261,10 @@ def side(evals: Evals, name: str) -> str | dict[str, str]:
     wrong = [column for column in chosen if column not in RUN_COLUMNS]
     if not wrong:
         return chosen
-    near = nearest(wrong[0], RUN_COLUMNS)
+    near = did_you_mean(wrong[0], RUN_COLUMNS)
     if near or len(wrong) < len(chosen):
         raise SelectorError(
-            f"A side is chosen by {listed(RUN_COLUMNS)}, not by {wrong[0]!r}.{near or ' It is none of them.'}"
+            f"A side is chosen by {join_words(RUN_COLUMNS)}, not by {wrong[0]!r}.{near or ' It is none of them.'}"
         )
     return name
 
@@ -278,7 +278,7 @@ def verdicts(given: Sequence[str] | None) -> list[str]:
     unknown = [word for word in given or () if word not in _FAILING]
     if unknown:
         raise typer.BadParameter(
-            f"--fail-on is {unknown[0]!r}; it may be {listed(_FAILING)}.{nearest(unknown[0], _FAILING)}"
+            f"--fail-on is {unknown[0]!r}; it may be {join_words(_FAILING)}.{did_you_mean(unknown[0], _FAILING)}"
         )
     return list(given or ())
 

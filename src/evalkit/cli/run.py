@@ -15,7 +15,7 @@ from evalkit.cli import options as opt
 from evalkit.cli.terminal import emit, one_line, tell, tell_about, working
 from evalkit.llm.providers import LOCAL_PORT
 from evalkit.util.errors import EvalkitError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 
 def run(
@@ -162,7 +162,7 @@ def run(
     money = f", ${spent.sum():.4f}" if len(spent) else ""
     run = evals.runs["run"][0]
     emit(
-        f"Run {one_line(run)}: {counted(trials.height, 'trial')}, {len(bad)} with an error{money}; they are in {one_line(output)}."
+        f"Run {one_line(run)}: {plural(trials.height, 'trial')}, {len(bad)} with an error{money}; they are in {one_line(output)}."
     )
     emit(f"Next: evalkit judge {one_line(output)}")
 

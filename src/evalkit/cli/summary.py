@@ -86,9 +86,9 @@ def _group(evals: Evals) -> str:
 
 
 def _show_rates(table: pl.DataFrame, by: list[str], rule: PassRule, words: str, *, markdown: bool) -> str:
-    from evalkit.util.words import percent
+    from evalkit.util.format import percent
 
-    level = f"{table['level'][0] * 100:g} %" if table.height else ""
+    level = f"{table['level'][0] * 100:g}%" if table.height else ""
     methods = table["method"].unique(maintain_order=True).to_list()
     heads = [*by, "pass rate", f"{level} interval".strip(), "n", "n_eff", *_COUNTS]
     heads += ["mean score", f"{level} interval".strip()]

@@ -19,7 +19,7 @@ import typer
 
 from evalkit.cli.spelling import spell
 from evalkit.util.hostile_text import visible
-from evalkit.util.words import NOT_GIVEN, counted, nearest
+from evalkit.util.words import NOT_GIVEN, did_you_mean, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -74,7 +74,7 @@ def complain_of_usage(error: Any) -> None:
         text,
     )
     path = "evalkit" if context is None else context.command_path
-    if near := nearest(str(given), re.findall(r"'([^']*)'", text.partition(" one of ")[2])):
+    if near := did_you_mean(str(given), re.findall(r"'([^']*)'", text.partition(" one of ")[2])):
         text += f".{near}"
     elif context is not None and getattr(error, "option_name", "") in _options(context.find_root()):
         text += f" after {path!r}: it goes before the command"
@@ -104,10 +104,10 @@ def tell_about(evals: Evals, *, notes: bool = False) -> None:
         tell(f"Note: {spell(note)}")
     more = len(evals.notes) - len(shown)
     if more:
-        tell(f"{counted(more, 'more note' if shown else 'note')} (shown by --notes)")
+        tell(f"{plural(more, 'more note' if shown else 'note')} (shown by --notes)")
     count = evals.problems.height
     if count:
-        tell(f"{counted(count, 'record')} could not be read as written:")
+        tell(f"{plural(count, 'record')} could not be read as written:")
     for row in evals.problems.head(_MOST_PROBLEMS).iter_rows(named=True):
         tell(problem_words(row), indent=_GAP)
     if count > _MOST_PROBLEMS:

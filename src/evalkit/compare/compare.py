@@ -27,7 +27,7 @@ from evalkit.grading.select_scores import choose_scores
 from evalkit.grading.version_order import natural_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError, SelectorError
-from evalkit.util.words import nearest
+from evalkit.util.words import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,11 +133,11 @@ class Comparison:
         return charts.regression(self, metric=metric)
 
     def __repr__(self) -> str:
-        from evalkit.util.words import plain
+        from evalkit.util.words import printable
 
         lines = [self.sentence]
         lines += [f"  {row['id']} {row['text']}" for row in self.warnings.iter_rows(named=True)]
-        return plain("\n".join(lines))
+        return printable("\n".join(lines))
 
     def _repr_html_(self) -> str:
         from evalkit.compare.sentences import cells
@@ -241,7 +241,7 @@ def compare(
     >>> import evalkit as ek
     >>> change = ek.compare(ek.demo.make(), baseline="v2", candidate="v3")
     >>> print(change.sentence)
-    v3 against v2: inconclusive overall; critical case 02 fails (0/6, was 6/6). Pass rate 96.3 % to 87.0 %, ...
+    v3 against v2: inconclusive overall; critical case 02 fails (0/6, was 6/6). Pass rate 96.3% to 87.0%, ...
     >>> change.verdict, change.flips["case"].to_list()
     ('inconclusive', ['02'])
     """
@@ -322,7 +322,7 @@ def _check_margin(margin: Mapping[str, float] | None) -> dict[str, float] | None
     for name, value in (margin or {}).items():
         if name not in METRICS:
             raise ColumnError(
-                f"margin names the metric {name!r}; it may be pass_rate or mean_score.{nearest(name, METRICS)}"
+                f"margin names the metric {name!r}; it may be pass_rate or mean_score.{did_you_mean(name, METRICS)}"
             )
         if not 0 < value < (1 if name == "pass_rate" else float("inf")):
             raise ColumnError(

@@ -20,7 +20,8 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError, SelectorError
-from evalkit.util.words import counted, listed, percent, plain, points, signed
+from evalkit.util.format import number, percent, points
+from evalkit.util.words import join_words, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,7 +123,7 @@ class Comparisons:
             f"  {row['id']} {_where(row['scope'])}{row['text']}"
             for row in self.warnings.iter_rows(named=True)
         ]
-        return plain("\n".join(lines))
+        return printable("\n".join(lines))
 
     def _repr_html_(self) -> str:
         rows = [cells(row) for row in self.estimates.iter_rows(named=True)]
@@ -358,7 +359,7 @@ def _family(others: list[str], adjust: str, margin: Mapping[str, float] | None) 
     how = {"holm": "p_adjusted is Holm's", "bh": "p_adjusted is Benjamini-Hochberg's"}.get(
         adjust, "nothing is adjusted, so a false alarm is likelier than the level says"
     )
-    text = f"{counted(len(others), 'version is', plural='versions are')} tested against the baseline; {how}."
+    text = f"{plural(len(others), 'version is', plural='versions are')} tested against the baseline; {how}."
     if margin:
         text += ' "No worse" is tested for each version by itself.'
     return [("W08", "overall", text)]
@@ -374,7 +375,7 @@ def _best_of(
         extra = bonus[metric]
         if versions < 3 or top.height != 1 or extra is None or extra < 0.005:
             continue
-        amount = points(extra) if metric == "pass_rate" else signed(extra)
+        amount = points(extra) if metric == "pass_rate" else number(extra, sign=True)
         said.append(
             (
                 "W10",
@@ -397,25 +398,25 @@ def _sentence(
     if order["rank"].drop_nulls().len():
         best = order.filter(pl.col("rank") == order["rank"].min())["version"].to_list()
         shown = percent(order["value"][0])
-        text = f"{listed(best)} {'has' if len(best) == 1 else 'have'} the highest pass rate of {counted(order.height, 'version')} ({shown}, n = {counted(order['n'][0], 'case')})"
+        text = f"{join_words(best)} {'has' if len(best) == 1 else 'have'} the highest pass rate of {plural(order.height, 'version')} ({shown}, n = {plural(order['n'][0], 'case')})"
         sets = tied["pass_rate"]
         everybody = bool(sets) and len(sets[0]) == order.height
         text += "".join(
             "; none of them can be told from another"
             if everybody
-            else f"; {listed(names)} cannot be told apart"
+            else f"; {join_words(names)} cannot be told apart"
             for names in sets[:3]
         )
         if sets and set(best) - set(sets[0]):
-            text += f"; {listed(best)} stands apart"
+            text += f"; {join_words(best)} stands apart"
         if not sets:
             text += "; every one can be told from every other"
     rows = estimates.filter(metric="pass_rate")
     kinds: dict[str, list[str]] = {}
     for row in rows.iter_rows(named=True):
         kinds.setdefault(row["verdict"], []).append(row["scope"])
-    words = "; ".join(f"{verdict}: {listed(names)}" for verdict, names in kinds.items())
-    return plain(f"{text}. Against {baseline}: {words}.")
+    words = "; ".join(f"{verdict}: {join_words(names)}" for verdict, names in kinds.items())
+    return printable(f"{text}. Against {baseline}: {words}.")
 
 
 def _explain(found: Comparisons) -> str:
@@ -443,7 +444,7 @@ def _explain(found: Comparisons) -> str:
         )
     grave = found.warnings.filter(found.warnings["id"].is_in(["W06", "W07", "W09", "W10", "W11"]))
     parts += [_where(row["scope"]) + row["text"] for row in grave.head(3).iter_rows(named=True)]
-    return plain(" ".join(parts))
+    return printable(" ".join(parts))
 
 
 def _where(scope: str) -> str:

@@ -11,7 +11,7 @@ from evalkit.data.schema import Severity
 from evalkit.grading.summarize import find_clusters
 from evalkit.grading.version_order import natural_key
 from evalkit.util.errors import ColumnError
-from evalkit.util.words import NOT_GIVEN, nearest
+from evalkit.util.words import NOT_GIVEN, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,7 @@ def find_scopes(
     for column in columns:
         if column not in have:
             raise ColumnError(
-                f"A comparison cannot be split by {column!r}; it can by {', '.join(have)}.{nearest(column, have)}"
+                f"A comparison cannot be split by {column!r}; it can by {', '.join(have)}.{did_you_mean(column, have)}"
             )
     if "criterion" in columns:
         pairs = make_pairs(evals, **asked, criteria=True)
@@ -154,7 +154,7 @@ def estimate_weighted(
     for name in weights:
         if name not in known:
             raise ColumnError(
-                f"weights names the severity {name!r}; it may be {', '.join(sorted(known))}.{nearest(name, known)}"
+                f"weights names the severity {name!r}; it may be {', '.join(sorted(known))}.{did_you_mean(name, known)}"
             )
     rows = []
     for metric, column in (("pass_rate", "rate"), ("mean_score", "mean")):

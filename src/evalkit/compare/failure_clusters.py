@@ -14,7 +14,7 @@ from evalkit.grading.select_scores import choose_scores
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError
 from evalkit.util.hostile_text import escape, visible
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,12 +94,12 @@ class FailureClusters:
 
     def __repr__(self) -> str:
         lines = [
-            f"Failures: {counted(self.failing, 'failing trial')} in {counted(self.clusters.height, 'cluster')}. {self.note}"
+            f"Failures: {plural(self.failing, 'failing trial')} in {plural(self.clusters.height, 'cluster')}. {self.note}"
         ]
         for row in self.clusters.iter_rows(named=True):
             cases = len(row["cases"])
             lines.append(
-                f"  {row['trials']:>5}  {visible(row['failure'])}: {counted(cases, 'case')}, {row['severities']}"
+                f"  {row['trials']:>5}  {visible(row['failure'])}: {plural(cases, 'case')}, {row['severities']}"
             )
         return "\n".join(line.rstrip() for line in lines)
 
@@ -111,7 +111,7 @@ class FailureClusters:
         body = "".join(self._rows_html())
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
         return (
-            f"<p><strong>{counted(self.failing, 'failing trial')} in {counted(self.clusters.height, 'cluster')}.</strong> {escape(self.note)}</p>"
+            f"<p><strong>{plural(self.failing, 'failing trial')} in {plural(self.clusters.height, 'cluster')}.</strong> {escape(self.note)}</p>"
             f"{table}<p><small>{escape(self.method)}</small></p>"
         )
 
@@ -187,12 +187,12 @@ def find_failures(
     told = _reasons(evals, failing, rule, grader=grader, rubric=rubric)
     silent = failing.height - told.height
     note = (
-        f"{counted(silent, 'of them has', plural='of them have')} no reason written and stand{'s' * (silent == 1)} in no cluster."
+        f"{plural(silent, 'of them has', plural='of them have')} no reason written and stand{'s' * (silent == 1)} in no cluster."
         if silent
         else ""
     )
     if told.height < FEWEST:
-        note = f"{counted(told.height, 'failing trial has', plural='failing trials have')} a reason written; clusters need at least {FEWEST}. Read them one by one: ek.explore(evals, where={{'verdict': 'fail'}})."
+        note = f"{plural(told.height, 'failing trial has', plural='failing trials have')} a reason written; clusters need at least {FEWEST}. Read them one by one: ek.explore(evals, where={{'verdict': 'fail'}})."
         empty = pl.DataFrame(schema=_TRIALS), pl.DataFrame(schema=_CLUSTERS)
         return FailureClusters(empty[1], empty[0], failing.height, note, "Nothing was clustered.", seed)
     wanted = None if clusters is None else min(clusters, told.height)

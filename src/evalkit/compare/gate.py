@@ -14,7 +14,8 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError, SelectorError
-from evalkit.util.words import counted, listed, percent, plain
+from evalkit.util.format import percent
+from evalkit.util.words import join_words, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ class Gate:
     def __repr__(self) -> str:
         rows = self.table.iter_rows(named=True)
         lines = [f"  {row['outcome']}: {row['condition']}. {row['reason']}" for row in rows]
-        return plain("\n".join([self.sentence, *lines]))
+        return printable("\n".join([self.sentence, *lines]))
 
 
 def check_gate(
@@ -167,7 +168,7 @@ def _of(evals: Evals, candidate: Selector | None) -> Evals:
     column = "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
     names = evals.runs[column].cast(pl.String).fill_null("").unique().sort().to_list()
     if len(names) > 1:
-        raise SelectorError(f"The data hold several versions ({listed(names)}); name the candidate.")
+        raise SelectorError(f"The data hold several versions ({join_words(names)}); name the candidate.")
     return evals
 
 
@@ -182,8 +183,8 @@ def _no_regression(
     if row["difference"] is None or row["low"] is None:
         return asked, "undecided", f"There is no interval: {row['reason']}."
     reason = (
-        f"{row['verdict'].capitalize()}: {_size(row['difference'], metric, sign='+')}, {row['level'] * 100:g} % interval "
-        f"{_size(row['low'], metric, sign='+')} to {_size(row['high'], metric, sign='+')}, {counted(row['n'], 'case')}."
+        f"{row['verdict'].capitalize()}: {_size(row['difference'], metric, sign='+')}, {row['level'] * 100:g}% interval "
+        f"{_size(row['low'], metric, sign='+')} to {_size(row['high'], metric, sign='+')}, {plural(row['n'], 'case')}."
     )
     if outcome == "undecided" and bound is None:
         reason += " Without a margin nothing can show that there is none; declare one, e.g. margin={'pass_rate': 0.05}."
@@ -196,15 +197,15 @@ def _rate(rates: pl.DataFrame, least: float) -> tuple[str, Outcome, str]:
         return asked, "undecided", "No trial has a verdict."
     row = rates.row(0, named=True)
     reason = (
-        f"It is {percent(row['pass_rate'])}, {row['level'] * 100:g} % interval {percent(row['low'])} to "
-        f"{percent(row['high'])} ({row['method']}), {counted(row['n'], 'case')}."
+        f"It is {percent(row['pass_rate'])}, {row['level'] * 100:g}% interval {percent(row['low'])} to "
+        f"{percent(row['high'])} ({row['method']}), {plural(row['n'], 'case')}."
     )
     share = row["unscored"] / row["trials"]
     if share > _MOST_UNSCORED:
         return (
             asked,
             "undecided",
-            f"{reason} But {row['unscored']} of {counted(row['trials'], 'trial')} are unscored.",
+            f"{reason} But {row['unscored']} of {plural(row['trials'], 'trial')} are unscored.",
         )
     outcome: Outcome = "pass" if row["low"] >= least else "fail" if row["high"] < least else "undecided"
     if outcome == "undecided":
@@ -228,8 +229,8 @@ def _critical(graded: pl.DataFrame, declared: pl.DataFrame) -> tuple[str, Outcom
     if declared.is_empty():
         return asked, "undecided", "No case is of severity critical."
     words = {
-        name: listed(
-            [f"{row['case']} ({row[name]} of {row['trials']})" for row in part.iter_rows(named=True)], most=6
+        name: join_words(
+            [f"{row['case']} ({row[name]} of {row['trials']})" for row in part.iter_rows(named=True)], limit=6
         )
         for name in ("failed", "unscored")
         if (part := cases.filter(pl.col(name) > 0)).height
@@ -237,11 +238,11 @@ def _critical(graded: pl.DataFrame, declared: pl.DataFrame) -> tuple[str, Outcom
     if "failed" in words:
         return asked, "fail", f"Trials failed of: {words['failed']}."
     if untried.height:
-        names = listed(untried["case"].cast(pl.String), most=6)
+        names = join_words(untried["case"].cast(pl.String), limit=6)
         return asked, "undecided", f"There is no trial of: {names}."
     if "unscored" in words:
         return asked, "undecided", f"Trials are unscored of: {words['unscored']}."
-    return asked, "pass", f"{counted(cases.height, 'case')}, {counted(int(cases['trials'].sum()), 'trial')}."
+    return asked, "pass", f"{plural(cases.height, 'case')}, {plural(int(cases['trials'].sum()), 'trial')}."
 
 
 def _size(value: float, metric: Metric, *, sign: str = "") -> str:

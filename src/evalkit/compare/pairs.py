@@ -11,7 +11,7 @@ import polars as pl
 from evalkit.data.schema import Severity, Verdict
 from evalkit.grading.grade import count_cases
 from evalkit.util.errors import ColumnError, SelectorError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +46,8 @@ def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
         for column in selector:
             if column not in RUN_COLUMNS:
                 raise ColumnError(
-                    f"A side is chosen by columns of runs ({listed(RUN_COLUMNS)}), not by {column!r}."
-                    f"{nearest(column, RUN_COLUMNS)} Filter the evals first for anything else."
+                    f"A side is chosen by columns of runs ({join_words(RUN_COLUMNS)}), not by {column!r}."
+                    f"{did_you_mean(column, RUN_COLUMNS)} Filter the evals first for anything else."
                 )
         found = evals.filter(**selector).runs["run"].cast(pl.String).to_list()
         if not found:
@@ -99,13 +99,15 @@ def share_criteria(
         return evals, []
     every = set[str]().union(*known.values())
     shared = sorted(every.intersection(*known.values()))
-    lacking = "; ".join(f"{side!r} on {listed(sorted(every - n))}" for side, n in known.items() if n != every)
+    lacking = "; ".join(
+        f"{side!r} on {join_words(sorted(every - n))}" for side, n in known.items() if n != every
+    )
     if not shared:
         raise SelectorError(f"The sides share no criterion: not scored is {lacking}.")
     if criteria == "same":
         raise SelectorError(
             f"The sides were scored on different criteria (not scored: {lacking}), and a trial with fewer criteria passes more easily. "
-            f'Compare them by what they share ({listed(shared)}): criteria="shared".'
+            f'Compare them by what they share ({join_words(shared)}): criteria="shared".'
         )
     return evals.filter(criterion=shared), sorted(every - set(shared))
 
@@ -263,5 +265,6 @@ def _unpaired(cells: pl.DataFrame, paired: pl.DataFrame) -> pl.DataFrame:
 
 def _words(selector: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{column} {listed(v) if isinstance(v, list | tuple | set) else v}" for column, v in selector.items()
+        f"{column} {join_words(v) if isinstance(v, list | tuple | set) else v}"
+        for column, v in selector.items()
     )

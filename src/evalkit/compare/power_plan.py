@@ -14,7 +14,7 @@ from evalkit.compare.variance import find_costs
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError
-from evalkit.util.words import counted, listed, plain
+from evalkit.util.words import join_words, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +111,7 @@ class Plan:
 
     def explain(self) -> str:
         """Return a paragraph for somebody who does not read tables."""
-        return plain(" ".join([self.sentence, *self.notes]))
+        return printable(" ".join([self.sentence, *self.notes]))
 
     def chart(self) -> alt.TopLevelMixin:
         """Draw the power by number of cases, a line for each true difference, at the epochs in hand."""
@@ -136,7 +136,7 @@ class Plan:
         )
 
     def __repr__(self) -> str:
-        return plain("\n".join([self.sentence, *(f"  {note}" for note in self.notes)]))
+        return printable("\n".join([self.sentence, *(f"  {note}" for note in self.notes)]))
 
     def _repr_html_(self) -> str:
         heads = ("option", "cases", "epochs", "samples", "least difference seen", "power", "price", "method")
@@ -286,7 +286,7 @@ class _Asked:
         price = None
         if self.agent is not None or self.judge is not None:
             price = 2 * n * k * ((self.agent or 0.0) + samples * (self.judge or 0.0))
-        counted = "Tango, exact" if self.no_worse else "McNemar mid-p, exact"
+        plural = "Tango, exact" if self.no_worse else "McNemar mid-p, exact"
         return {
             "option": option,
             "cases": n,
@@ -295,7 +295,7 @@ class _Asked:
             "mde": self.pilot.least(n, k, samples, alpha=self.alpha, power=self.power),
             "power": self.chance(n, k, samples),
             "price_usd": price,
-            "method": counted if self.pilot.is_counted(n, k) else "normal approximation",
+            "method": plural if self.pilot.is_counted(n, k) else "normal approximation",
             "reason": "",
         }
 
@@ -312,7 +312,7 @@ def _check(
         )
     if isinstance(margin, Mapping):
         if metric not in margin:
-            raise FormatError(f"margin names {listed(margin)}; the plan is for {metric}.")
+            raise FormatError(f"margin names {join_words(margin)}; the plan is for {metric}.")
         margin = margin[metric]
     if margin is not None and margin <= 0:
         raise FormatError(f"margin is {margin!r}; it is a loss above 0 (0.05 is 5 points).")
@@ -348,7 +348,7 @@ def _options(asked: _Asked) -> list[dict[str, Any]]:
     rows = [asked.row("more cases", asked.cases(k, s), k, s)]
     if pilot.runs_known:
         rows += [
-            asked.row(f"cases at {counted(epochs, 'epoch')}", asked.cases(epochs, s), epochs, s)
+            asked.row(f"cases at {plural(epochs, 'epoch')}", asked.cases(epochs, s), epochs, s)
             for epochs in (1, 3, 10)
             if abs(epochs - k) > 0.5
         ]
@@ -415,22 +415,22 @@ def _step(method: str) -> str:
 def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:
     first = table.row(0, named=True)
     what = metric.replace("_", " ")
-    design = f"{counted(first['cases'], 'case')} at {first['epochs']:.3g} {'epoch' if first['epochs'] == 1 else 'epochs'}"
+    design = f"{plural(first['cases'], 'case')} at {first['epochs']:.3g} {'epoch' if first['epochs'] == 1 else 'epochs'}"
     if first["mde"] is None:
         text = f"With the {design} in hand no difference of the {what} would be seen with {asked.power:.0%} power."
     else:
         text = f"With the {design} in hand a true difference of {_size(first['mde'], metric)} of the {what} would be seen with {asked.power:.0%} power, a smaller one less often."
     if asked.target is None:
-        return plain(text)
+        return printable(text)
     size = _size(asked.target, metric)
     if asked.no_worse:
         text = f'With the {design} in hand "no worse by {size}" of the {what} would be concluded of versions that are alike with {first["power"] or 0.0:.0%} probability.'
     elif (first["power"] or 0.0) >= asked.power:
-        return plain(f"{text} One of {size} is within reach ({first['power']:.0%} power).")
+        return printable(f"{text} One of {size} is within reach ({first['power']:.0%} power).")
     more = table.filter(option="more cases").row(0, named=True)
     price = f" (about {_money(more['price_usd'])} for both sides)" if more["price_usd"] is not None else ""
     goal = f"For {asked.power:.0%} it" if asked.no_worse else f"One of {size}"
-    text += f" {goal} takes {counted(more['cases'], 'case')} at the same epochs{price}."
+    text += f" {goal} takes {plural(more['cases'], 'case')} at the same epochs{price}."
     others = [
         row["reason"].removesuffix(" without new cases")
         or (
@@ -442,7 +442,7 @@ def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:
         if row["option"] in ("more epochs", "more judge samples")
     ]
     words = "; ".join(others).replace(" are enough; not even ", " or ")
-    return plain(f"{text} With the cases in hand {words}." if words else text)
+    return printable(f"{text} With the cases in hand {words}." if words else text)
 
 
 def _size(value: float, metric: Metric) -> str:

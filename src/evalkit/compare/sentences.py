@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from evalkit.util.words import counted, percent, plain, points, signed
+from evalkit.util.format import number, percent, points
+from evalkit.util.words import plural, printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +32,7 @@ def interval(row: dict[str, Any]) -> str:
     if row["metric"] == "pass_rate":
         low, high = (points(row[end]).removesuffix(" points") for end in ("low", "high"))
         return f"[{low}, {high}] points"
-    return f"[{signed(row['low'])}, {signed(row['high'])}]"
+    return f"[{number(row['low'], sign=True)}, {number(row['high'], sign=True)}]"
 
 
 def say(baseline: str, candidate: str, row: dict[str, Any], flips: pl.DataFrame) -> str:
@@ -42,7 +43,7 @@ def say(baseline: str, candidate: str, row: dict[str, Any], flips: pl.DataFrame)
     text += f"; {worst}." if worst else "."
     if row["n"]:
         text += f" Pass rate {percent(row['baseline'])} to {percent(row['candidate'])}, {points(row['difference'])} {interval(row).removesuffix(' points')}"
-        text += f" ({row['level']:.0%} {row['method']}, n = {counted(row['n'], 'case')}"
+        text += f" ({row['level']:.0%} {row['method']}, n = {plural(row['n'], 'case')}"
         text += f", {row['k']:.3g} trials each)." if row["k"] and row["k"] > 1 else ")."
     else:
         text += " No case was scored on both sides."
@@ -91,13 +92,13 @@ def explain(change: ComparisonFacts) -> str:
     if not row["n"]:
         return f"{parts[0]} No case was scored on both sides."
     parts.append(
-        f"Of the {counted(row['n'], 'case')} that both were tried on, {percent(row['baseline'])} passed before and {percent(row['candidate'])} now: "
+        f"Of the {plural(row['n'], 'case')} that both were tried on, {percent(row['baseline'])} passed before and {percent(row['candidate'])} now: "
         f"a change of {points(row['difference'])}, and with {row['level']:.0%} confidence the true change lies between {interval(row).strip('[]').replace('[', '').replace(']', '').replace(', ', ' and ')}."
     )
     mean = change.estimates.row(1, named=True)
     if mean["difference"] is not None:
         parts.append(
-            f"The mean score went from {mean['baseline']:.2f} to {mean['candidate']:.2f} ({signed(mean['difference'])})."
+            f"The mean score went from {mean['baseline']:.2f} to {mean['candidate']:.2f} ({number(mean['difference'], sign=True)})."
         )
     down, up = (change.flips.filter(kind=kind) for kind in ("regression", "improvement"))
     if down.height:
@@ -110,7 +111,7 @@ def explain(change: ComparisonFacts) -> str:
         parts.append("No case changed its verdict.")
     grave = change.warnings.filter(change.warnings["id"].is_in(_GRAVE))
     parts += grave["text"].to_list()[:_MOST]
-    return plain(" ".join(parts))
+    return printable(" ".join(parts))
 
 
 def cells(row: dict[str, Any] | None) -> list[str]:
@@ -140,7 +141,7 @@ def cells(row: dict[str, Any] | None) -> list[str]:
         if row["p_adjusted"] >= 0.001
         else "< 0.001"
     )
-    change = points(row["difference"]) if rate else signed(row["difference"])
+    change = points(row["difference"]) if rate else number(row["difference"], sign=True)
     return [
         *(
             row["scope"],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit import stats
-from evalkit.util.words import counted, listed
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
@@ -106,12 +106,12 @@ def warn_of_looks(
                 ("W09", "overall", "No pair of trials was scored on both sides: there is no evidence yet.")
             ]
         most = int(seen["look"].max())  # type: ignore[arg-type]
-        text = f"{counted(most, 'look')} so far. Verdicts on pass rates rest on e-values, which hold however often one looks (20 or more decides a single pair); the intervals hold for one look only."
+        text = f"{plural(most, 'look')} so far. Verdicts on pass rates rest on e-values, which hold however often one looks (20 or more decides a single pair); the intervals hold for one look only."
         if evals.runs["started_at"].null_count():
             text += " Runs without started_at cannot be put in order: all of them are one look."
         return [("W09", "overall", text + ' What is tested is "the same on these cases".')]
     if looks:
-        text = f"{counted(looks, 'look was', plural='looks were')} planned, so each is made at a level of {level:.1%} (Pocock)."
+        text = f"{plural(looks, 'look was', plural='looks were')} planned, so each is made at a level of {level:.1%} (Pocock)."
         return [("W09", "overall", text)]
     again = []
     for name, runs in list(sides.items())[1:]:
@@ -121,6 +121,6 @@ def warn_of_looks(
             again.append((name, most))
     if not again:
         return []
-    names = listed([f"{name} ({most} runs)" for name, most in again])
+    names = join_words([f"{name} ({most} runs)" for name, most in again])
     text = f"Runs were added again: {names}. If each was looked at before the next was started, a false alarm is likelier than the level says; use sequential=True, or looks= when they were planned."
     return [("W09", "overall", text)]

@@ -16,7 +16,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
-from evalkit.util.words import plain
+from evalkit.util.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +101,7 @@ class Variance:
 
     def explain(self) -> str:
         """Return a paragraph for somebody who does not read tables."""
-        return plain(" ".join([self.sentence, *self.notes]))
+        return printable(" ".join([self.sentence, *self.notes]))
 
     def chart(self, version: str | None = None) -> alt.TopLevelMixin:
         """Draw the parts of one version's variance, or their mean over all versions."""
@@ -112,7 +112,7 @@ class Variance:
         return charts.variance(mean)
 
     def __repr__(self) -> str:
-        return plain("\n".join([self.sentence, *(f"  {note}" for note in self.notes)]))
+        return printable("\n".join([self.sentence, *(f"  {note}" for note in self.notes)]))
 
     def _repr_html_(self) -> str:
         heads = ("version", "source", "variance", "share", "df", "cases")
@@ -419,7 +419,7 @@ def _sentence(frame: pl.DataFrame, advice: pl.DataFrame, metric: Metric, notes: 
             text += f" Without new cases, even endless epochs would take only about {_mean(limits) or 0.0:.0%} off the standard error."
     gaps = frame.filter((pl.col("status") != "ok") & pl.col("component").is_in(["epoch", "sample"]))
     text += "".join(f" Not known: {reason}." for reason in gaps["reason"].unique(maintain_order=True))
-    return plain(text)
+    return printable(text)
 
 
 def _mean(series: pl.Series) -> float | None:

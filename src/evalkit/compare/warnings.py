@@ -13,7 +13,8 @@ import polars as pl
 
 from evalkit.data.schema import SCORES
 from evalkit.grading.grade import grade
-from evalkit.util.words import counted, listed, points
+from evalkit.util.format import points
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,7 +80,7 @@ def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterat
     if 0 < row["n"] < 30:
         d = units["rate_candidate"] - units["rate_baseline"]
         spread = float(d.std() or 0.0)  # type: ignore[arg-type]
-        text = f"{counted(row['n'], 'case is', plural='cases are')} few: the interval is wide."
+        text = f"{plural(row['n'], 'case is', plural='cases are')} few: the interval is wide."
         if spread:
             # 2.8 = 1.96 + 0.84: power .8 at .05 two-sided (Miller 2024).
             text += f" A true change of less than about {2.8016 * spread / sqrt(row['n']) * 100:.0f} points would be missed more than one time in five."
@@ -87,7 +88,7 @@ def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterat
     rates = estimates.filter((pl.col("metric") == "pass_rate") & (pl.col("scope") != "weighted"))
     still = [row for row in rates.iter_rows(named=True) if row["n"] and _least_p(row) >= 1 - level]
     if still:
-        names = listed([f"{row['scope']} ({row['up'] + row['down']} of {row['n']})" for row in still])
+        names = join_words([f"{row['scope']} ({row['up'] + row['down']} of {row['n']})" for row in still])
         text = f"Too few cases changed in: {names}. No result there can reach p < {1 - level:.2g}, whatever is true."
         yield "W02", still[0]["scope"], text
 
@@ -108,7 +109,7 @@ def _all_pass(units: pl.DataFrame, level: float) -> Iterator[Caveat]:
             yield (
                 "W03",
                 "overall",
-                f"{'All ' if units.height > 1 else ''}{counted(units.height, 'case')} pass{'' if units.height > 1 else 'es'} on the {side} side; that is compatible with a true rate of {low:.0%}.",
+                f"{'All ' if units.height > 1 else ''}{plural(units.height, 'case')} pass{'' if units.height > 1 else 'es'} on the {side} side; that is compatible with a true rate of {low:.0%}.",
             )
 
 
@@ -143,10 +144,10 @@ def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
         for fill_baseline, fill_candidate in (("pass", "fail"), ("fail", "pass"))
     ]
     as_fail = _bound(pairs, "fail", "fail")
-    text = f"{counted(lost['baseline'], 'baseline trial')} and {counted(lost['candidate'], 'candidate trial')} without a verdict are left out. Counted as fails, the difference is {points(as_fail)}; at the extremes it lies between {points(bounds[0])} and {points(bounds[1])}."
+    text = f"{plural(lost['baseline'], 'baseline trial')} and {plural(lost['candidate'], 'candidate trial')} without a verdict are left out. Counted as fails, the difference is {points(as_fail)}; at the extremes it lies between {points(bounds[0])} and {points(bounds[1])}."
     blocked = sum(lost.values()) / total > 0.05 and bounds[0] < 0 < bounds[1]
     if blocked:
-        text += " More than 5 % are missing and they could decide the sign: no verdict."
+        text += " More than 5% are missing and they could decide the sign: no verdict."
     return [("W06", "overall", text)], blocked
 
 
@@ -172,8 +173,8 @@ def _unmatched(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Caveat]:
     found = dict(alone["side"].value_counts().iter_rows())
     counts = {side: found[side] for side in _SIDES if side in found}
     each = ", ".join(f"{count} only on the {side} side" for side, count in counts.items())
-    names = listed(sorted(alone["case"].cast(pl.String)), most=6)
-    text = f"{counted(cases.height, 'case is', plural='cases are')} on both sides and compared; left out: {each} ({names})."
+    names = join_words(sorted(alone["case"].cast(pl.String)), limit=6)
+    text = f"{plural(cases.height, 'case is', plural='cases are')} on both sides and compared; left out: {each} ({names})."
     for side in counts:
         rate = _mean(alone.filter(side=side)["verdict"] == "pass")
         there = _mean(cases[f"{side}_rate"])
@@ -185,7 +186,7 @@ def _unmatched(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Caveat]:
 def say_left_out(names: Sequence[str]) -> Iterator[Caveat]:
     """Yield W07 where criteria that not every side was scored on were left out."""
     if names:
-        text = f"Only one side was scored on {listed(names)}; the comparison is by the other criteria."
+        text = f"Only one side was scored on {join_words(names)}; the comparison is by the other criteria."
         yield "W07", "overall", text
 
 
@@ -196,7 +197,7 @@ def _family(estimates: pl.DataFrame) -> Iterator[Caveat]:
         yield (
             "W08",
             "by",
-            f"{counted(split.height, 'scope is', plural='scopes are')} tested for each metric; p_adjusted is {name}'s, and a scope is called regressed or improved only where it allows that.",
+            f"{plural(split.height, 'scope is', plural='scopes are')} tested for each metric; p_adjusted is {name}'s, and a scope is called regressed or improved only where it allows that.",
         )
 
 
@@ -256,7 +257,7 @@ def _few_clusters(estimates: pl.DataFrame) -> Iterator[Caveat]:
         yield (
             "W18",
             "overall",
-            f"Only {counted(groups, 'cluster stands', plural='clusters stand')} behind the interval (t, df = {groups - 1}): trust it little.",
+            f"Only {plural(groups, 'cluster stands', plural='clusters stand')} behind the interval (t, df = {groups - 1}): trust it little.",
         )
 
 
@@ -266,7 +267,7 @@ def _churn(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None)
     flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
     if not flips:
         return
-    text = f"{counted(flips, 'case')} flipped"
+    text = f"{plural(flips, 'case')} flipped"
     if rerun is not None and rerun.height:
         churn = stats.observed_churn(rerun["rate_baseline"].to_numpy(), rerun["rate_candidate"].to_numpy())
         text += (

@@ -14,7 +14,7 @@ from evalkit.data import parquet as saved
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES, Problem, Table
 from evalkit.util.arguments import expect, expect_evals
 from evalkit.util.errors import ColumnError, FormatError, SelectorError
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -401,7 +401,7 @@ class Evals:
         )
 
     def _told(self) -> tuple[list[str], list[tuple[str, int, str]]]:
-        """Return what there is, counted, and for each table its rows and what is in them."""
+        """Return what there is, plural, and for each table its rows and what is in them."""
         suites = pl.concat([self.cases["suite"], self.runs["suite"].drop_nulls()]).unique()
         scores = some_of(self.scores, "case", "score", "grader")
         errors = some_of(self.trials, "error")["error"]
@@ -433,7 +433,7 @@ class Evals:
                 what.append(f"{more:,} {'more ' if height else ''}that only scores name")
             rows.append((table.name, height, "; ".join(what)))
         rows.append(("problems", self.problems.height, ""))
-        return [counted(count, word) for count, word in counts if count or word != "suite"], rows
+        return [plural(count, word) for count, word in counts if count or word != "suite"], rows
 
 
 def _names(series: pl.Series, most: int = 4) -> str:

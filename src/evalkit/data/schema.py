@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 import polars as pl
 
 from evalkit.util.errors import ColumnError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,7 +148,7 @@ class Table:
                 raise ColumnError(f"Row {row + 1} of {_wrong(self, column, series[row])}")
             if made.null_count() and not column.nullable:
                 raise ColumnError(
-                    f"{self.name}.{column.name} has {counted(made.null_count(), 'null')}, first in row {made.is_null().arg_true()[0] + 1}; it may have none."
+                    f"{self.name}.{column.name} has {plural(made.null_count(), 'null')}, first in row {made.is_null().arg_true()[0] + 1}; it may have none."
                 )
         frame = pl.DataFrame(columns)
         if _repeats(frame.select(self.key)):

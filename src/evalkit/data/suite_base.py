@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from evalkit.util.hostile_text import escape, visible
-from evalkit.util.words import counted, nearest
+from evalkit.util.words import did_you_mean, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ class _Told(ModelMetaclass):
                 raise
             have = [one for one in dir(cls) if one[0] != "_"]
             read = f" A file is read by {cls.__name__}.read(path)." if "read" in have else ""
-            text = f"{cls.__name__} has no attribute {name!r}.{nearest(name, have)}{read}"
+            text = f"{cls.__name__} has no attribute {name!r}.{did_you_mean(name, have)}{read}"
             raise AttributeError(text, name=name, obj=cls) from None
 
     def __dir__(cls) -> list[str]:
@@ -97,7 +97,7 @@ def told_html(rubric: RubricParts) -> str:
 
 def _parts(rubric: RubricParts) -> tuple[str, dict[tuple[str, str, str], list[tuple[str, str, str]]]]:
     criteria, cases = rubric.criteria, getattr(rubric, "cases", None)
-    counts = [counted(len(criteria), "criterion", plural="criteria")]
+    counts = [plural(len(criteria), "criterion", plural="criteria")]
     lists = {
         ("criterion", "scale", "what it judges"): [
             (_short(one.name), f"{one.scale[0]:g} to {one.scale[1]:g}", _short(one.description))
@@ -105,7 +105,7 @@ def _parts(rubric: RubricParts) -> tuple[str, dict[tuple[str, str, str], list[tu
         ]
     }
     if cases is not None:
-        counts.insert(0, counted(len(cases), "case"))
+        counts.insert(0, plural(len(cases), "case"))
         lists["case", "severity", "what it asks"] = [
             (_short(one.id), one.severity or "", _short(one.input or one.prompt)) for one in cases[:_ROWS]
         ]

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from evalkit.util.errors import SuiteError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -55,16 +55,16 @@ def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) 
         return _twice(path, document, detail["msg"])
     if kind == "extra_forbidden":
         have = _fields(path[:-1], model)
-        return f"there is no key {str(path[-1])!r} here.{nearest(str(path[-1]), have)} There is: {listed(have, most=20)}."
+        return f"there is no key {str(path[-1])!r} here.{did_you_mean(str(path[-1]), have)} There is: {join_words(have, limit=20)}."
     if "[key]" in detail["loc"]:
-        return f"there is no key {str(path[-1])!r} here. There is: {listed(_options(detail))}."
+        return f"there is no key {str(path[-1])!r} here. There is: {join_words(_options(detail))}."
     if kind == "missing":
         return f"{what} is missing."
     if kind == "string_type" and taken is not None:
         return f'{what} is {taken[0]} without quotes, which YAML takes for {taken[1]}; write "{taken[0]}".'
     if kind in ("enum", "literal_error"):
         options = _options(detail)
-        return f"{what} is {value!r}; it may be {listed(options)}.{nearest(str(value), options)}"
+        return f"{what} is {value!r}; it may be {join_words(options)}.{did_you_mean(str(value), options)}"
     if kind == "string_too_short":
         return f"{what} is empty."
     wanted = {

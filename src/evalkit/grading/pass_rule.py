@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from evalkit.util.arguments import expect, is_number
 from evalkit.util.atomic_files import replacing
 from evalkit.util.errors import PathError, RuleError, SuiteError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 TOLERANCE: Final = 1e-9
 """How far below a threshold a sum of scores may lie and still reach it."""
@@ -141,7 +141,7 @@ class PassRule:
         for name in data:
             if name not in known:
                 raise RuleError(
-                    f"{path}: a rule has no key {name!r}.{nearest(name, known)} It has: {listed(known)}."
+                    f"{path}: a rule has no key {name!r}.{did_you_mean(name, known)} It has: {join_words(known)}."
                 )
         scale = data.get("scale")
         try:
@@ -193,7 +193,7 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dic
         for name in getattr(rule, field) or {}:
             if declared and name not in declared:
                 raise RuleError(
-                    f"PassRule.{field} names the criterion {name!r}, which nobody scored.{nearest(name, declared)} There is: {listed(declared)}."
+                    f"PassRule.{field} names the criterion {name!r}, which nobody scored.{did_you_mean(name, declared)} There is: {join_words(declared)}."
                 )
     _refuse_unscaled(declared, rule)
     made = {}
@@ -231,7 +231,7 @@ def _refuse_unscaled(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) 
     lacking = [name for name, scale in scales.items() if None in scale]
     if rule.scale or not lacking:
         return
-    others = listed(
+    others = join_words(
         dict.fromkeys(f"{low:g} to {high:g}" for low, high in scales.values() if high is not None)
     )
     beside = f" (the others are on {others})" if len(lacking) < len(scales) else ""
@@ -244,7 +244,7 @@ def _refuse_unscaled(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) 
     if (low, high) == (1, 5):
         loading = "; or declare it when loading: mapping={'scale': [1, 5]}"
     raise RuleError(
-        f"No scale is declared for {listed(map(repr, lacking), most=6)}{beside}{known}. Say it together with what must be reached on it, "
+        f"No scale is declared for {join_words(map(repr, lacking), limit=6)}{beside}{known}. Say it together with what must be reached on it, "
         f"as in PassRule(mean={mean:g}, floor={floor:g}, scale=({low:g}, {high:g})){loading}."
     )
 

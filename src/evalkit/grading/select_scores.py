@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalkit.data.evals import some_of
 from evalkit.data.schema import GRADER_KINDS
 from evalkit.util.errors import ColumnError, SelectorError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def _refuse_several(frame: Any, column: str, by: list[str]) -> None:
     option, ways = ("grader", "average") if column == "grader" else ("rubric", "mix")
     where = ", ".join(f"{name} {word!r}" for name, word in zip(by, place, strict=True))
     counts = {str(name or ""): count for name, count in _sizes(frame, column)}
-    choices = [f'{option}="{name}" ({counted(counts[name], "score")})' for name in names[:_MOST]]
+    choices = [f'{option}="{name}" ({plural(counts[name], "score")})' for name in names[:_MOST]]
     more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
     raise SelectorError(
         f"The {where} was judged by several {option}s. Say which counts: {', '.join(choices)}{more}; "

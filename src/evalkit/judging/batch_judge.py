@@ -16,7 +16,7 @@ from evalkit.judging.score_file import ScoreFile, with_scores
 from evalkit.judging.score_rows import fault_rows, give_up, settle
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.batch import submit as batch
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -239,7 +239,7 @@ class JudgeJob:
         waiting = len(wanted) - len({_place(row) for row in mine})
         if waiting:
             notes.append(
-                f"{self._judge.grader}: {counted(waiting, 'judgement is', plural='judgements are')} still under way in a batch."
+                f"{self._judge.grader}: {plural(waiting, 'judgement is', plural='judgements are')} still under way in a batch."
             )
         return with_scores(self._evals, rows, self._judge, notes)
 

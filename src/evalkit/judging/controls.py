@@ -12,7 +12,7 @@ from evalkit.data.evals import Evals
 from evalkit.data.suite import Suite
 from evalkit.util.errors import FormatError
 from evalkit.util.hostile_text import escape
-from evalkit.util.words import counted, listed
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from evalkit.judging.settings import JudgeSettings
@@ -67,10 +67,10 @@ class Controls:
         """The outcome in a sentence."""
         wrong = self.table.filter(~pl.col("held"))
         unknown = self.table["held"].null_count()
-        text = f"{self.held} of {counted(self.table.height, 'control')} held"
+        text = f"{self.held} of {plural(self.table.height, 'control')} held"
         if wrong.height:
             each = [f"case {r['case']} {r['control']} {r['score']:.1f}" for r in wrong.iter_rows(named=True)]
-            text += f"; not so: {listed(each, most=4)}. Its scores are not to be believed before that is understood"
+            text += f"; not so: {join_words(each, limit=4)}. Its scores are not to be believed before that is understood"
         if unknown:
             text += f"; {unknown} could not be scored"
         return f"{text}."

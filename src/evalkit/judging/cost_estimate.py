@@ -12,7 +12,7 @@ from evalkit.judging.transcript_prompt import count_tokens
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.requests import request_key
 from evalkit.util.hostile_text import escape
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ class Estimate:
     def words(self) -> str:
         """The estimate in a few sentences."""
         to_pay = self.requests - self.cached
-        first = f"{counted(self.requests, 'request')} to {self.model} at {self.provider}"
+        first = f"{plural(self.requests, 'request')} to {self.model} at {self.provider}"
         free = [f"{self.cached:,} of them answered before (free)"] if self.cached else []
         free += [f"{self.shared:,} the same as another (live they share its answer)"] if self.shared else []
         parts = [f"{', '.join([first, *free])}."]
@@ -90,10 +90,10 @@ class Estimate:
                 "answers that cannot be read are asked for again, at most twice."
             )
         if self.done:
-            parts.append(f"{counted(self.done, 'score is', plural='scores are')} there already.")
+            parts.append(f"{plural(self.done, 'score is', plural='scores are')} there already.")
         if self.prechecked:
             parts.append(
-                f"{counted(self.prechecked, 'judgement needs', plural='judgements need')} no judge: the answer holds nothing."
+                f"{plural(self.prechecked, 'judgement needs', plural='judgements need')} no judge: the answer holds nothing."
             )
         if self.obstacle:
             parts.append(f"But {self.obstacle}.")

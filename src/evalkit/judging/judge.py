@@ -142,7 +142,7 @@ class Judge(JudgeSettings):
         -------
         Evals
             The scores of before and the new ones. `notes` say what was masked, left out, not asked and not
-            readable, and that too little was scored, where less than 90 % was.
+            readable, and that too little was scored, where less than 90% was.
 
         Raises
         ------

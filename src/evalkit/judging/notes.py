@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evalkit.util.redact import describe
-from evalkit.util.words import counted, listed
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +51,7 @@ def _about_privacy(judge: JudgeSettings, questions: Questions) -> Iterator[str]:
         return
     if judge.masks:
         found = (
-            f"{describe(questions.masked)}, in {counted(questions.masked_trials, 'trial')}"
+            f"{describe(questions.masked)}, in {plural(questions.masked_trials, 'trial')}"
             if questions.masked
             else "none was found"
         )
@@ -63,17 +63,17 @@ def _about_privacy(judge: JudgeSettings, questions: Questions) -> Iterator[str]:
 def _about_texts(questions: Questions) -> Iterator[str]:
     if questions.left_out:
         yield (
-            f"{counted(questions.left_out, 'transcript was', plural='transcripts were')} too long and cut in the middle (room=); scores.metadata says how much "
+            f"{plural(questions.left_out, 'transcript was', plural='transcripts were')} too long and cut in the middle (room=); scores.metadata says how much "
             "was left out."
         )
     if questions.not_sent:
-        kinds = listed([f"{count:,} {kind}" for kind, count in sorted(questions.not_sent.items())])
+        kinds = join_words([f"{count:,} {kind}" for kind, count in sorted(questions.not_sent.items())])
         yield f"what is no text was named and not sent: {kinds}."
     if questions.empty:
-        yield f"{counted(questions.empty, 'trial has', plural='trials have')} no transcript and no output: not judged."
+        yield f"{plural(questions.empty, 'trial has', plural='trials have')} no transcript and no output: not judged."
     if questions.other_prompt:
         yield (
-            f"{counted(questions.other_prompt, 'score was', plural='scores were')} asked for in another way (another temperature, "
+            f"{plural(questions.other_prompt, 'score was', plural='scores were')} asked for in another way (another temperature, "
             "effort or wording) and kept; give the judge a name= to judge anew."
         )
 
@@ -83,8 +83,8 @@ def _about_scores(questions: Questions, rows: Sequence[dict[str, Any]]) -> Itera
     total = len(rows) + questions.done
     if lost:
         why = Counter(str(row["error"]).partition(":")[0] for row in lost)
-        words = listed([f"{count:,} {name}" for name, count in why.most_common()])
-        yield f"{len(lost):,} of {counted(total, 'judgement')} without a score ({words}); scores.error says why."
+        words = join_words([f"{count:,} {name}" for name, count in why.most_common()])
+        yield f"{len(lost):,} of {plural(total, 'judgement')} without a score ({words}); scores.error says why."
     share = 1 - len(lost) / total if total else 1.0
     if share < ENOUGH:
         yield f"inconclusive: only {share:.0%} of what was asked for has a score; below {ENOUGH:.0%} no verdict is to be trusted."
@@ -92,7 +92,7 @@ def _about_scores(questions: Questions, rows: Sequence[dict[str, Any]]) -> Itera
         {f"{row['run']}, case {row['case']}, epoch {row['epoch']}" for row in rows if _influenced(row)}
     )
     if suspects:
-        yield f"the judge saw an attempt to influence it in {counted(len(suspects), 'trial')} ({listed(suspects, most=3)}): read them."
+        yield f"the judge saw an attempt to influence it in {plural(len(suspects), 'trial')} ({join_words(suspects, limit=3)}): read them."
 
 
 def _influenced(row: dict[str, Any]) -> bool:

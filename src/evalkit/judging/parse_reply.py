@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evalkit.data.columns import encodable
 from evalkit.llm.providers import count_tokens
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -230,10 +230,10 @@ def _fields(value: Any, names: Sequence[str], what: str) -> None:
         raise _Unreadable("schema", f"{what} is no JSON object")
     lacking = [name for name in names if name not in value]
     if lacking:
-        raise _Unreadable("schema", f"{what} lacks {listed(lacking)}")
+        raise _Unreadable("schema", f"{what} lacks {join_words(lacking)}")
     more = [_short(name) for name in value if name not in names]
     if more:
-        raise _Unreadable("schema", f"{what} has fields that were not asked for: {listed(more, most=3)}")
+        raise _Unreadable("schema", f"{what} has fields that were not asked for: {join_words(more, limit=3)}")
 
 
 def _judgement(part: Any, asked: Asked) -> Judgement:
@@ -251,7 +251,7 @@ def _judgement(part: Any, asked: Asked) -> Judgement:
         said = _short(json.dumps(score))
         raise _Unreadable("out_of_range", f"the score {said} is outside the scale {low:g} to {high:g}")
     if asked.points is not None and score not in asked.points:
-        raise _Unreadable("schema", f"the score {score:g} is none of {listed(asked.points, most=21)}")
+        raise _Unreadable("schema", f"the score {score:g} is none of {join_words(asked.points, limit=21)}")
     return Judgement(tuple(evidence), reasoning, float(score))
 
 

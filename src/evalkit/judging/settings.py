@@ -15,7 +15,7 @@ from evalkit.llm.providers import LOCAL_MODEL, Provider, provider
 from evalkit.llm.requests import canonical
 from evalkit.util.errors import FormatError
 from evalkit.util.redact import check_patterns
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ class JudgeSettings:
 def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise FormatError(
-            f"Judge.{name} is {value!r}; it may be {listed(allowed)}.{nearest(str(value), allowed)}"
+            f"Judge.{name} is {value!r}; it may be {join_words(allowed)}.{did_you_mean(str(value), allowed)}"
         )
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from evalkit.judging.prompt_injection import as_lines, neutral_all
 from evalkit.util.redact import redact
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -220,7 +220,7 @@ def _fit(entries: list[dict[str, Any]], room: int) -> tuple[list[str], int]:
         tail = _count_that_fit(sizes[head:][::-1], room - sum(sizes[:head]))
         tail = max(tail, 1)
         gone = sum(sizes[head : len(sizes) - tail])
-        note = f"{counted(len(sizes) - head - tail, 'turn')}, about {gone:,} tokens"
+        note = f"{plural(len(sizes) - head - tail, 'turn')}, about {gone:,} tokens"
         lines = [*lines[:head], *as_lines([{"left_out_here": note}]), *lines[len(lines) - tail :]]
     return lines, whole - sum(count_tokens(line) for line in lines)
 

@@ -14,7 +14,7 @@ import msgspec
 
 from evalkit.util.cache_folder import cache_dir
 from evalkit.util.errors import FormatError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,7 +181,7 @@ class Cache:
 
     def __repr__(self) -> str:
         try:
-            held = f"{counted(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
+            held = f"{plural(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
         except FormatError:
             held = "closed, or not to be read"
         return f"Cache({str(self.path)!r}): {held}"

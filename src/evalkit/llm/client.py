@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalkit.llm.prices import obstacle
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_SECRET
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -217,5 +217,5 @@ def _names(content: bytes) -> list[str] | None:
 def _no_such_model(provider: Provider, model: str, names: list[str]) -> str:
     known = obstacle(provider, model)
     near = get_close_matches(model, names, n=3, cutoff=0.4)
-    hint = f"the nearest that it has: {listed(near)}" if near else f"it has: {listed(sorted(names))}"
+    hint = f"the nearest that it has: {join_words(near)}" if near else f"it has: {join_words(sorted(names))}"
     return f"{known or f'{provider.name} has no model {model!r}'}: {hint}."

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_KEY, redact
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 LOCAL_PORT: Final = 8712
 """The port on which `evalkit serve-local` answers unless it is told another."""
@@ -264,7 +264,7 @@ def provider(
         found = name
     elif not isinstance(name, str):
         raise ProviderError(
-            f"A provider is one of {listed(PROVIDERS)}, or the address of an endpoint, not {type(name).__name__}."
+            f"A provider is one of {join_words(PROVIDERS)}, or the address of an endpoint, not {type(name).__name__}."
         )
     elif name in PROVIDERS:
         found = PROVIDERS[name]
@@ -276,7 +276,7 @@ def provider(
         found = same[0] if same else Provider(urlsplit(address).netloc, address, "EVALKIT_API_KEY")
     else:
         raise ProviderError(
-            f"There is no provider {redact([name]).texts[0]!r}.{nearest(name, PROVIDERS)} There is: {listed(PROVIDERS)}; "
+            f"There is no provider {redact([name]).texts[0]!r}.{did_you_mean(name, PROVIDERS)} There is: {join_words(PROVIDERS)}; "
             "or the address of an endpoint, as in 'https://example.org/v1'."
         )
     if base_url is not None:

@@ -20,7 +20,7 @@ from evalkit.llm.requests import Reply, Request, request_key
 from evalkit.llm.responses import decoded, passes, read_error
 from evalkit.llm.send import Answer, send
 from evalkit.util.errors import FormatError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -362,7 +362,7 @@ class Asking:
         if self._lost >= _DOWN_AFTER and None not in self._given_up:
             what = unreachable(self._provider) if reply.status is None else f"It says: {reply.message}"
             self._given_up[None] = (
-                f"{self._provider.name} answered none of the last {counted(self._lost, 'request')}. {what}"
+                f"{self._provider.name} answered none of the last {plural(self._lost, 'request')}. {what}"
             )
 
     def _stopped(self, model: str) -> str | None:

@@ -12,7 +12,6 @@ import polars as pl
 from evalkit.data.columns import columns, fit, in_order, series
 from evalkit.data.evals import Evals
 from evalkit.data.schema import TABLES, Problem
-from evalkit.util.words import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

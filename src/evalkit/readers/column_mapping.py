@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evalkit.util.errors import FormatError, PathError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -144,7 +144,7 @@ class Mapping:
         for key in given:
             if key not in known:
                 raise FormatError(
-                    f"{name} has no key {key!r}.{nearest(str(key), known)} It may have: {listed(known, most=40)}."
+                    f"{name} has no key {key!r}.{did_you_mean(str(key), known)} It may have: {join_words(known, limit=40)}."
                 )
         for key in {"criteria", "people"} & given.keys() if "criterion" in given else ():
             raise FormatError(
@@ -221,7 +221,7 @@ class Roles:
         for what, named in (("criteria", self.criteria), ("people", self.people or None)):
             if named is not None:
                 each = (f"{c!r}" if c == name else f"{name} from {c!r}" for name, c in named.items())
-                parts.append(f"{what} = {listed(each)}")
+                parts.append(f"{what} = {join_words(each)}")
         guessed = f" ({', '.join(self.guessed)} recognised by name)" if self.guessed else ""
         return f"Columns taken for: {', '.join(parts)}{guessed}."
 
@@ -265,7 +265,7 @@ def resolve(
 
 
 def find_mapping(path: Path, top: Path) -> Path | None:
-    """Return the `evalkit.yaml` for a file: in its folder, or the nearest above it up to `top`."""
+    """Return the `evalkit.yaml` for a file: in its folder, or the did_you_mean above it up to `top`."""
     folder = path if path.is_dir() else path.parent
     while True:
         if (folder / MAPPING_FILE).is_file():
@@ -323,7 +323,7 @@ def _guess(
         return
     if len(found) > 1 and what in ("case", "criterion", "score", "run"):
         raise FormatError(
-            f"{source}: {listed(map(repr, found))} may each be the {what}; say which: mapping={{{what!r}: {found[0]!r}}}."
+            f"{source}: {join_words(map(repr, found))} may each be the {what}; say which: mapping={{{what!r}: {found[0]!r}}}."
         )
     roles.columns[what] = found[0]
     roles.guessed.append(what)
@@ -382,8 +382,8 @@ def _check_complete(
     gone = [f"{column!r} ({what})" for column, what, _ in roles.missing]
     if mapping.columns.keys() | (mapping.criteria or {}).keys() and not scored and gone:
         raise MissingColumns(
-            f"{source} has none of the columns {listed(gone)} that {mapping.name} names."
-            f"{_near(roles.missing, columns)} It has: {listed(columns, most=40)}."
+            f"{source} has none of the columns {join_words(gone)} that {mapping.name} names."
+            f"{_near(roles.missing, columns)} It has: {join_words(columns, limit=40)}."
         )
     if not scored:
         told = mapping.columns.get("case", ())
@@ -396,19 +396,19 @@ def _check_complete(
         raise FormatError(
             f"{source}: it is not plain which columns hold the scores. Say so: "
             f'mapping={{"case": "{case or LINE}", "criteria": {_quoted(judged[:6])}{people}, "scale": [1, 5]}}. '
-            f"It has: {listed(columns, most=40)}."
+            f"It has: {join_words(columns, limit=40)}."
         )
     if "case" not in roles.columns and "case" not in roles.values and mapping.columns.get("case") != (LINE,):
         if gone and "case" in mapping.columns:
             raise MissingColumns(
                 f"{source} has no column {mapping.columns['case'][0]!r}, which {mapping.name} names as the case."
-                f"{_near(roles.missing, columns)} It has: {listed(columns, most=40)}."
+                f"{_near(roles.missing, columns)} It has: {join_words(columns, limit=40)}."
             )
         likely_case = _likely_case(roles, columns)
         case = f'"{likely_case}"' if likely_case else "COLUMN"
         raise FormatError(
             f"{source}: it is not plain which column says the case. Say so: "
-            f'mapping={{"case": {case}}}, or "line" to pair by line number. It has: {listed(columns, most=40)}.'
+            f'mapping={{"case": {case}}}, or "line" to pair by line number. It has: {join_words(columns, limit=40)}.'
         )
 
 

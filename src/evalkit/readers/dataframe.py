@@ -11,7 +11,7 @@ from evalkit.data.columns import series
 from evalkit.data.evals import to_polars
 from evalkit.readers.score_table import Raw
 from evalkit.util.errors import FormatError
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 
 def is_frame(source: Any) -> bool:
@@ -36,7 +36,7 @@ def rows(frame: Any, name: str) -> Raw:
     doubled = [column for column, count in Counter(names).items() if count > 1]
     if doubled:
         raise FormatError(
-            f"{name} has several columns called {listed(map(repr, doubled))}; give each its own name."
+            f"{name} has several columns called {join_words(map(repr, doubled))}; give each its own name."
         )
     made = _from_pandas(frame) if pandas else to_polars(frame)
     return Raw(

@@ -14,7 +14,7 @@ from evalkit.readers.base import CSV_SCORES, NATIVE_SCORES, Found, Plan, Reader,
 from evalkit.readers.column_mapping import MAPPING_FILE, Mapping, find_mapping
 from evalkit.readers.registry import known_words
 from evalkit.util.errors import FormatError, PathError
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -64,7 +64,7 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
 
 def passed_over(skipped: list[Path]) -> list[str]:
     """Say which files of a folder were of no format that is known."""
-    told = f"Files of no format that is known were passed over: {listed(skipped, most=6)}."
+    told = f"Files of no format that is known were passed over: {join_words(skipped, limit=6)}."
     return [told] if skipped else []
 
 
@@ -90,7 +90,7 @@ def in_few_words(notes: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:
             names = [path.name for path in paths]
             if len(set(names)) < len(names):
                 names = [f"{path.parent.name}/{path.name}" for path in paths]
-            made.append(f"{len(names)} files ({listed(names, most=4)}): {said}")
+            made.append(f"{len(names)} files ({join_words(names, limit=4)}): {said}")
         else:
             made += all_of_it
     return tuple(made)
@@ -157,7 +157,7 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (the whole pattern, absolute or not)
     if not matches:
         hint = (
-            f"{str(fixed)!r} holds: {listed(sorted(p.name for p in fixed.iterdir()), most=8)}."
+            f"{str(fixed)!r} holds: {join_words(sorted(p.name for p in fixed.iterdir()), limit=8)}."
             if fixed.is_dir()
             else ""
         )

@@ -23,7 +23,7 @@ from evalkit.readers.run_names import Part, tell_apart
 from evalkit.readers.score_table import Raw, to_evals
 from evalkit.util.arguments import expect, expect_evals
 from evalkit.util.errors import FormatError, PathError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,10 +134,10 @@ def load(
             parts.append(Part(wanted.so_far(part.evals), part.name))
     if skipped and not parts:
         raise FormatError(
-            f"No file is of a format that is known: {listed(skipped, most=6)}. {registry.known_words(known)}"
+            f"No file is of a format that is known: {join_words(skipped, limit=6)}. {registry.known_words(known)}"
         )
     if not parts and not plan.found:
-        raise FormatError(f"There is nothing to read in {listed(map(str, sources))}: no file at all.")
+        raise FormatError(f"There is nothing to read in {join_words(map(str, sources))}: no file at all.")
     notes += find_files.passed_over(skipped)
     total = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])
     total = replace(total, notes=find_files.in_few_words(total.notes, total.files))
@@ -147,7 +147,9 @@ def load(
 def _wanted(tables: Iterable[TableName] | None, *, cache: bool) -> reading.Wanted:
     names = frozenset(TABLES if tables is None else [tables] if isinstance(tables, str) else tables)
     for name in sorted(names - set(TABLES)):
-        raise FormatError(f"There is no table {name!r}.{nearest(name, TABLES)} There is: {listed(TABLES)}.")
+        raise FormatError(
+            f"There is no table {name!r}.{did_you_mean(name, TABLES)} There is: {join_words(TABLES)}."
+        )
     return reading.Wanted(names, cache)
 
 

@@ -19,7 +19,7 @@ from evalkit.readers.column_mapping import MissingColumns
 from evalkit.readers.run_names import Part
 from evalkit.readers.score_table import RECORD, Raw, to_evals
 from evalkit.util.errors import FormatError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -119,7 +119,7 @@ def _try(found: Found, wanted: Wanted) -> _Outcome:
         return outcome
     gone = [f"{column!r} ({what})" for column, what, needed in told["missing"] if needed]
     if gone and found.instead is not None and found.instead.name != NATIVE_SCORES:
-        _read(outcome, found.instead, wanted, why=f"there is no column {listed(gone)}")
+        _read(outcome, found.instead, wanted, why=f"there is no column {join_words(gone)}")
         return outcome
     outcome.part = Part(evals, told["name"])
     outcome.columns, outcome.missing = told["columns"], told["missing"]
@@ -213,7 +213,7 @@ class _Account:
                 have = list(self.columns[which])
                 raise FormatError(
                     f"No file has the column {column!r} ({what}) that {self.names[which]} names."
-                    f"{nearest(column, have)} They have: {listed(have, most=40)}."
+                    f"{did_you_mean(column, have)} They have: {join_words(have, limit=40)}."
                 )
         if self.failures:
             yield Part(_passed_over(self.failures))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.schema import SCORES, TRIALS, TURNS, Key
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,5 +113,7 @@ def _prefix(evals: Evals, name: str, runs: list[str]) -> Evals:
         for table, frame in evals.tables()
         if "run" in table.schema
     }
-    note = f"Several sources judge the same cases of {listed(runs)}: each source is a run of its own there."
+    note = (
+        f"Several sources judge the same cases of {join_words(runs)}: each source is a run of its own there."
+    )
     return replace(evals, **tables, notes=(*evals.notes, note))

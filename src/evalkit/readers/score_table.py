@@ -15,7 +15,7 @@ from evalkit.readers.column_mapping import Mapping, Roles, resolve
 from evalkit.readers.run_names import PARTS, Part, name_runs
 from evalkit.readers.score_values import NOTHING, as_names, read_scores
 from evalkit.util.errors import ColumnError, FormatError
-from evalkit.util.words import counted, listed
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -119,12 +119,12 @@ class _Maker:
         self.words: set[str] = set()
         self.scaled: tuple[list[str], list[float | None]] = ([], [])
         wide = roles.criteria is not None
-        counted = RECORD if RECORD in frame.columns else "line"
+        plural = RECORD if RECORD in frame.columns else "line"
         keys = {
             "run": self._runs(frame, run),
             "case": as_names(frame[roles.columns["case"]])
             if "case" in roles.columns
-            else frame[counted].cast(pl.String)
+            else frame[plural].cast(pl.String)
             if "case" not in roles.values
             else _constant(frame, roles.values["case"]),
             "epoch": self._epochs(frame),
@@ -270,9 +270,7 @@ class _Maker:
             for run, found in (
                 several.select("run", name).filter(pl.col(name).list.len() > 1).collect().iter_rows()
             ):
-                reason = (
-                    f"run {run!r} has several values of {name}: {listed(found, most=6)}; the first is kept"
-                )
+                reason = f"run {run!r} has several values of {name}: {join_words(found, limit=6)}; the first is kept"
                 advice = f"; if each is a run of its own: mapping={{'run': {self.roles.columns[name]!r}}}"
                 self.problems.append(Problem(self.source, None, reason + advice))
         frame = by_run.agg(pl.all().drop_nulls().first()).collect()
@@ -319,7 +317,7 @@ class _Maker:
             notes.append("A case is the number of its line or record: runs pair line by line.")
         if self.run_parts:
             made = " and ".join(f"{part} ({roles.columns[part]!r})" for part in self.run_parts)
-            names = listed(map(repr, self.frame["__run"].unique(maintain_order=True)), most=6)
+            names = join_words(map(repr, self.frame["__run"].unique(maintain_order=True)), limit=6)
             notes.append(f"No column says the run: it is made of {made}: {names}.")
         elif not self.runs_known:
             notes.append(
@@ -334,7 +332,7 @@ class _Maker:
         unscaled = [name for name, low in zip(*self.scaled, strict=True) if low is None]
         if unscaled:
             notes.append(
-                f'No scale is declared for {listed(unscaled)}: give mapping={{"scale": [lowest, highest]}}.'
+                f'No scale is declared for {join_words(unscaled)}: give mapping={{"scale": [lowest, highest]}}.'
             )
         notes += [
             f"{self.source}: there is no column {column!r} ({what}), which {mapping.name if mapping else 'the mapping'} names."
@@ -426,7 +424,7 @@ class _Maker:
         several = counts.select(pl.col(n).gt(1).sum() for n in given if n != "tags").collect()
         for name in several.columns:
             if several[name].item():
-                reason = f"{counted(several[name].item(), f'{keys[-1]} has', plural=f'{keys[-1]}s have')} several values of {name}; the first of each is kept"
+                reason = f"{plural(several[name].item(), f'{keys[-1]} has', plural=f'{keys[-1]}s have')} several values of {name}; the first of each is kept"
                 self.problems.append(Problem(self.source, None, reason))
         frame = frame.group_by(keys, maintain_order=True).agg(pl.all().drop_nulls().first())
         return frame.with_columns(source=pl.lit(self.source)) if "source" in table.schema else frame

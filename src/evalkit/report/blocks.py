@@ -195,17 +195,17 @@ def percent(value: float | None, digits: int = 1) -> str:
     Examples
     --------
     >>> percent(0.8889), percent(0.9999), percent(1.0), percent(None)
-    ('88.9 %', '>99.9 %', '100 %', '–')
+    ('88.9%', '>99.9%', '100%', '–')
     """
     if value is None:
         return NOTHING
     if value in (0, 1):
-        return f"{value * 100:.0f} %"
+        return f"{value * 100:.0f}%"
     text = f"{value * 100:.{digits}f}"
     if float(text) in (0, 100):
         step = 10**-digits
-        return f">{100 - step:.{digits}f} %" if value > 0.5 else f"<{step:.{digits}f} %"
-    return f"{text} %"
+        return f">{100 - step:.{digits}f}%" if value > 0.5 else f"<{step:.{digits}f}%"
+    return f"{text}%"
 
 
 def interval(low: float | None, high: float | None, *, metric: str = "mean_score") -> str:

@@ -16,7 +16,7 @@ from evalkit.report import flip_section as flips
 from evalkit.report import provenance_sections as provenance
 from evalkit.report import sections
 from evalkit.report.blocks import Report, Table, Text, percent
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def build(
         provenance.inventory(evals, version=version, now=time),
     ]
     suites = [name for name in evals.runs["suite"].cast(pl.String).unique(maintain_order=True) if name]
-    about = ", ".join(suites) or counted(evals.runs.height, "run")
+    about = ", ".join(suites) or plural(evals.runs.height, "run")
     sides = f"{change.candidate} against {change.baseline}" if change else ""
     headline, details = _headline(subject, rates)
     return Report(
@@ -174,9 +174,7 @@ def _headline(
         return _pieces(subject.change)
     evals, graded = subject.evals, subject.graded
     cases = graded.select("suite", "case").unique().height
-    words = (
-        f"{counted(cases, 'case')}, {counted(evals.runs.height, 'run')}, {counted(graded.height, 'trial')}"
-    )
+    words = f"{plural(cases, 'case')}, {plural(evals.runs.height, 'run')}, {plural(graded.height, 'trial')}"
     best = rates.drop_nulls("pass_rate").sort("pass_rate")
     if best.height:
         low, high = best.row(0, named=True), best.row(-1, named=True)
@@ -207,13 +205,13 @@ def _asides(subject: sections.Subject) -> list[Text]:
     if change is not None:
         kinds = dict(change.flips["kind"].cast(pl.String).value_counts().iter_rows())
         words.append(
-            f"{counted(kinds.get('regression', 0), 'case')} regressed, {kinds.get('improvement', 0)} improved"
+            f"{plural(kinds.get('regression', 0), 'case')} regressed, {kinds.get('improvement', 0)} improved"
         )
         if change.unpaired.height:
-            words.append(f"{counted(change.unpaired.height, 'case')} on one side only")
-    words.append(f"{counted(unscored, 'trial')} of {subject.graded.height:,} unscored")
+            words.append(f"{plural(change.unpaired.height, 'case')} on one side only")
+    words.append(f"{plural(unscored, 'trial')} of {subject.graded.height:,} unscored")
     if subject.evals.problems.height:
-        words.append(f"{counted(subject.evals.problems.height, 'record')} could not be read")
+        words.append(f"{plural(subject.evals.problems.height, 'record')} could not be read")
     if change is not None and change.warnings.height:
         ids = ", ".join(dict.fromkeys(change.warnings["id"].to_list()))
         words.append(f"warnings {ids} (under Rule, methods and warnings)")

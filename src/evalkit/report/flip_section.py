@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.grading.grade import grade_criteria
 from evalkit.report.blocks import Cell, Flip, Reason, Section, Side, Table, Text, number
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.transcript_view import read_trial
 
 if TYPE_CHECKING:
@@ -45,12 +45,10 @@ def regressions(
         _flip(evals, row, change, graded, runs, at=at, counts=counts) for at, row in enumerate(rows[:most], 1)
     ]
     if len(rows) > most:
-        caption = f"The other {counted(len(rows) - most, 'regression')}; max_transcripts puts in the transcripts of more"
+        caption = f"The other {plural(len(rows) - most, 'regression')}; max_transcripts puts in the transcripts of more"
         blocks.append(_counts(rows[most:], change, caption=caption, key="table-regressed"))
     ordered = len(rows) > 1 and any(row["severity"] for row in rows)
-    note = (
-        f"{counted(len(rows), 'case')} went from pass to fail{', worst severity first' if ordered else ''}."
-    )
+    note = f"{plural(len(rows), 'case')} went from pass to fail{', worst severity first' if ordered else ''}."
     if most:
         note += f" {'Each with' if len(rows) > 1 else 'With'} a trial of either side to read, and what the judge said of the criteria that failed."
     return Section("regressed", "What regressed", tuple(blocks), note)
@@ -61,7 +59,7 @@ def improvements(change: Comparison) -> Section:
     rows = change.flips.filter(pl.col("kind") == "improvement").to_dicts()
     if not rows:
         return Section("improved", "What improved", (Text("No case went from fail to pass."),))
-    caption = f"{counted(len(rows), 'case')} went from fail to pass: trials passed of trials scored"
+    caption = f"{plural(len(rows), 'case')} went from fail to pass: trials passed of trials scored"
     return Section(
         "improved", "What improved", (_counts(rows, change, caption=caption, key="table-improved"),)
     )

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evalkit.report.chart_script import script
 from evalkit.util.hostile_text import Html, json_for_script, markdown, visible
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 from evalkit.widgets.transcript_view import style, transcript_html
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.filters |= {
-        "counted": counted,
+        "counted": plural,
         "json": json_for_script,
         "markdown": markdown,
         "raw": Html,

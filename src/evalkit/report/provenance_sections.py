@@ -12,7 +12,7 @@ import polars as pl
 
 from evalkit.data.evals import some_of
 from evalkit.report.blocks import MINUS, NOTHING, Cell, Items, Section, Table, Text
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
@@ -43,7 +43,7 @@ def problems(evals: Evals) -> Section | None:
         more = evals.problems.height - len(rows)
         blocks.append(
             Table(
-                f"{counted(evals.problems.height, 'record')} could not be read, or not wholly",
+                f"{plural(evals.problems.height, 'record')} could not be read, or not wholly",
                 (Cell("Where"), Cell("What is wrong")),
                 rows,
                 key="table-problems",
@@ -63,7 +63,7 @@ def methods(subject: Subject, frames: list[pl.DataFrame]) -> Section:
     items = [
         f"The rule: a trial passes when {subject.rule.words_for(subject.evals.criteria['kind'])}.",
         "A case's trials are averaged inside the case; rates, means and intervals are over cases. n counts cases.",
-        f"{counted(graded.height, 'trial')}: {_verdicts(graded)}. What could not be judged is unscored: never a fail, and in no rate.",
+        f"{plural(graded.height, 'trial')}: {_verdicts(graded)}. What could not be judged is unscored: never a fail, and in no rate.",
         f"Methods: {'; '.join(used)}." if used else "No interval could be given.",
     ]
     if unscored:
@@ -113,7 +113,7 @@ def inventory(evals: Evals, *, version: str, now: datetime) -> Section:
     else:
         blocks.append(Text("No file was read: the tables were in memory."))
     counts = ", ".join(
-        counted(
+        plural(
             some_of(frame, table.key[0]).height,
             "criterion" if table.name == "criteria" else table.name[:-1],
             plural=table.name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +99,9 @@ def report(
     expect(report, locals())
     path = Path(path)
     if path.suffix.lower() not in _FORMS:
-        raise FormatError(f"A report is written as {listed(_FORMS)}; {path.name!r} ends in {path.suffix!r}.")
+        raise FormatError(
+            f"A report is written as {join_words(_FORMS)}; {path.name!r} ends in {path.suffix!r}."
+        )
     if (baseline is None) != (candidate is None):
         given, missing = ("baseline", "candidate") if candidate is None else ("candidate", "baseline")
         raise FormatError(f"A comparison has two sides: {given}= was given, {missing}= was not.")

@@ -25,7 +25,7 @@ from evalkit.report.blocks import (
     signed,
 )
 from evalkit.report.chart_script import draw
-from evalkit.util.words import NOT_GIVEN, counted, listed
+from evalkit.util.words import NOT_GIVEN, join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,7 +198,7 @@ def find_fewer(subject: Subject, left_out: Sequence[str] = (), *, most: int = 12
         )
     found: list[str] = []
     if left_out:
-        names = listed(f"'{one}'" for one in left_out)
+        names = join_words(f"'{one}'" for one in left_out)
         found.append(f"Only one side was scored on {names}: left out, so that both go by the same criteria.")
     for groups in scored.values():
         every = set[str]().union(*groups.values())
@@ -206,10 +206,10 @@ def find_fewer(subject: Subject, left_out: Sequence[str] = (), *, most: int = 12
             lacking = [f"'{one}'" for one in sorted(every - mine)]
             if lacking:
                 found.append(
-                    f"'{name}' was not scored on {listed(lacking)}: its pass rate is by fewer criteria."
+                    f"'{name}' was not scored on {join_words(lacking)}: its pass rate is by fewer criteria."
                 )
     if len(found) > most:
-        return (*found[:most], f"And {counted(len(found) - most, 'more', plural='more')}.")
+        return (*found[:most], f"And {plural(len(found) - most, 'more', plural='more')}.")
     return tuple(found)
 
 
@@ -328,8 +328,8 @@ def cases(subject: Subject) -> Section:
         )
         for level, case in keys[:_MOST_CASES]
     )
-    left = [f"{counted(len(groups) - len(shown), 'earlier column')}" if len(groups) > len(shown) else ""]
-    left += [f"{counted(len(keys) - _MOST_CASES, 'case')}" if len(keys) > _MOST_CASES else ""]
+    left = [f"{plural(len(groups) - len(shown), 'earlier column')}" if len(groups) > len(shown) else ""]
+    left += [f"{plural(len(keys) - _MOST_CASES, 'case')}" if len(keys) > _MOST_CASES else ""]
     note = "Trials passed of trials scored, then the mean score."
     note += "".join(f" Not shown: {what}." for what in left if what)
     blocks: list[Block] = [
@@ -352,7 +352,7 @@ def cases(subject: Subject) -> Section:
         )
         blocks += [Text("Cases that only one side has; they are in no difference:"), Items(lines)]
     return Section(
-        "cases", f"All {counted(len(keys), 'case')}" if len(keys) != 1 else "The one case", tuple(blocks)
+        "cases", f"All {plural(len(keys), 'case')}" if len(keys) != 1 else "The one case", tuple(blocks)
     )
 
 
@@ -360,7 +360,7 @@ def _counts(row: dict[str, Any] | None) -> Cell:
     if row is None:
         return Cell(NOTHING, "num muted")
     if not row["scored"]:
-        return Cell(f"{counted(row['trials'], 'trial')} unscored", "num unscored")
+        return Cell(f"{plural(row['trials'], 'trial')} unscored", "num unscored")
     unscored = row["trials"] - row["scored"]
     text = f"{row['passed']}/{row['scored']}" + (f" +{unscored} unscored" if unscored else "")
     tone = "" if row["passed"] else "fail"
@@ -381,11 +381,11 @@ def _value(value: Any) -> str:
 
 def _percent_level(frame: pl.DataFrame) -> str:
     levels = frame["level"].drop_nulls().unique().to_list()
-    return f"{levels[0] * 100:g} %" if levels else "95 %"
+    return f"{levels[0] * 100:g}%" if levels else "95%"
 
 
 def _rate_level(low: float | None, high: float | None) -> str:
-    return NOTHING if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f} %"
+    return NOTHING if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}%"
 
 
 def _level(low: float | None, high: float | None) -> str:

@@ -49,7 +49,7 @@ def t_two_sided(t: float, df: float) -> float:
 def check_level(level: float) -> None:
     """Refuse a level that is not strictly between 0 and 1."""
     if not 0 < level < 1:
-        msg = f"level must lie between 0 and 1 (0.95 for 95 %), got {level}."
+        msg = f"level must lie between 0 and 1 (0.95 for 95%), got {level}."
         raise StatisticsError(msg)
 
 

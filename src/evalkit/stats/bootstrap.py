@@ -1,7 +1,7 @@
 """The case bootstrap: resample cases with everything that belongs to them.
 
 For statistics that have no closed form (kappa, ranks, medians). Not for means or pass rates of few cases: at n = 9 the
-percentile interval of a mean covers 89 % and BCa 87 % where Student's t covers 95 %, and both collapse to a point when
+percentile interval of a mean covers 89% and BCa 87% where Student's t covers 95%, and both collapse to a point when
 everything passes. The bootstrap's standard error is sqrt((n-1)/n) too small.
 """
 

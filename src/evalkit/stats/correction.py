@@ -40,7 +40,7 @@ def post_stratified(
 ) -> Estimate:
     """Estimate the pass rate humans would give: the judge's passes and fails, each corrected by the labels in it.
 
-    The default for pass/fail: covers 94-98 % with 20 labels or 200. Not for labels that were selected by score, and not
+    The default for pass/fail: covers 94-98% with 20 labels or 200. Not for labels that were selected by score, and not
     for labels from another suite (`rogan_gladen`). Fewer than 50 labels, or 5 of either human class: say so.
 
     Parameters
@@ -99,7 +99,7 @@ def ppi_mean(
 ) -> Estimate:
     """Estimate the mean score humans would give: the judge's mean plus a correction from the labelled cases (PPI++).
 
-    For mean scores with 50 labels or more. Not for pass rates: at a true rate of .97 it covers 45 %; `post_stratified`.
+    For mean scores with 50 labels or more. Not for pass rates: at a true rate of .97 it covers 45%; `post_stratified`.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ def non_inferiority_tango(
     margin
         Largest loss of pass rate that would not matter, between 0 and 1.
     level
-        One-sided confidence; 0.95 means the low end of the two-sided 90 % interval.
+        One-sided confidence; 0.95 means the low end of the two-sided 90% interval.
 
     Notes
     -----

@@ -58,8 +58,8 @@ def standard_error(
 def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
     """Estimate a mean with Student's t on one value a case.
 
-    The default for mean scores at every n: at n = 9 it covers 95 % where the percentile bootstrap covers 89 % and BCa
-    87 %. Not for one pass rate (`wilson`), and not for rows of repeated runs: average them inside the case first.
+    The default for mean scores at every n: at n = 9 it covers 95% where the percentile bootstrap covers 89% and BCa
+    87%. Not for one pass rate (`wilson`), and not for rows of repeated runs: average them inside the case first.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def mcnemar(only_candidate: float, only_baseline: float) -> McNemar:
     ----------
     only_candidate, only_baseline
         Whole numbers of cases that only one side passes, one run each. Not for n x K rows: they reject a true null
-        15 % of the time; use `sign_flip` on case fractions.
+        15% of the time; use `sign_flip` on case fractions.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """One pass rate and its interval.
 
 Never a t, normal or bootstrap interval for a single pass rate below a few hundred cases: at n = 9 they cover 75-77 %
-instead of 95 % and collapse to a point when everything passes (Bowyer et al. 2025, arXiv 2503.01747).
+instead of 95% and collapse to a point when everything passes (Bowyer et al. 2025, arXiv 2503.01747).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def wilson_n_eff(fractions: ArrayLike, k: ArrayLike, *, level: float = 0.95) -> 
     Notes
     -----
     deff = min(1, max(s^2 / (p(1-p)), (1 + (K-1) 0.25) / K)) with s^2 the variance of the case fractions, then Wilson
-    on n / deff. The floor is an intra-class correlation of at least 0.25: without it coverage at n = 20 falls to 89 %.
+    on n / deff. The floor is an intra-class correlation of at least 0.25: without it coverage at n = 20 falls to 89%.
     An extension of this project (statistics.md 3.1), with its own coverage test; all pass or all fail gives deff = 1.
 
     Examples
@@ -159,7 +159,7 @@ def wilson_clustered(
     Notes
     -----
     Cluster deff = 1 + (sum m^2 / n - 1) ICC, with the ANOVA estimate of ICC, at least 0. Saha, Miller & Wang (2016)
-    Int J Biostat 12. With fewer than 30 clusters ICC is at least 0.25 (ours): without that 10 clusters cover 91 %. With fewer than 10 clusters the correlation itself is badly known: say so beside the number.
+    Int J Biostat 12. With fewer than 30 clusters ICC is at least 0.25 (ours): without that 10 clusters cover 91%. With fewer than 10 clusters the correlation itself is badly known: say so beside the number.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def e_value(only_candidate: float, only_baseline: float, *, alpha: float = 0.05)
     only_candidate, only_baseline
         Flips so far, one pair a case. When the same cases are run again the null is "the same on these cases".
     alpha
-        Stop at E >= 1 / alpha: peeking ten times then gives at most alpha false alarms (a t test gives 19 %).
+        Stop at E >= 1 / alpha: peeking ten times then gives at most alpha false alarms (a t test gives 19%).
 
     Notes
     -----

@@ -19,11 +19,11 @@ def verdict(
     Parameters
     ----------
     low, high
-        The 95 % interval of the difference; None where it was not estimable.
+        The 95% interval of the difference; None where it was not estimable.
     margin
         The largest loss that would not matter, declared before the data were seen, above 0.
     ni_low
-        The one-sided 95 % lower limit (the low end of the two-sided 90 % interval). `low` stands in for it, which
+        The one-sided 95% lower limit (the low end of the two-sided 90% interval). `low` stands in for it, which
         is stricter, where it is not given.
 
     Returns

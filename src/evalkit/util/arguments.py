@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.util.errors import ArgumentError, FormatError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,7 +209,7 @@ def _guess(name: str, value: Any, words: list[str], parts: tuple[str, ...]) -> s
             number = float(value) if {"int", "float"} & {*parts} else None
         except ValueError:
             number = None
-        return f" Did you mean {number:g}?" if number is not None else nearest(value, words)
+        return f" Did you mean {number:g}?" if number is not None else did_you_mean(value, words)
     if is_number(value) and name == "margin":
         return f" Did you mean {{'pass_rate': {value!r}}}?"
     if is_number(value) and {"str", "Selector"} & {*parts}:
@@ -218,7 +218,7 @@ def _guess(name: str, value: Any, words: list[str], parts: tuple[str, ...]) -> s
 
 
 def _either(options: list[str]) -> str:
-    return options[0] if len(options) == 1 else f"{listed(options[:-1])} or {options[-1]}"
+    return options[0] if len(options) == 1 else f"{join_words(options[:-1])} or {options[-1]}"
 
 
 def _choices(part: str) -> tuple[str, ...]:

@@ -1,78 +1,155 @@
-"""Words for sentences: counts, lists and the nearest valid name."""
+"""Words for sentences: counts, lists, the nearest valid name, and options of Python or the command line."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 NOT_GIVEN: Final = "not given"
-"""What a table, a chart or a page shows where nobody said: a severity, a version, a model."""
+"""Stands in tables, charts and pages for a missing severity, version or model."""
 
 
-def nearest(name: str, options: Iterable[str]) -> str:
+def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the option most like `name`, or "".
 
     Examples
     --------
-    >>> nearest("aget_version", ["agent", "agent_version", "model"])
+    >>> did_you_mean("aget_version", ["agent", "agent_version", "model"])
     " Did you mean 'agent_version'?"
-    >>> nearest("zzz", ["agent"])
+    >>> did_you_mean("zzz", ["agent"])
     ''
     """
     near = get_close_matches(str(name), [str(option) for option in options], n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def listed(options: Iterable[object], *, most: int = 12) -> str:
-    """Return the options as words for a sentence, the tail of a long list counted.
+def join_words(options: Iterable[object], *, limit: int = 12) -> str:
+    """Return options as a list for a sentence; the rest of a long list is counted.
 
     Examples
     --------
-    >>> listed(["v1", "v2"])
+    >>> join_words(["v1", "v2"])
     'v1, v2'
-    >>> listed(range(20), most=3)
+    >>> join_words(range(20), limit=3)
     '0, 1, 2 and 17 more'
     """
     words = [str(option) for option in options]
-    if len(words) > most:
-        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    if len(words) > limit:
+        return f"{', '.join(words[:limit])} and {len(words) - limit:,} more"
     return ", ".join(words) if words else "none"
 
 
-def counted(count: int, word: str, *, plural: str = "") -> str:
-    """Return a count with its word.
+def plural(count: int, word: str, *, plural: str = "") -> str:
+    """Return a count with its noun.
 
     Examples
     --------
-    >>> counted(1, "case"), counted(2000, "case"), counted(2, "criterion", plural="criteria")
+    >>> plural(1, "case"), plural(2000, "case"), plural(2, "criterion", plural="criteria")
     ('1 case', '2,000 cases', '2 criteria')
     """
     return f"{count:,} {word if count == 1 else plural or f'{word}s'}"
 
 
-def percent(value: float | None) -> str:
-    """Return a rate as words, e.g. "88.9 %"."""
-    return "unknown" if value is None else f"{value * 100:.1f} %"
-
-
-def points(value: float | None) -> str:
-    """Return a difference of rates as words, e.g. "-7.4 points"."""
-    return (
-        "unknown"
-        if value is None
-        else f"{round(value * 100, 1) + 0.0:+.1f} points".replace("-", "\N{MINUS SIGN}")
-    )
-
-
-def signed(value: float | None) -> str:
-    """Return a difference of scores as words, e.g. "-0.25"."""
-    return "unknown" if value is None else f"{round(value, 2) + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def plain(text: str) -> str:
-    """Return text with every control character but the line break replaced: safe for a terminal."""
+def printable(text: str) -> str:
+    """Replace every control character but the line break: safe for a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+class Option:
+    r"""An argument of the library, and the option of the command line that stands for it.
+
+    Parameters
+    ----------
+    name
+        The argument, for example "max_cost".
+    value
+        Its value; leave it out to name the argument alone.
+    python, shell
+        The two spellings, where they do not follow from name and value.
+
+    Examples
+    --------
+    >>> option = Option("margin", {"pass_rate": 0.05})
+    >>> str(option), option.shell
+    ("margin={'pass_rate': 0.05}", '--margin pass_rate=0.05')
+    >>> Option("grader", 'a "b" $(c)').shell
+    '--grader \'a "b" $(c)\''
+    >>> str(Option("max_cost")), Option("max_cost").shell
+    ('max_cost=', '--max-cost')
+    """
+
+    __slots__ = ("name", "python", "shell", "value")
+
+    def __init__(self, name: str, value: Any = ..., *, python: str = "", shell: str = "") -> None:
+        self.name = name
+        self.value = value
+        self.python = python or (f"{name}=" if value is ... else f"{name}={value!r}")
+        self.shell = shell or _shell_option(f"--{name.replace('_', '-')}", value)
+
+    def __str__(self) -> str:
+        return self.python
+
+    def __repr__(self) -> str:
+        return f"Option({self.python})"
+
+
+class Sentence(str):
+    """Text that may name arguments. As a `str` it is spelled for Python; `for_shell` spells it for the command line.
+
+    Parameters
+    ----------
+    template
+        Text with `{names}` of the parts.
+    **parts
+        Values, some of them an `Option`.
+
+    Examples
+    --------
+    >>> text = Sentence("Pass {grader}.", grader=Option("grader", "demo judge"))
+    >>> print(text, text.for_shell())
+    Pass grader='demo judge'. Pass --grader 'demo judge'.
+    """
+
+    template: str
+    parts: Mapping[str, object]
+
+    def __new__(cls, template: str, **parts: object) -> Sentence:  # noqa: D102
+        text = super().__new__(cls, template.format_map(parts) if parts else template)
+        text.template, text.parts = template, parts
+        return text
+
+    def for_shell(self) -> str:
+        """Return the text with the options of the command line."""
+        if not self.parts:
+            return self.template
+        return self.template.format_map({name: for_shell(part) for name, part in self.parts.items()})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_sentence, (self.template, dict(self.parts))
+
+
+def for_shell(text: object) -> Any:
+    """Return text, an option or a sentence as the command line spells it; anything else as it is."""
+    if isinstance(text, Option):
+        return text.shell
+    return text.for_shell() if isinstance(text, Sentence) else text
+
+
+def _rebuild_sentence(template: str, parts: dict[str, object]) -> Sentence:
+    return Sentence(template, **parts)
+
+
+def _shell_option(option: str, value: Any) -> str:
+    if value is ... or value is True:
+        return option
+    if isinstance(value, Mapping):
+        return " ".join(f"{option} {shlex.quote(f'{key}={item}')}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return f"{option} {shlex.quote(','.join(map(str, value)))}"
+    return f"{option} {shlex.quote(str(value))}"

@@ -13,7 +13,7 @@ from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 from evalkit.widgets.facet_counts import distribution, facets
 from evalkit.widgets.filters import KEY, Slice, Trials, check, code
 from evalkit.widgets.panel import Panel
@@ -160,7 +160,7 @@ class Explorer(Panel):
 
     def __repr__(self) -> str:
         every = self._trials.graded(self.state).height
-        return f"Explorer: {self.selection.height:,} of {counted(every, 'trial')}; .selection is the frame, .code the lines that give it"
+        return f"Explorer: {self.selection.height:,} of {plural(every, 'trial')}; .selection is the frame, .code the lines that give it"
 
     # What a message does
 

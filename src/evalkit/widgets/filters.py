@@ -15,7 +15,7 @@ from evalkit.data.schema import SEVERITIES, VERDICTS
 from evalkit.grading.grade import grade, grade_criteria
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.errors import SelectorError
-from evalkit.util.words import listed, nearest
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -224,7 +224,7 @@ def check(chosen: Slice, trials: Trials) -> Slice:
     Raises
     ------
     SelectorError
-        With the nearest that there is.
+        With the did_you_mean that there is.
     """
     if chosen.criterion is not None:
         have = sorted(trials.evals.judged["criterion"].cast(pl.String).unique())
@@ -239,7 +239,7 @@ def check(chosen: Slice, trials: Trials) -> Slice:
         if column not in FACETS or column not in frame.columns:
             have = [name for name in FACETS if name in frame.columns]
             raise SelectorError(
-                f"Trials are filtered by {listed(have)}, not by {column!r}.{nearest(column, have)} Filter the evals first for anything else."
+                f"Trials are filtered by {join_words(have)}, not by {column!r}.{did_you_mean(column, have)} Filter the evals first for anything else."
             )
         words = {"verdict": VERDICTS, "severity": SEVERITIES}.get(column, ())
         # A word of ours may be asked for also where no trial has it: nothing failing is an answer.

@@ -14,7 +14,7 @@ from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError, SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 from evalkit.widgets.label_store import (
     LabelFile,
     Order,
@@ -268,7 +268,7 @@ class Labeller(Panel):
             "of": of,
             "at": self.state.at,
             "rater": visible(self.rater),
-            "words": f"{done:,} of {counted(of, 'judgement')} of {counted(trials, 'trial')}, {whole}; {ordered}.",
+            "words": f"{done:,} of {plural(of, 'judgement')} of {plural(trials, 'trial')}, {whole}; {ordered}.",
         }
 
     def _figures(self) -> dict[str, Any]:
@@ -410,7 +410,7 @@ def _say_agreement(evals: Evals, rule: PassRule, chosen: dict[str, Any]) -> list
             continue
         made.append(
             f"{name}: kappa {row['kappa']:.2f} [{row['kappa_low']:.2f}, {row['kappa_high']:.2f}], "
-            f"{counted(row['n'], 'label')} of {counted(row['cases'], 'case')}. {more_labels(row['kappa_low'], row['kappa'], row['kappa_high'], row['n'])}"
+            f"{plural(row['n'], 'label')} of {plural(row['cases'], 'case')}. {more_labels(row['kappa_low'], row['kappa'], row['kappa_high'], row['n'])}"
         )
     return made or ["No answer has both a label and a score of the judge yet."]
 
@@ -436,8 +436,8 @@ def more_labels(low: float, kappa: float, high: float, n: int) -> str:
     reach = kappa - low if kappa >= _RELIABLE else high - kappa
     gap = abs(kappa - target) if target is not None else 0.0
     if gap > reach / 4:
-        return f"About {counted(round(n * (reach / gap) ** 2) - n, 'more label')} would settle how it reads."
-    return f"About {counted(3 * n, 'more label')} would halve the interval."
+        return f"About {plural(round(n * (reach / gap) ** 2) - n, 'more label')} would settle how it reads."
+    return f"About {plural(3 * n, 'more label')} would halve the interval."
 
 
 def _say_correction(judged: Evals, drawn: pl.DataFrame, rule: PassRule, chosen: dict[str, Any]) -> str:

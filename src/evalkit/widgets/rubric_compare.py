@@ -13,7 +13,7 @@ from evalkit.agreement.estimates import estimate_agreement, scale_points
 from evalkit.data.schema import Key
 from evalkit.grading.grade import grade
 from evalkit.util.errors import EvalkitError, SelectorError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
@@ -70,22 +70,22 @@ class ScoreDiff:
         lost = changed.filter(pl.col("before") == "pass").height
         won = changed.filter(pl.col("after") == "pass").height
         made = [
-            f"{counted(trials, 'trial')} judged by both wordings: {counted(changed.height, 'verdict')} changed ({counted(won, 'now passes', plural='now pass')}, {lost:,} no longer)."
+            f"{plural(trials, 'trial')} judged by both wordings: {plural(changed.height, 'verdict')} changed ({plural(won, 'now passes', plural='now pass')}, {lost:,} no longer)."
         ]
         if self.towards.n:
             made.append(
-                f"Of {counted(self.towards.n, 'changed verdict')} that people have one for, towards people: {self.towards}."
+                f"Of {plural(self.towards.n, 'changed verdict')} that people have one for, towards people: {self.towards}."
             )
         if self.nearer.estimate is not None and self.nearer.low is not None:
             way = "nearer to" if self.nearer.estimate < 0 else "further from"
             made.append(
                 f"Scores lie on average {abs(self.nearer.estimate):.2f} points {way} people's: the distance changed by "
                 f"{self.nearer.estimate:+.2f} [{self.nearer.low:+.2f}, {self.nearer.high:+.2f}] ({self.nearer.level:.0%} "
-                f"{self.nearer.method}, {counted(self.nearer.n, 'case')})."
+                f"{self.nearer.method}, {plural(self.nearer.n, 'case')})."
             )
         for scope, (before, after) in self.agreement.items():
             made.append(
-                f"{scope}: kappa against people {_kappa(before)} before, {_kappa(after)} after ({counted(after.n, 'answer')})."
+                f"{scope}: kappa against people {_kappa(before)} before, {_kappa(after)} after ({plural(after.n, 'answer')})."
             )
         if not self.agreement:
             made.append("Nobody has labelled these trials: whether the new words are better is not known.")

@@ -16,7 +16,7 @@ from evalkit.util.arguments import expect
 from evalkit.util.atomic_files import replacing
 from evalkit.util.errors import EvalkitError, FormatError, SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.panel import Panel
 from evalkit.widgets.rubric_compare import Choice, ScoreDiff, by_wording, choose_trials, compare_wordings
 from evalkit.widgets.rubric_draft import Draft, describe, find_stale, version_of
@@ -312,8 +312,8 @@ class RubricLab(Panel):
             return ["No judgement is stale."]
         stale = self.stale.filter(pl.col("criterion").is_in(list(self.state.draft.changed)))
         lines = [
-            f"{row['criterion']}: {counted(row['stale'], 'judgement')} of {self.judge.grader} by other words; "
-            f"{counted(row['trials'], 'trial has', plural='trials have')} none by these yet."
+            f"{row['criterion']}: {plural(row['stale'], 'judgement')} of {self.judge.grader} by other words; "
+            f"{plural(row['trials'], 'trial has', plural='trials have')} none by these yet."
             for row in stale.iter_rows(named=True)
         ] or [f"{self.judge.grader} has judged none of this yet."]
         only = self.trials

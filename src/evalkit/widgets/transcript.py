@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.util.arguments import expect
 from evalkit.util.hostile_text import visible
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 from evalkit.widgets.panel import Panel
 from evalkit.widgets.transcript_view import pieces, read_trial, shown, transcript_html
 
@@ -65,7 +65,7 @@ class Transcript(Panel):
         self._whole: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        counts = f"{counted(len(self.state.messages), 'message')}, {counted(len(self.state.judgements), 'judgement')}"
+        counts = f"{plural(len(self.state.messages), 'message')}, {plural(len(self.state.judgements), 'judgement')}"
         return f"Transcript: {visible(self.state.title)}, {counts}"
 
     @property

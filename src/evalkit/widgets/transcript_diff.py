@@ -12,7 +12,7 @@ from evalkit.compare.pairs import find_runs
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
-from evalkit.util.words import counted, nearest
+from evalkit.util.words import did_you_mean, plural
 from evalkit.widgets.diff_align import BUDGET, align, compare_words, first_difference, whole_message
 from evalkit.widgets.panel import Panel
 from evalkit.widgets.transcript_view import read_trial
@@ -157,7 +157,7 @@ class TranscriptDiff(Panel):
         where = (
             "alike in every turn"
             if state.first is None
-            else f"{differ} of {counted(len(state.rows), 'row')} with a difference, the first in row {state.first + 1}"
+            else f"{differ} of {plural(len(state.rows), 'row')} with a difference, the first in row {state.first + 1}"
         )
         sides = f"run {state.baseline.run}, epoch {state.baseline.epoch} against run {state.candidate.run}, epoch {state.candidate.epoch}"
         return visible(f"Transcripts of case {self.case}: {sides}: {where}")
@@ -208,9 +208,7 @@ class TranscriptDiff(Panel):
         body = "".join(_row_html(row, first=at == state.first) for at, row in enumerate(state.rows[:_STATIC]))
         more = len(state.rows) - _STATIC
         note = (
-            f"<p>{counted(more, 'more row')} not shown; with a running kernel all are.</p>"
-            if more > 0
-            else ""
+            f"<p>{plural(more, 'more row')} not shown; with a running kernel all are.</p>" if more > 0 else ""
         )
         heads = "".join(f'<th scope="col">{escape(side)}</th>' for side in sides)
         return Html(
@@ -306,7 +304,7 @@ def transcript_diff(
         if not found:
             others = attempts["run"].cast(pl.String).unique().sort().to_list()
             raise SelectorError(
-                f"{label!r} has no trial of case {case!r};{nearest(label, others)} it was tried in: {', '.join(others)}."
+                f"{label!r} has no trial of case {case!r};{did_you_mean(label, others)} it was tried in: {', '.join(others)}."
             )
         trials.append(found)
     return TranscriptDiff(evals, case, (trials[0], trials[1]), _first_pair(evals, trials, epoch))

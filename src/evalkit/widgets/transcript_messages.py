@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
@@ -158,7 +158,7 @@ def _indented(text: str) -> str:
 
 
 def _size(text: str) -> str:
-    return counted(len(text), "character")
+    return plural(len(text), "character")
 
 
 def _preview(text: str) -> str:

@@ -25,7 +25,7 @@ from evalkit.util.hostile_text import (
     to_tree,
     visible,
 )
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 from evalkit.widgets.panel import style as _style
 from evalkit.widgets.transcript_messages import judgement, messages, scales
 
@@ -70,7 +70,7 @@ class TranscriptView:
     judgements: tuple[Judgement, ...]
 
     def __repr__(self) -> str:
-        counts = f"{counted(len(self.messages), 'message')}, {counted(len(self.judgements), 'judgement')}"
+        counts = f"{plural(len(self.messages), 'message')}, {plural(len(self.judgements), 'judgement')}"
         return f"Transcript: {visible(self.title)}, {counts}"
 
     @property
@@ -182,7 +182,7 @@ def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | N
     heading
         Whether it begins with the trial's name and facts.
     most
-        So many messages; the others are counted. None: all.
+        So many messages; the others are plural. None: all.
     """
     messages = "".join(
         f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
@@ -191,7 +191,7 @@ def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | N
     )
     left = 0 if most is None else len(view.messages) - most
     if left > 0:
-        messages += f"<li>{counted(left, 'more message')} not shown; with a running kernel all are.</li>"
+        messages += f"<li>{plural(left, 'more message')} not shown; with a running kernel all are.</li>"
     scores = "".join(_judgements_html(list(samples)) for _, samples in groupby(view.judgements, _who))
     top = ""
     if heading:
@@ -289,7 +289,7 @@ def _reason_html(judgement: Judgement) -> str:
 def _cut(text: str) -> str:
     if len(text) <= _MOST:
         return text
-    return f"{text[:_MOST]}\n… {counted(len(text) - _MOST, 'more character')} not shown; the source has all."
+    return f"{text[:_MOST]}\n… {plural(len(text) - _MOST, 'more character')} not shown; the source has all."
 
 
 def _part_html(part: Part, evidence: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from evalkit.grading.version_order import natural_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
 from evalkit.util.hostile_text import Html, escape, visible
-from evalkit.util.words import NOT_GIVEN, counted
+from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.panel import Panel
 from evalkit.widgets.tune_rates import Trials, words
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
 
 _BY: Final = ("agent_version", "run", "model", "agent", "provider")
-# So many changed trials are listed; the rest is counted, and in `flips`.
+# So many changed trials are listed; the rest is plural, and in `flips`.
 _LISTED: Final = 50
 _Score = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 _Weight = Annotated[float, msgspec.Meta(ge=0, le=1000)]
@@ -124,7 +124,7 @@ class Tuner(Panel):
             for row in self.summary.iter_rows(named=True)
             if row["pass_rate"] is not None
         )
-        return f"Tuner: {self.rule.words}; pass rates {rates}; {counted(self.flips.height, 'trial differs', plural='trials differ')}"
+        return f"Tuner: {self.rule.words}; pass rates {rates}; {plural(self.flips.height, 'trial differs', plural='trials differ')}"
 
     @property
     def rule(self) -> PassRule:
@@ -295,7 +295,7 @@ class Tuner(Panel):
         cells = {
             (_named(row["severity"]), _named(row[self.by])): {
                 "words": "–" if row["pass_rate"] is None else f"{row['pass_rate']:.0%}",
-                "title": f"{_rate_words(row['pass_rate'], row['low'], row['high'])}, {counted(row['n'], 'case')}",
+                "title": f"{_rate_words(row['pass_rate'], row['low'], row['high'])}, {plural(row['n'], 'case')}",
                 "fails": row["failed"],
             }
             for row in rates.iter_rows(named=True)
@@ -313,15 +313,15 @@ class Tuner(Panel):
         won = flips.filter(pl.col("after") == "pass").height
         rest = flips.height - lost - won
         parts = [
-            counted(lost, "no longer passes", plural="no longer pass"),
-            counted(won, "passes now", plural="pass now"),
-            *([counted(rest, "changes otherwise", plural="change otherwise")] if rest else []),
+            plural(lost, "no longer passes", plural="no longer pass"),
+            plural(won, "passes now", plural="pass now"),
+            *([plural(rest, "changes otherwise", plural="change otherwise")] if rest else []),
         ]
         said = (
             "No trial's verdict differs from the base rule."
             if flips.is_empty()
             else (
-                f"{flips.height:,} of {counted(self.trials.frame.height, 'trial')} with another verdict than under the base rule: {', '.join(parts)}."
+                f"{flips.height:,} of {plural(self.trials.frame.height, 'trial')} with another verdict than under the base rule: {', '.join(parts)}."
             )
         )
         rows = [
@@ -343,7 +343,7 @@ class Tuner(Panel):
         same, kappa = found["exact"], found["kappa"]
         if not same.n:
             return {"words": "No trial has both a verdict and the labels of people on every criterion."}
-        share = f"Of {counted(same.n, 'labelled trial')} {same.estimate:.0%} got the verdict that people's scores give"
+        share = f"Of {plural(same.n, 'labelled trial')} {same.estimate:.0%} got the verdict that people's scores give"
         if kappa.estimate is None:
             return {"words": f"{share}."}
         between = "" if kappa.low is None else f" [{kappa.low:.2f}, {kappa.high:.2f}]"
@@ -381,7 +381,7 @@ def tune(
     evals
         What was loaded, of one suite.
     rule
-        The rule to begin with; flips are counted against it.
+        The rule to begin with; flips are plural against it.
     by
         What the versions are told apart by: agent_version, run, model, agent or provider.
     target

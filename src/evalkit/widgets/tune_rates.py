@@ -22,7 +22,7 @@ from evalkit.grading.pass_rule import TOLERANCE, PassRule, apply_rule
 from evalkit.grading.summarize import summarize_verdicts
 from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.errors import EvalkitError, SelectorError
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,7 @@ class Trials:
         suites = evals.runs["suite"].fill_null("").unique().to_list()
         if len(suites) > 1:
             raise SelectorError(
-                f"One rule is tuned for one suite; there are {listed(suites)}. Choose one: evals.filter(suite=...)."
+                f"One rule is tuned for one suite; there are {join_words(suites)}. Choose one: evals.filter(suite=...)."
             )
         if answers.is_empty():
             raise SelectorError("There are no scores to tune a rule on.")

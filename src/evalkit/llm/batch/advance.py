@@ -15,7 +15,7 @@ from evalkit.llm.batch.output_files import Tally, read_shard, result_path, worth
 from evalkit.llm.providers import cost
 from evalkit.llm.rate_limit import backoff
 from evalkit.util.errors import ProviderError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -279,7 +279,7 @@ class Stepper:
         if unnamed and now - since <= _FILE_S:
             return {"terminal_at": since}
         if unnamed:
-            self._lose(shard, "output", "was never named, though answers are counted")
+            self._lose(shard, "output", "was never named, though answers are plural")
         return {**_ending(facts), "state": "terminal", "terminal_at": now}
 
     def _overdue(self, shard: Shard, facts: dict[str, Any]) -> dict[str, Any]:
@@ -321,7 +321,7 @@ class Stepper:
     # --- after its end
 
     def _fetch(self) -> None:
-        """Fetch what has ended: both files, whole, before anything is counted."""
+        """Fetch what has ended: both files, whole, before anything is plural."""
         for shard in self._in("terminal"):
             if all([self._download(shard, "output"), self._download(shard, "error")]):
                 self._collect(shard)
@@ -375,7 +375,7 @@ class Stepper:
         ):
             if count:
                 some = f" ({', '.join(tally.examples)})" if tally.examples else ""
-                self._note(f"The results of {shard.batch_id} have {counted(count, 'line')} {words}{some}.")
+                self._note(f"The results of {shard.batch_id} have {plural(count, 'line')} {words}{some}.")
 
     def _plan_round(self) -> bool:
         """Plan new shards for what is worth asking again; False where there is nothing to do."""

@@ -19,7 +19,7 @@ from evalkit.llm.clock import Clock
 from evalkit.llm.providers import provider as find_provider
 from evalkit.util.errors import BusyError, JobError
 from evalkit.util.hostile_text import escape, visible
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ class JobStatus:
     def words(self) -> str:
         """It in a sentence or two."""
         done = self.requests - self.waiting
-        parts = [f"{done:,} of {counted(self.requests, 'request')} ended"]
+        parts = [f"{done:,} of {plural(self.requests, 'request')} ended"]
         parts += [f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(self.outcomes.items())]
         if self.cached:
             parts.append(f"{self.cached:,} answered before")

@@ -20,7 +20,7 @@ from evalkit.llm.batch.journal import Facts, Journal, sync_folder
 from evalkit.llm.clock import Clock
 from evalkit.llm.requests import request_key
 from evalkit.util.errors import PathError, ProviderError, SelectorError
-from evalkit.util.words import listed
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -163,7 +163,7 @@ def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None
     if not found:
         raise SelectorError(f"There are no batch jobs in {str(folder)!r}.")
     if fitting:
-        raise SelectorError(f"{len(fitting):,} jobs fit; name one: {listed(j.name for j in fitting)}.")
+        raise SelectorError(f"{len(fitting):,} jobs fit; name one: {join_words(j.name for j in fitting)}.")
     raise SelectorError.unknown(name, kind="job", have=[job.name for job in found])
 
 

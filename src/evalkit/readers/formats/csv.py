@@ -13,7 +13,7 @@ from evalkit.data.schema import Problem
 from evalkit.readers.base import CSV_SCORES, Reader
 from evalkit.readers.score_table import RECORD, Raw
 from evalkit.util.errors import PathError
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def rows(path: Path) -> Raw:
         record += 1
         if len(fields) != len(header):
             problems.append(
-                Problem(str(path), line, f"{counted(len(fields), 'field')}; the header has {len(header)}")
+                Problem(str(path), line, f"{plural(len(fields), 'field')}; the header has {len(header)}")
             )
             continue
         if any("\udc80" <= char <= "\udcff" for field in fields for char in field if char > "\ud7ff"):

@@ -14,7 +14,7 @@ from evalkit.data.schema import Problem
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import jsonl
 from evalkit.readers.score_table import RECORD, Raw
-from evalkit.util.words import counted
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def _slowly(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int
             cut = at >= len(text)
             reason = "the list is cut off" if cut else "the JSON is broken or cut off here"
             problems.append(
-                Problem(source, line, f"{reason}; {counted(len(made), 'record')} before it could be read")
+                Problem(source, line, f"{reason}; {plural(len(made), 'record')} before it could be read")
             )
             return made
         made.append((line, decode(json.dumps(value).encode())))

@@ -15,7 +15,6 @@ from evalkit.readers.base import head as head_of
 from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import first_records, outline, read_object
 from evalkit.readers.json_values import mapping, sequence
-from evalkit.util.words import listed
 
 if TYPE_CHECKING:
     from pathlib import Path

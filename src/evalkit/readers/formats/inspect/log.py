@@ -20,7 +20,7 @@ from evalkit.readers.formats.lenient_decode import read as read_record
 from evalkit.readers.formats.lenient_decode import salvage
 from evalkit.readers.formats.zip_salvage import Zip
 from evalkit.util.errors import FormatError
-from evalkit.util.words import counted, listed
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def read_zip(path: Path, tables: frozenset[str]) -> Evals:
     with Zip(path) as archive:
         if archive.cut:
             log.add_problem(
-                f"the zip is cut off; {counted(len(archive.members), 'member was', plural='members were')} found from its start"
+                f"the zip is cut off; {plural(len(archive.members), 'member was', plural='members were')} found from its start"
             )
         heads = [name for name in _HEADERS if archive.find(name) is not None]
         header = log.member(archive, heads[0]) if heads else None
@@ -285,9 +285,9 @@ def _notes(columns: Columns, source: str, *, summarized: bool) -> Iterator[str]:
     if summarized:
         yield _SUMMARIES
     if columns.unkept:
-        yield f"Inspect logs: metadata of samples without a column: {listed(sorted(columns.unkept), most=20)}."
+        yield f"Inspect logs: metadata of samples without a column: {join_words(sorted(columns.unkept), limit=20)}."
     if columns.invalid:
-        yield f"{source}: {counted(columns.invalid, 'sample is', plural='samples are')} marked as invalid, and kept."
+        yield f"{source}: {plural(columns.invalid, 'sample is', plural='samples are')} marked as invalid, and kept."
 
 
 def _slowly(text: str, log: _Log) -> tuple[dict[str, Any], list[Any]]:
@@ -314,7 +314,7 @@ def _slowly(text: str, log: _Log) -> tuple[dict[str, Any], list[Any]]:
                 header[str(name)], at = decoder.raw_decode(text, at)
     except (ValueError, RecursionError):
         log.add_problem(
-            f"the JSON is broken or cut off; {counted(len(samples), 'sample')} before that could be read"
+            f"the JSON is broken or cut off; {plural(len(samples), 'sample')} before that could be read"
         )
     if "eval" not in header:
         raise FormatError(f"{str(log.path)!r} looks like an Inspect log, but its header cannot be read.")
