@@ -40,7 +40,7 @@ METHODS = [
     *(ek.Judge.estimate, ek.Judge.run, ek.Judge.submit),
 ]
 # They take whatever is handed on, or ask it themselves.
-LEFT = {"Any", "AgentSettings | Callable[[AskedCase], Any]", "BatchClock | None", "Controls | None"}
+LEFT = {"Any", "AgentSettings | Callable[[AskedCase], Any]", "Clock | None", "Controls | None"}
 LEFT |= {"AnyMapping[str, Any] | Mapping | str | Path | None"}
 
 

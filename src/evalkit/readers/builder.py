@@ -12,6 +12,7 @@ import polars as pl
 from evalkit.data.columns import columns, fit, in_order, series
 from evalkit.data.evals import Evals
 from evalkit.data.schema import TABLES, Problem
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -178,7 +179,7 @@ class EvalsBuilder:
             problems.append(Problem(self.source, None, "there are no records in it"))
         notes = list(self.notes)
         if self.ignored_fields:
-            notes.append(f"{self.source}: not kept: {listed(list(self.ignored_fields), most=20)}.")
+            notes.append(f"{self.source}: not kept: {join_words(list(self.ignored_fields), limit=20)}.")
         return Evals.from_tables(
             **tables,
             problems=in_order(problems),

@@ -15,6 +15,7 @@ from evalkit.readers.base import head as head_of
 from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.json_keys import first_records, outline, read_object
 from evalkit.readers.json_values import mapping, sequence
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ def read_results(path: Path) -> Evals:
     beside = {_task_of(other) for other in path.parent.iterdir() if _NAME.match(other.stem)}
     bare = [task for task in tasks if task not in beside]
     if not tasks or len(bare) < len(tasks):
-        told = f"; no samples lie beside it for {listed(bare)}" if bare else ""
+        told = f"; no samples lie beside it for {join_words(bare)}" if bare else ""
         builder.notes.append(f"{path}: totals, of which the samples beside them are the answers{told}.")
     else:
         builder.add_problem(
