@@ -17,6 +17,7 @@ from scipy.stats import bootstrap
 
 import evalkit as ek
 from evalkit import stats
+from evalkit.stats.bootstrap import resampled_counts, sum_counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +39,13 @@ def race(runners: dict[str, Callable[[], object]], *, times: int) -> dict[str, f
 
 
 def race_bootstrap(times: int) -> float:
-    """10,000 resamples of 1,000 cases x 5 criteria x 6 versions: ours against scipy, vectorised on the whole."""
+    """10,000 resamples of 1,000 cases x 5 criteria x 6 versions: the resampling of ranks and agreement against scipy."""
     table = np.random.default_rng(1).integers(1, 6, (1000, 30)).astype(float)
 
-    def ours() -> object:
-        return stats.bootstrap_means(table, resamples=10_000)
+    def ours() -> np.ndarray:
+        blocks = resampled_counts(len(table), resamples=10_000)
+        means = np.concatenate([sum_counted(counts, table) for counts in blocks]) / len(table)
+        return np.quantile(means, [0.025, 0.975], axis=0).T
 
     def theirs() -> object:
         return bootstrap(
@@ -56,11 +59,10 @@ def race_bootstrap(times: int) -> float:
             rng=1,
         )
 
-    limits = np.array([[e.low, e.high] for e in stats.bootstrap_means(table, resamples=10_000)])
     interval = bootstrap(
         (table,), np.mean, axis=0, n_resamples=2000, method="percentile", vectorized=True, batch=100, rng=1
     ).confidence_interval
-    assert np.allclose(limits, np.stack(interval, axis=1), atol=0.02)
+    assert np.allclose(ours(), np.stack(interval, axis=1), atol=0.02)
     found = race({"ours": ours, "scipy": theirs}, times=times)
     ratio = found["scipy"] / found["ours"]
     print(

@@ -18,6 +18,8 @@ from evalkit.agreement.agreement import agreement
 from evalkit.agreement.estimates import estimate_agreement, scale_points
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import PassRule
+from evalkit.stats.agreement import resampled_tables
+from evalkit.stats.bootstrap import fisher_z_interval
 from evalkit.util.errors import ColumnError, RuleError, SelectorError
 
 SHARED = Path(__file__).parents[2].parent / "shared/data"
@@ -158,7 +160,10 @@ def test_the_interval_of_few_cases_is_as_wide_as_students_t_asks(cases):
 
     row = row_of(agreement(judged_and_labelled(judge, human)))
 
-    plain = ek.stats.weighted_kappa(judge, human, labels=[1, 2, 3, 4, 5])
+    weights = ek.stats.disagreement_weights([1, 2, 3, 4, 5])
+    stacks = resampled_tables(np.array(judge) - 1, np.array(human) - 1, 5)
+    replicates = np.concatenate([ek.stats.kappa_of_tables(tables, weights) for tables in stacks])
+    plain = fisher_z_interval(replicates, n=cases, level=0.95, method="", seed=0, undefined="")
     wide, narrow = (
         np.arctanh(high) - np.arctanh(low)
         for low, high in ((row["kappa_low"], row["kappa_high"]), (plain.low, plain.high))

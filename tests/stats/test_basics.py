@@ -70,7 +70,7 @@ def test_clusters_follow_the_values_that_are_there_whatever_their_labels():
     assert (values.tolist(), codes.tolist()) == ([1, 3, 4], [0, 1, 0])
     assert with_clusters([1, None], None)[1] is None
     assert cluster_codes(np.array([2, "b", 2, None], dtype=object)).tolist() == [0, 2, 0, 1]
-    with pytest.raises(StatisticsError, match="1 clusters for 2 values"):
+    with pytest.raises(StatisticsError, match="1 clusters for 2 cases"):
         with_clusters([1, 2], ["x"])
 
 

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from math import comb, sqrt
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
 
 from evalkit import stats
+from evalkit.stats.agreement import alpha_of_coincidences, gwet_of_tables
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "data" / "stats_golden.json"
 ABSENT = "the reference values are not beside this checkout"
 
 NOT_OFFERED = {
     "wilcoxon_depression": "Wilcoxon: exact only without ties and zeros, which 1-5 scores always have; sign_flip instead",
-    "fleiss_kappa_wikipedia": "Fleiss: Krippendorff's alpha does the same and takes gaps",
+    "fleiss_kappa_wikipedia": "Fleiss: statsmodels.stats.inter_rater.fleiss_kappa",
     "bradley_terry_wikipedia": "Bradley-Terry: only for pairwise preferences, which evalkit does not collect",
     "cumulative_logit_wine": "cumulative logit: a sensitivity check for statsmodels, not core",
     "nemenyi_critical_difference": "Nemenyi: rank intervals from a joint bootstrap instead",
     "irt_rasch_lsat6": "Rasch: below twenty version-runs only classical item statistics are honest",
+    "jeffreys_": "statsmodels.stats.proportion.proportion_confint",
+    "beta11_": "scipy.stats.beta.interval",
+    "newcombe_hybrid": "statsmodels.stats.proportion.confint_proportions_2indep",
+    "newcombe_paired": "tango instead",
+    "bonett_price": "tango instead",
+    "bayes_paired": "scipy.stats.dirichlet",
+    "bca_": "scipy.stats.bootstrap",
+    "krippendorff": "krippendorff.alpha; the ordinal one of tables is tested below",
+    "tost_": "statsmodels.stats.weightstats.ttost_paired",
+    "cliffs_delta": "scipy.stats.mannwhitneyu",
     "pass_rule_exact": "a rule on scores, not a statistic: evalkit.grading.grade tests it",
 }
 
@@ -30,8 +41,14 @@ def ends(estimate):
     return [estimate.low, estimate.high]
 
 
-def proportion(function):
-    return lambda i: ends(function(i["passes"], i["n"], level=i.get("level", 0.95)))
+def wilson(i):
+    return ends(stats.wilson(i["passes"], i["n"], level=i.get("level", 0.95)))
+
+
+def clopper_pearson(i):
+    passes, n, one_sided = i["passes"], i["n"], (1 + i.get("level", 0.95)) / 2
+    low, from_above = (stats.lower_bound_exact(x, n, level=one_sided).low for x in (passes, n - passes))
+    return [low, 1 - from_above]
 
 
 def flips(i):
@@ -48,39 +65,22 @@ def mcnemar(i):
 
 
 def non_inferiority(i):
-    found = stats.non_inferiority_tango(i["only_new"], i["only_old"], i["n"], margin=i["margin"])
+    b, c, n = int(i["only_new"]), int(i["only_old"]), int(i["n"])
+    new, old = [1.0] * b + [0.0] * c + [1.0] * (n - b - c), [0.0] * b + [1.0] * (n - b)
+    found = stats.non_inferiority_tango_n_eff(new, old, 1, margin=i["margin"])
     return {"z": found.z, "p": found.p_value}
 
 
 def e_value(i):
-    found = stats.e_value(*flips(i))
-    return {"e_value": found.e_value, "anytime_p": found.p_value}
+    better, worse = flips(i)
+    value = stats.e_path([1] * better + [-1] * worse)[-1]
+    return {"e_value": value, "anytime_p": min(1.0, 1 / value)}
 
 
 def miller_se(i):
     a, b = np.array(i["a"]), np.array(i["b"])
     apart = sqrt(stats.standard_error(a) ** 2 + stats.standard_error(b) ** 2)
     return {"se_paired": stats.standard_error(a - b), "se_unpaired": apart}
-
-
-def bca_acceleration(i):
-    x = np.array(i["x"])
-    return stats.bca(x, x.mean(), x - x.mean()).acceleration
-
-
-def bca_enumerated(i):
-    x = np.array(i["x"])
-    replicates = np.array([np.mean(drawn) for drawn in itertools.product(x, repeat=x.size)])
-    found = stats.bca(replicates, float(x.mean()), x - x.mean())
-    low, high = np.quantile(replicates, [found.alpha_low, found.alpha_high])
-    return {
-        "z0": found.z0,
-        "a": found.acceleration,
-        "alpha_lo": found.alpha_low,
-        "alpha_hi": found.alpha_high,
-        "lo": low,
-        "hi": high,
-    }
 
 
 def clustered_se(i):
@@ -115,12 +115,6 @@ def pass_k(rows):
     return [list(pair) for pair in one]
 
 
-def alphas(i):
-    ratings = np.array(i["ratings_raters_by_units"], dtype=float)
-    names = ("nominal", "ordinal", "interval", "ratio")
-    return {name: stats.krippendorff_alpha(ratings, measure=name, resamples=50).estimate for name in names}
-
-
 def cohen(i):
     table, weights = np.array(i["table"]), np.array(i["disagreement_weights"])
     plain = stats.disagreement_weights([1, 2, 3], "nominal")
@@ -130,13 +124,14 @@ def cohen(i):
     }
 
 
+def table_of(i):
+    return confusion_matrix(i["human"], i["judge"], labels=i["categories"]).astype(float)
+
+
 def weighted_kappas(i):
     names = {"unweighted": "nominal", "linear": "linear", "quadratic": "quadratic"}
-    pair, labels = (i["judge"], i["human"]), i["categories"]
-    return {
-        name: stats.weighted_kappa(*pair, labels=labels, weights=weights, resamples=50).estimate
-        for name, weights in names.items()
-    }
+    weights = {name: stats.disagreement_weights(i["categories"], kind) for name, kind in names.items()}
+    return {name: float(stats.kappa_of_tables(table_of(i), w)) for name, w in weights.items()}
 
 
 def rank_agreement(i):
@@ -148,11 +143,11 @@ def rank_agreement(i):
 
 
 def paradox(i):
-    pair, labels = (i["judge"], i["human"]), i["categories"]
+    table, plain = table_of(i), stats.disagreement_weights(i["categories"], "nominal")
     return {
-        "agreement": stats.exact_agreement(*pair).estimate,
-        "kappa": stats.weighted_kappa(*pair, labels=labels, weights="nominal", resamples=50).estimate,
-        "ac1": stats.gwet_ac(*pair, labels=labels, resamples=50).estimate,
+        "agreement": np.trace(table) / table.sum(),
+        "kappa": float(stats.kappa_of_tables(table, plain)),
+        "ac1": float(gwet_of_tables(table, plain)),
     }
 
 
@@ -168,11 +163,6 @@ def ppi(i):
     rest = [1.0] * passes + [0.0] * (n - passes)
     found = stats.ppi_mean(i["Y"], i["Yhat"], rest, lam=i["lam"], interval="normal", level=i["level"])
     return {"theta": found.estimate, "lo": found.low, "hi": found.high}
-
-
-def tost(i):
-    found = stats.tost(i["d"], low=i["low"], high=i["upp"])
-    return {"p_lower": found.p_lower, "p_upper": found.p_upper, "p": found.p_value}
 
 
 def friedman(i):
@@ -213,44 +203,28 @@ def repeats(i):
     return {"diff": found.estimate, "b": b, "c": c, "deff": found.n / found.n_eff, "ci": ends(found)}
 
 
-def dominance(i):
-    return {"A": stats.vargha_delaney(i["x"], i["y"]), "delta": stats.cliffs_delta(i["x"], i["y"])}
-
-
 BY_PREFIX = {
     "wilson_design_effect": design_effect,
-    "wilson_": proportion(stats.wilson),
-    "clopper_pearson_": proportion(stats.clopper_pearson),
-    # The published Jeffreys limits are not clamped at 0/n and n/n.
-    "jeffreys_": lambda i: ends(stats.beta_interval(i["passes"], i["n"], prior=(0.5, 0.5), clamp=False)),
-    "beta11_": lambda i: ends(stats.beta_interval(i["passes"], i["n"], clamp=False)),
+    "wilson_": wilson,
+    "clopper_pearson_": clopper_pearson,
     "rule_of_three": lambda i: stats.lower_bound_exact(i["passes"], i["n"], level=i["one_sided_level"]).low,
-    "newcombe_hybrid": lambda i: ends(stats.newcombe_independent(i["k1"], i["n1"], i["k2"], i["n2"])),
-    "newcombe_paired": lambda i: ends(stats.newcombe_paired(*cells(i))),
-    "bonett_price": lambda i: ends(stats.bonett_price(*flips(i), sum(cells(i)))),
     "tango_all_concordant": lambda i: stats.tango(*flips(i), i["n"]).high,
     "tango_n_eff": repeats,
     "tango_": lambda i: ends(stats.tango(*flips(i), sum(cells(i)))),
     "mcnemar_exact": lambda i: stats.mcnemar(*flips(i)).exact,
     "mcnemar_": mcnemar,
     "noninferiority_tango": non_inferiority,
-    "bayes_paired": lambda i: stats.dirichlet(*flips(i), sum(flips(i)), prior=i["prior"]).p_worse,
     "anytime_valid": e_value,
     "miller_paired_se": miller_se,
     "exact_sign_flip": lambda i: stats.sign_flip(i["d"]),
-    "bca_acceleration": bca_acceleration,
-    "bca_mean": bca_enumerated,
     "clustered_se": clustered_se,
     "pass_at_k": pass_k,
-    "krippendorff": alphas,
     "cohen_kappa": cohen,
     "weighted_kappa": weighted_kappas,
     "kendall_tau": rank_agreement,
     "kappa_prevalence": paradox,
     "lee_bias": lee,
     "ppi_mean": ppi,
-    "tost_": tost,
-    "cliffs_delta": dominance,
     "friedman": friedman,
     "miller_sample_size": miller_n,
     "mde_": mde,
@@ -267,6 +241,10 @@ def offered(name):
     return BY_PREFIX[max(prefixes, key=len)] if prefixes else None
 
 
+def is_offered(name):
+    return not name.startswith(tuple(NOT_OFFERED))
+
+
 def flat(value):
     if isinstance(value, dict):
         return [x for key in sorted(value) for x in flat(value[key])]
@@ -276,9 +254,7 @@ def flat(value):
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason=ABSENT)
-@pytest.mark.parametrize(
-    "golden", [g for g in goldens() if g["name"] not in NOT_OFFERED], ids=lambda g: g["name"]
-)
+@pytest.mark.parametrize("golden", [g for g in goldens() if is_offered(g["name"])], ids=lambda g: g["name"])
 def test_a_reference_value_is_reproduced(golden):
     function = offered(golden["name"])
     assert function, f"{golden['name']} is neither covered nor listed as not offered"
@@ -292,20 +268,16 @@ def test_a_reference_value_is_reproduced(golden):
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason=ABSENT)
 def test_what_is_listed_as_not_offered_is_in_the_reference_file():
-    assert set(NOT_OFFERED) <= {golden["name"] for golden in goldens()}
+    names = [golden["name"] for golden in goldens()]
+
+    assert [prefix for prefix in NOT_OFFERED if not any(name.startswith(prefix) for name in names)] == []
 
 
 PUBLISHED = {
     "Newcombe 1998 Table I, Wilson 81/263": (lambda: ends(stats.wilson(81, 263)), [0.2553, 0.3662]),
     "Newcombe 1998 Table I, Wilson 0/20": (lambda: ends(stats.wilson(0, 20)), [0.0, 0.1611]),
-    "Newcombe 1998 Table I, exact 1/29": (lambda: ends(stats.clopper_pearson(1, 29)), [0.0009, 0.1776]),
-    "Newcombe 1998, 56/70 against 48/80": (
-        lambda: ends(stats.newcombe_independent(56, 70, 48, 80)),
-        [0.0524, 0.3339],
-    ),
+    "Newcombe 1998 Table I, exact 1/29": (lambda: clopper_pearson({"passes": 1, "n": 29}), [0.0009, 0.1776]),
     "Fagerland 2014, Tango on the airway data": (lambda: ends(stats.tango(1, 7, 21)), [-0.5172, -0.0260]),
-    "Fagerland 2014, Newcombe on it": (lambda: ends(stats.newcombe_paired(1, 1, 7, 12)), [-0.5069, -0.0256]),
-    "Fagerland 2014, Bonett-Price on it": (lambda: ends(stats.bonett_price(1, 7, 21)), [-0.5084, -0.0134]),
     "Fagerland 2013, McNemar exact": (lambda: stats.mcnemar(1, 7).exact, 0.0703),
     "Fagerland 2013, McNemar mid-p": (lambda: stats.mcnemar(1, 7).mid_p, 0.0391),
     "Fagerland 2013, McNemar asymptotic": (lambda: stats.mcnemar(1, 7).asymptotic, 0.0339),
@@ -319,11 +291,21 @@ PUBLISHED = {
     "Pocock 1977, 5 looks": (lambda: stats.pocock_alpha(5), 0.0158),
     "Lee 2025 readme": (lambda: ends(stats.rogan_gladen(0.4, 1000, 0.7, 200, 0.9, 200)), [0.0564, 0.2627]),
     "Krippendorff 2011 example C, ordinal": (
-        lambda: stats.krippendorff_alpha(EXAMPLE_C, resamples=50).estimate,
+        lambda: float(alpha_of_coincidences(coincidences(np.array(EXAMPLE_C)))),
         0.8154,
     ),
     "Boschloo 5/5 to 0/5": (lambda: stats.boschloo(0, 5, 5, 5), 2 * 0.5**10),
 }
+
+
+def coincidences(ratings):
+    """Krippendorff's coincidence matrix of raters by items, gaps allowed."""
+    labels = np.unique(ratings[np.isfinite(ratings)])
+    counts = np.stack([(ratings == label).sum(axis=0) for label in labels], axis=1).astype(float)
+    counts = counts[counts.sum(axis=1) > 1]
+    pairs = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(labels.size)
+    return (pairs / (counts.sum(axis=1) - 1)[:, None, None]).sum(axis=0)
+
 
 GAP = float("nan")
 EXAMPLE_C = [

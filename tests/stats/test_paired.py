@@ -13,12 +13,12 @@ from scipy import stats as reference
 
 from evalkit.stats import (
     StatisticsError,
-    paired_dominance,
     paired_t,
     sign_flip,
     tango,
     tango_clustered,
     tango_n_eff,
+    weighted_difference,
 )
 
 checked = settings(max_examples=50, deadline=None, database=None)
@@ -94,7 +94,6 @@ def test_no_pairs_give_no_number():
         tango_n_eff([], [], 1),
         tango_clustered([], [], []),
         paired_t([]),
-        paired_dominance([]),
     ):
         assert (empty.estimate, empty.low, empty.p_value, empty.status) == (None, None, None, "not_estimable")
         assert empty.reason == "no pairs"
@@ -102,7 +101,7 @@ def test_no_pairs_give_no_number():
 
 @pytest.mark.parametrize(("b", "c", "n"), [(3, 3, 5), (-1, 0, 5), (float("nan"), 0, 5)])
 def test_impossible_flips_are_refused(b, c, n):
-    with pytest.raises(StatisticsError, match="Flips"):
+    with pytest.raises(StatisticsError, match="flips"):
         tango(b, c, n)
 
 
@@ -268,8 +267,31 @@ def test_clusters_are_flipped_whole():
     assert sign_flip([1, 1, 1, 1], clusters=["a", "a", "b", "b"]) == sign_flip([2, 2])
 
 
-def test_dominance_counts_cases_up_and_down():
-    ours = paired_dominance([1, 1, -0.5, 0, 1e-15])
+@checked
+@given(
+    st.lists(st.integers(-4, 4), min_size=2, max_size=30).filter(lambda d: len(set(d)) > 1), st.floats(0.1, 9)
+)
+def test_equal_weights_are_the_paired_t(d, weight):
+    plain = paired_t(d)
 
-    assert ours.estimate == pytest.approx(1 / 5)
-    assert ours.low == pytest.approx(tango(2, 1, 5).low)
+    ours = weighted_difference(d, [weight] * len(d))
+
+    assert (ours.low, ours.high, ours.p_value) == pytest.approx((plain.low, plain.high, plain.p_value))
+
+
+def test_weights_move_the_estimate_and_zero_weights_leave_cases_out():
+    assert weighted_difference([1, 0, 0.5], [3, 1, 0]).estimate == pytest.approx(0.75)
+    assert weighted_difference([1, 0, 0.5], [3, 1, 0]).n == 2
+    assert weighted_difference([0, 0], [1, 2]).p_value == 1
+    assert weighted_difference([1], [1]).status == "not_estimable"
+    assert weighted_difference([1, 2], [0, 0]).estimate is None
+    with pytest.raises(StatisticsError, match="weight"):
+        weighted_difference([1, 2], [1, -1])
+
+
+def test_a_case_of_a_cluster_that_was_never_run_counts_nothing():
+    new, old, labels, k = [0.8, 0.4, 1.0, 0.6], [1.0, 0.6, 0.8, 0.6], list("aabb"), [5, 5, 5, 5]
+
+    ours = tango_clustered([*new, 1.0], [*old, 0.0], [*labels, "c"], k=[*k, 0])
+
+    assert ours == tango_clustered(new, old, labels, k=k)

@@ -5,20 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import boschloo_exact, fisher_exact
+from scipy.stats import boschloo_exact
 
-from evalkit.stats import StatisticsError, boschloo, fisher
+from evalkit.stats import StatisticsError, boschloo
 
 checked = settings(max_examples=40, deadline=None, database=None)
 side = st.integers(1, 10).flatmap(lambda k: st.tuples(st.integers(0, k), st.just(k)))
-
-
-@checked
-@given(side, side)
-def test_fisher_agrees_with_scipy(new, old):
-    table = [[new[0], old[0]], [new[1] - new[0], old[1] - old[0]]]
-
-    assert fisher(*new, *old) == pytest.approx(fisher_exact(table).pvalue, abs=1e-9)
 
 
 @settings(max_examples=25, deadline=None, database=None)
@@ -31,12 +23,9 @@ def test_boschloo_agrees_with_scipy(new, old):
         assert boschloo(*new, *old) == pytest.approx(min(1.0, expected), abs=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("passes", "expected", "cautious"), [(0, 0.002, 0.008), (1, 0.021, 0.048), (2, 0.062, 0.167)]
-)
-def test_the_table_of_flips_from_five_of_five(passes, expected, cautious):
+@pytest.mark.parametrize(("passes", "expected"), [(0, 0.002), (1, 0.021), (2, 0.062)])
+def test_the_table_of_flips_from_five_of_five(passes, expected):
     assert boschloo(passes, 5, 5, 5) == pytest.approx(expected, abs=6e-4)
-    assert fisher(passes, 5, 5, 5) == pytest.approx(cautious, abs=6e-4)
 
 
 @checked
@@ -49,12 +38,8 @@ def test_swapping_versions_or_outcomes_changes_nothing(new, old):
     assert boschloo(new[1] - new[0], new[1], old[1] - old[0], old[1]) == pytest.approx(ours, abs=1e-4)
 
 
-def test_three_runs_a_side_never_reach_significance_with_fisher():
-    assert min(fisher(a, 3, b, 3) for a in range(4) for b in range(4)) == pytest.approx(0.1)
-
-
 def test_without_runs_nothing_can_be_said_and_impossible_counts_are_refused():
-    assert boschloo(0, 0, 3, 5) == fisher(0, 0, 0, 0) == 1
+    assert boschloo(0, 0, 3, 5) == boschloo(0, 0, 0, 0) == 1
     with pytest.raises(StatisticsError, match="between 0"):
         boschloo(6, 5, 0, 5)
 

@@ -35,7 +35,7 @@ def test_p_values_agree_with_the_references(b, c):
 
 @pytest.mark.parametrize(("b", "c"), [(0.5, 1), (-1, 2)])
 def test_fractions_of_cases_are_refused(b, c):
-    with pytest.raises(StatisticsError, match="whole cases"):
+    with pytest.raises(StatisticsError, match="whole numbers"):
         mcnemar(b, c)
 
 

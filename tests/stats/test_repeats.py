@@ -58,7 +58,7 @@ def test_all_k_passing_is_not_the_pass_rate_to_the_power_of_k():
 def test_more_passes_than_runs_are_refused():
     with pytest.raises(StatisticsError, match="9 passes in 5 runs"):
         pass_at_k([9], [5], 1)
-    with pytest.raises(StatisticsError, match="k must"):
+    with pytest.raises(StatisticsError, match="Invalid k"):
         pass_hat_k([1], [5], 0)
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from evalkit import stats
-from evalkit.stats.agreement import disagreement_weights, gwet_of_tables, kappa_of_tables
+from evalkit.stats.agreement import (
+    alpha_of_tables,
+    disagreement_weights,
+    gwet_of_tables,
+    icc_of_tables,
+    kappa_of_tables,
+    resampled_tables,
+    spearman_of_tables,
+    tau_of_tables,
+)
 from evalkit.stats.basics import t_quantile, z_quantile
-from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
-from evalkit.stats.reliability import _alpha, _spearman_of_tables, _tau_of_tables
+from evalkit.stats.bootstrap import RESAMPLES, fisher_z_interval
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -26,7 +34,6 @@ MEASURES: Final = (
     *("exact", "within_one", "bias", "kappa", "alpha", "ac2", "icc", "tau_b", "spearman"),
     *("sensitivity", "specificity"),
 )
-RESAMPLES: Final = 2000
 # More points than this, and agreement on a point says little: such a scale counts as continuous.
 MOST_POINTS: Final = 41
 
@@ -137,56 +144,30 @@ def _of_tables(
     a: np.ndarray, b: np.ndarray, codes: np.ndarray, points: Floats, *, level: float, seed: int
 ) -> dict[str, Estimate]:
     """Return every statistic of the table of two raters, all from the same resamples of the cases."""
-    q, n, cases = points.size, a.size, int(codes.max()) + 1
-    cells = b * q + a
-    kinds, kind_of = np.unique(cells, return_inverse=True)
-    member = np.zeros((cases, kinds.size))
-    np.add.at(member, (codes, kind_of), 1.0)
     weights = disagreement_weights(points)
-    binary = q == 2
-    parts: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
-        "kappa": ("Cohen's kappa" if binary else "quadratic kappa", lambda t: kappa_of_tables(t, weights)),
-        "alpha": (
-            "nominal alpha" if binary else "ordinal alpha",
-            lambda t: _alpha(t + np.swapaxes(t, -1, -2), points, "ordinal"),
-        ),
-        "ac2": ("AC1" if binary else "AC2 quadratic", lambda t: gwet_of_tables(t, weights)),
+    is_binary = points.size == 2
+    statistics: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
+        "kappa": ("Cohen's kappa" if is_binary else "quadratic kappa", lambda t: kappa_of_tables(t, weights)),
+        "alpha": ("nominal alpha" if is_binary else "ordinal alpha", alpha_of_tables),
+        "ac2": ("AC1" if is_binary else "AC2 quadratic", lambda t: gwet_of_tables(t, weights)),
         "icc": ("ICC(A,1)", lambda t: icc_of_tables(t, points)),
-        "tau_b": ("Kendall tau-b", _tau_of_tables),
-        "spearman": ("Spearman", _spearman_of_tables),
+        "tau_b": ("Kendall tau-b", tau_of_tables),
+        "spearman": ("Spearman", spearman_of_tables),
     }
-    found: dict[str, list[Floats]] = {name: [] for name in parts}
-
-    def measure(rows: Floats) -> None:
-        tables = np.zeros((rows.shape[0], q * q))
-        tables[:, kinds] = rows
-        for name, (_, statistic) in parts.items():
-            found[name].append(statistic(tables.reshape(-1, q, q)))
-
-    measure(member.sum(axis=0)[None])
-    if cases > 1:
-        for counts in resampled_counts(cases, resamples=RESAMPLES, seed=seed):
-            for rows in np.array_split(
-                sum_counted(counts, member), max(1, counts.shape[0] * q * q // 2_000_000)
-            ):
-                measure(rows)
-    same = float(np.mean(a == b))
-    undefined = f"undefined: no variation in the ratings (raw agreement {same:.0%} of {n})"
-    made = {}
-    for name, (method, _) in parts.items():
-        values = np.concatenate(found[name])
-        options: dict[str, Any] = {"level": level, "method": f"{method}, Fisher-z case bootstrap"}
-        estimate = float(values[0])
-        if cases == 1 and np.isfinite(estimate):
-            reason = "one case cannot be resampled"
-            made[name] = stats.not_estimable(reason, n=n, estimate=estimate, **options)
-        else:
-            made[name] = _widened(
-                fisher_z_interval(estimate, values[1:], n=cases, seed=seed, undefined=undefined, **options),
-                cases,
-                n,
-            )
-    return made
+    replicates: dict[str, list[Floats]] = {name: [] for name in statistics}
+    for tables in resampled_tables(a, b, points.size, units=codes, resamples=RESAMPLES, seed=seed):
+        for name, (_, of_tables) in statistics.items():
+            replicates[name].append(of_tables(tables))
+    cases, agreed = int(codes.max()) + 1, float(np.mean(a == b))
+    undefined = f"undefined: no variation in the ratings (raw agreement {agreed:.0%} of {a.size})"
+    estimates = {}
+    for name, (method, _) in statistics.items():
+        e = fisher_z_interval(
+            np.concatenate(replicates[name]), n=cases, seed=seed, level=level, undefined=undefined,
+            method=f"{method}, Fisher-z case bootstrap",
+        )  # fmt: skip
+        estimates[name] = _widened(e, cases, a.size) if cases > 1 else replace(e, n=a.size)
+    return estimates
 
 
 def _widened(e: Estimate, cases: int, answers: int) -> Estimate:
@@ -201,24 +182,6 @@ def _widened(e: Estimate, cases: int, answers: int) -> Estimate:
     return replace(
         e, low=float(np.tanh(z + ratio * (low - z))), high=float(np.tanh(z + ratio * (high - z))), n=answers
     )
-
-
-def icc_of_tables(tables: Floats, points: Floats) -> Floats:
-    """Return ICC(A,1) of two raters for each table: the absolute agreement of single ratings.
-
-    (MSR - MSE) / (MSR + MSE + 2 (MSC - MSE) / n). McGraw & Wong (1996) Psychol Methods 1:30-46.
-    """
-    n = tables.sum(axis=(-2, -1))
-    first, second = points[:, None], points[None, :]
-    grand = (tables * (first + second) / 2).sum(axis=(-2, -1)) / n
-    between_rows = 2 * ((tables * ((first + second) / 2) ** 2).sum(axis=(-2, -1)) - n * grand**2)
-    shift = (tables * (first - second)).sum(axis=(-2, -1)) / n
-    msc = n * shift**2 / 2
-    rest = np.maximum((tables * (first - second) ** 2).sum(axis=(-2, -1)) / 2 - msc, 0.0)
-    msr, mse = (part / np.maximum(n - 1, 1) for part in (between_rows, rest))
-    below = msr + mse + 2 * (msc - mse) / n
-    possible = (below > 1e-12) & (between_rows + rest > 1e-12) & (n > 1)
-    return np.where(possible, (msr - mse) / np.where(possible, below, 1.0), np.nan)
 
 
 def _without_points(

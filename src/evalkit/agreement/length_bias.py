@@ -9,14 +9,12 @@ import numpy as np
 
 from evalkit import stats
 from evalkit.stats.basics import is_constant, t_quantile, t_two_sided
-from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
+from evalkit.stats.bootstrap import RESAMPLES, fisher_z_interval, resampled_counts, sum_counted
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from evalkit.stats import Estimate
     from evalkit.stats.basics import Floats
-
-RESAMPLES = 2000
 
 
 def regress(y: Floats, x: Floats, units: np.ndarray, *, level: float) -> Estimate:
@@ -78,13 +76,10 @@ def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, se
     parts = np.stack([np.ones(n), a, b, a * a, b * b, a * b], axis=1)
     sums = [np.bincount(codes, column, minlength=groups) for column in parts.T]
     member = np.stack(sums, axis=1).astype(np.float64)
-    estimate = float(_correlation(member.sum(axis=0)[None])[0])
-    blocks = resampled_counts(groups, resamples=RESAMPLES, seed=seed)
+    blocks = [np.ones((1, groups)), *resampled_counts(groups, resamples=RESAMPLES, seed=seed)]
     replicates = np.concatenate([_correlation(sum_counted(counts, member)) for counts in blocks])
     reason = "scores or lengths do not vary"
-    return fisher_z_interval(
-        estimate, replicates, n=groups, level=level, method=method, seed=seed, undefined=reason
-    )
+    return fisher_z_interval(replicates, n=groups, level=level, method=method, seed=seed, undefined=reason)
 
 
 def _ranks(values: Floats) -> Floats:

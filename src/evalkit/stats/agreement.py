@@ -1,79 +1,61 @@
-"""Two raters of the same items: judge and human, two judges, a judge and itself.
+"""Agreement of two raters of the same items, as statistics of the table of their ratings.
 
-Statistics of two raters are functions of the table of their ratings, so a resample of the items is a reweighted table:
-every function here takes a stack of tables and answers for all of them at once.
+``table[i, j]`` counts the items that the reference rated i and the judge j. A resample of the items is a reweighted
+table, so every statistic here takes a stack of tables and returns one value each; nan where it is undefined.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from evalkit.stats.basics import Floats, check_level, together
-from evalkit.stats.bootstrap import fisher_z_interval, resampled_counts, sum_counted
-from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
-from evalkit.stats.proportions import wilson
+from evalkit.stats.bootstrap import RESAMPLES, resampled_counts, sum_counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator
 
-    from numpy.typing import ArrayLike
+    from evalkit.stats.basics import ArrayLike, Floats
 
 Weights = Literal["nominal", "linear", "quadratic"]
-RESAMPLES = 2000
+BLOCK = 2_000_000  # cells of tables held at once
 
 
-@dataclass(frozen=True, slots=True)
-class Confusion:
-    """A table of ratings: ``counts[i, j]`` items that the reference gave ``labels[i]`` and the judge ``labels[j]``."""
-
-    counts: Floats
-    labels: tuple[Any, ...]
-
-    @property
-    def n(self) -> int:
-        """Items that both rated."""
-        return round(float(self.counts.sum()))
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeAccuracy:
-    """A judge's pass/fail verdicts against human ones, each share with its Wilson interval.
-
-    ``sensitivity`` is P(judge passes | human passes), ``specificity`` P(judge fails | human fails).
-    """
-
-    sensitivity: Estimate
-    specificity: Estimate
-    agreement: Estimate
-    tp: int
-    fp: int
-    fn: int
-    tn: int
-
-
-def confusion(judge: ArrayLike, reference: ArrayLike, labels: Sequence[Any] | None = None) -> Confusion:
-    """Count how often each pair of ratings occurs.
+def resampled_tables(
+    judge: np.ndarray,
+    reference: np.ndarray,
+    q: int,
+    *,
+    units: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Iterator[Floats]:
+    """Yield stacks of tables: the one of the data alone, then those of resampled units.
 
     Parameters
     ----------
     judge, reference
-        One rating an item, in the same order; items that one of them did not rate (nan) are left out.
-    labels
-        Every rating the scale allows, in order. Without it the ratings seen: then {1, 2, 5} treats 5 as next to 2.
-
-    Examples
-    --------
-    >>> confusion([5, 4, 4], [5, 5, 4], labels=[4, 5]).counts.tolist()
-    [[1.0, 0.0], [1.0, 1.0]]
+        Ratings as integers from 0 to q - 1.
+    q
+        Number of different ratings.
+    units
+        The unit of each item as integers from 0, resampled with all its items; by default each item by itself.
     """
-    rated, expected = together(judge, reference)
-    scale = _scale(labels, rated, expected)
-    q = len(scale)
-    cells = _positions(expected, scale) * q + _positions(rated, scale)
-    return Confusion(np.bincount(cells, minlength=q * q).reshape(q, q).astype(float), tuple(scale.tolist()))
+    units = np.arange(judge.size) if units is None else units
+    cells, cell_of = np.unique(reference * q + judge, return_inverse=True)
+    member = np.zeros((int(units.max()) + 1, cells.size))
+    np.add.at(member, (units, cell_of), 1.0)
+
+    def tables(rows: Floats) -> Floats:
+        stack = np.zeros((rows.shape[0], q * q))
+        stack[:, cells] = rows
+        return stack.reshape(-1, q, q)
+
+    yield tables(member.sum(axis=0)[None])
+    for counts in resampled_counts(member.shape[0], resamples=resamples, seed=seed):
+        rows = sum_counted(counts, member)
+        for part in np.array_split(rows, max(1, rows.shape[0] * q * q // BLOCK)):
+            yield tables(part)
 
 
 def disagreement_weights(labels: ArrayLike, weights: Weights = "quadratic") -> Floats:
@@ -90,20 +72,22 @@ def disagreement_weights(labels: ArrayLike, weights: Weights = "quadratic") -> F
 
 
 def kappa_of_tables(tables: ArrayLike, disagreement: ArrayLike) -> Floats:
-    """Return weighted kappa of each table: 1 - sum w O / sum w E; nan where no disagreement can be expected.
+    """Return weighted kappa of each table; nan where no disagreement can be expected.
 
-    Cohen (1968) Psychol Bull 70:213-220.
+    1 - sum w O / sum w E. Cohen (1968) Psychol Bull 70:213-220.
     """
     t, w = np.asarray(tables, dtype=float), np.asarray(disagreement, dtype=float)
     total = t.sum(axis=(-2, -1))
     seen = (t * w).sum(axis=(-2, -1)) * total
     by_chance = ((t.sum(axis=-1) @ w) * t.sum(axis=-2)).sum(axis=-1)
-    possible = by_chance > 1e-12 * np.maximum(1.0, total)
-    return np.where(possible, 1 - seen / np.where(possible, by_chance, 1.0), np.nan)
+    return _ratio(seen, by_chance, by_chance > 1e-12 * np.maximum(1.0, total), complement=True)
 
 
 def gwet_of_tables(tables: ArrayLike, disagreement: ArrayLike) -> Floats:
-    """Return Gwet's AC1 (0/1 weights) or AC2 of each table; nan for an empty table."""
+    """Return Gwet's AC1 (0/1 weights) or AC2 of each table; nan for an empty table.
+
+    (pa - pe) / (1 - pe), pe = T_w / (q(q-1)) sum pi_k (1 - pi_k). Gwet (2008) Br J Math Stat Psychol 61:29-48.
+    """
     t, w = np.asarray(tables, dtype=float), np.asarray(disagreement, dtype=float)
     top, q = float(w.max()), w.shape[0]
     agree = 1 - w / top if top > 0 else np.ones_like(w)
@@ -112,208 +96,74 @@ def gwet_of_tables(tables: ArrayLike, disagreement: ArrayLike) -> Floats:
     pa = (t * agree).sum(axis=(-2, -1)) / safe
     pi = (t.sum(axis=-1) + t.sum(axis=-2)) / (2 * safe[..., None])
     pe = float(agree.sum()) / (q * (q - 1)) * (pi * (1 - pi)).sum(axis=-1) if q > 1 else np.ones_like(pa)
-    return np.where((total > 0) & (pe < 1 - 1e-12), (pa - pe) / np.where(pe < 1 - 1e-12, 1 - pe, 1.0), np.nan)
+    return _ratio(pa - pe, 1 - pe, (total > 0) & (pe < 1 - 1e-12))
 
 
-def weighted_kappa(
-    judge: ArrayLike,
-    reference: ArrayLike,
-    *,
-    labels: Sequence[Any],
-    weights: Weights = "quadratic",
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate the agreement of two raters beyond chance.
+def alpha_of_tables(tables: Floats) -> Floats:
+    """Return ordinal Krippendorff alpha of each table of two raters (nominal alpha for two ratings)."""
+    return alpha_of_coincidences(tables + np.swapaxes(tables, -1, -2))
 
-    Beside it always the bias (`paired_t` of judge minus human) and `exact_agreement`. Deflated when one rating
-    dominates: 18 agreements in 20 can give -.05; then `gwet_ac`. For more than two raters `krippendorff_alpha`.
 
-    Parameters
-    ----------
-    judge, reference
-        One rating an item; items that one did not rate are left out.
-    labels
-        Every rating of the scale, in order: sklearn without labels weights by position among the ratings *seen*.
-    weights
-        "quadratic" for an ordered scale, "linear", or "nominal" (Cohen's kappa).
-    level, resamples, seed
-        Of the case bootstrap on Fisher's z scale.
+def alpha_of_coincidences(coincidences: Floats) -> Floats:
+    """Return ordinal Krippendorff alpha of each coincidence matrix.
 
-    Returns
-    -------
-    Estimate
-        Not estimable when both raters are constant (the raw agreement is in the reason), or with perfect agreement.
-
-    Notes
-    -----
-    1 - sum w O / sum w E, w = (i-j)^2 or |i-j|. Cohen (1968) Psychol Bull 70:213-220.
-
-    Examples
-    --------
-    >>> kappa = weighted_kappa([5, 4, 5, 3, 4, 2], [5, 4, 4, 3, 5, 1], labels=[1, 2, 3, 4, 5])
-    >>> round(kappa.estimate, 3)
-    0.836
+    1 - Do / De with delta = (sum n_c..n_k - (n_c + n_k) / 2)^2. Krippendorff (2011) "Computing Krippendorff's
+    Alpha-Reliability".
     """
-    scale = np.asarray(labels, dtype=float)
-    w = disagreement_weights(scale, weights)
-    method = f"{weights} kappa, Fisher-z case bootstrap"
-    return of_tables(
-        judge,
-        reference,
-        scale,
-        lambda t: kappa_of_tables(t, w),
-        method=method,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-    )
+    margins = coincidences.sum(axis=-1)
+    # Ranks between two values depend on how often each occurs, so each resample has its own distances.
+    middle = np.cumsum(margins, axis=-1) - margins / 2
+    delta = (middle[..., :, None] - middle[..., None, :]) ** 2
+    seen = (coincidences * delta).sum(axis=(-2, -1)) * (margins.sum(axis=-1) - 1)
+    by_chance = (margins[..., :, None] * margins[..., None, :] * delta).sum(axis=(-2, -1))
+    return _ratio(seen, by_chance, by_chance > 1e-12, complement=True)
 
 
-def gwet_ac(
-    judge: ArrayLike,
-    reference: ArrayLike,
-    *,
-    labels: Sequence[Any],
-    weights: Weights = "nominal",
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate agreement with Gwet's AC1 ("nominal") or AC2 (weighted): steady when one rating dominates.
+def icc_of_tables(tables: Floats, points: Floats) -> Floats:
+    """Return ICC(A,1) of two raters for each table: the absolute agreement of single ratings.
 
-    Not comparable with kappa or alpha: it is higher by construction. Show both.
-
-    Parameters
-    ----------
-    judge, reference, labels, weights, level, resamples, seed
-        As in `weighted_kappa`. The number of labels enters the formula: give the whole scale.
-
-    Notes
-    -----
-    (pa - pe) / (1 - pe), pe = T_w / (q(q-1)) sum pi_k (1 - pi_k). Gwet (2008) Br J Math Stat Psychol 61:29-48.
-
-    Examples
-    --------
-    >>> human, judge = [5] * 18 + [2, 5], [5] * 18 + [5, 2]
-    >>> round(gwet_ac(judge, human, labels=[1, 2, 3, 4, 5]).estimate, 4)
-    0.8976
+    (MSR - MSE) / (MSR + MSE + 2 (MSC - MSE) / n). McGraw & Wong (1996) Psychol Methods 1:30-46.
     """
-    scale = np.asarray(labels, dtype=float)
-    w = disagreement_weights(scale, weights)
-    method = f"{'AC1' if weights == 'nominal' else f'AC2 {weights}'}, Fisher-z case bootstrap"
-    return of_tables(
-        judge,
-        reference,
-        scale,
-        lambda t: gwet_of_tables(t, w),
-        method=method,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-    )
+    n = tables.sum(axis=(-2, -1))
+    first, second = points[:, None], points[None, :]
+    grand = (tables * (first + second) / 2).sum(axis=(-2, -1)) / n
+    between_rows = 2 * ((tables * ((first + second) / 2) ** 2).sum(axis=(-2, -1)) - n * grand**2)
+    shift = (tables * (first - second)).sum(axis=(-2, -1)) / n
+    msc = n * shift**2 / 2
+    rest = np.maximum((tables * (first - second) ** 2).sum(axis=(-2, -1)) / 2 - msc, 0.0)
+    msr, mse = (part / np.maximum(n - 1, 1) for part in (between_rows, rest))
+    below = msr + mse + 2 * (msc - mse) / n
+    return _ratio(msr - mse, below, (below > 1e-12) & (between_rows + rest > 1e-12) & (n > 1))
 
 
-def exact_agreement(
-    judge: ArrayLike, reference: ArrayLike, *, within: float = 0.0, level: float = 0.95
-) -> Estimate:
-    """Estimate the share of items on which two raters agree, exactly or within some points (Wilson).
-
-    Says nothing about chance: a judge that always answers 5 agrees with humans who mostly do. Also the retest share of
-    a judge asked twice (1 minus it is the flip rate).
-
-    Examples
-    --------
-    >>> print(exact_agreement([5, 4, 4, 1], [5, 5, 4, 4], within=1))
-    0.75 [0.3006, 0.9544] (95% Wilson, n = 4)
-    """
-    a, b = together(judge, reference)
-    return wilson(int(np.sum(np.abs(a - b) <= within + 1e-9)), a.size, level=level)
+def spearman_of_tables(tables: Floats) -> Floats:
+    """Return the correlation of mid-ranks of each table."""
+    rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)
+    total = rows.sum(axis=-1)[..., None]
+    u = np.cumsum(rows, axis=-1) - rows / 2 - total / 2  # mid-ranks about their mean
+    v = np.cumsum(columns, axis=-1) - columns / 2 - total / 2
+    top = ((tables * u[..., :, None]).sum(axis=-2) * v).sum(axis=-1)
+    below = np.sqrt((rows * u**2).sum(axis=-1) * (columns * v**2).sum(axis=-1))
+    return _ratio(top, below, below > 1e-12)
 
 
-def judge_accuracy(judge: ArrayLike, reference: ArrayLike, *, level: float = 0.95) -> JudgeAccuracy:
-    """Compare a judge's pass/fail verdicts with human ones.
-
-    Parameters
-    ----------
-    judge, reference
-        1 for pass, 0 for fail, nan for unscored (left out).
-    level
-        Confidence of the Wilson intervals.
-
-    Examples
-    --------
-    >>> accuracy = judge_accuracy([1, 1, 0, 0, 1], [1, 1, 1, 0, 0])
-    >>> accuracy.tp, accuracy.fp, accuracy.fn, accuracy.tn
-    (2, 1, 1, 1)
-    """
-    told, true = (side > 0.5 for side in together(judge, reference))
-    tp, fp = int(np.sum(told & true)), int(np.sum(told & ~true))
-    fn, tn = int(np.sum(~told & true)), int(np.sum(~told & ~true))
-    return JudgeAccuracy(
-        wilson(tp, tp + fn, level=level), wilson(tn, tn + fp, level=level),
-        wilson(tp + tn, tp + fp + fn + tn, level=level), tp, fp, fn, tn,
-    )  # fmt: skip
+def tau_of_tables(tables: Floats) -> Floats:
+    """Return Kendall's tau-b of each table: (C - D) / sqrt((n0 - n1)(n0 - n2))."""
+    rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)
+    total = rows.sum(axis=-1)
+    upto = np.cumsum(np.cumsum(tables, axis=-2), axis=-1)
+    before = np.zeros_like(tables)
+    before[..., 1:, 1:] = upto[..., :-1, :-1]
+    concordant = (tables * before).sum(axis=(-2, -1))
+    pairs = total * (total - 1) / 2
+    ties_rows, ties_columns = ((side * (side - 1)).sum(axis=-1) / 2 for side in (rows, columns))
+    ties_both = (tables * (tables - 1)).sum(axis=(-2, -1)) / 2
+    discordant = pairs - ties_rows - ties_columns + ties_both - concordant
+    below = np.sqrt(np.maximum(0.0, (pairs - ties_rows) * (pairs - ties_columns)))
+    return _ratio(concordant - discordant, below, below > 1e-12)
 
 
-def of_tables(
-    judge: ArrayLike,
-    reference: ArrayLike,
-    labels: ArrayLike | None,
-    statistic: Callable[[Floats], Floats],
-    *,
-    method: str,
-    level: float,
-    resamples: int,
-    seed: int,
-) -> Estimate:
-    """Estimate a statistic of the table of two raters, with a case bootstrap on Fisher's z scale."""
-    check_level(level)
-    rated, expected = together(judge, reference)
-    if (n := rated.size) == 0:
-        return not_estimable("no item was rated by both", n=0, method=method, level=level)
-    scale = _scale(labels, rated, expected)
-    q = len(scale)
-    cells = _positions(expected, scale) * q + _positions(rated, scale)
-    kinds, kind_of = np.unique(cells, return_inverse=True)
-    table = np.bincount(cells, minlength=q * q).reshape(q, q).astype(float)
-    estimate = float(statistic(table[None])[0])
-    share = float(np.mean(np.abs(rated - expected) < 1e-9))
-    undefined = f"undefined: no variation in the ratings (raw agreement {share:.0%} of {n})"
-    replicates = np.empty(0)
-    if np.isfinite(estimate) and n > 1 and abs(estimate) < 1 - 1e-9:
-        member = np.zeros((n, kinds.size))
-        member[np.arange(n), kind_of] = 1.0
-        parts = []
-        for counts in resampled_counts(n, resamples=resamples, seed=seed):
-            weight = sum_counted(counts, member)
-            for rows in np.array_split(weight, max(1, weight.shape[0] * q * q // 2_000_000)):
-                tables = np.zeros((rows.shape[0], q * q))
-                tables[:, kinds] = rows
-                parts.append(statistic(tables.reshape(-1, q, q)))
-        replicates = np.concatenate(parts)
-    elif n == 1 and np.isfinite(estimate):
-        return not_estimable(
-            "one item cannot be resampled", n=1, method=method, level=level, estimate=estimate
-        )
-    return fisher_z_interval(
-        estimate, replicates, n=n, level=level, method=method, seed=seed, undefined=undefined
-    )
-
-
-def _scale(labels: ArrayLike | Sequence[Any] | None, *ratings: Floats) -> Floats:
-    seen = np.unique(np.concatenate(ratings))
-    if labels is None:
-        return seen
-    scale = np.asarray(labels, dtype=float)
-    strange = np.setdiff1d(seen, scale)
-    if strange.size:
-        msg = f"A rating of {strange[0]:g} is not among the labels {[float(x) for x in scale]}."
-        raise StatisticsError(msg)
-    return scale
-
-
-def _positions(ratings: Floats, scale: Floats) -> np.ndarray:
-    order = np.argsort(scale)
-    return np.asarray(order[np.searchsorted(scale, ratings, sorter=order)])
+def _ratio(top: Floats, below: Floats, defined: np.ndarray, *, complement: bool = False) -> Floats:
+    """Return top / below, or 1 minus it; nan where it is not defined."""
+    ratio = top / np.where(defined, below, 1.0)
+    return np.where(defined, 1 - ratio if complement else ratio, np.nan)

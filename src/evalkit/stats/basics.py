@@ -1,4 +1,4 @@
-"""What every estimator here needs: quantiles, a root-finder, arrays without missing values."""
+"""Quantiles, argument checks, a root finder, and arrays without missing values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike as ArrayLike
+from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
 from evalkit.stats.estimates import StatisticsError
@@ -15,28 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Floats = NDArray[np.float64]
+ONE_CLUSTER = "one cluster has no spread between clusters"
 
 
 def z_quantile(level: float) -> float:
-    """Return the two-sided standard normal quantile of a level.
-
-    Examples
-    --------
-    >>> round(z_quantile(0.95), 6)
-    1.959964
-    """
+    """Return the two-sided standard normal quantile of a level."""
     check_level(level)
     return float(ndtri(0.5 + level / 2))
 
 
 def t_quantile(level: float, df: float) -> float:
-    """Return the two-sided Student t quantile of a level.
-
-    Examples
-    --------
-    >>> round(t_quantile(0.95, 8), 4)
-    2.306
-    """
+    """Return the two-sided Student t quantile of a level."""
     check_level(level)
     return float(stdtrit(df, 0.5 + level / 2))
 
@@ -47,34 +37,62 @@ def t_two_sided(t: float, df: float) -> float:
 
 
 def check_level(level: float) -> None:
-    """Refuse a level that is not strictly between 0 and 1."""
+    """Raise StatisticsError unless a level lies strictly between 0 and 1."""
     if not 0 < level < 1:
-        msg = f"level must lie between 0 and 1 (0.95 for 95%), got {level}."
+        msg = f"Invalid level {level}. Expected a number between 0 and 1, such as 0.95."
         raise StatisticsError(msg)
 
 
-def check_counts(passes: float, n: float, *, name: str = "passes") -> None:
-    """Refuse counts that no data can produce."""
+def check_counts(passes: float, n: float) -> None:
+    """Raise StatisticsError unless passes lie between 0 and n."""
     if not (n >= 0 and -1e-9 <= passes <= n + 1e-9):
-        msg = f"{name} must lie between 0 and n = {n}, got {passes}."
+        msg = f"Invalid passes {passes}. Expected a number between 0 and n = {n}."
         raise StatisticsError(msg)
+
+
+def check_flips(only_candidate: float, only_baseline: float, n: float) -> tuple[float, float]:
+    """Return the two kinds of flips as floats; raise StatisticsError for counts that n pairs cannot have."""
+    b, c = float(only_candidate), float(only_baseline)
+    if not (b >= 0 and c >= 0 and b + c <= n + 1e-9):
+        msg = f"Invalid flips {only_candidate} and {only_baseline}. Expected 0 or more, and at most n = {n} together."
+        raise StatisticsError(msg)
+    return b, c
+
+
+def check_fractions(*fractions: Floats) -> None:
+    """Raise StatisticsError unless all pass fractions lie between 0 and 1."""
+    for f in fractions:
+        if f.size and (f.min() < -1e-9 or f.max() > 1 + 1e-9):
+            msg = f"Invalid pass fractions {f.min():g} to {f.max():g}. Expected numbers between 0 and 1."
+            raise StatisticsError(msg)
+
+
+def check_positive(**values: float) -> None:
+    """Raise StatisticsError unless every value is above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            msg = f"Invalid {name} {value}. Expected a number above 0."
+            raise StatisticsError(msg)
 
 
 def present(values: ArrayLike) -> Floats:
-    """Return the values that are there, as a flat float array: nan and None are left out."""
+    """Return the values as a flat float array without nan and None."""
     array: Floats = np.asarray(values, dtype=float).ravel()
     return np.asarray(array[np.isfinite(array)], dtype=np.float64)
 
 
-def together(*columns: ArrayLike) -> tuple[Floats, ...]:
-    """Return columns of one length, flat, without the rows in which one of them is missing.
+def complete_rows(values: ArrayLike) -> Floats:
+    """Return the rows of a table that have no missing value."""
+    x = np.atleast_2d(np.asarray(values, dtype=float))
+    return np.asarray(x[np.isfinite(x).all(axis=1)], dtype=np.float64)
 
-    A scalar stands for itself repeated.
-    """
+
+def together(*columns: ArrayLike) -> tuple[Floats, ...]:
+    """Return columns of one length, flat, without rows that have a missing value. A scalar is repeated."""
     arrays = [np.asarray(column, dtype=float) for column in columns]
     sizes = {array.size for array in arrays if array.ndim}
     if len(sizes) > 1:
-        msg = f"One value a case on every side is needed, got lengths {sorted(sizes)}."
+        msg = f"The columns have different lengths {sorted(sizes)}. Expected one value per case in each."
         raise StatisticsError(msg)
     size = sizes.pop() if sizes else 1
     full = [np.broadcast_to(array.ravel() if array.ndim else array, (size,)) for array in arrays]
@@ -83,13 +101,7 @@ def together(*columns: ArrayLike) -> tuple[Floats, ...]:
 
 
 def cluster_codes(clusters: ArrayLike) -> NDArray[np.intp]:
-    """Return cluster labels as integers from 0.
-
-    Examples
-    --------
-    >>> cluster_codes(["b", "a", "b"]).tolist()
-    [1, 0, 1]
-    """
+    """Return cluster labels as integers from 0."""
     labels = np.asarray(clusters)
     if labels.dtype == object:
         labels = labels.astype(str)
@@ -97,21 +109,26 @@ def cluster_codes(clusters: ArrayLike) -> NDArray[np.intp]:
     return codes
 
 
+def codes_of(values: Floats, clusters: ArrayLike) -> NDArray[np.intp]:
+    """Return the cluster code of each value; raise StatisticsError for another number of clusters."""
+    codes = cluster_codes(clusters)
+    if codes.size != values.size:
+        msg = f"There are {codes.size} clusters for {values.size} cases. Expected one cluster per case."
+        raise StatisticsError(msg)
+    return codes
+
+
 def with_clusters(values: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDArray[np.intp] | None]:
-    """Return the values that are there and the cluster of each."""
+    """Return the values that are not missing, and the cluster code of each."""
     array = np.asarray(values, dtype=float).ravel()
     keep = np.isfinite(array)
     if clusters is None:
         return array[keep], None
-    labels = np.asarray(clusters).ravel()
-    if labels.size != array.size:
-        msg = f"One cluster a value is needed, got {labels.size} clusters for {array.size} values."
-        raise StatisticsError(msg)
-    return array[keep], cluster_codes(labels[keep])
+    return array[keep], cluster_codes(codes_of(array, clusters)[keep])
 
 
 def is_constant(values: Floats) -> bool:
-    """Say whether values differ by no more than floating point noise."""
+    """Return whether values differ by no more than floating point noise."""
     return values.size == 0 or bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.max(np.abs(values)))))
 
 
@@ -125,14 +142,7 @@ def harmonic_mean(k: Floats) -> float:
 
 @lru_cache(maxsize=8)
 def quadrature(panels: int) -> tuple[Floats, Floats]:
-    """Return nodes and weights on -1 to 1: Gauss-Legendre of 20 points in each of several panels.
-
-    Examples
-    --------
-    >>> nodes, weights = quadrature(3)
-    >>> round(float(weights @ nodes**4), 12)
-    0.4
-    """
+    """Return nodes and weights on -1 to 1: Gauss-Legendre of 20 points in each panel."""
     # One rule of hundreds of points needs an eigenvalue problem that takes seconds on a busy machine.
     nodes, weights = np.polynomial.legendre.leggauss(20)
     middles = (2 * np.arange(panels) + 1) / panels - 1
@@ -140,10 +150,7 @@ def quadrature(panels: int) -> tuple[Floats, Floats]:
 
 
 def bisect(function: Callable[[float], float], low: float, high: float, *, steps: int = 80) -> float:
-    """Return where a monotone function crosses zero between two ends, by bisection.
-
-    When both ends have the same sign the end nearer to zero is returned: limits at the edge of the parameter space.
-    """
+    """Return where a monotone function crosses zero; without a crossing, the end nearer to zero."""
     at_low, at_high = function(low), function(high)
     if (at_low > 0) == (at_high > 0):
         return low if abs(at_low) <= abs(at_high) else high

@@ -1,17 +1,19 @@
-"""What humans would say, from many judge verdicts and a few human labels.
+"""Estimates of what people would say, from many judge verdicts and a few human labels.
 
-The labels must be a random sample of what was judged (not the cases someone flagged), except for `rogan_gladen`, whose
-labels may come from another population.
+The labels must be a random sample of what was judged, except for `rogan_gladen`, whose labels may come from another
+population.
 """
 
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from evalkit.stats.basics import (
+    ArrayLike,
+    Floats,
     check_counts,
     check_level,
     is_constant,
@@ -21,9 +23,6 @@ from evalkit.stats.basics import (
     z_quantile,
 )
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 def post_stratified(
@@ -38,30 +37,24 @@ def post_stratified(
     draws: int = 20_000,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate the pass rate humans would give: the judge's passes and fails, each corrected by the labels in it.
+    """Estimate the pass rate that people would give.
 
-    The default for pass/fail: covers 94-98% with 20 labels or 200. Not for labels that were selected by score, and not
-    for labels from another suite (`rogan_gladen`). Fewer than 50 labels, or 5 of either human class: say so.
+    The judge's passes and its fails are each corrected by the labels among them. The default for pass/fail: covers
+    94 to 98% with 20 to 200 labels. Not for labels selected by score, nor for labels of another suite
+    (`rogan_gladen`). ``n`` is the number of labels. Not estimable without labels or without judged cases.
+
+    theta = p PPV + (1 - p) FOR; draws from Beta(tp + .5, fp + .5), Beta(fn + .5, tn + .5), Beta(k + .5, N - k +
+    .5). The efficient form of PPI for a binary judge (Chen et al., arXiv 2601.05420). A stratum without labels
+    takes its posterior mean, 1/2.
 
     Parameters
     ----------
     tp, fp, fn, tn
-        Labelled cases by (judge, human): both pass, only the judge passes, only the human passes, both fail.
+        Labelled cases by (judge, person): both pass, only the judge passes, only the person passes, both fail.
     passes, n
         Judge passes among all judged cases.
     level, draws, seed
         Of the posterior interval.
-
-    Returns
-    -------
-    Estimate
-        ``n`` is the number of labels. Not estimable without labels or without judged cases.
-
-    Notes
-    -----
-    theta = p PPV + (1 - p) FOR; draws from Beta(tp + .5, fp + .5), Beta(fn + .5, tn + .5), Beta(k + .5, N - k + .5).
-    The efficient form of PPI for a binary judge (Chen et al., arXiv 2601.05420). A stratum without labels takes its
-    posterior mean, 1/2.
 
     Examples
     --------
@@ -71,7 +64,7 @@ def post_stratified(
     check_level(level)
     check_counts(passes, n)
     if min(tp, fp, fn, tn) < 0:
-        msg = f"Counts of labels must be 0 or more, got {(tp, fp, fn, tn)}."
+        msg = f"Invalid label counts {(tp, fp, fn, tn)}. Expected numbers of 0 or more."
         raise StatisticsError(msg)
     labels, method = tp + fp + fn + tn, "post-stratified"
     if labels == 0 or n == 0:
@@ -97,9 +90,14 @@ def ppi_mean(
     interval: Literal["t", "normal"] = "t",
     level: float = 0.95,
 ) -> Estimate:
-    """Estimate the mean score humans would give: the judge's mean plus a correction from the labelled cases (PPI++).
+    """Estimate the mean score that people would give (PPI++).
 
-    For mean scores with 50 labels or more. Not for pass rates: at a true rate of .97 it covers 45%; `post_stratified`.
+    The judge's mean plus a correction from the labelled cases. For mean scores with 50 labels or more. Not for pass
+    rates: at a true rate of .97 it covers 45%; use `post_stratified`. ``n`` is the number of labels m; Student's t
+    with m - 1 degrees of freedom.
+
+    theta = lam mean(F) + mean(Y - lam f), SE^2 = var(Y - lam f) / m + lam^2 var(F) / N, lam by `ppi_lambda`.
+    Angelopoulos et al. (2023) arXiv 2311.01453.
 
     Parameters
     ----------
@@ -108,21 +106,9 @@ def ppi_mean(
     unlabelled
         Judge scores of the other cases (not the labelled ones again).
     lam
-        How far to trust the judge, 0 (labels only) to 1; estimated when None.
+        Weight of the judge, 0 (labels only) to 1; estimated when None.
     interval
-        "t" with ddof 1, or "normal" with ddof 0: what ppi-python prints, too narrow with few labels.
-    level
-        Confidence.
-
-    Returns
-    -------
-    Estimate
-        ``n`` is the number of labels m; Student's t with m - 1 degrees of freedom and ddof 1.
-
-    Notes
-    -----
-    theta = lam mean(F) + mean(Y - lam f), lam = clip(cov(Y, f) / ((1 + m/N) var(f, F)), 0, 1),
-    SE^2 = var(Y - lam f) / m + lam^2 var(F) / N. Angelopoulos et al. (2023) arXiv 2311.01453.
+        "t" with ddof 1, or "normal" with ddof 0, as ppi-python prints: too narrow with few labels.
 
     Examples
     --------
@@ -136,21 +122,28 @@ def ppi_mean(
         estimate = float(np.mean(y)) if m else None
         reason = "two labels and two unlabelled cases are needed"
         return not_estimable(reason, n=m, method="PPI++ t", level=level, estimate=estimate)
-    trust = _trust(y, f, rest) if lam is None else lam
-    if not 0 <= trust <= 1:
-        msg = f"lam must lie between 0 and 1, got {lam}."
-        raise StatisticsError(msg)
-    method, ddof = f"PPI++ {interval} (lambda {trust:.2f})", 1 if interval == "t" else 0
-    corrected = y - trust * f
-    estimate = trust * float(np.mean(rest)) + float(np.mean(corrected))
+    weight = ppi_lambda(y, f, rest) if lam is None else lam
+    _check_shares(lam=weight)
+    method, ddof = f"PPI++ {interval} (lambda {weight:.2f})", 1 if interval == "t" else 0
+    corrected = y - weight * f
+    estimate = weight * float(np.mean(rest)) + float(np.mean(corrected))
     if is_constant(corrected):
         reason = "the judge's errors on the labels do not vary"
         return not_estimable(reason, n=m, method=method, level=level, estimate=estimate)
     error = sqrt(
-        float(np.var(corrected, ddof=ddof)) / m + trust**2 * float(np.var(rest, ddof=ddof)) / rest.size
+        float(np.var(corrected, ddof=ddof)) / m + weight**2 * float(np.var(rest, ddof=ddof)) / rest.size
     )
     half = (t_quantile(level, m - 1) if interval == "t" else z_quantile(level)) * error
     return Estimate(estimate, estimate - half, estimate + half, level, method, m)
+
+
+def ppi_lambda(y: Floats, f: Floats, rest: Floats) -> float:
+    """Return the weight of the judge: cov(Y, f) / ((1 + m/N) var(f, F)) with ddof 1, clipped to 0 to 1."""
+    both = np.concatenate([f, rest])
+    if is_constant(both):
+        return 0.0
+    slope = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + y.size / rest.size) * float(np.var(both, ddof=1)))
+    return min(1.0, max(0.0, slope))
 
 
 def rogan_gladen(
@@ -163,31 +156,23 @@ def rogan_gladen(
     *,
     level: float = 0.95,
 ) -> Estimate:
-    """Estimate the true pass rate from a judge's, with its error rates known from *another* population.
+    """Estimate the true pass rate with a judge's error rates from *another* population.
 
-    About twice as wide as `post_stratified`; use it when the labels come from a suite with a different pass rate.
+    About twice as wide as `post_stratified`. Use it when the labels come from a suite with a different pass rate.
+    Not estimable when a human class is empty or the judge is no better than chance (specificity + sensitivity <= 1:
+    the published code swaps the limits there).
+
+    theta = (p + q0 - 1) / (q0 + q1 - 1) clipped to [0, 1]; interval with p, q0, q1 smoothed as in Lee et al. (2025)
+    arXiv 2511.21140. Rogan & Gladen (1978) Am J Epidemiol 107:71-76.
 
     Parameters
     ----------
     pass_rate, n
         The judge's pass rate over n cases.
     specificity, n_fail
-        Share of human fails the judge fails, and how many human fails there were.
+        Share of human fails that the judge fails, and the number of human fails.
     sensitivity, n_pass
-        Share of human passes the judge passes, and how many human passes there were.
-    level
-        Confidence.
-
-    Returns
-    -------
-    Estimate
-        Not estimable when a human class is empty or the judge is no better than chance (specificity + sensitivity <= 1:
-        the published code swaps the limits there).
-
-    Notes
-    -----
-    theta = (p + q0 - 1) / (q0 + q1 - 1) clipped to [0, 1]; interval with p, q0, q1 smoothed as in Lee et al. (2025)
-    arXiv 2511.21140. Rogan & Gladen (1978) Am J Epidemiol 107:71-76.
+        Share of human passes that the judge passes, and the number of human passes.
 
     Examples
     --------
@@ -195,10 +180,7 @@ def rogan_gladen(
     0.1667 [0.05635, 0.2627] (95% Rogan-Gladen (Lee), n = 400)
     """
     z, method = z_quantile(level), "Rogan-Gladen (Lee)"
-    for name, value in (("pass_rate", pass_rate), ("specificity", specificity), ("sensitivity", sensitivity)):
-        if not 0 <= value <= 1:
-            msg = f"{name} must lie between 0 and 1, got {value}."
-            raise StatisticsError(msg)
+    _check_shares(pass_rate=pass_rate, specificity=specificity, sensitivity=sensitivity)
     labels = round(n_fail + n_pass)
     if min(n, n_fail, n_pass) <= 0:
         reason = "labels of both human passes and human fails are needed" if n > 0 else "no judged cases"
@@ -222,9 +204,8 @@ def rogan_gladen(
     return Estimate(estimate, low, high, level, method, labels)
 
 
-def _trust(y: np.ndarray, f: np.ndarray, rest: np.ndarray) -> float:
-    both = np.concatenate([f, rest])
-    if is_constant(both):
-        return 0.0
-    slope = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + y.size / rest.size) * float(np.var(both, ddof=1)))
-    return min(1.0, max(0.0, slope))
+def _check_shares(**shares: float) -> None:
+    for name, value in shares.items():
+        if not 0 <= value <= 1:
+            msg = f"Invalid {name} {value}. Expected a number between 0 and 1."
+            raise StatisticsError(msg)

@@ -1,4 +1,4 @@
-"""A number that knows what it is: value, interval, method, level and n, made together."""
+"""The result of an estimator: value, interval, method, level and n."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ Status = Literal["ok", "not_estimable"]
 
 
 class StatisticsError(EvalkitError, ValueError):
-    """An argument that no data could produce: a level of 95, more passes than cases, a negative margin."""
+    """An argument that no data can produce: a level of 95, more passes than cases, a negative margin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number, its interval, and everything needed to say what it is.
+    """A number with its interval and provenance.
 
-    ``low <= estimate <= high`` whenever all three are there; none of them is ever nan, and the interval never has
-    zero width: data that allows none gives ``status="not_estimable"`` and a ``reason``.
+    No field is ever nan. ``low <= estimate <= high`` where all three are given, and the interval has a width. Data
+    that allows no interval gives ``status="not_estimable"`` and a ``reason``.
 
     Parameters
     ----------
     estimate
-        The number itself; None when there is no data at all. Kept where only the interval is impossible.
+        The number. None without data; kept where only the interval is impossible.
     low, high
         Ends of the interval at `level`.
     level
-        Confidence (or credibility) of the interval, 0 to 1.
+        Confidence (or credibility) level of the interval, 0 to 1.
     method
-        What made the interval, in words.
+        Name of the method.
     n
-        Cases the number rests on.
+        Number of cases.
     n_eff
-        The n that a plain interval of the same width would need (repeats and clusters), where it differs.
+        Number of single-run, independent cases that give the same width, where it differs (repeats and clusters).
     k
         Runs per case (harmonic mean).
     clusters
@@ -42,9 +42,9 @@ class Estimate:
     p_value
         Two-sided p of "no difference", where the estimate is a difference.
     status, reason
-        "not_estimable" and why, or "ok".
+        "ok", or "not_estimable" and why.
     seed
-        Seed of the random draws, where there were any.
+        Seed of the random draws, if any.
     """
 
     estimate: float | None
@@ -65,7 +65,7 @@ class Estimate:
         return f"<{type(self).__name__} {self}>"
 
     def __str__(self) -> str:
-        """Return the number, its interval and their provenance as one line.
+        """Return the number, its interval and their provenance on one line.
 
         Examples
         --------
@@ -74,25 +74,24 @@ class Estimate:
         >>> print(not_estimable("no cases", n=0, method="Wilson", level=0.95))
         not estimable: no cases (95% Wilson, n = 0)
         """
-        about = [f"{self.level * 100:.6g}% {self.method}", f"n = {self.n}"]
-        if self.k is not None and self.k != 1:
-            about.append(f"K = {self.k:.3g}")
-        if self.n_eff is not None and abs(self.n_eff - self.n) > 1e-9:
-            about.append(f"n_eff = {self.n_eff:.4g}")
-        if self.clusters is not None:
-            about.append(f"{self.clusters} clusters")
-        if self.p_value is not None:
-            about.append(f"p = {self.p_value:.3g}")
         value = "" if self.estimate is None else f"{self.estimate:.4g}"
-        if self.status == "ok" and self.low is not None and self.high is not None:
+        if self.status == "not_estimable":
+            value += f"{', interval ' if value else ''}not estimable: {self.reason}"
+        elif self.low is not None and self.high is not None:
             value += f" [{self.low:.4g}, {self.high:.4g}]"
-        elif self.status == "not_estimable":
-            value = (
-                f"{value}, interval not estimable: {self.reason}"
-                if value
-                else f"not estimable: {self.reason}"
-            )
-        return f"{value} ({', '.join(about)})"
+        return f"{value} ({', '.join(self._provenance())})"
+
+    def _provenance(self) -> list[str]:
+        parts = [f"{self.level * 100:.6g}% {self.method}", f"n = {self.n}"]
+        if self.k is not None and self.k != 1:
+            parts.append(f"K = {self.k:.3g}")
+        if self.n_eff is not None and abs(self.n_eff - self.n) > 1e-9:
+            parts.append(f"n_eff = {self.n_eff:.4g}")
+        if self.clusters is not None:
+            parts.append(f"{self.clusters} clusters")
+        if self.p_value is not None:
+            parts.append(f"p = {self.p_value:.3g}")
+        return parts
 
 
 def not_estimable(
@@ -107,17 +106,13 @@ def not_estimable(
     k: float | None = None,
     seed: int | None = None,
 ) -> Estimate:
-    """Return an Estimate without an interval, and say why.
+    """Return an Estimate without an interval.
 
     Parameters
     ----------
     reason
-        Why there is no interval, in words a reader of the table understands.
-    n, method, level
-        As in `Estimate`.
-    estimate, p_value
-        What can still be said.
-    clusters, k, seed
+        Why there is no interval.
+    n, method, level, estimate, p_value, clusters, k, seed
         As in `Estimate`.
 
     Examples

@@ -1,17 +1,14 @@
-"""Which cases tell versions apart: classical item statistics."""
+"""Classical item statistics: which cases tell versions apart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from evalkit.stats.ranking import complete_rows
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from evalkit.stats.basics import ArrayLike, complete_rows
 
 Always = Literal["pass", "fail", "neither"]
 
@@ -20,10 +17,10 @@ Always = Literal["pass", "fail", "neither"]
 class Items:
     """Statistics of each case over several version-runs.
 
-    ``difficulty`` is the mean (pass share); ``item_rest`` the correlation of the case with the sum of the others, None
-    where the case or the rest never varies; ``discrimination`` the mean of the better third of version-runs minus that
-    of the worse third; ``alpha`` Cronbach's alpha of the suite. ``respondents`` is what it all rests on: below twenty
-    version-runs read nothing more into it, and never fit an item-response model.
+    ``difficulty`` is the mean (pass share). ``item_rest`` is the correlation of the case with the sum of the others,
+    None where the case or the rest never varies. ``discrimination`` is the mean of the better third of version-runs
+    minus that of the worse third. ``alpha`` is Cronbach's alpha of the suite. ``respondents`` is the number of
+    version-runs: below twenty never fit an item-response model.
     """
 
     difficulty: tuple[float, ...]
@@ -35,25 +32,16 @@ class Items:
 
 
 def item_statistics(answers: ArrayLike) -> Items:
-    """Describe each case by how versions fare on it.
+    """Describe each case by the results of several version-runs.
 
-    Dropping always-pass cases biases the suite: keep them as a smoke stratum.
+    ``item_rest`` is the corrected item-total correlation r(x_i, sum of the others). Fewer than two rows give empty
+    statistics. Dropping always-pass cases biases the suite: keep them as a smoke stratum.
 
     Parameters
     ----------
     answers
-        One row a version-run, one column a case: 0/1, pass fractions or scores; rows with nan are left out. "always"
-        compares with the least and the greatest value, 0 and 1 for passes.
-
-    Returns
-    -------
-    Items
-        Empty statistics (None) for fewer than two rows.
-
-    Notes
-    -----
-    Corrected item-total correlation r(x_i, sum of the others); alpha = k/(k-1) (1 - sum var_i / var(sum)). Cronbach
-    (1951) Psychometrika 16:297-334.
+        One row per version-run, one column per case: 0/1, pass fractions or scores; rows with nan are left out.
+        "always" compares with the least and the greatest value, 0 and 1 for passes.
 
     Examples
     --------
@@ -66,21 +54,25 @@ def item_statistics(answers: ArrayLike) -> Items:
     if rows == 0:
         return Items((), (), (), (), None, 0)
     total = x.sum(axis=1)
-    item_rest = tuple(_correlation(x[:, j], total - x[:, j]) for j in range(k))
     group = rows // 3
     order = np.argsort(total, kind="stable")
-    spread: tuple[float | None, ...] = (None,) * k
+    discrimination: tuple[float | None, ...] = (None,) * k
     if group and total[order[-1]] > total[order[0]]:
-        gaps = x[order[-group:]].mean(axis=0) - x[order[:group]].mean(axis=0)
-        spread = tuple(float(gap) for gap in gaps)
+        discrimination = tuple((x[order[-group:]].mean(axis=0) - x[order[:group]].mean(axis=0)).tolist())
     return Items(
-        tuple(float(m) for m in x.mean(axis=0)), item_rest, spread,
-        tuple(_always(x[:, j]) for j in range(k)), cronbach_alpha(x), rows,
-    )  # fmt: skip
+        difficulty=tuple(x.mean(axis=0).tolist()),
+        item_rest=tuple(_correlation(x[:, j], total - x[:, j]) for j in range(k)),
+        discrimination=discrimination,
+        always=tuple(_always(x[:, j]) for j in range(k)),
+        alpha=cronbach_alpha(x),
+        respondents=rows,
+    )
 
 
 def cronbach_alpha(answers: ArrayLike) -> float | None:
     """Return Cronbach's alpha of rows (version-runs) by columns (cases); None when it is undefined.
+
+    k/(k-1) (1 - sum var_i / var(sum)). Cronbach (1951) Psychometrika 16:297-334.
 
     Examples
     --------
@@ -90,11 +82,11 @@ def cronbach_alpha(answers: ArrayLike) -> float | None:
     x = complete_rows(answers)
     if x.shape[0] < 2 or x.shape[1] < 2:
         return None
-    whole = float(np.var(x.sum(axis=1), ddof=1))
-    if whole <= 1e-15:
+    of_sum = float(np.var(x.sum(axis=1), ddof=1))
+    if of_sum <= 1e-15:
         return None
     k = x.shape[1]
-    return float(k / (k - 1) * (1 - float(np.sum(np.var(x, axis=0, ddof=1))) / whole))
+    return float(k / (k - 1) * (1 - float(np.sum(np.var(x, axis=0, ddof=1))) / of_sum))
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float | None:

@@ -1,17 +1,22 @@
-"""A mean score and its interval: one value a case, or clusters of cases."""
+"""A mean score with its interval, over cases or clusters of cases."""
 
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from evalkit.stats.basics import check_level, is_constant, t_quantile, with_clusters
+from evalkit.stats.basics import (
+    ONE_CLUSTER,
+    ArrayLike,
+    Floats,
+    check_level,
+    is_constant,
+    t_quantile,
+    with_clusters,
+)
 from evalkit.stats.estimates import Estimate, not_estimable
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 def standard_error(
@@ -19,23 +24,17 @@ def standard_error(
 ) -> float | None:
     """Return the standard error of a mean of case values.
 
+    sd / sqrt(n), or sqrt(G / (G-1)) sqrt(sum_g (sum_i r_gi)^2) / n. Miller (2024) arXiv 2411.00640, eq. 4. None for
+    fewer than two cases or clusters.
+
     Parameters
     ----------
     values
-        One a case (repeats averaged first: rows would pretend to know more); nan is left out.
+        One per case, repeats averaged first; nan is left out.
     clusters
         The cluster of each case, any labels.
     correction
         CR1 multiplies by sqrt(G / (G - 1)), as inspect_ai does; CR0 is Miller's paper.
-
-    Returns
-    -------
-    float or None
-        None for fewer than two cases or clusters.
-
-    Notes
-    -----
-    sd / sqrt(n), or sqrt(G / (G-1)) sqrt(sum_g (sum_i r_gi)^2) / n. Miller (2024) arXiv 2411.00640, eq. 4.
 
     Examples
     --------
@@ -56,24 +55,18 @@ def standard_error(
 
 
 def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
-    """Estimate a mean with Student's t on one value a case.
+    """Estimate a mean with Student's t on one value per case.
 
     The default for mean scores at every n: at n = 9 it covers 95% where the percentile bootstrap covers 89% and BCa
-    87%. Not for one pass rate (`wilson`), and not for rows of repeated runs: average them inside the case first.
+    87%. Not for a pass rate (`wilson`) and not for rows of repeated runs: average them inside the case first. Not
+    estimable, the mean kept, for fewer than two cases or clusters or when nothing varies.
 
     Parameters
     ----------
     values
-        One a case; nan is left out.
+        One per case; nan is left out.
     clusters
         The cluster of each case: CR1 standard error with t of G - 1 degrees of freedom.
-    level
-        Confidence of the interval.
-
-    Returns
-    -------
-    Estimate
-        Not estimable, the mean kept, when there are fewer than two cases or clusters or when nothing varies.
 
     Examples
     --------
@@ -90,19 +83,20 @@ def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float
     if n == 0:
         return not_estimable("no scored cases", n=0, method=method, level=level, clusters=groups)
     mean = float(np.mean(array))
-    if (reason := why_no_spread(array, groups)) or (error := standard_error(array, clusters=codes)) is None:
-        return not_estimable(reason, n=n, method=method, level=level, estimate=mean, clusters=groups)
-    if error <= 1e-12 * max(1.0, float(np.max(np.abs(array)))):
+    error = standard_error(array, clusters=codes) or 0.0
+    reason = _without_spread(array, groups)
+    if not reason and error <= 1e-12 * max(1.0, float(np.max(np.abs(array)))):
         reason = "the clusters do not differ"
+    if reason:
         return not_estimable(reason, n=n, method=method, level=level, estimate=mean, clusters=groups)
     half = t_quantile(level, (n if groups is None else groups) - 1) * error
     return Estimate(mean, mean - half, mean + half, level, method, n, clusters=groups)
 
 
-def why_no_spread(values: np.ndarray, groups: int | None) -> str:
-    """Say why values have no standard error, or "" when they have one."""
+def _without_spread(values: Floats, groups: int | None) -> str:
+    """Return why values have no standard error, or ""."""
     if values.size == 1:
         return "one case has no spread"
     if groups is not None and groups < 2:
-        return "one cluster says nothing about other clusters"
+        return ONE_CLUSTER
     return "all values are the same" if is_constant(values) else ""

@@ -1,20 +1,28 @@
-"""Candidate against baseline on the same cases: the core of a comparison.
+"""Differences between candidate and baseline on the same cases.
 
-b counts the cases only the candidate passes, c those only the baseline passes; a difference is always candidate minus
-baseline, (b - c) / n.
+b counts the cases that only the candidate passes, c those that only the baseline passes. A difference is always
+candidate minus baseline, (b - c) / n.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evalkit.stats.basics import (
+    ONE_CLUSTER,
+    ArrayLike,
+    Floats,
     bisect,
+    check_flips,
+    check_fractions,
+    cluster_codes,
+    codes_of,
     harmonic_mean,
     is_constant,
+    t_quantile,
     t_two_sided,
     together,
     with_clusters,
@@ -24,9 +32,6 @@ from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 from evalkit.stats.means import standard_error, t_mean
 from evalkit.stats.permutation import mcnemar, sign_flip
 from evalkit.stats.proportions import anova_icc
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 def tango_score(b: float, c: float, n: float, difference: float) -> float:
@@ -57,33 +62,24 @@ def tango_limits(b: float, c: float, n: float, level: float) -> tuple[float, flo
 def tango(only_candidate: float, only_baseline: float, n: float, *, level: float = 0.95) -> Estimate:
     """Estimate a paired pass-rate difference with Tango's score interval.
 
-    The default for one run per case. Not for repeated runs (`tango_n_eff`), clusters (`tango_clustered`) or different
-    cases on the two sides (`newcombe_independent`).
+    The default for one run per case. Not for repeated runs (`tango_n_eff`) or clusters (`tango_clustered`). The
+    p-value is McNemar's mid-p when the counts are whole. Not estimable at n = 0. Without any flip the limits are
+    +-z^2 / (n + z^2).
+
+    Limits solve `tango_score` = +-z. Tango (1998) Stat Med 17:891-908; recommended by Fagerland, Lydersen & Laake
+    (2014) Stat Med 33:2850-2875.
 
     Parameters
     ----------
     only_candidate, only_baseline
-        Cases that only one side passes; fractional where they stand for effective counts.
+        Cases that only one side passes; fractional for effective counts.
     n
         All pairs, the agreeing ones too.
-    level
-        Confidence of the interval.
-
-    Returns
-    -------
-    Estimate
-        (b - c) / n; ``p_value`` is McNemar's mid-p when the counts are whole. Not estimable at n = 0. Never of zero
-        width: without any flip the limits are +-z^2 / (n + z^2).
 
     Raises
     ------
     StatisticsError
         Negative counts, or more flips than pairs.
-
-    Notes
-    -----
-    Limits solve `tango_score` = +-z. Tango (1998) Stat Med 17:891-908; recommended by Fagerland, Lydersen & Laake
-    (2014) Stat Med 33:2850-2875.
 
     Examples
     --------
@@ -92,29 +88,65 @@ def tango(only_candidate: float, only_baseline: float, n: float, *, level: float
     >>> print(tango(0, 0, 9))
     0 [-0.2991, 0.2991] (95% Tango, n = 9, p = 1)
     """
-    b, c = check_pairs(only_candidate, only_baseline, n)
+    b, c = check_flips(only_candidate, only_baseline, n)
     if n == 0:
         z_quantile(level)
         return not_estimable("no pairs", n=0, method="Tango", level=level)
     low, high = tango_limits(b, c, n, level)
-    whole = b.is_integer() and c.is_integer() and float(n).is_integer()
-    p = mcnemar(b, c).mid_p if whole else None
+    integral = b.is_integer() and c.is_integer() and float(n).is_integer()
+    p = mcnemar(b, c).mid_p if integral else None
     n_eff = None if float(n).is_integer() else float(n)
     return Estimate((b - c) / n, low, high, level, "Tango", round(n), n_eff=n_eff, p_value=p)
 
 
-def cross_pairs(candidate: ArrayLike, baseline: ArrayLike, k: ArrayLike) -> tuple[float, float, float, int]:
-    """Return b, c, the design effect and n of paired pass fractions (statistics.md 3.2)."""
+def cross_pairs(candidate: Floats, baseline: Floats) -> tuple[float, float, float]:
+    """Return b, c and the variance of a single run's difference, of paired pass fractions.
+
+    b = sum f_new (1 - f_old), c = sum f_old (1 - f_new), (b+c)/n - ((b-c)/n)^2.
+    """
+    n = candidate.size
+    b = float(np.sum(candidate * (1 - baseline)))
+    c = float(np.sum(baseline * (1 - candidate)))
+    return b, c, (b + c) / n - ((b - c) / n) ** 2
+
+
+def paired_design_effect(candidate: Floats, baseline: Floats, k: Floats) -> float:
+    """Return the variance of the case differences over that of a single run, clipped to [1/K, 1].
+
+    In the style of Rao & Scott (1992) Biometrics 48:577-585.
+    """
+    spread = cross_pairs(candidate, baseline)[2]
+    if candidate.size < 2 or spread <= 1e-12:
+        return 1.0
+    ratio = float(np.var(candidate - baseline, ddof=1)) / spread
+    return min(1.0, max(ratio, 1 / harmonic_mean(k)))
+
+
+def clustered_design_effect(candidate: Floats, baseline: Floats, k: Floats, codes: np.ndarray) -> float:
+    """Return n CR1^2 over the variance of a single run's difference, clipped to [(1 + (m-1) ICC) / K, m].
+
+    m is the sum of squared cluster sizes over n. What repeats can gain is limited by how alike the cases of a cluster
+    are. Without any flip it is m: every cluster counts as one case.
+    """
+    n, sizes = candidate.size, np.bincount(codes).astype(float)
+    spread = cross_pairs(candidate, baseline)[2]
+    most = max(1.0, float(np.sum(sizes**2)) / n)
+    if spread <= 1e-12:
+        return most
+    sums = candidate + baseline
+    alike = 1.0 if is_constant(sums) else max(0.0, anova_icc(sums, codes))
+    least = (1 + (most - 1) * alike) / harmonic_mean(k)
+    error = standard_error(candidate - baseline, clusters=codes) or 0.0
+    return min(most, max(n * error**2 / spread, least))
+
+
+def paired_fractions(
+    candidate: ArrayLike, baseline: ArrayLike, k: ArrayLike
+) -> tuple[Floats, Floats, Floats]:
+    """Return pass fractions and runs of the cases that were run on both sides."""
     new, old, runs = together(candidate, baseline, k)
-    n = new.size
-    if n == 0:
-        return 0.0, 0.0, 1.0, 0
-    b, c = float(np.sum(new * (1 - old))), float(np.sum(old * (1 - new)))
-    spread = (b + c) / n - ((b - c) / n) ** 2
-    if n < 2 or spread <= 1e-12:
-        return b, c, 1.0, n
-    ratio = float(np.var(new - old, ddof=1)) / spread
-    return b, c, min(1.0, max(ratio, 1 / harmonic_mean(runs))), n
+    check_fractions(new, old)
+    return new[runs > 0], old[runs > 0], runs[runs > 0]
 
 
 def tango_n_eff(
@@ -126,32 +158,24 @@ def tango_n_eff(
     resamples: int = 9999,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate a paired pass-rate difference from cases that were run several times.
+    """Estimate a paired pass-rate difference from cases with several runs.
 
-    Equals `tango` when every case was run once. Not for clusters of different cases: `tango_clustered`.
+    Equals `tango` when every case was run once. Not for clusters of different cases: `tango_clustered`. The
+    estimate is the mean difference of case fractions, ``n_eff`` = n / deff, and p is McNemar's mid-p (K = 1) or
+    `sign_flip`'s.
+
+    Tango(b/deff, c/deff, n/deff) with b, c of `cross_pairs` and deff of `paired_design_effect`. An extension of
+    this project, with its own coverage test.
 
     Parameters
     ----------
     candidate, baseline
         Pass fraction of each case on each side, in the same order, 0 to 1; a pair with nan is left out.
     k
-        Runs of each case, one number or one a case; where the sides differ give their harmonic mean (or the smaller
+        Runs of each case, one number or one per case; where the sides differ, their harmonic mean (or the smaller
         one, which is cautious).
-    level
-        Confidence of the interval.
     resamples, seed
         Of the sign-flip permutation that gives the p-value when K > 1.
-
-    Returns
-    -------
-    Estimate
-        Mean difference of case fractions; ``n_eff`` = n / deff; p from McNemar's mid-p (K = 1) or `sign_flip`.
-
-    Notes
-    -----
-    b = sum f_new (1 - f_old), c = sum f_old (1 - f_new), deff = var(d) / [(b+c)/n - ((b-c)/n)^2] clipped to [1/K, 1],
-    then Tango(b/deff, c/deff, n/deff). An extension of this project in the style of Rao & Scott (1992), with its own
-    coverage test.
 
     Examples
     --------
@@ -160,23 +184,17 @@ def tango_n_eff(
     >>> print(tango_n_eff(new, old, 5))
     -0.1 [-0.2379, 0.03156] (95% Tango n_eff, n = 10, K = 5, n_eff = 50, p = 0.125)
     """
-    new, old, runs = together(candidate, baseline, k)
-    _check_fractions(new, old)
-    keep = runs > 0
-    new, old, runs = new[keep], old[keep], runs[keep]
-    b, c, deff, n = cross_pairs(new, old, runs)
+    new, old, runs = paired_fractions(candidate, baseline, k)
     runs_each = harmonic_mean(runs)
-    if n == 0:
+    if new.size == 0:
         z_quantile(level)
         return not_estimable("no pairs", n=0, method="Tango n_eff", level=level)
-    low, high = tango_limits(b / deff, c / deff, n / deff, level)
-    single = runs_each == 1 and _whole(new) and _whole(old)
-    p = mcnemar(round(b), round(c)).mid_p if single else sign_flip(new - old, resamples=resamples, seed=seed)
-    method = "Tango" if single else "Tango n_eff"
-    return Estimate(
-        _centre((b - c) / n, low, high), low, high, level, method, n,
-        n_eff=n / deff, k=runs_each, p_value=p, seed=None if single else seed,
-    )  # fmt: skip
+    plain = _tango_over(paired_design_effect(new, old, runs), new, old, level)
+    if runs_each == 1 and _is_whole(new) and _is_whole(old):
+        b, c, _ = cross_pairs(new, old)
+        return replace(plain, method="Tango", k=runs_each, p_value=mcnemar(round(b), round(c)).mid_p)
+    p = sign_flip(new - old, resamples=resamples, seed=seed)
+    return replace(plain, method="Tango n_eff", k=runs_each, p_value=p, seed=seed)
 
 
 def tango_clustered(
@@ -189,9 +207,11 @@ def tango_clustered(
     resamples: int = 9999,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate a paired pass-rate difference when cases come in clusters: the cluster replaces the case as the unit.
+    """Estimate a paired pass-rate difference over clusters of cases.
 
-    Equals `tango_n_eff` when every cluster holds one case; a copy of every row in the same cluster changes nothing.
+    Each case has the same weight. Equals `tango_n_eff` when every cluster has one case. A copy of every row in the
+    same cluster changes nothing. One cluster is not estimable. Tango on counts over `clustered_design_effect`, an
+    extension of this project; with fewer than 10 clusters say so.
 
     Parameters
     ----------
@@ -204,66 +224,42 @@ def tango_clustered(
     level, resamples, seed
         As in `tango_n_eff`; the permutation flips whole clusters.
 
-    Returns
-    -------
-    Estimate
-        Equal weight a case. One cluster is not estimable.
-
-    Notes
-    -----
-    deff = n CR1^2 / [(b+c)/n - ((b-c)/n)^2] clipped to [(1 + (m-1) ICC) / K, m], m = sum of squared sizes / n, then
-    Tango on counts over deff. Without any flip the clusters count as one case each. An extension of this project; with fewer than 10 clusters say so.
-
     Examples
     --------
     >>> print(tango_clustered([1, 1, 0, 0, 1, 1], [1, 1, 1, 1, 0, 1], ["a", "a", "b", "b", "c", "c"]))
     -0.1667 [-0.743, 0.5701] (95% Tango clustered, n = 6, n_eff = 3, 3 clusters, p = 1)
     """
     method = "Tango clustered"
-    index = np.arange(np.asarray(candidate).size, dtype=float)
-    new, old, runs, kept = together(candidate, baseline, k, index)
-    _check_fractions(new, old)
-    labels = np.asarray(clusters).ravel()
-    if labels.size != index.size:
-        msg = f"One cluster a case is needed, got {labels.size} clusters for {index.size} cases."
-        raise StatisticsError(msg)
-    d, codes = with_clusters(new - old, labels[kept.astype(int)])
-    n = d.size
-    if n == 0 or codes is None:
+    labels = codes_of(np.asarray(candidate, dtype=float).ravel(), clusters)
+    new, old, runs, kept = together(candidate, baseline, k, labels)
+    check_fractions(new, old)
+    new, old, kept, runs = (column[runs > 0] for column in (new, old, kept, runs))
+    if new.size == 0:
         return not_estimable("no pairs", n=0, method=method, level=level)
-    sizes = np.bincount(codes).astype(float)
-    if sizes.size == n:
+    codes = cluster_codes(kept)
+    groups, runs_each = int(codes.max()) + 1, harmonic_mean(runs)
+    if groups == new.size:
         plain = tango_n_eff(new, old, runs, level=level, resamples=resamples, seed=seed)
-        return Estimate(
-            plain.estimate, plain.low, plain.high, level, plain.method, n,
-            n_eff=plain.n_eff, k=plain.k, clusters=n, p_value=plain.p_value, seed=plain.seed,
-        )  # fmt: skip
-    b, c, _, _ = cross_pairs(new, old, runs)
-    runs_each, estimate = harmonic_mean(runs), (b - c) / n
-    error = standard_error(d, clusters=codes)
-    if error is None:
-        reason = "one cluster says nothing about other clusters"
+        return replace(plain, clusters=groups)
+    if groups == 1:
+        b, c, _ = cross_pairs(new, old)
+        estimate = (b - c) / new.size
         return not_estimable(
-            reason, n=n, method=method, level=level, estimate=estimate, clusters=1, k=runs_each
+            ONE_CLUSTER, n=new.size, method=method, level=level, estimate=estimate, clusters=1, k=runs_each
         )
-    spread = (b + c) / n - estimate**2
-    most = max(1.0, float(np.sum(sizes**2)) / n)
-    # What repeats can gain is limited by how alike the cases of a cluster are: copies of a case gain nothing.
-    alike = 1.0 if is_constant(new + old) else max(0.0, anova_icc(new + old, codes))
-    least = (1 + (most - 1) * alike) / runs_each
-    deff = most if spread <= 1e-12 else min(most, max(n * error**2 / spread, least))
-    low, high = tango_limits(b / deff, c / deff, n / deff, level)
-    p = sign_flip(d, clusters=codes, resamples=resamples, seed=seed)
-    return Estimate(
-        _centre(estimate, low, high), low, high, level, method, n,
-        n_eff=n / deff, k=runs_each, clusters=sizes.size, p_value=p, seed=seed,
-    )  # fmt: skip
+    plain = _tango_over(clustered_design_effect(new, old, runs, codes), new, old, level)
+    p = sign_flip(new - old, clusters=codes, resamples=resamples, seed=seed)
+    return replace(plain, method=method, k=runs_each, clusters=groups, p_value=p, seed=seed)
 
 
 def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
-    """Estimate a paired mean-score difference with Student's t on one difference a case.
+    """Estimate a paired mean-score difference with Student's t.
 
     The default for mean scores at every n. Not for pass rates (`tango_n_eff`), and not for rows of repeated runs.
+    Not estimable, the mean kept, for one case, one cluster, or when all differences are the same. In the last case
+    p is 1 when the difference is 0 and the sign-flip permutation's otherwise.
+
+    dbar -+ t sd(d) / sqrt(n). Miller (2024) arXiv 2411.00640 sec. 4.2; clusters as in `t_mean`.
 
     Parameters
     ----------
@@ -271,18 +267,6 @@ def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level
         Candidate minus baseline of each case's mean; nan is left out.
     clusters
         The cluster of each case: CR1 standard error, t with G - 1 degrees of freedom.
-    level
-        Confidence of the interval.
-
-    Returns
-    -------
-    Estimate
-        Not estimable, the mean kept, for one case, one cluster, or when all differences are the same. In the last
-        case p is 1 when the difference is 0 and the sign-flip permutation's otherwise.
-
-    Notes
-    -----
-    dbar -+ t sd(d) / sqrt(n). Miller (2024) arXiv 2411.00640 sec. 4.2; clusters as in `t_mean`.
 
     Examples
     --------
@@ -292,73 +276,58 @@ def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level
     0, interval not estimable: all differences are the same (95% paired t, n = 3, p = 1)
     """
     d, codes = with_clusters(differences, clusters)
-    mean = t_mean(d, clusters=codes, level=level)
-    method = "paired t" if codes is None else "paired t CR1"
+    mean = replace(
+        t_mean(d, clusters=codes, level=level), method="paired t" if codes is None else "paired t CR1"
+    )
     if mean.status == "not_estimable":
-        p, reason = None, mean.reason
-        if d.size > 1 and (mean.clusters is None or mean.clusters > 1):
-            p = 1.0 if abs(mean.estimate or 0.0) <= 1e-12 else sign_flip(d, clusters=codes)
-            reason = "all differences are the same" if is_constant(d) else "the clusters do not differ"
-        elif d.size == 0:
-            reason = "no pairs"
-        return not_estimable(
-            reason,
-            n=d.size,
-            method=method,
-            level=level,
-            estimate=mean.estimate,
-            p_value=p,
-            clusters=mean.clusters,
-        )
+        if d.size == 0:
+            return replace(mean, reason="no pairs")
+        if d.size == 1 or mean.clusters == 1:
+            return mean
+        p = 1.0 if abs(mean.estimate or 0.0) <= 1e-12 else sign_flip(d, clusters=codes)
+        reason = "all differences are the same" if is_constant(d) else "the clusters do not differ"
+        return replace(mean, p_value=p, reason=reason)
     error = standard_error(d, clusters=codes)
     df = (d.size if mean.clusters is None else mean.clusters) - 1
-    p = t_two_sided((mean.estimate or 0.0) / (error or 1.0), df)
-    return Estimate(
-        mean.estimate, mean.low, mean.high, level, method, d.size, clusters=mean.clusters, p_value=p
-    )
+    return replace(mean, p_value=t_two_sided((mean.estimate or 0.0) / (error or 1.0), df))
 
 
-def paired_dominance(differences: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """Estimate P(candidate scores higher) - P(candidate scores lower) on the same case.
+def weighted_difference(differences: ArrayLike, weights: ArrayLike, *, level: float = 0.95) -> Estimate:
+    """Estimate a paired difference with one weight per case, with Student's t.
 
-    An effect size for ordinal scores that respects pairing; Cliff's delta and Vargha-Delaney's A do not. Tango's
-    interval on (cases up, cases down).
+    dbar_w = sum w d / sum w, Var = n/(n-1) sum w^2 (d - dbar_w)^2 / (sum w)^2. Weights such as severity must be
+    chosen before the differences are seen.
 
     Examples
     --------
-    >>> print(paired_dominance([1, 0, -1, 2, 0.5]))
-    0.4 [-0.3493, 0.8264] (95% paired dominance (Tango), n = 5, p = 0.375)
+    >>> print(weighted_difference([1, 0, -1, 0.5, 0], [3, 1, 1, 1, 1]))
+    0.3571 [-0.7142, 1.428] (95% weighted paired t, n = 5, p = 0.407)
     """
-    d, _ = with_clusters(differences, None)
-    up, down = int(np.sum(d > 1e-9)), int(np.sum(d < -1e-9))
-    score = tango(up, down, d.size, level=level)
-    return Estimate(
-        score.estimate, score.low, score.high, level, "paired dominance (Tango)", d.size,
-        p_value=score.p_value, status=score.status, reason=score.reason,
-    )  # fmt: skip
-
-
-def check_pairs(only_candidate: float, only_baseline: float, n: float) -> tuple[float, float]:
-    """Refuse counts of flips that no set of pairs can have."""
-    b, c = float(only_candidate), float(only_baseline)
-    if not (b >= 0 and c >= 0 and b + c <= n + 1e-9):
-        msg = (
-            f"Flips must be 0 or more and at most n = {n} together, got {only_candidate} and {only_baseline}."
-        )
+    d, w = together(differences, weights)
+    method = "weighted paired t"
+    if np.any(w < 0):
+        msg = f"Invalid weight {w.min():g}. Expected numbers of 0 or more."
         raise StatisticsError(msg)
-    return b, c
+    d, w = d[w > 0], w[w > 0]
+    n = d.size
+    if n == 0:
+        return not_estimable("no pairs with a weight", n=0, method=method, level=level)
+    mean = float(np.sum(w * d) / np.sum(w))
+    if n < 2 or is_constant(d):
+        return replace(paired_t(d, level=level), estimate=mean, method=method)
+    error = sqrt(n / (n - 1) * float(np.sum(w**2 * (d - mean) ** 2)) / float(np.sum(w)) ** 2)
+    half, p = t_quantile(level, n - 1) * error, t_two_sided(mean / error, n - 1)
+    return Estimate(mean, mean - half, mean + half, level, method, n, p_value=p)
 
 
-def _centre(estimate: float, low: float, high: float) -> float:
-    return min(high, max(low, estimate))
+def _tango_over(deff: float, candidate: Floats, baseline: Floats, level: float) -> Estimate:
+    """Return Tango's interval on counts over a design effect, without a p-value."""
+    n = candidate.size
+    b, c, _ = cross_pairs(candidate, baseline)
+    low, high = tango_limits(b / deff, c / deff, n / deff, level)
+    estimate = min(high, max(low, (b - c) / n))
+    return Estimate(estimate, low, high, level, "Tango", n, n_eff=n / deff)
 
 
-def _whole(fractions: np.ndarray) -> bool:
+def _is_whole(fractions: Floats) -> bool:
     return bool(np.all((fractions == 0) | (fractions == 1)))
-
-
-def _check_fractions(*sides: np.ndarray) -> None:
-    for f in sides:
-        if f.size and (f.min() < -1e-9 or f.max() > 1 + 1e-9):
-            msg = f"Pass fractions must lie between 0 and 1, got {f.min():g} to {f.max():g}."
-            raise StatisticsError(msg)

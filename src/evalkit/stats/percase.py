@@ -1,4 +1,4 @@
-"""One case run several times under two versions: whether this case changed."""
+"""Test of one case that was run several times under two versions."""
 
 from __future__ import annotations
 
@@ -10,54 +10,20 @@ from scipy.special import gammaln
 from evalkit.stats.basics import Floats, check_counts
 
 
-def fisher(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
-    """Test one case with Fisher's exact test, two-sided.
-
-    Cautious: with K = 3 runs a side it can never reach .05, with K = 4 only 4/4 -> 0/4. `boschloo` is never weaker.
-
-    Parameters
-    ----------
-    passes_new, k_new, passes_old, k_old
-        Passed runs and runs of the case on each side.
-
-    Returns
-    -------
-    float
-        Sum of hypergeometric probabilities no larger than that of the table seen. 1 without runs.
-
-    Examples
-    --------
-    >>> round(fisher(0, 5, 5, 5), 4)
-    0.0079
-    """
-    check_counts(passes_new, k_new)
-    check_counts(passes_old, k_old)
-    total = passes_new + passes_old
-    tables = np.arange(max(0, total - k_old), min(k_new, total) + 1)
-    chances = np.exp(_log_hypergeometric(tables, k_new, k_old, total))
-    seen = chances[tables == passes_new][0]
-    return float(min(1.0, np.sum(chances[chances <= seen * (1 + 1e-7)])))
-
-
 def boschloo(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
-    """Test one case with Boschloo's exact test, two-sided: uniformly more powerful than Fisher's.
+    """Test whether one case changed, with Boschloo's exact two-sided test.
 
-    Use from K = 4 runs a side. Over many cases adjust the p-values (`benjamini_hochberg`).
+    Uniformly more powerful than Fisher's. Use from K = 4 runs per version. Over many cases adjust the p-values
+    (`benjamini_hochberg`). Returns twice the smaller one-sided p, at most 1, as scipy does; 1 when a version has no
+    runs.
+
+    The one-sided Fisher p is the statistic; its p is the largest chance, over the common pass probability, of a
+    table at least as extreme. Boschloo (1970) Stat Neerl 24:1-35.
 
     Parameters
     ----------
     passes_new, k_new, passes_old, k_old
-        Passed runs and runs of the case on each side.
-
-    Returns
-    -------
-    float
-        Twice the smaller one-sided p, at most 1, as scipy does. 1 when a side has no runs.
-
-    Notes
-    -----
-    The one-sided Fisher p is the statistic; its p is the largest chance, over the common pass probability, of a table
-    at least as extreme. Boschloo (1970) Stat Neerl 24:1-35.
+        Passed runs and runs of the case under each version.
 
     Examples
     --------
@@ -69,14 +35,13 @@ def boschloo(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
     if k_new == 0 or k_old == 0:
         return 1.0
     new, old = np.meshgrid(np.arange(k_new + 1), np.arange(k_old + 1), indexing="ij")
-    lower = _one_sided(k_new, k_old)
-    upper = _one_sided(k_new, k_old)[::-1, ::-1]
+    lower = _one_sided_fisher(k_new, k_old)
     ways = _log_choose(k_new, new) + _log_choose(k_old, old)
-    answers = []
-    for statistic in (lower, upper):
+    p_values = []
+    for statistic in (lower, lower[::-1, ::-1]):
         extreme = statistic <= statistic[passes_new, passes_old] * (1 + 1e-7) + 1e-13
-        answers.append(_largest_chance(ways[extreme], (new + old)[extreme], k_new + k_old))
-    return min(1.0, 2 * min(answers))
+        p_values.append(_largest_chance(ways[extreme], (new + old)[extreme], k_new + k_old))
+    return min(1.0, 2 * min(p_values))
 
 
 def _largest_chance(log_ways: Floats, passes: Floats, runs: int) -> float:
@@ -98,20 +63,15 @@ def _largest_chance(log_ways: Floats, passes: Floats, runs: int) -> float:
 
 
 @lru_cache(maxsize=16)
-def _one_sided(k_new: int, k_old: int) -> Floats:
+def _one_sided_fisher(k_new: int, k_old: int) -> Floats:
     """Return P(X <= x) for every table: x passes of k_new given the margin, as a (k_new+1, k_old+1) array."""
-    answer = np.ones((k_new + 1, k_old + 1))
+    p_values = np.ones((k_new + 1, k_old + 1))
     for total in range(k_new + k_old + 1):
         tables = np.arange(max(0, total - k_old), min(k_new, total) + 1)
-        answer[tables, total - tables] = np.cumsum(np.exp(_log_hypergeometric(tables, k_new, k_old, total)))
-    return answer
-
-
-def _log_hypergeometric(x: np.ndarray, k_new: int, k_old: int, total: int) -> Floats:
-    log = (
-        _log_choose(k_new, x) + _log_choose(k_old, total - x) - _log_choose(k_new + k_old, np.asarray(total))
-    )
-    return np.asarray(log, dtype=np.float64)
+        log = _log_choose(k_new, tables) + _log_choose(k_old, total - tables)
+        chances = np.exp(log - _log_choose(k_new + k_old, np.asarray(total)))
+        p_values[tables, total - tables] = np.cumsum(chances)
+    return p_values
 
 
 def _log_choose(n: int, k: np.ndarray) -> Floats:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erfc, sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import bdtr
 
-from evalkit.stats.basics import Floats, with_clusters
+from evalkit.stats.basics import ArrayLike, Floats, with_clusters
 from evalkit.stats.estimates import StatisticsError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 ENUMERATED = 15  # pairs: 2^15 sign patterns are counted one by one, more are sampled
 
@@ -22,8 +18,8 @@ ENUMERATED = 15  # pairs: 2^15 sign patterns are counted one by one, more are sa
 class McNemar:
     """P-values of McNemar's test, two-sided.
 
-    ``mid_p`` is the one to use (near-nominal); ``exact`` is too cautious, ``asymptotic`` and ``continuity`` are for
-    comparison with other tools.
+    Use ``mid_p`` (near-nominal). ``exact`` is too cautious; ``asymptotic`` and ``continuity`` are for comparison with
+    other tools.
     """
 
     exact: float
@@ -37,21 +33,14 @@ class McNemar:
 def mcnemar(only_candidate: float, only_baseline: float) -> McNemar:
     """Test whether cases flip one way more often than the other.
 
+    exact = 2 P(X <= min), mid-p = exact - P(X = min), X ~ Binomial(b + c, 1/2). Fagerland, Lydersen & Laake (2013)
+    BMC Med Res Methodol 13:91. All p-values are 1 without a flip.
+
     Parameters
     ----------
     only_candidate, only_baseline
         Whole numbers of cases that only one side passes, one run each. Not for n x K rows: they reject a true null
         15% of the time; use `sign_flip` on case fractions.
-
-    Returns
-    -------
-    McNemar
-        All p-values are 1 without a flip.
-
-    Notes
-    -----
-    exact = 2 P(X <= min), mid-p = exact - P(X = min), X ~ Binomial(b + c, 1/2). Fagerland, Lydersen & Laake (2013)
-    BMC Med Res Methodol 13:91.
 
     Examples
     --------
@@ -60,7 +49,7 @@ def mcnemar(only_candidate: float, only_baseline: float) -> McNemar:
     """
     b, c = round(only_candidate), round(only_baseline)
     if b != only_candidate or c != only_baseline or b < 0 or c < 0:
-        msg = f"McNemar counts whole cases, 0 or more, got {only_candidate} and {only_baseline}."
+        msg = f"Invalid flips {only_candidate} and {only_baseline}. Expected whole numbers of 0 or more."
         raise StatisticsError(msg)
     flips = b + c
     if flips == 0:
@@ -84,25 +73,20 @@ def sign_flip(
 ) -> float:
     """Test "no change" by flipping the signs of case differences.
 
+    Returns a two-sided p. At most 15 nonzero differences are enumerated; otherwise it is (1 + hits) / (resamples +
+    1). The least possible value is 2 / 2^m, so fewer than 6 nonzero differences can never reach .05.
+
+    T = |sum d|, compared with a tolerance of 1e-9 so that equal sums tie. Fisher (1935). Tests symmetry about 0, so
+    it also responds to a change of shape.
+
     Parameters
     ----------
     differences
-        One a case; zeros and nan carry no information.
+        One per case; zeros and nan carry no information.
     clusters
         The cluster of each case: whole clusters are flipped.
     resamples, seed
         Of the sampled patterns, when more than 15 differences are not zero.
-
-    Returns
-    -------
-    float
-        Two-sided p. At most 15 nonzero differences are enumerated; otherwise (1 + hits) / (resamples + 1). The least
-        possible value is 2 / 2^m, so fewer than 6 nonzero differences can never reach .05.
-
-    Notes
-    -----
-    T = |sum d|, compared with a tolerance of 1e-9 so that equal sums tie. Fisher (1935). Tests symmetry about 0,
-    so it also answers to a change of shape; it gives no interval.
 
     Examples
     --------
@@ -130,15 +114,15 @@ def _flipped_sums(sizes: Floats, resamples: int, seed: int) -> Floats:
     rng = np.random.default_rng(seed)
     distinct, counts = np.unique(np.round(sizes, 12), return_counts=True)
     sums: Floats = np.zeros(resamples)
-    if 8 * distinct.size > sizes.size:  # hardly any equal sizes: random bits are cheaper than binomials
-        step = max(1, 4_000_000 // sizes.size)
-        for start in range(0, resamples, step):
-            rows = min(step, resamples - start)
-            bits = np.unpackbits(
-                np.frombuffer(rng.bytes(rows * (-(-sizes.size // 8))), np.uint8).reshape(rows, -1), axis=1
-            )
-            sums[start : start + rows] = 2 * (bits[:, : sizes.size] @ sizes) - float(np.sum(sizes))
+    if 8 * distinct.size <= sizes.size:
+        for size, count in zip(distinct, counts, strict=True):
+            sums += float(size) * (2.0 * rng.binomial(int(count), 0.5, resamples) - int(count))
         return sums
-    for size, count in zip(distinct, counts, strict=True):
-        sums += float(size) * (2.0 * rng.binomial(int(count), 0.5, resamples) - int(count))
+    # Hardly any equal sizes: random bits are cheaper than binomials.
+    step, row_bytes = max(1, 4_000_000 // sizes.size), -(-sizes.size // 8)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = np.frombuffer(rng.bytes(rows * row_bytes), np.uint8).reshape(rows, -1)
+        bits = np.unpackbits(drawn, axis=1)[:, : sizes.size]
+        sums[start : start + rows] = 2 * (bits @ sizes) - float(np.sum(sizes))
     return sums

@@ -1,4 +1,4 @@
-"""How many cases, how small a difference, how likely to see it.
+"""Sample size, minimal detectable difference and power.
 
 Never multiply an unpaired Cohen's h sample size by (1 - rho): it is off by about a factor of 2 (arXiv 2605.30315).
 """
@@ -6,16 +6,12 @@ Never multiply an unpaired Cohen's h sample size by (1 - rho): it is off by abou
 from __future__ import annotations
 
 from math import ceil, sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import bdtr, gammaln, ndtr, ndtri
 
-from evalkit.stats.basics import Floats, check_level, z_quantile
+from evalkit.stats.basics import Floats, check_flips, check_level, check_positive, z_quantile
 from evalkit.stats.estimates import StatisticsError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 def cases_needed(
@@ -31,12 +27,15 @@ def cases_needed(
     cluster_size: float = 1,
     rho: float = 0.0,
 ) -> float:
-    """Say how many cases a difference needs, before rounding up.
+    """Return how many cases a difference needs, before rounding up.
+
+    n = (z_{a/2} + z_b)^2 (omega^2 + s_A^2/K_A + s_B^2/K_B) / delta^2. Miller (2024) arXiv 2411.00640 sec. 5. A
+    normal approximation: below about 30 cases add two.
 
     Parameters
     ----------
     delta
-        The difference that should be seen (pass rate or points).
+        The difference to detect (pass rate or points).
     omega2
         Variance of the cases' true differences.
     sigma2_a, sigma2_b
@@ -44,14 +43,9 @@ def cases_needed(
     k_a, k_b
         Runs of each case on each side. More of them shrink only the second term.
     alpha, power
-        Two-sided false-alarm rate, and chance of seeing the difference.
+        Two-sided false-alarm rate, and chance to detect the difference.
     cluster_size, rho
         Cases in a cluster and their correlation: n is multiplied by 1 + (m - 1) rho.
-
-    Notes
-    -----
-    n = (z_{a/2} + z_b)^2 (omega^2 + s_A^2/K_A + s_B^2/K_B) / delta^2. Miller (2024) arXiv 2411.00640 sec. 5. A normal
-    approximation: below about 30 cases add two.
 
     Examples
     --------
@@ -59,7 +53,7 @@ def cases_needed(
     969.0
     """
     if delta == 0:
-        msg = "delta must not be 0: no number of cases shows a difference that is not there."
+        msg = "Invalid delta 0. Expected a difference other than 0."
         raise StatisticsError(msg)
     variance = _difference_variance(omega2, sigma2_a, sigma2_b, k_a, k_b)
     return (1 + (cluster_size - 1) * rho) * (_z_sum(alpha, power) / delta) ** 2 * variance
@@ -78,7 +72,7 @@ def minimal_difference(
     cluster_size: float = 1,
     rho: float = 0.0,
 ) -> float | None:
-    """Return the minimal detectable effect (MDE) of n cases; None without cases.
+    """Return the minimal detectable difference of n cases; None without cases.
 
     The inverse of `cases_needed`, with the same parameters. Not a test: a smaller difference may still be found.
 
@@ -104,15 +98,16 @@ def power_of(delta: float, n: float, *, variance: float, alpha: float = 0.05) ->
     0.8
     """
     check_level(1 - alpha)
-    if n <= 0 or variance <= 0:
-        msg = f"n and variance must be above 0, got {n} and {variance}."
-        raise StatisticsError(msg)
+    check_positive(n=n, variance=variance)
     z, shift = z_quantile(1 - alpha), abs(delta) / sqrt(variance / n)
     return float(ndtr(shift - z) + ndtr(-shift - z))
 
 
 def mcnemar_power(n: int, p_only_candidate: float, p_only_baseline: float, *, alpha: float = 0.05) -> float:
     """Return the exact power of McNemar's mid-p test on n cases, one run each.
+
+    Sum over the number of flips m ~ Binomial(n, p_b + p_c) and b ~ Binomial(m, p_b / (p_b + p_c)) of [mid-p <=
+    alpha].
 
     Parameters
     ----------
@@ -123,16 +118,12 @@ def mcnemar_power(n: int, p_only_candidate: float, p_only_baseline: float, *, al
     alpha
         Two-sided.
 
-    Notes
-    -----
-    Sum over the number of flips m ~ Binomial(n, p_b + p_c) and b ~ Binomial(m, p_b / (p_b + p_c)) of [mid-p <= alpha].
-
     Examples
     --------
     >>> round(mcnemar_power(50, 0.1, 0.3), 3)
     0.619
     """
-    _check_flips(p_only_candidate, p_only_baseline)
+    check_flips(p_only_candidate, p_only_baseline, 1)
     flips = p_only_candidate + p_only_baseline
     if n < 1 or flips == 0:
         return 0.0
@@ -158,30 +149,30 @@ def mcnemar_cases(
 ) -> int | None:
     """Return the fewest cases with which McNemar's mid-p has the power, one run each; None above `most`.
 
-    Power of a discrete test saws up and down: the answer is the first n from which a step of one more does not lose it.
+    Power of a discrete test saws up and down: the result is the first n from which a step of one more does not lose it.
 
     Examples
     --------
     >>> mcnemar_cases(0.1, 0.3)
     76
     """
-    _check_flips(p_only_candidate, p_only_baseline)
+    check_flips(p_only_candidate, p_only_baseline, 1)
     if p_only_candidate == p_only_baseline:
         return None
 
-    def enough(n: int) -> bool:
+    def is_enough(n: int) -> bool:
         return all(
             mcnemar_power(m, p_only_candidate, p_only_baseline, alpha=alpha) >= power for m in (n, n + 1)
         )
 
     low, high = 1, 8
-    while not enough(high):
+    while not is_enough(high):
         low, high = high, high * 2
         if low >= most:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high if high <= most else None
 
 
@@ -190,23 +181,21 @@ def non_inferiority_power(
 ) -> float:
     """Return the chance to conclude "no worse than the margin".
 
+    Phi((margin + D) / sqrt(variance / n) - z_level). Normal approximation; `non_inferiority_power_tango` is exact
+    for single runs.
+
     Parameters
     ----------
     n
         Cases.
     margin
-        The loss that would not matter.
+        Largest acceptable loss.
     variance
         Variance of one case's difference: omega^2 + s_A^2/K_A + s_B^2/K_B.
     true_difference
-        Candidate minus baseline as it really is; 0 for identical versions.
+        True candidate minus baseline; 0 for identical versions.
     level
         One-sided.
-
-    Notes
-    -----
-    Phi((margin + D) / sqrt(variance / n) - z_level). Normal approximation; `non_inferiority_power_tango` is exact for
-    single runs.
 
     Examples
     --------
@@ -214,18 +203,16 @@ def non_inferiority_power(
     0.87
     """
     check_level(level)
-    if n <= 0 or variance <= 0:
-        msg = f"n and variance must be above 0, got {n} and {variance}."
-        raise StatisticsError(msg)
+    check_positive(n=n, variance=variance)
     return float(ndtr((margin + true_difference) / sqrt(variance / n) - ndtri(level)))
 
 
 def non_inferiority_power_tango(
     n: int, margin: float, p_only_candidate: float, p_only_baseline: float, *, level: float = 0.95
 ) -> float:
-    """Return the exact chance that Tango's test concludes "no worse than the margin", one run a case.
+    """Return the exact chance that Tango's test concludes "no worse than the margin", one run per case.
 
-    Sum of the trinomial chances of every (b, c) whose score at -margin exceeds z. For repeated runs the normal
+    Sum of the trinomial chances of every (b, c) whose score at -margin exceeds z. For repeated runs use
     `non_inferiority_power`.
 
     Examples
@@ -234,7 +221,7 @@ def non_inferiority_power_tango(
     0.38
     """
     check_level(level)
-    _check_flips(p_only_candidate, p_only_baseline)
+    check_flips(p_only_candidate, p_only_baseline, 1)
     if n < 1:
         return 0.0
     b, c = (grid.astype(float) for grid in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij"))
@@ -243,7 +230,7 @@ def non_inferiority_power_tango(
     rest = max(0.0, 1 - p_only_candidate - p_only_baseline)
     logs = gammaln(n + 1) - gammaln(b + 1) - gammaln(c + 1) - gammaln(n - b - c + 1)
     for count, p in ((b, p_only_candidate), (c, p_only_baseline), (n - b - c, rest)):
-        logs = logs + np.where(count > 0, count * np.log(max(p, 1e-300)), 0.0)
+        logs = logs + _log_power(p, count)
     return float(min(1.0, np.sum(np.exp(logs)[_tango_scores(b, c, n, -margin) > ndtri(level)])))
 
 
@@ -259,6 +246,7 @@ def whole_cases(n: float) -> int:
 
 
 def _tango_scores(b: Floats, c: Floats, n: int, difference: float) -> Floats:
+    """Return `paired.tango_score` of every (b, c)."""
     second = -b - c + (2 * n - b + c) * difference
     third = -c * difference * (1 - difference)
     q = (np.sqrt(np.maximum(0.0, second**2 - 8 * n * third)) - second) / (4 * n)
@@ -269,15 +257,18 @@ def _tango_scores(b: Floats, c: Floats, n: int, difference: float) -> Floats:
 def _binomial(n: int, p: float) -> Floats:
     k = np.arange(n + 1)
     logs = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    logs = logs + np.where(k > 0, k * np.log(max(p, 1e-300)), 0.0)
-    return np.asarray(
-        np.exp(logs + np.where(k < n, (n - k) * np.log(max(1 - p, 1e-300)), 0.0)), dtype=np.float64
-    )
+    return np.asarray(np.exp(logs + _log_power(p, k) + _log_power(1 - p, n - k)), dtype=np.float64)
+
+
+def _log_power(p: float, count: np.ndarray) -> Floats:
+    """Return count log p, with 0 log 0 = 0."""
+    return np.where(count > 0, count * np.log(max(p, 1e-300)), 0.0)
 
 
 def _difference_variance(omega2: float, sigma2_a: float, sigma2_b: float, k_a: float, k_b: float) -> float:
-    if min(omega2, sigma2_a, sigma2_b) < 0 or min(k_a, k_b) <= 0:
-        msg = f"Variances must be 0 or more and runs above 0, got {(omega2, sigma2_a, sigma2_b)} and {(k_a, k_b)}."
+    check_positive(k_a=k_a, k_b=k_b)
+    if min(omega2, sigma2_a, sigma2_b) < 0:
+        msg = f"Invalid variances {(omega2, sigma2_a, sigma2_b)}. Expected numbers of 0 or more."
         raise StatisticsError(msg)
     return omega2 + sigma2_a / k_a + sigma2_b / k_b
 
@@ -285,48 +276,3 @@ def _difference_variance(omega2: float, sigma2_a: float, sigma2_b: float, k_a: f
 def _z_sum(alpha: float, power: float) -> float:
     check_level(power)
     return z_quantile(1 - alpha) + float(ndtri(power))
-
-
-def _check_flips(p: float, q: float) -> None:
-    if min(p, q) < 0 or p + q > 1 + 1e-12:
-        msg = f"Chances to flip must be 0 or more and at most 1 together, got {p} and {q}."
-        raise StatisticsError(msg)
-
-
-def pilot_variances(candidate: ArrayLike, baseline: ArrayLike) -> tuple[float, float, float] | None:
-    """Return omega^2, sigma_A^2 and sigma_B^2 of a pilot: what `cases_needed` asks for.
-
-    Parameters
-    ----------
-    candidate, baseline
-        One row a case, one column a run (nan where a run is missing): 0/1 or scores.
-
-    Returns
-    -------
-    (omega2, sigma2_candidate, sigma2_baseline) or None
-        omega^2 = var(d) - (s_A^2/K_A + s_B^2/K_B), at least 0. With one run a side omega^2 is var(d) and the others are
-        0: run noise is inside it. None for fewer than two cases.
-
-    Examples
-    --------
-    >>> pilot_variances([[1], [0], [1], [1]], [[0], [0], [1], [1]])
-    (0.25, 0.0, 0.0)
-    """
-    sides = [_inside(np.atleast_2d(np.asarray(side, dtype=float))) for side in (candidate, baseline)]
-    differences = sides[0][0] - sides[1][0]
-    d = differences[np.isfinite(differences)]
-    if d.size < 2:
-        return None
-    noise = sum(sigma2 / k for _, sigma2, k in sides)
-    return max(0.0, float(np.var(d, ddof=1)) - noise), sides[0][1], sides[1][1]
-
-
-def _inside(table: Floats) -> tuple[Floats, float, float]:
-    """Return case means, the pooled variance inside a case and the harmonic mean of runs."""
-    there = np.isfinite(table)
-    runs = there.sum(axis=1)
-    means = np.where(runs > 0, np.nansum(table, axis=1) / np.maximum(runs, 1), np.nan)
-    squares = np.nansum((table - means[:, None]) ** 2, axis=1)
-    df = int(np.sum(np.maximum(runs - 1, 0)))
-    k = float(np.sum(runs > 0) / np.sum(1 / runs[runs > 0])) if np.any(runs > 0) else 1.0
-    return means, (float(squares.sum()) / df if df else 0.0), k

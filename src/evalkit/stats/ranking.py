@@ -1,24 +1,20 @@
-"""Several versions over the same cases: is any different, which is best, which cannot be told apart."""
+"""Several versions over the same cases: differences, ranks and ties."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import chdtrc
 
-from evalkit.stats.basics import Floats, check_level
+from evalkit.stats.basics import ArrayLike, Floats, check_level, complete_rows
 from evalkit.stats.bootstrap import resampled_counts, sum_counted
 from evalkit.stats.estimates import StatisticsError, Status
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)
 class Omnibus:
-    """One test over all versions: is any of them different."""
+    """One test over all versions: whether any of them is different."""
 
     statistic: float | None
     df: int
@@ -34,9 +30,9 @@ class Omnibus:
 class Ranking:
     """Versions ranked by their mean over the same cases, 1 is best.
 
-    ``p_best`` is the share of resampled suites in which the version comes first (ties shared); ``low`` and ``high`` the
-    interval of its rank. ``tied_with_best`` says whether it cannot be told from the first. ``winner_bonus`` is how much
-    better the winner looks than it is, by being picked: rerun it before quoting its number.
+    ``p_best`` is the share of resampled suites in which the version comes first (ties shared). ``low`` and ``high`` are
+    the interval of its rank. ``tied_with_best`` is whether it cannot be told from the first. ``winner_bonus`` is how
+    much better the winner looks than it is, by being picked.
     """
 
     means: tuple[float, ...]
@@ -57,21 +53,15 @@ class Ranking:
 def cochran_q(passes: ArrayLike) -> Omnibus:
     """Test whether several versions have the same pass rate on the same cases.
 
+    Q = (k-1)(k sum G_j^2 - T^2) / (k T - sum L_i^2), chi-square with k - 1 df. Cochran (1950) Biometrika
+    37:256-266. Asymptotic: with fewer than about 24 informative rows x versions it is rough. p = 1 when no case
+    tells two versions apart.
+
     Parameters
     ----------
     passes
-        One row a case, one column a version, 0 or 1; rows with nan are left out. For pass fractions of repeated runs
-        use `friedman`.
-
-    Returns
-    -------
-    Omnibus
-        p = 1 when no case tells two versions apart.
-
-    Notes
-    -----
-    Q = (k-1)(k sum G_j^2 - T^2) / (k T - sum L_i^2), chi-square with k - 1 df. Cochran (1950) Biometrika 37:256-266.
-    Asymptotic: with fewer than about 24 informative rows x versions it is rough.
+        One row per case, one column per version, 0 or 1; rows with nan are left out. For pass fractions of repeated
+        runs use `friedman`.
 
     Examples
     --------
@@ -80,11 +70,11 @@ def cochran_q(passes: ArrayLike) -> Omnibus:
     """
     x = complete_rows(passes)
     if not np.all((x == 0) | (x == 1)):
-        msg = "Cochran's Q counts single runs, 0 or 1; for pass fractions use friedman."
+        msg = "Cochran's Q got pass fractions. Expected single runs, 0 or 1. Use friedman."
         raise StatisticsError(msg)
     n, k = x.shape
     if n == 0 or k < 2:
-        return _too_little(n, k, "Cochran Q")
+        return _not_estimable(n, k, "Cochran Q")
     columns, rows = x.sum(axis=0), x.sum(axis=1)
     below = k * float(rows.sum()) - float(np.sum(rows**2))
     if below <= 0:
@@ -94,22 +84,15 @@ def cochran_q(passes: ArrayLike) -> Omnibus:
 
 
 def friedman(scores: ArrayLike) -> Omnibus:
-    """Test whether several versions score the same on the same cases, by ranks within each case.
+    """Test whether several versions score the same, by ranks within each case.
+
+    Chi-square of the rank sums with k - 1 df, corrected for ties. Friedman (1937) JASA 32:675-701. p = 1 when every
+    case is a tie. For two versions `paired_t` is far stronger.
 
     Parameters
     ----------
     scores
-        One row a case, one column a version; rows with nan are left out.
-
-    Returns
-    -------
-    Omnibus
-        p = 1 when every case is a tie.
-
-    Notes
-    -----
-    Chi-square of the rank sums with k - 1 df, corrected for ties. Friedman (1937) JASA 32:675-701. For two versions
-    `paired_t` is far stronger.
+        One row per case, one column per version; rows with nan are left out.
 
     Examples
     --------
@@ -119,7 +102,7 @@ def friedman(scores: ArrayLike) -> Omnibus:
     x = complete_rows(scores)
     n, k = x.shape
     if n == 0 or k < 2:
-        return _too_little(n, k, "Friedman")
+        return _not_estimable(n, k, "Friedman")
     ranks = mid_ranks(x)
     spread = float(np.sum((ranks - (k + 1) / 2) ** 2)) / (n * (k - 1))
     if spread <= 1e-12:
@@ -131,25 +114,19 @@ def friedman(scores: ArrayLike) -> Omnibus:
 def bootstrap_ranks(
     values: ArrayLike, *, level: float = 0.95, resamples: int = 9999, seed: int = 0
 ) -> Ranking:
-    """Rank versions, with how sure the ranks are: cases are resampled for all versions together.
+    """Rank versions, with an interval for each rank; cases are resampled for all versions together.
+
+    The interval of a rank is percentiles over resamples. Tied with the best: the percentile interval of the paired
+    difference to the winner, at 1 - (1 - level) / (k - 1), includes 0. ``winner_bonus`` is the mean over resamples
+    of (resampled winner's resampled mean - its mean). Not estimable for fewer than two cases.
 
     Parameters
     ----------
     values
-        One row a case, one column a version, higher is better (pass fraction, mean score); rows with nan are left out.
+        One row per case, one column per version, higher is better (pass fraction, mean score); rows with nan are left
+        out.
     level, resamples, seed
         Of the joint case bootstrap.
-
-    Returns
-    -------
-    Ranking
-        Not estimable for fewer than two cases.
-
-    Notes
-    -----
-    Rank interval: percentiles of the rank over resamples. Tied with the best: the percentile interval of the paired
-    difference to the winner, at 1 - (1 - level) / (k - 1), holds 0. A version that was picked for being best looks
-    better than it is: ``winner_bonus`` is the mean over resamples of (resampled winner's resampled mean - its mean).
 
     Examples
     --------
@@ -162,54 +139,41 @@ def bootstrap_ranks(
     n, k = x.shape
     method = "joint case bootstrap of ranks"
     if n < 2 or k < 2:
-        nothing: tuple[float, ...] = ()
+        means = tuple(float(m) for m in x.mean(axis=0)) if n else ()
         reason = "two cases and two versions are needed"
-        means = tuple(float(m) for m in x.mean(axis=0)) if n else nothing
-        return Ranking(
-            means,
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            (),
-            None,
-            n,
-            level,
-            method,
-            seed,
-            "not_estimable",
-            reason,
-        )
+        return Ranking(means, (), (), (), (), (), None, n, level, method, seed, "not_estimable", reason)
     means = x.mean(axis=0)
     blocks = resampled_counts(n, resamples=resamples, seed=seed)
     replicates = np.round(np.concatenate([sum_counted(counts, x) for counts in blocks]) / n, 12)
-    ranks = mid_ranks(-replicates)
+    ranks = mid_ranks(-np.round(means, 12)[None, :])[0]
+    low, high = np.quantile(
+        mid_ranks(-replicates), [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest"
+    )
     first = replicates >= replicates.max(axis=1, keepdims=True)
-    shares = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
-    low, high = np.quantile(ranks, [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest")
-    winner = int(np.argmax(means))
-    tail = (1 - level) / (2 * (k - 1))
-    behind = np.quantile(replicates[:, [winner]] - replicates, tail, axis=0)
-    tied = behind <= 1e-12
-    tied[winner] = True
-    chosen = np.argmax(replicates, axis=1)
-    bonus = float(np.mean(replicates[np.arange(len(chosen)), chosen] - means[chosen]))
-    shown = mid_ranks(-np.round(means, 12)[None, :])[0]
+    p_best = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     return Ranking(
-        tuple(means.tolist()), tuple(shown.tolist()),
-        tuple(np.minimum(low, shown).tolist()), tuple(np.maximum(high, shown).tolist()),
-        tuple(shares.tolist()), tuple(bool(t) for t in tied), bonus, n, level, method, seed,
+        tuple(means.tolist()), tuple(ranks.tolist()),
+        tuple(np.minimum(low, ranks).tolist()), tuple(np.maximum(high, ranks).tolist()),
+        tuple(p_best.tolist()), _tied_with_best(means, replicates, level),
+        _winner_bonus(means, replicates), n, level, method, seed,
     )  # fmt: skip
 
 
-def mid_ranks(table: Floats) -> Floats:
-    """Return ranks within each row, 1 for the smallest, ties at their mean rank.
+def _tied_with_best(means: Floats, replicates: Floats, level: float) -> tuple[bool, ...]:
+    winner = int(np.argmax(means))
+    tail = (1 - level) / (2 * (means.size - 1))
+    tied = np.quantile(replicates[:, [winner]] - replicates, tail, axis=0) <= 1e-12
+    tied[winner] = True
+    return tuple(bool(t) for t in tied)
 
-    Examples
-    --------
-    >>> mid_ranks(np.array([[3.0, 1.0, 3.0]])).tolist()
-    [[2.5, 1.0, 2.5]]
-    """
+
+def _winner_bonus(means: Floats, replicates: Floats) -> float:
+    chosen = np.argmax(replicates, axis=1)
+    return float(np.mean(replicates[np.arange(len(chosen)), chosen] - means[chosen]))
+
+
+def mid_ranks(table: Floats) -> Floats:
+    """Return ranks within each row, 1 for the smallest, ties at their mean rank."""
     # Versions are few: comparing all pairs is quicker than sorting every row.
     ranks = np.full(table.shape, 0.5)
     for j in range(table.shape[1]):
@@ -218,12 +182,6 @@ def mid_ranks(table: Floats) -> Floats:
     return ranks
 
 
-def complete_rows(values: ArrayLike) -> Floats:
-    """Return the rows in which every version has a value."""
-    x = np.atleast_2d(np.asarray(values, dtype=float))
-    return np.asarray(x[np.isfinite(x).all(axis=1)], dtype=np.float64)
-
-
-def _too_little(n: int, k: int, method: str) -> Omnibus:
+def _not_estimable(n: int, k: int, method: str) -> Omnibus:
     reason = "no case has every version" if k >= 2 else "two versions are needed"
     return Omnibus(None, max(0, k - 1), None, n, k, method, "not_estimable", reason)

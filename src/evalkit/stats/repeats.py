@@ -1,28 +1,24 @@
-"""Cases run several times: pass@k, pass^k, flakiness and the flips that two identical versions show."""
+"""Cases with several runs: pass@k, pass^k, flakiness and chance flips."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import gammaln
 
-from evalkit.stats.basics import Floats, together
+from evalkit.stats.basics import ArrayLike, Floats, together
 from evalkit.stats.estimates import Estimate, StatisticsError
 from evalkit.stats.proportions import wilson_n_eff
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """Flips to expect between single runs of two identical versions.
+    """Expected flips between single runs of two identical versions.
 
-    ``flips`` cases of ``n`` change their verdict by chance: half of them look fixed, half look broken. ``recover`` is
+    ``flips`` of ``n`` cases change their verdict by chance: half of them look fixed, half look broken. ``recover`` is
     the chance that a case which failed one run passes the next, ``relapse`` the chance that one which passed fails.
-    ``unknown`` cases were run only once and say nothing.
+    ``unknown`` cases were run only once.
     """
 
     flips: float
@@ -37,28 +33,21 @@ class Churn:
 def pass_at_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
     """Return for each case the chance that at least one of k runs passes.
 
+    1 - C(n-c, k) / C(n, k); nan where a case has fewer than k runs (never 1). Chen et al. (2021) arXiv 2107.03374.
+
     Parameters
     ----------
     passes, runs
-        Passed runs and all runs of each case. Counts of runs, never of problems.
+        Passed runs and all runs of each case.
     k
         Runs drawn without replacement.
 
-    Returns
-    -------
-    array of float
-        1 - C(n-c, k) / C(n, k); nan where a case has fewer than k runs (never 1). Chen et al. (2021) arXiv 2107.03374.
-
     Examples
     --------
-    >>> pass_at_k([3, 1, 4], [5, 5, 2], 2).round(3).tolist()
-    Traceback (most recent call last):
-    ...
-    evalkit.stats.estimates.StatisticsError: A case has 4 passes in 2 runs.
     >>> pass_at_k([3, 1, 1], [5, 5, 1], 2).round(3).tolist()
     [0.9, 0.4, nan]
     """
-    c, n = _runs(passes, runs, k)
+    c, n = _checked_runs(passes, runs, k)
     return np.asarray(1 - _all_drawn_from(n - c, n, k), dtype=np.float64)
 
 
@@ -73,7 +62,7 @@ def pass_hat_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
     >>> pass_hat_k([3, 4], [5, 4], 2).round(3).tolist()
     [0.3, 1.0]
     """
-    c, n = _runs(passes, runs, k)
+    c, n = _checked_runs(passes, runs, k)
     return _all_drawn_from(c, n, k)
 
 
@@ -106,7 +95,7 @@ def pass_hat_k_rate(passes: ArrayLike, runs: ArrayLike, k: int, *, level: float 
 def flakiness(fractions: ArrayLike, k: ArrayLike) -> Floats:
     """Return the unbiased variance of one run of each case: f (1-f) K / (K-1), nan where K is 1.
 
-    0 for a case that always does the same, 0.5 at most (one of two runs).
+    0 for a case that always gives the same verdict, 0.5 at most (one of two runs).
 
     Examples
     --------
@@ -119,19 +108,16 @@ def flakiness(fractions: ArrayLike, k: ArrayLike) -> Floats:
 
 
 def expected_churn(fractions: ArrayLike, k: ArrayLike) -> Churn:
-    """Say how many cases flip between single runs of two identical versions, from repeated runs of one.
+    """Estimate how many cases flip by chance, from repeated runs of one version.
 
-    Tables of "fixed" and "broken" cases are mostly this. Not from runs that were repeated *because* they failed.
+    sum 2 f (1-f) K / (K-1). recover = E[f(1-f)] / E[1-f], relapse = E[f(1-f)] / E[f], both unbiased in numerator.
+    Not from runs that were repeated *because* they failed.
 
     Parameters
     ----------
     fractions, k
         Pass fraction and runs of each case; cases with one run are counted as unknown, and the share of the others
         stands for them in ``flips``.
-
-    Notes
-    -----
-    sum 2 f (1-f) K / (K-1). recover = E[f(1-f)] / E[1-f], relapse = E[f(1-f)] / E[f], both unbiased in numerator.
 
     Examples
     --------
@@ -152,7 +138,7 @@ def expected_churn(fractions: ArrayLike, k: ArrayLike) -> Churn:
 
 
 def observed_churn(first: ArrayLike, second: ArrayLike) -> Churn:
-    """Say how many cases flipped between two runs of the same version (an A/A run).
+    """Count how many cases flipped between two runs of the same version (an A/A run).
 
     Parameters
     ----------
@@ -168,20 +154,20 @@ def observed_churn(first: ArrayLike, second: ArrayLike) -> Churn:
     flips = float(np.sum(a * (1 - b) + b * (1 - a)))
     if a.size == 0:
         return Churn(0.0, 0, None, None, None, 0, "A/A run")
-    fails, passed = float(np.sum(2 - a - b)), float(np.sum(a + b))
+    fails, passes = float(np.sum(2 - a - b)), float(np.sum(a + b))
     recover = flips / fails if fails > 0 else None
-    relapse = flips / passed if passed > 0 else None
+    relapse = flips / passes if passes > 0 else None
     return Churn(flips, a.size, flips / a.size, recover, relapse, 0, "A/A run")
 
 
-def _runs(passes: ArrayLike, runs: ArrayLike, k: int) -> tuple[Floats, Floats]:
+def _checked_runs(passes: ArrayLike, runs: ArrayLike, k: int) -> tuple[Floats, Floats]:
     c, n = np.broadcast_arrays(np.asarray(passes, dtype=float), np.asarray(runs, dtype=float))
     if k < 1:
-        msg = f"k must be 1 or more, got {k}."
+        msg = f"Invalid k {k}. Expected a number of runs, 1 or more."
         raise StatisticsError(msg)
     wrong = np.flatnonzero((c < 0) | (c > n))
     if wrong.size:
-        msg = f"A case has {c.ravel()[wrong[0]]:g} passes in {n.ravel()[wrong[0]]:g} runs."
+        msg = f"A case has {c.ravel()[wrong[0]]:g} passes in {n.ravel()[wrong[0]]:g} runs. Expected at most as many passes as runs."
         raise StatisticsError(msg)
     return np.asarray(c, dtype=np.float64), np.asarray(n, dtype=np.float64)
 

@@ -1,73 +1,29 @@
-"""Looking while it runs: an e-value that may be watched at any time, and planned looks."""
+"""Repeated looks at growing data: e-values for unplanned looks, Pocock's level for planned ones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, log, sqrt
-from typing import TYPE_CHECKING
+from math import log, sqrt
 
 import numpy as np
 from scipy.special import betaln, ndtr
 
-from evalkit.stats.basics import Floats, bisect, check_level, quadrature
+from evalkit.stats.basics import ArrayLike, Floats, bisect, check_level, quadrature
 from evalkit.stats.estimates import StatisticsError
-from evalkit.stats.paired import check_pairs
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-
-@dataclass(frozen=True, slots=True)
-class EValue:
-    """Evidence against "no change" that stays valid however often it is looked at.
-
-    ``p_value`` is min(1, 1/E), anytime-valid; ``stop`` says whether E reached 1/alpha.
-    """
-
-    e_value: float
-    p_value: float
-    stop: bool
-    alpha: float
-    only_candidate: float
-    only_baseline: float
-
-
-def e_value(only_candidate: float, only_baseline: float, *, alpha: float = 0.05) -> EValue:
-    """Weigh the flips so far; may be watched after every pair.
-
-    Parameters
-    ----------
-    only_candidate, only_baseline
-        Flips so far, one pair a case. When the same cases are run again the null is "the same on these cases".
-    alpha
-        Stop at E >= 1 / alpha: peeking ten times then gives at most alpha false alarms (a t test gives 19%).
-
-    Notes
-    -----
-    E = 2^(b+c) B(b+1, c+1): a martingale under b ~ Binomial(b + c, 1/2), uniform mixture (Robbins 1970). Once E has
-    crossed the line the decision stands. For one planned look `mcnemar` is stronger.
-
-    Examples
-    --------
-    >>> evidence = e_value(1, 7)
-    >>> round(evidence.e_value, 4), evidence.p_value, evidence.stop
-    (3.5556, 0.28125, False)
-    """
-    check_level(1 - alpha)
-    b, c = check_pairs(only_candidate, only_baseline, only_candidate + only_baseline)
-    exponent = (b + c) * log(2) + float(betaln(b + 1, c + 1))
-    p = round(min(1.0, exp(-exponent)), 15)
-    return EValue(exp(min(700.0, exponent)), p, exponent >= -log(alpha) - 1e-12, alpha, b, c)
 
 
 def e_path(flips: ArrayLike) -> Floats:
-    """Return the e-value after each pair, in the order they were seen.
+    """Return the e-value against "no change" after each pair, valid at every look.
+
+    E = 2^(b+c) B(b+1, c+1): a martingale under b ~ Binomial(b + c, 1/2), uniform mixture (Robbins 1970). Stop when
+    it reaches 1 / alpha: any number of looks then gives at most alpha false alarms (ten looks with a t test give
+    19%). min(1, 1/E) is an anytime-valid p. For one planned look `mcnemar` is stronger.
 
     Parameters
     ----------
     flips
-        +1 where only the candidate passed, -1 where only the baseline did, 0 where they agree.
+        In the order seen: +1 where only the candidate passed, -1 where only the baseline did, 0 where they agree.
+        When the same cases are run again the null is "the same on these cases".
 
     Examples
     --------
@@ -84,22 +40,16 @@ def e_path(flips: ArrayLike) -> Floats:
 def pocock_alpha(looks: int, *, alpha: float = 0.05) -> float:
     """Return the alpha to use at each of several planned, equally spaced looks.
 
+    .0294 for 2 looks, .0221 for 3, .0182 for 4, .0158 for 5. Pocock (1977) Biometrika 64:191-199. The chance that a
+    random walk leaves +-c sqrt(i) at any look, by the recursion of Armitage, McPherson & Rowe (1969), is solved for
+    c.
+
     Parameters
     ----------
     looks
-        How many, declared beforehand. For looks nobody planned use `e_value`.
+        How many, declared beforehand. For unplanned looks use `e_path`.
     alpha
         Two-sided false-alarm rate over all looks.
-
-    Returns
-    -------
-    float
-        .0294 for 2 looks, .0221 for 3, .0182 for 4, .0158 for 5. Pocock (1977) Biometrika 64:191-199.
-
-    Notes
-    -----
-    The chance that a random walk leaves +-c sqrt(i) at any look, by the recursion of Armitage, McPherson & Rowe (1969),
-    solved for c by bisection.
 
     Examples
     --------
@@ -108,23 +58,23 @@ def pocock_alpha(looks: int, *, alpha: float = 0.05) -> float:
     """
     check_level(1 - alpha)
     if looks < 1:
-        msg = f"looks must be 1 or more, got {looks}."
+        msg = f"Invalid looks {looks}. Expected a number of looks, 1 or more."
         raise StatisticsError(msg)
-    bound = bisect(lambda c: _crossing(c, looks) - alpha, 1.0, 8.0, steps=40)
+    bound = bisect(lambda c: _crossing_chance(c, looks) - alpha, 1.0, 8.0, steps=40)
     return 2 * float(ndtr(-bound))
 
 
-def _crossing(bound: float, looks: int) -> float:
+def _crossing_chance(bound: float, looks: int) -> float:
     """Return P(|S_i| > bound sqrt(i) for some i <= looks) of a standard normal random walk."""
     nodes, weights = quadrature(6)
-    left = 2 * float(ndtr(-bound))
+    chance = 2 * float(ndtr(-bound))
     x = bound * nodes
     mass = bound * weights * np.exp(-(x**2) / 2) / sqrt(2 * np.pi)
     for look in range(2, looks + 1):
         edge = bound * sqrt(look)
-        left += float(np.sum(mass * (ndtr(-edge - x) + ndtr(x - edge))))
+        chance += float(np.sum(mass * (ndtr(-edge - x) + ndtr(x - edge))))
         y = edge * nodes
         step = np.exp(-((y[:, None] - x[None, :]) ** 2) / 2) / sqrt(2 * np.pi)
         mass = edge * weights * (step @ mass)
         x = y
-    return left
+    return chance

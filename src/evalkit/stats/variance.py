@@ -1,4 +1,4 @@
-"""Where the noise comes from: cases, epochs, judge samples and criteria; and where the next dollar helps most."""
+"""Variance of judged scores by source: cases, epochs, judge samples and criteria."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalkit.stats.basics import Floats, cluster_codes, harmonic_mean
+from evalkit.stats.basics import ArrayLike, Floats, cluster_codes, harmonic_mean
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from evalkit.stats.estimates import Status
 
 NESTED = ("case", "epoch", "sample")
@@ -22,9 +20,9 @@ NESTED = ("case", "epoch", "sample")
 class VarianceComponents:
     """Variance of a judged score, by source.
 
-    ``case``, ``epoch`` (runs of one case) and ``sample`` (judgements of one run) are those of the mean over the criteria;
-    ``criterion`` is the variance of the criteria's own means: it moves no comparison, every version is judged on all.
-    A component is None where the data cannot tell it from the one above (one epoch, one sample).
+    ``case``, ``epoch`` (runs of one case) and ``sample`` (judgements of one run) are those of the mean over the criteria.
+    ``criterion`` is the variance of the criteria's own means; it moves no comparison. A component is None where the
+    data cannot tell it from the one above (one epoch, one sample).
     """
 
     case: float | None
@@ -64,7 +62,7 @@ class VarianceComponents:
         return sqrt((case + epoch / epochs + sample / (epochs * samples)) / cases)
 
     def best_next(self, *, agent_cost: float = 1.0, judge_cost: float = 1.0) -> dict[str, float]:
-        """Say how much the error variance falls per unit of money for one more case, epoch or sample, best first.
+        """Return the fall of the error variance per unit of money, best option first.
 
         Parameters
         ----------
@@ -74,7 +72,7 @@ class VarianceComponents:
         Returns
         -------
         dict
-            Name of the source -> relative fall of the variance per unit of money, from the design in hand.
+            "case", "epoch", "sample" -> relative fall of the variance per unit of money for one more of them.
 
         Examples
         --------
@@ -91,12 +89,11 @@ class VarianceComponents:
             "epoch": ((n, k + 1, s), n * trial),
             "sample": ((n, k, s + 1), n * k * judge_cost),
         }
-        gains = {
-            name: (1 - self.standard_error(cases=design[0], epochs=design[1], samples=design[2]) ** 2 / now)
-            / price
-            for name, (design, price) in options.items()
-            if price > 0
-        }
+        gains = {}
+        for name, ((cases, epochs, samples), price) in options.items():
+            if price > 0:
+                then = self.standard_error(cases=cases, epochs=epochs, samples=samples) ** 2
+                gains[name] = (1 - then / now) / price
         return dict(sorted(gains.items(), key=lambda item: -item[1]))
 
 
@@ -110,64 +107,62 @@ def variance_components(
 ) -> VarianceComponents:
     """Split the variance of one version's scores by source.
 
+    Each score minus its criterion's mean, averaged over the criteria of a judgement; then nested analysis of
+    variance by the method of moments with unequal sizes (Searle 1971). Each component is its mean square minus what
+    the level below explains, at least 0. Criteria are judged on the same answer, so their errors correlate:
+    averaging first keeps that. Not estimable for fewer than two cases.
+
     Parameters
     ----------
     scores
-        One row a judgement; nan (unscored) is left out.
+        One row per judgement; nan (unscored) is left out.
     cases, epochs, samples, criteria
-        What each row belongs to: any labels. Epochs are counted inside a case, samples inside an epoch.
-
-    Returns
-    -------
-    VarianceComponents
-        Not estimable for fewer than two cases.
-
-    Notes
-    -----
-    Each score minus its criterion's mean, averaged over the criteria of a judgement; then nested analysis of variance
-    by the method of moments with unequal sizes (Searle 1971): each component is its mean square minus what the level
-    below explains, at least 0. Criteria are judged on the same answer, so their errors go together: averaging first
-    keeps that.
+        Labels of each row. Epochs are counted inside a case, samples inside an epoch.
 
     Examples
     --------
-    >>> found = variance_components(
+    >>> components = variance_components(
     ...     [5, 4, 2, 2, 4, 4], ["a", "a", "b", "b", "c", "c"], epochs=[1, 2, 1, 2, 1, 2]
     ... )
-    >>> round(found.case, 3), round(found.epoch, 3)
+    >>> round(components.case, 3), round(components.epoch, 3)
     (1.667, 0.167)
     """
     y = np.asarray(scores, dtype=float).ravel()
     keep = np.isfinite(y)
     y = y[keep]
     ones = np.zeros(keep.size)
-    levels = [
-        cluster_codes(np.asarray(ones if by is None else by).ravel()[keep])
-        for by in (cases, epochs, samples, criteria)
-    ]
-    case, epoch, sample, criterion = levels
-    if y.size == 0 or (n := int(case.max()) + 1) < 2:
-        found = 0 if y.size == 0 else 1
+    case, epoch, sample, criterion = (
+        cluster_codes(np.asarray(ones if labels is None else labels).ravel()[keep])
+        for labels in (cases, epochs, samples, criteria)
+    )
+    n = int(case.max()) + 1 if y.size else 0
+    if n < 2:
         reason = "two cases are needed"
-        return VarianceComponents(None, None, None, None, found, 0, 0, 0, "not_estimable", reason)
+        return VarianceComponents(None, None, None, None, n, 0, 0, 0, "not_estimable", reason)
     criterion_means = _means(y, criterion)
     trial = _joined(case, epoch)
     judgement = _joined(trial, sample)
-    level3 = _means(y - criterion_means[criterion], judgement)
-    trial_of, case_of = _first(judgement, trial), _first(trial, case)
-    level2, level1 = _means(level3, trial_of), None
-    level1 = _means(level2, case_of)
-    sample_ms = _within(level3, level2, trial_of)
-    epoch_ms = _within(level2, level1, case_of)
-    per_trial = harmonic_mean(np.bincount(trial_of).astype(float))
-    per_case = harmonic_mean(np.bincount(case_of).astype(float))
+    trial_of, case_of = _parents(judgement, trial), _parents(trial, case)
+    by_judgement = _means(y - criterion_means[criterion], judgement)
+    by_trial = _means(by_judgement, trial_of)
+    by_case = _means(by_trial, case_of)
+    sample_ms = _mean_square_within(by_judgement, by_trial, trial_of)
+    epoch_ms = _mean_square_within(by_trial, by_case, case_of)
+    samples_each = harmonic_mean(np.bincount(trial_of).astype(float))
+    epochs_each = harmonic_mean(np.bincount(case_of).astype(float))
     sample_part = None if sample_ms is None else max(0.0, sample_ms)
-    epoch_part = None if epoch_ms is None else max(0.0, epoch_ms - (sample_part or 0.0) / per_trial)
-    below = epoch_ms / per_case if epoch_ms is not None else (sample_part or 0.0) / (per_trial * per_case)
-    case_part = max(0.0, float(np.var(level1, ddof=1)) - below)
+    epoch_part = None if epoch_ms is None else max(0.0, epoch_ms - (sample_part or 0.0) / samples_each)
+    below = (
+        epoch_ms / epochs_each
+        if epoch_ms is not None
+        else (sample_part or 0.0) / (samples_each * epochs_each)
+    )
+    case_part = max(0.0, float(np.var(by_case, ddof=1)) - below)
     kinds = criterion_means.size
     between = float(np.var(criterion_means, ddof=1)) if kinds > 1 else None
-    return VarianceComponents(case_part, epoch_part, sample_part, between, n, per_case, per_trial, kinds)
+    return VarianceComponents(
+        case_part, epoch_part, sample_part, between, n, epochs_each, samples_each, kinds
+    )
 
 
 def _means(values: Floats, codes: np.ndarray) -> Floats:
@@ -179,11 +174,11 @@ def _joined(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return codes
 
 
-def _first(group: np.ndarray, parent: np.ndarray) -> np.ndarray:
+def _parents(group: np.ndarray, parent: np.ndarray) -> np.ndarray:
     """Return the parent of each group."""
     return np.asarray(parent[np.unique(group, return_index=True)[1]])
 
 
-def _within(values: Floats, means: Floats, parent: np.ndarray) -> float | None:
+def _mean_square_within(values: Floats, means: Floats, parent: np.ndarray) -> float | None:
     df = values.size - means.size
     return float(np.sum((values - means[parent]) ** 2)) / df if df > 0 else None

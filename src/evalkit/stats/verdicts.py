@@ -1,10 +1,10 @@
-"""The word for a difference, from its interval and a declared margin."""
+"""The verdict word of a difference, from its interval and a declared margin."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from evalkit.stats.estimates import StatisticsError
+from evalkit.stats.basics import check_positive
 
 Verdict = Literal["regressed", "regressed within margin", "improved", "no worse than margin", "inconclusive"]
 
@@ -12,19 +12,19 @@ Verdict = Literal["regressed", "regressed within margin", "improved", "no worse 
 def verdict(
     low: float | None, high: float | None, *, margin: float | None = None, ni_low: float | None = None
 ) -> Verdict:
-    """Name what an interval of candidate minus baseline says.
+    """Return the verdict word for an interval of candidate minus baseline.
 
-    "Not significant" is never "no regression": without a declared margin an interval that holds 0 is inconclusive.
+    "Not significant" is never "no regression": without a declared margin an interval that includes 0 is inconclusive.
 
     Parameters
     ----------
     low, high
         The 95% interval of the difference; None where it was not estimable.
     margin
-        The largest loss that would not matter, declared before the data were seen, above 0.
+        Largest acceptable loss, declared before the data were seen, above 0.
     ni_low
-        The one-sided 95% lower limit (the low end of the two-sided 90% interval). `low` stands in for it, which
-        is stricter, where it is not given.
+        The one-sided 95% lower limit (the low end of the two-sided 90% interval). Defaults to `low`, which is
+        stricter.
 
     Returns
     -------
@@ -43,13 +43,12 @@ def verdict(
     >>> verdict(-0.06, 0.02)
     'inconclusive'
     """
-    if margin is not None and not margin > 0:
-        msg = f"margin must be above 0 (the loss that would not matter), got {margin}."
-        raise StatisticsError(msg)
+    if margin is not None:
+        check_positive(margin=margin)
     limit = low if ni_low is None else ni_low
-    within = margin is not None and limit is not None and limit > -margin
+    is_within = margin is not None and limit is not None and limit > -margin
     if high is not None and high < 0:
-        return "regressed within margin" if within else "regressed"
+        return "regressed within margin" if is_within else "regressed"
     if low is not None and low > 0:
         return "improved"
-    return "no worse than margin" if within else "inconclusive"
+    return "no worse than margin" if is_within else "inconclusive"
