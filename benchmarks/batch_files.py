@@ -20,9 +20,9 @@ from pathlib import Path
 
 import orjson
 
-from evalkit.llm.batch.input_files import Packer, check_ids, requests_path
+from evalkit.llm.batch.input_files import BatchFileWriter, check_ids, requests_path
 from evalkit.llm.batch.job import Job
-from evalkit.llm.batch.journal import Facts, Journal
+from evalkit.llm.batch.journal import JobSettings, Journal
 from evalkit.llm.batch.output_files import read_shard, result_path
 from evalkit.llm.providers import provider
 from evalkit.llm.requests import Request, custom_id
@@ -49,8 +49,8 @@ def requests(count):
 
 
 def pack(folder, made):
-    packer = Packer(folder, GROQ, GROQ.batch, first=1)
-    return packer.pack((request, "") for request in check_ids(made))
+    writer = BatchFileWriter(folder, GROQ, GROQ.batch)
+    return writer.write((request, "", None) for request in check_ids(made))
 
 
 def pack_bare(path, made):
@@ -92,7 +92,7 @@ def answer(shard, folder):
 def collect(folder, shards):
     """Bring every request to its outcome, as the job does once for each shard."""
     return sum(
-        reply.outcome == "success" for shard in shards for reply in read_shard(folder, shard, whole=False)
+        reply.outcome == "success" for shard in shards for reply in read_shard(folder, shard, full=False)
     )
 
 
@@ -121,8 +121,8 @@ def seconds(call, *given):
 def job_of(folder, shards):
     for shard in shards:
         shard.state, shard.again, shard.outcomes = "collected", {}, {"success": shard.lines}
-    facts = Facts(id="x", content="x", created_at=0.0, provider="groq", base_url=GROQ.base_url)
-    Journal(folder).write(0.0, job=facts, shards=shards)
+    settings = JobSettings(id="x", content="x", created_at=0.0, provider="groq", base_url=GROQ.base_url)
+    Journal(folder).write(0.0, job=settings, shards=shards)
     return Job(folder)
 
 

@@ -155,9 +155,9 @@ def test_what_is_there_already_is_told(run, asking):
         (["--provider", "grok"], "There is no provider 'grok'. Did you mean 'groq'?"),
         (
             ["--provider", "local"],
-            "Nobody answers at http://127.0.0.1:9/v1: start it with: evalkit serve-local.",
+            "No response from http://127.0.0.1:9/v1. Start it with: evalkit serve-local.",
         ),
-        ([], "There is no key for groq: set GROQ_API_KEY in the environment"),
+        ([], "Missing API key for groq. Set GROQ_API_KEY in the environment"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(run, monkeypatch, arguments, said):

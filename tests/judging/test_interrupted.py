@@ -72,7 +72,7 @@ def test_ctrl_c_where_no_cache_can_be_written_loses_no_row_in_hand(fake, make_ju
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cache, "put", full)
         interrupt_at(patch, native, "append", at=5, when=when)
-        with pytest.warns(UserWarning, match="no longer kept"), pytest.raises(KeyboardInterrupt):
+        with pytest.warns(UserWarning, match="no longer cached"), pytest.raises(KeyboardInterrupt):
             make_judge().run(make_evals(), folder=data, progress=None)
 
     make_judge().run(make_evals(), folder=data, progress=None)

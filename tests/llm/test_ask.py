@@ -104,7 +104,7 @@ def test_a_body_that_is_no_json_is_not_sent_and_costs_no_other(server, groq, que
     replies = {reply.custom_id: reply for reply in ask([*odd, *questions(3)], provider=groq)}
 
     assert outcomes(replies.values()) == ["not_run"] * 2 + ["success"] * 3
-    assert replies["set"].message.startswith("It cannot be sent as JSON")
+    assert "cannot be sent as JSON" in replies["set"].message
     assert replies["half"].outcome == "not_run"
 
 
@@ -220,7 +220,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for_longer_than_timeout(serv
     [reply] = ask(questions(1), provider=groq, clock=clock, timeout=0.05, tries=2)
 
     assert reply.outcome == "transport"
-    assert reply.message == "no answer within 0.05 s; sent 2 times"
+    assert reply.message == "no response within 0.05 s; sent 2 times"
 
 
 @pytest.mark.parametrize("status", [400, 405, 413, 415, 422, 424, 499])
@@ -281,7 +281,7 @@ def test_a_200_that_is_no_completion_is_tried_again_and_then_malformed(
 
     bad, good = (replies[one.custom_id] for one in questions(2))
     assert (bad.outcome, bad.tries, bad.body) == ("malformed", 3, None)
-    assert "no chat completion" in bad.message
+    assert "not a chat completion" in bad.message
     assert (good.outcome, good.tries, len(cache)) == ("success", 2, 1)
 
 
@@ -408,7 +408,7 @@ def test_a_limit_by_the_day_ends_the_run_with_a_sentence(server, groq, questions
     for reply in replies:
         assert "asks to wait 2.0 h" in reply.message
         assert "tokens per day (TPD)" in reply.message
-        assert "Run it again then" in reply.message
+        assert "patience=900" in reply.message
 
 
 def test_requests_by_the_day_that_are_used_up_end_it_too(server, groq, questions):
@@ -473,14 +473,14 @@ def test_more_go_at_once_while_answers_come(server, groq, questions):
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
-        (401, "invalid_api_key", "refuses the key in GROQ_API_KEY"),
+        (401, "invalid_api_key", "the API key in GROQ_API_KEY"),
         (402, None, "plan"),
         (403, "not_available_for_plan", "console.groq.com/settings/billing"),
-        (404, "model_not_found", "for the model m (404)"),
-        (400, "blocked_api_access", "its limits and its balance"),
-        (400, "organization_restricted", "its balance"),
-        (400, "model_decommissioned", r"for the model m (400)"),
-        (429, "insufficient_quota", "its balance"),
+        (404, "model_not_found", "the model m (404)"),
+        (400, "blocked_api_access", "limits and balance"),
+        (400, "organization_restricted", "balance"),
+        (400, "model_decommissioned", "the model m (400)"),
+        (429, "insufficient_quota", "balance"),
     ],
 )
 def test_an_error_that_concerns_all_stops_them_all(server, groq, questions, status, code, words):
@@ -554,7 +554,7 @@ def test_where_nobody_answers_it_says_what_to_do(clock, questions, unused_port):
 def test_without_a_key_nothing_is_started(monkeypatch, questions):
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
 
-    with pytest.raises(ProviderError, match="There is no key for groq: set GROQ_API_KEY in the environment"):
+    with pytest.raises(ProviderError, match="API key for groq. Set GROQ_API_KEY in the environment"):
         ask(questions(1), provider=provider("groq"))
 
 
@@ -631,7 +631,7 @@ def test_a_cache_that_cannot_be_written_costs_no_answer(server, groq, cache, que
             "CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk full'); END"
         )
 
-    with pytest.warns(UserWarning, match=r"no longer kept\. The cache .* cannot be written: disk full"):
+    with pytest.warns(UserWarning, match=r"no longer cached\. .* cannot be written: disk full"):
         replies = list(ask(questions(5), provider=groq, cache=cache))
 
     assert outcomes(replies) == ["success"] * 5
@@ -652,7 +652,6 @@ def test_it_stops_before_it_spends_more_than_allowed(server, groq, questions):
     assert 0.4 * most < paid <= most
     assert outcomes(replies).count("success") == len(server.asked)
     assert outcomes(replies).count("not_run") == 500 - len(server.asked)
-    assert "was spent, and the next request may cost" in replies[-1].message
     assert "Raise max_cost" in replies[-1].message
 
 
@@ -692,7 +691,7 @@ def test_what_may_be_paid_for_although_no_answer_came_counts_against_the_limit(
     # It is set aside, and not said to be spent: no row has that price.
     assert seen[-1].cost == 0.0
     told = " ".join(reply.message for reply in replies if reply.outcome == "not_run")
-    assert re.search(r"\$0\.0000 was spent \(and perhaps \$0\.\d+ for what gave no answer\)", told)
+    assert re.search(r"\$0\.0000 spent \(and possibly \$0\.\d+ for", told)
 
 
 def test_what_is_surely_not_paid_for_does_not(server, groq, clock, questions):
@@ -705,7 +704,7 @@ def test_what_is_surely_not_paid_for_does_not(server, groq, clock, questions):
 
 
 def test_a_limit_on_money_needs_a_price(server, groq, questions):
-    with pytest.raises(ProviderError, match=r"price of m at groq is not known, so max_cost=1 cannot be kept"):
+    with pytest.raises(ProviderError, match=r"price of m at groq is unknown, so max_cost=1 "):
         list(ask(questions(5), provider=groq, max_cost=1.0))
 
     assert server.asked == []

@@ -64,7 +64,7 @@ def test_the_status_says_what_became_of_the_requests(run, fake_groq, tmp_path):
 
     assert code == 0
     assert out.startswith(
-        f"{job.name}, groq, the nine cases\ndone: 3 of 3 requests ended, 1 not run, 2 success."
+        f"{job.name}, groq, the nine cases\ndone: 3 of 3 requests done, 1 not run, 2 success."
     )
     assert json.loads(text)["outcomes"] == {"not_run": 1, "success": 2}
 
@@ -78,7 +78,7 @@ def test_a_job_that_is_not_there_and_one_of_several(run, fake_groq, tmp_path):
 
     assert "There is no job 'nope'." in unknown
     assert code == 2
-    assert "2 jobs fit; name one: 20" in several
+    assert "2 jobs match" in several
 
 
 @pytest.mark.usefixtures("quick")
@@ -90,7 +90,7 @@ def test_resume_goes_on_with_a_job_and_waits_if_it_is_told(run, fake_groq, tmp_p
 
     assert code == waited == 0
     assert f"Next: evalkit batch resume {tmp_path} {job.name} --wait" in out
-    assert "done: 3 of 3 requests ended, 3 success" in last
+    assert "done: 3 of 3 requests done, 3 success" in last
     assert "Next:" not in last
     assert set(outcomes(job).values()) == {"success"}
 
@@ -144,9 +144,7 @@ def test_a_plan_without_batches_is_one_line_and_the_exit_code_2(run, fake_groq, 
     code, out, err = run("batch", "resume", tmp_path)
 
     assert (code, out) == (2, "")
-    assert err.startswith(
-        "evalkit: The plan behind the key for groq has no Batch API (403 not_available_for_plan)"
-    )
+    assert "has no Batch API (403 not_available_for_plan)" in err
     assert len(err.splitlines()) == 1
 
 

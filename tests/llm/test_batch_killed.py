@@ -87,7 +87,7 @@ def test_killed_at_every_fact_of_the_journal_a_job_is_gone_on_with(fake_groq, tm
             assert len(kept) == 3
     assert killed > 15
     if when == "after":
-        assert seen == {"uploading", "uploaded", "creating", "submitted", "terminal", "collected"}
+        assert seen == {"uploaded", "creating", "submitted", "terminal", "collected"}
 
 
 def test_a_process_that_is_not_killed_ends_well(fake_groq, tmp_path, die):

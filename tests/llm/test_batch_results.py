@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.llm.batch.output_files import Tally, read_line, read_outcome, reconcile, worth_asking_again
+from evalkit.llm.batch.output_files import (
+    Tally,
+    is_worth_retrying,
+    merge_output_lines,
+    read_line,
+    read_outcome,
+)
 from evalkit.llm.requests import Reply
 
 GOOD = {
@@ -30,7 +36,7 @@ def absent(key, number):
 def read(folder, content, sent, **more):
     path = folder / "output.jsonl"
     path.write_bytes(content)
-    return list(reconcile([path], sent, absent=absent, read=read_line, **more))
+    return list(merge_output_lines([path], sent, absent=absent, read=read_line, **more))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +171,7 @@ def test_no_json_makes_a_reader_fail_and_both_readers_agree(response, error, sta
 
         assert whole.custom_id == quick.custom_id == "a"
         assert (whole.outcome, whole.status, whole.code) == (quick.outcome, quick.status, quick.code)
-        worth_asking_again(whole)
+        is_worth_retrying(whole)
 
 
 junk = st.binary(max_size=40).map(lambda data: data.replace(b"\n", b"").replace(b'"custom_id"', b""))

@@ -45,9 +45,7 @@ def test_without_the_engine_the_command_to_install_it_is_said(monkeypatch):
     with pytest.raises(ProviderError) as told, serving.serve():
         pass
 
-    assert str(told.value) == (
-        'The local model needs xllamacpp, which is not installed here: pip install "evalkit-lab[local]"'
-    )
+    assert 'pip install "evalkit-lab[local]"' in str(told.value)
 
 
 def test_without_the_weights_the_command_to_install_them_is_said(monkeypatch):
@@ -84,7 +82,7 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path):
     path = tmp_path / "model.gguf"
     path.write_bytes(b"")
 
-    with pytest.raises(ProviderError, match=r"model\.gguf' is no GGUF file"):
+    with pytest.raises(ProviderError, match=r"model\.gguf' is not a GGUF file"):
         serving.find_weights(path)
 
 
@@ -94,7 +92,7 @@ def test_a_gguf_file_that_is_broken_is_said_in_one_line(tmp_path):
     path.write_bytes(b"GGUF" + bytes(100))
 
     with (
-        pytest.raises(ProviderError, match=r"broken\.gguf cannot be served by xllamacpp"),
+        pytest.raises(ProviderError, match=r"cannot serve broken\.gguf"),
         serving.local_server(weights=path),
     ):
         pass
@@ -110,7 +108,7 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(capsys):
         code = main(["serve-local", "--port", str(port)])
 
     assert code == 2
-    assert f"Port {port} on 127.0.0.1 cannot be had" in capsys.readouterr().err
+    assert f"Port {port} on 127.0.0.1 is not available" in capsys.readouterr().err
 
 
 # --- served

@@ -36,15 +36,15 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("progress", "words"),
     [
-        (at(1_000, 20_000), "1,000 of 20,000, 12.3 a second, $0.5000, 40 s left"),
-        (at(5, None, left=None), "5, 12.3 a second, $0.5000"),
-        (at(5, cost=None), "5 of 100, 12.3 a second, price unknown, 40 s left"),
+        (at(1_000, 20_000), "1,000 of 20,000, 12.3 per second, $0.5000, 40 s left"),
+        (at(5, None, left=None), "5, 12.3 per second, $0.5000"),
+        (at(5, cost=None), "5 of 100, 12.3 per second, price unknown, 40 s left"),
         (
             at(5, left=600.0, cached=2, failed=1),
-            "5 of 100, 12.3 a second, $0.5000, 10 min left, 2 from the cache, 1 failed",
+            "5 of 100, 12.3 per second, $0.5000, 10 min left, 2 from the cache, 1 failed",
         ),
         (at(0, rate=0.0, left=20_000.0), "0 of 100, $0.5000, 5.6 h left"),
-        (at(5, waiting=300.0), "5 of 100, 12.3 a second, $0.5000, waiting 5 min: the endpoint asks for it"),
+        (at(5, waiting=300.0), "5 of 100, 12.3 per second, $0.5000, waiting 5 min for the rate limit"),
     ],
 )
 def test_it_is_told_in_words(progress, words):

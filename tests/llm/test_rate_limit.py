@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from evalkit.llm.clock import Clock
 from evalkit.llm.rate_limit import (
-    Pace,
+    ConcurrencyLimit,
     backoff,
     read_duration,
+    read_limit_reset,
     read_retry_after,
     read_wait,
-    used_up,
 )
 
 
@@ -92,21 +92,21 @@ def test_of_several_ways_to_say_how_long_the_header_counts_first_then_the_words_
         ({}, None),
     ],
 )
-def test_a_limit_is_used_up_when_the_next_request_does_not_fit_into_it(left, wait):
+def test_a_limit_is_read_limit_reset_when_the_next_request_does_not_fit_into_it(left, wait):
     headers = {}
     for kind, (remaining, reset) in left.items():
         headers |= {f"x-ratelimit-remaining-{kind}": remaining, f"x-ratelimit-reset-{kind}": reset}
 
-    assert used_up(headers, need=500) == wait
+    assert read_limit_reset(headers, tokens=500) == wait
 
 
 def test_waits_grow_are_spread_and_end_at_a_minute():
-    waits = [[backoff(n, chance=random.Random(seed)) for n in range(1, 12)] for seed in range(200)]
+    waits = [[backoff(n, random=random.Random(seed)) for n in range(1, 12)] for seed in range(200)]
 
     assert all(0.25 < one[0] <= 0.5 for one in waits)
     assert all(
         one[n + 1] > 1.05 * one[n]
-        for one in [[backoff(n, chance=random.Random(7)) for n in range(1, 7)]]
+        for one in [[backoff(n, random=random.Random(7)) for n in range(1, 7)]]
         for n in range(5)
     )
     assert max(wait for one in waits for wait in one) <= 60
@@ -117,19 +117,19 @@ def test_waits_grow_are_spread_and_end_at_a_minute():
 
 
 def test_it_begins_with_few_and_doubles_each_round_until_it_is_told_to_slow_down(clock):
-    pace = Pace(100, clock=clock)
+    pace = ConcurrencyLimit(100, clock=clock)
 
     assert int(pace.limit) == 16
     for _ in range(16):
-        pace.went_well()
+        pace.speed_up()
     assert int(pace.limit) == 32
     for _ in range(500):
-        pace.went_well()
+        pace.speed_up()
     assert pace.limit == 100
 
 
 def test_being_told_halves_it_once_for_all_that_were_under_way(clock):
-    pace = Pace(16, clock=clock)
+    pace = ConcurrencyLimit(16, clock=clock)
     sent_at = clock.monotonic()
     clock.now += 1
 
@@ -140,7 +140,7 @@ def test_being_told_halves_it_once_for_all_that_were_under_way(clock):
 
 
 def test_being_told_again_halves_it_again_but_one_is_always_let_through(clock):
-    pace = Pace(16, clock=clock)
+    pace = ConcurrencyLimit(16, clock=clock)
 
     for _ in range(10):
         clock.now += 1
@@ -150,31 +150,31 @@ def test_being_told_again_halves_it_again_but_one_is_always_let_through(clock):
 
 
 def test_after_that_it_grows_by_about_one_a_round(clock):
-    pace = Pace(64, clock=clock)
+    pace = ConcurrencyLimit(64, clock=clock)
     pace.slow_down(sent_at=clock.monotonic())
 
     for _ in range(8):
-        pace.went_well()
+        pace.speed_up()
 
     assert 8.8 < pace.limit < 9
 
 
 def test_those_that_were_sent_before_go_first(clock):
     async def main():
-        pace = Pace(1, clock=clock)
+        pace = ConcurrencyLimit(1, clock=clock)
         order = []
 
         async def go(name, again):
-            await pace.enter(again=again)
+            await pace.acquire(is_retry=again)
             order.append(name)
-            pace.leave()
+            pace.release()
 
-        await pace.enter(again=False)
+        await pace.acquire(is_retry=False)
         tasks = [
             asyncio.create_task(go(name, again)) for name, again in (("a", False), ("b", False), ("r", True))
         ]
         await asyncio.sleep(0)
-        pace.leave()
+        pace.release()
         await asyncio.gather(*tasks)
         return order
 
@@ -183,12 +183,12 @@ def test_those_that_were_sent_before_go_first(clock):
 
 def test_one_that_left_the_line_does_not_hold_up_the_others(clock):
     async def main():
-        pace = Pace(1, clock=clock)
-        await pace.enter(again=False)
-        first, second = (asyncio.create_task(pace.enter(again=False)) for _ in range(2))
+        pace = ConcurrencyLimit(1, clock=clock)
+        await pace.acquire(is_retry=False)
+        first, second = (asyncio.create_task(pace.acquire(is_retry=False)) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
-        pace.leave()
+        pace.release()
         await asyncio.wait_for(second, 5)
         return pace.in_flight
 
@@ -197,11 +197,11 @@ def test_one_that_left_the_line_does_not_hold_up_the_others(clock):
 
 def test_nothing_goes_through_while_it_holds(clock):
     async def main():
-        pace = Pace(4, clock=clock)
-        pace.hold(30)
-        pace.hold(10)
-        began, waiting = clock.now, pace.waiting
-        await pace.enter(again=False)
+        pace = ConcurrencyLimit(4, clock=clock)
+        pace.pause(30)
+        pace.pause(10)
+        began, waiting = clock.now, pace.paused_s
+        await pace.acquire(is_retry=False)
         return waiting, clock.now - began
 
     assert asyncio.run(main()) == (30, 30)

@@ -1,4 +1,4 @@
-"""What was answered and paid for, kept: one SQLite file, by the whole request."""
+"""Cache of paid answers: one SQLite file, keyed by the whole request."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
 FILE: Final = "answers.sqlite"
-"""What evalkit's own cache is called in `evalkit.util.cache_folder.cache_dir()`."""
+"""Name of evalkit's own cache in `evalkit.util.cache_folder.cache_dir()`."""
 
 _WAIT_S: Final = 30.0
 _TABLE: Final = """
@@ -29,20 +28,19 @@ CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, model TEXT NOT NULL, created_at REAL NOT NULL, body BLOB NOT NULL
 ) WITHOUT ROWID
 """
-_CHOSEN: Final = "FROM answers WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR created_at < ?2)"
+_SELECTED: Final = "FROM answers WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR created_at < ?2)"
 
 
 class Cache:
-    """Answers by `request_key`: whatever was answered once, by live or by batch, is never paid for again.
+    """Answers by `request_key`. An answered request, live or in a batch, is never paid for again.
 
-    Several threads and processes may use the same file at once. Only answers that came with status 200 are
-    put into it, and none is ever replaced. Requests that shall be answered anew must differ in something
-    that is sent, as samples of a judge differ in their seed.
+    Several threads and processes may use one file. Only answers with status 200 are stored, and none is replaced.
+    To get a new answer, change something that is sent: samples of a judge differ in their seed.
 
     Parameters
     ----------
     path
-        A SQLite file, made where it is missing, for its owner's eyes only; None: `answers.sqlite` in
+        A SQLite file, created if missing and readable by its owner only; None: `answers.sqlite` in
         `evalkit.util.cache_folder.cache_dir()`.
 
     Examples
@@ -57,63 +55,39 @@ class Cache:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = Path(path) if path is not None else cache_dir() / FILE
         self._lock = threading.Lock()
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives the files beside it (-wal, -shm) the mode of this one.
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._base = sqlite3.connect(
+        with self._errors("opened"):
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # SQLite gives the files beside it (-wal, -shm) the mode of this one.
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            except OSError as error:
+                raise sqlite3.Error(error) from None
+            self._database = sqlite3.connect(
                 self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
             )
-        except (OSError, sqlite3.Error) as error:
-            raise FormatError(f"The cache {str(self.path)!r} cannot be opened: {_words(error)}.") from None
         try:
-            self._base.execute("PRAGMA journal_mode=WAL")
-            # Enough to lose nothing when the process dies; only a power cut can take the last answers.
-            self._base.execute("PRAGMA synchronous=NORMAL")
-            self._base.execute(_TABLE)
-        except sqlite3.Error as error:
-            self._base.close()
-            raise FormatError(
-                f"The cache {str(self.path)!r} cannot be read ({error}): move it away, or name another place "
-                "with EVALKIT_CACHE_DIR."
-            ) from None
+            with self._errors("read", "Move it away, or name another folder with EVALKIT_CACHE_DIR."):
+                self._database.execute("PRAGMA journal_mode=WAL")
+                # Nothing is lost if the process dies. A power cut may lose the last answers.
+                self._database.execute("PRAGMA synchronous=NORMAL")
+                self._database.execute(_TABLE)
+        except FormatError:
+            self._database.close()
+            raise
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the chat completion that was answered to a request; None where there is none.
+        """Return the cached chat completion of a request, or None.
 
         Raises
         ------
         FormatError
             The file cannot be read.
         """
-        rows = self._all("SELECT body FROM answers WHERE key = ?", key)
-        if not rows:
-            return None
-        body: dict[str, Any] = msgspec.json.decode(rows[0][0])
-        return body
-
-    def models(self) -> list[dict[str, Any]]:
-        """Return what is kept of each model, the largest first.
-
-        Returns
-        -------
-        list of dict
-            `model`, `answers`, `bytes` (of their text), `oldest` and `newest` (seconds since 1970).
-        """
-        rows = self._all(
-            "SELECT model, count(*), sum(length(body)), min(created_at), max(created_at) FROM answers "
-            "GROUP BY model ORDER BY 3 DESC, 1"
-        )
-        return [
-            dict(zip(("model", "answers", "bytes", "oldest", "newest"), row, strict=True)) for row in rows
-        ]
-
-    def count(self, *, model: str | None = None, older_than_days: float | None = None) -> int:
-        """Return how many answers `purge` would forget."""
-        return int(self._all(f"SELECT count(*) {_CHOSEN}", model, _before(older_than_days))[0][0])
+        rows = self._query("SELECT body FROM answers WHERE key = ?", key)
+        return msgspec.json.decode(rows[0][0], type=dict[str, Any]) if rows else None
 
     def put(self, key: str, body: dict[str, Any], *, model: str) -> None:
-        """Keep an answer; the first one to a request stays.
+        """Store an answer unless the request has one.
 
         Raises
         ------
@@ -121,93 +95,99 @@ class Cache:
             The file cannot be written.
         """
         row = (key, model, time.time(), msgspec.json.encode(body))
-        try:
-            with self._lock:
-                self._base.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
-            raise FormatError(f"The cache {str(self.path)!r} cannot be written: {_words(error)}.") from None
+        with self._errors("written"), self._lock:
+            self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return a summary per model, largest first.
+
+        Returns
+        -------
+        list of dict
+            `model`, `answers`, `bytes` (of their text), `oldest` and `newest` (seconds since 1970).
+        """
+        rows = self._query(
+            "SELECT model, count(*), sum(length(body)), min(created_at), max(created_at) FROM answers "
+            "GROUP BY model ORDER BY 3 DESC, 1"
+        )
+        names = ("model", "answers", "bytes", "oldest", "newest")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def count(self, *, model: str | None = None, older_than_days: float | None = None) -> int:
+        """Return the number of answers that `purge` would delete."""
+        return int(self._query(f"SELECT count(*) {_SELECTED}", model, _before(older_than_days))[0][0])
 
     def __len__(self) -> int:
-        """How many answers there are."""
+        """Return the number of answers."""
         return self.count()
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        names = [self.path, *(self.path.with_name(self.path.name + end) for end in ("-wal", "-shm"))]
-        return sum(path.stat().st_size for path in names if path.exists())
+        paths = [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        return sum(path.stat().st_size for path in paths if path.exists())
 
     def purge(self, *, model: str | None = None, older_than_days: float | None = None) -> int:
-        """Forget answers, and give their room back to the disk.
-
-        Parameters
-        ----------
-        model
-            Only those of this model.
-        older_than_days
-            Only those that are older.
+        """Delete answers, of one model or older than some days if given, and free their disk space.
 
         Returns
         -------
         int
-            How many were forgotten.
+            Number of deleted answers.
 
         Raises
         ------
         FormatError
-            The file cannot be written, or another process is at work on it.
+            The file cannot be written, or another process is writing to it.
         """
-        try:
-            with self._lock:
-                gone = self._base.execute(f"DELETE {_CHOSEN}", (model, _before(older_than_days))).rowcount
-                self._base.execute("VACUUM")
-                self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except sqlite3.Error as error:
-            raise FormatError(f"The cache {str(self.path)!r} cannot be purged: {_words(error)}.") from None
-        return int(gone)
+        with self._errors("purged"), self._lock:
+            deleted = self._database.execute(f"DELETE {_SELECTED}", (model, _before(older_than_days)))
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return int(deleted.rowcount)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._base.close()
+            self._database.close()
 
     def __enter__(self) -> Cache:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
         try:
-            held = f"{plural(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
+            content = f"{plural(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
         except FormatError:
-            held = "closed, or not to be read"
-        return f"Cache({str(self.path)!r}): {held}"
+            content = "closed or unreadable"
+        return f"Cache({str(self.path)!r}): {content}"
 
-    def _all(self, query: str, *values: Any) -> list[Any]:
-        """Return the rows that a question to the file gives."""
+    def _query(self, query: str, *values: Any) -> list[Any]:
+        with self._errors("read"), self._lock, closing(self._database.execute(query, values)) as rows:
+            return rows.fetchall()
+
+    @contextmanager
+    def _errors(self, participle: str, fix: str = "") -> Iterator[None]:
+        """Raise SQLite's errors as FormatError."""
         try:
-            with self._lock, closing(self._base.execute(query, values)) as rows:
-                return rows.fetchall()
+            yield
         except sqlite3.Error as error:
-            raise FormatError(f"The cache {str(self.path)!r} cannot be read: {_words(error)}.") from None
+            reason = str(error).rstrip(".")
+            message = f"The answer cache {str(self.path)!r} cannot be {participle}: {reason}. {fix}"
+            raise FormatError(message.rstrip()) from None
 
 
 @contextmanager
 def opened(cache: Cache | str | Path | None) -> Iterator[Cache]:
-    """Give a cache that is open: the one given, or one of its own, closed afterwards (None: evalkit's)."""
+    """Yield the given cache, or open one and close it afterwards (None: evalkit's own)."""
     if isinstance(cache, Cache):
         yield cache
         return
-    with Cache(cache) as made:
-        yield made
+    with Cache(cache) as own:
+        yield own
 
 
 def _before(days: float | None) -> float | None:
     return None if days is None else time.time() - days * 86_400
-
-
-def _words(error: Exception) -> str:
-    return str(error).rstrip(".")

@@ -1,4 +1,4 @@
-"""Ask an endpoint live: many at once, from a script or inside a running kernel, and stop whenever you like."""
+"""Live requests: many at once, in a script or a running kernel, interruptible at any time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalkit.llm.clock import Clock
 from evalkit.llm.progress import find_display
-from evalkit.llm.scheduler import Asking
+from evalkit.llm.scheduler import LiveRun
 from evalkit.util.atomic_files import uninterrupted
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from evalkit.llm.requests import Reply, Request
     from evalkit.llm.scheduler import Settings
 
-    Shown = bool | None | Callable[[Progress], None]
+    Display = bool | None | Callable[[Progress], None]
 
-# Replies that wait for their reader; beyond that no new request is sent.
-_UNREAD: Final = 256
-_EVERY_S: Final = 0.2
+# Unread replies. Beyond that no new request is sent.
+_MAX_UNREAD: Final = 256
+_INTERVAL_S: Final = 0.2
 
 
 def ask(
@@ -44,61 +44,59 @@ def ask(
     tries: int = 8,
     patience: float = 900.0,
     grace: float = 5.0,
-    progress: Shown = True,
+    progress: Display = True,
     clock: Clock | None = None,
 ) -> Iterator[Reply]:
-    """Ask for many chat completions at once; give each reply as it arrives.
+    """Send many chat completions at once and yield each reply as it arrives.
 
-    It works in a script and inside a running kernel: the requests run in a thread of their own. An answer is
-    in the cache before it is given. Stop it with Ctrl-C, or by leaving the loop: nothing new is sent, answers
-    that are under way get `grace` seconds to land in the cache, and the next call asks only for the rest.
+    The requests run in a thread of their own, so this also works in a running kernel. An answer is cached before
+    it is yielded. Ctrl-C, or leaving the loop, sends nothing more; requests in flight get `grace` seconds to
+    complete. The next call sends only the rest.
 
     Parameters
     ----------
     requests
-        What to ask; read as it is needed, so a generator of any length is fine. It is read in the other thread.
+        Read as needed, in the other thread, so a generator of any length works.
     provider
-        Whom to ask.
+        Receives the requests.
     cache
-        Where answers are kept and looked up. With it, requests that are equal in all that is sent are sent
-        once; without it, each is sent, and an answer that nobody reads is lost.
+        Answers are looked up and stored here, and equal requests are sent once.
     concurrency
-        The most requests at once. It begins with 16 and grows while the endpoint bears it; the local model is
-        never asked more than it can work on.
+        Maximum number of concurrent requests. It starts with 16 and grows while the endpoint keeps up. The local
+        model has its own limit.
     max_cost
-        US dollars that this call may spend: it stops before, counting what is under way at the most it may
-        cost. The rest are `not_run`.
+        Limit in US dollars. Requests in flight count at their maximum cost. Requests above the limit are `not_run`.
     timeout
-        Seconds that one answer may take; None: what the provider's answers may take.
+        Seconds per response; None: the provider's default.
     tries
-        How often a request is sent that fails in a way that passes: 408, 409, 429, 498, 5xx, a dropped
-        connection. Between them it waits as long as the endpoint asks, or longer each time. Any other error
-        is final: sending it again would only cost.
+        Maximum number of attempts after temporary errors: 408, 409, 425, 429, 498, 5xx, a lost connection. Other
+        errors are final.
     patience
-        Seconds that the endpoint may ask to wait. A longer wait, as for a limit by the day, ends the run with a
-        sentence: the rest are `not_run`.
+        Maximum seconds that the endpoint may ask to wait. A longer wait, as for a daily limit, makes the rest
+        `not_run`.
     grace
-        Seconds that answers under way get when it is stopped.
+        Seconds for requests in flight after an interruption.
     progress
-        True: a bar in a terminal or a notebook, nothing elsewhere; None: nothing; or what is called with a
-        `Progress` a few times a second, in the thread that reads the replies.
+        True: a bar in a terminal or a notebook; None: nothing; or a function that is called with a `Progress` a few
+        times per second, in the reading thread.
     clock
         For tests.
 
     Yields
     ------
     Reply
-        One for each request, in the order in which they arrive. An error that concerns all requests (a key that
-        is refused, a model that is gone, a plan, a limit on spending) makes the rest `not_run`, with its sentence.
+        One per request, in order of arrival. An error that concerns all requests (a rejected API key, an unknown
+        model, a plan, a spending limit) makes the rest `not_run`, with its message.
 
     Raises
     ------
     ProviderError
-        The key is not set, or there is a `max_cost` and no known price.
+        The API key is missing, or `max_cost` is given and the price is unknown.
     """
-    asking = Asking(
+    run = LiveRun(
         requests,
         provider=provider,
+        clock=clock or Clock(),
         cache=cache,
         concurrency=concurrency,
         max_cost=max_cost,
@@ -106,100 +104,101 @@ def ask(
         tries=tries,
         patience=patience,
         grace=grace,
-        clock=clock or Clock(),
     )
-    return _Thread(asking).replies(_find_display(progress))
+    return _Thread(run).replies(_display(progress))
 
 
 async def aask(
     requests: Iterable[Request],
     *,
     provider: Provider,
-    progress: Shown = None,
+    progress: Display = None,
     clock: Clock | None = None,
     **settings: Unpack[Settings],
 ) -> AsyncIterator[Reply]:
-    """Do as `ask` does, in the loop that is running: for code that is asynchronous itself.
+    """Send requests like `ask`, with the same arguments, in the running event loop.
 
-    It takes the same arguments. Leave its loop early only inside `contextlib.aclosing`, or what is under way
-    goes on until the interpreter finds the time to end it.
+    Use `contextlib.aclosing` to leave the loop early: otherwise requests continue until garbage collection.
 
     Yields
     ------
     Reply
-        One for each request, in the order in which they arrive.
+        One per request, in order of arrival.
     """
-    asking = Asking(requests, provider=provider, clock=clock or Clock(), **settings)
-    show = _find_display(progress)
+    run = LiveRun(requests, provider=provider, clock=clock or Clock(), **settings)
+    show = _display(progress)
     queue: asyncio.Queue[Reply | None] = asyncio.Queue()
-    room = asyncio.Semaphore(_UNREAD)
+    unread = asyncio.Semaphore(_MAX_UNREAD)
 
     async def put(reply: Reply) -> None:
-        await room.acquire()
+        await unread.acquire()
         queue.put_nowait(reply)
 
-    async def tick(show: Callable[[Progress], None]) -> None:
+    async def show_regularly(show: Callable[[Progress], None]) -> None:
         while True:
-            show(asking.progress())
-            await asyncio.sleep(_EVERY_S)
+            show(run.progress())
+            await asyncio.sleep(_INTERVAL_S)
 
-    task = asyncio.create_task(asking.run(put))
+    task = asyncio.create_task(run.run(put))
     task.add_done_callback(lambda _: queue.put_nowait(None))
-    ticking = asyncio.create_task(tick(show)) if show else None
+    showing = asyncio.create_task(show_regularly(show)) if show else None
     try:
         while (reply := await queue.get()) is not None:
             yield reply
-            room.release()
+            unread.release()
         await task
     finally:
-        asking.close()
-        if ticking:
-            ticking.cancel()
+        run.close()
+        if showing:
+            showing.cancel()
         await asyncio.wait({task})
         if not task.cancelled():
-            task.exception()  # looked at: it is raised above, or nobody reads on
+            task.exception()  # retrieved: it was raised above, or the reader has left
         if show:
-            show(asking.progress())
+            show(run.progress())
 
 
-def _find_display(progress: Shown) -> Callable[[Progress], None] | None:
+def _display(progress: Display) -> Callable[[Progress], None] | None:
     return progress if callable(progress) else find_display() if progress else None
 
 
 class _Thread:
-    """A thread with a loop of its own in which requests run, and the replies that come out of it."""
+    """A daemon thread with an event loop that sends requests, and a queue of its replies.
 
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
+    The threads of concurrent.futures are joined at exit before an unread run can be stopped.
+    """
+
+    def __init__(self, run: LiveRun) -> None:
+        self._run = run
         self._thread = threading.Thread(target=self._main, name="evalkit-ask", daemon=True)
         self._replies: deque[Reply] = deque()
-        self._news = threading.Event()
-        self._begun = threading.Event()
+        self._changed = threading.Event()
+        self._started = threading.Event()
         self._ended = False
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._room: asyncio.Event | None = None
+        self._has_room: asyncio.Event | None = None
 
     def replies(self, show: Callable[[Progress], None] | None) -> Iterator[Reply]:
-        """Start it, give its replies as they come, and end it when nobody reads on."""
+        """Start the thread, yield its replies, and stop it when the reader leaves."""
         try:
-            # Half started it could not be ended, and would ask and pay on.
+            # A half-started thread could not be stopped, and would send on.
             with uninterrupted():
-                # A reader that is never closed is still ended in good order when the interpreter exits.
+                # An iterator that is never closed is stopped at exit.
                 atexit.register(self._stop)
                 self._thread.start()
             shown_at = 0.0
             while True:
-                self._news.wait(_EVERY_S)
-                self._news.clear()
+                self._changed.wait(_INTERVAL_S)
+                self._changed.clear()
                 ended = self._ended
                 while self._replies:
                     yield self._replies.popleft()
-                    if len(self._replies) == _UNREAD // 2:
+                    if len(self._replies) == _MAX_UNREAD // 2:
                         self._make_room()
                 self._make_room()
-                if show and time.monotonic() - shown_at >= _EVERY_S:
-                    show(self._asking.progress())
+                if show and time.monotonic() - shown_at >= _INTERVAL_S:
+                    show(self._run.progress())
                     shown_at = time.monotonic()
                 if ended:
                     break
@@ -208,41 +207,41 @@ class _Thread:
         finally:
             self._stop()
             if show:
-                show(self._asking.progress())
+                show(self._run.progress())
 
     def _main(self) -> None:
         try:
-            asyncio.run(self._run())
-        except BaseException as error:  # it is raised where the replies are read
+            asyncio.run(self._send_all())
+        except BaseException as error:  # raised in the reading thread
             self._error = error
         finally:
             self._ended = True
-            self._begun.set()
-            self._news.set()
+            self._started.set()
+            self._changed.set()
 
-    async def _run(self) -> None:
+    async def _send_all(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Event()
-        self._begun.set()
-        await self._asking.run(self._put)
+        self._has_room = asyncio.Event()
+        self._started.set()
+        await self._run.run(self._put)
 
     async def _put(self, reply: Reply) -> None:
         self._replies.append(reply)
-        self._news.set()
-        while len(self._replies) >= _UNREAD and self._room is not None:
-            # The reader sets it from its thread by way of the loop, so never between these two lines.
-            self._room.clear()
-            await self._room.wait()
+        self._changed.set()
+        while len(self._replies) >= _MAX_UNREAD and self._has_room is not None:
+            # The reader sets it by way of the loop, so never between these two lines.
+            self._has_room.clear()
+            await self._has_room.wait()
 
     def _make_room(self) -> None:
-        if self._room is not None:
-            self._call(self._room.set)
+        if self._has_room is not None:
+            self._call(self._has_room.set)
 
-    def _call(self, what: Callable[[], object]) -> None:
-        """Have the loop call something, if it still runs."""
+    def _call(self, function: Callable[[], object]) -> None:
+        """Call a function in the event loop if it is running."""
         if self._loop is not None and not self._ended:
-            with contextlib.suppress(RuntimeError):  # it was closed just now
-                self._loop.call_soon_threadsafe(what)
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                self._loop.call_soon_threadsafe(function)
 
     def _stop(self) -> None:
         if sys.is_finalizing() or not self._thread.ident:
@@ -250,10 +249,10 @@ class _Thread:
         try:
             with uninterrupted():
                 atexit.unregister(self._stop)
-                self._begun.wait()  # before that nobody would hear it
-                self._call(self._asking.close)
+                self._started.wait()  # before that the loop cannot be called
+                self._call(self._run.close)
             self._thread.join()
         except KeyboardInterrupt:
-            self._call(self._asking.abort)
+            self._call(self._run.abort)
             self._thread.join()
             raise

@@ -1,11 +1,11 @@
-"""What was spent, what may still be, and what is under way."""
+"""Cost limit of live requests: spent, reserved for running requests, and possibly billed."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.llm.providers import cost, price
+from evalkit.llm.providers import cost, count_tokens, price
 from evalkit.util.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -13,93 +13,118 @@ if TYPE_CHECKING:
 
     from evalkit.llm.providers import Provider
 
-# Text has about four bytes a token in English and three in most other scripts: three errs on the dear side.
-BYTES_A_TOKEN: Final = 3
-# What a request that sets no limit may write, until longer answers were seen.
-WRITTEN: Final = 1_024
+# Text has about four bytes per token in English and three in most other scripts. Three overestimates the cost.
+_BYTES_PER_TOKEN: Final = 3
+_DEFAULT_OUTPUT_TOKENS: Final = 1_024
 _MILLION: Final = 1_000_000
 
 
-class Spending:
-    """Keeps a run of live requests below a limit on money, what is under way counted at its estimate.
+def estimate_cost(
+    body: Mapping[str, Any],
+    size_bytes: int,
+    prices: tuple[float, float],
+    *,
+    output_tokens: int = _DEFAULT_OUTPUT_TOKENS,
+) -> float:
+    """Return the approximate maximum cost of a request in US dollars.
+
+    Parameters
+    ----------
+    prices
+        US dollars per input token and per output token.
+    output_tokens
+        Assumed for a request that sets no limit.
+    """
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    tokens = limit if isinstance(limit, int) else output_tokens
+    choices = body["n"] if isinstance(body.get("n"), int) else 1
+    return size_bytes / _BYTES_PER_TOKEN * prices[0] + tokens * choices * prices[1]
+
+
+def unknown_price(provider: Provider, model: str, max_cost: float) -> ProviderError:
+    """Return the error for a cost limit without a known price."""
+    return ProviderError(
+        f"The price of {model} at {provider.name} is unknown, so max_cost={max_cost:g} cannot be enforced. "
+        "Remove max_cost, or use a model with a known price."
+    )
+
+
+class Budget:
+    """Keep live requests below a cost limit. A running request counts at its estimate.
 
     Attributes
     ----------
     spent, saved
-        US dollars for the answers that came, and for those that were in the cache.
+        US dollars for responses, and for responses served from the cache.
     priced
-        Whether the price of every answer was known.
+        Whether the price of every response is known.
     """
 
-    def __init__(self, provider: Provider, most: float | None) -> None:
+    def __init__(self, provider: Provider, max_cost: float | None) -> None:
         self.spent = 0.0
         self.saved = 0.0
         self.priced = True
         self._provider = provider
-        self._most = most
-        self._under_way = 0.0
-        # What may have to be paid though no answer came: it counts against the limit, and is not said to be spent.
+        self._max_cost = max_cost
+        self._reserved = 0.0
+        # May be billed although no response came: counts against the limit, but not as spent.
         self._doubtful = 0.0
-        self._longest = 0
-        self._news = asyncio.Event()
+        self._longest_answer = 0
+        self._changed = asyncio.Event()
 
-    def estimate(self, body: Mapping[str, Any], size: int) -> float:
-        """Return what a request of `size` bytes may cost at most, near enough; 0.0 where there is no limit.
+    def estimate(self, body: Mapping[str, Any], size_bytes: int) -> float:
+        """Return the approximate maximum cost of a request; 0.0 without a limit.
 
         Raises
         ------
         ProviderError
-            There is a limit, and the price is not known.
+            There is a limit and the price is unknown.
         """
-        if self._most is None:
+        if self._max_cost is None:
             return 0.0
         model = str(body.get("model"))
-        found = price(self._provider, model)
-        if found is None:
-            raise ProviderError(
-                f"The price of {model} at {self._provider.name} is not known, so max_cost={self._most:g} cannot "
-                "be kept: leave it out, or use a model whose price is known."
-            )
-        asked = next((body[name] for name in ("max_completion_tokens", "max_tokens") if body.get(name)), None)
-        written = asked if isinstance(asked, int) else max(WRITTEN, self._longest)
-        many = body["n"] if isinstance(body.get("n"), int) else 1
-        return (size / BYTES_A_TOKEN * found[0] + written * many * found[1]) / _MILLION
+        prices = price(self._provider, model)
+        if prices is None:
+            raise unknown_price(self._provider, model, self._max_cost)
+        tokens = max(_DEFAULT_OUTPUT_TOKENS, self._longest_answer)
+        return estimate_cost(body, size_bytes, prices, output_tokens=tokens) / _MILLION
 
     async def reserve(self, estimate: float) -> str | None:
-        """Set money aside, waiting for what is under way; a sentence where the limit does not allow it."""
+        """Reserve money, waiting for running requests if needed; return a message if the limit is reached."""
         while (
-            self._most is not None and self.spent + self._doubtful + self._under_way + estimate > self._most
+            self._max_cost is not None
+            and self.spent + self._doubtful + self._reserved + estimate > self._max_cost
         ):
-            if self._under_way <= 1e-12:
+            if self._reserved <= 1e-12:
                 doubtful = (
-                    f" (and perhaps ${self._doubtful:.4f} for what gave no answer)" if self._doubtful else ""
+                    f" (and possibly ${self._doubtful:.4f} for requests without a response)"
+                    if self._doubtful
+                    else ""
                 )
                 return (
-                    f"The limit of ${self._most:g} is reached: ${self.spent:.4f} was spent{doubtful}, and the next request "
-                    f"may cost ${estimate:.4f}. Raise max_cost and run it again: what was answered is kept."
+                    f"The limit of ${self._max_cost:g} is reached: ${self.spent:.4f} spent{doubtful}, and the next "
+                    f"request may cost ${estimate:.4f}. Raise max_cost and run again. Answered requests are kept."
                 )
-            self._news.clear()
-            await self._news.wait()
-        self._under_way += estimate
+            self._changed.clear()
+            await self._changed.wait()
+        self._reserved += estimate
         return None
 
-    def settle(self, estimate: float, body: dict[str, Any] | None, model: str, *, doubtful: bool) -> None:
-        """Put in the place of an estimate what the answer cost.
-
-        Without an answer that is nothing; where it is doubtful whether it is paid for, the estimate stays set aside.
-        """
-        self._under_way -= estimate
+    def release(
+        self, estimate: float, body: dict[str, Any] | None, model: str, *, maybe_billed: bool
+    ) -> None:
+        """Replace a reserved estimate by the cost of the response; keep it if an answer may be billed."""
+        self._reserved -= estimate
         if body is not None:
             usage = body.get("usage")
-            paid = cost(self._provider, model, usage, mode="live")
-            self.priced &= paid is not None
-            self.spent += estimate if paid is None else paid
-            written = usage.get("completion_tokens") if isinstance(usage, dict) else None
-            self._longest = max(self._longest, written if isinstance(written, int) else 0)
-        elif doubtful:
+            dollars = cost(self._provider, model, usage, mode="live")
+            self.priced &= dollars is not None
+            self.spent += estimate if dollars is None else dollars
+            self._longest_answer = max(self._longest_answer, count_tokens(usage, "completion_tokens") or 0)
+        elif maybe_billed:
             self._doubtful += estimate
-        self._news.set()
+        self._changed.set()
 
     def save(self, body: dict[str, Any], model: str) -> None:
-        """Count an answer that was there already."""
+        """Count a response served from the cache."""
         self.saved += cost(self._provider, model, body.get("usage"), mode="live") or 0.0

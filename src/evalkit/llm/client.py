@@ -1,4 +1,4 @@
-"""A client for an endpoint, its key, and the question whether a model is there."""
+"""Clients for endpoints, API keys, and a check that a model exists."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.llm.prices import obstacle
+from evalkit.llm.responses import decode_json
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_SECRET
 from evalkit.util.words import join_words
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
     from evalkit.llm.endpoints import Provider
 
-_TIMEOUT: Final = 20.0
-# What some endpoints answer where they have no list of models.
+_TIMEOUT_S: Final = 20.0
+# Statuses of endpoints without a list of models.
 _NO_LIST: Final = frozenset({404, 405, 501})
 
 
-class Key(str):
-    """A key: it goes into a header as any text does, and is not shown where values are, as in a long traceback."""
+class ApiKey(str):
+    """An API key whose repr, as in a long traceback, hides it."""
 
     __slots__ = ()
 
@@ -30,37 +31,36 @@ class Key(str):
         return "'***'"
 
 
-def find_key(provider: Provider) -> Key | None:
-    """Return the key from the environment; None where none is needed.
+def find_key(provider: Provider) -> ApiKey | None:
+    """Return the API key from the environment; None if none is needed.
 
     Raises
     ------
     ProviderError
-        It is needed and not set, or it cannot be a key.
+        The key is required and not set, or is not a valid key.
     """
-    if provider.key_variable is None:
+    variable = provider.key_variable
+    if variable is None:
         return None
-    key = Key(os.environ.get(provider.key_variable, "").strip())
+    key = ApiKey(os.environ.get(variable, "").strip())
     if key and not (key.isascii() and key.isprintable() and " " not in key):
         raise ProviderError(
-            f"What {provider.key_variable} holds is no key: there is a space, a line end or a letter in it that "
-            "no key has. Copy the key again, whole."
+            f"{variable} is not a valid API key: it contains a space, a line break or a non-ASCII character. "
+            "Copy the key again."
         )
     if key:
         return key
-    # A server on this machine and an address of one's own may do without.
-    if not provider.remote or provider.key_variable == "EVALKIT_API_KEY":
+    # A local server and a custom address may need none.
+    if not provider.remote or variable == "EVALKIT_API_KEY":
         return None
     raise ProviderError(
-        f"There is no key for {provider.name}: set {provider.key_variable} in the environment, "
-        "or use provider='local', which needs none."
+        f"Missing API key for {provider.name}. Set {variable} in the environment, or use provider='local', which "
+        "needs none."
     )
 
 
 def hide_key(text: str, key: str | None) -> str:
-    """Return `text` without the key, should an endpoint have repeated it.
-
-    What is shorter than a key is a word, as a server on this machine takes any, and stands in texts by chance.
+    """Replace the API key in a response. A shorter value than a key, as for a local server, is an ordinary word.
 
     Examples
     --------
@@ -73,149 +73,115 @@ def hide_key(text: str, key: str | None) -> str:
 
 
 def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
-    """Return an asynchronous client for an endpoint, which never asks again by itself.
+    """Return an asynchronous client that never retries. Close it with `await client.close()`.
 
-    It goes through aiohttp, which is nearly twice as fast as the client's own way with many requests at
-    once. Close it with `await client.close()`.
-
-    Parameters
-    ----------
-    provider
-        What to connect to. Its address is the one that is used: `OPENAI_BASE_URL` is not looked at, and
-        what the environment says of an OpenAI organization goes to OpenAI only.
-    timeout
-        Seconds to wait for an answer.
+    `OPENAI_BASE_URL` is ignored, and an OpenAI organization in the environment is sent to OpenAI only.
 
     Raises
     ------
     ProviderError
-        The key is not set.
+        The API key is missing.
     """
     import openai
 
-    return openai.AsyncOpenAI(
-        base_url=provider.base_url,
-        api_key=find_key(provider) or "none",
-        max_retries=0,
-        timeout=timeout,
-        default_headers=_headers(provider),
-        http_client=openai.DefaultAioHttpClient(),
-    )
+    # aiohttp is nearly twice as fast as the default transport with many concurrent requests.
+    return openai.AsyncOpenAI(**_settings(provider, timeout), http_client=openai.DefaultAioHttpClient())
 
 
 def connect_sync(provider: Provider, *, timeout: float = 120.0) -> OpenAI:
-    """Return the client that waits for each answer, for calls that come one at a time; else as `connect`.
+    """Return a synchronous client, otherwise like `connect`.
 
     Raises
     ------
     ProviderError
-        The key is not set.
+        The API key is missing.
     """
     import openai
 
-    return openai.OpenAI(
-        base_url=provider.base_url,
-        api_key=find_key(provider) or "none",
-        max_retries=0,
-        timeout=timeout,
-        default_headers=_headers(provider),
-    )
+    return openai.OpenAI(**_settings(provider, timeout))
 
 
-def _headers(provider: Provider) -> dict[str, Any]:
+def _settings(provider: Provider, timeout: float) -> dict[str, Any]:
     from openai import Omit
 
-    if provider.name == "openai":
-        return {}
-    return {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+    others = {} if provider.name == "openai" else {"OpenAI-Organization": Omit(), "OpenAI-Project": Omit()}
+    return {
+        "base_url": provider.base_url,
+        "api_key": find_key(provider) or "none",
+        "max_retries": 0,
+        "timeout": timeout,
+        "default_headers": others,
+    }
 
 
-def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT) -> str | None:
-    """Ask the endpoint whether it has a model, before anything is spent.
-
-    Parameters
-    ----------
-    provider, model
-        What is going to be asked.
-    timeout
-        Seconds to wait for its list of models.
+def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT_S) -> str | None:
+    """Check that an endpoint lists a model, before money is spent.
 
     Returns
     -------
     str or None
-        None where the model is there; a sentence where the endpoint has no list to look it up in.
+        None if it does; a message if the endpoint has no list of models.
 
     Raises
     ------
     ProviderError
-        The model is not there (with the nearest that are), the key is missing or refused, or nobody answers.
+        The model is not listed (with similar names), the key is missing or rejected, or there is no response.
     """
     import openai
 
     key = find_key(provider)
     try:
         with connect_sync(provider, timeout=timeout) as client:
-            answer = client.models.with_raw_response.list().http_response
-            status, said, names = 200, "", _names(answer.content)
+            response = client.models.with_raw_response.list().http_response
+            status, message, names = 200, "", _names(response.content)
     except openai.APIStatusError as error:
-        # What is raised is raised below, where this error, which may repeat the key, is gone.
-        status, said, names = error.status_code, hide_key(error.message, key), None
+        # Raised below, outside this block: this error may repeat the key.
+        status, message, names = error.status_code, hide_key(error.message, key), None
     except openai.APIConnectionError:
-        status, said, names = 0, "", None
+        status, message, names = 0, "", None
     if not status:
         raise ProviderError(unreachable(provider))
     if status in (401, 402, 403):
-        raise ProviderError(refusal(provider, status, said))
+        raise ProviderError(refusal(provider, status, message))
     if status != 200 and status not in _NO_LIST:
-        return f"{provider.name} could not list its models (status {status}): {model} was not looked up."
+        return f"{provider.name} could not list its models (status {status}), so {model} was not checked."
     if names is None:
-        return f"{provider.name} has no list of models: {model} was not looked up."
+        return f"{provider.name} has no list of models, so {model} was not checked."
     if model in names:
         return None
-    raise ProviderError(_no_such_model(provider, model, names))
+    known = obstacle(provider, model) or f"{provider.name} has no model {model!r}"
+    near = get_close_matches(model, names, n=3, cutoff=0.4)
+    hint = f"Similar models: {join_words(near)}" if near else f"Models: {join_words(sorted(names))}"
+    raise ProviderError(f"{known}. {hint}.")
 
 
-def refusal(provider: Provider, status: int, said: str) -> str:
-    """Return what to do when an endpoint will not serve this key, as one sentence."""
-    words = f" It says: {said}" if said else ""
+def refusal(provider: Provider, status: int, message: str) -> str:
+    """Return the message for a rejected API key or plan, with what to do."""
+    quote = f" It says: {message}" if message else ""
     if status == 401:
-        where = f"the key in {provider.key_variable}" if provider.key_variable else "a request without a key"
-        return f"{provider.name} refuses {where} (401): check that it is whole and still valid.{words}"
+        what = (
+            f"the API key in {provider.key_variable}" if provider.key_variable else "requests without a key"
+        )
+        return f"{provider.name} rejects {what} (401). Check that it is complete and valid.{quote}"
     where = f" ({provider.plan_help})" if provider.plan_help else ""
     return (
-        f"The plan behind the key for {provider.name} does not allow this ({status}): look at its plan, its "
-        f"limits and its balance{where}, or use another provider.{words}"
+        f"The plan of your {provider.name} API key does not allow this ({status}). Check its plan, limits and "
+        f"balance{where}, or use another provider.{quote}"
     )
 
 
 def unreachable(provider: Provider) -> str:
-    """Return that nobody answers, and what to do, as one sentence."""
-    todo = (
-        "start it with: evalkit serve-local"
-        if provider.name == "local"
-        else "check the address and the network"
-    )
-    return f"Nobody answers at {provider.base_url}: {todo}."
+    """Return the message for an endpoint without a response, with what to do."""
+    fix = "Start it with: evalkit serve-local" if provider.name == "local" else "Check address and network"
+    return f"No response from {provider.base_url}. {fix}."
 
 
 def _names(content: bytes) -> list[str] | None:
-    """Return the ids in a list of models, in any of the shapes that are met; None where it is none."""
-    import msgspec
-
-    try:
-        listing = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    """Return the IDs in a list of models in any known shape; None for anything else."""
+    listing = decode_json(content)
     if isinstance(listing, dict):
         listing = listing.get("data", listing.get("models"))
     if not isinstance(listing, list):
         return None
-    ids = [one.get("id") or one.get("name") if isinstance(one, dict) else one for one in listing]
-    return [one for one in ids if isinstance(one, str)]
-
-
-def _no_such_model(provider: Provider, model: str, names: list[str]) -> str:
-    known = obstacle(provider, model)
-    near = get_close_matches(model, names, n=3, cutoff=0.4)
-    hint = f"the nearest that it has: {join_words(near)}" if near else f"it has: {join_words(sorted(names))}"
-    return f"{known or f'{provider.name} has no model {model!r}'}: {hint}."
+    ids = [row.get("id") or row.get("name") if isinstance(row, dict) else row for row in listing]
+    return [name for name in ids if isinstance(name, str)]

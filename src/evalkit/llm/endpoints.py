@@ -1,4 +1,4 @@
-"""What each endpoint is and allows: data, with the place each fact was read."""
+"""Endpoints and their limits: data, each with its source."""
 
 from __future__ import annotations
 
@@ -10,73 +10,72 @@ from urllib.parse import urlsplit
 
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_KEY, redact
-from evalkit.util.words import did_you_mean, join_words
+from evalkit.util.words import join_words, nearest
 
 LOCAL_PORT: Final = 8712
-"""The port on which `evalkit serve-local` answers unless it is told another."""
+"""Default port of `evalkit serve-local`."""
 
 LOCAL_MODEL: Final = "smollm2-135m-instruct"
-"""The model that it serves unless it is given other weights."""
+"""Its default model."""
 
 _MB: Final = 1_000_000
 
 
-def _address(url: str) -> str:
-    """Return an address without a slash at the end, or say why it is none."""
+def _check_address(url: str) -> str:
+    """Return an address without a trailing slash; raise ProviderError if it is invalid."""
     url = url.strip()
     parts = urlsplit(url)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ProviderError(
-            f"The address of {parts.hostname or 'the endpoint'} holds a user name, a password or what follows a '?', which "
-            "would be written into files and messages: put the key into an environment variable and name it with "
+            f"The address of {parts.hostname or 'the endpoint'} contains a user name, a password or a query. It would "
+            "be written to files and messages. Put the API key into an environment variable and name it with "
             "key_variable."
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ProviderError(
-            f"{redact([url]).texts[0]!r} is no address of an endpoint: write it with http:// or https://, up to and with /v1."
+            f"Invalid address {redact([url]).texts[0]!r}. Expected one with http:// or https://, up to and "
+            "including /v1."
         )
     return url.rstrip("/")
 
 
-def _expect_name(variable: str | None) -> None:
-    """Refuse what is no name of an environment variable, above all a key, which would be written down everywhere."""
-    if variable is None or (variable.isidentifier() and variable.isascii() and variable.upper() == variable):
+def _check_variable(name: str | None) -> None:
+    """Refuse an invalid variable name, above all an API key, which would be written to files."""
+    if name is None or (name.isidentifier() and name.isascii() and name.upper() == name):
         return
-    # What is long and has a digit in it is rather a key than a name in lower case.
-    secret = redact([variable]).counts or (len(variable) >= SHORTEST_KEY and any(map(str.isdigit, variable)))
-    if secret or not (variable.isidentifier() and variable.isascii()):
+    # A long name with a digit is more likely a key than a name in lower case.
+    is_secret = redact([name]).counts or (len(name) >= SHORTEST_KEY and any(map(str.isdigit, name)))
+    if is_secret or not (name.isidentifier() and name.isascii()):
         raise ProviderError(
-            "key_variable is the name of an environment variable, as in 'LLM_API_KEY', and what was given is none: set the "
-            "key in the environment, and give the variable's name here."
+            "Invalid key_variable. Expected the name of an environment variable, such as 'LLM_API_KEY'. Set the API "
+            "key in the environment and pass its name."
         )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """What an endpoint's Batch API takes and how it behaves.
+    """Limits and behavior of a Batch API.
 
     Attributes
     ----------
     windows
-        Completion windows that are documented, the shortest first.
-    lines, bytes
-        The most a file may hold: requests, and bytes of UTF-8.
-    shard_lines
-        How many requests a file should hold.
+        Documented completion windows, shortest first.
+    lines, bytes, shard_lines
+        Maximum requests and bytes per file, and recommended requests per file.
     one_model
-        Whether a file may name one model only.
+        Whether a file may contain one model only.
     paging
-        How its list of batches goes on: by `cursor`, or `after` the last id.
+        Paging of the list of batches: by `cursor`, or `after` the last ID.
     many_ids
-        How many batches one call can look up (`?id=a&id=b`); 0: one at a time.
+        Batches that one call can return (`?id=a&id=b`); 0: one.
     endpoint
-        What each line and the creating call name as the URL.
+        URL in each line and in the create call.
     refused
-        Parameters of a chat completion that may not stand in a batch.
+        Parameters of a chat completion that a batch does not accept.
     retention_days
-        How long files are kept.
+        Lifetime of files.
     cached_costs_less
-        Whether a token that the endpoint had in its cache costs less in a batch, too.
+        Whether cached tokens are discounted in a batch.
     source
         Where this was read.
     """
@@ -97,32 +96,32 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One endpoint that speaks OpenAI's chat completions.
+    """An endpoint with OpenAI's chat completions.
 
     Attributes
     ----------
     name
-        `groq`, `openai`, `local`, or the host of an address of your own.
+        `groq`, `openai`, `local`, or the host of a custom address.
     base_url
-        Where it is, without a slash at the end.
+        Address without a trailing slash.
     key_variable
-        The environment variable that holds the key; None where none is needed.
+        Environment variable with the API key; None: no key.
     batch
-        Its Batch API; None where nothing is known of one.
+        Its Batch API; None: none known.
     strict_schema
-        The models that keep to a strict `json_schema`; None: all of them, as far as is known.
+        Models that enforce a strict `json_schema`; None: all.
     logprobs, n
-        Whether it gives log probabilities, and several choices for one request.
+        Whether it supports log probabilities, and several choices per request.
     own_temperature
-        The temperature of a model that is sent none. It is never sent: models that reason may refuse any.
+        Default temperature of its models. It is never sent: reasoning models may reject any.
     agent_model, judge_model
-        The models that are used where none is named; None: one has to be.
+        Default models; None: a model is required.
     at_once
-        How many requests it works on at once, so that more are never sent; None: that is found out.
+        Maximum number of concurrent requests; None: adaptive.
     plan_help
-        Where to look when the plan behind a key does not allow something.
+        Page about plans and limits.
     answer_s
-        Seconds that one answer may take.
+        Default timeout of a response in seconds.
     """
 
     name: str
@@ -140,12 +139,12 @@ class Provider:
     answer_s: float = 120.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_url", _address(self.base_url))
-        _expect_name(self.key_variable)
+        object.__setattr__(self, "base_url", _check_address(self.base_url))
+        _check_variable(self.key_variable)
 
     @property
     def remote(self) -> bool:
-        """Whether what is sent leaves this machine."""
+        """Whether requests leave this machine."""
         host = urlsplit(self.base_url).hostname or ""
         if host == "localhost" or host.endswith(".localhost"):
             return False
@@ -155,7 +154,7 @@ class Provider:
             return True
 
     def keeps_schema(self, model: str) -> bool:
-        """Whether `model` keeps to a strict `json_schema` here, as far as is known."""
+        """Return whether a model enforces a strict `json_schema`."""
         return self.strict_schema is None or model in self.strict_schema
 
 
@@ -166,7 +165,7 @@ GROQ: Final = Provider(
     batch=BatchLimits(
         windows=("24h", "7d"),
         lines=50_000,
-        bytes=100 * _MB,  # the guide says 200 MB, the reference 100 MB: the smaller one holds for both
+        bytes=100 * _MB,  # the guide says 200 MB, the reference 100 MB: the smaller fits both
         shard_lines=1_000,
         one_model=False,
         paging="cursor",
@@ -215,40 +214,33 @@ LOCAL: Final = Provider(
     n=False,
     agent_model=LOCAL_MODEL,
     judge_model=LOCAL_MODEL,
-    at_once=4,  # more would wait in its line for longer than anybody waits for an answer
+    at_once=4,  # more would time out in its queue
     answer_s=600.0,  # on two cores, with long prompts
 )
 
-PROVIDERS: Final[dict[str, Provider]] = {one.name: one for one in (GROQ, OPENAI, LOCAL)}
-"""The endpoints that have a name."""
+PROVIDERS: Final[dict[str, Provider]] = {endpoint.name: endpoint for endpoint in (GROQ, OPENAI, LOCAL)}
+"""Named endpoints."""
 
 
 def provider(
     name: str | Provider = "groq", *, base_url: str | None = None, key_variable: str | None = None
 ) -> Provider:
-    """Return the endpoint that a name or an address means.
+    """Return the endpoint for a name or an address.
 
     Parameters
     ----------
     name
-        `groq`, `openai`, `local`, or the address of any endpoint that speaks OpenAI's chat completions.
-        A `Provider` is returned as it is.
+        `groq`, `openai`, `local`, the address of a compatible endpoint, or a `Provider`.
     base_url
-        Another address for a named one, whose limits and prices stay: a proxy, a test server.
-        `OPENAI_BASE_URL` in the environment is not looked at; `EVALKIT_LOCAL_URL` says where `local` is.
+        Another address with the limits and prices of the named endpoint, for a proxy or a test server.
+        `OPENAI_BASE_URL` is ignored; `EVALKIT_LOCAL_URL` is the address of `local`.
     key_variable
-        The environment variable that holds the key. An address of your own without it gets `EVALKIT_API_KEY`,
-        if that is set: no key that was made for another service.
-
-    Returns
-    -------
-    Provider
-        What it allows, and where it is.
+        Environment variable with the API key. Default for a custom address: `EVALKIT_API_KEY`, which may be unset.
 
     Raises
     ------
     ProviderError
-        There is no such name, or the address is no http(s) URL.
+        The name is unknown, or the address is not an http(s) URL.
 
     Examples
     --------
@@ -261,24 +253,24 @@ def provider(
     evalkit.util.errors.ProviderError: There is no provider 'grok'. Did you mean 'groq'? ...
     """
     if isinstance(name, Provider):
-        found = name
+        endpoint = name
     elif not isinstance(name, str):
         raise ProviderError(
-            f"A provider is one of {join_words(PROVIDERS)}, or the address of an endpoint, not {type(name).__name__}."
+            f"Invalid provider of type {type(name).__name__}. Expected {join_words(PROVIDERS)}, or an address."
         )
     elif name in PROVIDERS:
-        found = PROVIDERS[name]
+        endpoint = PROVIDERS[name]
         if name == "local":
             base_url = base_url or os.environ.get("EVALKIT_LOCAL_URL")
     elif "://" in name:
-        address = _address(name)
-        same = [one for one in PROVIDERS.values() if one.base_url == address]
-        found = same[0] if same else Provider(urlsplit(address).netloc, address, "EVALKIT_API_KEY")
+        address = _check_address(name)
+        known = [endpoint for endpoint in PROVIDERS.values() if endpoint.base_url == address]
+        endpoint = known[0] if known else Provider(urlsplit(address).netloc, address, "EVALKIT_API_KEY")
     else:
         raise ProviderError(
-            f"There is no provider {redact([name]).texts[0]!r}.{did_you_mean(name, PROVIDERS)} There is: {join_words(PROVIDERS)}; "
-            "or the address of an endpoint, as in 'https://example.org/v1'."
+            f"There is no provider {redact([name]).texts[0]!r}.{did_you_mean(name, PROVIDERS)} Expected {join_words(PROVIDERS)}, "
+            "or an address such as 'https://example.org/v1'."
         )
     if base_url is not None:
-        found = replace(found, base_url=base_url)
-    return replace(found, key_variable=key_variable) if key_variable else found
+        endpoint = replace(endpoint, base_url=base_url)
+    return replace(endpoint, key_variable=key_variable) if key_variable else endpoint

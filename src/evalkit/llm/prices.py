@@ -1,4 +1,4 @@
-"""What models cost and which are gone: one table, each row with its date and its source."""
+"""Prices and shutdown dates of models: one table, each row with its date and source."""
 
 from __future__ import annotations
 
@@ -13,31 +13,29 @@ if TYPE_CHECKING:
     from evalkit.llm.endpoints import Provider
 
 State = Literal["production", "preview", "enterprise", "deprecated", "gone"]
-"""How far a model can be counted on."""
+"""Availability of a model."""
 
-_BATCH: Final = 0.5  # both Batch APIs bill half of the live price
+_BATCH_DISCOUNT: Final = 0.5  # both Batch APIs bill half of the live price
 _MILLION: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is known of one model at one provider.
+    """A model of a provider.
 
     Attributes
     ----------
-    provider, name
-        Where, and as it is called there.
     input, output, cached, kept
-        US dollars for a million tokens: sent, written, sent again soon after with the same beginning, and sent for
-        the first time where the endpoint bills that it keeps them. None: nobody has said.
+        US dollars per million tokens: input, output, input read from the provider's cache, and input written to it.
+        None: unknown.
     state
-        `production`, `preview`, `enterprise` (not for every plan), `deprecated` (to be shut down), or `gone`.
+        `production`, `preview`, `enterprise` (not in every plan), `deprecated` (to be shut down), or `gone`.
     gone
-        The day on which it was, or will be, shut down.
+        Day of its shutdown.
     instead
-        What its provider names in its place.
+        Replacement named by the provider.
     as_of, source
-        When its price was read, and where.
+        When and where its price was read.
     """
 
     provider: str
@@ -56,7 +54,7 @@ class Model:
 def _groq(
     name: str, prices: tuple[float, float] | None = None, *, state: State = "gone", gone: str | None = None
 ) -> Model:
-    """Return a model of Groq: a cached token costs half there."""
+    """Return a model of Groq, where cached tokens cost half."""
     sent, written = prices or (None, None)
     source = GONE["groq"] if state == "gone" else "console.groq.com/docs/models"
     half = None if sent is None else sent / 2
@@ -72,9 +70,9 @@ GONE: Final = {
     "groq": "console.groq.com/docs/deprecations",
     "openai": "developers.openai.com/api/docs/deprecations",
 }
-"""Where each provider says which models it shuts down; OpenAI's page was read on 2026-11-30."""
+"""Pages on which each provider announces shutdowns. OpenAI's was read on 2026-11-30."""
 
-# Of most of OpenAI's models the price is as others copied it, and dated so.
+# Most of OpenAI's prices were copied by third parties, and have their dates.
 _COPILOT: Final = "github.com/github/docs, models-and-pricing.yml (a third party)"
 _ARTICLE: Final = "nicolalazzari.ai, OpenAI API pricing explained (a third party)"
 
@@ -128,22 +126,19 @@ MODELS: Final = (
         source=_COPILOT,
     ),
 )
-"""Every model of which something is known."""
+"""All known models."""
 
 _DATE: Final = re.compile(r"-[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
-_BY_NAME: Final = {(one.provider, one.name): one for one in MODELS}
+_BY_NAME: Final = {(model.provider, model.name): model for model in MODELS}
 
 
 def model_facts(provider: Provider, model: str) -> Model | None:
-    """Return what is known of a model; None where nothing is.
-
-    A name that ends in a date, as OpenAI's do (`gpt-4.1-2025-04-14`), is the model without it.
-    """
+    """Return the row of a model; None if it is unknown. A date at the end of a name (`gpt-4.1-2025-04-14`) is ignored."""
     return _BY_NAME.get((provider.name, model)) or _BY_NAME.get((provider.name, _DATE.sub("", model)))
 
 
 def obstacle(provider: Provider, model: str, *, today: date | None = None) -> str:
-    """Return what stands in the way of a model, as words: shut down, soon shut down, not for every plan; "" for none known.
+    """Return why a model may be unavailable (shut down, soon shut down, not in every plan), or "".
 
     Examples
     --------
@@ -154,21 +149,18 @@ def obstacle(provider: Provider, model: str, *, today: date | None = None) -> st
     ''
     """
     facts = model_facts(provider, model)
-    if facts is None:
-        return ""
-    if facts.gone:
-        verb = (
-            "was" if date.fromisoformat(facts.gone) <= (today or datetime.now(tz=UTC).date()) else "will be"
-        )
-        instead = f"; {facts.instead} takes its place" if facts.instead else ""
+    if facts is not None and facts.gone:
+        is_past = date.fromisoformat(facts.gone) <= (today or datetime.now(tz=UTC).date())
+        verb = "was" if is_past else "will be"
+        instead = f"; {facts.instead} replaces it" if facts.instead else ""
         return f"{model} {verb} shut down at {provider.name} on {facts.gone} ({GONE[provider.name]}){instead}"
-    if facts.state == "enterprise":
-        return f"{model} is for enterprise plans at {provider.name} ({facts.source})"
+    if facts is not None and facts.state == "enterprise":
+        return f"{model} requires an enterprise plan at {provider.name} ({facts.source})"
     return ""
 
 
 def price(provider: Provider, model: str) -> tuple[float, float] | None:
-    """Return what a million tokens cost live, sent and written, in US dollars; None where nobody has said.
+    """Return US dollars per million live input and output tokens; None if unknown.
 
     Examples
     --------
@@ -188,40 +180,38 @@ def price(provider: Provider, model: str) -> tuple[float, float] | None:
 
 
 def price_words(provider: Provider, model: str) -> str:
-    """Return the price of a model as words.
+    """Return the price of a model as text.
 
     Examples
     --------
     >>> from evalkit.llm.providers import provider
     >>> price_words(provider("groq"), "openai/gpt-oss-20b")
-    '$0.075 in, $0.30 out a million tokens (2026-11-22)'
+    '$0.075 in, $0.30 out per million tokens (2026-11-22)'
     >>> price_words(provider("groq"), "a-new-model")
     'price unknown'
     """
-    found = price(provider, model)
-    if found is None:
+    prices = price(provider, model)
+    if prices is None:
         return "price unknown"
-    if provider.name == "local":
-        return "free: it runs on this machine"
     facts = model_facts(provider, model)
-    sent, written = (f"${one:.3f}".removesuffix("0") for one in found)
-    return f"{sent} in, {written} out a million tokens ({facts.as_of if facts else ''})"
+    if facts is None:
+        return "free: runs on this machine"
+    sent, written = (f"${dollars:.3f}".removesuffix("0") for dollars in prices)
+    return f"{sent} in, {written} out per million tokens ({facts.as_of})"
 
 
 def cost(
     provider: Provider, model: str, usage: Mapping[str, Any] | None, *, mode: Literal["live", "batch"]
 ) -> float | None:
-    """Return what an answer cost, in US dollars; None where the price or the usage is not known.
+    """Return the cost of a response in US dollars; None if the price or the usage is unknown.
+
+    A batch costs half. Tokens read from the provider's cache cost less and tokens written to it more; in a batch
+    only at providers that document it.
 
     Parameters
     ----------
-    provider, model
-        What was asked.
     usage
-        The `usage` of the chat completion.
-    mode
-        A batch costs half. Tokens that the endpoint had in its cache cost less, those that it puts there more; in a
-        batch only where the provider says so.
+        `usage` of the chat completion.
 
     Examples
     --------
@@ -232,24 +222,25 @@ def cost(
     >>> cost(provider("groq"), "openai/gpt-oss-20b", usage, mode="batch")
     0.1875
     """
-    found = price(provider, model)
+    prices = price(provider, model)
     sent, written = count_tokens(usage, "prompt_tokens"), count_tokens(usage, "completion_tokens")
-    if found is None or sent is None or written is None:
+    if prices is None or sent is None or written is None:
         return None
     facts = model_facts(provider, model)
-    cached = kept = None
+    read_price = write_price = prices[0]
     if facts and (mode == "live" or (provider.batch and provider.batch.cached_costs_less)):
-        cached, kept = facts.cached, facts.kept
+        read_price = prices[0] if facts.cached is None else facts.cached
+        write_price = prices[0] if facts.kept is None else facts.kept
     details = usage.get("prompt_tokens_details") if usage else None
-    known = min(count_tokens(details, "cached_tokens") or 0, sent)
-    new = min(count_tokens(details, "cache_write_tokens") or 0, sent - known)
-    dollars = (sent - known - new) * found[0] + written * found[1]
-    dollars += known * (found[0] if cached is None else cached) + new * (found[0] if kept is None else kept)
-    return dollars * (_BATCH if mode == "batch" else 1) / _MILLION
+    cache_reads = min(count_tokens(details, "cached_tokens") or 0, sent)
+    cache_writes = min(count_tokens(details, "cache_write_tokens") or 0, sent - cache_reads)
+    dollars = (sent - cache_reads - cache_writes) * prices[0] + written * prices[1]
+    dollars += cache_reads * read_price + cache_writes * write_price
+    return dollars * (_BATCH_DISCOUNT if mode == "batch" else 1) / _MILLION
 
 
 def count_tokens(usage: Any, name: str) -> int | None:
-    """Return a number of tokens; None where it is missing, or no whole number that a table could hold.
+    """Return a token count; None if it is missing or not a whole number that a table can hold.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The endpoints that evalkit can ask: where they are, what they allow, what they cost, and a client for each."""
+"""Endpoints: addresses, limits, prices and clients."""
 
 from __future__ import annotations
 

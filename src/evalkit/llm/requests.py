@@ -1,4 +1,4 @@
-"""What is asked of an endpoint, and what came of it: the same two types live and through a batch."""
+"""Requests and replies: the same two types for live requests and batches."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Final, Literal
 import msgspec
 
 Outcome = Literal["success", "api_error", "not_run", "malformed", "missing", "transport"]
-"""What came of a request.
+"""Outcome of a request.
 
-- ``success``: an answer with status 200; whether it can be used is for the caller to say.
-- ``api_error``: the endpoint answered with an error; `status`, `code` and `message` say which.
-- ``not_run``: it never ran, because its batch expired or was cancelled, or a limit on money was reached.
-- ``malformed``: a result line or an answer that cannot be read.
-- ``missing``: sent in a batch, and in neither of its result files.
-- ``transport``: no answer came back, after all tries.
+- ``success``: a completion with status 200, usable or not.
+- ``api_error``: an error of the endpoint, in `status`, `code` and `message`.
+- ``not_run``: never executed: its batch expired or was cancelled, or a limit was reached.
+- ``malformed``: a response or a result line that cannot be read.
+- ``missing``: sent in a batch, and in neither result file.
+- ``transport``: no response after all tries.
 """
 
 Mode = Literal["live", "batch"]
@@ -26,17 +26,16 @@ _ID_LENGTH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One chat completion to be asked for.
+    """A request for one chat completion.
 
     Attributes
     ----------
     custom_id
-        Which request it is: at most 64 ASCII characters, unique among those that are asked together, the same
-        each time the same thing is asked. `custom_id()` makes one.
+        At most 64 ASCII characters, unique among requests sent together, stable across runs: see `custom_id()`.
     body
-        The body of a chat completion, its `model` included, as it is sent.
+        The body as sent, with its `model`.
     about
-        What it is for (run, case, epoch, criterion, sample, ...): kept beside it, never sent.
+        What the request is for (run, case, epoch, criterion, sample, ...). Stored beside it, never sent.
     """
 
     custom_id: str
@@ -46,28 +45,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of one request.
+    """The reply to one request.
 
     Attributes
     ----------
-    custom_id
-        Of the request.
-    outcome
-        See `Outcome`.
     body
-        The chat completion as it came; None where there is none.
+        The chat completion; None without one.
     status, code, message
-        What the endpoint said: the HTTP status, its own code and its words.
-    mode
-        `live` or `batch`.
+        HTTP status, error code and error message of the endpoint.
     cached
-        Whether it was answered before and is not paid for again.
-    batch_id
-        The batch that it came through.
+        Whether it was answered before, so that it costs nothing.
     latency_s
-        Seconds from sending to the answer; None in a batch.
+        Seconds from sending to the response; None in a batch.
     tries
-        How often it was sent.
+        How often the request was sent.
     """
 
     custom_id: str
@@ -84,21 +75,20 @@ class Reply:
 
 
 def custom_id(*parts: Any) -> str:
-    """Return an id that is the same for the same parts, and another for others: 32 hex digits.
+    """Return an ID of 32 hex digits, the same for the same parts.
 
     Examples
     --------
-    >>> (
-    ...     custom_id("v1", "01", 1) == custom_id("v1", "01", 1),
-    ...     custom_id("v1", "01", 1) == custom_id("v1", "0", 11),
-    ... )
-    (True, False)
+    >>> custom_id("v1", "01", 1) == custom_id("v1", "01", 1)
+    True
+    >>> custom_id("v1", "01", 1) == custom_id("v1", "0", 11)
+    False
     """
     return hashlib.sha256(canonical(parts)).hexdigest()[:_ID_LENGTH]
 
 
 def request_key(base_url: str, body: dict[str, Any]) -> str:
-    """Return the content hash of a whole request: where it goes and all that is sent.
+    """Return the hash of a request: its address and its body.
 
     Examples
     --------
@@ -111,5 +101,5 @@ def request_key(base_url: str, body: dict[str, Any]) -> str:
 
 
 def canonical(value: Any) -> bytes:
-    """Return JSON in which equal values have equal bytes: keys sorted, no spaces."""
+    """Encode as JSON with sorted keys, so that equal values have equal bytes."""
     return msgspec.json.encode(value, order="sorted")

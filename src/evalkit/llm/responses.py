@@ -1,72 +1,94 @@
-"""What an endpoint answered, read without trusting it: a completion, or an error in any of the shapes that are met."""
+"""Reading of API responses: a chat completion, or an error in any known shape."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from evalkit.data import columns as records
+from evalkit.data import columns
 from evalkit.util.redact import hide_environment
 
-_LONGEST: Final = 2_000
-_PASSING: Final = frozenset({408, 409, 425, 429, 498})
+if TYPE_CHECKING:
+    from evalkit.llm.requests import Outcome
+
+_MAX_MESSAGE: Final = 2_000
+# 498 is Groq's "capacity exceeded", 425 is "too early".
+_RETRYABLE: Final = frozenset({408, 409, 425, 429, 498})
 
 
-def passes(status: int) -> bool:
-    """Whether an error with this status may be gone the next time: 498 is Groq's "no room", 425 "too early".
+class Classified(NamedTuple):
+    """Outcome of one response; `code` and `message` are the provider's own, None if missing."""
+
+    outcome: Outcome
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+def classify_response(status: int | None, body: Any, error: Any = None) -> Classified:
+    """Classify a response as `success`, `api_error` or `malformed`: live and in a result file of a batch.
+
+    Parameters
+    ----------
+    status
+        HTTP status; None if a result line has none.
+    body
+        The decoded body; None if it is not JSON.
+    error
+        The error beside the response in a result line.
 
     Examples
     --------
-    >>> passes(503), passes(429), passes(413)
+    >>> classify_response(200, {"choices": []}).outcome, classify_response(200, {"x": 1}).outcome
+    ('success', 'malformed')
+    >>> classify_response(200, {"error": {"message": "Upstream failed.", "code": 502}})
+    Classified(outcome='api_error', status=200, code='502', message='Upstream failed.')
+    """
+    if status in (None, 200) and isinstance(body, dict) and isinstance(body.get("choices"), list):
+        return Classified("success", 200)
+    code, message = read_error(error or None)
+    if code is None and message is None:
+        code, message = read_error(body)
+    number = error.get("code") if isinstance(error, dict) else None
+    if status is None and type(number) is int and 400 <= number < 600:
+        status = number
+    has_error = bool(error) or (isinstance(body, dict) and bool(body.get("error")))
+    if (status is None or status < 400) and not has_error:
+        return Classified("malformed", status, code, "The response is not a chat completion.")
+    return Classified("api_error", status, code, message)
+
+
+def is_retryable(status: int) -> bool:
+    """Return whether an error with this HTTP status may be temporary.
+
+    Examples
+    --------
+    >>> is_retryable(503), is_retryable(429), is_retryable(413)
     (True, True, False)
     """
-    return status in _PASSING or status >= 500
+    return status in _RETRYABLE or status >= 500
 
 
-def read_completion(content: bytes | str) -> dict[str, Any] | None:
-    """Return a chat completion; None where the text is none.
-
-    What is in it beyond the list of choices is for the caller to judge.
+def decode_json(content: bytes | str) -> Any:
+    r"""Decode JSON, a lone surrogate as U+FFFD; return None for invalid JSON.
 
     Examples
     --------
-    >>> read_completion(b'{"choices": [], "new": 1}')
-    {'choices': [], 'new': 1}
-    >>> read_completion(b"<html>") is read_completion(b"[1]") is None
-    True
-    """
-    body = decoded(content)
-    return body if isinstance(body, dict) and isinstance(body.get("choices"), list) else None
-
-
-def decoded(content: bytes | str) -> Any:
-    r"""Return what a JSON text holds, a lone surrogate as U+FFFD; None where it is none.
-
-    Examples
-    --------
-    >>> decoded(b'{"said": "cut \\ud83d off"}')
-    {'said': 'cut � off'}
+    >>> decode_json(b'{"text": "cut \\ud83d off"}')
+    {'text': 'cut � off'}
     """
     try:
-        return records.decode(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
+        return columns.decode(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
     except ValueError:
         return None
 
 
 def read_error(body: Any) -> tuple[str | None, str | None]:
-    """Return the code and the words of an error, whatever its shape.
+    """Return the code (or the type) and the message of an error; None for each that is missing.
 
-    Parameters
-    ----------
-    body
-        The body of an answer, decoded: an object with an `error`, as OpenAI and Groq have it; one with
-        `message` or `detail` at the top; a list of such; a text.
-
-    Returns
-    -------
-    tuple
-        The code (the type, where there is no code) and the message; None for what is not said.
+    Known shapes: an object with `error`, as at OpenAI and Groq; an object with `message` or `detail`; a list of
+    such objects; a text.
 
     Examples
     --------
@@ -80,22 +102,22 @@ def read_error(body: Any) -> tuple[str | None, str | None]:
     (None, None)
     """
     if isinstance(body, list):
-        body = next((one for one in body if isinstance(one, dict)), None)
-    if isinstance(body, dict):
-        inner = body.get("error")
-        if isinstance(inner, dict):
-            body = inner
-        elif isinstance(inner, str):
-            return _text(body.get("code")), _text(inner)
-        message = next((body[name] for name in ("message", "detail", "msg") if body.get(name)), None)
-        code = body.get("code")
-        return _text(body.get("type") if code is None else code), _text(message)
-    return None, _text(body)
+        body = next((row for row in body if isinstance(row, dict)), None)
+    if not isinstance(body, dict):
+        return None, _text(body)
+    inner = body.get("error")
+    if isinstance(inner, str):
+        return _text(body.get("code")), _text(inner)
+    if isinstance(inner, dict):
+        body = inner
+    message = next((body[name] for name in ("message", "detail", "msg") if body.get(name)), None)
+    code = body.get("code")
+    return _text(body.get("type") if code is None else code), _text(message)
 
 
 def _text(value: Any) -> str | None:
-    """Return a value as text of a bearable length, with no key of ours in it; None for nothing."""
+    """Return a shortened text with API keys redacted; None for nothing."""
     if value is None or value == "":
         return None
     text = hide_environment(value if isinstance(value, str) else msgspec.json.encode(value).decode())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]} ..."

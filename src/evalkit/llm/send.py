@@ -1,57 +1,51 @@
-"""Send one request once, and say what came back without raising: that is for its caller to judge."""
+"""One attempt at a live request. It returns what came back instead of raising."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from evalkit.llm.responses import read_completion
+from evalkit.llm.client import hide_key
+from evalkit.llm.requests import Reply
+from evalkit.llm.responses import classify_response, decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openai import AsyncOpenAI
 
+    from evalkit.llm.requests import Outcome
+
+_MAX_START: Final = 200
+
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back.
+class Response:
+    """Response of an endpoint; without a status, `problem` says why there is none.
 
     Attributes
     ----------
-    status, headers, content
-        Of the answer; a status of None: nothing came.
-    body
-        The chat completion, if it is one.
-    problem
-        Why nothing came.
-    late
-        Whether it may still have been answered, after the time for it was over.
+    timed_out
+        The time was up, so an answer may still be billed.
     """
 
     status: int | None
     headers: Mapping[str, str]
-    content: bytes
-    body: dict[str, Any] | None = None
+    content: bytes = b""
     problem: str = ""
-    late: bool = False
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether it may have to be paid for although it is no answer."""
-        return self.late or (self.status == 200 and self.body is None)
+    timed_out: bool = False
 
 
-async def send(client: AsyncOpenAI, content: bytes, *, timeout: float) -> Answer:
-    """Send the body of a chat completion, as JSON, and wait at most so many seconds for the answer."""
+async def send(client: AsyncOpenAI, content: bytes, *, timeout: float) -> Response:
+    """Post the JSON body of a chat completion and wait for the response."""
     import aiohttp
     import httpx2
     import openai
 
     try:
         async with asyncio.timeout(timeout):
-            # The raw response: building the client's own objects would take half of the time of a request.
+            # The raw response: building the client's own objects would double the time of a request.
             response = await client.post(
                 "/chat/completions",
                 cast_to=httpx2.Response,
@@ -59,18 +53,42 @@ async def send(client: AsyncOpenAI, content: bytes, *, timeout: float) -> Answer
                 options={"headers": {"Content-Type": "application/json"}},
             )
     except openai.APIStatusError as error:
-        return Answer(error.status_code, error.response.headers, error.response.content)
+        return Response(error.status_code, error.response.headers, error.response.content)
     except (openai.APIConnectionError, aiohttp.ClientError, OSError) as error:
         cause = _cause(error)
         if isinstance(cause, TimeoutError):
-            return Answer(None, {}, b"", problem=f"no answer within {timeout:g} s", late=True)
-        return Answer(None, {}, b"", problem=f"the connection failed ({type(cause).__name__})")
-    body = read_completion(response.content) if response.status_code == 200 else None
-    return Answer(response.status_code, response.headers, response.content, body)
+            return Response(None, {}, problem=f"no response within {timeout:g} s", timed_out=True)
+        return Response(None, {}, problem=f"the connection failed ({type(cause).__name__})")
+    return Response(response.status_code, response.headers, response.content)
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what went wrong first: the client calls a timeout what is none."""
+    """Return the first cause: the client calls other errors timeouts."""
     while error.__cause__ is not None and not isinstance(error, TimeoutError):
         error = error.__cause__
     return error
+
+
+def read_response(response: Response, last: Reply, *, key: str | None, latency_s: float) -> Reply:
+    """Return the reply to a request after one more attempt, without the API key."""
+    tries = last.tries + 1
+    body, code = None, None
+    if response.status is None:
+        outcome: Outcome = "transport"
+        message: str | None = f"{response.problem}; sent {tries} times"
+    else:
+        body = decode_json(response.content)
+        outcome, _, code, message = classify_response(response.status, body)
+    if outcome == "malformed":
+        start = response.content[:_MAX_START].decode("utf-8", "replace")
+        message = f"The response (status {response.status}) is not a chat completion: {start!r}"
+    return Reply(
+        last.custom_id,
+        outcome,
+        body if outcome == "success" else None,
+        response.status,
+        code,
+        hide_key(message, key) if message else None,
+        latency_s=latency_s,
+        tries=tries,
+    )

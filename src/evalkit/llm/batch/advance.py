@@ -1,459 +1,373 @@
-"""One step of a batch job: whatever can be done now is done, and each fact is on disk before the next depends on it."""
+"""One step of a batch job: do what is possible now, with each fact on disk before the next depends on it."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from evalkit.llm.batch.api import KNOWN, TERMINAL, Refused, Remote, Transient
-from evalkit.llm.batch.input_files import Packer, read_abouts, read_requests, requests_path
-from evalkit.llm.batch.output_files import Tally, read_shard, result_path, worth_asking_again
-from evalkit.llm.providers import cost
+from evalkit.llm.batch.api import ENDED, KNOWN, BatchApi, RejectedError, RetryableError
+from evalkit.llm.batch.collect import collect_shard, plan_next_round
+from evalkit.llm.batch.input_files import requests_path
+from evalkit.llm.batch.output_files import result_path
 from evalkit.llm.rate_limit import backoff
 from evalkit.util.errors import ProviderError
-from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from evalkit.llm.answer_cache import Cache
-    from evalkit.llm.batch.journal import Facts, Journal, Record, Shard, State
+    from evalkit.llm.batch.journal import JobRecord, Journal, Shard
     from evalkit.llm.clock import Clock
-    from evalkit.llm.requests import Reply
 
 _TRIES: Final = 4
-_LONGEST_WAIT: Final = 60.0
-# A create that nobody answered may still be on its way: the list is read again after so long.
-_SETTLE_S: Final = 10.0
-# How long after its creation a batch that the endpoint does not know is waited for.
-_UNKNOWN_S: Final = 3_600.0
-# How long after the end of a batch a file that it names is asked for again.
-_FILE_S: Final = 900.0
-_GRACE_S: Final = 3_600.0
+_MAX_WAIT_S: Final = 60.0
+# A create call without a response may still be in transit: read the list again after this time.
+_LIST_AGAIN_S: Final = 10.0
+# How long an unknown batch may still appear, a missing result file be requested, an overdue batch end.
+_UNKNOWN_BATCH_S: Final = 3_600.0
+_MISSING_FILE_S: Final = 900.0
+_OVERDUE_S: Final = 3_600.0
+_MAX_ERRORS: Final = 1_000
 _HOURS: Final = {"h": 3_600.0, "d": 86_400.0}
-_MOST_ERRORS: Final = 1_000
-_CHANCE: Final = random.Random()  # noqa: S311  (waits are spread by chance, nothing is secret)
+_RANDOM: Final = random.Random()  # noqa: S311  (spreads waits, not security)
 _T = TypeVar("_T")
 
 
-class Stepper:
-    """Takes a job as far as it goes now; the journal's lock has to be held.
-
-    Parameters
-    ----------
-    journal
-        Of the job.
-    record
-        What it says; kept up to date with what is written.
-    remote
-        The endpoint.
-    cache
-        Where answers are kept too; None: nowhere.
-    clock
-        Tells the time.
+class JobRunner:
+    """Advance a job as far as possible now. The caller holds the lock of the journal.
 
     Attributes
     ----------
-    trouble
-        What went wrong and will be tried again, in words.
-    wait
-        Seconds that the endpoint asked to wait.
+    record
+        Content of the journal, kept up to date.
+    last_error
+        The last temporary error of this step.
+    wait_s
+        Seconds that the provider asks to wait.
     """
 
     def __init__(
-        self, journal: Journal, record: Record, *, remote: Remote, cache: Cache | None, clock: Clock
+        self, journal: Journal, record: JobRecord, *, api: BatchApi, cache: Cache | None, clock: Clock
     ) -> None:
         self.record = record
-        self.trouble: str = ""
-        self.wait = 0.0
+        self.last_error = ""
+        self.wait_s = 0.0
         self._journal = journal
         self._folder = journal.folder
-        self._remote = remote
+        self._api = api
         self._cache = cache
         self._clock = clock
 
     def advance(self) -> None:
-        """Submit what can be, look at what is under way, fetch what has ended, plan what is to be asked again."""
+        """Submit files, poll batches, download results and plan further rounds until nothing is left to do now."""
         while True:
             self._recover()
-            self._submit()
-            self._stop()
-            self._look()
-            self._fetch()
-            if not self._plan_round():
-                break
+            self._submit_all()
+            self._poll()
+            for shard in self.record.in_state("terminal"):
+                if all([self._download(shard, "output"), self._download(shard, "error")]):
+                    changes, notes = collect_shard(
+                        self._folder, shard, provider=self._api.provider, cache=self._cache
+                    )
+                    self._write(shard, **changes)
+                    for note in notes:
+                        self._note(note)
+            next_round = plan_next_round(self._folder, self.record, self._api.provider)
+            if next_round is None:
+                return
+            self._journal.write(self._clock.time(), shards=next_round.shards, again=next_round.again)
+            for shard in self.record.shards:
+                shard.again = next_round.again.get(str(shard.number), shard.again)
+            self.record.shards += next_round.shards
+            if not next_round.shards:
+                return
 
-    # --- before a batch is there
+    # --- create calls without a response
 
     def _recover(self) -> None:
-        """Find the batches that were asked for and never answered, and the twins of those that were found."""
-        unknown = self._in("creating")
-        doubtful = [shard for shard in self._in("submitted") if shard.doubtful]
-        if unknown or doubtful:
-            with self._trying():
-                self._settle([*unknown, *doubtful])
+        doubtful = [shard for shard in self.record.in_state("submitted") if shard.doubtful]
+        shards = [*self.record.in_state("creating"), *doubtful]
+        if shards:
+            with self._deferred():
+                self.reconcile(shards)
 
-    def _settle(self, shards: list[Shard]) -> None:
-        """Find out by the endpoint's list what became of creates that nobody answered."""
+    def reconcile(self, shards: list[Shard]) -> None:
+        """List batches to find ones whose create call got no response, and duplicates of known ones."""
         since = min(shard.file_at for shard in shards)
-        found = self._find(shards, since)
-        late = [shard for shard in shards if shard.state == "creating" and not found[shard.file_id]]
-        if late:
-            self._clock.sleep(_SETTLE_S)
-            found.update(self._find(late, since))
+        batches = self._find(shards, since)
+        absent = [shard for shard in shards if shard.state == "creating" and not batches[shard.file_id]]
+        if absent:
+            self._clock.sleep(_LIST_AGAIN_S)
+            batches.update(self._find(absent, since))
         for shard in shards:
-            self._adopt(shard, found[shard.file_id])
+            self.claim_batch(shard, batches[shard.file_id])
 
     def _find(self, shards: list[Shard], since: float) -> dict[str, list[dict[str, Any]]]:
         try:
-            return self._remote.find([shard.file_id for shard in shards], since=since)
-        except Refused as error:
-            raise Transient(f"the list of batches cannot be read: {error}") from None
+            return self._api.find([shard.file_id for shard in shards], since=since)
+        except RejectedError as error:
+            raise RetryableError(f"the list of batches cannot be read: {error}") from None
 
-    def _adopt(self, shard: Shard, made: list[dict[str, Any]]) -> None:
-        """Take the batch that is there, and stop any other, which would be paid for too."""
-        if shard.state == "creating" and not made:
+    def claim_batch(self, shard: Shard, batches: list[dict[str, Any]]) -> None:
+        """Take an existing batch of the shard's file and cancel all others: they would be billed as well."""
+        if shard.state == "creating" and not batches:
             self._write(shard, state="uploaded", doubtful=True)
         elif shard.state == "creating":
-            best = min(made, key=lambda row: row.get("status") in ("failed", "cancelled", "cancelling"))
-            self._write(
-                shard, state="submitted", batch_id=best["id"], submitted_at=self._clock.time(), doubtful=True
-            )
-        for row in made:
-            if row["id"] != shard.batch_id and row.get("status") not in TERMINAL | {"cancelling"}:
-                self._remote.cancel(row["id"])
-                self._note(f"The batch {row['id']} was a twin of {shard.batch_id}: it was cancelled.")
+            best = min(batches, key=lambda row: row.get("status") in ("failed", "cancelled", "cancelling"))
+            now = self._clock.time()
+            self._write(shard, state="submitted", batch_id=best["id"], submitted_at=now, doubtful=True)
+        for row in batches:
+            if row["id"] != shard.batch_id and row.get("status") not in ENDED | {"cancelling"}:
+                self._api.cancel(row["id"])
+                self._note(f"The batch {row['id']} duplicates {shard.batch_id} and was cancelled.")
 
-    def _submit(self) -> None:
-        """Upload files and create batches, as far as the limit on money allows."""
-        unsent = self._in("planned", "uploading", "uploaded")
+    # --- submission
+
+    def _submit_all(self) -> None:
+        """Upload files and create batches within the cost limit; skip them if the job is cancelled."""
+        pending = self.record.in_state("planned", "uploaded")
         if self.record.cancelled:
-            for shard in unsent:
-                self._give_up(shard, "cancelled", "The job was cancelled before it was sent.")
+            for shard in pending:
+                self._skip(shard, "cancelled", "The job was cancelled before the request was sent.")
             return
-        for shard in unsent:
-            if self._affordable(shard) and not self._push(shard):
+        for shard in pending:
+            if self._is_affordable(shard) and not self._submit(shard):
                 return
-        if not self._in("creating", "submitted", "terminal"):
-            most = self.record.facts.max_cost
-            for shard in self._in("planned", "uploading", "uploaded"):
-                words = f"The limit of ${most:g} does not allow it: ${self.spent:.4f} was spent, and it may cost ${shard.estimate:.4f}."
-                self._give_up(shard, "max_cost", words)
+        if not self.record.in_state("creating", "submitted", "terminal"):
+            for shard in self.record.in_state("planned", "uploaded"):
+                self._skip(
+                    shard,
+                    "max_cost",
+                    f"The limit of ${self.record.settings.max_cost:g} is reached: ${self._spent:.4f} spent, and "
+                    f"this file may cost ${shard.estimate:.4f}.",
+                )
 
-    def _push(self, shard: Shard) -> bool:
-        """Take one shard to a batch; False where nothing more should be sent now."""
-        sent = False
+    def _submit(self, shard: Shard) -> bool:
+        """Create the batch of a shard; return False after a temporary error."""
+        is_done = False
         try:
-            with self._trying():
-                if shard.state != "uploaded":
+            with self._deferred():
+                if shard.state == "planned":
                     self._upload(shard)
                 try:
-                    self._patiently(lambda: self._create(shard))
-                except Refused as error:
+                    self._retried(lambda: self._create(shard))
+                except RejectedError as error:
                     if error.status != 404:
                         raise
-                    # The input file is gone: too much time has passed since it was uploaded.
+                    # The provider deleted the input file: it was uploaded too long ago.
                     self._upload(shard)
-                    self._patiently(lambda: self._create(shard))
-                sent = True
-        except Refused as error:
-            sent = True
-            outcomes = {"api_error": shard.lines}
-            self._write(
-                shard,
-                state="collected",
-                why="refused",
-                why_status=error.status,
-                message=str(error),
-                outcomes=outcomes,
-            )
-            self._note(f"{self._remote.provider.name} refuses a file or its batch: {error}")
-        return sent
+                    self._retried(lambda: self._create(shard))
+                is_done = True
+        except RejectedError as error:
+            self._skip(shard, "refused", str(error), outcome="api_error", why_status=error.status)
+            self._note(f"{self._api.provider.name} rejects a file or its batch: {error}")
+            is_done = True
+        return is_done
 
     def _upload(self, shard: Shard) -> None:
-        self._write(shard, state="uploading")
-        name = file_name(self.record.facts, shard)
-        facts = self._patiently(lambda: self._remote.upload(requests_path(self._folder, shard), name))
-        self._write(
-            shard, state="uploaded", file_id=str(facts["id"]), file_at=_number(facts.get("created_at"))
-        )
+        name = f"evalkit-{self.record.settings.id}-{shard.number:04d}.jsonl"
+        file = self._retried(lambda: self._api.upload(requests_path(self._folder, shard), name))
+        self._write(shard, state="uploaded", file_id=str(file["id"]), file_at=_number(file.get("created_at")))
 
     def _create(self, shard: Shard) -> None:
-        """Create the batch, what is intended on disk first; ask again only when the list shows that there is none."""
+        """Create a batch, with the intent on disk first. After a lost response, look for the batch before a retry."""
         if shard.state == "creating":
-            self._settle([shard])
+            self.reconcile([shard])
             if shard.batch_id:
                 return
-        facts = self.record.facts
+        settings = self.record.settings
         self._write(shard, state="creating")
         try:
-            made = self._remote.create(
-                shard.file_id, window=facts.window, metadata={"evalkit": f"{facts.id}-{shard.number}"}
+            batch = self._api.create(
+                shard.file_id,
+                window=settings.window,
+                metadata={"evalkit": f"{settings.id}-{shard.number}"},
             )
-        except (Refused, ProviderError):
-            # An answer: it is certain that there is none.
-            self._write(shard, state="uploaded")
+        except (RejectedError, ProviderError):
+            self._write(shard, state="uploaded")  # a response: there is no batch
             raise
-        except Transient as error:
-            if error.undone:
+        except RetryableError as error:
+            if error.had_no_effect:
                 self._write(shard, state="uploaded")
             raise
         self._write(
             shard,
             state="submitted",
-            batch_id=str(made["id"]),
-            status=str(made.get("status") or ""),
+            batch_id=str(batch["id"]),
+            status=str(batch.get("status") or ""),
             submitted_at=self._clock.time(),
-            expires_at=_number(made.get("expires_at")),
         )
 
-    def _affordable(self, shard: Shard) -> bool:
-        most = self.record.facts.max_cost
-        if most is None or shard.state == "creating":
-            return True
-        under_way = sum(one.estimate or 0.0 for one in self._in("creating", "submitted", "terminal"))
-        return self.spent + under_way + (shard.estimate or 0.0) <= most
+    def _is_affordable(self, shard: Shard) -> bool:
+        limit = self.record.settings.max_cost
+        running = self.record.in_state("creating", "submitted", "terminal")
+        reserved = sum(other.estimate or 0.0 for other in running)
+        return limit is None or self._spent + reserved + (shard.estimate or 0.0) <= limit
 
     @property
-    def spent(self) -> float:
-        """US dollars for what was collected."""
+    def _spent(self) -> float:
         return sum(shard.spent for shard in self.record.shards)
 
-    def _give_up(self, shard: Shard, why: str, words: str) -> None:
-        self._write(shard, state="collected", why=why, message=words, outcomes={"not_run": shard.lines})
+    def _skip(
+        self,
+        shard: Shard,
+        why: str,
+        message: str,
+        *,
+        outcome: str = "not_run",
+        why_status: int | None = None,
+    ) -> None:
+        outcomes = {outcome: shard.lines}
+        self._write(
+            shard, state="collected", why=why, why_status=why_status, message=message, outcomes=outcomes
+        )
 
-    # --- while it runs
+    # --- running batches
 
-    def _stop(self) -> None:
-        """Ask every batch of a job that was cancelled to stop; it has ended when the endpoint says so."""
+    def _poll(self) -> None:
+        """Update the status of running batches; cancel them first if the job is cancelled."""
+        shards = self.record.in_state("submitted")
         if self.record.cancelled:
-            for shard in self._in("submitted"):
+            for shard in shards:
                 if shard.status != "cancelling":
                     self._cancel(shard)
-
-    def _look(self) -> None:
-        """Ask how the batches are."""
-        shards = self._in("submitted")
-        found: dict[str, dict[str, Any]] = {}
-        with self._trying():
-            found = self._remote.several([shard.batch_id for shard in shards])
+        batches: dict[str, dict[str, Any]] = {}
+        with self._deferred():
+            batches = self._api.batches([shard.batch_id for shard in shards])
         failures = 0
         for shard in shards:
-            facts = found.get(shard.batch_id)
-            if facts is None and failures < _TRIES:
+            batch = batches.get(shard.batch_id)
+            if batch is None and failures < _TRIES:
                 failures += 1
-                with self._trying():
-                    facts = self._remote.batch(shard.batch_id)
+                with self._deferred():
+                    batch = self._api.batch(shard.batch_id)
                     failures = 0
-                    if facts is None:
-                        self._miss(shard)
-            if facts is not None:
-                self._note_status(shard, facts)
+                    if batch is None:
+                        self._note_unknown(shard)
+            if batch is not None:
+                self._update(shard, batch)
 
-    def _note_status(self, shard: Shard, facts: dict[str, Any]) -> None:
-        """Write down what has changed of a batch."""
-        status = str(facts.get("status") or "")
-        changes: dict[str, Any] = {"status": status, "counts": _counts(facts), "unseen_at": 0.0}
-        changes["expires_at"] = _number(facts.get("expires_at")) or shard.expires_at
-        if status in TERMINAL:
-            changes |= self._end(shard, facts)
+    def _update(self, shard: Shard, batch: dict[str, Any]) -> None:
+        status = str(batch.get("status") or "")
+        changes: dict[str, Any] = {"status": status, "unseen_at": 0.0}
+        if status in ENDED:
+            changes |= self._end(shard, batch)
         else:
             if status not in KNOWN:
                 self._note(
-                    f"The batch {shard.batch_id} has a status that is not known, {status!r}: it is asked on."
+                    f"The batch {shard.batch_id} has the unknown status {status!r}. Polling continues."
                 )
-            changes |= self._overdue(shard, facts)
+            changes |= self._check_overdue(shard, batch)
         changes = {name: value for name, value in changes.items() if value != getattr(shard, name)}
         if changes:
             self._write(shard, **changes)
 
-    def _end(self, shard: Shard, facts: dict[str, Any]) -> dict[str, Any]:
-        """Return what changes for a batch that has ended: its file of answers may be named a little later."""
+    def _end(self, shard: Shard, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the changes for an ended batch. Its output file may be named a little later."""
         now = self._clock.time()
         since = shard.terminal_at or now
-        unnamed = bool(_counts(facts).get("completed")) and not facts.get("output_file_id")
-        if unnamed and now - since <= _FILE_S:
+        counts = batch.get("request_counts")
+        is_unnamed = isinstance(counts, dict) and counts.get("completed") and not batch.get("output_file_id")
+        if is_unnamed and now - since <= _MISSING_FILE_S:
             return {"terminal_at": since}
-        if unnamed:
-            self._lose(shard, "output", "was never named, though answers are plural")
-        return {**_ending(facts), "state": "terminal", "terminal_at": now}
+        if is_unnamed:
+            self.mark_lost(shard, "output", "was never named, although the batch counts completed requests.")
+        return {**_results_of(batch), "state": "terminal", "terminal_at": now}
 
-    def _overdue(self, shard: Shard, facts: dict[str, Any]) -> dict[str, Any]:
-        """Return what changes for a batch that has not ended long after its time was up."""
+    def _check_overdue(self, shard: Shard, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the changes for a batch that runs long after its window: cancel it, then give it up."""
         now = self._clock.time()
-        due = shard.submitted_at + window_seconds(self.record.facts.window)
-        # The endpoint's clock may be wrong, by a day or two at most.
-        due = min(max(due, shard.expires_at), due + 2 * _HOURS["d"]) + _GRACE_S
-        if now <= due:
+        due = shard.submitted_at + window_seconds(self.record.settings.window)
+        # The provider's clock may be wrong, by two days at most.
+        due = min(max(due, _number(batch.get("expires_at"))), due + 2 * _HOURS["d"])
+        if now <= due + _OVERDUE_S:
             return {}
         if not shard.cancelling_at:
             self._cancel(shard)
-            self._note(
-                f"The batch {shard.batch_id} had not ended long after its time was up: it was asked to stop."
-            )
+            self._note(f"The batch {shard.batch_id} ran long after its window and was cancelled.")
             return {"cancelling_at": now}
-        if now <= shard.cancelling_at + _GRACE_S:
-            if facts.get("status") != "cancelling":
+        if now <= shard.cancelling_at + _OVERDUE_S:
+            if batch.get("status") != "cancelling":
                 self._cancel(shard)
             return {}
         self._note(
-            f"The batch {shard.batch_id} never ended: what it left is taken, the rest counts as missing."
+            f"The batch {shard.batch_id} never ended. Its results are used, the other requests are missing."
         )
-        return {**_ending(facts), "state": "terminal", "terminal_at": now, "gone": ["batch"]}
+        return {**_results_of(batch), "state": "terminal", "terminal_at": now, "gone": ["batch"]}
 
     def _cancel(self, shard: Shard) -> None:
-        with self._trying():
-            self._remote.cancel(shard.batch_id)
+        with self._deferred():
+            self._api.cancel(shard.batch_id)
 
-    def _miss(self, shard: Shard) -> None:
-        """Note that the endpoint does not know a batch; after a while, believe it."""
+    def _note_unknown(self, shard: Shard) -> None:
+        """Record that the provider does not know a batch; give it up after a while."""
         now = self._clock.time()
         if not shard.unseen_at:
             self._write(shard, unseen_at=now)
-        elif now - shard.unseen_at > _UNKNOWN_S:
+        elif now - shard.unseen_at > _UNKNOWN_BATCH_S:
             self._write(shard, state="terminal", terminal_at=now, gone=["batch"])
-            self._note(f"{self._remote.provider.name} no longer has the batch {shard.batch_id}.")
+            self._note(f"{self._api.provider.name} no longer has the batch {shard.batch_id}.")
 
-    # --- after its end
-
-    def _fetch(self) -> None:
-        """Fetch what has ended: both files, whole, before anything is plural."""
-        for shard in self._in("terminal"):
-            if all([self._download(shard, "output"), self._download(shard, "error")]):
-                self._collect(shard)
+    # --- ended batches
 
     def _download(self, shard: Shard, kind: Literal["output", "error"]) -> bool:
-        """Have one result file here; True where it is, or where there is none to be had."""
-        key = shard.output_file_id if kind == "output" else shard.error_file_id
-        if not key or kind in shard.gone:
+        """Download a result file; return whether it is complete, lost or absent."""
+        file_id = shard.output_file_id if kind == "output" else shard.error_file_id
+        if not file_id or kind in shard.gone:
             return True
-        here = False
-        late = self._clock.time() - shard.terminal_at > _FILE_S
+        path = result_path(self._folder, shard, kind)
+        is_late = self._clock.time() - shard.terminal_at > _MISSING_FILE_S
+        on_short = partial(self.mark_lost, shard, kind, "is shorter than stated.") if is_late else None
         try:
-            with self._trying():
-                path = result_path(self._folder, shard, kind)
-                short = partial(self._lose, shard, kind, "is shorter than it is said to be") if late else None
-                self._patiently(lambda: self._remote.download(key, path, short=short))
-                here = True
-        except Refused as error:
-            if late:
-                self._lose(shard, kind, f"cannot be fetched: {error}")
-                here = True
-            self.trouble = f"a result file cannot be fetched yet: {error}"
-        return here
+            with self._deferred():
+                self._retried(lambda: self._api.download(file_id, path, on_short=on_short))
+                return True
+        except RejectedError as error:
+            self.last_error = f"a result file cannot be downloaded yet: {error}"
+            if is_late:
+                self.mark_lost(shard, kind, f"cannot be downloaded: {error}")
+                return True
+        return False
 
-    def _lose(self, shard: Shard, kind: str, why: str) -> None:
-        """Note that of a result file not all can be had: what it lacks was perhaps answered, and is not asked again."""
+    def mark_lost(self, shard: Shard, kind: str, why: str) -> None:
+        """Record that a result file is incomplete. Its missing requests may be billed, so they are not retried."""
         self._write(shard, gone=[*shard.gone, kind])
         self._note(f"The {kind} file of the batch {shard.batch_id} {why}")
 
-    def _collect(self, shard: Shard) -> None:
-        """Bring each request of a shard to its outcome, and keep the answers."""
-        tally, spent, unpriced = Tally(), 0.0, 0
-        keys: dict[str, str] = {}
-        if self._cache is not None:
-            keys = {one.custom_id: one.key for one in read_abouts(self._folder, shard)}
-        provider = self._remote.provider
-        for reply in read_shard(self._folder, shard, whole=self._cache is not None, tally=tally):
-            if reply.outcome != "success" or reply.body is None:
-                continue
-            model = shard.model or str(reply.body.get("model") or "")
-            paid = cost(provider, model, reply.body.get("usage"), mode="batch")
-            spent += paid or 0.0
-            unpriced += paid is None
-            if self._cache is not None and keys.get(reply.custom_id):
-                self._cache.put(keys[reply.custom_id], reply.body, model=model)
-        self._write(shard, state="collected", outcomes=dict(tally.outcomes), spent=spent, unpriced=unpriced)
-        for count, words in (
-            (tally.duplicates, "for a request that had one already; the first counts"),
-            (tally.unknown, "for a request that was not in it"),
-            (tally.unreadable, "without an id that can be read"),
-        ):
-            if count:
-                some = f" ({', '.join(tally.examples)})" if tally.examples else ""
-                self._note(f"The results of {shard.batch_id} have {plural(count, 'line')} {words}{some}.")
-
-    def _plan_round(self) -> bool:
-        """Plan new shards for what is worth asking again; False where there is nothing to do."""
-        record = self.record
-        if record.cancelled or any(shard.state != "collected" for shard in record.shards):
-            return False
-        ended = [
-            s for s in record.shards if s.again is None and s.round < record.facts.max_rounds and s.number
-        ]
-        again: dict[str, dict[str, int]] = {}
-        wanted: list[tuple[Shard, set[str]]] = []
-        for shard in ended:
-            worth = [] if _all_good(shard) else self._worth(shard)
-            again[str(shard.number)] = dict(Counter(reply.outcome for reply in worth))
-            wanted.append((shard, {reply.custom_id for reply in worth}))
-        if not ended:
-            return False
-        limits = replace(self._remote.limits, shard_lines=record.facts.shard_lines)
-        packer = Packer(
-            self._folder,
-            self._remote.provider,
-            limits,
-            round=max(shard.round for shard in ended) + 1,
-            first=record.shards[-1].number + 1,
-        )
-        made = packer.pack(
-            pair for shard, ids in wanted if ids for pair in read_requests(self._folder, shard, only=ids)
-        )
-        self._journal.write(self._clock.time(), shards=made, again=again)
-        record.shards += made
-        for shard in ended:
-            shard.again = again[str(shard.number)]
-        return bool(made)
-
-    def _worth(self, shard: Shard) -> list[Reply]:
-        replies = read_shard(self._folder, shard, whole=False)
-        return [replace(reply, body=None) for reply in replies if worth_asking_again(reply)]
-
-    # --- how it is done
-
-    def _in(self, *states: State) -> list[Shard]:
-        return [shard for shard in self.record.shards if shard.state in states]
+    # --- journal and errors
 
     def _write(self, shard: Shard, **changes: Any) -> None:
         self._journal.write(self._clock.time(), shard=shard.number, **changes)
         for name, value in changes.items():
             setattr(shard, name, value)
 
-    def _note(self, words: str) -> None:
-        if words not in self.record.notes:
-            self._journal.write(self._clock.time(), note=words)
-            self.record.notes.append(words)
+    def _note(self, text: str) -> None:
+        if text not in self.record.notes:
+            self._journal.write(self._clock.time(), note=text)
+            self.record.notes.append(text)
 
     @contextmanager
-    def _trying(self) -> Iterator[None]:
-        """Go on after what passes: the next step tries it again."""
+    def _deferred(self) -> Iterator[None]:
+        """Leave what fails temporarily to the next step."""
         try:
             yield
-        except Transient as error:
-            self.trouble = str(error)
-            self.wait = max(self.wait, error.wait or 0.0)
+        except RetryableError as error:
+            self.last_error = str(error)
+            self.wait_s = max(self.wait_s, error.wait_s or 0.0)
 
-    def _patiently(self, call: Callable[[], _T]) -> _T:
-        """Call until it goes well, a few times, waiting as long as the endpoint asks."""
+    def _retried(self, call: Callable[[], _T]) -> _T:
+        """Retry a call a few times, waiting as long as the provider asks."""
         for attempt in range(1, _TRIES + 1):
             try:
                 return call()
-            except Transient as error:
-                wait = max(error.wait or 0.0, backoff(attempt, chance=_CHANCE))
-                if attempt == _TRIES or wait > _LONGEST_WAIT:
+            except RetryableError as error:
+                wait_s = max(error.wait_s or 0.0, backoff(attempt, random=_RANDOM))
+                if attempt == _TRIES or wait_s > _MAX_WAIT_S:
                     raise
-                self._clock.sleep(wait)
+                self._clock.sleep(wait_s)
         raise AssertionError("unreachable")
-
-
-def file_name(facts: Facts, shard: Shard) -> str:
-    """Return what the file of a shard is called at the endpoint."""
-    return f"evalkit-{facts.id}-{shard.number:04d}.jsonl"
 
 
 def window_seconds(window: str) -> float:
@@ -467,23 +381,13 @@ def window_seconds(window: str) -> float:
     return int(window[:-1]) * _HOURS[window[-1]]
 
 
-def _ending(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what the end of a batch leaves: its files (null and "" are none) and its errors, in either shape."""
-    errors = facts.get("errors")
+def _results_of(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return the result files (null and "" mean none) and the errors of an ended batch, in either shape."""
+    errors = batch.get("errors")
     rows = errors.get("data") if isinstance(errors, dict) else errors
-    kept = [row for row in rows if isinstance(row, dict)][:_MOST_ERRORS] if isinstance(rows, list) else []
-    files = {name: str(facts.get(name) or "") for name in ("output_file_id", "error_file_id")}
-    return {**files, "errors": kept}
-
-
-def _counts(facts: dict[str, Any]) -> dict[str, int]:
-    counts = facts.get("request_counts")
-    known = counts.items() if isinstance(counts, dict) else ()
-    return {str(name): count for name, count in known if isinstance(count, int)}
-
-
-def _all_good(shard: Shard) -> bool:
-    return set(shard.outcomes) <= {"success"}
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    files = {name: str(batch.get(name) or "") for name in ("output_file_id", "error_file_id")}
+    return {**files, "errors": rows[:_MAX_ERRORS]}
 
 
 def _number(value: Any) -> float:

@@ -1,19 +1,20 @@
-"""One batch job: what can be asked of it and done with it, from any process, whatever became of the last one."""
+"""A batch job: its state and actions, available to any process, whatever became of the last one."""
 
 from __future__ import annotations
 
 import random
 import sys
 from collections import Counter
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evalkit.llm.answer_cache import Cache
-from evalkit.llm.batch.advance import Stepper
-from evalkit.llm.batch.api import Remote
+from evalkit.llm.batch.advance import JobRunner
+from evalkit.llm.batch.api import BatchApi
+from evalkit.llm.batch.collect import is_undecided
 from evalkit.llm.batch.input_files import read_abouts, read_requests
-from evalkit.llm.batch.journal import Journal, Record, Shard
+from evalkit.llm.batch.journal import Journal
 from evalkit.llm.batch.output_files import read_shard
 from evalkit.llm.clock import Clock
 from evalkit.llm.providers import provider as find_provider
@@ -25,41 +26,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from evalkit.llm.batch.journal import JobRecord, Shard
     from evalkit.llm.providers import Provider
     from evalkit.llm.requests import Reply, Request
 
 JobState = Literal["running", "cancelling", "done", "cancelled", "stopped"]
-"""`stopped`: it ended before everything was asked, because of a limit on money or a refusal."""
+"""`stopped`: a cost limit or a rejected file kept some requests from being sent."""
 
-_FIRST_POLL: Final = 15.0
-_SLOWER: Final = 1.6
-_LONGEST_POLL: Final = 300.0
-_LOCK_S: Final = 60.0
+_FIRST_POLL_S: Final = 15.0
+_MAX_POLL_S: Final = 300.0
+_POLL_FACTOR: Final = 1.6
+_CANCEL_LOCK_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """How a job is, from its journal: nobody was asked.
+    """Status of a job, read from its journal without a request to the provider.
 
     Attributes
     ----------
-    name, state, provider, note
-        Which job, and how far it is.
-    requests
-        How many there are; `outcomes` says how those that have ended did, `waiting` how many have not.
+    requests, waiting, outcomes
+        Number of requests; of those without an outcome; of those with each outcome.
     shards
-        How many files are in which state.
+        Number of files per state.
     rounds, max_rounds
-        How often something was asked, and how often it may be.
+        Highest number of attempts at a request, and its limit.
     spent, estimate, max_cost
-        US dollars: for what was collected; the most that what is under way may cost; the limit. None: the
-        price is unknown, there is no limit.
+        US dollars: for collected results (None: price unknown), maximum of running batches, limit.
     cached
-        Requests that were answered before, and not sent.
+        Requests answered from the cache.
     notes
-        What was odd on the way.
+        Unexpected events.
     trouble
-        What went wrong last and will be tried again.
+        The last temporary error; the call will be retried.
     """
 
     name: str
@@ -81,33 +80,31 @@ class JobStatus:
 
     @property
     def words(self) -> str:
-        """It in a sentence or two."""
+        """The status as a short text."""
         done = self.requests - self.waiting
-        parts = [f"{done:,} of {plural(self.requests, 'request')} ended"]
+        parts = [f"{self.state}: {done:,} of {plural(self.requests, 'request')} done"]
         parts += [f"{count:,} {name.replace('_', ' ')}" for name, count in sorted(self.outcomes.items())]
         if self.cached:
-            parts.append(f"{self.cached:,} answered before")
-        money = "price unknown" if self.spent is None else f"${self.spent:.4f} spent"
+            parts.append(f"{self.cached:,} from the cache")
+        files = ", ".join(f"{count} {name}" for name, count in self.shards.items()) or "none"
+        rounds = f", round {self.rounds} of {self.max_rounds}" if self.rounds > 1 else ""
+        money = "Cost unknown" if self.spent is None else f"${self.spent:.4f} spent"
         if self.estimate:
-            money += f", at most ${self.estimate:.4f} under way"
-        shards = ", ".join(f"{count} {name}" for name, count in self.shards.items())
-        rounds = f", round {self.rounds} of at most {self.max_rounds}" if self.rounds > 1 else ""
-        text = f"{self.state}: {', '.join(parts)}. Files: {shards or 'none'}{rounds}. {money}."
-        return text if not self.trouble else f"{text} Trouble, to be tried again: {self.trouble}."
+            money += f", up to ${self.estimate:.4f} running"
+        error = f" Last error, to be retried: {self.trouble}." if self.trouble else ""
+        return f"{', '.join(parts)}. Files: {files}{rounds}. {money}.{error}"
 
 
 class Job:
-    """A batch job: files of requests at an endpoint, and a journal beside the data that knows all of it.
+    """A batch job: files of requests at a provider, and a journal beside the data.
 
-    It is made by `submit` and found again by `open_job`, in any process, days later. Nothing of it is in
-    memory only: a kernel may be killed at any point.
+    `submit` returns it, and `open_job` finds it again, in any process, days later. The process may be killed at
+    any point.
 
     Attributes
     ----------
-    name
-        Of its folder, in `.evalkit/jobs` of the folder with the data.
-    folder
-        Its own.
+    name, folder
+        Its folder in `.evalkit/jobs` of the folder with the data.
     """
 
     def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
@@ -115,115 +112,103 @@ class Job:
         self.name = folder.name
         self._journal = Journal(folder)
         self._clock = clock or Clock()
-        self._trouble = ""
-        self._wait = 0.0
-        self._remote: Remote | None = None
-        self._facts = self._journal.read().facts
+        self._last_error = ""
+        self._wait_s = 0.0
+        self._api: BatchApi | None = None
+        self._settings = self._journal.read().settings
 
     @property
     def provider(self) -> Provider:
-        """Whom it asks."""
-        facts = self._facts
+        """The provider of the job."""
+        settings = self._settings
         return replace(
-            find_provider(facts.provider), base_url=facts.base_url, key_variable=facts.key_variable
+            find_provider(settings.provider), base_url=settings.base_url, key_variable=settings.key_variable
         )
 
     @property
     def state(self) -> JobState:
-        """How far it is, from its journal."""
-        return state_of(self._journal.read())
+        """The state of the job, from its journal."""
+        return job_state(self._journal.read())
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether the job has ended."""
         return self.state not in ("running", "cancelling")
 
     def status(self) -> JobStatus:
-        """Return how it is, from its journal: nobody is asked, and nothing is changed."""
+        """Return the status from the journal, without a request to the provider."""
         record = self._journal.read()
-        facts = record.facts
+        settings = record.settings
         outcomes: Counter[str] = Counter()
         for shard in record.shards:
             outcomes.update(shard.outcomes)
             outcomes.subtract(shard.again or {})
-        asked = [shard for shard in record.shards if shard.number]
-        waiting = sum(shard.lines for shard in asked if shard.state != "collected")
-        under_way = [s for s in asked if s.state in ("creating", "submitted", "terminal")]
-        states = Counter(_shard_words(shard) for shard in asked)
-        unknown = any(shard.unpriced for shard in record.shards)
+        sent = [shard for shard in record.shards if shard.number]
+        estimates = [shard.estimate for shard in record.in_state("creating", "submitted", "terminal")]
+        known = [estimate for estimate in estimates if estimate is not None]
+        is_priced = not any(shard.unpriced for shard in record.shards)
         return JobStatus(
             name=self.name,
-            state=state_of(record),
-            provider=facts.provider,
-            note=facts.note,
+            state=job_state(record),
+            provider=settings.provider,
+            note=settings.note,
             requests=sum(shard.lines for shard in record.shards if shard.round <= 1),
-            waiting=waiting,
+            waiting=sum(shard.lines for shard in sent if shard.state != "collected"),
             outcomes={name: count for name, count in sorted(outcomes.items()) if count},
-            shards=dict(sorted(states.items())),
-            rounds=max((shard.round for shard in asked), default=0),
-            max_rounds=facts.max_rounds,
-            spent=None if unknown else sum(shard.spent for shard in record.shards),
-            estimate=_total(under_way),
-            max_cost=facts.max_cost,
+            shards=dict(sorted(Counter(_state_name(shard) for shard in sent).items())),
+            rounds=max((shard.round for shard in sent), default=0),
+            max_rounds=settings.max_rounds,
+            spent=sum(shard.spent for shard in record.shards) if is_priced else None,
+            estimate=sum(known) if len(known) == len(estimates) else None,
+            max_cost=settings.max_cost,
             cached=sum(shard.lines for shard in record.shards if not shard.number),
             notes=tuple(record.notes),
-            trouble=self._trouble,
+            trouble=self._last_error,
         )
 
     def refresh(self) -> Job:
-        """Do whatever can be done now: submit, ask how it is, fetch what has ended, ask again what is worth it.
-
-        Returns
-        -------
-        Job
-            Itself.
+        """Do what is possible now: submit files, poll batches, download results, retry; return the job.
 
         Raises
         ------
         ProviderError
-            The key is missing or refused, or its plan does not allow it. Nothing is lost.
+            The API key is missing or rejected, or its plan has no Batch API. The job is kept.
         BusyError
-            Another process is at work on it.
+            Another process is working on it.
         """
         with self._held():
-            self._advance(self._journal.read())
+            self._advance()
         return self
 
     def resume(self, *, max_cost: float | None = None, max_rounds: int | None = None) -> Job:
-        """Go on with it after whatever has happened, with other limits if they are given; then as `refresh`.
-
-        Parameters
-        ----------
-        max_cost, max_rounds
-            New limits: what an old one kept from being asked is asked now.
-        """
+        """Resume the job with new limits, then `refresh` it. Requests held back by an old limit are sent."""
         limits = {"max_cost": max_cost, "max_rounds": max_rounds}
-        given = {name: value for name, value in limits.items() if value is not None}
+        changes = {name: value for name, value in limits.items() if value is not None}
         with self._held():
             record = self._journal.read()
-            if given and record.cancelled:
-                raise JobError(f"The job {self.name!r} was cancelled; submit what is left as a new one.")
-            if given:
-                self._journal.write(self._clock.time(), job=given)
+            if changes and record.cancelled:
+                raise JobError(
+                    f"The job {self.name!r} was cancelled. Submit the remaining requests as a new job."
+                )
+            if changes:
+                self._journal.write(self._clock.time(), job=changes)
             for shard in record.shards:
                 if max_cost is not None and shard.why == "max_cost":
-                    back = {"state": "planned", "why": "", "message": "", "outcomes": {}}
-                    self._journal.write(self._clock.time(), shard=shard.number, **back)
-            self._advance(self._journal.read())
+                    reset = {"state": "planned", "why": "", "message": "", "outcomes": {}}
+                    self._journal.write(self._clock.time(), shard=shard.number, **reset)
+            self._advance()
         return self
 
     def cancel(self) -> Job:
-        """Stop it: what was not sent is not sent, what is under way is asked to stop, nothing is asked again.
+        """Cancel the job: send nothing more and cancel its batches, which takes up to ten minutes.
 
-        An endpoint takes up to ten minutes for it; what had begun is finished and paid for. `wait()` or
-        `refresh()` fetches what there is.
+        Requests that have started are completed and billed. `wait()` or `refresh()` downloads their results.
         """
-        with self._held(patience=_LOCK_S):
+        with self._held(patience_s=_CANCEL_LOCK_S):
             record = self._journal.read()
-            if not record.cancelled and state_of(record) == "running":
+            if not record.cancelled and job_state(record) == "running":
                 self._journal.write(self._clock.time(), cancelled=True)
-                record = self._journal.read()
-            self._advance(record)
+            self._advance()
         return self
 
     def wait(
@@ -232,183 +217,173 @@ class Job:
         *,
         progress: Literal[True] | Callable[[JobStatus], None] | None = None,
     ) -> Job:
-        """Wait until it has ended, asking seldom: after 15 seconds, then ever more slowly, every 5 minutes at most.
+        """Wait until the job has ended, polling after 15 seconds and then less often, at least every 5 minutes.
 
-        Stop it whenever you like; the job goes on at the endpoint. What passes (a lost connection, a 503) never
-        ends it.
+        Interrupting it does not stop the job. Temporary errors are retried.
 
         Parameters
         ----------
         timeout
-            Seconds after which it returns, whatever the state; None: never.
+            Seconds after which it returns in any state; None: no limit.
         progress
-            True: a line whenever something has changed; or what is called with a `JobStatus`.
+            True: print a line after each change; or a function that is called with a `JobStatus`.
 
         Raises
         ------
         ProviderError
-            The key is missing or refused, or its plan does not allow it. Nothing is lost.
+            The API key is missing or rejected, or its plan has no Batch API. The job is kept.
         """
-        with self._connected():
-            return self._poll(timeout, _Line() if progress is True else progress)
-
-    def _poll(self, timeout: float | None, show: Callable[[JobStatus], None] | None) -> Job:
+        show = _print_changes() if progress is True else progress
         end = None if timeout is None else self._clock.time() + timeout
-        interval = _FIRST_POLL
-        if self._wait and not self.ended:
-            self._clock.sleep(self._wait if timeout is None else min(self._wait, timeout))
-        while True:
-            try:
-                self.refresh()
-            except BusyError as error:
-                # Another process does the same: its journal is this one's.
-                self._trouble = str(error).partition(": ")[0]
-            if show:
-                show(self.status())
-            if self.ended:
-                return self
-            pause = max(interval, self._wait) * random.uniform(0.85, 1.15)  # noqa: S311  (spreads polls)
-            left = None if end is None else end - self._clock.time()
-            if left is not None and left <= 0:
-                return self
-            self._clock.sleep(pause if left is None else min(pause, left))
-            interval = min(interval * _SLOWER, _LONGEST_POLL)
+        interval_s = _FIRST_POLL_S
+        with self._connected():
+            if self._wait_s and not self.ended:
+                self._clock.sleep(self._wait_s if timeout is None else min(self._wait_s, timeout))
+            while True:
+                try:
+                    self.refresh()
+                except BusyError as error:
+                    # Another process polls, and writes the same journal.
+                    self._last_error = str(error).partition(": ")[0]
+                if show:
+                    show(self.status())
+                if self.ended:
+                    return self
+                pause_s = max(interval_s, self._wait_s) * random.uniform(0.85, 1.15)  # noqa: S311  (spreads polls)
+                if end is not None:
+                    pause_s = min(pause_s, end - self._clock.time())
+                if pause_s <= 0:
+                    return self
+                self._clock.sleep(pause_s)
+                interval_s = min(interval_s * _POLL_FACTOR, _MAX_POLL_S)
 
     def requests(self) -> Iterator[Request]:
-        """Yield every request of the job with what it is about, as it was sent, one at a time."""
+        """Yield every request of the job as sent, with its `about`, one at a time."""
         for shard in self._journal.read().shards:
             if shard.round <= 1:
                 yield from (request for request, _ in read_requests(self.folder, shard))
 
     def replies(self) -> Iterator[Reply]:
-        """Yield what came of each request that has ended, one at a time, in no order.
+        """Yield one reply per request that has an outcome, one at a time, in no order.
 
-        Each request comes at most once, and exactly once when the job has ended: with its answer if there is
-        one, else as it ended the last time it was asked.
+        A retried request has the reply of its last attempt.
         """
         record = self._journal.read()
-        last: dict[str, int] = {}
+        last_round: dict[str, int] = {}
         for shard in record.shards:
             if shard.round > 1:
-                last |= dict.fromkeys((one.custom_id for one in read_abouts(self.folder, shard)), shard.round)
-        for shard in record.shards:
-            if shard.state == "collected":
-                for reply in read_shard(self.folder, shard, whole=True):
-                    if last.get(reply.custom_id, shard.round) == shard.round:
-                        yield reply
+                ids = (about.custom_id for about in read_abouts(self.folder, shard))
+                last_round |= dict.fromkeys(ids, shard.round)
+        for shard in record.in_state("collected"):
+            for reply in read_shard(self.folder, shard, full=True):
+                if last_round.get(reply.custom_id, shard.round) == shard.round:
+                    yield reply
 
     def delete_files(self) -> int:
-        """Delete the job's files at the endpoint, once all of them are here; return how many.
+        """Delete the files of an ended job at the provider, which otherwise keeps them for up to 30 days.
 
-        They hold what was sent and answered, and are kept for up to 30 days otherwise.
+        Returns
+        -------
+        int
+            Number of deleted files.
 
         Raises
         ------
         JobError
-            It has not ended.
+            The job has not ended.
         """
-        with self._held():
+        with self._held(), self._connected() as api:
             record = self._journal.read()
-            if state_of(record) in ("running", "cancelling"):
+            if job_state(record) in ("running", "cancelling"):
                 raise JobError(
-                    f"The job {self.name!r} has not ended: its files are needed until its results are here."
+                    f"The job {self.name!r} has not ended. Its files are needed until all results are downloaded."
                 )
-            with self._connected() as remote:
-                gone = [
-                    key
-                    for shard in record.shards
-                    if not shard.gone
-                    for key in (shard.file_id, shard.output_file_id, shard.error_file_id)
-                    if key
-                ]
-                for key in gone:
-                    remote.delete_file(key)
-        return len(gone)
+            names = ("file_id", "output_file_id", "error_file_id")
+            ids = [getattr(shard, name) for shard in record.shards if not shard.gone for name in names]
+            for file_id in filter(None, ids):
+                api.delete_file(file_id)
+        return sum(map(bool, ids))
 
-    def _advance(self, record: Record) -> None:
-        self._trouble, self._wait = "", 0.0
-        if state_of(record) not in ("running", "cancelling"):
+    def _advance(self) -> None:
+        record = self._journal.read()
+        self._last_error, self._wait_s = "", 0.0
+        if job_state(record) not in ("running", "cancelling"):
             return
-        with _open_cache(record.facts.cache) as cache, self._connected() as remote:
-            stepper = Stepper(self._journal, record, remote=remote, cache=cache, clock=self._clock)
+        path = record.settings.cache
+        with Cache(path) if path else nullcontext() as cache, self._connected() as api:
+            runner = JobRunner(self._journal, record, api=api, cache=cache, clock=self._clock)
             try:
-                stepper.advance()
+                runner.advance()
             finally:
-                self._trouble, self._wait = stepper.trouble, stepper.wait
+                self._last_error, self._wait_s = runner.last_error, runner.wait_s
 
     @contextmanager
-    def _connected(self) -> Iterator[Remote]:
-        """Have a connection: the one that is there, or one of its own."""
-        if self._remote is not None:
-            yield self._remote
+    def _connected(self) -> Iterator[BatchApi]:
+        """Yield the open connection, or a new one."""
+        if self._api is not None:
+            yield self._api
             return
-        with Remote(self.provider) as self._remote:
+        with BatchApi(self.provider) as self._api:
             try:
-                yield self._remote
+                yield self._api
             finally:
-                self._remote = None
+                self._api = None
 
     @contextmanager
-    def _held(self, *, patience: float = 0.0) -> Iterator[None]:
-        """Hold the job's lock: two processes never act for it at once."""
-        until = self._clock.time() + patience
-        with ExitStack() as stack:
-            while True:
-                try:
-                    stack.enter_context(self._journal.held())
-                    break
-                except BusyError:
-                    if self._clock.time() >= until:
-                        raise
-                    self._clock.sleep(0.5)
+    def _held(self, *, patience_s: float = 0.0) -> Iterator[None]:
+        """Hold the lock of the job, waiting for another process if allowed."""
+        end = self._clock.time() + patience_s
+        while True:
+            lock = self._journal.held()
+            try:
+                lock.__enter__()
+                break
+            except BusyError:
+                if self._clock.time() >= end:
+                    raise
+                self._clock.sleep(0.5)
+        try:
             yield
+        finally:
+            lock.__exit__(None, None, None)
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}): {self.status().words}"
 
     def _repr_html_(self) -> str:
         status = self.status()
-        rows = [("requests", f"{status.requests:,}"), ("waiting", f"{status.waiting:,}")]
-        rows += [(name.replace("_", " "), f"{count:,}") for name, count in status.outcomes.items()]
-        rows += [(f"files {name}", str(count)) for name, count in status.shards.items()]
-        cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
+        rows: list[tuple[str, Any]] = [("requests", status.requests), ("waiting", status.waiting)]
+        rows += [(name.replace("_", " "), count) for name, count in status.outcomes.items()]
+        rows += [(f"files {name}", count) for name, count in status.shards.items()]
+        cells = "".join(f"<tr><th>{escape(name)}</th><td>{count:,}</td></tr>" for name, count in rows)
         notes = "".join(f"<li>{escape(note)}</li>" for note in status.notes)
         return f"<p>{escape(repr(self))}</p><table>{cells}</table>" + (f"<ul>{notes}</ul>" if notes else "")
 
 
-def state_of(record: Record) -> JobState:
-    """Return how far a job is by its journal."""
+def job_state(record: JobRecord) -> JobState:
+    """Return the state of a job from its journal."""
     if any(shard.state != "collected" for shard in record.shards):
         return "cancelling" if record.cancelled else "running"
     if record.cancelled:
         return "cancelled"
-    if any(one.number and one.again is None and one.round < record.facts.max_rounds for one in record.shards):
+    if any(is_undecided(record, shard) for shard in record.shards):
         return "running"
     return "stopped" if any(shard.why for shard in record.shards) else "done"
 
 
-def _shard_words(shard: Shard) -> str:
+def _state_name(shard: Shard) -> str:
     return (shard.status or shard.state) if shard.state == "submitted" else shard.state
 
 
-def _total(shards: list[Shard]) -> float | None:
-    known = [shard.estimate for shard in shards if shard.estimate is not None]
-    return sum(known) if len(known) == len(shards) else None
+def _print_changes() -> Callable[[JobStatus], None]:
+    last = ""
 
-
-def _open_cache(path: str) -> Any:
-    return Cache(path) if path else nullcontext()
-
-
-class _Line:
-    """Prints how a job is, when that has changed."""
-
-    def __init__(self) -> None:
-        self._last = ""
-
-    def __call__(self, status: JobStatus) -> None:
-        words = f"{status.name}: {status.words}"
-        if words != self._last:
-            sys.stdout.write(f"{visible(words)}\n")
+    def show(status: JobStatus) -> None:
+        nonlocal last
+        text = f"{status.name}: {status.words}"
+        if text != last:
+            sys.stdout.write(f"{visible(text)}\n")
             sys.stdout.flush()
-            self._last = words
+            last = text
+
+    return show

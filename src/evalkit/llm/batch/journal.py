@@ -1,4 +1,4 @@
-"""What is known of a batch job, on disk before anything depends on it: one line of JSON a fact, each synced."""
+"""Journal of a batch job: one line of JSON per fact, synced to disk before anything depends on it."""
 
 from __future__ import annotations
 
@@ -15,43 +15,37 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-State = Literal["planned", "uploading", "uploaded", "creating", "submitted", "terminal", "collected"]
-"""How far a shard is. `creating` says that a batch may exist which nobody has the id of."""
+ShardState = Literal["planned", "uploaded", "creating", "submitted", "terminal", "collected"]
+"""Progress of a shard. `creating`: a batch may exist whose ID is unknown. `terminal`: the batch has ended."""
 
 _FILE: Final = "journal.jsonl"
 
 
 class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One file of requests, and what became of it.
+    """One file of requests and its batch. Shard 0 holds cached answers and is never sent.
 
     Attributes
     ----------
-    number, round
-        Which file; the first round asks everything, later ones what was worth asking again. The shard 0
-        was never sent: all of it was answered before.
-    lines, bytes, model, estimate
-        Its size, the one model that it asks (empty: several), and the most that it may cost in US dollars (None: the
-        price is unknown).
-    state
-        See `State`.
-    file_id, file_at, batch_id, status, expires_at, counts, output_file_id, error_file_id, errors
-        What the endpoint says.
-    submitted_at
-        When it was submitted, by the clock here.
-    terminal_at, unseen_at
-        When it was seen to have ended, and since when the endpoint does not know its batch.
+    round
+        1 for the first attempt at its requests; retries are in later rounds.
+    model
+        The only model in the file; empty if there are several.
+    estimate
+        Maximum cost in US dollars; None if the price is unknown.
+    file_at, status, errors
+        As the provider reports them.
+    submitted_at, terminal_at, unseen_at, cancelling_at
+        By the local clock: batch created, first seen as ended, first reported unknown, cancelled as overdue.
     doubtful
-        An attempt to create it went unanswered: a twin of its batch may turn up.
-    cancelling_at
-        When it was asked to stop because its time was up.
+        A create call got no response, so a duplicate of the batch may still appear.
     gone
-        What of it the endpoint no longer has: "batch", "output", "error".
+        Results that are lost: "batch", "output" or "error".
     why, why_status, message
-        Why it was not sent, or not taken.
+        Why the file was not sent or was rejected.
     outcomes, spent, unpriced
-        Once it is collected: how many requests ended how, what they cost, how many at an unknown price.
+        Of a collected shard: requests per outcome, their cost, requests with an unknown price.
     again
-        Of its outcomes, those that a later round asks again; None: nobody has looked yet.
+        Requests per outcome that a later round retries; None before that is decided.
     """
 
     number: int
@@ -60,14 +54,12 @@ class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
     bytes: int = 0
     model: str = ""
     estimate: float | None = None
-    state: State = "planned"
+    state: ShardState = "planned"
     file_id: str = ""
     file_at: float = 0.0
     batch_id: str = ""
     status: str = ""
     submitted_at: float = 0.0
-    expires_at: float = 0.0
-    counts: dict[str, int] = {}
     output_file_id: str = ""
     error_file_id: str = ""
     errors: list[dict[str, Any]] = []
@@ -85,21 +77,19 @@ class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
     again: dict[str, int] | None = None
 
 
-class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a job was made with.
+class JobSettings(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Settings of a job.
 
     Attributes
     ----------
     id
-        Sent with each batch, so that it can be found again: unlike the ids of all other jobs.
+        Unique; sent with each batch as metadata.
     content
-        The same for jobs that ask the same of the same endpoint.
-    provider, base_url, key_variable
-        Whom it asks; never the key.
-    window, max_cost, max_rounds, shard_lines, note
-        As they were given.
+        Hash of the address and the request IDs: equal for jobs that send the same requests.
+    key_variable
+        Name of the environment variable with the API key. The key itself is never stored.
     cache
-        The file in which answers are looked up and kept; empty: none.
+        Path of the answer cache; empty if there is none.
     """
 
     id: str
@@ -116,92 +106,85 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     cache: str = ""
 
 
-class Record(msgspec.Struct, kw_only=True):
-    """The whole of a journal, read.
+class JobRecord(msgspec.Struct, kw_only=True):
+    """Content of a journal. Notes are unique; shards are in the order of their numbers."""
 
-    Attributes
-    ----------
-    facts
-        What the job was made with.
-    shards
-        In the order of their numbers.
-    cancelled
-        Somebody asked to cancel it: nothing is asked again.
-    notes
-        What was odd on the way, each once.
-    """
-
-    facts: Facts
+    settings: JobSettings
     shards: list[Shard]
     cancelled: bool
     notes: list[str]
 
+    def in_state(self, *states: ShardState) -> list[Shard]:
+        """Return the shards in any of the given states."""
+        return [shard for shard in self.shards if shard.state in states]
+
 
 class Journal:
-    """The record of one job in its folder. A line is on the disk when `write` returns.
-
-    Parameters
-    ----------
-    folder
-        Of the job.
-    """
+    """Journal file in the folder of a job."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / _FILE
 
     def held(self) -> AbstractContextManager[None]:
-        """Hold the job: two processes never act for it at once."""
+        """Lock the job, so that no two processes act on it at once."""
         return locked(self.folder / "lock", f"the job {self.folder.name!r}")
 
     def write(self, at: float, **fact: Any) -> None:
-        """Add a fact: `job=`, `shards=` (new ones), `shard=` with what has changed of it, `cancelled=`, `note=`."""
-        fresh = not self.path.exists()
+        """Append a fact: `job=`, `shards=` (new), `shard=` with changed fields, `again=`, `cancelled=` or `note=`.
+
+        The line is on disk when this returns.
+        """
+        is_new = not self.path.exists()
         append(self.path, [{"at": round(at, 3), **fact}])
-        if fresh:
+        if is_new:
             sync_folder(self.folder)
 
-    def read(self) -> Record:
-        """Return what the journal says now.
+    def read(self) -> JobRecord:
+        """Read the journal. Skip a line that a crash left incomplete: nothing depended on it.
 
         Raises
         ------
         FormatError
-            It does not begin with a job. A line that a crash left half-written is passed over: nothing was
-            done that depended on it.
+            The file is missing or is not a journal.
         """
-        facts: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         shards: dict[int, dict[str, Any]] = {}
         notes: dict[str, None] = {}
         cancelled = False
-        for event in self._events():
-            if "job" in event:
-                facts.update(event["job"])
-            for one in event.get("shards", ()):
-                shards[one["number"]] = one
-            if "shard" in event:
-                changes = {name: value for name, value in event.items() if name not in ("at", "shard")}
-                shards[event["shard"]].update(changes)
-            for number, again in event.get("again", {}).items():
-                shards[int(number)]["again"] = again
-            if "note" in event:
-                notes[event["note"]] = None
-            cancelled = cancelled or "cancelled" in event
         try:
-            return Record(
-                facts=msgspec.convert(facts, Facts),
+            for event in self._events():
+                settings.update(event.get("job", {}))
+                shards.update({fields["number"]: fields for fields in event.get("shards", ())})
+                if "shard" in event:
+                    shards[event["shard"]].update(
+                        {name: value for name, value in event.items() if name not in ("at", "shard")}
+                    )
+                for number, again in event.get("again", {}).items():
+                    shards[int(number)]["again"] = again
+                if "note" in event:
+                    notes[event["note"]] = None
+                cancelled = cancelled or "cancelled" in event
+            for fields in shards.values():
+                if fields.get("state") == "uploading":  # evalkit until 2026-12 wrote it before each upload
+                    fields["state"] = "planned"
+            return JobRecord(
+                settings=msgspec.convert(settings, JobSettings),
                 shards=[msgspec.convert(shards[number], Shard) for number in sorted(shards)],
                 cancelled=cancelled,
                 notes=list(notes),
             )
-        except msgspec.ValidationError as error:
-            raise FormatError(f"The journal {str(self.path)!r} cannot be read: {error}.") from None
+        except (msgspec.ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FormatError(
+                f"{str(self.path)!r} is not a journal that this version of evalkit can read ({error}). "
+                "Use the version that wrote it, or delete the folder of the job."
+            ) from None
 
     def _events(self) -> Iterator[dict[str, Any]]:
         try:
             lines = self.path.read_bytes().split(b"\n")
         except OSError as error:
-            raise FormatError(f"There is no journal {str(self.path)!r}: {error.strerror}.") from None
+            raise FormatError(f"Cannot read the journal {str(self.path)!r}: {error.strerror}.") from None
         for line in lines:
             try:
                 event = msgspec.json.decode(line)
@@ -212,7 +195,7 @@ class Journal:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder are on the disk."""
+    """Sync the file names in a folder to disk."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,10 +1,10 @@
-"""Result files of a batch, line by line: each request ends in exactly one outcome, whatever is in them."""
+"""Result files of a batch: each request gets exactly one outcome, whatever the files contain."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,33 +13,34 @@ import msgspec
 from evalkit.data.columns import BOM
 from evalkit.llm.batch.input_files import read_abouts
 from evalkit.llm.requests import Reply
-from evalkit.llm.responses import decoded, passes, read_error
+from evalkit.llm.responses import classify_response, decode_json, is_retryable, read_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from evalkit.llm.batch.journal import Shard
+    from evalkit.llm.requests import Outcome
 
-
-# What a request says that never ran, because of what became of its batch.
+# The request was never executed, because its batch expired or was cancelled.
 _NOT_RUN: Final = frozenset({"batch_expired", "batch_cancelled", "expired", "cancelled", "canceled"})
-# Errors without a status that pass.
-_PASSING_CODES: Final = frozenset(
-    {
-        *(
-            "json_validate_failed",
-            "rate_limit_exceeded",
-            "server_error",
-            "internal_error",
-            "internal_server_error",
-        ),
-        *("service_unavailable", "timeout", "request_timeout", "capacity_exceeded", "inference_failed"),
-    }
+# Causes that do not concern the next batch.
+_RETRYABLE_NOT_RUN: Final = frozenset({*_NOT_RUN, "token_limit_exceeded", "other_line_invalid"})
+# Temporary errors that come without a status.
+_RETRYABLE_CODES: Final = frozenset(
+    [
+        "rate_limit_exceeded",
+        "server_error",
+        "internal_error",
+        "internal_server_error",
+        "service_unavailable",
+        "timeout",
+        "request_timeout",
+        "capacity_exceeded",
+        "inference_failed",
+    ]
 )
-# What never ran for a reason that the next batch does not share.
-_ASK_AGAIN: Final = frozenset({*_NOT_RUN, "token_limit_exceeded", "other_line_invalid"})
-# The id on a line that is not whole. In a text of an answer the quotes would be escaped.
+# The ID of a truncated line. Inside the text of an answer the quotes would be escaped.
 _ID: Final = re.compile(rb'"custom_id"\s*:\s*"([!#-\[\]-~]{1,64})"')
 
 
@@ -59,40 +60,48 @@ class _Response(msgspec.Struct):
     body: _Body
 
 
-class _Line(msgspec.Struct):
+class _SuccessLine(msgspec.Struct):
     custom_id: str
     response: _Response
     error: None = None
 
 
-_decode_line: Final = msgspec.json.Decoder(_Line).decode
+_decode_success: Final = msgspec.json.Decoder(_SuccessLine).decode
 _decode: Final = msgspec.json.Decoder().decode
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was odd about result files.
+    """Counts of outcomes and of unexpected lines: second lines of a request, unknown IDs, lines without an ID."""
 
-    Attributes
-    ----------
-    duplicates
-        Lines for a request that had one already: the first one counts.
-    unknown
-        Lines for a request that was not in the batch.
-    unreadable
-        Lines without an id that can be read.
-    examples
-        Some of their ids.
-    """
-
+    outcomes: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     unknown: int = 0
     unreadable: int = 0
     examples: list[str] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
 
 
-def reconcile(
+def read_shard(folder: Path, shard: Shard, *, full: bool, tally: Tally | None = None) -> Iterator[Reply]:
+    """Yield one reply per request of a collected shard.
+
+    With `full=False`, which is faster, the body of a success has only its model and usage.
+    """
+    facts: dict[str, Any] = {
+        "batch_id": shard.batch_id or None,
+        "tries": shard.round,
+        "cached": shard.number == 0,
+    }
+    paths = [result_path(folder, shard, kind) for kind in ("output", "error")]
+    return merge_output_lines(
+        [path for path in paths if path.exists()],
+        (about.custom_id for about in read_abouts(folder, shard)),
+        absent=partial(_absent, shard, {row.get("line"): row for row in shard.errors}),
+        read=partial(read_line if full else read_outcome, **facts),
+        tally=tally,
+    )
+
+
+def merge_output_lines(
     paths: Iterable[Path],
     sent: Iterable[str],
     *,
@@ -100,20 +109,16 @@ def reconcile(
     read: Callable[[bytes], Reply | None],
     tally: Tally | None = None,
 ) -> Iterator[Reply]:
-    """Yield one reply for each request that was sent: as the files have them, then those that are in none.
+    """Yield one reply per sent request: the first line with its ID, or `absent(ID, line number)`.
 
     Parameters
     ----------
     paths
-        The output file, then the error file; those that there are.
+        The output file, then the error file.
     sent
-        The ids of all requests of the batch, in the order of its lines.
-    absent
-        Makes the reply of a request that is in no file, from its id and its line.
+        IDs of all requests of the batch, in the order of its lines.
     read
-        `read_line`, or `read_outcome` where the answers themselves do not matter.
-    tally
-        Counts what is odd.
+        `read_line`, or the faster `read_outcome`.
     """
     tally = tally or Tally()
     waiting = {key: number for number, key in enumerate(sent, 1)}
@@ -142,199 +147,130 @@ def reconcile(
         yield reply
 
 
-def read_line(
-    line: bytes, *, batch_id: str | None = None, tries: int = 1, cached: bool = False
-) -> Reply | None:
-    r"""Return the reply that a result line is; None where it has no id.
-
-    Every shape that is met is understood: `error` or `response` left out, a body that is a text, a code that
-    is a number or a text, the error in the body of the answer or beside it. `batch_id`, `tries` and `cached`
-    are those of the reply.
+def read_line(line: bytes, **facts: Any) -> Reply | None:
+    """Parse a result line; return None if it has no ID. `facts` are further fields of the reply.
 
     Examples
     --------
-    >>> read_line(
-    ...     b'{"custom_id":"a","response":{"status_code":200,"body":{"choices":[]}},"error":null}'
-    ... ).outcome
+    >>> read_line(b'{"custom_id":"a","response":{"status_code":200,"body":{"choices":[]}}}').outcome
     'success'
-    >>> read_line(
-    ...     b'{"custom_id":"a","response":null,"error":{"code":"batch_expired","message":"late"}}'
-    ... ).outcome
+    >>> read_line(b'{"custom_id":"a","response":null,"error":{"code":"batch_expired"}}').outcome
     'not_run'
     >>> read_line(b'{"custom_id":"a","response":{"st').outcome
     'malformed'
     >>> read_line(b"<html>") is None
     True
     """
-    record = _decoded(line)
+    try:
+        record = _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        record = decode_json(line.decode("utf-8", "replace").strip().strip("\ufeff"))
     if not isinstance(record, dict):
-        named = _ID.search(line)
-        words = "The line cannot be read."
-        if named is None:
+        match = _ID.search(line)
+        if match is None:
             return None
         return Reply(
-            named[1].decode(), "malformed", None, None, None, words, "batch", cached, batch_id, None, tries
+            match[1].decode(), "malformed", message="The line is not valid JSON.", mode="batch", **facts
         )
     key = record.get("custom_id")
-    if isinstance(key, int) and not isinstance(key, bool):
-        key = str(key)
+    key = str(key) if type(key) is int else key
     if not isinstance(key, str) or not key:
         return None
     response = record.get("response")
-    error = record.get("error")
     response = response if isinstance(response, dict) else {}
-    body = response.get("body")
-    if isinstance(body, str):
-        body = decoded(body)
-    status = response.get("status_code")
-    status = status if isinstance(status, int) and not isinstance(status, bool) else None
-    if isinstance(body, dict) and isinstance(body.get("choices"), list) and status in (None, 200):
-        return Reply(key, "success", body, 200, None, None, "batch", cached, batch_id, None, tries)
-    return replace(_failed(key, status, body, error), cached=cached, batch_id=batch_id, tries=tries)
+    body, status = response.get("body"), response.get("status_code")
+    body = decode_json(body) if isinstance(body, str) else body
+    outcome, status, code, message = classify_response(
+        status if type(status) is int else None, body, record.get("error")
+    )
+    if outcome == "api_error" and code in _NOT_RUN and status in (None, 200):
+        outcome = "not_run"
+    return Reply(
+        key, outcome, body if outcome == "success" else None, status, code, message, "batch", **facts
+    )
 
 
-def read_outcome(
-    line: bytes, *, batch_id: str | None = None, tries: int = 1, cached: bool = False
-) -> Reply | None:
-    """Return what `read_line` does, but of a success only its model and its usage, which is faster."""
+def read_outcome(line: bytes, **facts: Any) -> Reply | None:
+    """Parse a result line like `read_line`, but keep only model and usage of a success, which is faster."""
     try:
-        found = _decode_line(line)
+        success = _decode_success(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = None
-    if found is None or found.response.status_code != 200 or not found.custom_id:
-        return read_line(line, batch_id=batch_id, tries=tries, cached=cached)
-    used = found.response.body.usage
-    usage = used and {"prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens}
-    body = {"model": found.response.body.model, "usage": usage}
-    return Reply(found.custom_id, "success", body, 200, None, None, "batch", cached, batch_id, None, tries)
+        return read_line(line, **facts)
+    if success.response.status_code != 200 or not success.custom_id:
+        return read_line(line, **facts)
+    usage = success.response.body.usage
+    body = {"model": success.response.body.model, "usage": usage and msgspec.structs.asdict(usage)}
+    return Reply(success.custom_id, "success", body, 200, None, None, "batch", **facts)
 
 
-def worth_asking_again(reply: Reply) -> bool:
-    """Whether the same request may well be answered by another batch.
+def is_worth_retrying(reply: Reply) -> bool:
+    """Return whether the same request may succeed in another batch.
 
-    Not what was wrong with the request itself (400, 413 and the like), not what the user stopped, and not what
-    may have been answered and paid for but can no longer be fetched.
+    False for an invalid request, for a cancelled one, and for one that may have been answered and billed.
 
     Examples
     --------
-    >>> worth_asking_again(Reply("a", "not_run", code="batch_expired"))
+    >>> is_worth_retrying(Reply("a", "not_run", code="batch_expired"))
     True
-    >>> worth_asking_again(Reply("a", "api_error", status=413, code="rate_limit_exceeded"))
+    >>> is_worth_retrying(Reply("a", "api_error", status=413, code="rate_limit_exceeded"))
     False
     """
     if reply.outcome == "not_run":
-        return reply.code in _ASK_AGAIN
+        return reply.code in _RETRYABLE_NOT_RUN
     if reply.outcome == "missing":
         return reply.code is None
     if reply.outcome != "api_error":
         return False
     if reply.code == "json_validate_failed":
         return True
-    if reply.status is None or reply.status == 200:
-        return reply.code in _PASSING_CODES
-    return passes(reply.status)
+    if reply.status in (None, 200):
+        return reply.code in _RETRYABLE_CODES
+    return is_retryable(reply.status)
 
 
-def _failed(key: str, status: int | None, body: Any, error: Any) -> Reply:
-    """Return the reply of a line that holds no completion."""
-    code, words = read_error(error) if error else (None, None)
-    if code is None and words is None and body is not None:
-        code, words = read_error(body)
-    if isinstance(error, dict) and isinstance(error.get("code"), int) and status is None:
-        number = error["code"]
-        status = number if 400 <= number < 600 else None
-    if code in _NOT_RUN and status in (None, 200):
-        return Reply(key, "not_run", None, None, code, words, mode="batch")
-    if status in (None, 200) and code is None and words is None:
-        return Reply(
-            key, "malformed", None, status, None, "The line holds no answer and no error.", mode="batch"
-        )
-    if status == 200 and not error and not (isinstance(body, dict) and body.get("error")):
-        return Reply(key, "malformed", None, status, code, "The answer is no chat completion.", mode="batch")
-    return Reply(key, "api_error", None, status, code, words, mode="batch")
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    r"""Yield the lines of a file that hold something: they end at b"\n" and nowhere else, as U+2028 is text."""
-    with path.open("rb") as file:
-        first = True
-        for line in file:
-            if first:
-                line, first = line.removeprefix(BOM), False
-            if not line.isspace() and line:
-                yield line
-
-
-def _decoded(line: bytes) -> Any:
-    """Return what is on a line; where a strict reader gives up, what a lenient one makes of it."""
-    try:
-        return _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return decoded(line.decode("utf-8", "replace").strip().strip("\ufeff"))
-
-
-def read_shard(folder: Path, shard: Shard, *, whole: bool, tally: Tally | None = None) -> Iterator[Reply]:
-    """Yield one reply for each request of a shard that has ended.
-
-    Parameters
-    ----------
-    folder, shard
-        Whose.
-    whole
-        With the answers; else of a success only its model and its usage are there, which is faster.
-    tally
-        Counts what is odd.
-    """
-    paths = [result_path(folder, shard, kind) for kind in ("output", "error")]
-    facts: dict[str, Any] = {
-        "batch_id": shard.batch_id or None,
-        "tries": shard.round,
-        "cached": shard.number == 0,
-    }
-    yield from reconcile(
-        [path for path in paths if path.exists()],
-        (one.custom_id for one in read_abouts(folder, shard)),
-        absent=partial(_absent, shard),
-        read=partial(read_line if whole else read_outcome, **facts),
-        tally=tally,
-    )
-
-
-def _absent(shard: Shard, key: str, number: int) -> Reply:
-    """Return the reply of a request that is in no result file."""
-    reply = Reply(
+def _absent(shard: Shard, line_errors: dict[Any, dict[str, Any]], key: str, number: int) -> Reply:
+    """Return the reply to a request that is in no result file."""
+    outcome: Outcome = "not_run"
+    code: str | None = shard.why
+    message: str | None = shard.message
+    if shard.why:
+        outcome = "api_error" if shard.why == "refused" else "not_run"
+    elif number in line_errors:
+        outcome = "api_error"
+        code, message = read_error(line_errors[number])
+    elif shard.status == "failed":
+        code, message = read_error(shard.errors)
+        code = "other_line_invalid" if any(type(line) is int for line in line_errors) else code
+        code, message = code or "batch_failed", message or "The batch failed validation."
+    elif "batch" in shard.gone:
+        outcome, code, message = "missing", "batch_gone", "The provider lost the batch, or it never ended."
+    elif shard.gone:
+        outcome, code, message = "missing", "file_gone", "The result file is not available."
+    elif shard.status in ("expired", "cancelled") and not (shard.output_file_id or shard.error_file_id):
+        code, message = f"batch_{shard.status}", f"The batch was {shard.status}."
+    else:
+        outcome, code, message = "missing", None, "The request is in neither result file."
+    return Reply(
         key,
-        "not_run",
-        code=shard.why or None,
-        message=shard.message or None,
+        outcome,
+        status=shard.why_status,
+        code=code,
+        message=message or None,
         mode="batch",
         batch_id=shard.batch_id or None,
         tries=shard.round,
     )
-    if shard.why == "refused":
-        return replace(reply, outcome="api_error", status=shard.why_status)
-    if shard.why:
-        return reply
-    lines = {error.get("line"): error for error in shard.errors}
-    if number in lines:
-        code, words = read_error(lines[number])
-        return replace(reply, outcome="api_error", code=code, message=words)
-    if shard.status == "failed":
-        code, words = read_error(shard.errors)
-        named = any(isinstance(line, int) for line in lines)
-        code = "other_line_invalid" if named else code or "batch_failed"
-        return replace(reply, code=code, message=words or "The batch failed its validation.")
-    if "batch" in shard.gone:
-        words = "Its batch never ended, or the endpoint no longer has it."
-        return replace(reply, outcome="missing", code="batch_gone", message=words)
-    if shard.gone:
-        words = "The endpoint no longer has its result file."
-        return replace(reply, outcome="missing", code="file_gone", message=words)
-    if shard.status in ("expired", "cancelled") and not (shard.output_file_id or shard.error_file_id):
-        return replace(reply, code=f"batch_{shard.status}", message=f"Its batch was {shard.status}.")
-    return replace(reply, outcome="missing", message="It is in neither of the result files.")
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    r"""Yield the non-blank lines of a file. Only b"\n" ends a line: U+2028 is text."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file):
+            text = line if number else line.removeprefix(BOM)
+            if text and not text.isspace():
+                yield text
 
 
 def result_path(folder: Path, shard: Shard, kind: str) -> Path:
-    """Return where a result file of a shard lies: `kind` is "output" or "error"."""
+    """Return the path of a result file; `kind` is "output" or "error"."""
     return folder / f"{shard.number:04d}.{kind}.jsonl"
