@@ -152,7 +152,7 @@ def test_what_is_there_already_is_told(run, asking):
         (["--prompt", "nofile.md"], "There is no file or folder 'nofile.md'."),
         (["--call", "nowhere:f"], "There is no module 'nowhere' to import"),
         (["--epochs", "0"], "--epochs is 0; it may be a whole number from 1"),
-        (["--provider", "grok"], "There is no provider 'grok'. Did you mean 'groq'?"),
+        (["--provider", "grok"], "Unknown provider 'grok'."),
         (
             ["--provider", "local"],
             "No response from http://127.0.0.1:9/v1. Start it with: evalkit serve-local.",

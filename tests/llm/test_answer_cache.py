@@ -147,9 +147,7 @@ def test_a_file_that_is_no_cache_is_said_to_be_none(tmp_path):
     path = tmp_path / "answers.sqlite"
     path.write_text("not a database" * 100, encoding="utf-8")
 
-    with pytest.raises(
-        FormatError, match=r"cannot be read: .* EVALKIT_CACHE_DIR"
-    ):
+    with pytest.raises(FormatError, match=r"cannot be read: .* EVALKIT_CACHE_DIR"):
         Cache(path)
 
 

@@ -424,9 +424,7 @@ def test_a_file_of_more_lines_than_are_allowed(fake_groq, tmp_path):
 def test_a_plan_without_batches_is_one_sentence_and_the_job_goes_on_when_it_is_changed(fake_groq, tmp_path):
     fake_groq.plan = "free"
 
-    with pytest.raises(
-        ProviderError, match=r"plan .* groq .* has no Batch API \(403 not_available"
-    ) as e:
+    with pytest.raises(ProviderError, match=r"plan .* groq .* has no Batch API \(403 not_available") as e:
         begin(fake_groq, tmp_path)
     fake_groq.plan = "developer"
     (job,) = jobs(tmp_path, clock=FakeClock(fake_groq))

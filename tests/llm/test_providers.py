@@ -164,11 +164,8 @@ def test_only_what_stays_on_this_machine_is_not_remote(url, remote):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (
-            "grok",
-            r"There is no provider 'grok'. Did you mean 'groq'\? Expected groq, openai, local, or an address",
-        ),
-        ("", "There is no provider ''"),
+        ("grok", r"Unknown provider 'grok'\. .*Did you mean 'groq'\?"),
+        ("", "Unknown provider ''"),
         ("ftp://example.org", "Invalid address .* http:// or https://"),
         ("http://", "Invalid address"),
         ("https://me:secret@example.org/v1", "The address of example.org contains a user name, a password"),
@@ -323,7 +320,12 @@ def test_a_model_with_a_date_in_its_name_is_that_model():
             )
             for day, verb in ((20, "will be"), (21, "was"))
         ),
-        ("groq", "minimaxai/minimax-m2.7", None, "minimaxai/minimax-m2.7 requires an enterprise plan at groq"),
+        (
+            "groq",
+            "minimaxai/minimax-m2.7",
+            None,
+            "minimaxai/minimax-m2.7 requires an enterprise plan at groq",
+        ),
         ("groq", "openai/gpt-oss-120b", None, ""),
         ("groq", "a-new-model", None, ""),
         ("openai", "gpt-5-mini", date(2026, 12, 10), "gpt-5-mini will be shut down at openai on 2026-12-11"),

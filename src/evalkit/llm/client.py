@@ -10,7 +10,7 @@ from evalkit.llm.prices import obstacle
 from evalkit.llm.responses import decode_json
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_SECRET
-from evalkit.util.words import join_words
+from evalkit.util.words import Option, Sentence, join_words
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -54,8 +54,13 @@ def find_key(provider: Provider) -> ApiKey | None:
     if not provider.remote or variable == "EVALKIT_API_KEY":
         return None
     raise ProviderError(
-        f"Missing API key for {provider.name}. Set {variable} in the environment, or use provider='local', which "
-        "needs none."
+        f"Missing API key for {provider.name}.",
+        argument="key_variable",
+        value=variable,
+        fix=Sentence(
+            f"Set {variable} in the environment, or use {{local}}, which needs none.",
+            local=Option("provider", "local"),
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_KEY, redact
-from evalkit.util.words import join_words, nearest
+from evalkit.util.words import join_words
 
 LOCAL_PORT: Final = 8712
 """Default port of `evalkit serve-local`."""
@@ -250,7 +250,7 @@ def provider(
     '127.0.0.1:8000'
     >>> provider("grok")
     Traceback (most recent call last):
-    evalkit.util.errors.ProviderError: There is no provider 'grok'. Did you mean 'groq'? ...
+    evalkit.util.errors.ProviderError: Unknown provider 'grok'. Expected groq, openai, local or an address ...
     """
     if isinstance(name, Provider):
         endpoint = name
@@ -267,9 +267,12 @@ def provider(
         known = [endpoint for endpoint in PROVIDERS.values() if endpoint.base_url == address]
         endpoint = known[0] if known else Provider(urlsplit(address).netloc, address, "EVALKIT_API_KEY")
     else:
+        name = redact([name]).texts[0]
         raise ProviderError(
-            f"There is no provider {redact([name]).texts[0]!r}.{did_you_mean(name, PROVIDERS)} Expected {join_words(PROVIDERS)}, "
-            "or an address such as 'https://example.org/v1'."
+            f"Unknown provider {name!r}.",
+            argument="provider",
+            value=name,
+            choices=[*PROVIDERS, "an address such as 'https://example.org/v1'"],
         )
     if base_url is not None:
         endpoint = replace(endpoint, base_url=base_url)

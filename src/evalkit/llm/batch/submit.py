@@ -157,7 +157,9 @@ def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None
     if not found:
         raise SelectorError(f"There are no batch jobs in {str(folder)!r}.")
     if matches:
-        raise SelectorError(f"{len(matches):,} jobs match. Name one of: {join_words(j.name for j in matches)}.")
+        raise SelectorError(
+            f"{len(matches):,} jobs match. Name one of: {join_words(j.name for j in matches)}."
+        )
     raise SelectorError.unknown(name, kind="job", have=[job.name for job in found])
 
 
