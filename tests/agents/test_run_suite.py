@@ -341,7 +341,7 @@ def test_a_model_that_could_not_be_looked_up_is_asked_and_a_note_says_so(fake, s
     evals = run_suite(suite, agent, tmp_path / "runs")
 
     assert evals.trials["error"].null_count() == 3
-    assert f"{GROQ} was not looked up" in evals.notes[0]
+    assert f"{GROQ} was not checked" in evals.notes[0]
 
 
 # --- runs beside each other
