@@ -2,175 +2,162 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import Any, Final
 
-from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
-from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import EvalsBuilder
-from evalkit.readers.json_values import digest, mapping, moment, number, sequence, severity_of, words
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from evalkit.data.evals import Evals
+from evalkit.readers.formats import fields
+from evalkit.readers.formats.record_format import ZERO_TO_ONE, RecordFormat, has_keys
+from evalkit.readers.json_values import mapping, moment, number, sequence, words
 
 
-def is_events(path: Path, head: bytes) -> bool:
-    """Whether its records are the events of an experiment."""
-    names = json_records.names(head)
-    return {"root_span_id", "scores"} <= names and bool(
-        {"is_root", "span_attributes", "span_parents"} & names
-    )
-
-
-def is_summary(path: Path, head: bytes) -> bool:
-    """Whether it is what `Eval` returns: a summary, and results with scores."""
-    names = json_records.names(head)
-    return {"results", "scores", "summary"} <= names and bool({"experimentName", "experiment_name"} & names)
-
-
-def read_events(path: Path) -> Evals:
-    """Read events: a root span is an attempt, its scorers' spans say why.
-
-    Scores lie between 0 and 1, as Braintrust declares them.
-    """
-    builder = EvalsBuilder(str(path))
-    events = list(json_records.read(path, builder, within="events"))
-    below: dict[str, list[dict[str, Any]]] = {}
+def _root_events(file: fields.RecordFile) -> fields.Records:
+    """Yield root spans, each with the spans below it."""
+    events = list(file.records(within="events"))
+    below: dict[str, list[fields.Record]] = {}
     for _, event in events:
         if not _is_root(event):
             below.setdefault(str(event.get("root_span_id")), []).append(event)
     for line, event in events:
         if _is_root(event):
-            _take(builder, path, line, event, below.get(str(event.get("root_span_id")), []))
-    return builder.build()
+            yield line, {**event, "spans": below.get(str(event.get("root_span_id")), [])}
 
 
-def read_summary(path: Path) -> Evals:
-    """Read what `Eval` returns, saved as JSON."""
-    builder = EvalsBuilder(str(path))
-    for line, record in json_records.read(path, builder):
-        summary = mapping(record.get("summary"))
-        name = summary.get("experimentName") or summary.get("experiment_name")
+def _results(file: fields.RecordFile) -> fields.Records:
+    for line, record in file.records():
+        name = fields.get(record, ("summary.experimentName", "summary.experiment_name"))
         for result in map(mapping, sequence(record.get("results"))):
-            _take(builder, path, line, {**result, "experiment_id": name}, [])
-    return builder.build()
+            yield line, {**result, "experiment_id": name, "spans": []}
 
 
-def _take(
-    builder: EvalsBuilder, path: Path, line: int, event: dict[str, Any], spans: list[dict[str, Any]]
-) -> None:
-    metadata, metrics = mapping(event.get("metadata")), mapping(event.get("metrics"))
-    asked, answered = event.get("input"), event.get("output")
-    run = as_text(event.get("experiment_id")) or json_records.run_name(path)
-    case = as_text(mapping(event.get("origin")).get("id")) or digest(asked)
-    epoch = builder.next_epoch(run, case)
-    models = [mapping(span.get("metadata")).get("model") for span in spans if _type(span) == "llm"]
-    model = metadata.get("model") or next((m for m in models if m), None)
-    builder.add_run(run, model=as_text(model), agent_version=as_text(metadata.get("version")))
-    tags = [str(tag) for tag in sequence(event.get("tags"))]
-    builder.add_case(
-        "",
-        case,
-        input=words(asked),
-        ideal_behavior=words(event.get("expected")),
-        severity=severity_of(metadata),
-        tags=tags or None,
-    )
-    start, end = number(metrics.get("start")), number(metrics.get("end"))
-    builder.add_trial(
-        run,
-        case,
-        epoch,
-        line,
-        output=words(answered),
-        error=words(event["error"]) if event.get("error") else None,
-        input_tokens=_sum("prompt_tokens", metrics, spans),
-        output_tokens=_sum("completion_tokens", metrics, spans),
-        latency_s=None if start is None or end is None else end - start,
-        started_at=as_text(event.get("created")) or moment(start),
-    )
-    messages = asked if isinstance(asked, list) else mapping(asked).get("messages")
-    turns = [message(m) for m in sequence(messages) if isinstance(m, dict) and "role" in m]
-    if turns and answered is not None:
-        turns.append(message({"role": "assistant", "content": words(answered)}))
-    builder.add_turns(run, case, epoch, turns)
-    scores, why = _scores(event, metadata, spans)
-    for name, score in scores.items():
-        builder.add_criterion("", name, kind="continuous", scale_min=0, scale_max=1)
-        span = mapping(why.get(name))
-        told = mapping(span.get("metadata")) or mapping(mapping(span.get("output")).get("metadata"))
-        builder.add_score(
-            run,
-            case,
-            epoch,
-            name,
-            line,
-            score=score,
-            label=as_text(told.get("choice")),
-            rationale=as_text(told.get("rationale")),
-            error=_last_line(span["error"]) if span.get("error") else None,
-        )
-    kept = {"comments", "facets", "classifications", "context"}
-    builder.ignore_fields(*(name for name in kept if event.get(name)))
+def _is_root(event: fields.Record) -> bool:
+    is_root = event.get("is_root")
+    return is_root if isinstance(is_root, bool) else not event.get("span_parents")
 
 
-def _scores(
-    event: dict[str, Any], metadata: Mapping[str, Any], spans: list[dict[str, Any]]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the scores of an attempt by name, and of each the span that says why.
+def _is_scorer(span: fields.Record) -> bool:
+    attributes = mapping(span.get("span_attributes"))
+    return bool(attributes.get("type") == "score" or attributes.get("purpose") == "scorer")
 
-    Events as they were logged hold a score in its scorer's span alone; a scorer that failed gave none, and its
-    traceback stands in its span and in the root's metadata.
+
+def _calls(event: fields.Record) -> list[fields.Record]:
+    return [span for span in event["spans"] if fields.get(span, "span_attributes.type") == "llm"]
+
+
+def _model(event: fields.Record) -> Any:
+    models = (fields.get(each, "metadata.model") for each in (event, *_calls(event)))
+    return next((model for model in models if model), None)
+
+
+def _tokens(name: str) -> fields.Field:
+    """Return the tokens of a trial: the root's own count, or those of its calls without a judge's."""
+
+    def count(event: fields.Record) -> float | None:
+        own = number(fields.get(event, f"metrics.{name}"))
+        if own is not None:
+            return own
+        calls = [span for span in _calls(event) if not _is_scorer(span)]
+        counts = [number(fields.get(span, f"metrics.{name}")) for span in calls]
+        known = [each for each in counts if each is not None]
+        return sum(known) if known else None
+
+    return count
+
+
+def _latency(event: fields.Record) -> float | None:
+    start, end = (number(fields.get(event, f"metrics.{name}")) for name in ("start", "end"))
+    return None if start is None or end is None else end - start
+
+
+def _turns(event: fields.Record) -> fields.Turns:
+    content = event.get("input")
+    messages = content if isinstance(content, list) else mapping(content).get("messages")
+    turns = fields.chat([m for m in sequence(messages) if isinstance(m, dict) and "role" in m])
+    return turns + fields.said("assistant", words(event.get("output"))) if turns else []
+
+
+def _scores(event: fields.Record) -> list[fields.Record]:
+    """Return the scores of a trial, each with the span that has its reason.
+
+    Events as they were logged have a score in its scorer's span alone; of a scorer that failed the traceback is in its
+    span and in the root's metadata.
     """
-    scores, why = dict(mapping(event.get("scores"))), {}
-    for span in filter(_is_scorer, spans):
+    scores, spans = dict(mapping(event.get("scores"))), {}
+    for span in filter(_is_scorer, event["spans"]):
         given = mapping(span.get("scores"))
-        called = str(mapping(span.get("span_attributes")).get("name"))
+        called = str(fields.get(span, "span_attributes.name"))
         for name, score in (given or ({called: None} if span.get("error") else {})).items():
             scores.setdefault(name, score)
-        why.update(dict.fromkeys([called, *given], span))
-    for name, trace in mapping(metadata.get("scorer_errors")).items():
+        spans.update(dict.fromkeys([called, *given], span))
+    for name, trace in mapping(fields.get(event, "metadata.scorer_errors")).items():
         scores.setdefault(name, None)
-        why.setdefault(name, {"error": trace})
-    return scores, why
+        spans.setdefault(name, {"error": trace})
+    return [{**mapping(spans.get(name)), "name": name, "score": score} for name, score in scores.items()]
 
 
-def _last_line(error: Any) -> str:
-    """Return what a traceback ends in: what went wrong."""
+def _reason(name: str) -> fields.Field:
+    def reason(span: fields.Record) -> Any:
+        own = mapping(span.get("metadata")) or mapping(fields.get(span, "output.metadata"))
+        return own.get(name)
+
+    return reason
+
+
+def _last_line(error: Any) -> str | None:
+    """Return the end of a traceback: what went wrong."""
+    if not error:
+        return None
     lines = (words(error) or "").strip().splitlines()
     return lines[-1] if lines else "the scorer failed"
 
 
-def _is_root(event: dict[str, Any]) -> bool:
-    said = event.get("is_root")
-    return said if isinstance(said, bool) else not event.get("span_parents")
-
-
-def _is_scorer(span: dict[str, Any]) -> bool:
-    return _type(span) == "score" or mapping(span.get("span_attributes")).get("purpose") == "scorer"
-
-
-def _type(span: dict[str, Any]) -> Any:
-    return mapping(span.get("span_attributes")).get("type")
-
-
-def _sum(name: str, metrics: Any, spans: list[dict[str, Any]]) -> float | None:
-    """Return the tokens of an attempt: the root's own figure, or those of its calls; a judge's are not its own."""
-    own = number(metrics.get(name))
-    if own is not None:
-        return own
-    calls = [
-        number(mapping(s.get("metrics")).get(name)) for s in spans if _type(s) == "llm" and not _is_scorer(s)
-    ]
-    counted = [count for count in calls if count is not None]
-    return sum(counted) if counted else None
-
+EVENTS: Final = RecordFormat(
+    records=_root_events,
+    run="experiment_id",
+    case=fields.id_or_digest("origin.id", "input"),
+    runs={"model": _model, "agent_version": "metadata.version"},
+    cases={
+        "input": fields.words("input"),
+        "ideal_behavior": fields.words("expected"),
+        "severity": fields.severity("metadata"),
+        "tags": fields.texts("tags"),
+    },
+    trials={
+        "output": fields.words("output"),
+        "error": fields.to(lambda error: words(error or None), "error"),
+        "input_tokens": _tokens("prompt_tokens"),
+        "output_tokens": _tokens("completion_tokens"),
+        "latency_s": _latency,
+        "started_at": lambda event: (
+            as_text(event.get("created")) or moment(number(fields.get(event, "metrics.start")))
+        ),
+    },
+    turns=_turns,
+    scores=_scores,
+    # Braintrust declares that scores lie between 0 and 1.
+    criteria=fields.always(ZERO_TO_ONE),
+    score={
+        "score": "score",
+        "label": _reason("choice"),
+        "rationale": _reason("rationale"),
+        "error": fields.to(_last_line, "error"),
+    },
+    ignored=("classifications", "comments", "context", "facets"),
+)
+RESULTS: Final = replace(EVENTS, records=_results)
 
 READERS: Final = (
-    Reader("Braintrust events", is_events, read=read_events, alone=True),
-    Reader("Braintrust results", is_summary, read=read_summary, alone=True),
+    Reader(
+        "Braintrust events",
+        has_keys("root_span_id", "scores", any_of=("is_root", "span_attributes", "span_parents")),
+        read=EVENTS.read,
+        alone=True,
+    ),
+    Reader(
+        "Braintrust results",
+        has_keys("results", "scores", "summary", any_of=("experimentName", "experiment_name")),
+        read=RESULTS.read,
+        alone=True,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Decode into typed records; where one value does not fit, keep all the others."""
+"""Decode JSON into typed records. Where one value does not fit, keep all the others."""
 
 from __future__ import annotations
 
@@ -12,59 +12,13 @@ from evalkit.data.columns import as_text, decode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-def salvage(kind: type[Any], value: Any, add_problem: Callable[[str], None], *, where: str = "") -> Any:
-    """Return decoded JSON as a record of `kind`, what does not fit left out with a complaint each.
-
-    Parameters
-    ----------
-    kind
-        A `msgspec.Struct`.
-    value
-        The decoded value.
-    add_problem
-        Is told of each value that is left out.
-
-    Returns
-    -------
-    Any
-        The record; None where the value is no object at all.
-
-    Examples
-    --------
-    >>> class Point(msgspec.Struct):
-    ...     x: int | None = None
-    ...     y: int | None = None
-    >>> salvage(Point, {"x": 1, "y": "far"}, print)
-    y is 'far'; expected `int | null`, got `str`
-    Point(x=1, y=None)
-    """
-    if not isinstance(value, dict):
-        add_problem(f"{where or 'a record'} is {as_text(value)!r:.60}; an object was expected")
-        return None
-    made: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        if field.encode_name not in value:
-            continue
-        given = value[field.encode_name]
-        named = f"{where}.{field.name}" if where else field.name
-        fitted = _fit(field.type, given, add_problem, named)
-        if fitted is not None:
-            made[field.name] = fitted
-    try:
-        return kind(**made)
-    except TypeError as error:  # a field that there must be
-        add_problem(f"{where or 'a record'} cannot be read: {error}")
-        return None
+    AddProblem = Callable[[str], None]
 
 
-def read(
-    kind: type[Any],
-    decoder: msgspec.json.Decoder[Any],
-    raw: bytes | msgspec.Raw,
-    add_problem: Callable[[str], None],
+def lenient_decode(
+    kind: type[Any], decoder: msgspec.json.Decoder[Any], raw: bytes | msgspec.Raw, add_problem: AddProblem
 ) -> Any:
-    """Return JSON as a record of `kind`: at once where all of it fits, else with `salvage`; None where it is no JSON."""
+    """Return JSON as a record of `kind`; None where it is no JSON object."""
     try:
         return decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -74,44 +28,69 @@ def read(
     except ValueError as error:
         add_problem(str(error))
         return None
-    return salvage(kind, value, add_problem)
+    return lenient_convert(kind, value, add_problem)
 
 
-def _fit(kind: Any, value: Any, add_problem: Callable[[str], None], where: str) -> Any:
+def lenient_convert(kind: type[Any], value: Any, add_problem: AddProblem, *, name: str = "") -> Any:
+    """Return decoded JSON as a record of `kind`, a `msgspec.Struct`; each value that does not fit is a problem.
+
+    Examples
+    --------
+    >>> class Point(msgspec.Struct):
+    ...     x: int | None = None
+    ...     y: int | None = None
+    >>> lenient_convert(Point, {"x": 1, "y": "far"}, print)
+    y is 'far'. Expected `int | null`, got `str`.
+    Point(x=1, y=None)
+    """
+    if not isinstance(value, dict):
+        add_problem(f"{name or 'A record'} is {as_text(value)!r:.60}. Expected an object.")
+        return None
+    values = {
+        field.name: _convert(
+            field.type, value[field.encode_name], add_problem, f"{name}.{field.name}" if name else field.name
+        )
+        for field in msgspec.structs.fields(kind)
+        if field.encode_name in value
+    }
+    try:
+        return kind(**{field: each for field, each in values.items() if each is not None})
+    except TypeError as error:  # a required field is missing
+        add_problem(f"{name or 'A record'} cannot be read: {error}.")
+        return None
+
+
+def _convert(kind: Any, value: Any, add_problem: AddProblem, name: str) -> Any:
     if kind is msgspec.Raw:
         return msgspec.Raw(_encode(value))
-    nested = _nested(kind, value)
-    if nested is None:
-        try:
-            return msgspec.convert(value, kind, strict=True)
-        except (msgspec.ValidationError, OverflowError) as error:
-            reason = str(error)
-            add_problem(f"{where} is {as_text(value)!r:.60}; {reason[:1].lower()}{reason[1:]}")
-            return None
-    if isinstance(nested, type):
-        return salvage(nested, value, add_problem, where=where)
-    inner = get_args(nested)[-1]
+    options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    for option in options:
+        container = get_origin(option)
+        if isinstance(value, dict) and _is_struct(option):
+            return lenient_convert(option, value, add_problem, name=name)
+        if container in (list, dict) and isinstance(value, container):
+            inner = get_args(option)[-1]
+            if inner is msgspec.Raw or _is_struct(inner):
+                return _convert_parts(inner, value, add_problem, name)
+    try:
+        return msgspec.convert(value, kind, strict=True)
+    except (msgspec.ValidationError, OverflowError) as error:
+        add_problem(f"{name} is {as_text(value)!r:.60}. {error}.")
+        return None
+
+
+def _convert_parts(kind: Any, value: Any, add_problem: AddProblem, name: str) -> Any:
     if isinstance(value, list):
-        parts = [_fit(inner, part, add_problem, f"{where} {number}") for number, part in enumerate(value, 1)]
-        return [part for part in parts if part is not None]
-    pairs = {str(name): _fit(inner, part, add_problem, f"{where}.{name}") for name, part in value.items()}
-    return {name: part for name, part in pairs.items() if part is not None}
+        items = [
+            _convert(kind, part, add_problem, f"{name} {number}") for number, part in enumerate(value, 1)
+        ]
+        return [item for item in items if item is not None]
+    parts = {str(key): _convert(kind, part, add_problem, f"{name}.{key}") for key, part in value.items()}
+    return {key: part for key, part in parts.items() if part is not None}
 
 
-def _nested(kind: Any, value: Any) -> Any:
-    """Return the member of a union that holds records and that the value may be: a Struct, a list or a dict of them."""
-    union = get_origin(kind) in (Union, types.UnionType)
-    for option in get_args(kind) if union else (kind,):
-        if isinstance(option, type) and issubclass(option, msgspec.Struct) and isinstance(value, dict):
-            return option
-        origin = get_origin(option)
-        if origin in (list, dict) and isinstance(value, origin) and _is_record(get_args(option)[-1]):
-            return option
-    return None
-
-
-def _is_record(kind: Any) -> bool:
-    return kind is msgspec.Raw or (isinstance(kind, type) and issubclass(kind, msgspec.Struct))
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _encode(value: Any) -> bytes:

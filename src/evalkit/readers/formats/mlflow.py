@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
 from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
-from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import EvalsBuilder
-from evalkit.readers.formats import csv as csv_file
-from evalkit.readers.json_values import decoded, digest, mapping, moment, number, sequence, severity_of, words
+from evalkit.readers.formats import fields
+from evalkit.readers.formats.record_format import RecordFormat, key_names
+from evalkit.readers.json_values import decoded, mapping, moment, number, sequence, words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from evalkit.data.evals import Evals
-
 _KINDS: Final = {"HUMAN": "human", "LLM_JUDGE": "judge", "AI_JUDGE": "judge", "CODE": "code"}
-_YES_NO: Final = {"yes": 1, "no": 0, "pass": 1, "fail": 0, "true": 1, "false": 0}
+_WORDS: Final = {"yes": 1, "no": 0, "pass": 1, "fail": 0, "true": 1, "false": 0}
 _EXPECTED: Final = {
     "expected_response": "ideal_behavior",
     "guidelines": "expected_rubric",
@@ -28,200 +23,187 @@ _EXPECTED: Final = {
 }
 
 
-def is_json(path: Path, head: bytes) -> bool:
-    """Whether its records are traces, or rows of `search_traces`."""
-    names = json_records.names(head)
-    return {"trace_id", "assessments"} <= names or {"trace_id", "trace_location", "info"} <= names
+def is_traces(path: Path, data: bytes) -> bool:
+    """Whether its records are traces, rows of `search_traces`, or rows of `mlflow.genai.evaluate`."""
+    names = key_names(path, data)
+    if data.startswith(b"PAR1") or data.lstrip()[:1] in (b"{", b"["):
+        return "trace_id" in names and ("assessments" in names or {"trace_location", "info"} <= names)
+    return {"trace_id", "trace"} <= names
 
 
-def is_parquet(path: Path, head: bytes) -> bool:
-    """Whether it is the frame of `search_traces` as Parquet."""
-    if not head.startswith(b"PAR1"):
-        return False
-    try:
-        return {"trace_id", "assessments"} <= set(pl.read_parquet_schema(path))
-    except (pl.exceptions.PolarsError, OSError):
-        return False
+def _traces(file: fields.RecordFile) -> fields.Records:
+    """Yield traces in one shape."""
+    for line, record in file.records(within="traces"):
+        trace = mapping(record.get("trace")) or record
+        info = mapping(trace.get("info")) or record
+        spans = [mapping(s) for s in sequence(mapping(trace.get("data")).get("spans") or record.get("spans"))]
+        root = next((s for s in spans if not (s.get("parent_span_id") or s.get("parent_id"))), {})
+        request = (_attribute(root, "mlflow.spanInputs"), record.get("request"), info.get("request_preview"))
+        response = (
+            _attribute(root, "mlflow.spanOutputs"),
+            record.get("response"),
+            info.get("response_preview"),
+        )
+        assessments = []
+        for each in map(mapping, sequence(info.get("assessments") or record.get("assessments"))):
+            name = as_text(each.get("assessment_name") or each.get("name"))
+            if name and each.get("valid") is False:
+                file.builder.ignore_fields("assessments that were overridden")
+            else:
+                assessments.append({**each, "name": name})
+                if name and each.get("expectation") is not None and name not in _EXPECTED:
+                    file.builder.ignore_fields(f"expectation {name}")
+        yield (
+            line,
+            {
+                **info,
+                "trace_id": info.get("trace_id") or info.get("request_id"),
+                "trace_metadata": info.get("trace_metadata") or info.get("request_metadata"),
+                "spans": spans,
+                "root": root,
+                "request": _first(request),
+                "response": _first(response),
+                "assessments": assessments,
+            },
+        )
 
 
-def is_csv(path: Path, head: bytes) -> bool:
-    """Whether it is the frame of `search_traces`, or the table of `mlflow.genai.evaluate`, as CSV."""
-    first = head.split(b"\n", 1)[0]
-    return b"trace_id," in first and b",trace," in first and csv_file.sniff(path, head)
+def _first(values: tuple[Any, ...]) -> Any:
+    return decoded(next((value for value in values if value not in (None, "")), None))
 
 
-def read_json(path: Path) -> Evals:
-    """Read traces: the run that made them is the run, what was asked the case."""
-    builder = EvalsBuilder(str(path))
-    for line, record in json_records.read(path, builder, within="traces"):
-        _take(builder, path, line, record)
-    return builder.build()
-
-
-def read_parquet(path: Path) -> Evals:
-    """Read the frame of `search_traces`."""
-    builder = EvalsBuilder(str(path))
-    for line, record in enumerate(pl.read_parquet(path).iter_rows(named=True), 1):
-        _take(builder, path, line, record)
-    return builder.build()
-
-
-def read_csv(path: Path) -> Evals:
-    """Read the frame of `search_traces`: each trace stands as JSON in one of its columns."""
-    raw = csv_file.rows(path)
-    builder = EvalsBuilder(str(path), problems=list(raw.problems))
-    for record in raw.frame.iter_rows(named=True):
-        _take(builder, path, record["line"], record)
-    return builder.build()
-
-
-def _take(builder: EvalsBuilder, path: Path, line: int, record: dict[str, Any]) -> None:
-    trace = mapping(record.get("trace")) or record
-    info = mapping(trace.get("info")) or record
-    trace_id = as_text(info.get("trace_id") or info.get("request_id"))
-    if not trace_id:
-        builder.add_problem(line, "there is no trace_id")
-        return
-    spans = [mapping(s) for s in sequence(mapping(trace.get("data")).get("spans") or record.get("spans"))]
-    root = next((s for s in spans if not (s.get("parent_span_id") or s.get("parent_id"))), {})
-    told = mapping(info.get("trace_metadata") or info.get("request_metadata"))
-    tags = mapping(info.get("tags"))
-    asked = _first(_attribute(root, "mlflow.spanInputs"), record.get("request"), info.get("request_preview"))
-    answered = _first(
-        _attribute(root, "mlflow.spanOutputs"), record.get("response"), info.get("response_preview")
-    )
-    run = as_text(told.get("mlflow.sourceRun")) or json_records.run_name(path)
-    case = as_text(info.get("client_request_id")) or digest(asked if asked is not None else trace_id)
-    epoch = builder.next_epoch(run, case)
-    usage = mapping(told.get("mlflow.trace.tokenUsage"))
-    took = number(info.get("execution_duration") or info.get("execution_duration_ms"))
-    builder.add_run(
-        run,
-        agent=as_text(tags.get("mlflow.traceName")),
-        agent_version=as_text(told.get("mlflow.modelId") or told.get("mlflow.source.git.commit")),
-        model=_model(spans),
-    )
-    turns = _turns(asked, answered, spans)
-    users = [turn["content"] for turn in turns if turn["role"] == "user" and turn["content"]]
-    builder.add_case("", case, input=users[-1] if users else words(asked), severity=severity_of(tags, told))
-    builder.add_trial(
-        run,
-        case,
-        epoch,
-        line,
-        output=as_text(_reply(answered).get("content")) or words(answered),
-        error=_error(root) if str(info.get("state") or info.get("status")) == "ERROR" else None,
-        input_tokens=usage.get("input_tokens"),
-        output_tokens=usage.get("output_tokens"),
-        latency_s=None if took is None else took / 1000,
-        started_at=_time(info.get("request_time") or info.get("timestamp_ms")),
-    )
-    builder.add_turns(run, case, epoch, turns)
-    for each in sequence(info.get("assessments") or record.get("assessments")):
-        _assess(builder, (run, case, epoch), line, mapping(each))
-
-
-def _assess(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, told: Any) -> None:
-    name = as_text(told.get("assessment_name") or told.get("name"))
-    if not name:
-        builder.add_problem(line, f"an assessment without a name: {told!r:.60}")
-        return
-    if told.get("valid") is False:
-        builder.ignore_fields("assessments that were overridden")
-        return
-    if told.get("expectation") is not None:
-        if name in _EXPECTED:
-            builder.add_case("", trial[1], **{_EXPECTED[name]: _expected(mapping(told["expectation"]))})
-        else:
-            builder.ignore_fields(f"expectation {name}")
-        return
-    feedback = mapping(told.get("feedback"))
-    value, source = feedback.get("value"), mapping(told.get("source"))
-    score, label = value, None
-    if isinstance(value, str):
-        label = value
-        score = _YES_NO.get(value.strip().lower(), number(value))
-    if isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in _YES_NO):
-        builder.add_binary_criterion("", name)
-        label = label or str(value).lower()
-    wrong = feedback.get("error") or told.get("error")
-    builder.add_score(
-        *trial,
-        name,
-        line,
-        grader=as_text(source.get("source_id")) or "",
-        grader_kind=_KINDS.get(str(source.get("source_type") or "").upper()),
-        score=score if isinstance(score, bool | int | float) else None,
-        label=label if value is None or isinstance(value, str | bool | int | float) else as_text(value),
-        rationale=as_text(told.get("rationale")),
-        error=words(mapping(wrong).get("error_message") or wrong) if wrong else None,
-        metadata=as_text(told.get("metadata")) if told.get("metadata") else None,
-    )
-
-
-def _expected(told: Any) -> str | None:
-    """Return what was expected, a list as its lines; what is neither text nor number stands there as JSON."""
-    value = told.get("value", decoded(mapping(told.get("serialized_value")).get("value")))
-    return "\n".join(str(words(each)) for each in value) if isinstance(value, list) else words(value)
-
-
-def _turns(asked: Any, answered: Any, spans: list[Any]) -> list[dict[str, Any]]:
-    """Return the conversation of a trace: what was asked, each tool that ran, what was answered."""
-    messages = mapping(asked).get("messages") or mapping(asked).get("input")
-    turns = [message(m) for m in sequence(messages) if isinstance(m, dict)]
-    if not turns and asked is not None:
-        turns = [message({"role": "user", "content": words(asked)})]
-    for span in spans:
-        if str(_attribute(span, "mlflow.spanType")).upper() == "TOOL":
-            call = {"name": span.get("name"), "arguments": _attribute(span, "mlflow.spanInputs")}
-            turns.append(message({"role": "assistant", "tool_calls": [call]}))
-            result = words(_attribute(span, "mlflow.spanOutputs"))
-            turns.append(message({"role": "tool", "name": span.get("name"), "content": result}))
-    if answered is not None:
-        turns.append(message(dict(_reply(answered)) or {"role": "assistant", "content": words(answered)}))
-    return turns
-
-
-def _reply(answered: Any) -> Any:
-    """Return the message of an answer that is a whole chat completion; of any other, an empty one."""
-    choices = sequence(mapping(answered).get("choices"))
-    return mapping(mapping(choices[0]).get("message")) if choices else {}
-
-
-def _attribute(span: Any, name: str) -> Any:
-    """Return an attribute of a span, decoded: MLflow writes each as JSON in a string."""
+def _attribute(span: fields.Record, name: str) -> Any:
+    """Return an attribute of a span: MLflow writes each as JSON in a string."""
     return decoded(mapping(span.get("attributes")).get(name))
 
 
-def _model(spans: list[Any]) -> str | None:
-    for span in spans:
-        asked = mapping(_attribute(span, "mlflow.spanInputs"))
-        name = _attribute(span, "mlflow.llm.model") or asked.get("model")
+def _model(trace: fields.Record) -> str | None:
+    for span in trace["spans"]:
+        inputs = mapping(_attribute(span, "mlflow.spanInputs"))
+        name = _attribute(span, "mlflow.llm.model") or inputs.get("model")
         if isinstance(name, str):
             return name
     return None
 
 
-def _error(root: Any) -> str:
-    status = mapping(root.get("status"))
-    return as_text(status.get("message") or root.get("status_message")) or "the trace ended in an error"
+def _reply(trace: fields.Record) -> fields.Record:
+    """Return the message of a response that is a chat completion; else an empty one."""
+    return mapping(fields.get(trace, "response.choices.0.message"))
 
 
-def _first(*values: Any) -> Any:
-    """Return the first value that says something, decoded where it is JSON in a string."""
-    return decoded(next((v for v in values if v not in (None, "")), None))
+def _turns(trace: fields.Record) -> fields.Turns:
+    """Return the request, each tool call with its result, and the response."""
+    request, response = trace["request"], trace["response"]
+    turns = fields.chat(mapping(request).get("messages") or mapping(request).get("input"))
+    if not turns:
+        turns = fields.said("user", words(request))
+    for span in trace["spans"]:
+        if str(_attribute(span, "mlflow.spanType")).upper() == "TOOL":
+            call = {"name": span.get("name"), "arguments": _attribute(span, "mlflow.spanInputs")}
+            turns.append(message({"role": "assistant", "tool_calls": [call]}))
+            result = words(_attribute(span, "mlflow.spanOutputs"))
+            turns.append(message({"role": "tool", "name": span.get("name"), "content": result}))
+    reply = _reply(trace)
+    return turns + ([message(dict(reply))] if reply else fields.said("assistant", words(response)))
 
 
-def _time(value: Any) -> Any:
+def _input(trace: fields.Record) -> str | None:
+    return fields.last_said(_turns(trace), "user") or words(trace["request"])
+
+
+def _expected(column: str) -> fields.Field:
+    """Return an expectation as text, a list as its lines."""
+
+    def expected(trace: fields.Record) -> str | None:
+        for each in trace["assessments"]:
+            if each.get("expectation") is not None and _EXPECTED.get(each["name"]) == column:
+                expectation = mapping(each["expectation"])
+                stored = decoded(mapping(expectation.get("serialized_value")).get("value"))
+                value = expectation.get("value", stored)
+                return "\n".join(str(words(v)) for v in value) if isinstance(value, list) else words(value)
+        return None
+
+    return expected
+
+
+def _error(trace: fields.Record) -> str | None:
+    if str(trace.get("state") or trace.get("status")) != "ERROR":
+        return None
+    root = trace["root"]
+    return as_text(fields.get(root, ("status.message", "status_message"))) or "the trace ended in an error"
+
+
+def _time(trace: fields.Record) -> Any:
     """Return a time: ISO 8601 text, or milliseconds since 1970."""
+    value = fields.get(trace, ("request_time", "timestamp_ms"))
     milliseconds = number(value)
-    if milliseconds is None:
-        return as_text(value)
-    return moment(milliseconds / 1000)
+    return as_text(value) if milliseconds is None else moment(milliseconds / 1000)
 
 
-READERS: Final = (
-    Reader("MLflow traces", is_json, read=read_json, alone=True),
-    Reader("MLflow traces as Parquet", is_parquet, read=read_parquet, alone=True),
-    Reader("MLflow traces as CSV", is_csv, read=read_csv, alone=True),
+def _is_word(assessment: fields.Record) -> bool:
+    value = fields.get(assessment, "feedback.value")
+    return isinstance(value, bool) or (isinstance(value, str) and value.strip().lower() in _WORDS)
+
+
+def _score(assessment: fields.Record) -> Any:
+    value = fields.get(assessment, "feedback.value")
+    if isinstance(value, str):
+        return _WORDS.get(value.strip().lower(), number(value))
+    return value if isinstance(value, bool | int | float) else None
+
+
+def _label(assessment: fields.Record) -> Any:
+    value = fields.get(assessment, "feedback.value")
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if isinstance(value, int | float) else value
+
+
+def _score_error(assessment: fields.Record) -> str | None:
+    error = fields.get(assessment, ("feedback.error", "error"))
+    return words(mapping(error).get("error_message") or error) if error else None
+
+
+TRACES: Final = RecordFormat(
+    records=_traces,
+    required=("trace_id",),
+    run="trace_metadata.mlflow.sourceRun",
+    case=fields.id_or_digest(
+        "client_request_id", lambda t: t["trace_id"] if t["request"] is None else t["request"]
+    ),
+    runs={
+        "agent": "tags.mlflow.traceName",
+        "agent_version": ("trace_metadata.mlflow.modelId", "trace_metadata.mlflow.source.git.commit"),
+        "model": _model,
+    },
+    cases={
+        "input": _input,
+        "ideal_behavior": _expected("ideal_behavior"),
+        "expected_rubric": _expected("expected_rubric"),
+        "severity": fields.severity("tags", "trace_metadata"),
+    },
+    trials={
+        "output": lambda trace: as_text(_reply(trace).get("content")) or words(trace["response"]),
+        "error": _error,
+        "input_tokens": "trace_metadata.mlflow.trace.tokenUsage.input_tokens",
+        "output_tokens": "trace_metadata.mlflow.trace.tokenUsage.output_tokens",
+        "latency_s": fields.seconds("execution_duration", "execution_duration_ms"),
+        "started_at": _time,
+    },
+    turns=_turns,
+    scores=lambda trace: [
+        each for each in trace["assessments"] if each.get("expectation") is None or not each["name"]
+    ],
+    true_or_false=_is_word,
+    score={
+        "grader": "source.source_id",
+        "grader_kind": fields.choice(_KINDS, "source.source_type"),
+        "score": _score,
+        "label": _label,
+        "rationale": "rationale",
+        "error": _score_error,
+        "metadata": fields.not_empty("metadata"),
+    },
 )
+
+READERS: Final = (Reader("MLflow traces", is_traces, read=TRACES.read, alone=True),)

@@ -1,18 +1,16 @@
 """OTLP/JSON: traces of agents by the GenAI conventions of OpenTelemetry, or by OpenInference.
 
-A trace is an attempt. Its conversation is that of its last model call, its scores are the evaluation results that
-its spans, their events, or log records carry.
+A trace is a trial. Its conversation is that of its last model call. Its scores are the evaluation results in its spans,
+their events, or log records.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from evalkit.data.columns import as_text
-from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import EvalsBuilder
+from evalkit.readers.formats import fields
 from evalkit.readers.formats.opentelemetry_attributes import (
     evaluations,
     input_of,
@@ -21,181 +19,163 @@ from evalkit.readers.formats.opentelemetry_attributes import (
     output_of,
     plain,
 )
-from evalkit.readers.json_values import digest, mapping, moment, number, sequence, severity_of, words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from evalkit.data.evals import Evals
+from evalkit.readers.formats.record_format import RecordFormat
+from evalkit.readers.json_values import digest, mapping, moment, names, number, sequence, severity_of, words
 
 _EVENT: Final = "gen_ai.evaluation.result"
-_AGENT: Final = ("gen_ai.agent.name", "agent.name", "service.name")
-_VERSION: Final = ("gen_ai.agent.version", "service.version")
-_MODEL: Final = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
-_PROVIDER: Final = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system")
-# Which case a trace is of, where somebody said so.
-_CASE: Final = ("evalkit.case", "test.case.id", "metadata.example_id", "dataset.item.id")
-_IN: Final = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt")
-_OUT: Final = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion")
-_COST: Final = ("llm.cost.total",)
+# Attributes by column, the most telling first.
+_NAMES: Final = {
+    "agent": ("gen_ai.agent.name", "agent.name", "service.name"),
+    "version": ("gen_ai.agent.version", "service.version"),
+    "model": ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name"),
+    "provider": ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system"),
+    "case": ("evalkit.case", "test.case.id", "metadata.example_id", "dataset.item.id"),
+}
+_SUMS: Final = {
+    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"),
+    "output_tokens": (
+        *("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"),
+    ),
+    "cost_usd": ("llm.cost.total",),
+}
+_KINDS: Final = {"LLM": "judge", "HUMAN": "human", "CODE": "code"}
 
 
-@dataclass(slots=True)
-class _Trace:
-    """The spans of a trace, and the evaluation results that log records hold of it."""
-
-    line: int
-    spans: list[dict[str, Any]] = field(default_factory=list)
-    results: list[Mapping[str, Any]] = field(default_factory=list)
-
-
-def sniff(path: Path, head: bytes) -> bool:
+def sniff(path: object, data: bytes) -> bool:
     """Whether it is an OTLP export of spans or of log records."""
-    names = json_records.names(head)
-    return bool({"resourceSpans", "resource_spans"} & names) or (
-        bool({"resourceLogs", "resource_logs"} & names) and _EVENT.encode() in head
+    keys = names(data)
+    return bool({"resourceSpans", "resource_spans"} & keys) or (
+        bool({"resourceLogs", "resource_logs"} & keys) and _EVENT.encode() in data
     )
 
 
-def read(path: Path) -> Evals:
-    """Read traces: the agent with its version is the run; what was asked is the case unless a span names one."""
-    builder = EvalsBuilder(str(path))
-    traces: dict[str, _Trace] = {}
-    for line, record in json_records.read(path, builder):
+def _traces(file: fields.RecordFile) -> fields.Records:
+    """Yield each trace: its spans, and the evaluation results that log records hold of it."""
+    traces: dict[str, dict[str, Any]] = {}
+    for line, record in file.records():
         for trace_id, span in _spans(record):
-            if not trace_id:
-                builder.add_problem(line, f"a span without a traceId: {as_text(span.get('name'))!r}")
-                continue
-            traces.setdefault(trace_id, _Trace(line)).spans.append(span)
+            if trace_id:
+                traces.setdefault(trace_id, {"line": line, "spans": [], "results": []})["spans"].append(span)
+            else:
+                file.builder.add_problem(line, f"Span {as_text(span['name'])!r} has no 'traceId'.")
         for trace_id, result in _log_results(record):
-            traces.setdefault(trace_id, _Trace(line)).results.append(result)
+            traces.setdefault(trace_id, {"line": line, "spans": [], "results": []})["results"].append(result)
     for trace_id, trace in traces.items():
-        _take(builder, path, trace_id, trace)
-    return builder.build()
+        yield trace["line"], _trial(trace_id, **trace)
 
 
-def _take(builder: EvalsBuilder, path: Path, trace_id: str, trace: _Trace) -> None:
-    spans = sorted(trace.spans, key=lambda span: number(span.get("start")) or 0.0)
+def _trial(
+    trace_id: str, line: int, spans: list[fields.Record], results: list[fields.Record]
+) -> fields.Record:
+    spans = sorted(spans, key=lambda span: number(span["start"]) or 0.0)
     ids = {span["id"] for span in spans}
-    root = next((s for s in spans if s["parent"] not in ids), spans[0] if spans else {"attributes": {}})
+    root = next(
+        (span for span in spans if span["parent"] not in ids), spans[0] if spans else {"attributes": {}}
+    )
     everywhere = [root["attributes"], *(span["attributes"] for span in spans)]
-    calls = [span for span in spans if is_model_call(span["attributes"])]
-    last = calls[-1]["attributes"] if calls else {}
+    calls = [span["attributes"] for span in spans if is_model_call(span["attributes"])]
+    last = calls[-1] if calls else {}
     turns = messages_of(last)
-    asked = input_of(root["attributes"]) or next((t["content"] for t in turns if t["role"] == "user"), None)
-    agent, version, model = (_said(everywhere, names) for names in (_AGENT, _VERSION, _MODEL))
-    run = "-".join(name for name in (agent, version) if name) or json_records.run_name(path)
-    case = _said(everywhere, _CASE) or (digest(asked) if asked else trace_id)
-    epoch = builder.next_epoch(run, case)
+    found = {name: _first(everywhere, keys) for name, keys in _NAMES.items()}
+    prompt = input_of(root["attributes"]) or next((t["content"] for t in turns if t["role"] == "user"), None)
     start, end = number(root.get("start")), number(root.get("end"))
-    builder.add_run(
-        run, agent=agent, agent_version=version, model=model, provider=_said(everywhere, _PROVIDER)
-    )
-    builder.add_case("", case, input=words(asked), severity=severity_of(*everywhere))
-    builder.add_trial(
-        run,
-        case,
-        epoch,
-        trace.line,
-        output=output_of(root["attributes"]) or next((t["content"] for t in reversed(turns)), None),
-        error=_error(root),
-        stop_reason=_stop_reason(last),
-        input_tokens=_sum(calls, _IN),
-        output_tokens=_sum(calls, _OUT),
-        cost_usd=_sum(calls, _COST),
-        latency_s=None if not start or not end else (end - start) / 1e9,
-        started_at=moment(start / 1e9) if start else None,
-    )
-    builder.add_turns(run, case, epoch, turns)
-    told = [*trace.results, *(result for span in spans for result in span["results"])]
-    told += [result for span in spans for result in evaluations(span["attributes"])]
-    for result in told:
-        _score(builder, (run, case, epoch), trace.line, result)
+    return {
+        **found,
+        **{name: _sum(calls, keys) for name, keys in _SUMS.items()},
+        "run": "-".join(name for name in (found["agent"], found["version"]) if name),
+        "case": found["case"] or (digest(prompt) if prompt else trace_id),
+        "input": words(prompt),
+        "severity": severity_of(*everywhere),
+        "output": output_of(root["attributes"]) or next((t["content"] for t in reversed(turns)), None),
+        "error": _error(root),
+        "stop_reason": fields.get(last, ("gen_ai.response.finish_reasons.0", "llm.finish_reason")),
+        "latency_s": (end - start) / 1e9 if start and end else None,
+        "started_at": moment(start / 1e9) if start else None,
+        "turns": turns,
+        "scores": [
+            *results,
+            *(result for span in spans for result in span["results"]),
+            *(result for span in spans for result in evaluations(span["attributes"])),
+        ],
+    }
 
 
-def _score(builder: EvalsBuilder, trial: tuple[str, str, int], line: int, told: Mapping[str, Any]) -> None:
-    name = as_text(told.get("gen_ai.evaluation.name"))
-    if not name:
-        builder.add_problem(line, "an evaluation result without gen_ai.evaluation.name")
-        return
-    grader = as_text(told.get("gen_ai.evaluation.grader")) or ""
-    builder.add_score(
-        *trial,
-        name,
-        line,
-        grader=grader,
-        grader_kind={"LLM": "judge", "HUMAN": "human", "CODE": "code"}.get(grader.upper()),
-        sample=builder.next_sample(*trial, name, grader),
-        score=told.get("gen_ai.evaluation.score.value"),
-        label=as_text(told.get("gen_ai.evaluation.score.label")),
-        rationale=as_text(told.get("gen_ai.evaluation.explanation")),
-        error=as_text(told.get("error.type")),
-    )
-
-
-def _spans(record: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for resource in map(mapping, _either(record, "resourceSpans", "resource_spans")):
+def _spans(record: fields.Record) -> list[tuple[str, dict[str, Any]]]:
+    spans = []
+    for resource in _each(record, "resourceSpans", "resource_spans"):
         common = plain(mapping(resource.get("resource")).get("attributes"))
-        for scope in map(mapping, _either(resource, "scopeSpans", "scope_spans")):
-            for span in map(mapping, sequence(scope.get("spans"))):
-                if not span:
-                    continue
+        for scope in _each(resource, "scopeSpans", "scope_spans"):
+            for span in filter(None, map(mapping, sequence(scope.get("spans")))):
                 events = [mapping(event) for event in sequence(span.get("events"))]
-                yield (
-                    str(span.get("traceId") or span.get("trace_id") or ""),
-                    {
-                        "name": span.get("name"),
-                        "id": as_text(span.get("spanId") or span.get("span_id")),
-                        "parent": as_text(span.get("parentSpanId") or span.get("parent_span_id")),
-                        "start": span.get("startTimeUnixNano") or span.get("start_time_unix_nano"),
-                        "end": span.get("endTimeUnixNano") or span.get("end_time_unix_nano"),
-                        "status": mapping(span.get("status")),
-                        "attributes": {**common, **plain(span.get("attributes"))},
-                        "results": [plain(e.get("attributes")) for e in events if e.get("name") == _EVENT],
-                    },
-                )
+                facts = {
+                    "name": span.get("name"),
+                    "id": as_text(fields.get(span, ("spanId", "span_id"))),
+                    "parent": as_text(fields.get(span, ("parentSpanId", "parent_span_id"))),
+                    "start": fields.get(span, ("startTimeUnixNano", "start_time_unix_nano")),
+                    "end": fields.get(span, ("endTimeUnixNano", "end_time_unix_nano")),
+                    "status": mapping(span.get("status")),
+                    "attributes": {**common, **plain(span.get("attributes"))},
+                    "results": [plain(e.get("attributes")) for e in events if e.get("name") == _EVENT],
+                }
+                spans.append((str(fields.get(span, ("traceId", "trace_id")) or ""), facts))
+    return spans
 
 
-def _log_results(record: dict[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for resource in map(mapping, _either(record, "resourceLogs", "resource_logs")):
-        for scope in map(mapping, _either(resource, "scopeLogs", "scope_logs")):
-            for log in map(mapping, _either(scope, "logRecords", "log_records")):
-                attributes = plain(log.get("attributes"))
-                if _EVENT in (log.get("eventName"), attributes.get("event.name")):
-                    yield str(log.get("traceId") or log.get("trace_id") or ""), attributes
+def _log_results(record: fields.Record) -> list[tuple[str, fields.Record]]:
+    logs = [
+        (log, plain(log.get("attributes")))
+        for resource in _each(record, "resourceLogs", "resource_logs")
+        for scope in _each(resource, "scopeLogs", "scope_logs")
+        for log in _each(scope, "logRecords", "log_records")
+    ]
+    return [
+        (str(fields.get(log, ("traceId", "trace_id")) or ""), attributes)
+        for log, attributes in logs
+        if _EVENT in (log.get("eventName"), attributes.get("event.name"))
+    ]
 
 
-def _either(value: Mapping[str, Any], name: str, other: str) -> list[Any]:
+def _each(value: fields.Record, name: str, other: str) -> list[fields.Record]:
     """Return a list by its name in JSON, or by its name in the protocol."""
-    return sequence(value.get(name)) or sequence(value.get(other))
+    return [mapping(each) for each in sequence(value.get(name)) or sequence(value.get(other))]
 
 
-def _said(everywhere: list[Mapping[str, Any]], names: tuple[str, ...]) -> str | None:
-    """Return the first of some attributes that any span has."""
-    values = (attributes.get(name) for name in names for attributes in everywhere)
+def _first(everywhere: list[fields.Record], keys: tuple[str, ...]) -> str | None:
+    values = (attributes.get(key) for key in keys for attributes in everywhere)
     return next((as_text(value) for value in values if value not in (None, "")), None)
 
 
-def _sum(calls: list[dict[str, Any]], names: tuple[str, ...]) -> float | None:
-    counts = [next((number(c["attributes"][n]) for n in names if n in c["attributes"]), None) for c in calls]
+def _sum(calls: list[fields.Record], keys: tuple[str, ...]) -> float | None:
+    counts = [next((number(call[key]) for key in keys if key in call), None) for call in calls]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 
 
-def _error(root: dict[str, Any]) -> str | None:
-    status = root.get("status") or {}
-    if status.get("code") not in (2, "STATUS_CODE_ERROR"):
+def _error(root: fields.Record) -> str | None:
+    if fields.get(root, "status.code") not in (2, "STATUS_CODE_ERROR"):
         return None
-    return (
-        as_text(status.get("message") or root["attributes"].get("error.type"))
-        or "the trace ended in an error"
-    )
+    message = fields.get(root, "status.message") or root["attributes"].get("error.type")
+    return as_text(message) or "the trace ended in an error"
 
 
-def _stop_reason(attributes: Mapping[str, Any]) -> str | None:
-    reasons = sequence(attributes.get("gen_ai.response.finish_reasons"))
-    return as_text(reasons[0] if reasons else attributes.get("llm.finish_reason"))
+TRACES: Final = RecordFormat(
+    records=_traces,
+    run="run",
+    runs={"agent": "agent", "agent_version": "version", "model": "model", "provider": "provider"},
+    cases={"input": "input", "severity": "severity"},
+    trials={name: name for name in ("output", "error", "stop_reason", *_SUMS, "latency_s", "started_at")},
+    turns=lambda trial: trial["turns"],
+    scores="scores",
+    criterion="gen_ai.evaluation.name",
+    score={
+        "grader": "gen_ai.evaluation.grader",
+        "grader_kind": fields.choice(_KINDS, "gen_ai.evaluation.grader"),
+        "score": "gen_ai.evaluation.score.value",
+        "label": "gen_ai.evaluation.score.label",
+        "rationale": "gen_ai.evaluation.explanation",
+        "error": "error.type",
+    },
+    counts_samples=True,
+)
 
-
-READERS: Final = (Reader("OTLP spans", sniff, read=read, alone=True),)
+READERS: Final = (Reader("OTLP spans", sniff, read=TRACES.read, alone=True),)

@@ -2,146 +2,126 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
-from evalkit.readers import json_values as json_records
 from evalkit.readers.base import Reader
-from evalkit.readers.builder import EvalsBuilder
-from evalkit.readers.json_keys import listed_in, outline, read_object
-from evalkit.readers.json_values import counter, mapping, number, sequence
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from evalkit.data.evals import Evals
+from evalkit.readers.formats import fields
+from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, has_paths
+from evalkit.readers.formats.tau_bench import action_text
+from evalkit.readers.json_values import mapping, number, sequence
 
 # tau2-bench gives a trial that ended so the reward 0, though it is not the agent that broke.
 _CRASHED: Final = ("user_error", "infrastructure_error")
-_KEPT: Final = ("id", "seed", "user_cost", "reward_info")
 
 
-def is_results(path: Path, head: bytes) -> bool:
-    """Whether it is an object that says which agent talked to which user."""
-    return {"info.agent_info", "info.user_info", "info.num_trials"} <= outline(head)
-
-
-def read(path: Path) -> Evals:
-    """Read a run: a task is a case, a trial an epoch, the reward the one criterion."""
-    builder = EvalsBuilder(str(path))
-    whole, data = read_object(path, builder)
-    info, run = mapping(whole.get("info")), json_records.run_name(path)
-    agent = mapping(info.get("agent_info"))
-    model = as_text(agent.get("llm"))
-    environment = mapping(info.get("environment_info"))
-    suite = as_text(environment.get("domain_name")) or ""
+def _simulations(file: fields.RecordFile) -> fields.Records:
+    whole = file.read_object()
+    info = mapping(whole.get("info"))
+    suite = as_text(fields.get(info, "environment_info.domain_name")) or ""
     # The policy and the tools of a domain are the same in every run of it, and long.
     settings = {**info, "environment_info": {"domain_name": suite}} if info else None
-    builder.add_run(
-        run,
-        suite=suite,
-        agent=as_text(agent.get("implementation")),
-        agent_version=run,
-        model=model,
-        provider=model.split("/", 1)[0] if model and "/" in model else None,
-        started_at=as_text(whole.get("timestamp")),
-        config=as_text(settings),
-    )
-    builder.ignore_fields("the domain's policy and tools", "the time, cost and usage of each message")
-    for _, task in listed_in(whole, data, "tasks", builder=builder) if whole else ():
-        _case(builder, suite, task)
-    seen: dict[tuple[str, int], int | None] = {}
-    for line, record in listed_in(whole, data, "simulations", builder=builder):
-        case = as_text(record.get("task_id"))
-        if case is None:
-            builder.add_problem(line, "there is no task_id")
-            continue
-        counted = (
-            counter((number(record.get("trial")) or 0.0) + 1) if record.get("trial") is not None else None
-        )
-        epoch = counted or builder.next_epoch(run, case)
-        if (case, epoch) in seen:
-            builder.add_problem(line, f"task {case!r}, trial {epoch - 1} is there already; the first is kept")
-            continue
-        seen[case, epoch] = line
-        _take(builder, suite, (run, case, epoch), line, record)
-    return builder.build()
+    file.builder.ignore_fields("the domain's policy and tools", "the time, cost and usage of each message")
+    if whole:
+        TASKS.add(file, ((line, {**task, "suite": suite}) for line, task in file.list_in("tasks")))
+    common = {"suite": suite, "settings": settings, "timestamp": whole.get("timestamp")}
+    for line, record in file.list_in("simulations"):
+        yield line, {**record, **common, "agent": info.get("agent_info")}
 
 
-def _case(builder: EvalsBuilder, suite: str, task: dict[str, Any]) -> None:
-    case = as_text(task.get("id"))
-    if case is None:
-        builder.add_problem(None, "a task without an id")
-        return
+def _instructions(instructions: Any) -> str | None:
+    if isinstance(instructions, dict):
+        return "\n".join(f"{name}: {as_text(text)}" for name, text in instructions.items() if text)
+    return as_text(instructions)
+
+
+def _rubric(task: fields.Record) -> str | None:
     criteria = mapping(task.get("evaluation_criteria"))
-    scenario = mapping(task.get("user_scenario"))
-    asked = scenario.get("instructions")
     points = [
-        *map(_action, sequence(criteria.get("actions"))),
-        *(f"says {as_text(one)}" for one in sequence(criteria.get("communicate_info"))),
-        *(as_text(one) or "" for one in sequence(criteria.get("nl_assertions"))),
+        *(action_text(action, "arguments") for action in sequence(criteria.get("actions"))),
+        *(f"says {as_text(each)}" for each in sequence(criteria.get("communicate_info"))),
+        *(as_text(each) or "" for each in sequence(criteria.get("nl_assertions"))),
     ]
-    builder.add_case(
-        suite,
-        case,
-        input="\n".join(f"{name}: {as_text(text)}" for name, text in asked.items() if text)
-        if isinstance(asked, dict)
-        else as_text(asked),
-        expected_rubric="\n".join(points) or None,
-        severity=json_records.severity_of(task),
+    return "\n".join(points) or None
+
+
+def _turns(record: fields.Record) -> fields.Turns:
+    """Return the messages; several tool results at once are one turn each, with the ID of their call."""
+    messages: list[Any] = []
+    for each in sequence(record.get("messages")):
+        several = each.get("tool_messages") if isinstance(each, dict) else None
+        messages += several if isinstance(several, list) else [each]
+    return fields.chat(
+        [
+            {**each, "tool_call_id": each.get("id")} if mapping(each).get("role") == "tool" else each
+            for each in messages
+        ]
     )
 
 
-def _take(
-    builder: EvalsBuilder, suite: str, trial: tuple[str, str, int], line: int | None, record: dict[str, Any]
-) -> None:
-    ended = as_text(record.get("termination_reason"))
-    reward = mapping(record.get("reward_info")).get("reward")
-    crashed = f"the trial crashed: {ended}" if ended in _CRASHED else None
-    turns = [_message(one) for one in _messages(record.get("messages"))]
-    said = [turn["content"] for turn in turns if turn["role"] == "assistant" and turn["content"]]
-    builder.add_trial(
-        *trial,
-        line,
-        output=said[-1] if said else None,
-        error=crashed,
-        stop_reason=ended,
-        cost_usd=record.get("agent_cost"),
-        latency_s=record.get("duration"),
-        started_at=as_text(record.get("start_time")),
-    )
-    builder.add_turns(*trial, turns)
-    builder.add_criterion(suite, "reward", kind="binary", scale_min=0, scale_max=1)
-    builder.add_score(
-        *trial,
-        "reward",
-        line,
-        grader="tau2-bench",
-        grader_kind="code",
-        score=None if crashed else reward,
-        error=crashed or (None if reward is not None else "there is no reward_info"),
-        metadata=as_text({name: record[name] for name in _KEPT if record.get(name) is not None}),
-    )
+def _crash(record: fields.Record) -> str | None:
+    reason = as_text(record.get("termination_reason"))
+    return f"the trial crashed: {reason}" if reason in _CRASHED else None
 
 
-def _messages(messages: Any) -> list[dict[str, Any]]:
-    """Return the messages; what several tools gave at once is a message each."""
-    made = []
-    for one in sequence(messages):
-        several = one.get("tool_messages") if isinstance(one, dict) else None
-        made += several if isinstance(several, list) else [one]
-    return [one for one in made if isinstance(one, dict)]
+def _error(record: fields.Record) -> str | None:
+    has_reward = fields.get(record, "reward_info.reward") is not None
+    return _crash(record) or (None if has_reward else "there is no reward_info")
 
 
-def _message(one: dict[str, Any]) -> dict[str, Any]:
-    # What a tool gave has the id of its call.
-    return message({**one, "tool_call_id": one.get("id")} if one.get("role") == "tool" else one)
+TASKS: Final = RecordFormat(
+    row="case",
+    required=("id",),
+    suite="suite",
+    case="id",
+    cases={
+        "input": fields.to(_instructions, "user_scenario.instructions"),
+        "expected_rubric": _rubric,
+        "severity": fields.severity(""),
+    },
+)
+SIMULATIONS: Final = RecordFormat(
+    records=_simulations,
+    required=("task_id",),
+    suite="suite",
+    case="task_id",
+    epoch=fields.to(lambda trial: None if trial is None else (number(trial) or 0.0) + 1, "trial"),
+    is_version=True,
+    runs={
+        "agent": "agent.implementation",
+        "model": "agent.llm",
+        "provider": fields.provider("agent.llm"),
+        "started_at": fields.text("timestamp"),
+        "config": "settings",
+    },
+    # The tasks have the input.
+    cases={"input": fields.always(None)},
+    trials={
+        "error": _crash,
+        "stop_reason": "termination_reason",
+        "cost_usd": "agent_cost",
+        "latency_s": "duration",
+        "started_at": fields.text("start_time"),
+    },
+    turns=_turns,
+    scores=lambda record: [record],
+    criterion=fields.always("reward"),
+    criteria=fields.always(PASS_OR_FAIL),
+    grader="tau2-bench",
+    score={
+        "score": lambda record: None if _crash(record) else fields.get(record, "reward_info.reward"),
+        "error": _error,
+        "metadata": fields.known("id", "seed", "user_cost", "reward_info"),
+    },
+    on_repeat="reject",
+)
 
-
-def _action(action: Any) -> str:
-    facts = mapping(action)
-    return f"{as_text(facts.get('name')) or 'action'} {as_text(facts.get('arguments')) or ''}".rstrip()
-
-
-READERS: Final = (Reader("tau2-bench results", is_results, read=read, whole=True, alone=True),)
+READERS: Final = (
+    Reader(
+        "tau2-bench results",
+        has_paths("info.agent_info", "info.user_info", "info.num_trials"),
+        read=SIMULATIONS.read,
+        whole=True,
+        alone=True,
+    ),
+)

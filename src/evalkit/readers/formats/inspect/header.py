@@ -1,4 +1,4 @@
-"""The header of an Inspect log: its run, and what its scorers are."""
+"""The header of an Inspect log: its run, and its scorers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import polars as pl
 
 from evalkit.data.columns import as_text
 from evalkit.data.schema import RUNS
-from evalkit.readers.formats.inspect.samples import LETTERS, moment
+from evalkit.readers.formats.fields import get, provider
+from evalkit.readers.formats.inspect.records import LETTERS, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 NEWEST: Final = 3
-"""The newest version of the format that was looked at."""
+"""The newest version of the format that is known."""
 
-# As long a piece of an id as tells logs apart.
+# An ID this long tells logs apart.
 _ID: Final = 8
 _EVAL: Final = (
     *("eval_set_id", "eval_id", "run_id", "task_id", "task_version", "task_file", "task_args", "solver"),
@@ -24,25 +25,28 @@ _EVAL: Final = (
     *("metadata", "scorers", "sandbox", "headline_metric"),
 )
 _LOG: Final = (
-    "version",
-    "status",
-    "plan",
-    "results",
-    "stats",
-    "invalidated",
-    "tags",
-    "metadata",
-    "log_updates",
+    *("version", "status", "plan", "results", "stats", "invalidated", "tags", "metadata", "log_updates"),
+)
+_CRITERIA: Final = {
+    "suite": pl.String,
+    "criterion": pl.String,
+    "description": pl.String,
+    "scale_min": pl.Float64,
+    "scale_max": pl.Float64,
+    "kind": pl.String,
+}
+_LETTERS: Final = (
+    f"Inspect's letters: {', '.join(f'{letter} is {value:g}' for letter, value in LETTERS.items())}."
 )
 
 
 class Header:
-    """What the header of a log says, however much of it there is.
+    """The header of a log, as far as it could be read.
 
     Attributes
     ----------
     run
-        The run's name: task, model and the start of the log's id.
+        The run's name: task, model and the start of the log's ID.
     suite
         The task.
     """
@@ -53,81 +57,54 @@ class Header:
         self.suite = as_text(self.spec.get("task")) or name
         self.model = as_text(self.spec.get("model"))
         ids = (self.spec.get(key) for key in ("eval_id", "run_id", "task_id", "created"))
-        told = next((as_text(value) for value in ids if value), None) or name
-        model = (self.model or "").rpartition("/")[2]
-        # A time keeps its tail, an id its start.
-        short = told if told == self.spec.get("created") else told[:_ID]
-        self.run = "-".join(part for part in (self.suite.rpartition("/")[2], model, short) if part)
+        log_id = next((as_text(value) for value in ids if value), None) or name
+        # A time keeps its tail, an ID its start.
+        short = log_id if log_id == self.spec.get("created") else log_id[:_ID]
+        parts = (self.suite.rpartition("/")[2], (self.model or "").rpartition("/")[2], short)
+        self.run = "-".join(part for part in parts if part)
 
     @property
-    def too_new(self) -> bool:
-        """Whether the log is of a version that was not looked at."""
+    def is_too_new(self) -> bool:
+        """Whether the log is of a version that is not known."""
         version = self.log.get("version")
         return isinstance(version, int) and version > NEWEST
 
     def graders(self) -> dict[str, str]:
         """Return the scorer behind each score's name."""
-        results = self.log.get("results")
-        scores = results.get("scores") if isinstance(results, dict) else None
-        rows = [row for row in scores or () if isinstance(row, dict)] if isinstance(scores, list) else []
-        return {
-            str(row["name"]): str(row["scorer"])
-            for row in rows
-            if isinstance(row.get("name"), str) and isinstance(row.get("scorer"), str)
-        }
+        scores = get(self.log, "results.scores")
+        rows = [row for row in scores if isinstance(row, dict)] if isinstance(scores, list) else []
+        pairs = [(row.get("name"), row.get("scorer")) for row in rows]
+        return {name: scorer for name, scorer in pairs if isinstance(name, str) and isinstance(scorer, str)}
 
     def frame(self, source: str) -> pl.DataFrame:
-        """Return the row of `runs`; `config` has the settings and the results as they were published."""
+        """Return the row of `runs`; `config` has the settings and the published results."""
         spec, log = self.spec, self.log
         config = {key: log[key] for key in _LOG if log.get(key) not in (None, [], {})}
         config |= {key: spec[key] for key in _EVAL if spec.get(key) not in (None, [], {})}
-        dataset = spec.get("dataset")
-        if isinstance(dataset, dict):
-            config["dataset"] = {key: value for key, value in dataset.items() if key != "sample_ids"}
-        error = log.get("error")
-        if isinstance(error, dict):
-            config["error"] = error.get("message")
-        stats = log.get("stats")
-        started = stats.get("started_at") if isinstance(stats, dict) else None
-        given = spec.get("metadata")
-        version = given.get("agent_version") if isinstance(given, dict) else None
+        if isinstance(spec.get("dataset"), dict):
+            config["dataset"] = {key: v for key, v in spec["dataset"].items() if key != "sample_ids"}
+        if isinstance(log.get("error"), dict):
+            config["error"] = log["error"].get("message")
+        started = moment(as_text(get(log, "stats.started_at")))
         row = {
             "run": self.run,
             "suite": self.suite,
             "agent": as_text(spec.get("solver")),
-            "agent_version": as_text(version) or self.run,
+            "agent_version": as_text(get(spec, "metadata.agent_version")) or self.run,
             "model": self.model,
-            "provider": self.model.partition("/")[0] if self.model and "/" in self.model else None,
-            "started_at": moment(as_text(started)) or moment(as_text(spec.get("created"))),
+            "provider": provider("model")(spec),
+            "started_at": started or moment(as_text(spec.get("created"))),
             "config": as_text(config),
             "source": source,
         }
         return pl.DataFrame(
-            {name: pl.Series([row[name]], dtype=dtype) for name, dtype in RUNS.schema.items()}
+            [pl.Series(name, [row.get(name)], dtype=dtype) for name, dtype in RUNS.schema.items()]
         )
 
-    def criteria(self, lettered: dict[str, bool], seen: Iterable[str]) -> pl.DataFrame | None:
-        """Return a row a criterion; Inspect declares a scale only by its letters."""
+    def criteria(self, lettered: dict[str, bool], names: Iterable[str]) -> pl.DataFrame | None:
+        """Return a row per criterion; Inspect declares a scale only by its letters."""
         rows = [
-            (
-                self.suite,
-                name,
-                _LETTERS if lettered.get(name) else None,
-                *((0.0, 1.0, "binary") if lettered.get(name) else (None,) * 3),
-            )
-            for name in dict.fromkeys(seen)
+            (self.suite, name, *((_LETTERS, 0.0, 1.0, "binary") if lettered.get(name) else (None,) * 4))
+            for name in names
         ]
-        schema: dict[str, Any] = {
-            "suite": pl.String,
-            "criterion": pl.String,
-            "description": pl.String,
-            "scale_min": pl.Float64,
-            "scale_max": pl.Float64,
-            "kind": pl.String,
-        }
-        return pl.DataFrame(rows, schema=schema, orient="row") if rows else None
-
-
-_LETTERS: Final = (
-    f"Inspect's letters: {', '.join(f'{letter} is {value:g}' for letter, value in LETTERS.items())}."
-)
+        return pl.DataFrame(rows, schema=_CRITERIA, orient="row") if rows else None

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.columns import decode, in_order, read_bytes, without_collector
+from evalkit.data.columns import BOM, decode, in_order, read_bytes, without_collector
 from evalkit.data.evals import Evals
 from evalkit.data.schema import Problem
 from evalkit.readers.base import Reader
+from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats.inspect.header import Header
-from evalkit.readers.formats.inspect.records import RAWS, STRINGS, decoder, has_short_score, is_short
-from evalkit.readers.formats.inspect.samples import Columns, ranges
-from evalkit.readers.formats.lenient_decode import read as read_record
-from evalkit.readers.formats.lenient_decode import salvage
+from evalkit.readers.formats.inspect.records import RAWS, STRINGS, decoder, has_short_score, is_short, ranges
+from evalkit.readers.formats.inspect.samples import Columns
+from evalkit.readers.formats.lenient_decode import lenient_convert, lenient_decode
 from evalkit.readers.formats.zip_salvage import Zip
+from evalkit.readers.json_keys import listed_in
 from evalkit.util.errors import FormatError
 from evalkit.util.words import join_words, plural
 
@@ -30,9 +31,11 @@ _MEMBER: Final = re.compile(rb"header\.json|_journal/|samples/|summaries\.json")
 _LOG: Final = re.compile(
     rb'^\s*\{\s*(?:"version"\s*:\s*\d+\s*,\s*)?"status"\s*:\s*"\w+"\s*,\s*"eval"\s*:\s*\{'
 )
+_KEY: Final = re.compile(r'[\s,]*"([^"\\]*)"\s*:\s*')
 _SAMPLE: Final = re.compile(r"^samples/(.+)_epoch_(\d+)(?:\.json|/sample\.json)$", re.DOTALL)
 _CHUNK: Final = re.compile(r"/(\d+)\.json$")
-_HEADERS: Final[tuple[str, ...]] = ("header.json", "_journal/start.json")
+_HEADERS: Final = ("header.json", "_journal/start.json")
+_BROKEN: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _NOT_KEPT: Final = "Inspect logs: not kept are events other than the messages, store, sandbox, files, timelines and the usage by role."
 _SUMMARIES: Final = (
     "Inspect logs: scores without trials or turns are read from the logs' summaries, where line breaks are blanks and "
@@ -41,25 +44,24 @@ _SUMMARIES: Final = (
 _DETAIL: Final = frozenset({"trials", "turns"})
 
 
-def is_zip(path: Path, head: bytes) -> bool:
+def is_zip(path: Path, data: bytes) -> bool:
     """Whether it is a zip with the members of a log."""
-    return head.startswith(b"PK\x03\x04") and (
-        path.suffix == ".eval" or _MEMBER.search(head[:4096]) is not None
-    )
+    is_log = path.suffix == ".eval" or _MEMBER.search(data[:4096]) is not None
+    return data.startswith(b"PK\x03\x04") and is_log
 
 
-def is_json(path: Path, head: bytes) -> bool:
+def is_json(path: Path, data: bytes) -> bool:
     """Whether it is an object that begins as a log does."""
-    return _LOG.match(head.removeprefix(b"\xef\xbb\xbf")) is not None
+    return _LOG.match(data.removeprefix(BOM)) is not None
 
 
-def is_shards(path: Path, head: bytes) -> bool:
-    """Whether it is the folder of a log's parts, beside the log that they were put together in."""
+def is_shards(path: Path, data: bytes) -> bool:
+    """Whether it is the folder of a log's parts, beside the merged log."""
     return path.name.endswith(".shards") and path.is_dir() and path.with_suffix(".eval").is_file()
 
 
-def pass_over(path: Path) -> Evals:
-    """Leave the parts of a log that is there whole."""
+def skip_shards(path: Path) -> Evals:
+    """Skip the parts of a merged log."""
     return Evals.from_tables(notes=[f"{path}: not read, {path.with_suffix('.eval').name} holds them all."])
 
 
@@ -69,23 +71,40 @@ def read_json(path: Path, tables: frozenset[str]) -> Evals:
     Raises
     ------
     FormatError
-        It is no JSON from which a header can be read.
+        No header can be read.
     """
-    log = _Log(path, tables)
-    data = read_bytes(path)
+    data, problems = read_bytes(path), EvalsBuilder(str(path))
     try:
-        whole = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        samples: list[Any] = list(
-            msgspec.json.decode(whole.pop("samples", b"[]") or b"[]", type=list[msgspec.Raw])
-        )
-        header = {name: decode(bytes(raw)) for name, raw in whole.items() if name != "reductions"}
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        header, samples = _slowly(data.decode(errors="replace"), log)
-    log.start(header)
-    if log.columns is not None:
-        for number, sample in enumerate(samples, 1):
-            log.take(sample, f"sample {number}")
+        header: dict[str, Any] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        samples: list[Any] = [
+            *msgspec.json.decode(header.pop("samples", b"[]") or b"[]", type=list[msgspec.Raw])
+        ]
+        header = {name: decode(bytes(raw)) for name, raw in header.items() if name != "reductions"}
+    except (*_BROKEN, ValueError):
+        header, samples = _read_partly(data, problems)
+    log = _Log(path, tables, header, problems.problems)
+    for number, sample in enumerate(samples if log.columns is not None else (), 1):
+        log.add(sample, f"sample {number}")
     return log.evals()
+
+
+def _read_partly(data: bytes, builder: EvalsBuilder) -> tuple[dict[str, Any], list[Any]]:
+    """Return the header and the samples of a log that is not quite JSON, up to where it is broken."""
+    with suppress(ValueError):
+        whole = decode(data)
+        return {name: value for name, value in whole.items() if name != "samples"}, whole.get("samples") or []
+    text, header = data.decode(errors="replace"), {}
+    parser = json.JSONDecoder(parse_constant=str, strict=False)
+    place = text.find("{") + 1
+    with suppress(ValueError, RecursionError):
+        while (key := _KEY.match(text, place)) is not None and key[1] != "samples":
+            header[key[1]], place = parser.raw_decode(text, key.end())
+    if "eval" not in header:
+        raise FormatError(f"{builder.source!r} looks like an Inspect log, but its header cannot be read.")
+    samples = [sample for _, sample in listed_in({}, data, "samples", builder=builder)]
+    if not builder.problems:
+        builder.add_problem(None, "The JSON is broken or cut off.")
+    return header, samples
 
 
 def read_zip(path: Path, tables: frozenset[str]) -> Evals:
@@ -96,240 +115,180 @@ def read_zip(path: Path, tables: frozenset[str]) -> Evals:
     FormatError
         Nothing of the zip can be read.
     """
-    log = _Log(path, tables)
     with Zip(path) as archive:
+        problems: list[Problem] = []
+        name = next((name for name in _HEADERS if archive.find(name) is not None), None)
         if archive.cut:
-            log.add_problem(
-                f"the zip is cut off; {plural(len(archive.members), 'member was', plural='members were')} found from its start"
-            )
-        heads = [name for name in _HEADERS if archive.find(name) is not None]
-        header = log.member(archive, heads[0]) if heads else None
-        if not heads:
-            log.add_problem("it has neither header.json nor _journal/start.json")
-        header = header if isinstance(header, dict) else {}
-        log.start({"status": "started", **header})
+            count = plural(len(archive.members), "member was", plural="members were")
+            problems.append(Problem(str(path), None, f"The zip is cut off. {count} found from its start."))
+        if name is None:
+            problems.append(Problem(str(path), None, f"Missing {' and '.join(_HEADERS)}."))
+        header = None if name is None else _member(archive, name, problems)
+        started = {"status": "started", **(header if isinstance(header, dict) else {})}
+        log = _Log(path, tables, started, problems)
         if log.columns is not None:
             with without_collector():
-                log.take_samples(archive)
-    return log.evals()
+                log.add_members(archive)
+        return log.evals()
+
+
+def _member(archive: Zip, name: str, problems: list[Problem]) -> Any:
+    """Return the decoded content of a member; None, and a problem, where there is none."""
+    try:
+        return decode(archive.read(name))
+    except ValueError as error:
+        reason = str(error) if name in str(error) else f"{name!r}: {error}"
+        problems.append(Problem(str(archive.path), None, reason))
+        return None
 
 
 class _Log:
-    """One log while it is read."""
+    """The tables of one log."""
 
-    def __init__(self, path: Path, tables: frozenset[str]) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, tables: frozenset[str], header: dict[str, Any], problems: list[Problem]
+    ) -> None:
+        self.source = str(path)
         self.tables = tables
-        self.problems: list[Problem] = []
-        self.header = Header({}, path.stem)
-        self.columns: Columns | None = None
-        self.kind, self.decoder, self.decode_all = decoder(tables)
-        self.summarized = False
+        self.problems = problems
+        self.header = Header(header, path.stem)
+        needed = tables | {"scores"} if "criteria" in tables else tables
+        self.kind, self.decoder, self.decode_all = decoder(needed)
+        has_samples = bool(tables - {"runs"})
+        self.columns = Columns(self.header.run, self.header.graders(), needed) if has_samples else None
+        self.is_summarized = False
 
-    def add_problem(self, reason: str) -> None:
-        self.problems.append(Problem(str(self.path), None, reason))
-
-    def start(self, log: dict[str, Any]) -> None:
-        """Take the header; without the tables of samples that is all."""
-        self.header = Header(log, self.path.stem)
-        if self.tables - {"runs"}:
-            tables = self.tables | {"scores"} if "criteria" in self.tables else self.tables
-            self.kind, self.decoder, self.decode_all = decoder(tables)
-            self.columns = Columns(self.header.run, self.header.graders(), tables)
-
-    def take(self, raw: Any, where: str) -> None:
-        """Add a sample: a record, JSON, or what was decoded already."""
-        if self.columns is None:
-            return
+    def add(self, sample: Any, where: str) -> None:
+        """Add a sample: a record, JSON, or decoded JSON."""
 
         def add_problem(reason: str) -> None:
-            self.add_problem(f"{where}: {reason}")
+            self.problems.append(Problem(self.source, None, f"{where}: {reason}"))
 
-        if isinstance(raw, self.kind):
-            sample = raw
-        elif isinstance(raw, bytes | msgspec.Raw):
-            sample = read_record(self.kind, self.decoder, raw, add_problem)
-        else:
-            sample = salvage(self.kind, raw, add_problem)
-        if sample is not None:
-            self.columns.take(sample, add_problem)
+        if isinstance(sample, bytes | msgspec.Raw):
+            sample = lenient_decode(self.kind, self.decoder, sample, add_problem)
+        elif not isinstance(sample, self.kind):
+            sample = lenient_convert(self.kind, sample, add_problem)
+        if sample is not None and self.columns is not None:
+            self.columns.add(sample, add_problem)
 
-    def member(self, archive: Zip, name: str) -> Any:
-        """Return what a member of the zip holds, decoded; None and a problem where that cannot be."""
-        try:
-            return decode(archive.read(name))
-        except ValueError as error:
-            self.add_problem(str(error) if name in str(error) else f"{name!r}: {error}")
-            return None
-
-    def take_samples(self, archive: Zip) -> None:
-        """Add every sample: from the summaries where nothing that is wanted was shortened in them, else in full."""
-        told: set[str] = set()
+    def add_members(self, archive: Zip) -> None:
+        """Add every sample: from the summaries where they shortened nothing that is needed, else in full."""
+        names: set[str] = set()
         if not self.tables & _DETAIL:
-            for sample, place in self._summaries(archive):
-                self.take(sample, place)
-                told.add(place)
-        self.summarized = bool(told)
-        if told and archive.has_only(b"samples/", b".json", told):
+            for sample, name in self._summaries(archive):
+                self.add(sample, name)
+                names.add(name)
+        self.is_summarized = bool(names)
+        if names and archive.has_only(b"samples/", b".json", names):
             return
-        for name in archive.members:
-            match = _SAMPLE.match(name)
-            if match is not None and f"{match[1]}_epoch_{match[2]}" not in told:
-                self.take_member(archive, name)
+        for member in archive.members:
+            match = _SAMPLE.match(member)
+            if match is not None and f"{match[1]}_epoch_{match[2]}" not in names:
+                self._add_member(archive, member)
 
-    def take_member(self, archive: Zip, name: str) -> None:
-        """Add the sample of one member, with its chunks where it has any."""
-        try:
-            data = archive.read(name)
-            if not name.endswith("/sample.json"):
-                self.take(data, name)
-                return
-            shell = decode(data)
-        except ValueError as error:
-            self.add_problem(str(error) if name in str(error) else f"{name!r}: {error}")
+    def _add_member(self, archive: Zip, name: str) -> None:
+        if not name.endswith("/sample.json"):
+            try:
+                self.add(archive.read(name), name)
+            except ValueError as error:
+                self.problems.append(Problem(self.source, None, str(error)))
             return
+        shell = _member(archive, name, self.problems)
         if isinstance(shell, dict):
-            self.take(self._whole(archive, name.removesuffix("/sample.json"), shell), name)
-        else:
-            self.add_problem(f"{name!r} is no object")
+            self.add(self._joined(archive, name.removesuffix("/sample.json"), shell), name)
+        elif shell is not None:
+            self.problems.append(Problem(self.source, None, f"{name!r} is not an object."))
 
-    def _whole(self, archive: Zip, prefix: str, shell: dict[str, Any]) -> bytes:
-        """Return a chunked sample as one that is not: its sequences are read where they are needed."""
+    def _joined(self, archive: Zip, prefix: str, shell: dict[str, Any]) -> bytes:
+        """Return a chunked sample as one JSON text, with the chunks that the tables need."""
         if "turns" in self.tables:
-            pool = self._sequence(archive, f"{prefix}/messages/", RAWS)
+            pool = self._chunks(archive, f"{prefix}/messages/", RAWS)
             refs = [ref for ref in shell.pop("message_refs", ()) if isinstance(ref, list)]
             shell["messages"] = ranges(pool, refs)
-        texts = self._sequence(archive, f"{prefix}/attachments/", STRINGS)
+        texts = self._chunks(archive, f"{prefix}/attachments/", STRINGS)
         shell["attachments"] = {str(place): text for place, text in enumerate(texts)}
         if "cases" in self.tables and f"{prefix}/metadata.json" in archive.members:
-            shell["metadata"] = self.member(archive, f"{prefix}/metadata.json")
+            shell["metadata"] = _member(archive, f"{prefix}/metadata.json", self.problems)
         return msgspec.json.encode(shell)
 
-    def _sequence(self, archive: Zip, prefix: str, chunks: msgspec.json.Decoder[list[Any]]) -> list[Any]:
-        """Return the items of a sequence; a chunk that cannot be read leaves its place empty at the end."""
+    def _chunks(self, archive: Zip, prefix: str, decoder: msgspec.json.Decoder[list[Any]]) -> list[Any]:
+        """Return the items of a sequence of chunks, without those of a chunk that cannot be read."""
         found = [(name, _CHUNK.search(name)) for name in archive.members if name.startswith(prefix)]
         items: list[Any] = []
-        for name, _ in sorted(((n, int(m[1])) for n, m in found if m), key=lambda pair: pair[1]):
+        for _, name in sorted((int(match[1]), name) for name, match in found if match):
             try:
-                items += chunks.decode(archive.read(name))
+                items += decoder.decode(archive.read(name))
             except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-                self.add_problem(f"{name!r} cannot be read: {error}")
+                self.problems.append(Problem(self.source, None, f"{name!r} cannot be read: {error}"))
         return items
 
     def _summaries(self, archive: Zip) -> Iterator[tuple[Any, str]]:
-        """Yield what the log says of its samples in short, with the name of each."""
+        """Yield the summaries of samples that can stand for them, with the name of each."""
         names = ["summaries.json"]
         if archive.find(names[0]) is None:
             names = [name for name in archive.members if name.startswith("_journal/summaries/")]
         for name in names:
-            try:
-                data = archive.read(name)
-            except ValueError:
-                continue  # every sample is read in full instead
-            yield from self._whole_ones(data)
+            with suppress(ValueError):  # every sample is read in full instead
+                yield from self._complete(archive.read(name))
 
-    def _whole_ones(self, data: bytes) -> Iterator[tuple[Any, str]]:
-        """Yield the samples of a member in which nothing that is wanted was shortened."""
+    def _complete(self, data: bytes) -> Iterator[tuple[Any, str]]:
+        """Yield the samples of a member in which nothing that is needed was shortened."""
         if "cases" not in self.tables:
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                samples = self.decode_all.decode(data)
+            with suppress(*_BROKEN):
                 yield from (
                     (sample, f"{sample.id}_epoch_{sample.epoch}")
-                    for sample in samples
+                    for sample in self.decode_all.decode(data)
                     if isinstance(sample.id, str | int) and not has_short_score(sample)
                 )
                 return
-        try:
-            raws = RAWS.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return
-        for raw in raws:
-            try:
-                key = _KEY.decode(raw)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                continue
-            if not is_short(bytes(raw)):
-                yield raw, f"{key.id}_epoch_{key.epoch}"
+        with suppress(*_BROKEN):
+            for raw in RAWS.decode(data):
+                with suppress(*_BROKEN):
+                    key = _SUMMARY.decode(raw)
+                    if not is_short(bytes(raw)):
+                        yield raw, f"{key.id}_epoch_{key.epoch}"
 
     def evals(self) -> Evals:
         """Return the tables."""
-        source = str(self.path)
-        made: dict[str, Any] = {"runs": self.header.frame(source)}
-        notes = []
-        if self.header.too_new:
-            notes.append(
-                f"{source}: written by a newer Inspect (format {self.header.log.get('version')}); read as far as known."
-            )
+        tables: dict[str, Any] = {"runs": self.header.frame(self.source)}
+        if self.columns is not None:
+            frames = self.columns.frames(self.source, self.header.suite)
+            if "scores" in self.columns.tables and self.columns.lettered:
+                names = frames["scores"]["criterion"].unique(maintain_order=True).to_list()
+                frames["criteria"] = self.header.criteria(self.columns.lettered, names)
+            tables |= {name: frame for name, frame in frames.items() if name in self.tables}
+        return Evals.from_tables(
+            **tables, problems=in_order(self.problems), notes=list(self._notes()), files=[self.source]
+        )
+
+    def _notes(self) -> Iterator[str]:
+        if self.header.is_too_new:
+            version = self.header.log.get("version")
+            yield f"{self.source}: written by a newer Inspect (format {version}); read as far as known."
         columns = self.columns
-        if columns is not None:
-            tables = columns.frames(source, self.header.suite)
-            names = columns.lettered if "scores" in columns.tables else {}
-            seen = tables["scores"]["criterion"].unique(maintain_order=True).to_list() if names else []
-            tables["criteria"] = self.header.criteria(columns.lettered, seen)  # type: ignore[assignment]
-            made |= {name: frame for name, frame in tables.items() if name in self.tables}
-            notes += _notes(columns, source, summarized=self.summarized and "scores" in self.tables)
-        return Evals.from_tables(**made, problems=in_order(self.problems), notes=notes, files=[source])
+        if columns is None:
+            return
+        if columns.tables & _DETAIL:
+            yield _NOT_KEPT
+        if self.is_summarized and "scores" in self.tables:
+            yield _SUMMARIES
+        if columns.ignored:
+            names = join_words(sorted(columns.ignored), limit=20)
+            yield f"Inspect logs: metadata of samples without a column: {names}."
+        if columns.invalid:
+            count = plural(columns.invalid, "sample is", plural="samples are")
+            yield f"{self.source}: {count} marked as invalid, and kept."
 
 
-class _Key(msgspec.Struct):
+class _Summary(msgspec.Struct):
     id: str | int
     epoch: int = 1
 
 
-_KEY: Final = msgspec.json.Decoder(_Key)
-
-
-def _notes(columns: Columns, source: str, *, summarized: bool) -> Iterator[str]:
-    if columns.tables & _DETAIL:
-        yield _NOT_KEPT
-    if summarized:
-        yield _SUMMARIES
-    if columns.unkept:
-        yield f"Inspect logs: metadata of samples without a column: {join_words(sorted(columns.unkept), limit=20)}."
-    if columns.invalid:
-        yield f"{source}: {plural(columns.invalid, 'sample is', plural='samples are')} marked as invalid, and kept."
-
-
-def _slowly(text: str, log: _Log) -> tuple[dict[str, Any], list[Any]]:
-    """Return the header and the samples of a log that is no sound JSON, as far as they can be read."""
-    decoder = json.JSONDecoder(parse_constant=str, strict=False)
-    header: dict[str, Any] = {}
-    samples: list[Any] = []
-    at = text.find("{") + 1
-    try:
-        while True:
-            at = _skip(text, at)
-            if text[at : at + 1] in ("}", ""):
-                break
-            name, at = decoder.raw_decode(text, at)
-            at = _skip(text, at)
-            if name == "samples" and text[at : at + 1] == "[":
-                at = _skip(text, at + 1)
-                while text[at : at + 1] != "]":
-                    value, at = decoder.raw_decode(text, at)
-                    samples.append(value)
-                    at = _skip(text, at)
-                at += 1
-            else:
-                header[str(name)], at = decoder.raw_decode(text, at)
-    except (ValueError, RecursionError):
-        log.add_problem(
-            f"the JSON is broken or cut off; {plural(len(samples), 'sample')} before that could be read"
-        )
-    if "eval" not in header:
-        raise FormatError(f"{str(log.path)!r} looks like an Inspect log, but its header cannot be read.")
-    header.pop("reductions", None)
-    return header, samples
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n,:":
-        at += 1
-    return at
-
+_SUMMARY: Final = msgspec.json.Decoder(_Summary)
 
 READERS: Final = (
     Reader("Inspect log (.eval)", is_zip, partly=read_zip, alone=True),
     Reader("Inspect log (.json)", is_json, partly=read_json, alone=True),
-    Reader("Inspect shards", is_shards, read=pass_over),
+    Reader("Inspect shards", is_shards, read=skip_shards),
 )

@@ -1,17 +1,23 @@
-"""What the samples of an Inspect log hold, as far as it has a place in the six tables."""
+"""The records of an Inspect log, with the fields that have a column."""
 
 from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from evalkit.data.columns import as_text, decode
 
-_FEW: Final = 32
+_Item = TypeVar("_Item")
+
+LETTERS: Final = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
+"""Inspect's words for correct, partly correct, incorrect and no answer."""
+
+MARK: Final = "attachment://"
+_REF: Final = re.compile(r"attachment://([0-9a-f]{32}|\d+)")
 
 
 class Call(msgspec.Struct, gc=False):
@@ -35,7 +41,7 @@ class Message(msgspec.Struct):
 
 
 class Score(msgspec.Struct):
-    """What one scorer said."""
+    """A score by one scorer."""
 
     value: Any = None
     answer: str | None = None
@@ -56,33 +62,33 @@ class Usage(msgspec.Struct, gc=False):
 
 
 class Choice(msgspec.Struct):
-    """One answer of a model."""
+    """A response of a model."""
 
     message: Message | None = None
     stop_reason: str | None = None
 
 
 class Output(msgspec.Struct):
-    """What a model answered last."""
+    """The last response of a model."""
 
     completion: str | None = None
     choices: list[Choice] | None = None
 
 
 class Error(msgspec.Struct):
-    """Why a sample crashed."""
+    """The error of a sample."""
 
     message: str | None = None
 
 
 class Limit(msgspec.Struct):
-    """Which limit ended a sample."""
+    """The limit that ended a sample."""
 
     type: str | None = None
 
 
 class Sample(msgspec.Struct):
-    """A sample, whole or as the log's summaries have it, where error and limit are words."""
+    """A sample, also of the log's summaries, where error and limit are words."""
 
     id: str | int | float | None = None
     epoch: int = 1
@@ -121,17 +127,11 @@ class Pool(msgspec.Struct):
     messages: list[Message] | None = None
 
 
-# What each table needs of a sample; the fields of no table are not even decoded.
+# The fields that each table needs; the others are not decoded.
 _NEEDED: Final = {
     "cases": ("input", "target", "choices", "metadata", "attachments"),
     "trials": (
-        "output",
-        "model_usage",
-        "started_at",
-        "total_time",
-        "error",
-        "limit",
-        "invalidation",
+        *("output", "model_usage", "started_at", "total_time", "error", "limit", "invalidation"),
         "attachments",
     ),
     "turns": ("messages", "message_refs", "attachments", "events", "events_data"),
@@ -139,7 +139,7 @@ _NEEDED: Final = {
 }
 
 
-@functools.lru_cache(maxsize=_FEW)
+@functools.lru_cache(maxsize=32)
 def decoder(
     tables: frozenset[str],
 ) -> tuple[type[Any], msgspec.json.Decoder[Any], msgspec.json.Decoder[list[Any]]]:
@@ -160,6 +160,11 @@ EVENT: Final = msgspec.json.Decoder(Event)
 STRINGS: Final = msgspec.json.Decoder(list[str])
 
 
+def is_given(raw: msgspec.Raw) -> bool:
+    """Whether there is a value, other than null and an empty list."""
+    return bytes(raw) not in (b"", b"null", b"[]")
+
+
 def is_short(raw: bytes) -> bool:
     """Whether something in a summary was shortened: texts after 1 kB, of the input and the target after 5."""
     return b'..."' in raw or b"(content truncated)" in raw or b"Key removed from summary (> 1k)" in raw
@@ -167,39 +172,49 @@ def is_short(raw: bytes) -> bool:
 
 def has_short_score(sample: Any) -> bool:
     """Whether something in the scores of a sample's summary was shortened."""
-    for score in (sample.scores or {}).values():
-        if (
-            (score.explanation or "").endswith("...")
-            or (score.answer or "").endswith("...")
-            or (score.reason or "").endswith("...")
-            or (score.metadata and is_short(bytes(score.metadata)))
-        ):
-            return True
-    return False
+    return any(
+        (score.explanation or "").endswith("...")
+        or (score.answer or "").endswith("...")
+        or (score.reason or "").endswith("...")
+        or (score.metadata and is_short(bytes(score.metadata)))
+        for score in (sample.scores or {}).values()
+    )
 
 
-_REF: Final = re.compile(r"attachment://([0-9a-f]{32}|\d+)")
-MARK: Final = "attachment://"
+def ranges(pool: list[_Item], refs: list[list[int]]) -> list[_Item]:
+    """Return the items in half-open ranges of a pool."""
+    return [item for ref in refs if len(ref) == 2 for item in pool[ref[0] : ref[1]]]
 
 
-@dataclass(slots=True)
+def moment(text: str | None) -> datetime | None:
+    """Return an ISO 8601 time in UTC; None where it is none."""
+    try:
+        time = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
 class Attachments:
-    """The long texts that a sample's other texts name; decoded when one of them is first asked for."""
+    """The long texts that a sample's other texts refer to; decoded on first use."""
 
-    raw: msgspec.Raw
-    texts: dict[str, str] | None = field(default=None)
+    __slots__ = ("_raw", "_texts")
+
+    def __init__(self, raw: msgspec.Raw) -> None:
+        self._raw = raw
+        self._texts: dict[str, Any] | None = None
 
     def text(self, text: str) -> str:
-        """Return a text with the attachments that it names in their place."""
+        """Return a text with its attachments filled in."""
         if MARK not in text:
             return text
-        if self.texts is None:
-            self.texts = _texts(self.raw)
-        texts = self.texts
+        if self._texts is None:
+            self._texts = self._decoded()
+        texts = self._texts
         return _REF.sub(lambda match: texts.get(match[1], match[0]), text)
 
     def value(self, value: Any) -> Any:
-        """Return decoded JSON likewise."""
+        """Return decoded JSON with its attachments filled in."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, list):
@@ -209,18 +224,16 @@ class Attachments:
         return value
 
     def json(self, raw: msgspec.Raw) -> str | None:
-        """Return nested JSON as text likewise; None where there is none, or nothing in it."""
+        """Return nested JSON as text with its attachments filled in; None where it is empty."""
         text = str(raw, "utf-8") if raw else ""
         if text in ("", "null", "{}", "[]"):
             return None
         return as_text(self.value(decode(text.encode()))) if MARK in text else text
 
-
-def _texts(raw: msgspec.Raw) -> dict[str, str]:
-    try:
-        made = decode(bytes(raw)) if bytes(raw) else {}
-    except ValueError:
-        return {}
-    return (
-        {name: text for name, text in made.items() if isinstance(text, str)} if isinstance(made, dict) else {}
-    )
+    def _decoded(self) -> dict[str, str]:
+        try:
+            texts = decode(bytes(self._raw)) if bytes(self._raw) else {}
+        except ValueError:
+            return {}
+        pairs = texts.items() if isinstance(texts, dict) else ()
+        return {name: text for name, text in pairs if isinstance(text, str)}

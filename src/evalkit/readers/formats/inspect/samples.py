@@ -1,10 +1,9 @@
-"""The samples of one Inspect log into columns: cases, trials, turns and scores."""
+"""Collect the samples of one Inspect log into columns: cases, trials, turns and scores."""
 
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import polars as pl
@@ -13,6 +12,7 @@ from evalkit.data.columns import as_text, decode, typed_columns
 from evalkit.data.schema import CASES, SCORES, SEVERITIES, TRIALS, TURNS, Key, Table
 from evalkit.readers.formats.inspect.records import (
     EVENT,
+    LETTERS,
     MARK,
     POOLS,
     RAWS,
@@ -21,193 +21,188 @@ from evalkit.readers.formats.inspect.records import (
     Error,
     Limit,
     Message,
-    Output,
     Sample,
     Score,
+    is_given,
+    moment,
+    ranges,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_Any = TypeVar("_Any")
-
-LETTERS: Final = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
-"""Inspect's words for correct, partly correct, incorrect and no answer."""
 
 _YES_OR_NO: Final = frozenset({*LETTERS, "true", "false"})
 _WORDS: Final = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 _TURN: Final = ("role", "content", "reasoning", "tool_calls", "tool_name", "tool_call_id", "parts")
 _SCORE: Final = ("criterion", "grader", "score", "label", "rationale", "answer", "error", "metadata")
 _TRIAL: Final = (
-    *(
-        "output",
-        "error",
-        "stop_reason",
-        "input_tokens",
-        "output_tokens",
-        "cost_usd",
-        "latency_s",
-        "started_at",
-    ),
+    *("output", "error", "stop_reason", "input_tokens", "output_tokens", "cost_usd", "latency_s"),
+    "started_at",
 )
 _CASE: Final = ("input", "ideal_behavior", "severity", "domain", "tags", "cluster")
 
 
 class Columns:
-    """The columns of one log, growing a sample at a time."""
+    """The columns of one log, growing a sample at a time.
+
+    Attributes
+    ----------
+    lettered
+        Criterion -> whether all of its scores are Inspect's letters, or true and false.
+    ignored
+        The metadata of samples without a column.
+    invalid
+        The number of samples marked as invalid.
+    """
 
     def __init__(self, run: str, graders: dict[str, str], tables: frozenset[str]) -> None:
-        self.run = run
-        self.graders = graders
         self.tables = tables
-        self.seen: dict[tuple[str, int], None] = {}
-        self.trials: list[tuple[Any, ...]] = []
-        self.cases: dict[str, tuple[Any, ...]] = {}
-        self.turns: list[tuple[Any, ...]] = []
-        self.turn_counts: list[int] = []
-        self.scores: list[tuple[Any, ...]] = []
-        self.score_counts: list[int] = []
         self.lettered: dict[str, bool] = {}
-        self.unkept: dict[str, None] = {}
-        self.judged_by_model: dict[str, None] = {}
+        self.ignored: dict[str, None] = {}
         self.invalid = 0
-        self.split = False
+        self._run = run
+        self._graders = graders
+        self._keys: dict[tuple[str, int], None] = {}
+        self._trials: list[tuple[Any, ...]] = []
+        self._cases: dict[str, tuple[Any, ...]] = {}
+        self._turns: list[tuple[Any, ...]] = []
+        self._turn_counts: list[int] = []
+        self._scores: list[tuple[Any, ...]] = []
+        self._score_counts: list[int] = []
+        self._model_graded: set[str] = set()
+        self._has_parts = False
 
-    def take(self, sample: Any, add_problem: Callable[[str], None]) -> None:
-        """Add one sample: a `Sample`, or as much of one as the tables need."""
+    def add(self, sample: Any, add_problem: Callable[[str], None]) -> None:
+        """Add a `Sample`, or as much of one as the tables need."""
         if sample.id is None:
-            add_problem("a sample has no id")
+            add_problem("A sample has no id.")
             return
         case = as_text(sample.id) or ""
         if abs(sample.epoch) >= 2**31:
-            add_problem(f"sample {case!r} has the epoch {sample.epoch!r:.40}, which is too large")
+            add_problem(f"Sample {case!r} has the epoch {sample.epoch!r:.40}, which is too large.")
             return
-        if (case, sample.epoch) in self.seen:
-            add_problem(f"sample {case!r}, epoch {sample.epoch} is there twice; the first is kept")
+        if (case, sample.epoch) in self._keys:
+            add_problem(f"Sample {case!r}, epoch {sample.epoch} is there twice. The first is kept.")
             return
-        self.seen[case, sample.epoch] = None
+        self._keys[case, sample.epoch] = None
         texts = Attachments(getattr(sample, "attachments", msgspec.Raw()))
         if "trials" in self.tables:
-            self.trials.append(_trial(sample, texts))
-            self.invalid += bytes(sample.invalidation) not in (b"", b"null")
-        if "cases" in self.tables and case not in self.cases:
-            self.cases[case] = self._case(sample, texts)
+            self._trials.append(_trial(sample, texts))
+            self.invalid += is_given(sample.invalidation)
+        if "cases" in self.tables and case not in self._cases:
+            self._cases[case] = self._case(sample, texts)
         if "turns" in self.tables:
             messages = sample.messages or _from_events(sample)
-            self.turn_counts.append(len(messages))
-            self.turns += [_turn(message, texts) for message in messages]
+            self._turn_counts.append(len(messages))
+            self._turns += [_turn(message, texts) for message in messages]
         if "scores" in self.tables:
-            before = len(self.scores)
+            before = len(self._scores)
             scores = sample.scores or ({"score": sample.score} if sample.score is not None else {})
             for name, score in scores.items():
-                self._take_score(name, score, texts)
-            if self.split:
-                self._drop_doubled(before, add_problem)
-            self.score_counts.append(len(self.scores) - before)
+                self._add_score(name, score, texts)
+            if self._has_parts:
+                self._drop_copies(before, add_problem)
+            self._score_counts.append(len(self._scores) - before)
 
-    def _drop_doubled(self, before: int, add_problem: Callable[[str], None]) -> None:
-        """Leave out a score whose name another one has: `a` with a key `b` is `a/b`, and so may a scorer be."""
-        names = [row[0] for row in self.scores[before:]]
-        if len(set(names)) == len(names):
-            return
-        first = {name: place for place, name in reversed(list(enumerate(names)))}
-        for name in dict.fromkeys(name for place, name in enumerate(names) if first[name] != place):
-            add_problem(f"two scores are called {name!r}; the first is kept")
-        self.scores[before:] = [self.scores[before + place] for place in sorted(first.values())]
+    def _drop_copies(self, before: int, add_problem: Callable[[str], None]) -> None:
+        """Drop a second score of a name: `a` with a key `b` is `a/b`, and so may a scorer be called."""
+        rows: dict[str, tuple[Any, ...]] = {}
+        copies: dict[str, None] = {}
+        for row in self._scores[before:]:
+            if rows.setdefault(row[0], row) is not row:
+                copies[row[0]] = None
+        for name in copies:
+            add_problem(f"Two scores are called {name!r}. The first is kept.")
+        self._scores[before:] = rows.values()
 
-    def _take_score(self, name: str, score: Score, texts: Attachments) -> None:
-        metadata, judged = _metadata(score, texts)
-        if judged or name.startswith("model_graded"):
-            self.judged_by_model[name] = None
-        rationale, answer = score.explanation, score.answer
+    def _add_score(self, name: str, score: Score, texts: Attachments) -> None:
+        metadata = _metadata(score, texts)
+        # A scorer by a model leaves its transcript.
+        if name.startswith("model_graded") or (metadata is not None and '"grading"' in metadata):
+            self._model_graded.add(name)
+        rationale, answer, value = score.explanation, score.answer, score.value
         if rationale and MARK in rationale:
             rationale = texts.text(rationale)
         if answer and MARK in answer:
             answer = texts.text(answer)
-        grader = self.graders.get(name, name)
-        value = score.value
+        grader = self._graders.get(name, name)
+        values = [(name, value)]
         if isinstance(value, dict | list):
-            self.split = True
-            values = _values(name, value)
-        else:
-            values = [(name, value)]
-        for criterion, value in values:
-            number, label, error = _number(value, score.reason)
+            self._has_parts = True
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            values = [(f"{name}/{key}", part) for key, part in parts]
+        for criterion, part in values:
+            number, label, error = _number(part, score.reason)
             if number is not None:
                 self.lettered[criterion] = self.lettered.get(criterion, True) and label in _YES_OR_NO
-            self.scores.append((criterion, grader, number, label, rationale, answer, error, metadata, name))
+            self._scores.append((criterion, grader, number, label, rationale, answer, error, metadata, name))
 
     def _case(self, sample: Sample, texts: Attachments) -> tuple[Any, ...]:
         target = sample.target
         if isinstance(target, list):
             target = "\n".join(as_text(part) or "" for part in target)
-        given = _decoded(sample.metadata)
-        given = given if isinstance(given, dict) else {}
-        known = {name: given.get(name) for name in ("severity", "domain", "tags", "cluster")}
-        if str(known["severity"]).lower() not in SEVERITIES:
-            known["severity"] = None
-        if not isinstance(known["tags"], list):
-            known["tags"] = None
-        self.unkept.update(dict.fromkeys(name for name in given if known.get(name) is None))
-        return (
-            _asked(sample, texts),
-            target and texts.text(target),
-            known["severity"] and str(known["severity"]).lower(),
-            as_text(known["domain"]),
-            known["tags"] and [as_text(tag) for tag in known["tags"]],
-            as_text(known["cluster"]),
-        )
+        metadata = _decoded(sample.metadata)
+        metadata = metadata if isinstance(metadata, dict) else {}
+        severity = str(metadata.get("severity")).lower()
+        tags = metadata.get("tags")
+        known = {
+            "severity": severity if severity in SEVERITIES else None,
+            "domain": as_text(metadata.get("domain")),
+            "tags": [as_text(tag) for tag in tags] if isinstance(tags, list) else None,
+            "cluster": as_text(metadata.get("cluster")),
+        }
+        self.ignored.update(dict.fromkeys(name for name in metadata if known.get(name) is None))
+        return _input(sample, texts), target and texts.text(target), *known.values()
 
-    def frames(self, source: str, suite: str) -> dict[str, pl.DataFrame]:
-        """Return the tables of what was taken, as `evalkit.data.schema` has them."""
-        made: dict[str, pl.DataFrame] = {}
+    def frames(self, source: str, suite: str) -> dict[str, Any]:
+        """Return the tables, with the columns of `evalkit.data.schema`."""
+        frames: dict[str, Any] = {}
         keys = [
-            pl.Series("run", [self.run], dtype=Key).new_from_index(0, len(self.seen)),
-            pl.Series("case", [case for case, _ in self.seen], dtype=pl.String).cast(Key),
-            pl.Series("epoch", [epoch for _, epoch in self.seen], dtype=pl.Int32),
+            pl.Series("run", [self._run], dtype=Key).new_from_index(0, len(self._keys)),
+            pl.Series("case", [case for case, _ in self._keys], dtype=pl.String).cast(Key),
+            pl.Series("epoch", [epoch for _, epoch in self._keys], dtype=pl.Int32),
         ]
-        origin = pl.Series("source", [source], dtype=pl.Categorical())
         if "trials" in self.tables:
-            columns = typed_columns(_TRIAL, self.trials, TRIALS)
-            made["trials"] = _table(TRIALS, [*keys, *columns, origin.new_from_index(0, len(self.trials))])
+            frames["trials"] = _table(TRIALS, keys + typed_columns(_TRIAL, self._trials, TRIALS), source)
         if "turns" in self.tables:
-            import numpy as np
-
-            counts = np.asarray(self.turn_counts, dtype=np.int64)
-            index = np.repeat(np.arange(len(counts)), counts)
-            places = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+            index, places = _repeated(self._turn_counts)
             turn = pl.Series("turn", places, dtype=pl.Int32)
-            columns = typed_columns(_TURN, self.turns, TURNS)
-            made["turns"] = _table(TURNS, [*(key.gather(index) for key in keys), turn, *columns])
+            columns = [*(key.gather(index) for key in keys), turn, *typed_columns(_TURN, self._turns, TURNS)]
+            frames["turns"] = _table(TURNS, columns, source)
         if "cases" in self.tables:
-            rows = [(suite, case, *values) for case, values in self.cases.items()]
-            made["cases"] = _table(CASES, typed_columns(("suite", "case", *_CASE), rows, CASES))
+            rows = [(suite, case, *values) for case, values in self._cases.items()]
+            frames["cases"] = _table(CASES, typed_columns(("suite", "case", *_CASE), rows, CASES), source)
         if "scores" in self.tables:
-            import numpy as np
-
-            index = np.repeat(
-                np.arange(len(self.score_counts)), np.asarray(self.score_counts, dtype=np.int64)
-            )
-            columns = typed_columns(_SCORE, self.scores, SCORES)
-            judges = self.judged_by_model
-            kinds = ["judge" if row[-1] in judges else "code" for row in self.scores] if judges else ["code"]
+            index, _ = _repeated(self._score_counts)
+            kinds = ["judge" if row[-1] in self._model_graded else "code" for row in self._scores]
             kind = pl.Series("grader_kind", kinds, dtype=SCORES.schema["grader_kind"])
-            if not judges:
-                kind = kind.new_from_index(0, len(self.scores))
-            columns = [*(key.gather(index) for key in keys), *columns, kind]
-            made["scores"] = _table(SCORES, [*columns, origin.new_from_index(0, len(self.scores))])
-        return made
+            columns = [
+                *(key.gather(index) for key in keys),
+                kind,
+                *typed_columns(_SCORE, self._scores, SCORES),
+            ]
+            frames["scores"] = _table(SCORES, columns, source)
+        return frames
 
 
-def _table(table: Table, columns: list[pl.Series]) -> pl.DataFrame:
-    """Return a table of some of its columns, the others null."""
-    have = {series.name: series for series in columns}
+def _repeated(counts: list[int]) -> tuple[Any, Any]:
+    """Return the sample of each row, and the place of the row in it from 1."""
+    import numpy as np
+
+    sizes = np.asarray(counts, dtype=np.int64)
+    index = np.repeat(np.arange(len(sizes)), sizes)
+    return index, np.arange(len(index)) - np.repeat(np.cumsum(sizes) - sizes, sizes) + 1
+
+
+def _table(table: Table, columns: list[pl.Series], source: str) -> pl.DataFrame:
+    """Return a table with some of its columns, the others filled."""
+    known = {series.name: series for series in columns}
+    filled = {"sample": 1, "rubric_hash": "", "source": source}
     height = len(columns[0])
-    filled = {"sample": 1, "rubric_hash": ""}
     return pl.DataFrame(
         [
-            have[name]
-            if name in have
+            known[name]
+            if name in known
             else pl.Series(name, [filled.get(name)], dtype=dtype).new_from_index(0, height)
             for name, dtype in table.schema.items()
         ]
@@ -223,18 +218,14 @@ def _trial(sample: Sample, texts: Attachments) -> tuple[Any, ...]:
     error = sample.error.message if isinstance(sample.error, Error) else sample.error
     limit = sample.limit.type if isinstance(sample.limit, Limit) else sample.limit
     usage = list((sample.model_usage or {}).values())
-    costs = [one.total_cost for one in usage if one.total_cost is not None]
+    costs = [each.total_cost for each in usage if each.total_cost is not None]
+    cached = sum((u.input_tokens_cache_read or 0) + (u.input_tokens_cache_write or 0) for u in usage)
     return (
         text and texts.text(text),
         error,
         f"limit: {limit}" if limit else choice and choice.stop_reason,
-        sum(
-            u.input_tokens + (u.input_tokens_cache_read or 0) + (u.input_tokens_cache_write or 0)
-            for u in usage
-        )
-        if usage
-        else None,
-        sum(one.output_tokens for one in usage) if usage else None,
+        sum(each.input_tokens for each in usage) + cached if usage else None,
+        sum(each.output_tokens for each in usage) if usage else None,
         math.fsum(costs) if costs else None,
         sample.total_time,
         moment(sample.started_at),
@@ -242,15 +233,14 @@ def _trial(sample: Sample, texts: Attachments) -> tuple[Any, ...]:
 
 
 def _turn(message: Message, texts: Attachments) -> tuple[Any, ...]:
-    calls = message.tool_calls
     content, reasoning, parts = _content(message.content, texts)
-    if bytes(message.error) not in (b"", b"null"):
+    if is_given(message.error):
         parts = [*(parts or ()), {"type": "error", "error": decode(bytes(message.error))}]
     return (
         message.role,
         content,
         reasoning,
-        as_text([_call(call, texts) for call in calls]) if calls else None,
+        as_text([_call(call, texts) for call in message.tool_calls]) if message.tool_calls else None,
         message.function,
         message.tool_call_id,
         as_text(parts),
@@ -260,71 +250,53 @@ def _turn(message: Message, texts: Attachments) -> tuple[Any, ...]:
 def _content(
     content: str | list[Any] | None, texts: Attachments
 ) -> tuple[str | None, str | None, list[Any] | None]:
-    """Return a message's text, its reasoning, and the parts that are neither."""
-    if content is None:
-        return None, None, None
-    if isinstance(content, str):
-        return texts.text(content), None, None
-    said, thought, others = [], [], []
+    """Return a message's text, its reasoning, and its other parts."""
+    if content is None or isinstance(content, str):
+        return content and texts.text(content), None, None
+    answer, reasoning, others = [], [], []
     for part in texts.value(content):
         kind = part.get("type") if isinstance(part, dict) else "text"
         if kind == "text":
-            said.append(part if isinstance(part, str) else as_text(part.get("text")) or "")
+            answer.append(part if isinstance(part, str) else as_text(part.get("text")) or "")
         elif kind == "reasoning":
-            thought.append(
-                as_text(part.get("summary") if part.get("redacted") else part.get("reasoning")) or ""
-            )
+            thought = part.get("summary") if part.get("redacted") else part.get("reasoning")
+            reasoning.append(as_text(thought) or "")
         else:
             others.append(part)
-    return "\n".join(said), "\n".join(thought) if thought else None, others or None
+    return "\n".join(answer), "\n".join(reasoning) if reasoning else None, others or None
 
 
 def _call(call: Call, texts: Attachments) -> dict[str, Any]:
     arguments: Any = call.arguments
     if not bytes(arguments):
         arguments = None
-    elif b"attachment://" in bytes(arguments):
+    elif MARK.encode() in bytes(arguments):
         arguments = texts.value(decode(bytes(arguments)))
-    made = {"id": call.id, "name": call.function, "arguments": arguments}
-    return made if call.parse_error is None else {**made, "parse_error": call.parse_error}
+    record = {"id": call.id, "name": call.function, "arguments": arguments}
+    return record if call.parse_error is None else {**record, "parse_error": call.parse_error}
 
 
 def _from_events(sample: Sample) -> list[Message]:
-    """Return the messages of a sample that was cut short before they were written: those of its last model call."""
-    if bytes(sample.events) in (b"", b"null", b"[]"):
+    """Return the messages of the last model call of a sample that was cut short before they were written."""
+    if not is_given(sample.events):
         return []
     try:
         pool = (POOLS.decode(sample.events_data).messages or []) if bytes(sample.events_data) else []
         for raw in reversed(RAWS.decode(sample.events)):
-            if b'"model"' not in bytes(raw)[:4096] and b'"model"' not in bytes(raw):
-                continue
-            event = EVENT.decode(raw)
-            if event.event == "model":
-                given = event.input or ranges(pool, event.input_refs or [])
-                return [*given, *_answers(event.output)]
+            event = EVENT.decode(raw) if b'"model"' in bytes(raw) else None
+            if event is not None and event.event == "model":
+                choices = (event.output.choices if event.output is not None else None) or []
+                answers = [choice.message for choice in choices[:1] if choice.message is not None]
+                return [*(event.input or ranges(pool, event.input_refs or [])), *answers]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
     return []
 
 
-def ranges(pool: list[_Any], refs: list[list[int]]) -> list[_Any]:
-    """Return what is in half-open ranges of a pool."""
-    return [message for ref in refs if len(ref) == 2 for message in pool[ref[0] : ref[1]]]
-
-
-def _answers(output: Output | None) -> list[Message]:
-    choices = (output.choices if output is not None else None) or []
-    return [choice.message for choice in choices[:1] if choice.message is not None]
-
-
-def _values(name: str, value: dict[str, Any] | list[Any]) -> list[tuple[str, Any]]:
-    """Return each criterion of a score with its value: one a key, or one a place."""
-    parts = value.items() if isinstance(value, dict) else enumerate(value)
-    return [(f"{name}/{key}", part) for key, part in parts]
-
-
 def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, str | None]:
-    """Return score, label and error of one value; NaN is Inspect's word for not scored."""
+    """Return the score, label and error of a value; NaN is Inspect's word for not scored."""
+    if value is None or value == "NaN":
+        return None, None, reason or "not scored"
     if isinstance(value, bool):
         return float(value), "true" if value else "false", None
     if isinstance(value, int | float):
@@ -333,66 +305,55 @@ def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, s
         except OverflowError:
             return None, None, f"the score is {value!r:.40}, not a finite number"
         return (number, None, None) if math.isfinite(number) else (None, None, reason or "not scored")
-    if value is None or value == "NaN":
-        return None, None, reason or "not scored"
-    if isinstance(value, str):
-        if value in LETTERS:
-            return LETTERS[value], value, None
+    if not isinstance(value, str):
+        return None, None, f"the score is {as_text(value)!r:.80}, not a number"
+    if value in LETTERS:
+        return LETTERS[value], value, None
+    try:
         number = _WORDS.get(value.strip().lower(), math.nan)
-        if math.isnan(number):
-            try:
-                number = float(value)
-            except ValueError:
-                number = math.nan
-        if math.isfinite(number):
-            return number, value, None
-        return None, value, reason or f"the score is {value!r:.80}, not a number"
-    return None, None, f"the score is {as_text(value)!r:.80}, not a number"
+        number = float(value) if math.isnan(number) else number
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return number, value, None
+    return None, value, reason or f"the score is {value!r:.80}, not a number"
 
 
-def _metadata(score: Score, texts: Attachments) -> tuple[str | None, bool]:
-    """Return what else came with a score as JSON, and whether a model graded (it left its transcript)."""
-    text = texts.json(score.metadata)
-    judged = text is not None and '"grading"' in text
-    value = score.value
-    told = score.reason if score.reason and not (value is None or value == "NaN" or value != value) else None
-    if not score.history and told is None:
-        return text, judged
-    made = decode(text.encode()) if text else {}
-    made = made if isinstance(made, dict) else {"metadata": made}
-    if told is not None:
-        made["reason"] = told
+def _metadata(score: Score, texts: Attachments) -> str | None:
+    """Return the metadata of a score as JSON, with its history and the reason of a value."""
+    text, value = texts.json(score.metadata), score.value
+    is_unscored = value is None or value == "NaN" or value != value
+    reason = None if is_unscored else score.reason or None
+    if not score.history and reason is None:
+        return text
+    metadata = decode(text.encode()) if text else {}
+    metadata = metadata if isinstance(metadata, dict) else {"metadata": metadata}
+    if reason is not None:
+        metadata["reason"] = reason
     if score.history:
-        made["history"] = [texts.value(decode(bytes(step))) for step in score.history]
-    return as_text(made), judged
+        metadata["history"] = [texts.value(decode(bytes(step))) for step in score.history]
+    return as_text(metadata)
 
 
-def _asked(sample: Sample, texts: Attachments) -> str | None:
+def _input(sample: Sample, texts: Attachments) -> str | None:
     """Return a sample's input as text, its choices below it."""
-    given = sample.input
-    if isinstance(given, list):
-        several = len(given) > 1
-        said = []
-        for message in given:
-            text, _, parts = _content(message.content, texts)
-            shown = "\n".join(
-                [
-                    text or "",
-                    *(
-                        f"({str(part.get('type', 'part')).capitalize()})"
-                        for part in parts or ()
-                        if isinstance(part, dict)
-                    ),
-                ]
-            ).strip("\n")
-            said.append(f"{message.role}: {shown}" if several else shown)
-        given = "\n".join(said)
-    elif given is not None:
-        given = texts.text(given)
+    prompt = sample.input
+    if isinstance(prompt, list):
+        shown = [(message.role, _shown(message, texts)) for message in prompt]
+        prompt = "\n".join(f"{role}: {text}" if len(shown) > 1 else text for role, text in shown)
+    elif prompt is not None:
+        prompt = texts.text(prompt)
     if sample.choices:
         lines = [f"{chr(65 + place)}) {as_text(choice)}" for place, choice in enumerate(sample.choices)]
-        given = "\n".join([given or "", *lines])
-    return given
+        prompt = "\n".join([prompt or "", *lines])
+    return prompt
+
+
+def _shown(message: Message, texts: Attachments) -> str:
+    """Return the text of a message, with the kinds of its other parts."""
+    text, _, parts = _content(message.content, texts)
+    kinds = [str(part.get("type", "part")).capitalize() for part in parts or () if isinstance(part, dict)]
+    return "\n".join([text or "", *(f"({kind})" for kind in kinds)]).strip("\n")
 
 
 def _decoded(raw: msgspec.Raw) -> Any:
@@ -400,12 +361,3 @@ def _decoded(raw: msgspec.Raw) -> Any:
         return decode(bytes(raw)) if bytes(raw) else None
     except ValueError:
         return None
-
-
-def moment(text: str | None) -> datetime | None:
-    """Return an ISO 8601 time in UTC; None where it is none."""
-    try:
-        time = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
