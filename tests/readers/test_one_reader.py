@@ -21,11 +21,12 @@ from tests.readers import test_scout_and_autorubric as rubrics
 from tests.readers import test_tau_and_helm as tau
 
 import evalkit as ek
-from evalkit.readers import find_files as core
+from evalkit.readers.base import head as head_of
+from evalkit.readers.registry import readers
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
-READERS = {reader.name: reader for reader in core.readers()[0]}
+READERS = {reader.name: reader for reader in readers()[0]}
 # What reads any table of scores, and so much of what is JSON.
 TABLES = {name for name, reader in READERS.items() if reader.rows is not None}
 
@@ -60,7 +61,7 @@ OTHERS = {
 
 
 def readers_of(path):
-    head = b"" if path.is_dir() else core.head(path)
+    head = b"" if path.is_dir() else head_of(path)
     return [name for name, reader in READERS.items() if name not in TABLES and reader.sniff(path, head)]
 
 

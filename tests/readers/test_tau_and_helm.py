@@ -201,11 +201,8 @@ def test_of_tau2_what_was_not_judged_is_unscored_and_what_is_there_twice_is_a_pr
         (2, None, "there is no reward_info"),
         (3, 0.0, None),
     ]
-    assert sorted(evals.problems["reason"]) == [
-        "a JSON object was expected, not '?'",
-        "task '7', trial 1 is there already; the first is kept",
-        "there is no task_id",
-    ]
+    twice, missing, other = evals.problems["reason"]
+    assert ("'7'" in twice, "'task_id'" in missing, "'?'" in other) == (True, True, True)
     assert evals.problems["line"].null_count() == 0
 
 
@@ -332,7 +329,7 @@ def test_a_run_with_a_file_missing_loads_what_there_is(tmp_path, missing):
 def test_a_run_without_scores_of_its_instances_says_so(tmp_path):
     evals = ek.load(write(tmp_path / "run" / "run_spec.json", SPEC))
 
-    assert "no score of a case" in evals.problems["reason"].item()
+    assert "per_instance_stats.json" in evals.problems["reason"].item()
 
 
 def test_two_models_on_one_scenario_compare(tmp_path):
