@@ -41,7 +41,7 @@ WIDGETS = {
     "transcript_diff": "ek.transcript_diff(evals, '<b>01</b>', baseline='a', candidate='b')",
     "explorer": "ek.explore(evals)",
     "tuner": "ek.tune(evals)",
-    "labeller": "ek.label(evals, rater='<u>ann</u>', path='labels.jsonl', blind=False)",
+    "labeler": "ek.label(evals, rater='<u>ann</u>', path='labels.jsonl', blind=False)",
     "rubric_lab": "ek.rubric_lab(evals, judge)",
 }
 

@@ -34,21 +34,21 @@ def test_a_criterion_is_reworded_judged_again_and_the_scores_are_held_side_by_si
         cells = [START.format(name=name, url=fake.base_url), LAB.format(name=name)]
         page = run_notebook(lab.write("rubric.ipynb", *cells), dark=dark, height=1500)
         widget = page.locator(".ek-rubric_lab")
-        stale = widget.get_by_label("What is stale, and what judging again costs")
-        expect(stale).to_contain_text("No judgement is stale.")
+        stale = widget.get_by_label("Affected scores and cost")
+        expect(stale).to_contain_text("All scores use the current wording")
 
-        widget.get_by_label("What it judges").fill(
+        widget.get_by_label("Description").fill(
             "Knows GroqCloud's own limits. One that is wrong costs a point."
         )
-        expect(stale).to_contain_text("161 trials have none by these yet")
+        expect(stale).to_contain_text("161 trials not scored with the new one yet")
         widget.get_by_label("Trials").select_option("random")
-        widget.get_by_label("at most").fill("8")
-        widget.get_by_label("at most").press("Tab")
-        expect(stale).to_contain_text("The 8 chosen")
-        widget.get_by_role("button", name="Judge 8 trials again").click()
+        widget.get_by_label("Limit").fill("8")
+        widget.get_by_label("Limit").press("Tab")
+        expect(stale).to_contain_text("8 chosen trials")
+        widget.get_by_role("button", name="Rejudge 8 trials").click()
 
-        expect(widget).to_contain_text("8 trials judged by both wordings", timeout=60_000)
-        widget.get_by_text("both reasons").first.click()
+        expect(widget).to_contain_text("8 trials scored under both wordings", timeout=60_000)
+        widget.get_by_text("Show both").first.click()
         expect(widget).to_contain_text("<b>A wrong limit</b> is stated.")
         if shots := os.environ.get("EVALKIT_SCREENSHOTS"):
             widget.screenshot(path=str(Path(shots) / f"rubric_lab_{name}.png"))

@@ -41,8 +41,8 @@ def shown(view, open_page, tmp_path):
         path.write_text(f"<!doctype html><html lang=en><meta charset=utf-8><title>t</title><main><h1>t</h1><div id=here>{body}</div></main>", encoding="utf-8")  # fmt: skip
         page = open_page(path)
         if kind == "widget":
-            page.add_style_tag(content=style("transcript", "reading"))
-            module = base64.b64encode(script("transcript", "reading").encode()).decode()
+            page.add_style_tag(content=style("transcript", "transcript_reading"))
+            module = base64.b64encode(script("transcript", "transcript_reading").encode()).decode()
             page.evaluate(RENDER, [module, view.show()])
         return page
 

@@ -17,23 +17,23 @@ START = "import evalkit as ek\ntuner = ek.tune(ek.demo.make(), target=0.9)\ntune
 def test_a_threshold_that_is_moved_moves_rates_and_flips_and_is_kept(lab, run_notebook, axe, dark):
     page = run_notebook(lab.write("tuner.ipynb", START), dark=dark)
     widget = page.locator(".ek-tuner")
-    expect(widget).to_contain_text("No trial's verdict differs from the base rule.")
+    expect(widget).to_contain_text("No trial changes verdict")
 
-    slider = widget.get_by_label("Mean at least")
+    slider = widget.get_by_label("Minimum mean")
     slider.focus()
     for _ in range(10):
         slider.press("ArrowRight")
 
-    expect(widget).to_contain_text("68 of 162 trials with another verdict than under the base rule")
+    expect(widget).to_contain_text("68 of 162 trials change verdict")
     expect(widget).to_contain_text("the mean of the criteria is at least 4.5")
     expect(widget.get_by_role("row", name="v2 33.3%")).to_be_visible()
     assert axe(page, ".ek") == []
     if shots := os.environ.get("EVALKIT_SCREENSHOTS"):
         widget.screenshot(path=str(Path(shots) / f"tuner_{'dark' if dark else 'light'}.png"))
-    widget.get_by_role("button", name="Write the rule").click()
-    expect(widget).to_contain_text("Written to rule.yaml.")
+    widget.get_by_role("button", name="Save rule").click()
+    expect(widget).to_contain_text("Saved to rule.yaml.")
     assert "mean: 4.5" in (lab.root / "rule.yaml").read_text()
-    widget.get_by_role("button", name="Back to the base rule").click()
-    expect(widget).to_contain_text("No trial's verdict differs from the base rule.")
+    widget.get_by_role("button", name="Reset").click()
+    expect(widget).to_contain_text("No trial changes verdict")
     assert page.outside == []
     assert page.said == []

@@ -46,9 +46,9 @@ def test_a_filter_then_a_row_then_its_transcript(lab, run_notebook, axe, dark):
     expect(widget.locator(".ek-count")).to_have_text("162 of 162 trials")
     keep(page, f"explorer_{'dark' if dark else 'light'}")
 
-    widget.get_by_role("button", name="and 1 more").click()
+    widget.get_by_role("button", name="Show 1 more").click()
     expect(widget.get_by_role("group", name="Case").get_by_role("button")).to_have_count(9)
-    widget.get_by_role("button", name="fewer").click()
+    widget.get_by_role("button", name="Show fewer").click()
     expect(widget.get_by_role("group", name="Case").get_by_role("button")).to_have_count(8)
 
     widget.get_by_role("button", name="critical").click()
@@ -134,8 +134,8 @@ def test_after_the_kernel_is_restarted_the_view_stays_and_its_code_gives_the_sam
     widget = page.locator(".ek-explorer")
     widget.get_by_role("button", name="critical").click()
     expect(widget.locator(".ek-count")).to_have_text("54 of 162 trials")
-    widget.get_by_text("As code").click()
-    code = widget.get_by_label("Code that gives this selection").inner_text()
+    widget.get_by_text("Code", exact=True).click()
+    code = widget.get_by_label("Code for this selection").inner_text()
 
     page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     page.wait_for_function(
@@ -178,7 +178,7 @@ def test_two_transcripts_show_where_they_part(lab, run_notebook, axe, dark):
     widget = page.locator(".ek-difference")
     expect(widget.locator(".ek-diff-row")).not_to_have_count(0)
     keep(page, f"transcript_diff_{'dark' if dark else 'light'}")
-    widget.get_by_role("button", name="First difference").click()
+    widget.get_by_role("button", name="Show first difference").click()
     expect(widget.locator(".ek-diff-row").first).to_be_focused()
     expect(widget.locator(".ek-diff-row").first).to_contain_text("First difference")
     widget.get_by_text("2 turns alike").click()
@@ -186,7 +186,7 @@ def test_two_transcripts_show_where_they_part(lab, run_notebook, axe, dark):
     assert axe(page, ".ek") == []
     widget.get_by_label("Candidate").first.select_option(label="run v3-demo-small, epoch 2")
 
-    expect(widget.get_by_label("Candidate").first).to_have_value("4")
+    expect(widget.get_by_label("Candidate").first).to_have_value("run v3-demo-small, epoch 2")
     expect(widget).to_have_attribute("aria-label", "Two transcripts side by side")
     assert page.outside == []
     assert page.said == []

@@ -13,9 +13,10 @@ import evalkit as ek
 from evalkit.data.evals import Evals
 from evalkit.util.errors import SelectorError
 from evalkit.widgets.explore import PAGE, explore
-from evalkit.widgets.filters import FACETS, KEY, Slice, Trials, code
+from evalkit.widgets.filters import FACETS, GradedTrials, Slice, code
 from evalkit.widgets.panel import WIDGET_MIME
 
+KEY = ["run", "case", "epoch"]
 HOSTILE = "</script><img src=x onerror=window.x=1>'\"\\\n\x1b[31m\u202e"
 
 
@@ -40,9 +41,7 @@ def run(lines, evals, **more):
 
 def test_without_a_filter_every_trial_is_left(explorer, demo):
     assert explorer.selection.height == demo.attempts().height
-    assert (
-        repr(explorer) == "Explorer: 162 of 162 trials; .selection is the frame, .code the lines that give it"
-    )
+    assert repr(explorer).startswith("Explorer: 162 of 162 trials")
 
 
 def test_values_of_a_column_add_up_and_columns_narrow(explorer):
@@ -66,8 +65,8 @@ def test_a_value_that_is_pressed_again_is_let_go(explorer):
 def test_the_words_are_looked_for_in_messages_and_rationales_whatever_their_case(explorer, demo):
     explorer.handle({"kind": "search", "text": "CUSTOM_ID IS NEVER READ"})
 
-    told = demo.scores.filter(pl.col("rationale").str.contains("custom_id is never read", literal=True))
-    assert explorer.selection.height == told.select(KEY).n_unique() > 0
+    matches = demo.scores.filter(pl.col("rationale").str.contains("custom_id is never read", literal=True))
+    assert explorer.selection.height == matches.select(KEY).n_unique() > 0
 
 
 def test_a_range_of_scores_leaves_out_what_has_none(explorer):
@@ -193,7 +192,7 @@ def slices():
     )
 
 
-TRIALS = Trials(ek.demo.make())
+TRIALS = GradedTrials(ek.demo.make())
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -283,7 +282,7 @@ def test_a_front_end_that_asks_for_nonsense_changes_nothing_and_is_told(explorer
     explorer.handle(message)
 
     assert explorer.state == before
-    assert explorer.told
+    assert explorer.status
 
 
 @pytest.mark.parametrize("message", [{"kind": "pick", "row": 10**9}, {"kind": "page", "to": 10**9}, {"kind": "whole", "message": 10**5, "part": 0}])  # fmt: skip
@@ -291,7 +290,7 @@ def test_a_place_that_is_not_there_is_the_last_one_that_is(explorer, message):
     explorer.handle(message)
 
     assert explorer.show()["table"]["rows"]
-    assert explorer.told == ""
+    assert explorer.status == ""
 
 
 def test_a_search_that_finds_nothing_leaves_nothing_and_can_be_taken_back(explorer):
@@ -325,19 +324,20 @@ def test_with_several_judges_one_is_taken_and_said(demo):
     view = explore(both)
 
     assert view.state.grader == "demo-judge"
-    assert view.told == "Several graders judged; shown are the scores of demo-judge."
+    assert "demo-judge" in view.status
+    assert view.view().status["text"] == view.status
     assert run(view.code, both).equals(view.selection)
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"where": {"severty": "high"}}, "not by 'severty'. Did you mean 'severity'?"),
-        ({"where": {"severity": "hihg"}}, "There is no severity 'hihg'. Did you mean 'high'?"),
-        ({"criterion": "Grok"}, "There is no criterion 'Grok'. Did you mean 'Groq'?"),
+        ({"where": {"severty": "high"}}, "Did you mean 'severity'?"),
+        ({"where": {"severity": "hihg"}}, "Did you mean 'high'?"),
+        ({"criterion": "Grok"}, "Did you mean 'Groq'?"),
         ({"flips": ("v1", "v7")}, "'v7'"),
-        ({"where": {"grader": "demo-jugde"}}, "There is no grader 'demo-jugde'. Did you mean 'demo-judge'?"),
-        ({"sort": "scores"}, "There is no column to sort by 'scores'. Did you mean 'score'?"),
+        ({"where": {"grader": "demo-jugde"}}, "Did you mean 'demo-judge'?"),
+        ({"sort": "scores"}, "Did you mean 'score'?"),
     ],
 )
 def test_what_is_not_there_is_refused_with_the_nearest(demo, asked, said):
@@ -387,4 +387,4 @@ def test_versions_are_offered_in_the_order_in_which_they_ran():
         scores=pl.DataFrame({"run": ["late", "soon"], "case": "01", "criterion": "c", "score": [1, 5]}),
     )
     assert explore(evals).show()["head"]["versions"] == ["soon", "late"]
-    assert [row["name"] for row in ek.tune(evals).show()["groups"]] == ["soon", "late"]
+    assert [row["name"] for row in ek.tune(evals).show()["groups"]["rows"]] == ["soon", "late"]

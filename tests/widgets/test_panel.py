@@ -14,18 +14,11 @@ from evalkit.widgets import panel as base
 from evalkit.widgets.panel import WIDGET_MIME, Panel, resource, script, style
 
 
-class Move(msgspec.Struct, tag_field="kind", tag="move", forbid_unknown_fields=True):
-    to: Annotated[float, msgspec.Meta(ge=0, le=5)]
-
-
-class Break(msgspec.Struct, tag_field="kind", tag="break", forbid_unknown_fields=True):
-    how: str
+Position = Annotated[float, msgspec.Meta(ge=0, le=5)]
 
 
 class Slider(Panel):
     name = "slider"
-    parts = ("value", "title")
-    messages = Move | Break
 
     def __init__(self):
         self.state = 1.0
@@ -33,13 +26,12 @@ class Slider(Panel):
     def show(self):
         return {"value": self.state, "title": ["<b>"]}
 
-    def receive(self, message):
-        if isinstance(message, Break):
-            if message.how == "rule":
-                raise RuleError("That is no rule.")
-            raise ZeroDivisionError(message.how)
-        self.state = message.to
-        return f"Moved to {message.to:g}."
+    def _on_move(self, to: Position) -> str:
+        self.state = to
+        return f"Moved to {to:g}."
+
+    def _on_break(self, how: str) -> None:
+        raise RuleError("That is no rule.") if how == "rule" else ZeroDivisionError(how)
 
     def to_html(self):
         return Html(f"<p>{escape('<b>')} {self.state}</p>")
@@ -56,7 +48,7 @@ def test_a_message_changes_the_state_and_what_is_shown(slider):
     slider.handle({"kind": "move", "to": 3.5})
 
     assert (slider.state, view.value) == (3.5, 3.5)
-    assert view.told == {"at": 1, "text": "Moved to 3.5."}
+    assert view.status == {"count": 1, "text": "Moved to 3.5."}
 
 
 @pytest.mark.parametrize(
@@ -76,29 +68,35 @@ def test_a_message_changes_the_state_and_what_is_shown(slider):
         {"kind": "move", "to": {"$x": [[]] * 1000}},
     ],
 )
-def test_a_message_of_another_shape_changes_nothing_and_is_told(slider, message):
+def test_an_event_of_another_shape_changes_nothing_and_is_reported(slider, message):
     slider.view()
 
     slider.handle(message)
 
     assert slider.state == 1.0
-    assert slider.told.startswith("A message that was not understood")
+    assert slider.status.startswith("Invalid event")
 
 
-def test_what_cannot_be_done_is_told_and_the_next_message_is_heard(slider):
+def test_an_error_is_reported_and_the_next_event_is_applied(slider):
     slider.handle({"kind": "break", "how": "rule"})
-    told = slider.told
+    status = slider.status
     slider.handle({"kind": "move", "to": 2})
 
-    assert told == "That is no rule."
+    assert status == "That is no rule."
     assert slider.state == 2
 
 
-def test_a_mistake_of_ours_is_told_and_raised(slider):
+def test_an_unexpected_error_is_reported_and_raised(slider):
     with pytest.raises(ZeroDivisionError):
         slider.handle({"kind": "break", "how": "\x1b[31m"})
 
-    assert slider.told == "That failed: ZeroDivisionError: ␛[31m"
+    assert slider.status == "Failed with ZeroDivisionError: ␛[31m"
+
+
+def test_a_status_set_before_the_view_is_made_is_shown(slider):
+    slider.handle({"kind": "move", "to": 2})
+
+    assert slider.view().status == {"count": 1, "text": "Moved to 2."}
 
 
 def test_only_what_changed_is_sent(slider):

@@ -15,7 +15,8 @@ from evalkit.data.suite import Case, Criterion, Suite
 from evalkit.judging.fake_judge import NOTICE, rehearse
 from evalkit.util.errors import ArgumentError, FormatError, SelectorError, SuiteError
 from evalkit.widgets.rubric_compare import by_wording, choose_trials, compare_wordings
-from evalkit.widgets.rubric_draft import Draft, version_of, word_diff
+from evalkit.widgets.diff_align import word_diff
+from evalkit.widgets.rubric_draft import Draft, version_of
 from evalkit.widgets.rubric_lab import rubric_lab
 from fakes import FakeServer
 from fakes.judges import judged
@@ -88,10 +89,10 @@ def test_only_what_is_stale_and_chosen_is_asked_and_the_price_is_told_first(lab)
     lab.handle(STRICTER)
     lab.handle({"kind": "sample", "choice": "borderline", "most": 5})
 
-    lines = lab.show()["cost"]["lines"]
+    lines = lab.show()["cost"]
 
-    assert lines[0].startswith("Groq: 221 judgements of demo-judge by other words; 161 trials")
-    assert "The 5 chosen: 5 requests to demo-judge" in lines[1]
+    assert lines[0].startswith("Groq: 221 scores of demo-judge use the old wording. 161 trials")
+    assert "5 chosen trials: 5 requests to demo-judge" in lines[1]
 
 
 def test_judging_again_asks_the_judge_once_and_leaves_the_old_scores_where_they_are(tmp_path, monkeypatch):
@@ -105,7 +106,7 @@ def test_judging_again_asks_the_judge_once_and_leaves_the_old_scores_where_they_
         first = dict(fake.bodies)
         lab.handle({"kind": "rejudge"})
 
-    assert lab.told.startswith("4 trials judged by both wordings")
+    assert lab.status.startswith("4 trials scored under both wordings")
     # Two of the attempts are the same to the letter, and one answer serves both.
     assert set(first.values()) == {1}
     assert fake.bodies == first
@@ -138,7 +139,7 @@ def test_the_score_diff_says_what_moved_and_which_way(rejudged):
     joined = labelled.join(means, on=["run", "case", "epoch"])
     assert joined["human"].to_list() == pytest.approx(joined["score"].to_list())
     assert all(text.startswith(NOTICE) for text in diff.scores["rationale_after"])
-    assert diff.words[0].startswith("30 trials judged by both wordings")
+    assert diff.words[0].startswith("30 trials scored under both wordings")
     assert diff.caution == ""
 
 
@@ -148,7 +149,7 @@ def test_a_choice_that_flatters_is_warned_of(lab, tmp_path):
     rehearse(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
     lab.handle({"kind": "rejudge"})
 
-    assert "not drawn at random" in lab.show()["result"]["words"][-1]
+    assert "not a random sample" in lab.show()["result"]["words"][-1]
 
 
 def made(*rows):
@@ -185,31 +186,30 @@ def test_towards_and_away_are_counted_by_hand():
 
     moved = dict(diff.verdicts.select("case", "moved").iter_rows())
     assert moved == {
-        "1": "towards people",
-        "2": "away from people",
-        "3": "towards people",
+        "1": "towards humans",
+        "2": "away from humans",
+        "3": "towards humans",
         "4": "",
         "5": "changed",
     }
     assert (diff.towards.estimate, diff.towards.n) == (pytest.approx(2 / 3), 3)
     gaps = [abs(5 - 5) - abs(2 - 5), abs(5 - 1) - abs(2 - 1), 0 - 3, 0]
     assert diff.nearer.estimate == pytest.approx(np.mean(gaps))
-    assert "(2 now pass, 1 no longer)" not in diff.words[0]
-    assert "4 verdicts changed (3 now pass, 1 no longer)" in diff.words[0]
+    assert "4 verdicts changed: 3 now pass, 1 no longer pass." in diff.words[0]
 
 
 def test_without_labels_the_lab_does_not_say_that_words_are_better():
     diff = compare_wordings(*sides(made(("1", 2, 5, None), ("2", 4, 4, None))), ek.PassRule())
 
     assert diff.agreement == {}
-    assert "not known" in diff.words[-1]
+    assert "unknown" in diff.words[-1]
     assert diff.towards.estimate is None
 
 
 def test_nothing_judged_by_both_is_said():
     diff = compare_wordings(*sides(made(("1", 2, None, 5))), ek.PassRule())
 
-    assert diff.words == ["No trial was judged by both wordings."]
+    assert diff.words == ["No trial was scored under both wordings."]
 
 
 def test_the_choices_choose_what_they_say():
@@ -259,10 +259,10 @@ def test_saving_keeps_the_comments_and_every_wording(tmp_path):
     [
         ({"kind": "pick", "criterion": "Grok"}, "Did you mean 'Groq'"),
         ({"kind": "edit", "anchors": {"9": "Beyond."}}, "the scale goes from 1 to 5"),
-        ({"kind": "rejudge"}, "Nothing is worded otherwise"),
-        ({"kind": "save"}, "Where to is not said"),
-        ({"kind": "sample", "choice": "all", "most": 5}, "not understood"),
-        ({"kind": "edit", "description": 3}, "not understood"),
+        ({"kind": "rejudge"}, "No criterion is reworded"),
+        ({"kind": "save"}, "No file to save to"),
+        ({"kind": "sample", "choice": "all", "most": 5}, "Invalid event"),
+        ({"kind": "edit", "description": 3}, "Invalid event"),
     ],
 )
 def test_what_cannot_be_done_is_told_and_changes_nothing(lab, message, words):
@@ -270,7 +270,7 @@ def test_what_cannot_be_done_is_told_and_changes_nothing(lab, message, words):
 
     lab.handle(message)
 
-    assert words in lab.told
+    assert words in lab.status
     assert lab.state == before
 
 
@@ -280,7 +280,7 @@ def test_an_endpoint_that_is_not_there_is_told_and_the_draft_is_kept(tmp_path):
 
     lab.handle({"kind": "rejudge"})
 
-    assert "127.0.0.1:9" in lab.told
+    assert "127.0.0.1:9" in lab.status
     assert lab.state.draft.changed == ("Groq",)
     assert (
         lab.evals.scores.filter(pl.col("score").is_not_null()).height
@@ -291,7 +291,7 @@ def test_an_endpoint_that_is_not_there_is_told_and_the_draft_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mode": "all"}, "the judge's mode is 'all'"),
+        ({"mode": "all"}, "The judge's mode is 'all'"),
         ({"rubric": Suite(suite="s", cases=[Case(id="1")])}, "no criteria to reword"),
     ],
 )
@@ -336,5 +336,5 @@ def test_without_a_kernel_the_changes_and_the_result_are_readable(rejudged):
 
     assert "<ins>" in html
     assert "<del>" in html
-    assert "30 trials judged by both wordings" in html
+    assert "30 trials scored under both wordings" in html
     assert replace(rejudged.diff, caution="x").words[-1] == "x"

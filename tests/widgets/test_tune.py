@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evalkit as ek
+from evalkit.data.scoring import Scoring
 from evalkit.util.errors import ColumnError, PathError, RuleError, SelectorError
 from evalkit.widgets.tune import reads_target, tune
-from evalkit.widgets.tune_rates import Trials, words
+from evalkit.widgets.tune_rates import ScoreArray, to_words
 
 DEMO = ek.demo.make()
+SCORING = Scoring(rule=ek.PassRule())
 RULES = [
     ek.PassRule(),
     ek.PassRule(mean=4.5, floor=2),
@@ -29,15 +31,15 @@ def tuner():
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.words)
 def test_each_rule_gives_the_verdicts_rates_and_agreement_that_the_library_gives(rule):
-    trials = Trials.of(DEMO, ek.PassRule())
+    trials = ScoreArray.of(DEMO, SCORING)
     graded, found = ek.grade(DEMO, rule), ek.agreement(DEMO, rule=rule).summary.filter(kind="verdict")
 
-    codes, means = trials.judge(rule)
-    rates = trials.rates(codes, means, rule, ["agent_version", "severity"])
-    kappa = trials.agreement(rule, codes)["kappa"]
+    verdicts = trials.judge(rule)
+    rates = trials.rates(verdicts, rule, ["agent_version", "severity"])
+    kappa = trials.agreement(rule, verdicts.codes)["kappa"]
 
-    assert words(codes).to_list() == graded["verdict"].to_list()
-    assert pl.Series(means).fill_nan(None).to_list() == pytest.approx(graded["mean"].to_list(), abs=1e-9)
+    assert to_words(verdicts.codes).to_list() == graded["verdict"].to_list()
+    assert pl.Series(verdicts.means).fill_nan(None).to_list() == pytest.approx(graded["mean"].to_list(), abs=1e-9)
     expected = ek.summarize(DEMO, by=["agent_version", "severity"], rule=rule)
     same = ["agent_version", "severity", "pass_rate", "low", "high", "n", "passed", "unscored", "method"]
     assert rates.select(same).equals(expected.select(same))
@@ -69,19 +71,19 @@ def test_any_scores_and_any_rule_give_the_verdicts_of_grade(rows, mean, floor, w
     evals = ek.Evals.from_tables(scores=pl.DataFrame(scores, schema=schema), criteria=pl.DataFrame(criteria))
     rule = ek.PassRule(mean, floor, weights, gates, missing)
 
-    codes, _ = Trials.of(evals, rule).judge(rule)
+    codes = ScoreArray.of(evals, Scoring(rule=rule)).judge(rule).codes
 
-    assert words(codes).to_list() == ek.grade(evals, rule)["verdict"].to_list()
+    assert to_words(codes).to_list() == ek.grade(evals, rule)["verdict"].to_list()
 
 
 def test_the_curve_goes_over_the_scale_where_the_floor_is_its_top():
-    curve = Trials.of(DEMO, ek.PassRule()).curve(ek.PassRule(mean=5, floor=5), "agent_version")
+    curve = ScoreArray.of(DEMO, SCORING).curve(ek.PassRule(mean=5, floor=5), "agent_version")
     assert [*curve] == ["v1", "v2", "v3"]
     assert (curve["v1"][0][0], curve["v1"][-1][0]) == (1, 5)
 
 
 def test_the_curve_has_the_pass_rate_at_the_threshold_that_is_set():
-    trials = Trials.of(DEMO, ek.PassRule())
+    trials = ScoreArray.of(DEMO, SCORING)
     rates = dict(ek.summarize(DEMO).select("agent_version", "pass_rate").iter_rows())
 
     curve = trials.curve(ek.PassRule(), "agent_version")
@@ -104,7 +106,7 @@ def test_a_move_changes_rates_and_flips_and_the_way_back_undoes_it(tuner):
 
     assert moved["rule"]["mean"] == 4.5
     assert moved["flipped"]["words"].startswith(
-        "68 of 162 trials with another verdict than under the base rule: 67 no longer pass"
+        "68 of 162 trials change verdict: 68 now fail"
     )
     assert moved["groups"] != before["groups"]
     assert tuner.show() == before
@@ -139,16 +141,16 @@ def test_a_mean_below_the_floor_takes_the_floor_along_and_a_gate_can_be_lifted(t
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        ({"kind": "set", "mean": 99.0}, "outside the scale"),
-        ({"kind": "set", "gate": {"<b>": 3.0}}, "no criterion '<b>'"),
-        ({"kind": "set", "weight": {"Groq": -1.0}}, "not understood"),
-        ({"kind": "set", "target": 2.0}, "not understood"),
+        ({"kind": "set", "mean": 99.0}, "scale"),
+        ({"kind": "set", "gate": {"<b>": 3.0}}, "'<b>'"),
+        ({"kind": "set", "weight": {"Groq": -1.0}}, "Invalid event"),
+        ({"kind": "set", "target": 2.0}, "Invalid event"),
     ],
 )
 def test_a_rule_that_cannot_be_is_told_and_changes_nothing(tuner, message, told):
     tuner.handle(message)
 
-    assert told in tuner.told
+    assert told in tuner.status
     assert tuner.rule == ek.PassRule()
 
 
@@ -156,10 +158,10 @@ def test_the_rule_is_kept_in_a_file_and_read_back(tmp_path):
     tuner = tune(DEMO, path=tmp_path / "mine.yaml")
 
     tuner.handle({"kind": "set", "mean": 4.25, "gate": {"Batch Api": 4.0}})
-    tuner.handle({"kind": "keep"})
+    tuner.handle({"kind": "save"})
 
     assert ek.PassRule.read(tmp_path / "mine.yaml") == tuner.rule
-    assert "mine.yaml" in tuner.told
+    assert "mine.yaml" in tuner.status
     assert (tmp_path / "mine.yaml").read_text().startswith("# A trial passes when the mean")
 
 
@@ -194,16 +196,16 @@ def test_a_rule_that_is_not_there_or_has_no_folder_says_so(tmp_path):
 def test_a_target_is_shown_only_by_the_whole_interval():
     tuner = tune(DEMO, target=0.75)
 
-    gates = {row["name"]: row["gate"] for row in tuner.show()["groups"]}
+    gates = {row["name"]: row["gate"] for row in tuner.show()["groups"]["rows"]}
 
-    assert gates == {"v1": "missed", "v2": "shown", "v3": "cannot be told"}
-    assert reads_target(None, None, None, 0.5) == "cannot be told"
+    assert gates == {"v1": "missed", "v2": "reached", "v3": "inconclusive"}
+    assert reads_target(None, None, None, 0.5) == "inconclusive"
 
 
 def test_without_labels_agreement_is_not_made_up():
     tuner = tune(DEMO.filter(grader_kind="judge"))
 
-    assert tuner.show()["agreed"] is None
+    assert tuner.show()["agreement"] is None
 
 
 def test_what_cannot_be_tuned_is_said():
@@ -212,9 +214,9 @@ def test_what_cannot_be_tuned_is_said():
         scores=pl.DataFrame({"run": ["x"], "case": ["1"], "criterion": ["a"], "score": [1.0]}),
     )
 
-    with pytest.raises(SelectorError, match="One rule is tuned for one suite"):
+    with pytest.raises(SelectorError, match="Several suites"):
         tune(two, ek.PassRule(scale=(1, 5)))
-    with pytest.raises(SelectorError, match="no scores"):
+    with pytest.raises(SelectorError, match="No scores"):
         tune(ek.Evals.from_tables())
     with pytest.raises(ColumnError, match="severty"):
         tune(DEMO, by="severty")
@@ -229,4 +231,4 @@ def test_without_a_kernel_the_rule_and_the_rates_are_a_table_and_names_are_no_ma
     assert "<img" not in html
     assert "&lt;img src=x" in html
     assert "A trial passes when the mean" in html
-    assert "made up" in html
+    assert "Synthetic data" in html

@@ -1,140 +1,129 @@
-// Charts that filter, a table of the trials that are left, and the one that is read.
-const EK_NAMES = { agent_version: "Version", model: "Model", grader: "Graded by", severity: "Severity", verdict: "Verdict", tags: "Tag", domain: "Domain", case: "Case", failure: "Failure", epoch: "Epoch", run: "Run", score: "Score" };
+// Filter bars and a score histogram, a table of the matching trials, and the selected trial.
+const HEADS = {
+  agent_version: "Version", model: "Model", grader: "Graded by", severity: "Severity", verdict: "Verdict", tags: "Tag",
+  domain: "Domain", case: "Case", failure: "Failure", epoch: "Epoch", run: "Run", score: "Score",
+};
+const VERDICTS = ["fail", "unscored", "pass"];
+const NUMERIC = ["epoch", "score"];
+const BADGES = ["verdict", "severity"];
 
-function ekSelect(label, options, chosen, change) {
-  const control = h("select", { onchange: () => change(control.value === "\u0000" ? null : control.value) },
-    options.map(([value, words]) => h("option", { value: value === null ? "\u0000" : value, selected: value === chosen }, words)));
-  return labelled(label, control);
+// One bar per value, split by verdict; long names stand above their bar.
+function bars({ column, rows }, press) {
+  const longest = Math.max(1, ...rows.map((one) => one.count));
+  const name = ({ label }) => {
+    if (BADGES.includes(column)) return badge(label);
+    if (label.length <= 34) return label;
+    return [element("span", { "aria-hidden": "true", title: label }, shorten(label, 34)), element("span", { class: "ek-hear" }, label)];
+  };
+  return element("div", { class: rows.some((one) => one.label.length > 15) ? "ek-bars ek-tall" : "ek-bars", role: "group", "aria-label": HEADS[column] },
+    rows.map((one, index) => {
+      const pieces = VERDICTS.filter((verdict) => one.verdicts[verdict]).map((verdict) => {
+        const piece = element("span", { class: `ek-piece ek-fill-${verdict}` });
+        piece.style.width = `${(100 * one.verdicts[verdict]) / longest}%`;
+        return [piece, `${count(one.verdicts[verdict])} ${verdict}`];
+      });
+      const counts = pieces.map(([, text]) => text).join(", ");
+      return element("button", { type: "button", class: "ek-bar", "aria-pressed": String(one.pressed), "data-keep": `${column} ${index}`, title: counts, onclick: () => press(one.name) },
+        element("span", { class: "ek-bar-name" }, name(one)), element("span", { class: "ek-track", "aria-hidden": "true" }, pieces.map(([piece]) => piece)),
+        element("span", { class: "ek-bar-count" }, count(one.count)), element("span", { class: "ek-hear" }, counts && `: ${counts}`));
+    }));
+}
+
+function histogram({ low, high, width, bins, threshold, range }, choose) {
+  const most = Math.max(1, ...bins.map(([, ...counts]) => counts.reduce((sum, one) => sum + one, 0)));
+  const counts = bins.map(([bin, pass, fail, unscored]) => `${number(low + bin * width, 1)}: ${pass} pass, ${fail} fail${unscored ? `, ${unscored} unscored` : ""}`);
+  const plotted = plot({ width: 230, height: 128, x: [low, high], y: [0, most], label: `Scores of the trials: ${counts.join("; ") || "none"}`, left: 34, yFormat: count });
+  for (const [bin, pass, fail, unscored] of bins) {
+    const x = plotted.x(low + bin * width) + 0.5;
+    let base = 0;
+    [fail, unscored, pass].forEach((height, index) => {
+      if (height) {
+        plotted.inside.append(svg("rect", { class: `ek-fill-${VERDICTS[index]}`, x, y: plotted.y(base + height),
+          width: Math.max(1, plotted.x(low + (bin + 1) * width) - x - 0.5), height: plotted.y(base) - plotted.y(base + height) }));
+      }
+      base += height;
+    });
+  }
+  if (threshold > low && threshold <= high) plotted.inside.append(plotted.rule(threshold));
+  // A brushed range ends at the edges of bins: limits that can be read and written down.
+  const edge = (value, round) => Number((low + round((value - low) / width) * width).toFixed(6));
+  brush(plotted, range, (from, to) => (from === null ? choose(null, null) : choose(edge(from, Math.floor), edge(to, Math.ceil))));
+  return plotted.node;
 }
 
 function render({ model, el }) {
-  const app = start({ model, el, name: "explorer", label: "Explorer" });
+  const app = mount({ model, el, name: "explorer", label: "Explorer" });
   const pane = reading(app);
-  const box = h("input", { type: "search", placeholder: "Transcripts and rationales", oninput: calm(() => app.ask({ kind: "search", text: box.value }), 250) });
-  const bar = h("div", { class: "ek-row" });
-  const count = h("strong", { class: "ek-count" });
-  const charts = h("div", { class: "ek-charts" });
-  const scores = h("div", { class: "ek-chart ek-distribution" });
-  const columns = h("div", { class: "ek-facets" });
-  const table = h("div", { class: "ek-list" });
-  const code = h("pre", { tabindex: "0", "aria-label": "Code that gives this selection" });
-  charts.append(scores, columns);
+  const search = element("input", { type: "search", "data-keep": "search", placeholder: "Transcripts and rationales", oninput: debounce(() => app.send({ kind: "search", text: search.value }), 250) });
+  const bar = row();
+  const total = element("strong", { class: "ek-count" });
+  const scores = element("div", { class: "ek-chart ek-distribution" });
+  const columns = element("div", { class: "ek-facets" });
+  const list = element("div", { class: "ek-list" });
+  const code = element("pre", { tabindex: "0", "aria-label": "Code for this selection" });
+  const copied = button("Copy", async () => { copied.textContent = await copy(code.textContent); }, { class: "ek-quiet" });
 
-  const drawHead = () => {
-    const head = app.get("head");
-    const all = (words, names) => [[null, words], ...names.map((name) => [name, name])];
-    if (document.activeElement !== box) box.value = head.search;
-    const sides = head.versions.length > 1 ? head.versions.slice(-2) : null;
-    const [baseline, candidate] = head.flips || sides || [];
-    const only = sides && h("input", { type: "checkbox", checked: Boolean(head.flips), onchange: () => app.ask({ kind: "flips", sides: only.checked ? [baseline, candidate] : null }) });
-    const side = (label, chosen, change) => ekSelect(label, head.versions.map((name) => [name, name]), chosen, change);
-    const focused = document.activeElement?.dataset?.keep;
-    const measure = head.criteria.length > 1 && ekSelect("Score", all("mean of the criteria", head.criteria), head.criterion, (value) => app.ask({ kind: "measure", criterion: value, grader: head.grader }));
-    const grader = head.graders.length > 1 && ekSelect("Scores by", head.grader === null ? all("the judge", head.graders) : head.graders.map((name) => [name, name || "not given"]), head.grader, (value) => app.ask({ kind: "measure", criterion: head.criterion, grader: value }));
-    const flipsBox = only && h("span", { class: "ek-field" }, (() => { only.id = unique("flips"); only.dataset.keep = "flips"; return only; })(), h("label", { for: only.id }, "Flips only"));
-    const kept = [
-      labelled("Search", box), measure, grader, flipsBox,
-      head.flips && side("from", baseline, (value) => app.ask({ kind: "flips", sides: [value, candidate] })),
-      head.flips && side("to", candidate, (value) => app.ask({ kind: "flips", sides: [baseline, value] })),
-      head.filtered && h("button", { type: "button", onclick: () => { box.value = ""; app.ask({ kind: "reset" }); } }, "Reset"),
-    ].filter(Boolean);
-    const typing = document.activeElement === box;
-    bar.replaceChildren(...kept);
-    if (typing) box.focus();
-    if (focused) bar.querySelector(`[data-keep="${focused}"]`)?.focus();
-    count.textContent = `${counted(head.left)} of ${counted(head.of, "trial")}`;
+  const drawHead = (head) => {
+    if (document.activeElement !== search) search.value = head.search;
+    const named = (names) => names.map((name) => [name, name || "not given"]);
+    const [baseline, candidate] = head.flips || head.versions.slice(-2);
+    const flips = (...sides) => app.send({ kind: "flips", sides: sides.length ? sides : null });
+    const only = element("input", { type: "checkbox", id: unique("flips"), "data-keep": "flips", checked: Boolean(head.flips), onchange: () => (only.checked ? flips(baseline, candidate) : flips()) });
+    const measure = (change) => app.send({ kind: "measure", criterion: head.criterion, grader: head.grader, ...change });
+    replace(bar, field("Search", search),
+      head.criteria.length > 1 && select("Score", [[null, "Mean of the criteria"], ...named(head.criteria)], head.criterion, (criterion) => measure({ criterion })),
+      head.graders.length > 1 && select("Grader", [...(head.grader === null ? [[null, "Judge"]] : []), ...named(head.graders)], head.grader, (grader) => measure({ grader })),
+      head.versions.length > 1 && element("span", { class: "ek-field" }, only, element("label", { for: only.id }, "Flips only")),
+      head.flips && select("Baseline", named(head.versions), baseline, (name) => flips(name, candidate)),
+      head.flips && select("Candidate", named(head.versions), candidate, (name) => flips(baseline, name)),
+      head.filtered && button("Clear filters", () => { search.value = ""; app.send({ kind: "reset" }); }));
+    total.textContent = `${count(head.left)} of ${count(head.of, "trial")}`;
   };
 
-  const drawScores = () => {
-    const given = app.get("distribution");
-    const most = Math.max(1, ...given.bins.map(([, ...counts]) => counts[0] + counts[1] + counts[2]));
-    const label = `Scores of the trials: ${given.bins.map(([bin, pass, fail, unscored]) => `${number(given.low + bin * given.width, 1)}: ${pass} pass, ${fail} fail${unscored ? `, ${unscored} unscored` : ""}`).join("; ") || "none"}`;
-    const made = plot({ width: 230, height: 128, x: [given.low, given.high], y: [0, most], label, left: 34, yFormat: counted });
-    for (const [bin, pass, fail, unscored] of given.bins) {
-      let base = 0;
-      for (const [verdict, many] of [["fail", fail], ["unscored", unscored], ["pass", pass]]) {
-        if (!many) continue;
-        const x = made.x(given.low + bin * given.width) + 0.5;
-        made.inside.append(s("rect", { class: `ek-fill-${verdict}`, x, y: made.y(base + many), width: Math.max(1, made.x(given.low + (bin + 1) * given.width) - x - 0.5), height: made.y(base) - made.y(base + many) }));
-        base += many;
-      }
-    }
-    if (given.threshold > given.low && given.threshold <= given.high) made.inside.append(s("line", { class: "ek-rule", x1: made.x(given.threshold), x2: made.x(given.threshold), y1: made.edge.top, y2: made.height - made.edge.bottom }));
-    // What is brushed is whole bins: a limit that can be read, and written down.
-    const whole = (value, round) => Number((given.low + round((value - given.low) / given.width) * given.width).toFixed(6));
-    brush(made, given.range, (low, high) => app.ask(low === null ? { kind: "range", low: null, high: null } : { kind: "range", low: whole(low, Math.floor), high: whole(high, Math.ceil) }));
-    const limit = (name, at) => {
-      const control = h("input", { type: "number", step: "any", min: given.low, max: given.high, value: given.range ? given.range[at] : "", placeholder: number(at ? given.high : given.low, 0), "data-keep": name, onchange: () => {
-        const read = (one) => { const typed = scores.querySelector(`[data-keep="${one}"]`).value; return typed === "" ? null : Number(typed); };
-        app.ask({ kind: "range", low: read("from"), high: read("to") });
-      } });
-      return labelled(name, control);
+  const drawScores = (given) => {
+    const range = (low, high) => app.send({ kind: "range", low, high });
+    const limit = (index) => element("input", { type: "number", step: "any", min: given.low, max: given.high, value: given.range ? given.range[index] : "",
+      placeholder: number(index ? given.high : given.low, 0), "data-keep": index ? "to" : "from", onchange: () => range(...limits.map(({ value }) => (value === "" ? null : Number(value)))) });
+    const limits = [limit(0), limit(1)];
+    replace(scores, element("p", { class: "ek-chart-title" }, "Score"), histogram(given, range), row(field("from", limits[0]), field("to", limits[1]),
+      given.without > 0 && hint(`${count(given.without)} unscored`)));
+  };
+
+  const drawFacets = (facets) => replace(columns, facets.map((facet) => {
+    const { column, more, all } = facet;
+    return element("div", { class: all ? "ek-chart ek-facet-all" : "ek-chart" }, element("p", { class: "ek-chart-title" }, HEADS[column]),
+      bars(facet, (value) => app.send({ kind: "choose", column, value })),
+      (more > 0 || all) && button(all ? "Show fewer" : `Show ${count(more)} more`, () => app.send({ kind: "all", column }), { class: "ek-quiet", "data-keep": `${column} all` }),
+      all && more > 0 && hint(` ${count(more)} not shown. Use the search`));
+  }));
+
+  const pick = (index) => { const { height } = app.get("table"); if (height) app.send({ kind: "pick", row: clamp(index, 0, height - 1) }); };
+  const drawTable = ({ columns: names, rows, first, height, pages, page, row: selected, sort, descending }) => {
+    const heads = names.map((name) => ({ numeric: NUMERIC.includes(name), "aria-sort": sort !== name ? null : descending ? "descending" : "ascending",
+      content: button(HEADS[name] + (sort !== name ? "" : descending ? " ↓" : " ↑"), () => app.send({ kind: "sort", column: name }), { "data-keep": `sort ${name}` }) }));
+    const cell = (text, index) => {
+      if (BADGES.includes(names[index])) return text ? badge(text) : hint("not given");
+      return { content: shorten(text, 18) || hint("–"), title: text.length > 18 ? text : null };
     };
-    const focused = scores.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
-    scores.replaceChildren(h("p", { class: "ek-label" }, "Score"), made.svg, h("div", { class: "ek-row" }, limit("from", 0), limit("to", 1),
-      given.without ? h("span", { class: "ek-soft" }, `${counted(given.without)} without a score`) : null));
-    if (focused) scores.querySelector(`[data-keep="${focused}"]`)?.focus();
+    const isOnPage = selected !== null && selected >= first && selected < first + rows.length;
+    const body = rows.map((cells, index) => ({ cells: cells.map(cell), "data-keep": "row", onclick: () => pick(first + index),
+      "aria-selected": String(first + index === selected), tabindex: (isOnPage ? first + index === selected : index === 0) ? "0" : "-1" }));
+    const turn = (text, to) => button(text, () => app.send({ kind: "page", to }), { "data-keep": text, disabled: to < 0 || to >= pages });
+    replace(list, element("div", { class: "ek-scroll" }, table(heads, body, { cellRole: "gridcell", role: "grid", "aria-label": "Trials", "aria-rowcount": height + 1 })),
+      height === 0 && muted("No trials match. Clear filters"),
+      row(turn("Previous page", page - 1), turn("Next page", page + 1), hint(`page ${count(page + 1)} of ${count(pages)}`)));
   };
 
-  const drawFacets = () => {
-    const inside = columns.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
-    columns.replaceChildren(...app.get("facets").map((facet) => {
-      const rows = facet.rows.map((row) => ({ ...row, shown: row.label }));
-      const made = bars({ label: EK_NAMES[facet.column], rows, press: (value) => app.ask({ kind: "choose", column: facet.column, value }),
-        shown: (row) => (["verdict", "severity"].includes(facet.column) ? word(row.shown) : row.shown.length > 34 ? [h("span", { "aria-hidden": "true", title: row.shown }, clipped(row.shown, 34)), h("span", { class: "ek-hear" }, row.shown)] : row.shown) });
-      [...made.children].forEach((button, at) => { button.dataset.keep = `${facet.column} ${at}`; });
-      const turn = (facet.more || facet.all) && h("button", { type: "button", class: "ek-quiet", "data-keep": `${facet.column} all`, onclick: () => app.ask({ kind: "all", column: facet.column }) },
-        facet.all ? "fewer" : `and ${counted(facet.more)} more`);
-      return h("div", { class: facet.all ? "ek-chart ek-facet-all" : "ek-chart" }, h("p", { class: "ek-label" }, EK_NAMES[facet.column]), made, turn,
-        facet.all && facet.more ? h("span", { class: "ek-soft" }, ` ${counted(facet.more)} not shown: search for them`) : null);
-    }));
-    if (inside) [...columns.querySelectorAll("[data-keep]")].find((one) => one.dataset.keep === inside)?.focus();
-  };
-
-  const pick = (row) => { const { height } = app.get("table"); if (height) app.ask({ kind: "pick", row: between(row, 0, height - 1) }); };
-  const turn = (to) => app.ask({ kind: "page", to });
-  const drawTable = () => {
-    const given = app.get("table");
-    const inside = table.contains(document.activeElement) ? document.activeElement : null;
-    const focused = inside?.dataset.keep || (inside ? "row" : null);
-    const cell = (text, at) => {
-      const name = given.columns[at];
-      if (["verdict", "severity"].includes(name)) return h("td", { role: "gridcell" }, text ? word(text) : h("span", { class: "ek-soft" }, "not given"));
-      return h("td", { role: "gridcell", class: name === "score" || name === "epoch" ? "ek-num" : null, title: text.length > 18 ? text : null }, clipped(text, 18) || h("span", { class: "ek-soft" }, "–"));
-    };
-    const heads = given.columns.map((name) => h("th", { scope: "col", role: "columnheader", class: name === "score" || name === "epoch" ? "ek-num" : null, "aria-sort": given.sort !== name ? null : given.descending ? "descending" : "ascending" },
-      h("button", { type: "button", "data-keep": `sort ${name}`, onclick: () => app.ask({ kind: "sort", column: name }) }, EK_NAMES[name] + (given.sort !== name ? "" : given.descending ? " ↓" : " ↑"))));
-    const rows = given.rows.map((row, at) => {
-      const here = given.first + at === given.row;
-      return h("tr", { role: "row", "aria-selected": String(here), tabindex: here || (at === 0 && (given.row < given.first || given.row >= given.first + given.rows.length)) ? "0" : "-1", onclick: () => pick(given.first + at) }, row.map(cell));
-    });
-    const page = (to, words) => { const button = h("button", { type: "button", "data-keep": words, onclick: () => turn(to) }, words); button.disabled = to < 0 || to >= given.pages; return button; };
-    table.replaceChildren(...[
-      h("div", { class: "ek-scroll" }, h("table", { role: "grid", "aria-label": "Trials", "aria-rowcount": given.height + 1 }, h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)), h("tbody", { role: "rowgroup" }, rows))),
-      given.height === 0 ? h("p", { class: "ek-soft" }, "No trial fits every filter.") : null,
-      h("div", { class: "ek-row" }, page(given.page - 1, "Previous page"), page(given.page + 1, "Next page"), h("span", { class: "ek-soft" }, `page ${counted(given.page + 1)} of ${counted(given.pages)}`))].filter(Boolean));
-    const selected = table.querySelector('tr[aria-selected="true"]');
-    if (focused === "row") (selected || table.querySelector('tr[tabindex="0"]'))?.focus();
-    else if (focused) [...table.querySelectorAll("[data-keep]")].find((one) => one.dataset.keep === focused)?.focus();
-  };
-
-  app.root.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
-    const inTable = table.contains(event.target);
-    const by = { j: 1, k: -1, ...(inTable ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];
-    if (by === undefined) return;
-    event.preventDefault();
-    pick((app.get("table").row ?? 0) + by);
+  app.keys((key, target) => {
+    const step = { j: 1, k: -1, ...(list.contains(target) && { ArrowDown: 1, ArrowUp: -1 }) }[key];
+    return step && (() => pick((app.get("table").row ?? 0) + step));
   });
-
-  const copy = h("button", { type: "button", class: "ek-quiet", onclick: async () => { try { await navigator.clipboard.writeText(code.textContent); copy.textContent = "Copied"; } catch { copy.textContent = "Select the lines and copy them"; } } }, "Copy");
-  const drawCode = () => { code.textContent = app.get("code"); copy.textContent = "Copy"; };
-  app.root.append(bar, h("div", { class: "ek-row" }, count, h("span", { class: "ek-soft" }, h("kbd", null, "j"), " ", h("kbd", null, "k"), " next and previous trial"), app.status), charts,
-    h("div", { class: "ek-halves" }, table, h("div", { class: "ek-pane", tabindex: "0", role: "region", "aria-label": "The trial that is read" }, pane.node)),
-    h("details", null, h("summary", null, "As code"), copy, code));
-
-  const draws = { head: drawHead, distribution: drawScores, facets: drawFacets, table: drawTable, code: drawCode, trial: () => pane.draw(app.get("trial")), whole: () => pane.fill(app.get("whole")) };
-  for (const [part, draw] of Object.entries(draws)) { app.on(`change:${part}`, draw); if (part !== "whole") draw(); }
+  app.root.append(bar, row(total, hint(element("kbd", null, "j"), " ", element("kbd", null, "k"), " next and previous trial"), app.status),
+    element("div", { class: "ek-charts" }, scores, columns),
+    element("div", { class: "ek-halves" }, list, element("div", { class: "ek-pane", tabindex: "0", role: "region", "aria-label": "Selected trial" }, pane.node)),
+    fold("Code", copied, code));
+  app.draw({ head: drawHead, distribution: drawScores, facets: drawFacets, table: drawTable, trial: pane.draw, whole: pane.fill,
+    code: (text) => { code.textContent = text; copied.textContent = "Copy"; } });
   return app.close;
 }
 

@@ -1,24 +1,25 @@
-"""`ek.explore`: filter the trials of a collection, see what is left, and read it."""
+"""`ek.explore`: filter trials, see what is left, and read it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-import msgspec
 import polars as pl
 
+from evalkit.data.schema import TRIALS
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.grading.version_order import natural_key, start_order
+from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
+from evalkit.util.html_table import html_table
 from evalkit.util.words import plural
-from evalkit.widgets.facet_counts import distribution, facets
-from evalkit.widgets.filters import KEY, Slice, Trials, check, code
-from evalkit.widgets.panel import Panel
-from evalkit.widgets.transcript import Format, Whole, whole
-from evalkit.widgets.transcript_view import read_trial, shown
+from evalkit.widgets.facet_counts import count_facets, count_scores
+from evalkit.widgets.filters import GradedTrials, Slice, code
+from evalkit.widgets.panel import Index, Name, section
+from evalkit.widgets.transcript_view import TrialPanel, read_trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,116 +27,40 @@ if TYPE_CHECKING:
     from evalkit.compare.failure_clusters import FailureClusters
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
+    from evalkit.widgets.transcript_view import TranscriptView
 
 PAGE: Final = 25
-# So many trials stand in the static form.
 _STATIC: Final = 30
-_COLUMNS: Final = ("verdict", "severity", "case", "agent_version", "model", "epoch", "score")
-
-_Word = Annotated[str, msgspec.Meta(max_length=1_000)]
-_Row = Annotated[int, msgspec.Meta(ge=0)]
+_COLUMNS: Final = ("verdict", "severity", "case", "agent_version", "model", "epoch")
+_Column = Literal["score", "verdict", "severity", "case", "agent_version", "model", "run", "epoch"]
 
 
-class _Asked(msgspec.Struct, tag_field="kind", tag=str.lower, forbid_unknown_fields=True):
-    pass
-
-
-class Choose(_Asked):
-    """Let a column have a value too, or no longer."""
-
-    column: _Word
-    value: _Word | None
-
-
-class Search(_Asked):
-    """Leave the trials that hold these words."""
-
-    text: _Word
-
-
-class Range(_Asked):
-    """Leave the trials with a score between these; null: no limit."""
-
-    low: float | None
-    high: float | None
-
-
-class Measure(_Asked):
-    """Go by another score: a criterion's, a grader's; null: the mean, the only grader."""
-
-    criterion: _Word | None
-    grader: _Word | None
-
-
-class Flips(_Asked):
-    """Leave the cases whose verdict differs between two versions; null: all."""
-
-    sides: tuple[_Word, _Word] | None
-
-
-class Sort(_Asked):
-    """Sort by a column; by the same again: the other way round."""
-
-    column: Literal["score", "verdict", "severity", "case", "agent_version", "model", "run", "epoch"]
-
-
-class Page(_Asked):
-    """Show another page of the table."""
-
-    to: _Row
-
-
-class Pick(_Asked):
-    """Read the trial in this row of the selection."""
-
-    row: _Row
-
-
-class All(_Asked):
-    """Show all values of a column beside its chart, or the first again."""
-
-    column: _Word
-
-
-class Reset(_Asked):
-    """Take every filter away."""
-
-
-class Explorer(Panel):
+class Explorer(TrialPanel):
     """The trials of a collection, to filter and to read. Displays itself in a notebook; made by `explore`.
 
     Attributes
     ----------
     state
-        What is looked at, a `Slice`: plain data.
-    selection
-        The trials that the filters leave.
-    code
-        Lines of Python that give the same frame.
+        The selection, a `Slice`: plain data.
+    page
+        The page of the table, from 0.
     """
 
     name = "explore"
-    parts = ("head", "facets", "distribution", "table", "trial", "whole", "code")
-    messages = Choose | Search | Range | Measure | Flips | Sort | Page | Pick | All | Reset | Whole | Format
-    shares = ("transcript_reading",)
 
-    def __init__(self, trials: Trials, state: Slice) -> None:
+    def __init__(self, trials: GradedTrials, state: Slice) -> None:
         self._trials = trials
-        self._start = state
-        self._whole: dict[str, Any] | None = None
-        self._markdown = False
-        self._all: frozenset[str] = frozenset()
-        self._row = 0
-        self.page = 0
-        self.state = state
+        self._start = self.state = state
+        self._expanded: frozenset[str] = frozenset()
+        self._row = self.page = 0
         self._selected: tuple[Slice, pl.DataFrame] | None = None
 
     @property
     def selection(self) -> pl.DataFrame:
-        """The trials that the filters leave, in the order of the table.
+        """The trials that the filters keep, in the order of the table.
 
-        A polars frame with the columns of `evalkit.grade` (of `grade_criteria` where a criterion is chosen), and
-        `failure` where clusters of failures were given.
+        A polars frame with the columns of `evalkit.grade` (of `grade_criteria` for a criterion), and `failure` where
+        failure clusters were given.
         """
         if self._selected is None or self._selected[0] != self.state:
             self._selected = (self.state, self._trials.select(self.state))
@@ -143,90 +68,103 @@ class Explorer(Panel):
 
     @property
     def code(self) -> str:
-        """Lines of Python after which `selection` is this selection; they need `evals`, and `failures` where given.
+        """Lines of Python that give `selection`. They need `evals`, and `failures` where given.
 
-        The last, a comment, is the call of `explore` that begins with this view.
+        The last line, a comment, is the call of `explore` that opens this view.
         """
         return code(self.state, self._trials)
 
     @property
     def picked(self) -> tuple[str, str, int] | None:
-        """The trial that is read: run, case, epoch; None where nothing is left."""
-        frame = self.selection
-        if frame.is_empty():
+        """The selected trial: run, case, epoch; None where no trial matches."""
+        if self.selection.is_empty():
             return None
-        run, case, epoch = frame.select(KEY).row(min(self._row, frame.height - 1))
+        run, case, epoch = self.selection.select(TRIALS.key).row(self._clamp(self._row))
         return run, case, epoch
 
     def __repr__(self) -> str:
-        every = self._trials.graded(self.state).height
-        return f"Explorer: {self.selection.height:,} of {plural(every, 'trial')}; .selection is the frame, .code the lines that give it"
+        return f"Explorer: {self._summary}. Selected trials: .selection; code: .code"
 
-    # What a message does
+    @property
+    def _summary(self) -> str:
+        return f"{fmt.count(self.selection.height)} of {plural(self._trials.graded(self.state).height, 'trial')}"
 
-    def receive(self, message: Any) -> str | None:
-        """Do what the front end asks for."""
-        self._whole = None
-        match message:
-            case Page(to):
-                self.page = min(to, max(0, self.selection.height - 1) // PAGE)
-            case Pick(row):
-                self._row = min(row, max(0, self.selection.height - 1))
-                self.page = self._row // PAGE
-            case All(column):
-                self._all ^= {column}
-            case Format(markdown):
-                self._markdown = markdown
-            case Whole():
-                picked = self._read()
-                self._whole = whole(picked, message) if picked else None
-            case _:
-                self._go(_next(self.state, message, self._start))
-        return None
+    # Events
+
+    def _on_choose(self, column: Name, value: Name | None) -> None:
+        self._go(self.state.toggle(column, value))
+
+    def _on_search(self, text: Name) -> None:
+        self._go(replace(self.state, search=text.strip()))
+
+    def _on_range(self, low: float | None, high: float | None) -> None:
+        self._go(replace(self.state, low=low, high=high))
+
+    def _on_measure(self, criterion: Name | None, grader: Name | None) -> None:
+        self._go(replace(self.state, criterion=criterion, grader=grader, low=None, high=None))
+
+    def _on_flips(self, sides: tuple[Name, Name] | None) -> None:
+        self._go(replace(self.state, flips=sides))
+
+    def _on_sort(self, column: _Column) -> None:
+        is_same = self.state.sort == column
+        self._go(replace(self.state, sort=column, descending=is_same and not self.state.descending))
+
+    def _on_reset(self) -> None:
+        self._go(Slice(criterion=self.state.criterion, grader=self.state.grader or self._start.grader))
+
+    def _on_page(self, to: Index) -> None:
+        self._whole, self.page = None, min(to, self._clamp(self.selection.height) // PAGE)
+
+    def _on_pick(self, row: Index) -> None:
+        self._whole, self._row = None, self._clamp(row)
+        self.page = self._row // PAGE
+
+    def _on_all(self, column: Name) -> None:
+        self._expanded ^= {column}
 
     def _go(self, state: Slice) -> None:
-        """Look at something else; the trial that is read stays, where it is still there."""
-        state = check(state, self._trials)
-        kept = self.picked
-        selected = self._trials.select(state)
-        self.state, self._selected, self.page = state, (state, selected), 0
-        at = None
-        if kept is not None:
-            here = [pl.col(name) == value for name, value in zip(KEY, kept, strict=True)]
-            at = selected.select(pl.all_horizontal(here).arg_true().first()).item()
-        self._row = at or 0
-        self.page = self._row // PAGE if at else 0
+        """Apply a selection; the selected trial stays selected where it still matches."""
+        state = self._trials.check(state)
+        picked, selected = self.picked, self._trials.select(state)
+        self.state, self._selected, self._whole = state, (state, selected), None
+        self._row = 0
+        if picked is not None:
+            here = [pl.col(name) == value for name, value in zip(TRIALS.key, picked, strict=True)]
+            self._row = selected.select(pl.all_horizontal(here).arg_true().first()).item() or 0
+        self.page = self._row // PAGE
 
-    def _read(self) -> Any:
+    def _clamp(self, row: int) -> int:
+        return min(row, max(0, self.selection.height - 1))
+
+    def _trial(self) -> TranscriptView | None:
         if self.picked is None:
             return None
         run, case, epoch = self.picked
-        return read_trial(self._trials.evals, run=run, case=case, epoch=epoch)
+        evals = self._trials.evals
+        scoring = evals.scoring.replace_given(grader=self.state.grader, rubric=self._trials.rubric)
+        return read_trial(replace(evals, scoring=scoring), run=run, case=case, epoch=epoch)
 
     # What is shown
 
     def show(self) -> dict[str, Any]:
-        """Return the counts, the charts' numbers, a page of the table and the trial that is read."""
-        frame, state = self._trials.graded(self.state), self.state
-        masks = self._trials.masks(state)
-        picked = self._read()
+        """Return the counts, the numbers of the charts, a page of the table and the selected trial."""
+        trials, state = self._trials, self.state
+        frame, masks = trials.graded(state), trials.masks(state)
+        scale, threshold = trials.scale(state), trials.rule.mean
         return {
             "head": self._head(frame),
-            "facets": facets(frame, masks, state, every=self._all),
-            "distribution": distribution(
-                frame, masks, state, scale=self._trials.scale(state), threshold=self._trials.rule.mean
-            ),
+            "facets": count_facets(frame, masks, state, expanded=self._expanded),
+            "distribution": count_scores(frame, masks, state, scale=scale, threshold=threshold),
             "table": self._table(),
-            "trial": shown(picked, markdown=self._markdown) if picked else None,
-            "whole": self._whole,
             "code": visible(self.code),
+            **self._reading(),
         }
 
     def _head(self, frame: pl.DataFrame) -> dict[str, Any]:
         evals, state = self._trials.evals, self.state
         places = start_order(evals, "agent_version")
-        named = {str(name) for name in evals.runs["agent_version"].drop_nulls() if name}
-        versions = sorted(named, key=lambda name: (places.get(name, 0), natural_key([name])))
+        versions = {str(name) for name in evals.runs["agent_version"].drop_nulls() if name}
         return {
             "of": frame.height,
             "left": self.selection.height,
@@ -235,100 +173,60 @@ class Explorer(Panel):
             "criteria": evals.judged["criterion"].cast(pl.String).unique().sort().to_list(),
             "grader": state.grader,
             "graders": self._trials.graders,
-            "versions": versions,
+            "versions": sorted(versions, key=lambda name: (places.get(name, 0), natural_key([name]))),
             "flips": list(state.flips) if state.flips else None,
-            "filtered": bool(masks_of(state)),
-            "rule": self._trials.rule.words,
+            "filtered": state.is_filtered,
         }
 
     def _table(self) -> dict[str, Any]:
-        state, frame = self.state, self.selection
-        first = self.page * PAGE
-        page = self._cells(frame.slice(first, PAGE))
+        height, first = self.selection.height, self.page * PAGE
+        page = self._cells(self.selection.slice(first, PAGE))
         return {
             "rows": [[_cell(value) for value in row] for row in page.iter_rows()],
-            "columns": list(page.columns),
+            "columns": page.columns,
             "first": first,
-            "height": frame.height,
-            "pages": max(1, -(-frame.height // PAGE)),
+            "height": height,
+            "pages": max(1, -(-height // PAGE)),
             "page": self.page,
-            "row": self._row if frame.height else None,
-            "sort": state.sort,
-            "descending": state.descending,
+            "row": self._row if height else None,
+            "sort": self.state.sort,
+            "descending": self.state.descending,
         }
 
     def _cells(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the columns of the table; without those that are the same everywhere, or as the model, and say nothing."""
-        every = self._trials.graded(self.state)
-        names = [n for n in _COLUMNS[:-1] if n in ("verdict", "case") or every[n].n_unique() > 1]
-        # Versions that nobody named, one a model: the run's name says no more than the model, at greater length.
-        told = every.select(pl.col("run", "agent_version", "model").cast(pl.String)).unique()
-        unnamed = (told["run"] == told["agent_version"]).all() and told["model"].is_unique().all()
-        if "model" in names and unnamed and not told["model"].has_nulls():
+        """Return the columns of the table, without those that are the same in every row."""
+        graded = self._trials.graded(self.state)
+        names = [n for n in _COLUMNS if n in ("verdict", "case") or graded[n].n_unique() > 1]
+        # A version that is only the name of the run, one per model, repeats the model.
+        versions = graded.select(pl.col("run", "agent_version", "model").cast(pl.String)).unique()
+        is_run_name = (versions["run"] == versions["agent_version"]).all()
+        if "model" in names and is_run_name and versions["model"].is_unique().all() and not versions["model"].has_nulls():
             names = [name for name in names if name != "agent_version"]
         return rows.select(*names, pl.col(self.state.measure).alias("score"))
 
     def to_html(self) -> Html:
-        """Return the first rows of the selection as a table, and the code that gives the rest."""
-        table = self._table()
+        """Return the first rows of the selection as a table, and the code that gives all of them."""
         page = self._cells(self.selection.head(_STATIC))
-        kinds = [' class="ek-num"' if name in ("epoch", "score") else "" for name in table["columns"]]
-        head = "".join(
-            f'<th scope="col"{kind}>{escape(_heading(name))}</th>'
-            for kind, name in zip(kinds, table["columns"], strict=True)
-        )
-        body = "".join(
-            f"<tr>{''.join(f'<td{kind}>{escape(_cell(value))}</td>' for kind, value in zip(kinds, row, strict=True))}</tr>"
-            for row in page.iter_rows()
-        )
-        more = self.selection.height - page.height
-        note = f"<p>{more:,} more not shown; with a running kernel all are.</p>" if more > 0 else ""
-        return Html(
-            f'<div class="ek ek-explorer"><p><strong>{escape(repr(self).split(";")[0])}</strong></p>'
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
-            f"<details><summary>The same as code</summary><pre>{escape(self.code)}</pre></details></div>"
-        )
-
-
-def masks_of(state: Slice) -> bool:
-    """Whether any filter is set."""
-    return bool(state.where or state.search or state.flips or state.low is not None or state.high is not None)
-
-
-def _next(state: Slice, message: Any, start: Slice) -> Slice:
-    """Return the slice after a message."""
-    match message:
-        case Choose(column, value):
-            return state.toggle(column, value)
-        case Search(text):
-            return replace(state, search=text.strip())
-        case Range(low, high):
-            return replace(state, low=low, high=high)
-        case Measure(criterion, grader):
-            return replace(state, criterion=criterion, grader=grader, low=None, high=None)
-        case Flips(sides):
-            return replace(state, flips=sides)
-        case Sort(column):
-            turned = state.sort == column and not state.descending
-            return replace(state, sort=column, descending=turned)
-        case _:
-            return Slice(criterion=state.criterion, grader=state.grader or start.grader)
+        heads = [name.removeprefix("agent_").capitalize() for name in page.columns]
+        rows = ([_cell(value) for value in row] for row in page.iter_rows())
+        table = html_table(heads, rows, numeric=("Epoch", "Score"))
+        title = Html(f"<p><strong>Explorer: {self._summary}</strong></p>")
+        left = self.selection.height - page.height
+        more = f"{plural(left, 'more trial')} not shown. Run the notebook to see all." if left else ""
+        lines = Html(f"<details><summary>Code</summary><pre>{escape(self.code)}</pre></details>")
+        return section("explorer", title, table, more, lines)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.2f}" if isinstance(value, float) else visible(str(value))
-
-
-def _heading(name: str) -> str:
-    return {"agent_version": "version"}.get(name, name)
+    return fmt.number(value) if isinstance(value, float) else visible(str(value))
 
 
 def explore(
     evals: Evals,
     *,
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     grader: str | None = None,
     rubric: str | Sequence[str] | None = None,
     criterion: str | None = None,
@@ -341,85 +239,85 @@ def explore(
     descending: bool = False,
     failures: FailureClusters | None = None,
 ) -> Explorer:
-    """Filter the trials of a collection, see what is left, and read it.
+    """Filter trials by their verdicts, scores, columns and texts, and read them.
 
-    Bars and the score distribution filter what is clicked or brushed, and count what the other filters leave; the
-    table and the transcript follow. `j` and `k`, or the arrows, step through the table. The arguments are where it
-    begins; all of them can be changed by hand.
+    Bars and the score histogram filter on a click or a drag, and count what the other filters keep. The table and the
+    transcript follow. `j` and `k`, or the arrow keys, step through the table. The arguments set the first view.
 
     .. image:: ../docs/img/explorer.png
 
     Parameters
     ----------
     evals
-        What was loaded.
+        The evaluations.
     rule, grader, rubric
-        As for `evalkit.grade`: when a trial passes, and whose scores count. Where several graders judged and none
-        is named, the judge with the most scores is taken, which the status line says.
+        As for `evalkit.grade`. Only the scores of this grader are shown. With several judges and no `grader`, the judge
+        with the most scores is used, and the status line says so.
     criterion
-        Go by this criterion's score and verdict instead of the trial's.
+        The criterion whose score and verdict count instead of the trial's.
     where
         Column -> the value, or the values, that a trial may have: `verdict`, `severity`, `agent_version`, `model`,
-        `tags`, `domain`, `case`, `failure`; and where there are several graders `grader`: trials that one of these
-        judges or people scored, whosever scores count.
+        `tags`, `domain`, `case`, `failure`, and with several graders `grader`: trials that one of them scored.
     search
-        Words that a message, the output, a rationale or a quotation must hold.
+        Text in a message, the output, a rationale or a quotation.
     low, high
         The lowest and the highest score.
     flips
         (baseline, candidate): only cases whose majority verdict differs between the two.
     sort, descending
-        The table's order: `score`, `verdict`, `severity`, `case`, `agent_version`, `model`, `run` or `epoch`.
+        The order: `score`, `verdict`, `severity`, `case`, `agent_version`, `model`, `run` or `epoch`.
     failures
-        What `evalkit.find_failures` found: its clusters become a filter.
+        Clusters of `evalkit.find_failures`, as a filter.
 
     Returns
     -------
     Explorer
-        Displays itself; `.selection` is the frame that is left, `.code` the lines that give it.
+        Displays itself; `.selection` is the frame, `.code` the lines that give it.
 
     Raises
     ------
     SelectorError
-        A criterion, column, value, side or grader that is not there.
+        Unknown criterion, column, value, side or grader.
 
     Examples
     --------
     >>> import evalkit as ek
     >>> view = explore(ek.demo.make(), where={"severity": "critical", "verdict": "fail"})
     >>> view
-    Explorer: 24 of 162 trials; .selection is the frame, .code the lines that give it
+    Explorer: 24 of 162 trials. Selected trials: .selection; code: .code
     >>> view.selection["severity"].unique().to_list()
     ['critical']
     """
     expect(explore, locals())
-    trials = Trials(
-        evals, rule, rubric, None if failures is None else failures.trials.select(*KEY, "failure")
-    )
-    told = ""
-    if grader is None:
-        grader, told = _some_grader(trials)
-    given = {
+    scoring = evals.scoring.replace_given(rule=rule, grader=grader, rubric=rubric)
+    clusters = None if failures is None else failures.trials.select(*TRIALS.key, "failure")
+    trials = GradedTrials(evals, scoring.rule or DEFAULT_RULE, scoring.rubric, clusters)
+    chosen, message = scoring.grader, ""
+    if chosen is None:
+        chosen, message = _main_judge(trials)
+    elif not isinstance(chosen, str):
+        chosen = tuple(chosen)
+    columns = {
         column: (values,) if values is None or isinstance(values, str) else tuple(values)
         for column, values in (where or {}).items()
     }
-    state = Slice(given, search, low, high, flips, criterion, grader, sort, descending)
-    explorer = Explorer(trials, check(state, trials))
-    if told:
-        explorer._answer(told)
+    state = Slice(columns, search, low, high, flips, criterion, chosen, sort, descending)
+    explorer = Explorer(trials, trials.check(state))
+    if message:
+        explorer._set_status(message)
     return explorer
 
 
-def _some_grader(trials: Trials) -> tuple[str | None, str]:
-    """Return None where one grader judged; else the judge with the most scores, and a sentence that says so."""
+def _main_judge(trials: GradedTrials) -> tuple[str | None, str]:
+    """Return the judge with the most scores and a sentence that says so; None where one grader scored."""
     try:
         trials.graded(Slice())
-    except SelectorError as several:
-        ours = trials.evals.scores.lazy().filter(pl.col("grader_kind").ne_missing("human"))
-        counts = ours.group_by("grader").len().sort("len", "grader", descending=[True, False]).collect()
+    except SelectorError:
+        judged = trials.evals.scores.lazy().filter(pl.col("grader_kind").ne_missing("human"))
+        counts = judged.group_by("grader").len().sort("len", "grader", descending=[True, False]).collect()
         if counts.height < 2:
-            raise several from None
+            raise
         name = str(counts["grader"][0])
         trials.graded(Slice(grader=name))
-        return name, f"Several graders judged; shown are the scores of {name}."
+        return name, f"Several graders. Showing the scores of {name}."
     return None, ""

@@ -1,4 +1,4 @@
-"""Which trials somebody looks at: filters, the frame they leave, and the lines of code that give the same frame."""
+"""Filters of trials: the frame they select, and lines of Python that give the same frame."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import polars as pl
 
 from evalkit.compare.compare import compare
 from evalkit.data.evals import some_of
-from evalkit.data.schema import SEVERITIES, VERDICTS
+from evalkit.data.schema import SEVERITIES, TRIALS, VERDICTS
 from evalkit.grading.grade import grade, grade_criteria
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.errors import SelectorError
-from evalkit.util.words import did_you_mean, join_words
+from evalkit.widgets.transcript_view import chosen_scores, scores_that_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,42 +23,34 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
 
-KEY: Final = ["run", "case", "epoch"]
-FACETS: Final = (
-    "verdict",
-    "severity",
-    "agent_version",
-    "model",
-    "grader",
-    "tags",
-    "domain",
-    "case",
-    "failure",
-)
+FACETS: Final = ("verdict", "severity", "agent_version", "model", "grader", "tags", "domain", "case", "failure")
 """The columns that trials are filtered by."""
 
-_LISTS: Final = ("tags", "grader")
 SORTABLE: Final = ("score", "verdict", "severity", "case", "agent_version", "model", "run", "epoch")
+
+_LISTS: Final = ("tags", "grader")
+_KEY: Final = list(TRIALS.key)
+_KEY_CODE: Final = ", ".join(f'"{name}"' for name in _KEY)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What is looked at.
+    """A selection of trials.
 
     Attributes
     ----------
     where
-        Column -> the values that a trial may have, `grader`: who scored it; None among them: where nobody said.
+        Column -> the values that a trial may have; None stands for a missing value. `grader`: who scored it.
     search
-        Words that a message, the output, a rationale or a quotation holds, upper and lower case alike.
+        Text in a message, the output, a rationale or a quotation; case does not matter.
     low, high
-        The lowest and the highest score; a trial without a score has none of them.
+        The lowest and the highest score. An unscored trial is in no range.
     flips
         Only cases whose majority verdict differs between (baseline, candidate).
     criterion, grader
-        Whose score: one criterion's instead of the trial's mean, one grader's instead of the only one's.
+        The criterion and the grader whose score counts; None: the mean, the only grader.
     sort, descending
-        In which order.
+        The order.
     """
 
     where: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
@@ -67,33 +59,45 @@ class Slice:
     high: float | None = None
     flips: tuple[str, str] | None = None
     criterion: str | None = None
-    grader: str | None = None
+    grader: str | tuple[str, ...] | None = None
     sort: str = "score"
     descending: bool = False
 
     def toggle(self, column: str, value: str | None) -> Slice:
-        """Add a value to those that a column may have, or take it away."""
-        have = self.where.get(column, ())
-        now = tuple(one for one in have if one != value) if value in have else (*have, value)
-        where = {**{name: values for name, values in self.where.items() if name != column}, column: now}
-        return replace(self, where={name: values for name, values in where.items() if values})
+        """Add a value to those that a column may have, or remove it."""
+        values = self.where.get(column, ())
+        values = tuple(v for v in values if v != value) if value in values else (*values, value)
+        where = {name: kept for name, kept in self.where.items() if name != column}
+        return replace(self, where={**where, column: values} if values else where)
 
     @property
     def measure(self) -> str:
         """The column that holds the score."""
         return "mean" if self.criterion is None else "score"
 
+    @property
+    def is_filtered(self) -> bool:
+        """Whether any filter is set."""
+        return bool(self.where or self.search or self.flips) or (self.low, self.high) != (None, None)
+
+    @property
+    def order(self) -> dict[str, Any]:
+        """The arguments of `sort`."""
+        by = self.measure if self.sort == "score" else self.sort
+        rest = [name for name in _KEY if name != by]
+        return {"by": [by, *rest], "descending": [self.descending, *[False] * len(rest)], "nulls_last": True}
+
 
 @dataclass(frozen=True, eq=False)
-class Trials:
-    """The trials of a collection, graded as a slice asks, and what is found of them once and kept.
+class GradedTrials:
+    """The trials of a collection, graded as a slice asks. What was computed is kept.
 
     Attributes
     ----------
     evals, rule, rubric
         As for `evalkit.grade`.
     failures
-        A frame with `run`, `case`, `epoch`, `failure`: which cluster a failing trial is in; None: no clusters.
+        A frame with `run`, `case`, `epoch`, `failure`: the failure cluster of a trial; None: no clusters.
     """
 
     evals: Evals
@@ -102,94 +106,84 @@ class Trials:
     failures: pl.DataFrame | None = None
     _kept: dict[Any, Any] = field(default_factory=dict)
 
-    def graded(self, chosen: Slice) -> pl.DataFrame:
+    def _options(self, state: Slice) -> dict[str, Any]:
+        return {"rule": self.rule, "grader": state.grader, "rubric": self.rubric}
+
+    def graded(self, state: Slice) -> pl.DataFrame:
         """Return every trial with its score and verdict, as `grade` or `grade_criteria` gives them.
 
-        Where there are several graders, `grader` has those that scored the trial (List(String)).
+        With several graders, the column `grader` lists those that scored the trial.
         """
-        kind = ("graded", chosen.criterion, chosen.grader)
-        if kind not in self._kept:
-            options: dict[str, Any] = {"grader": chosen.grader, "rubric": self.rubric}
-            if chosen.criterion is None:
-                frame = grade(self.evals, self.rule, **options)
+        key = ("graded", state.criterion, state.grader)
+        if key not in self._kept:
+            if state.criterion is None:
+                frame = grade(self.evals, **self._options(state))
             else:
-                answers = grade_criteria(self.evals, self.rule, **options)
-                frame = answers.filter(pl.col("criterion") == chosen.criterion)
-            if self.failures is not None:
-                frame = frame.join(self.failures, on=KEY, how="left", maintain_order="left")
-            if len(self.graders) > 1:
-                frame = frame.join(self._graded_by, on=KEY, how="left", maintain_order="left")
-            self._kept[kind] = frame
-        made: pl.DataFrame = self._kept[kind]
-        return made
+                frame = grade_criteria(self.evals, **self._options(state))
+                frame = frame.filter(pl.col("criterion") == state.criterion)
+            for more in (self.failures, self._graders_of if len(self.graders) > 1 else None):
+                if more is not None:
+                    frame = frame.join(more, on=_KEY, how="left", maintain_order="left")
+            self._kept[key] = frame
+        graded: pl.DataFrame = self._kept[key]
+        return graded
 
-    def scale(self, chosen: Slice) -> tuple[float, float]:
-        """Return the declared scale of the score that a slice goes by."""
-        frame = self.evals.criteria.filter(pl.col("kind").ne_missing("binary"))
-        if chosen.criterion is not None:
-            frame = self.evals.criteria.filter(pl.col("criterion") == chosen.criterion)
+    def scale(self, state: Slice) -> tuple[float, float]:
+        """Return the declared scale of the score of a slice."""
+        is_used = pl.col("kind").ne_missing("binary") if state.criterion is None else pl.col("criterion") == state.criterion
+        frame = self.evals.criteria.filter(is_used)
         low, high = frame.select(pl.col("scale_min").min(), pl.col("scale_max").max()).row(0)
-        if low is None or high is None:
-            return self.rule.scale or (0.0, 1.0)
-        return low, high
+        return self.rule.scale or (0.0, 1.0) if low is None or high is None else (low, high)
 
-    def masks(self, chosen: Slice) -> dict[str, pl.Series]:
-        """Return for each filter which of the graded trials it leaves."""
-        kept = self._kept.get("masks")
-        if kept is None or kept[0] != chosen:
-            kept = self._kept["masks"] = (chosen, self._masks(chosen))
-        made: dict[str, pl.Series] = kept[1]
-        return made
+    def masks(self, state: Slice) -> dict[str, pl.Series]:
+        """Return the graded trials that each filter keeps."""
+        if "masks" not in self._kept or self._kept["masks"][0] != state:
+            self._kept["masks"] = (state, self._masks(state))
+        masks: dict[str, pl.Series] = self._kept["masks"][1]
+        return masks
 
-    def _masks(self, chosen: Slice) -> dict[str, pl.Series]:
-        frame = self.graded(chosen)
-        made = {name: frame.select(_fits(name, values)).to_series() for name, values in chosen.where.items()}
-        if chosen.low is not None or chosen.high is not None:
-            made["score"] = frame.select(_between(chosen)).to_series().fill_null(value=False)
-        if chosen.search:
-            found = self._searched(chosen.search)
-            made["search"] = self._among(frame, found, KEY)
-        if chosen.flips:
-            made["flips"] = self._among(frame, self.flipped(chosen), ["suite", "case"])
-        return made
+    def _masks(self, state: Slice) -> dict[str, pl.Series]:
+        frame = self.graded(state)
+        masks = {name: frame.select(_matches(name, values)).to_series() for name, values in state.where.items()}
+        limits = [limit for limit, _ in _limits(state)]
+        if limits:
+            masks["score"] = frame.select(pl.all_horizontal(limits).fill_null(value=False)).to_series()
+        if state.search:
+            masks["search"] = _is_in(frame, self._matching(state), _KEY)
+        if state.flips:
+            masks["flips"] = _is_in(frame, self._flips(state), ["suite", "case"])
+        return masks
 
-    def select(self, chosen: Slice) -> pl.DataFrame:
-        """Return the trials that every filter leaves, in order."""
-        left = self.graded(chosen).filter(together(self.masks(chosen))).sort(**_order(chosen))
-        return left.drop("grader", strict=False)
+    def select(self, state: Slice) -> pl.DataFrame:
+        """Return the trials that every filter keeps, in order."""
+        kept = self.graded(state).filter(combine(self.masks(state))).sort(**state.order)
+        return kept.drop("grader", strict=False)
 
-    def flipped(self, chosen: Slice) -> pl.DataFrame:
-        """Return the cases (`suite`, `case`) whose majority verdict differs between the two sides."""
-        kind = ("flips", chosen.flips, chosen.grader)
-        if kind not in self._kept:
-            baseline, candidate = chosen.flips or ("", "")
-            change = compare(
-                self.evals,
-                baseline=baseline,
-                candidate=candidate,
-                rule=self.rule,
-                grader=chosen.grader,
-                rubric=self.rubric,
-                criteria="shared",
-            )
-            self._kept[kind] = change.flips.select("suite", "case")
-        made: pl.DataFrame = self._kept[kind]
-        return made
+    def _flips(self, state: Slice) -> pl.DataFrame:
+        key = ("flips", state.flips, state.grader)
+        if key not in self._kept:
+            baseline, candidate = state.flips or ("", "")
+            sides = {"baseline": baseline, "candidate": candidate}
+            change = compare(self.evals, **sides, **self._options(state), criteria="shared")
+            self._kept[key] = change.flips.select("suite", "case")
+        flips: pl.DataFrame = self._kept[key]
+        return flips
 
-    def _searched(self, word: str) -> pl.DataFrame:
-        """Return the trials that hold a word somewhere: each column as it lies there, no copy in lower case."""
-        evals, pattern = self.evals, f"(?i){pl.escape_regex(word)}"
-        columns = (
+    def _matching(self, state: Slice) -> pl.DataFrame:
+        """Return the trials with the searched text in the texts or the scores that count."""
+        evals, pattern = self.evals, f"(?i){pl.escape_regex(state.search)}"
+        scoring = evals.scoring.replace_given(grader=state.grader, rubric=self.rubric)
+        columns: tuple[tuple[pl.DataFrame | pl.LazyFrame, tuple[str, ...]], ...] = (
             (evals.turns, ("content", "reasoning", "tool_calls")),
             (evals.outputs, ("output",)),
             (evals.trials, ("error",)),
-            (evals.scores, ("rationale", "evidence")),
+            (scores_that_count(evals.scores, scoring), ("rationale", "evidence")),
         )
-        found = pl.concat(
-            frame.lazy().filter(pl.any_horizontal(pl.col(names).str.contains(pattern))).select(KEY)
+        matches = pl.concat(
+            frame.lazy().filter(pl.any_horizontal(pl.col(names).str.contains(pattern))).select(_KEY)
             for frame, names in columns
         )
-        return found.unique().collect(engine="streaming")
+        return matches.unique().collect(engine="streaming")
 
     @cached_property
     def graders(self) -> list[str]:
@@ -197,20 +191,42 @@ class Trials:
         return sorted(some_of(self.evals.scores.lazy().unique("grader"), "grader")["grader"])
 
     @cached_property
-    def _graded_by(self) -> pl.DataFrame:
-        scores = self.evals.scores.lazy().filter(pl.col("score").is_not_null())
-        by = scores.group_by(KEY).agg(pl.col("grader").cast(pl.String).unique())
-        return by.collect(engine="streaming")
+    def _graders_of(self) -> pl.DataFrame:
+        scored = self.evals.scores.lazy().filter(pl.col("score").is_not_null())
+        return scored.group_by(_KEY).agg(pl.col("grader").cast(pl.String).unique()).collect(engine="streaming")
 
-    @staticmethod
-    def _among(frame: pl.DataFrame, found: pl.DataFrame, keys: list[str]) -> pl.Series:
-        marked = found.select(keys).unique().with_columns(_found=pl.lit(value=True))
-        joined = frame.select(keys).join(marked, on=keys, how="left", maintain_order="left", nulls_equal=True)
-        return joined["_found"].fill_null(value=False)
+    def check(self, state: Slice) -> Slice:
+        """Return the slice.
+
+        Raises
+        ------
+        SelectorError
+            An unknown criterion, side, column or value.
+        """
+        criteria = sorted(self.evals.judged["criterion"].cast(pl.String).unique())
+        if state.criterion is not None and state.criterion not in criteria:
+            raise SelectorError.unknown(state.criterion, kind="criterion", have=criteria)
+        if state.sort not in SORTABLE:
+            raise SelectorError.unknown(state.sort, kind="column to sort by", have=SORTABLE)
+        if state.flips:
+            self._flips(state)
+        frame = self.graded(state)
+        columns = [name for name in FACETS if name in frame.columns]
+        for column, values in state.where.items():
+            if column not in columns:
+                raise SelectorError.unknown(column, kind="column to filter by", have=columns)
+            words = {"verdict": VERDICTS, "severity": SEVERITIES}.get(column, ())
+            # A verdict or severity that no trial has is no mistake: nothing failing is an answer.
+            known = {*_flat(frame[column]).cast(pl.String), *words}
+            for value in values:
+                if value not in known:
+                    options = sorted(name for name in known if name is not None)
+                    raise SelectorError.unknown(value, kind=column.replace("_", " "), have=options)
+        return state
 
 
-def together(masks: Mapping[str, pl.Series], *, but: str = "") -> pl.Series | bool:
-    """Return the trials that all filters leave, or all but one of them."""
+def combine(masks: Mapping[str, pl.Series], *, but: str = "") -> pl.Series | bool:
+    """Return the trials that all filters keep, or all but one of them."""
     kept: pl.Series | bool = True
     for name, mask in masks.items():
         if name != but:
@@ -218,167 +234,132 @@ def together(masks: Mapping[str, pl.Series], *, but: str = "") -> pl.Series | bo
     return kept
 
 
-def check(chosen: Slice, trials: Trials) -> Slice:
-    """Return the slice; refuse a column, a value or a side that no trial has.
+def _flat(series: pl.Series) -> pl.Series:
+    return (series.explode(empty_as_null=True) if isinstance(series.dtype, pl.List) else series).unique()
 
-    Raises
-    ------
-    SelectorError
-        With the did_you_mean that there is.
+
+def _is_in(frame: pl.DataFrame, matches: pl.DataFrame, keys: list[str]) -> pl.Series:
+    marked = matches.select(keys).unique().with_columns(_match=pl.lit(value=True))
+    joined = frame.select(keys).join(marked, on=keys, how="left", maintain_order="left", nulls_equal=True)
+    return joined["_match"].fill_null(value=False)
+
+
+# Each filter as an expression, and as code.
+
+
+def _matches(column: str, values: Sequence[str | None]) -> pl.Expr:
+    if column not in _LISTS:
+        return pl.col(column).cast(pl.String).is_in(list(values), nulls_equal=True)
+    names = [value for value in values if value is not None]
+    matches = pl.col(column).list.eval(pl.element().is_in(names)).list.any().fill_null(value=False)
+    return matches | (pl.col(column).list.len().fill_null(0) == 0) if None in values else matches
+
+
+def _matches_code(column: str, values: Sequence[str | None]) -> str:
+    if column not in _LISTS:
+        return f'pl.col("{column}").cast(pl.String).is_in({_literal(list(values))}, nulls_equal=True)'
+    names = _literal([value for value in values if value is not None])
+    matches = f'pl.col("{column}").list.eval(pl.element().is_in({names})).list.any()'
+    empty = f'pl.col("{column}").list.len().fill_null(0) == 0'
+    return f"{matches}.fill_null(value=False) | ({empty})" if None in values else matches
+
+
+def _limits(state: Slice) -> list[tuple[pl.Expr, str]]:
+    score, limits = pl.col(state.measure), []
+    if state.low is not None:
+        limits.append((score >= state.low - 1e-9, f'pl.col("{state.measure}") >= {state.low!r} - 1e-9'))
+    if state.high is not None:
+        limits.append((score <= state.high + 1e-9, f'pl.col("{state.measure}") <= {state.high!r} + 1e-9'))
+    return limits
+
+
+def code(state: Slice, trials: GradedTrials) -> str:
+    """Return lines of Python after which `selection` is the frame of a slice.
+
+    They need `evals`, and `failures` where clusters were given. The last line is a comment: the call of `explore` that
+    opens the same view.
     """
-    if chosen.criterion is not None:
-        have = sorted(trials.evals.judged["criterion"].cast(pl.String).unique())
-        if chosen.criterion not in have:
-            raise SelectorError.unknown(chosen.criterion, kind="criterion", have=have)
-    if chosen.flips:
-        trials.flipped(chosen)
-    if chosen.sort not in SORTABLE:
-        raise SelectorError.unknown(chosen.sort, kind="column to sort by", have=SORTABLE)
-    frame = trials.graded(chosen)
-    for column, values in chosen.where.items():
-        if column not in FACETS or column not in frame.columns:
-            have = [name for name in FACETS if name in frame.columns]
-            raise SelectorError(
-                f"Trials are filtered by {join_words(have)}, not by {column!r}.{did_you_mean(column, have)} Filter the evals first for anything else."
-            )
-        words = {"verdict": VERDICTS, "severity": SEVERITIES}.get(column, ())
-        # A word of ours may be asked for also where no trial has it: nothing failing is an answer.
-        known = list(dict.fromkeys([*facet_values(frame, column), *words]))
-        for value in values:
-            if value not in known:
-                raise SelectorError.unknown(
-                    value, kind=column.replace("_", " "), have=[v for v in known if v is not None]
-                )
-    return chosen
-
-
-def facet_values(frame: pl.DataFrame, column: str) -> list[str | None]:
-    """Return the values of a column as strings, each once."""
-    series = frame[column]
-    if isinstance(series.dtype, pl.List):
-        series = series.explode(empty_as_null=True)
-    return series.unique().cast(pl.String).to_list()
-
-
-def _fits(column: str, values: Sequence[str | None]) -> pl.Expr:
-    if column in _LISTS:
-        fits = pl.col(column).list.eval(pl.element().is_in(_said(values))).list.any().fill_null(value=False)
-        return fits | (pl.col(column).list.len().fill_null(0) == 0) if None in values else fits
-    return pl.col(column).cast(pl.String).is_in(list(values), nulls_equal=True)
-
-
-def _said(values: Sequence[str | None]) -> list[str]:
-    return [value for value in values if value is not None]
-
-
-def _between(chosen: Slice) -> pl.Expr:
-    score = pl.col(chosen.measure)
-    fits = pl.lit(value=True)
-    if chosen.low is not None:
-        fits = fits & (score >= chosen.low - 1e-9)
-    if chosen.high is not None:
-        fits = fits & (score <= chosen.high + 1e-9)
-    return fits
-
-
-def _order(chosen: Slice) -> dict[str, Any]:
-    by = chosen.measure if chosen.sort == "score" else chosen.sort
-    rest = [name for name in KEY if name != by]
-    return {"by": [by, *rest], "descending": [chosen.descending, *[False] * len(rest)], "nulls_last": True}
-
-
-# The same as code
-
-
-def code(chosen: Slice, trials: Trials) -> str:
-    """Return lines of Python after which `selection` is the frame that the slice selects."""
-    options = "".join(
-        f", {name}={_py(value)}"
-        for name, value in (("grader", chosen.grader), ("rubric", trials.rubric))
-        if value is not None
-    )
-    given = [
-        f"{name}={_py(getattr(trials.rule, name))}"
-        for name in ("mean", "floor", "weights", "gates", "missing", "scale")
-        if name in ("mean", "floor") or getattr(trials.rule, name) != getattr(DEFAULT_RULE, name)
-    ]
-    lines = ["import polars as pl", "", "import evalkit as ek", "", f"rule = ek.PassRule({', '.join(given)})"]
-    if (chosen.search or "grader" in chosen.where) and trials.evals.is_scanned:
+    scores = {"grader": state.grader, "rubric": trials.rubric}
+    options = "".join(f", {name}={_literal(value)}" for name, value in scores.items() if value is not None)
+    lines = ["import polars as pl", "", "import evalkit as ek", "", f"rule = ek.PassRule({_rule_code(trials.rule)})"]
+    if (state.search or "grader" in state.where) and trials.evals.is_scanned:
         lines.append("evals = evals.collect()")
-    if chosen.criterion is None:
+    if state.criterion is None:
         lines.append(f"trials = ek.grade(evals, rule{options})")
     else:
         lines.append(f"trials = ek.grade_criteria(evals, rule{options})")
-        lines.append(f'trials = trials.filter(pl.col("criterion") == {_py(chosen.criterion)})')
+        lines.append(f'trials = trials.filter(pl.col("criterion") == {_literal(state.criterion)})')
+    join = f'on=[{_KEY_CODE}], how="left", maintain_order="left")'
     if trials.failures is not None:
-        lines.append(
-            'trials = trials.join(failures.trials.select("run", "case", "epoch", "failure"), on=["run", "case", "epoch"], how="left", maintain_order="left")'
-        )
-    for column, values in chosen.where.items():
-        fits = f"trials = trials.filter({_fits_code(column, values)})"
-        lines += [_GRADED_BY, f'{fits}.drop("grader")'] if column == "grader" else [fits]
-    if chosen.low is not None:
-        lines.append(f'trials = trials.filter(pl.col("{chosen.measure}") >= {chosen.low!r} - 1e-9)')
-    if chosen.high is not None:
-        lines.append(f'trials = trials.filter(pl.col("{chosen.measure}") <= {chosen.high!r} + 1e-9)')
-    if chosen.search:
-        lines += _search_code(chosen.search)
-    if chosen.flips:
-        baseline, candidate = chosen.flips
+        lines.append(f'trials = trials.join(failures.trials.select({_KEY_CODE}, "failure"), {join}')
+    for column, values in state.where.items():
+        line = f"trials = trials.filter({_matches_code(column, values)})"
+        if column == "grader":
+            lines.append('scored = evals.scores.filter(pl.col("score").is_not_null())')
+            lines.append(f'graders = scored.group_by({_KEY_CODE}).agg(pl.col("grader").cast(pl.String).unique())')
+            line = f'trials = trials.join(graders, {join}\n{line}.drop("grader")'
+        lines.append(line)
+    lines += [f"trials = trials.filter({limit})" for _, limit in _limits(state)]
+    if state.search:
+        lines += _search_code(state, trials)
+    if state.flips:
+        baseline, candidate = map(_literal, state.flips)
+        sides = f"baseline={baseline}, candidate={candidate}"
         lines += [
-            f'change = ek.compare(evals, baseline={_py(baseline)}, candidate={_py(candidate)}, rule=rule{options}, criteria="shared")',
+            f'change = ek.compare(evals, {sides}, rule=rule{options}, criteria="shared")',
             'trials = trials.join(change.flips, on=["suite", "case"], how="semi", maintain_order="left", nulls_equal=True)',
         ]
-    order = _order(chosen)
-    lines.append(
-        f"selection = trials.sort({_py(order['by'])}, descending={order['descending']}, nulls_last=True)"
+    order = ", ".join(f"{name}={_literal(value)}" for name, value in state.order.items())
+    return "\n".join([*lines, f"selection = trials.sort({order})", f"# The same view: {_view_code(state, trials)}", ""])
+
+
+def _rule_code(rule: PassRule) -> str:
+    names = ("mean", "floor", "weights", "gates", "missing", "scale")
+    given = {name: getattr(rule, name) for name in names}
+    return ", ".join(
+        f"{name}={_literal(value)}"
+        for name, value in given.items()
+        if name in ("mean", "floor") or value != getattr(DEFAULT_RULE, name)
     )
-    lines.append(f"# The same view: {_view_code(chosen, trials)}")
-    return "\n".join(lines) + "\n"
 
 
-_GRADED_BY: Final = 'trials = trials.join(evals.scores.filter(pl.col("score").is_not_null()).group_by("run", "case", "epoch").agg(pl.col("grader").cast(pl.String).unique()), on=["run", "case", "epoch"], how="left", maintain_order="left")'
+def _search_code(state: Slice, trials: GradedTrials) -> list[str]:
+    chosen = chosen_scores(trials.evals.scoring.replace_given(grader=state.grader, rubric=trials.rubric))
+    scores = "".join(
+        f'.filter(pl.col("{name}").cast(pl.String).is_in({_literal(values)}))' for name, values in chosen.items()
+    )
+    return [
+        f'words = "(?i)" + pl.escape_regex({_literal(state.search)})',
+        'texts = [(evals.turns, ["content", "reasoning", "tool_calls"]), (evals.trials, ["output", "error"])]',
+        f'texts.append((evals.scores{scores}, ["rationale", "evidence"]))',
+        "matches = pl.concat(",
+        f"    frame.filter(pl.any_horizontal(pl.col(names).str.contains(words))).select({_KEY_CODE})",
+        "    for frame, names in texts",
+        ")",
+        f'trials = trials.join(matches, on=[{_KEY_CODE}], how="semi", maintain_order="left")',
+    ]
 
 
-def _view_code(chosen: Slice, trials: Trials) -> str:
-    """Return the call of `evalkit.explore` that begins with this slice."""
+def _view_code(state: Slice, trials: GradedTrials) -> str:
     start = Slice()
-    options = {name: getattr(chosen, name) for name in Slice.__slots__}
-    given = [f"{name}={_py(value)}" for name, value in options.items() if value != getattr(start, name)]
+    given = {name: getattr(state, name) for name in Slice.__slots__}
+    options = [f"{name}={_literal(value)}" for name, value in given.items() if value != getattr(start, name)]
     if trials.rubric is not None:
-        given.append(f"rubric={_py(trials.rubric)}")
+        options.append(f"rubric={_literal(trials.rubric)}")
     if trials.rule != DEFAULT_RULE:
-        given.append("rule=rule")
+        options.append("rule=rule")
     if trials.failures is not None:
-        given.append("failures=failures")
-    return f"ek.explore({', '.join(['evals', *given])})"
+        options.append("failures=failures")
+    return f"ek.explore({', '.join(['evals', *options])})"
 
 
-def _py(value: object) -> str:
-    """Return a value as a literal of Python in double quotes; what cannot be seen is escaped."""
+def _literal(value: object) -> str:
+    """Return a value as Python code in double quotes; characters that cannot be seen are escaped."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False) if value.isprintable() else ascii(value)
     if isinstance(value, list | tuple):
-        inside = ", ".join(_py(one) for one in value)
-        return f"[{inside}]" if isinstance(value, list) else f"({inside},)"
+        items = ", ".join(map(_literal, value))
+        return f"[{items}]" if isinstance(value, list) else f"({items},)"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_py(key)}: {_py(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
     return repr(value)
-
-
-def _fits_code(column: str, values: Sequence[str | None]) -> str:
-    if column in _LISTS:
-        fits = f'pl.col("{column}").list.eval(pl.element().is_in({_py(_said(values))})).list.any()'
-        empty = f'pl.col("{column}").list.len().fill_null(0) == 0'
-        return f"{fits}.fill_null(value=False) | ({empty})" if None in values else fits
-    return f'pl.col("{column}").cast(pl.String).is_in({_py(list(values))}, nulls_equal=True)'
-
-
-def _search_code(search: str) -> list[str]:
-    keys = '"run", "case", "epoch"'
-    return [
-        f'words = "(?i)" + pl.escape_regex({_py(search)})',
-        'texts = [(evals.turns, ["content", "reasoning", "tool_calls"]), (evals.trials, ["output", "error"]), (evals.scores, ["rationale", "evidence"])]',
-        f"found = pl.concat(frame.filter(pl.any_horizontal(pl.col(names).str.contains(words))).select({keys}) for frame, names in texts)",
-        f'trials = trials.join(found, on=[{keys}], how="semi", maintain_order="left")',
-    ]

@@ -1,38 +1,34 @@
-"""Labels of people: in which order answers are given to them, and the file that theirs are kept in."""
+"""Human labels: the order in which trials are labeled, and the file of the labels."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
 from evalkit.data import folder as native
-from evalkit.data.schema import SCORES
-from evalkit.grading.grade import grade, grade_criteria
+from evalkit.data.schema import SCORES, TRIALS
+from evalkit.grading.grade import grade
 from evalkit.grading.select_scores import choose_scores
 from evalkit.util.atomic_files import replacing, uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evalkit.data.evals import Evals
-    from evalkit.grading.pass_rule import PassRule
+    from evalkit.data.scoring import Scoring
 
 Order = Literal["information", "random"]
-"""`information`: what teaches most about the judge first. `random`: drawn blindly, which a correction needs."""
+"""`information`: what teaches most about the judge first. `random`: a random sample, which a correction needs."""
 
 Trial = tuple[str, str, int]
-_TRIAL: Final = ["run", "case", "epoch"]
-_KEY: Final = tuple(name for name in SCORES.key)
+_DEFAULTS: Final = {"epoch": 1, "sample": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing to be judged: a criterion of a trial."""
+    """One thing to label: a criterion of a trial."""
 
     run: str
     case: str
@@ -41,85 +37,51 @@ class Task:
 
     @property
     def trial(self) -> Trial:
-        """The trial that it is of."""
+        """The key of its trial."""
         return self.run, self.case, self.epoch
 
 
-def order_trials(
-    evals: Evals,
-    rule: PassRule,
-    *,
-    order: Order,
-    seed: int,
-    grader: str | Sequence[str] | None = None,
-    rubric: str | Sequence[str] | None = None,
-) -> list[Trial]:
-    """Return the judged trials in the order in which a person should see them.
+def order_trials(evals: Evals, scoring: Scoring, *, order: Order, seed: int) -> list[Trial]:
+    """Return the scored trials in the order in which a person should label them.
 
-    By information, trials come first on which the judge's own samples disagree or whose mean lies near the rule's;
-    the strata (severity by verdict) take turns, the one with the fewest labels of people first. At random, the
-    order is a draw with `seed` and nothing else.
+    By information, trials come first on which the judge's samples disagree, or whose mean is near the threshold. The
+    strata (severity by verdict) alternate, those with the fewest labels first. At random, it is a shuffle with `seed`.
 
     Returns
     -------
     list of (run, case, epoch)
     """
-    judged = grade(evals, rule, grader=grader, rubric=rubric).filter(pl.col("scored") > 0)
+    key, rule, chosen = TRIALS.key, scoring.rule, {"grader": scoring.grader, "rubric": scoring.rubric}
+    graded: pl.DataFrame = grade(evals, rule, **chosen).filter(pl.col("scored") > 0)
     if order == "random":
-        return [
-            (run, case, epoch)
-            for run, case, epoch in judged.select(_TRIAL)
-            .sort(_TRIAL)
-            .sample(fraction=1, shuffle=True, seed=seed)
-            .rows()
-        ]
-    spread = (
-        choose_scores(evals.scores, grader=grader, rubric=rubric)
-        .to_native()
-        .group_by(*_TRIAL, "criterion")
-        .agg(pl.col("score").std().fill_null(0.0).alias("spread"))
-        .group_by(_TRIAL)
-        .agg(pl.col("spread").max())
+        return _keys(graded.sort(key).sample(fraction=1, shuffle=True, seed=seed))
+    samples = choose_scores(evals.scores, **chosen).to_native().group_by(*key, "criterion")
+    spread = samples.agg(pl.col("score").std().fill_null(0.0)).group_by(key).agg(spread=pl.col("score").max())
+    labeled = evals.scores.filter(pl.col("grader_kind") == "human").select(key).unique().with_columns(labels=1)
+    words = pl.col("severity", "verdict").cast(pl.String).fill_null("")
+    closeness = 1 / (1 + (pl.col("mean").fill_null(rule.mean) - rule.mean).abs())
+    ranked = (
+        graded.join(spread, on=key, how="left")
+        .join(labeled, on=key, how="left")
+        .with_columns(pl.col("labels").fill_null(0), stratum=pl.concat_str(words, separator="/"))
+        .with_columns(information=(pl.col("spread").fill_null(0.0) + closeness).round(9))
+        # A labeled trial teaches less than one without labels.
+        .sort("labels", "information", *key, descending=[False, True, False, False, False])
+        .with_columns(turn=pl.int_range(pl.len()).over("stratum") + pl.col("labels").sum().over("stratum"))
+        .sort("labels", "turn", "stratum", "information", descending=[False, False, False, True])
     )
-    labelled = (
-        evals.scores.filter(pl.col("grader_kind") == "human").select(_TRIAL).unique().with_columns(seen=1)
-    )
-    strata = pl.concat_str(
-        pl.col("severity").cast(pl.String).fill_null(""), pl.col("verdict").cast(pl.String), separator="/"
-    )
-    worth = (
-        pl.col("spread").fill_null(0.0) + 1 / (1 + (pl.col("mean").fill_null(rule.mean) - rule.mean).abs())
-    ).round(9)
-    table = (
-        judged.join(spread, on=_TRIAL, how="left")
-        .join(labelled, on=_TRIAL, how="left")
-        .with_columns(strata.alias("stratum"), worth.alias("worth"))
-        .with_columns(pl.col("seen").sum().over("stratum").fill_null(0).alias("labels"))
-        # What somebody has labelled already teaches less than what nobody has.
-        .sort(
-            pl.col("seen").fill_null(0),
-            pl.col("worth"),
-            *_TRIAL,
-            descending=[False, True, False, False, False],
-        )
-        .with_columns(pl.int_range(pl.len()).over("stratum").alias("turn"))
-        .sort(
-            pl.col("seen").fill_null(0),
-            pl.col("turn") + pl.col("labels"),
-            "stratum",
-            "worth",
-            descending=[False, False, False, True],
-        )
-    )
-    return [(run, case, epoch) for run, case, epoch in table.select(_TRIAL).rows()]
+    return _keys(ranked)
+
+
+def _keys(frame: pl.DataFrame) -> list[Trial]:
+    return [(run, case, epoch) for run, case, epoch in frame.select(TRIALS.key).rows()]
 
 
 @dataclass(slots=True)
 class LabelFile:
-    """A file of labels: scores of people as JSON lines, which `evalkit.load` reads.
+    """A file of labels: human scores as JSON lines, which `evalkit.load` reads.
 
-    A label is on the disk before `put` returns. Labels are added at the end; one that is given again takes the
-    place of the earlier one.
+    A label is on disk before `put` returns. A label given again replaces the earlier one. Invalid lines stay.
 
     Attributes
     ----------
@@ -134,113 +96,63 @@ class LabelFile:
 
     @classmethod
     def open(cls, path: str | Path) -> LabelFile:
-        """Open a file, or one that is not there yet.
-
-        Lines of it that cannot be read stay as they are.
-        """
-        made = cls(Path(path))
-        if made.path.exists():
-            for row in native.read_scores(made.path).scores.iter_rows(named=True):
-                given = {
-                    name: value
-                    for name, value in row.items()
-                    if value is not None and name not in ("source", "line")
-                }
-                if isinstance(given.get("metadata"), str):
-                    given["metadata"] = (
-                        json.loads(given["metadata"])
-                        if given["metadata"].startswith("{")
-                        else given["metadata"]
-                    )
-                made.rows[_key(given)] = given
-        return made
+        """Open a file; it need not exist."""
+        file = cls(Path(path))
+        if file.path.exists():
+            for row in native.read_scores(file.path).scores.drop("source", "line").iter_rows(named=True):
+                row = {name: value for name, value in row.items() if value is not None}
+                if row.get("metadata", "").startswith("{"):
+                    row["metadata"] = json.loads(row["metadata"])
+                file.rows[_key(row)] = row
+        return file
 
     def put(self, row: dict[str, Any]) -> None:
-        """Keep a label.
+        """Save a label.
 
         Raises
         ------
         BusyError
-            Another session writes one this very moment: give it again.
+            Another session writes at this moment. Save again.
         """
         key = _key(row)
         with uninterrupted(), native.holding(self.path.parent, self.path.name):
-            # The file says what is there: another session may have written into it since it was opened.
+            # Another session may have written since the file was opened.
             lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
-            mine = [at for at, raw in enumerate(lines) if raw.strip() and _key_of(raw) == key]
-            if mine:
-                for at in mine:
-                    lines[at] = _line(row)
+            earlier = [index for index, line in enumerate(lines) if _key_of(line) == key]
+            if earlier:
+                for index in earlier:
+                    lines[index] = _line(row)
                 with replacing(self.path) as fresh:
                     fresh.write_bytes(b"\n".join(lines))
             else:
                 native.append(self.path, [row])
-            # Not before: what could not be written has to be added the next time.
+            # Last: a row that could not be written must be added the next time.
             self.rows[key] = row
 
-    def of(self, rater: str) -> dict[Task, dict[str, Any]]:
-        """Return what a rater has labelled."""
-        mine = (row for row in self.rows.values() if row.get("grader") == rater)
-        return {Task(row["run"], row["case"], row["epoch"], row["criterion"]): row for row in mine}
+    def labels_of(self, rater: str) -> dict[Task, dict[str, Any]]:
+        """Return the labels of a rater by task."""
+        rows = (row for row in self.rows.values() if row.get("grader") == rater)
+        return {Task(row["run"], row["case"], row["epoch"], row["criterion"]): row for row in rows}
 
     def frame(self) -> pl.DataFrame:
         """Return the labels as rows of the `scores` table."""
-        rows = [{**row, "metadata": _text(row.get("metadata"))} for row in self.rows.values()]
-        if not rows:
+        if not self.rows:
             return SCORES.empty()
+        rows = [
+            {**row, "metadata": _line(row["metadata"]).decode()} if isinstance(row.get("metadata"), dict) else row
+            for row in self.rows.values()
+        ]
         frame = pl.DataFrame(rows, infer_schema_length=None)
         return SCORES.check(frame.with_columns(source=pl.lit(str(self.path))))
 
 
-def make_row(
-    task: Task, *, rater: str, rubric_hash: str, score: float | None, note: str, order: Order, blind: bool
-) -> dict[str, Any]:
-    """Return a label as a row of the `scores` table; without a score it says that the rater cannot tell."""
-    row: dict[str, Any] = {
-        "run": task.run,
-        "case": task.case,
-        "epoch": task.epoch,
-        "criterion": task.criterion,
-        "grader": rater,
-        "rubric_hash": rubric_hash,
-        "sample": 1,
-        "grader_kind": "human",
-    }
-    row |= (
-        {"score": score} if score is not None else {"label": "cannot tell", "error": "the rater cannot tell"}
-    )
-    if note:
-        row["rationale"] = note
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    return {**row, "metadata": {"order": order, "blind": blind, "labelled_at": at}}
-
-
-def rubric_hashes(evals: Evals) -> dict[tuple[str, str], str]:
-    """Return the wording that the judge went by, by (case, criterion): a label is held against the same one."""
-    rows = evals.scores.filter(pl.col("grader_kind").ne_missing("human")).select(
-        "case", "criterion", "rubric_hash"
-    )
-    return {(case, criterion): told for case, criterion, told in rows.unique(maintain_order=True).rows()}
-
-
-def criteria_of(evals: Evals, rule: PassRule, **chosen: Any) -> dict[str, list[str]]:
-    """Return the criteria of each run, in the order of the suite."""
-    rank = {name: at for at, name in enumerate(evals.criteria["criterion"].cast(pl.String))}
-    answers = grade_criteria(evals, rule, **chosen).select("run", "criterion").unique()
-    made: dict[str, list[str]] = {}
-    for run, criterion in sorted(answers.rows(), key=lambda row: (rank.get(row[1], len(rank)), row[1])):
-        made.setdefault(run, []).append(criterion)
-    return made
-
-
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    fallback = {"epoch": 1, "sample": 1}
-    return tuple(row.get(name, fallback.get(name, "")) for name in _KEY)
+    return tuple(row.get(name, _DEFAULTS.get(name, "")) for name in SCORES.key)
 
 
-def _key_of(raw: bytes) -> tuple[Any, ...] | None:
+def _key_of(line: bytes) -> tuple[Any, ...] | None:
     try:
-        row = json.loads(raw)
+        row = json.loads(line)
     except ValueError:
         return None
     return _key(row) if isinstance(row, dict) else None
@@ -248,7 +160,3 @@ def _key_of(raw: bytes) -> tuple[Any, ...] | None:
 
 def _line(row: dict[str, Any]) -> bytes:
     return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
-
-
-def _text(metadata: Any) -> str | None:
-    return _line(metadata).decode() if isinstance(metadata, dict) else metadata

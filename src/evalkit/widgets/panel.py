@@ -1,151 +1,130 @@
-"""What every widget is made of.
+"""The base class of every widget.
 
-A widget is three things, and each stays small:
+A widget is three small things:
 
 - **a state**: a frozen dataclass and functions of it, tested without a browser or a kernel;
-- **a panel**: a subclass of `Panel` that holds the state, says what is shown of it (`show`: plain data, a part
-  by itself so that only what changed travels), what a message of the front end does to it (`receive`), and how it
-  reads without a kernel (`to_html`: GitHub, nbconvert, an untrusted notebook);
-- **a view**: `NAME.js` with a `render({ model, el })` built on `shared.js` (which stands in front of it in one module,
-  so that their names are shared), and `NAME.css` on top of `shared.css`. It writes text through `textContent` only, and
-  asks nobody but the panel.
+- **a panel**: a subclass of `Panel` that holds the state;
+- **a view**: `NAME.js` with a `render({ model, el })` built on `shared.js`, and `NAME.css` on top of `shared.css`. It
+  writes text through `textContent` only and sends events to its panel only.
 
-Messages are declared as `msgspec.Struct`s, tagged by `kind`; what does not fit is refused before it reaches the
-panel, so that no front end can bring it into a state that it does not know::
-
-    class Move(msgspec.Struct, tag_field="kind", tag="move", forbid_unknown_fields=True):
-        mean: Annotated[float, msgspec.Meta(ge=0, le=100)]
-
+A panel declares all three in one way::
 
     class Tuner(Panel):
-        name = "tuner"
-        parts = ("rule", "numbers")
-        messages = Move  # or Move | Keep | ...
+        name = "tune"
 
-        def show(self):
-            return {"rule": ..., "numbers": ...}
+        def show(self):  # what the view draws: plain data by part
+            return {"rule": ..., "groups": ...}
 
-        def receive(self, message):
-            self.state = replace(self.state, mean=message.mean)
+        def _on_set(self, mean: Score | None = None) -> str | None:  # an event: {"kind": "set", "mean": 3.5}
+            self.state = replace(self.state, mean=mean)
 
-        def to_html(self):
-            return Html(...)
+        def to_html(self):  # the static form: GitHub, nbconvert, an untrusted notebook
+            return section("tuner", ...)
 
 
-    tuner.handle({"kind": "move", "mean": 3.5})  # what a test does, and what the front end does
-
-What goes wrong in `receive` as an `EvalkitError` is told in the widget; the kernel goes on.
+    tuner.handle({"kind": "set", "mean": 3.5})  # what a test does, and what the front end does
 """
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Union, get_type_hints
+
+import msgspec
 
 from evalkit.util.colors import DARK, LIGHT
 from evalkit.util.errors import EvalkitError
-from evalkit.util.hostile_text import visible
-
-if TYPE_CHECKING:
-    from evalkit.util.hostile_text import Html
+from evalkit.util.hostile_text import Html, escape, visible
 
 WIDGET_MIME: Final = "application/vnd.jupyter.widget-view+json"
 
-# Where JupyterLab or VS Code says so, or where the reader's system does and nobody else.
-_DARK_PLACES: Final = 'body[data-jp-theme-light="false"] .ek, body.vscode-dark .ek'
+# Types of the fields of events.
+Name = Annotated[str, msgspec.Meta(max_length=1_000)]
+Text = Annotated[str, msgspec.Meta(max_length=20_000)]
+Index = Annotated[int, msgspec.Meta(ge=0)]
+Step = Annotated[int, msgspec.Meta(ge=-1, le=1)]
+Score = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
+
+# JupyterLab and VS Code name their theme; elsewhere the system's theme counts.
+_DARK_HOSTS: Final = 'body[data-jp-theme-light="false"] .ek, body.vscode-dark .ek'
 _DARK_SYSTEM: Final = "body:not([data-jp-theme-light]):not([class*=vscode]) .ek"
 
 
 class Panel(ABC):
-    """Something to work with in a notebook; it displays itself, live where there is a kernel.
+    """A widget. Displays itself: live with a kernel, as static HTML without one.
+
+    A method `_on_KIND` handles the events of that kind. Its annotations are the fields that msgspec checks: an event
+    of another shape is refused before it reaches the panel. It may return a message for the status line. An
+    `EvalkitError` that it raises is shown there.
 
     Attributes
     ----------
     name
         Its files: `NAME.js` and `NAME.css`.
-    parts
-        What it shows, a trait of the view each; the keys of `show`.
-    messages
-        What the front end may say: a `msgspec.Struct`, or a union of them; None: nothing.
     shares
-        Names of other views whose files stand before its own, to be reused.
+        Names of views whose files come before its own.
     """
 
     name: ClassVar[str]
-    parts: ClassVar[tuple[str, ...]]
-    messages: ClassVar[Any] = None
     shares: ClassVar[tuple[str, ...]] = ()
 
     _view: Any = None
     _answers: int = 0
-    _said: str = ""
+    _status: str = ""
 
     @abstractmethod
     def show(self) -> dict[str, Any]:
-        """Return what the view draws: plain data (JSON without NaN), by part."""
+        """Return what the view draws: plain data (JSON without NaN) by part."""
 
     @abstractmethod
     def to_html(self) -> Html:
-        """Return the static form: legible without styles, without scripts."""
-
-    def receive(self, message: Any) -> str | None:
-        """Do what a message of the front end asks for; return a sentence for the status line, or None."""
-        raise NotImplementedError
+        """Return the static form: legible without styles and scripts."""
 
     def handle(self, content: object) -> None:
-        """Check a message of the front end, do what it asks for, and show what changed.
-
-        A message of another shape than `messages` declares changes nothing.
-        """
-        import msgspec
-
-        told = ""
+        """Check an event of the front end, apply it, and show what changed."""
+        message = ""
         try:
-            message = msgspec.convert(content, type=self.messages)
-            told = self.receive(message) or ""
+            event = msgspec.convert(content, type=_events(type(self)))
+            message = getattr(self, type(event).__name__)(**msgspec.structs.asdict(event)) or ""
         except msgspec.ValidationError as error:
-            told = f"A message that was not understood: {error}"
+            message = f"Invalid event: {error}"
         except EvalkitError as error:
-            told = str(error)
+            message = str(error)
         except Exception as error:
-            self._answer(f"That failed: {type(error).__name__}: {error}")
+            self._set_status(f"Failed with {type(error).__name__}: {error}")
             raise
         self.refresh()
-        self._answer(told)
+        self._set_status(message)
 
     def refresh(self) -> None:
-        """Show the state as it is now: what did not change is not sent again."""
+        """Send the parts that changed to the view."""
         if self._view is not None:
             with self._view.hold_sync():
                 for part, value in self.show().items():
                     setattr(self._view, part, value)
 
     @property
-    def told(self) -> str:
-        """What the status line says: the answer to the last message."""
-        return self._said
+    def status(self) -> str:
+        """The status line: the answer to the last event."""
+        return self._status
 
-    def _answer(self, text: str) -> None:
+    def _set_status(self, text: str) -> None:
         self._answers += 1
-        self._said = visible(text)
+        self._status = visible(text)
         if self._view is not None:
-            self._view.told = {"at": self._answers, "text": self._said}
+            self._view.status = {"count": self._answers, "text": self._status}
 
     def view(self) -> Any:
-        """Return the anywidget that shows this panel; the same one each time.
-
-        Returns
-        -------
-        anywidget.AnyWidget
-            One trait a part, and `told`: the number of messages answered, with what is to be said.
-        """
+        """Return the anywidget that shows this panel, the same one each time: one trait per part, and `status`."""
         if self._view is None:
-            made = _view_class(self.name, self.parts, self.shares)(**self.show())
-            if self.messages is not None:
-                made.on_msg(lambda _, content, __: self.handle(content))
-            self._view = made
+            parts = self.show()
+            self._view = _view_class(self.name, tuple(parts), self.shares)(**parts)
+            self._view.on_msg(lambda _, content, __: self.handle(content))
+            if self._status:
+                self._view.status = {"count": self._answers, "text": self._status}
         return self._view
 
     def _repr_html_(self) -> str:
@@ -156,39 +135,60 @@ class Panel(ABC):
         return {"text/plain": repr(self), "text/html": self._repr_html_(), WIDGET_MIME: view}
 
 
-@lru_cache
+def section(name: str, *parts: str) -> Html:
+    """Return the root element of a static form. Parts that are no `Html` are escaped into paragraphs."""
+    body = "".join(part if isinstance(part, Html) else f"<p>{escape(part)}</p>" for part in parts if part)
+    return Html(f'<section class="ek ek-{name}">{body}</section>')
+
+
+@cache
 def resource(name: str) -> str:
-    """Return a file of this package as text, or "" where there is none."""
+    """Return a file of this package as text; "" if there is none."""
     file = files("evalkit.widgets").joinpath(name)
     return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
-@lru_cache
+@cache
 def style(*names: str) -> str:
-    """Return the style sheet of some views, with the colours of `evalkit.util.colors` in front."""
-    tokens = {scheme: "".join(f"--ek-{k}:{v};" for k, v in colors.items()) for scheme, colors in _SCHEMES}
+    """Return the style sheet of some views, with the colors of `evalkit.util.colors` first."""
+    light, dark = ("".join(f"--ek-{name}:{value};" for name, value in colors.items()) for colors in (LIGHT, DARK))
     colors = (
-        f".ek{{{tokens['light']}}}{_DARK_PLACES}{{{tokens['dark']}}}"
-        f"@media (prefers-color-scheme:dark){{{_DARK_SYSTEM}{{{tokens['dark']}}}}}"
+        f".ek{{{light}}}{_DARK_HOSTS}{{{dark}}}"
+        f"@media (prefers-color-scheme:dark){{{_DARK_SYSTEM}{{{dark}}}}}"
     )
     return "\n".join([colors, *(resource(f"{name}.css") for name in ("shared", *reversed(names)))])
 
 
 def script(name: str, *shares: str) -> str:
-    """Return the module of a view: `shared.js`, what it shares with others, and its own."""
-    return "\n".join(resource(f"{one}.js") for one in ("shared", *shares, name))
+    """Return the module of a view: `shared.js`, the views it shares, and its own."""
+    return "\n".join(resource(f"{file}.js") for file in ("shared", *shares, name))
 
 
-_SCHEMES: Final = (("light", LIGHT), ("dark", DARK))
+@cache
+def _events(panel: type[Panel]) -> Any:
+    """Return the events of a panel: a union of one msgspec struct per `_on_` method."""
+    structs = []
+    for name, method in inspect.getmembers(panel, inspect.isfunction):
+        if name.startswith("_on_"):
+            types = get_type_hints(method, include_extras=True)
+            fields = [
+                (field.name, types[field.name]) + (() if field.default is field.empty else (field.default,))
+                for field in list(inspect.signature(method).parameters.values())[1:]
+            ]
+            kind = name.removeprefix("_on_")
+            structs.append(
+                msgspec.defstruct(name, fields, tag_field="kind", tag=kind, forbid_unknown_fields=True)
+            )
+    return Union[tuple(structs)]  # noqa: UP007 - the members are known at run time only
 
 
-@lru_cache
+@cache
 def _view_class(name: str, parts: tuple[str, ...], shares: tuple[str, ...]) -> Any:
     import anywidget
     import traitlets
 
     traits = {part: traitlets.Any().tag(sync=True) for part in parts}
-    told = traitlets.Dict({"at": 0, "text": ""}).tag(sync=True)
+    status = traitlets.Dict({"count": 0, "text": ""}).tag(sync=True)
     files = {"_esm": script(name, *shares), "_css": style(name, *shares)}
-    # The name tells its style sheet from those of the others.
-    return type(f"Evalkit_{name}", (anywidget.AnyWidget,), {**files, **traits, "told": told})
+    # The class name keeps its style sheet apart from those of other views.
+    return type(f"Evalkit_{name}", (anywidget.AnyWidget,), {**files, **traits, "status": status})

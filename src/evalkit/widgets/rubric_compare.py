@@ -1,4 +1,4 @@
-"""From one wording of a rubric to another: which trials to judge again, and what that did to the scores."""
+"""Two wordings of a rubric: the trials to judge again, and the effect on the scores."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import polars as pl
 
 from evalkit import stats
 from evalkit.agreement.estimates import estimate_agreement, scale_points
-from evalkit.data.schema import Key
+from evalkit.data.schema import TRIALS, Key
 from evalkit.grading.grade import grade
+from evalkit.util import format as fmt
 from evalkit.util.errors import EvalkitError, SelectorError
 from evalkit.util.words import plural
 
@@ -21,36 +22,36 @@ if TYPE_CHECKING:
     from evalkit.stats import Estimate
 
 Choice = Literal["failures", "borderline", "disagreements", "random"]
-"""Which trials are worth judging again: those that fail, those near the rule's mean, those on which people and the
-judge differ (the widest apart first), or a draw."""
+"""The trials to judge again: failures (most severe first), those with a mean near the threshold, those on which judge and
+humans differ (most first), or a random sample."""
 
-_TRIAL: Final = ["run", "case", "epoch"]
-_CELL: Final = [*_TRIAL, "criterion"]
-_NUMBERS: Final = {"before": pl.Float64, "after": pl.Float64, "human": pl.Float64}
+_CHOICES: Final = ("failures", "borderline", "disagreements", "random")
+_CELL: Final = (*TRIALS.key, "criterion")
+_SIDES: Final = ("before", "after", "human")
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreDiff:
-    """What another wording did to the scores of the same trials.
+    """The effect of a new wording on the scores of the same trials.
 
     Attributes
     ----------
     scores
-        polars frame, a row for each trial and criterion judged by both wordings, the furthest apart first: `run`,
-        `case`, `epoch`, `criterion`, `severity`, `before`, `after` (means of the samples), `change`, `human` (mean of
-        people; null where nobody scored it), `rationale_before`, `rationale_after`.
+        polars frame, one row per trial and criterion scored under both wordings, largest change first: `run`, `case`,
+        `epoch`, `criterion`, `severity`, `before`, `after` (means of the samples), `change`, `human` (mean of the human
+        labels, or null), `rationale_before`, `rationale_after`.
     verdicts
-        polars frame, a row a trial: `run`, `case`, `epoch`, `severity`, `before`, `after`, `human` (verdicts; null
-        where people did not score all criteria), `moved`: "towards people", "away from people", "changed" (nobody
-        labelled it), or "" (the same).
+        polars frame, one row per trial: `run`, `case`, `epoch`, `severity`, `before`, `after`, `human` (verdicts; null
+        unless humans scored all criteria), `moved`: "towards humans", "away from humans", "changed" (no human verdict),
+        or "" (unchanged).
     agreement
-        Scope ("verdict" or a criterion) -> (before, after): kappa against people, on the trials judged by both.
+        Scope ("verdict" or a criterion) -> (before, after): kappa against humans on these trials.
     nearer
-        The mean change of the distance to people's scores, case by case: below 0 is nearer.
+        The mean change of the distance to human scores by case; negative is nearer.
     towards
-        Of the changed verdicts that people have one for: the share that moved towards theirs.
+        The share of the changed verdicts with a human verdict that moved towards it.
     caution
-        What to beware of when reading it.
+        A warning about the choice of trials, or "".
     """
 
     scores: pl.DataFrame
@@ -62,260 +63,203 @@ class ScoreDiff:
 
     @property
     def words(self) -> list[str]:
-        """What happened, in a few sentences."""
+        """The result in a few sentences."""
         trials = self.verdicts.height
         if not trials:
-            return ["No trial was judged by both wordings."]
+            return ["No trial was scored under both wordings."]
         changed = self.verdicts.filter(pl.col("before") != pl.col("after"))
-        lost = changed.filter(pl.col("before") == "pass").height
-        won = changed.filter(pl.col("after") == "pass").height
-        made = [
-            f"{plural(trials, 'trial')} judged by both wordings: {plural(changed.height, 'verdict')} changed ({plural(won, 'now passes', plural='now pass')}, {lost:,} no longer)."
+        lost, won = ((changed[side] == "pass").sum() for side in ("before", "after"))
+        lines = [
+            f"{plural(trials, 'trial')} scored under both wordings. {plural(changed.height, 'verdict')} changed: "
+            f"{won:,} now pass, {lost:,} no longer pass."
         ]
-        if self.towards.n:
-            made.append(
-                f"Of {plural(self.towards.n, 'changed verdict')} that people have one for, towards people: {self.towards}."
-            )
-        if self.nearer.estimate is not None and self.nearer.low is not None:
-            way = "nearer to" if self.nearer.estimate < 0 else "further from"
-            made.append(
-                f"Scores lie on average {abs(self.nearer.estimate):.2f} points {way} people's: the distance changed by "
-                f"{self.nearer.estimate:+.2f} [{self.nearer.low:+.2f}, {self.nearer.high:+.2f}] ({self.nearer.level:.0%} "
-                f"{self.nearer.method}, {plural(self.nearer.n, 'case')})."
+        moved, near = self.towards, self.nearer
+        if moved.estimate is not None:
+            share = f"{fmt.percent(moved.estimate)} {fmt.interval(moved.low, moved.high, percent=True)}"
+            lines.append(f"{plural(moved.n, 'changed verdict')} with a human verdict: {share} moved towards it.")
+        if near.estimate is not None and near.low is not None:
+            way = "nearer to" if near.estimate < 0 else "further from"
+            interval = fmt.interval(near.low, near.high, sign=True)
+            lines.append(
+                f"Scores are {fmt.number(abs(near.estimate))} {way} human scores on average: change of the distance "
+                f"{fmt.number(near.estimate, sign=True)} {interval} ({fmt.level(near.level)} {near.method}, "
+                f"{plural(near.n, 'case')})."
             )
         for scope, (before, after) in self.agreement.items():
-            made.append(
-                f"{scope}: kappa against people {_kappa(before)} before, {_kappa(after)} after ({plural(after.n, 'answer')})."
-            )
+            counts = plural(after.n, "answer")
+            if before.low is None or after.low is None:
+                lines.append(f"{scope}: too few labels for kappa ({counts}).")
+            else:
+                lines.append(f"{scope}: kappa against humans {_kappa(before)} before, {_kappa(after)} after ({counts}).")
         if not self.agreement:
-            made.append("Nobody has labelled these trials: whether the new words are better is not known.")
-        return [*made, *([self.caution] if self.caution else [])]
+            lines.append("No human labels on these trials, so the effect on agreement is unknown.")
+        return [*lines, *([self.caution] if self.caution else [])]
 
 
 def by_wording(evals: Evals, wordings: pl.DataFrame, grader: str) -> Evals:
-    """Return the evaluations with only those judgements of a grader that were given by these words, and people's."""
+    """Return the evaluations with the human scores, and those scores of a grader that use these wordings."""
     keys = ["run", "case", "criterion", "rubric_hash"]
-    fitting = wordings.select(pl.col(key).cast(Key) for key in keys)
-    scores = evals.scores
-    human = scores.filter(pl.col("grader_kind").eq_missing("human"))
-    mine = scores.filter(pl.col("grader") == grader, pl.col("grader_kind").ne_missing("human"))
-    return replace(
-        evals, scores=pl.concat([mine.join(fitting, on=keys, how="semi", maintain_order="left"), human])
-    )
+    current = wordings.select(pl.col(keys).cast(Key))
+    is_human = pl.col("grader_kind").eq_missing("human")
+    theirs = evals.scores.filter(pl.col("grader") == grader, ~is_human)
+    theirs = theirs.join(current, on=keys, how="semi", maintain_order="left")
+    return replace(evals, scores=pl.concat([theirs, evals.scores.filter(is_human)]))
 
 
 def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, seed: int = 0) -> pl.DataFrame:
-    """Return the trials to judge again, at most `most` of them: `run`, `case`, `epoch`.
+    """Return at most `most` trials to judge again: `run`, `case`, `epoch`.
 
     Parameters
     ----------
     evals
-        With the judgements of one judge by one wording (`by_wording`), and people's.
+        Scores of one judge under one wording (`by_wording`), and human scores.
     rule
         When a trial passes.
     choice
         See `Choice`.
     most
-        How many.
+        The number of trials.
     seed
-        Of the draw.
+        Seed of the random sample.
     """
-    graded: pl.DataFrame = grade(_judged(evals), rule).filter(pl.col("scored") > 0)
+    graded = _grade(evals, rule).filter(pl.col("scored") > 0)
     if choice == "failures":
-        picked = graded.filter(pl.col("verdict") == "fail").sort(
-            pl.col("severity").to_physical(),
-            "mean",
-            *_TRIAL,
-            descending=[True, False, False, False, False],
-            nulls_last=True,
-        )
+        order = [pl.col("severity").to_physical(), pl.col("mean"), *map(pl.col, TRIALS.key)]
+        failed = graded.filter(pl.col("verdict") == "fail")
+        chosen = failed.sort(order, descending=[True, *[False] * 4], nulls_last=True)
     elif choice == "borderline":
-        picked = graded.sort((pl.col("mean") - rule.mean).abs().round(9), *_TRIAL, nulls_last=True)
+        chosen = graded.sort((pl.col("mean") - rule.mean).abs().round(9), *TRIALS.key, nulls_last=True)
     elif choice == "disagreements":
-        gaps = _cells(evals).filter(pl.col("human").is_not_null() & pl.col("score").is_not_null())
-        worst = gaps.group_by(_TRIAL).agg(gap=(pl.col("score") - pl.col("human")).abs().max().round(9))
-        picked = worst.filter(pl.col("gap") > 0).sort("gap", *_TRIAL, descending=[True, False, False, False])
+        gap = (pl.col("score") - pl.col("human")).abs().max().round(9)
+        gaps = _cells(evals).group_by(TRIALS.key).agg(gap=gap).filter(pl.col("gap") > 0)
+        chosen = gaps.sort("gap", *TRIALS.key, descending=[True, *[False] * 3])
     elif choice == "random":
-        picked = graded.sort(_TRIAL).sample(fraction=1, shuffle=True, seed=seed)
+        chosen = graded.sort(TRIALS.key).sample(fraction=1, shuffle=True, seed=seed)
     else:
-        raise SelectorError.unknown(
-            choice, kind="choice", have=("failures", "borderline", "disagreements", "random")
-        )
-    return picked.select(_TRIAL).head(most)
+        raise SelectorError.unknown(choice, kind="choice", have=_CHOICES)
+    return chosen.select(TRIALS.key).head(most)
 
 
 def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: float = 0.95) -> ScoreDiff:
-    """Compare what one judge said by two wordings of a rubric, on the trials that it judged by both.
+    """Compare the scores of one judge under two wordings, on the trials scored under both.
 
     Parameters
     ----------
     before, after
-        The same collection with the judgements by each wording (`by_wording`).
+        The same evaluations with the scores under each wording (`by_wording`).
     rule
         When a trial passes.
     level
-        Confidence of the intervals.
+        Confidence level of the intervals.
     """
-    old, new = _cells(before), _cells(after)
-    both = old.join(
-        new.select(*_CELL, after="score", rationale_after="rationale", hash_after="rubric_hash"), on=_CELL
-    )
-    # What is worded alike is the same judgement: it says nothing about the change.
-    cells = both.filter(pl.col("rubric_hash") != pl.col("hash_after"))
-    trials = cells.select(_TRIAL).unique(maintain_order=True)
-    severities = before.attempts().select(*_TRIAL, "severity")
+    new = _cells(after).select(*_CELL, after="score", rationale_after="rationale", hash_after="rubric_hash")
+    # A cell with an equal wording has the same score: it says nothing about the change.
+    cells = _cells(before).join(new, on=_CELL).filter(pl.col("rubric_hash") != pl.col("hash_after"))
+    severities = before.attempts().select(*TRIALS.key, "severity")
     scores = (
-        cells.join(severities, on=_TRIAL, how="left")
-        .with_columns(change=pl.col("after") - pl.col("score"))
-        .select(
-            *_CELL,
-            "severity",
-            pl.col("score").alias("before"),
-            "after",
-            "change",
-            "human",
-            pl.col("rationale").alias("rationale_before"),
-            "rationale_after",
-        )
-        .sort(
-            pl.col("change").abs().round(9),
-            *_CELL,
-            descending=[True, False, False, False, False],
-            nulls_last=True,
-        )
+        cells.join(severities, on=TRIALS.key, how="left")
+        .rename({"score": "before", "rationale": "rationale_before"})
+        .with_columns(change=pl.col("after") - pl.col("before"))
+        .select(*_CELL, "severity", "before", "after", "change", "human", "rationale_before", "rationale_after")
+        .sort(pl.col("change").abs().round(9), *_CELL, descending=[True, *[False] * 4], nulls_last=True)
     )
-    verdicts = _verdicts(before, after, trials, rule).join(severities, on=_TRIAL, how="left")
-    verdicts = verdicts.select(*_TRIAL, "severity", "before", "after", "human", "moved")
+    verdicts = cells.select(TRIALS.key).unique(maintain_order=True).join(severities, on=TRIALS.key, how="left")
+    graded = {"before": _grade(before, rule), "after": _grade(after, rule), "human": grade_people(before, rule)}
+    for name, frame in graded.items():
+        side = frame.select(*TRIALS.key, pl.col("verdict").alias(name))
+        verdicts = verdicts.join(side, on=TRIALS.key, how="left", maintain_order="left")
+    verdicts = verdicts.with_columns(moved=_moved())
+    ways = verdicts["moved"].value_counts()
+    towards, away = (ways.filter(moved=f"{way} humans")["count"].sum() for way in ("towards", "away from"))
+    gap = (pl.col("after") - pl.col("human")).abs() - (pl.col("before") - pl.col("human")).abs()
+    gaps = scores.drop_nulls(_SIDES).group_by("case", maintain_order=True).agg(gap=gap.mean())
     return ScoreDiff(
         scores=scores,
         verdicts=verdicts,
         agreement=_agreement(scores, verdicts, before, level),
-        nearer=_nearer(scores, level),
-        towards=_towards(verdicts, level),
+        nearer=stats.paired_t(gaps["gap"].to_numpy(), level=level),
+        towards=stats.wilson(towards, towards + away, level=level),
     )
 
 
-def _judged(evals: Evals) -> Evals:
-    return replace(evals, scores=evals.scores.filter(pl.col("grader_kind").ne_missing("human")))
+def _grade(evals: Evals, rule: PassRule) -> pl.DataFrame:
+    judged = evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
+    graded: pl.DataFrame = grade(replace(evals, scores=judged), rule)
+    return graded
 
 
 def _cells(evals: Evals) -> pl.DataFrame:
-    """Return what a judge and people gave, a row for each trial and criterion."""
-    human = pl.col("grader_kind").eq_missing("human")
+    """Return the mean scores of the judge and of humans, one row per trial and criterion."""
+    is_human = pl.col("grader_kind").eq_missing("human")
     judged = (
-        evals.scores.filter(~human)
+        evals.scores.filter(~is_human)
         .sort("sample")
         .group_by(_CELL, maintain_order=True)
         .agg(pl.col("score").mean(), pl.col("rationale").drop_nulls().first(), pl.col("rubric_hash").first())
     )
-    people = evals.scores.filter(human).group_by(_CELL).agg(human=pl.col("score").mean())
-    return judged.join(people, on=_CELL, how="left", maintain_order="left")
+    human = evals.scores.filter(is_human).group_by(_CELL).agg(human=pl.col("score").mean())
+    return judged.join(human, on=_CELL, how="left", maintain_order="left")
 
 
-def _verdicts(before: Evals, after: Evals, trials: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
-    sides = {"before": _judged(before), "after": _judged(after)}
-    made = trials
-    for name, evals in sides.items():
-        graded = grade(evals, rule).select(*_TRIAL, pl.col("verdict").alias(name))
-        made = made.join(graded, on=_TRIAL, how="left", maintain_order="left")
-    people = grade_people(before, rule)
-    made = made.join(people, on=_TRIAL, how="left", maintain_order="left")
-    changed = pl.col("before") != pl.col("after")
-    told = pl.col("human").is_not_null() & (pl.col("human") != "unscored")
-    moved = (
-        pl.when(~changed)
+def _moved() -> pl.Expr:
+    before, after, human = (pl.col(side).cast(pl.String) for side in _SIDES)
+    is_known = human.is_not_null() & (human != "unscored")
+    return (
+        pl.when(before == after)
         .then(pl.lit(""))
-        .when(told & (pl.col("after") == pl.col("human")))
-        .then(pl.lit("towards people"))
-        .when(told & (pl.col("before") == pl.col("human")))
-        .then(pl.lit("away from people"))
+        .when(is_known & (after == human))
+        .then(pl.lit("towards humans"))
+        .when(is_known & (before == human))
+        .then(pl.lit("away from humans"))
         .otherwise(pl.lit("changed"))
     )
-    return made.with_columns(moved.alias("moved"))
 
 
 def grade_people(evals: Evals, rule: PassRule) -> pl.DataFrame:
-    """Return the verdicts that people's scores give, where they scored all criteria: `run`, `case`, `epoch`, `human`."""
-    none = evals.attempts().select(_TRIAL).clear().with_columns(human=pl.lit(None, dtype=pl.String))
-    human = evals.scores.filter(pl.col("grader_kind").eq_missing("human"))
+    """Return the verdicts of the human scores, for the trials in which humans scored all criteria."""
+    none = evals.attempts().select(TRIALS.key).clear().with_columns(verdict=pl.lit(None, dtype=pl.String))
+    is_human = pl.col("grader_kind").eq_missing("human")
+    human = evals.scores.filter(is_human)
     if human.is_empty():
         return none
     merged = human.group_by(_CELL, maintain_order=True).agg(pl.col("score").mean())
     merged = merged.with_columns(grader=pl.lit("people"), grader_kind=pl.lit("judge"))
-    scores = type(evals).from_tables(scores=merged).scores
     try:
-        graded = grade(replace(evals, scores=scores), rule)
+        graded = _grade(replace(evals, scores=type(evals).from_tables(scores=merged).scores), rule)
     except EvalkitError:
         return none
-    asked = _judged(evals).scores.select("run", "criterion").unique().group_by("run").agg(asked=pl.len())
-    whole: pl.DataFrame = graded.join(asked, on="run", how="left").filter(pl.col("scored") == pl.col("asked"))
-    return whole.select(*_TRIAL, pl.col("verdict").cast(pl.String).alias("human"))
+    judged = evals.scores.filter(~is_human).select("run", "criterion").unique()
+    complete = graded.join(judged.group_by("run").agg(criteria=pl.len()), on="run")
+    return complete.filter(pl.col("scored") == pl.col("criteria")).with_columns(pl.col("verdict").cast(pl.String))
 
 
 def _agreement(
     scores: pl.DataFrame, verdicts: pl.DataFrame, evals: Evals, level: float
 ) -> dict[str, tuple[Estimate, Estimate]]:
-    made: dict[str, tuple[Estimate, Estimate]] = {}
-    told = verdicts.filter(
-        *(pl.col(c).cast(pl.String).is_in(["pass", "fail"]) for c in ("before", "after", "human"))
-    )
-    if told.height:
-        points = np.array([0.0, 1.0])
-        sides = [
-            (told[c].cast(pl.String) == "pass").to_numpy().astype(float) for c in ("before", "after", "human")
-        ]
-        made["verdict"] = _two(sides, told, points, level)
-    facts = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
-    rated = scores.filter(pl.all_horizontal(pl.col(c).is_not_null() for c in _NUMBERS))
-    for (criterion,), part in rated.partition_by("criterion", as_dict=True, maintain_order=True).items():
-        known = facts.get(criterion, {})
-        scale = _points(known, part)
-        if scale is not None:
-            made[str(criterion)] = _two([part[c].to_numpy() for c in _NUMBERS], part, scale, level)
-    return made
+    agreement = {}
+    passed = verdicts.with_columns(pl.col(_SIDES).cast(pl.String).replace_strict({"pass": 1.0, "fail": 0.0}, default=None))
+    passed = passed.drop_nulls(_SIDES)
+    if passed.height:
+        agreement["verdict"] = _kappas(passed, np.array([0.0, 1.0]), level)
+    declared = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
+    parts = scores.drop_nulls(_SIDES).partition_by("criterion", as_dict=True, maintain_order=True)
+    for (criterion,), part in parts.items():
+        scale = {name: declared.get(criterion, {}).get(name) for name in ("scale_min", "scale_max", "kind")}
+        ratings = part.select(pl.col("after").alias("judge"), pl.col("human").alias("reference"))
+        points = scale_points(ratings.with_columns(grid=1.0, **{n: pl.lit(v) for n, v in scale.items()}))[0]
+        if points is not None:
+            agreement[str(criterion)] = _kappas(part, points, level)
+    return agreement
 
 
-def _points(facts: dict[str, Any], part: pl.DataFrame) -> np.ndarray | None:
-    """Return the scores of a scale, as `evalkit.agreement` has them."""
-    scale = {
-        "scale_min": facts.get("scale_min"),
-        "scale_max": facts.get("scale_max"),
-        "kind": facts.get("kind"),
-        "grid": 1.0,
-    }
-    frame = part.select(pl.col("after").alias("judge"), pl.col("human").alias("reference")).with_columns(
-        pl.lit(value).alias(name) for name, value in scale.items()
-    )
-    return scale_points(frame)[0]
-
-
-def _two(
-    sides: list[np.ndarray], told: pl.DataFrame, points: np.ndarray, level: float
-) -> tuple[Estimate, Estimate]:
-    units = told["case"].cast(pl.String).to_numpy()
+def _kappas(rated: pl.DataFrame, points: np.ndarray, level: float) -> tuple[Estimate, Estimate]:
+    options: dict[str, Any] = {"points": points, "level": level, "seed": 0}
+    units, human = rated["case"].cast(pl.String).to_numpy(), rated["human"].to_numpy()
     before, after = (
-        estimate_agreement(side, sides[2], units, points=points, level=level, seed=0)[0]["kappa"]
-        for side in sides[:2]
+        estimate_agreement(rated[side].to_numpy(), human, units, **options)[0]["kappa"] for side in _SIDES[:2]
     )
     return before, after
 
 
-def _nearer(scores: pl.DataFrame, level: float) -> Estimate:
-    rated = scores.filter(pl.all_horizontal(pl.col(c).is_not_null() for c in _NUMBERS))
-    gaps = rated.with_columns(
-        gap=(pl.col("after") - pl.col("human")).abs() - (pl.col("before") - pl.col("human")).abs()
-    )
-    by_case = gaps.group_by("case", maintain_order=True).agg(pl.col("gap").mean())
-    return stats.paired_t(by_case["gap"].to_numpy(), level=level)
-
-
-def _towards(verdicts: pl.DataFrame, level: float) -> Estimate:
-    moved = verdicts["moved"]
-    nearer, away = (moved.is_in([f"{way} people"]).arg_true().len() for way in ("towards", "away from"))
-    return stats.wilson(nearer, nearer + away, level=level)
-
-
 def _kappa(estimate: Estimate) -> str:
-    if estimate.estimate is None or estimate.low is None:
-        return "cannot be told"
-    return f"{estimate.estimate:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{fmt.number(estimate.estimate)} {fmt.interval(estimate.low, estimate.high)}"

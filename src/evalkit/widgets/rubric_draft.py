@@ -1,40 +1,26 @@
-"""A rubric that is being reworded: what differs from the saved one, and which judgements that makes stale."""
+"""A rubric that is being reworded: its changes, and the scores that use the old wording."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from evalkit.data.schema import TRIALS
 from evalkit.util.errors import SuiteError
+from evalkit.widgets.diff_align import word_diff
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.data.suite import Criterion, Rubric
-
-_WORD: Final = re.compile(r"\s+|\w+|[^\w\s]")
-_AKIN: Final = 0.5
-Piece = tuple[str, str]
-"""A stretch of text, and whether it is the "same", "added" or "removed"."""
+    from evalkit.widgets.diff_align import Change
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A rubric in the making.
-
-    Attributes
-    ----------
-    saved
-        As it was.
-    rubric
-        As it is worded now.
-    chosen
-        The criterion that is being edited.
-    """
+    """A rubric as it was saved, as it is worded now, and the criterion that is edited."""
 
     saved: Rubric
     rubric: Rubric
@@ -43,12 +29,12 @@ class Draft:
     def edited(
         self, name: str, *, description: str | None = None, anchors: dict[str, str] | None = None
     ) -> Draft:
-        """Return the draft with a criterion reworded; an anchor without words is none.
+        """Return the draft with a criterion reworded. An empty anchor is removed.
 
         Raises
         ------
         SuiteError
-            An anchor stands for a score that is not on the scale.
+            An anchor is for a score outside the scale.
         """
         rubric = self.rubric.model_copy(deep=True)
         criterion = rubric.criterion(name)
@@ -56,120 +42,74 @@ class Draft:
             if description is not None:
                 criterion.description = description.strip()
             if anchors is not None:
-                merged = {**{str(score): text for score, text in criterion.anchors.items()}, **anchors}
+                merged = {**anchors_of(criterion), **anchors}
                 criterion.anchors = {score: text.strip() for score, text in merged.items() if text.strip()}
         except ValueError as error:
-            raise SuiteError(f"{name}: {_first_line(error)}") from None
+            errors = getattr(error, "errors", None)
+            message = errors()[0]["msg"] if callable(errors) else str(error).splitlines()[0]
+            raise SuiteError(f"{name}: {message}") from None
         return replace(self, rubric=rubric)
 
     def undone(self, name: str) -> Draft:
         """Return the draft with a criterion as it was saved."""
-        before = self.saved.criterion(name)
-        texts = {str(score): text for score, text in before.anchors.items()}
-        gone = {str(score): "" for score in self.rubric.criterion(name).anchors}
-        return self.edited(name, description=before.description, anchors={**gone, **texts})
+        saved = self.saved.criterion(name)
+        removed = dict.fromkeys(anchors_of(self.rubric.criterion(name)), "")
+        return self.edited(name, description=saved.description, anchors={**removed, **anchors_of(saved)})
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The criteria that are worded otherwise than saved, by their content hash."""
-        return tuple(
-            one.name for one in self.rubric.criteria if one.hash != self.saved.criterion(one.name).hash
-        )
+        """The reworded criteria, by their content hash."""
+        criteria = self.rubric.criteria
+        return tuple(one.name for one in criteria if one.hash != self.saved.criterion(one.name).hash)
 
-    def differences(self, name: str) -> list[tuple[str, list[Piece]]]:
-        """Return what differs in a criterion: (description or score, the text in pieces)."""
+    def differences(self, name: str) -> list[tuple[str, list[Change]]]:
+        """Return the changes of a criterion: ("description" or "score N", the text in pieces)."""
         before, after = self.saved.criterion(name), self.rubric.criterion(name)
-        made = [("description", before.description, after.description)]
-        scores = sorted({*map(str, before.anchors), *map(str, after.anchors)}, key=float)
-        texts = [{str(score): text for score, text in one.anchors.items()} for one in (before, after)]
-        made += [(score, texts[0].get(score, ""), texts[1].get(score, "")) for score in scores]
-        return [(part, word_diff(old, new)) for part, old, new in made if old != new]
+        old, new = anchors_of(before), anchors_of(after)
+        texts = [("description", before.description, after.description)]
+        texts += [(f"score {at}", old.get(at, ""), new.get(at, "")) for at in sorted({*old, *new}, key=float)]
+        return [(part, word_diff(first, second)) for part, first, second in texts if first != second]
 
 
-def word_diff(before: str, after: str) -> list[Piece]:
-    """Return two texts as one, word by word: what is the same, what was added, what was removed.
-
-    Where less than half is the same, all is removed and all added: single words in common make no sentence.
-
-    Examples
-    --------
-    >>> word_diff("a big loss", "a loss")
-    [('a ', 'same'), ('big ', 'removed'), ('loss', 'same')]
-    """
-    old, new = _WORD.findall(before), _WORD.findall(after)
-    made: list[Piece] = []
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
-    rewritten = [("replace", 0, len(old), 0, len(new))]
-    for kind, a, b, c, d in matcher.get_opcodes() if matcher.ratio() >= _AKIN else rewritten:
-        if kind == "equal":
-            made.append(("".join(old[a:b]), "same"))
-            continue
-        made += [
-            (text, what)
-            for text, what in (("".join(old[a:b]), "removed"), ("".join(new[c:d]), "added"))
-            if text
-        ]
-    return made
+def anchors_of(criterion: Criterion, *, complete: bool = False) -> dict[str, str]:
+    """Return the anchors by score in order. With `complete`, a short scale has all of its scores."""
+    texts = {str(score): text for score, text in criterion.anchors.items()}
+    low, high = criterion.scale
+    if complete and high - low <= 10 and low == int(low):
+        texts = {**dict.fromkeys(map(str, range(int(low), int(high) + 1)), ""), **texts}
+    return dict(sorted(texts.items(), key=lambda item: float(item[0])))
 
 
 def version_of(rubric: Rubric) -> str:
-    """Return 12 hex digits of how all criteria are worded."""
+    """Return 12 hex digits of the wording of all criteria."""
     return hashlib.sha256("".join(one.hash for one in rubric.criteria).encode()).hexdigest()[:12]
 
 
 def find_stale(evals: Evals, wordings: pl.DataFrame, grader: str) -> pl.DataFrame:
-    """Return how many judgements of a grader were given by other words than those of `wordings`.
+    """Count the scores of a grader that use another wording than `wordings`.
 
     Parameters
     ----------
     evals
-        The collection.
+        The evaluations.
     wordings
-        What `evalkit.judging.requests.wordings` returns for the rubric as it is worded now.
+        The current wording, as `evalkit.judging.requests.wordings` returns it.
     grader
-        Whose judgements.
+        The grader.
 
     Returns
     -------
     polars.DataFrame
-        `criterion`, `stale` (scores by other words), `trials` (that have one and none by these words), `current`.
+        `criterion`, `stale` (scores with another wording), `trials` (with such scores only), `current`.
     """
-    keys = ["run", "case", "criterion"]
-    mine = evals.scores.filter(pl.col("grader") == grader, pl.col("grader_kind").ne_missing("human"))
-    told = mine.select(
-        *(pl.col(key).cast(pl.String) for key in keys), "epoch", said=pl.col("rubric_hash").cast(pl.String)
+    key = ["run", "case", "criterion"]
+    is_theirs = (pl.col("grader") == grader) & pl.col("grader_kind").ne_missing("human")
+    scores = evals.scores.filter(is_theirs).select(
+        *(pl.col(name).cast(pl.String) for name in key), "epoch", used=pl.col("rubric_hash").cast(pl.String)
     )
-    joined = told.join(wordings, on=keys, how="inner").with_columns(
-        fits=pl.col("said") == pl.col("rubric_hash")
-    )
-    trial = ["run", "case", "epoch"]
-    by_trial = joined.group_by(*trial, "criterion").agg(
-        stale=(~pl.col("fits")).sum(), current=pl.col("fits").sum()
-    )
-    return (
-        by_trial.group_by("criterion")
-        .agg(
-            pl.col("stale").sum(),
-            trials=((pl.col("stale") > 0) & (pl.col("current") == 0)).sum(),
-            current=pl.col("current").sum(),
-        )
-        .sort("criterion")
-    )
-
-
-def describe(criterion: Criterion) -> dict[str, Any]:
-    """Return a criterion's words as plain data, its scores in order."""
-    low, high = criterion.scale
-    points = range(int(low), int(high) + 1) if high - low <= 10 and low == int(low) else ()
-    texts = {str(score): text for score, text in criterion.anchors.items()}
-    scores = sorted({*map(str, points), *texts}, key=float)
-    return {
-        "description": criterion.description,
-        "anchors": [[score, texts.get(score, "")] for score in scores],
-    }
-
-
-def _first_line(error: ValueError) -> str:
-    """Return what a check of the suite says, without pydantic's frame around it."""
-    told = getattr(error, "errors", None)
-    return str(told()[0]["msg"]) if callable(told) else str(error).splitlines()[0]
+    is_current = pl.col("used") == pl.col("rubric_hash")
+    counts = {"stale": (~is_current).sum(), "current": is_current.sum()}
+    by_trial = scores.join(wordings, on=key).group_by(*TRIALS.key, "criterion").agg(**counts)
+    is_stale = (pl.col("stale") > 0) & (pl.col("current") == 0)
+    totals = by_trial.group_by("criterion").agg(pl.col("stale").sum(), is_stale.sum().alias("trials"), pl.col("current").sum())
+    return totals.sort("criterion")

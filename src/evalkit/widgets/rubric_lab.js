@@ -1,75 +1,83 @@
-// Reword a rubric at the left; at the right what that makes stale, what it costs, and what it did.
+// Reword a rubric at the left; the changes, their cost and their effect at the right.
+const SAMPLES = [["disagreements", "Judge and humans disagree"], ["failures", "Failures, most severe first"], ["borderline", "Near the pass threshold"], ["random", "Random sample"]];
+
 function render({ model, el }) {
-  const app = start({ model, el, name: "rubric_lab", label: "Rubric lab" });
-  const tabs = h("div", { class: "ek-row", role: "group", "aria-label": "Criteria" });
-  const description = h("textarea", { rows: 5 });
-  const anchors = h("div", { class: "ek-anchors" });
-  const differences = h("div", { class: "ek-diff" });
-  const undo = h("button", { type: "button", onclick: () => app.ask({ kind: "undo" }) }, "Undo this criterion");
-  const save = h("button", { type: "button", onclick: () => app.ask({ kind: "save" }) }, "Save the rubric");
-  const cost = h("div", { role: "status", "aria-label": "What is stale, and what judging again costs" });
-  const choice = h("select", null, [["disagreements", "people and the judge differ"], ["failures", "failures, the worst first"], ["borderline", "near the rule's mean"], ["random", "a random draw"]].map(([value, words]) => h("option", { value }, words)));
-  const most = h("input", { type: "number", min: 1, max: 1000, step: 1 });
-  const rejudge = h("button", { type: "button", class: "ek-main", onclick: () => app.ask({ kind: "rejudge" }, 600000) }, "Judge again");
-  const progress = h("p", { class: "ek-soft", role: "status" });
-  const result = h("div", { class: "ek-result" });
-  const version = h("span", { class: "ek-soft" });
-  let shown = null;
+  const app = mount({ model, el, name: "rubric_lab", label: "Rubric lab" });
+  const tabs = element("div", { class: "ek-row", role: "group", "aria-label": "Criteria" });
+  const description = element("textarea", { rows: 5 });
+  const anchors = element("div", { class: "ek-anchors" });
+  const changes = element("div", { class: "ek-diff" });
+  const version = hint();
+  const undo = button("Undo changes", () => app.send({ kind: "undo" }));
+  const save = button("Save rubric", () => app.send({ kind: "save" }));
+  const cost = element("div", { role: "status", "aria-label": "Affected scores and cost" });
+  const choice = element("select", null, SAMPLES.map(([value, text]) => element("option", { value }, text)));
+  const limit = element("input", { type: "number", min: 1, max: 1000, step: 1 });
+  const rejudge = button("Rejudge trials", () => app.send({ kind: "rejudge" }, 600000), { class: "ek-main" });
+  const progress = element("p", { class: "ek-muted", role: "status" });
+  const result = element("div", { class: "ek-result" });
+  let chosen = null;
 
-  const edited = calm((change) => app.ask({ kind: "edit", ...change }), 350);
-  description.addEventListener("input", () => edited({ description: description.value }));
-  // Who leaves a box has said it: else another criterion that is chosen at once would take the words away.
-  description.addEventListener("change", () => edited.now({ description: description.value }));
-  const sampled = () => app.ask({ kind: "sample", choice: choice.value, most: between(Math.round(Number(most.value)) || 1, 1, 1000) });
-  choice.addEventListener("change", sampled);
-  most.addEventListener("change", sampled);
+  // Typing is sent after a pause, and at once when the box is left: else choosing another criterion would drop it.
+  const edits = (box, change) => {
+    const later = debounce(() => app.send({ kind: "edit", ...change(box.value) }), 350);
+    box.addEventListener("input", () => later());
+    box.addEventListener("change", () => later.now());
+    return box;
+  };
+  edits(description, (text) => ({ description: text }));
+  for (const control of [choice, limit]) {
+    control.addEventListener("change", () => app.send({ kind: "sample", choice: choice.value, most: clamp(Math.round(Number(limit.value)) || 1, 1, 1000) }));
+  }
+  const anchor = ([score, text]) => {
+    const box = edits(element("textarea", { rows: 2 }), (value) => ({ anchors: { [score]: value } }));
+    box.value = text;
+    return field(score, box, { class: "ek-field ek-anchor" });
+  };
 
-  const drawEditor = () => {
-    const now = app.get("editor");
-    tabs.replaceChildren(...now.criteria.map(([name, shownName]) => h("button", { type: "button", "aria-pressed": String(name === now.chosen), title: shownName, onclick: () => app.ask({ kind: "pick", criterion: name }) }, clipped(shownName, 28), now.changed.includes(name) ? h("span", { class: "ek-soft" }, " reworded") : null)));
-    // Another criterion, or an undo: the boxes are filled anew; while somebody types they are left alone.
-    const typing = anchors.contains(document.activeElement) || document.activeElement === description;
-    if (shown !== now.chosen || !typing) {
-      shown = now.chosen;
-      description.value = now.description;
-      anchors.replaceChildren(...now.anchors.map(([score, text]) => {
-        const box = h("textarea", { rows: 2 });
-        box.value = text;
-        const tell = calm(() => app.ask({ kind: "edit", anchors: { [score]: box.value } }), 350);
-        box.addEventListener("input", tell);
-        box.addEventListener("change", tell.now);
-        return labelled(score, box, { class: "ek-field ek-anchor" });
-      }));
+  const drawEditor = (editor) => {
+    const isChanged = (name) => editor.changed.includes(name);
+    tabs.replaceChildren(...editor.criteria.map(([name, label]) => button([shorten(label, 28), isChanged(name) && hint(" reworded")].filter(Boolean), () => app.send({ kind: "pick", criterion: name }),
+      { "aria-pressed": String(name === editor.chosen), title: label })));
+    // While somebody types, the boxes are left alone.
+    const isTyping = anchors.contains(document.activeElement) || document.activeElement === description;
+    if (chosen !== editor.chosen || !isTyping) {
+      chosen = editor.chosen;
+      description.value = editor.description;
+      anchors.replaceChildren(...editor.anchors.map(anchor));
     }
-    differences.replaceChildren(...(now.differences.length ? now.differences.map(([part, pieces]) => h("p", null, h("strong", null, part === "description" ? "description" : `score ${part}`), " ", pieces.map(([text, kind]) => (kind === "same" ? text : h(kind === "added" ? "ins" : "del", null, text)))))
-      : [h("p", { class: "ek-soft" }, "As it was saved.")]));
-    version.textContent = now.version === now.saved ? `version ${now.saved}, as saved` : `version ${now.version}, saved is ${now.saved}`;
-    undo.disabled = !now.changed.includes(now.chosen);
-    save.disabled = !now.path || !now.changed.length;
-    save.title = now.path ? `Writes ${now.path}` : "rubric_lab(..., path='suite.yaml') says where to";
-    rejudge.disabled = !now.changed.length;
+    const piece = ([text, kind]) => (kind === "same" ? text : element(kind === "added" ? "ins" : "del", null, text));
+    changes.replaceChildren(...editor.differences.map(([part, pieces]) => paragraph(element("strong", null, part), " ", pieces.map(piece))));
+    if (!editor.differences.length) changes.append(muted("No changes"));
+    version.textContent = editor.version === editor.saved ? `version ${editor.saved}, saved` : `version ${editor.version}, saved is ${editor.saved}`;
+    undo.disabled = !isChanged(editor.chosen);
+    save.disabled = !editor.path || !editor.changed.length;
+    save.title = editor.path ? `Saves ${editor.path}` : "Pass path='suite.yaml' to rubric_lab";
+    rejudge.disabled = !editor.changed.length;
   };
-  const drawCost = () => cost.replaceChildren(...app.get("cost").lines.map((line) => h("p", null, line)));
-  const drawSample = () => { const now = app.get("sample"); choice.value = now.choice; if (document.activeElement !== most) most.value = now.most; rejudge.textContent = `Judge ${counted(now.trials)} trials again`; };
-  const drawProgress = () => { progress.textContent = app.get("progress"); };
-  const drawResult = () => {
-    const now = app.get("result");
-    if (!now) { result.replaceChildren(h("p", { class: "ek-soft" }, "Reword a criterion and judge again: what changed will stand here.")); return; }
-    result.replaceChildren(...now.words.map((line, at) => h("p", { class: at ? null : "ek-says" }, line)),
-      h("div", { class: "ek-scroll", tabindex: 0, role: "region", "aria-label": "Scores by both wordings" }, h("table", null, h("thead", null, h("tr", null, ["case", "criterion", "before", "after", "people", "verdict", "", "reasons"].map((name) => h("th", { scope: "col", class: ["before", "after", "people"].includes(name) ? "ek-num" : null }, name || h("span", { class: "ek-hear" }, "moved"))))),
-        h("tbody", null, now.rows.map((row) => h("tr", null,
-          h("td", null, h("strong", null, row.case), " ", word(row.severity), h("div", { class: "ek-soft" }, `${row.run}, epoch ${row.epoch}`)), h("td", null, row.criterion),
-          h("td", { class: "ek-num" }, row.before), h("td", { class: "ek-num" }, row.after), h("td", { class: "ek-num" }, row.human),
-          h("td", null, word(row.verdicts[0]), row.verdicts[0] === row.verdicts[1] ? null : [" → ", word(row.verdicts[1])]), h("td", null, row.moved),
-          h("td", { class: "ek-reasons" }, h("details", null, h("summary", null, "both reasons"), h("p", null, h("strong", null, "before "), row.was || "–"), h("p", null, h("strong", null, "after "), row.now || "–")))))))),
-      now.left ? h("p", { class: "ek-soft" }, `and ${counted(now.left)} more: .diff.scores in Python has them all`) : "");
+  const drawSample = (sample) => {
+    choice.value = sample.choice;
+    if (document.activeElement !== limit) limit.value = sample.most;
+    rejudge.textContent = `Rejudge ${count(sample.trials, "trial")}`;
+  };
+  const drawResult = (given) => {
+    if (!given) { result.replaceChildren(muted("No result yet. Reword a criterion, then rejudge trials")); return; }
+    const scores = region("Scores under both wordings");
+    const verdict = ([before, after]) => (before === after ? badge(before) : [badge(before), " → ", badge(after)]);
+    const reasons = (one) => fold("Show both", paragraph(element("strong", null, "before "), one.was || "–"), paragraph(element("strong", null, "after "), one.now || "–"));
+    scores.append(table(["Case", "Criterion", ...numeric("Before", "After", "Human"), "Verdict", { content: element("span", { class: "ek-hear" }, "Change") }, "Reasons"], given.rows.map((one) => [
+      [element("strong", null, one.case), " ", badge(one.severity), element("div", { class: "ek-muted" }, `${one.run}, epoch ${one.epoch}`)],
+      one.criterion, one.before, one.after, one.human, verdict(one.verdicts), one.moved, { class: "ek-reasons", content: reasons(one) }])));
+    replace(result, given.words.map((line, index) => element("p", { class: index ? null : "ek-result-line" }, line)), scores,
+      given.left > 0 && muted(`… and ${count(given.left)} more in .diff.scores`));
   };
 
-  app.root.append(h("div", { class: "ek-lab" },
-    h("div", { class: "ek-edits" }, h("p", { class: "ek-head" }, "The rubric ", version), tabs, labelled("What it judges", description, { class: "ek-field ek-wide" }), h("p", { class: "ek-head" }, "What each score means"), anchors, h("div", { class: "ek-row" }, undo, save)),
-    h("div", { class: "ek-shows" }, h("p", { class: "ek-head" }, "What differs"), differences, h("p", { class: "ek-head" }, "What that makes stale"), cost,
-      h("div", { class: "ek-row" }, labelled("Trials", choice), labelled("at most", most), rejudge), progress, app.status, h("p", { class: "ek-head" }, "What it did"), result)));
-  for (const [part, work] of Object.entries({ editor: drawEditor, cost: drawCost, sample: drawSample, progress: drawProgress, result: drawResult })) { app.on(`change:${part}`, work); work(); }
+  app.root.append(element("div", { class: "ek-lab" },
+    element("div", { class: "ek-edits" }, heading("Rubric ", version), tabs, field("Description", description, { class: "ek-field ek-wide" }), heading("Score anchors"), anchors, row(undo, save)),
+    element("div", { class: "ek-shows" }, heading("Changes"), changes, heading("Affected scores"), cost,
+      row(field("Trials", choice), field("Limit", limit), rejudge), progress, app.status, heading("Result"), result)));
+  app.draw({ editor: drawEditor, sample: drawSample, result: drawResult, progress: (text) => { progress.textContent = text; },
+    cost: (lines) => cost.replaceChildren(...lines.map((line) => paragraph(line))) });
   return app.close;
 }
 

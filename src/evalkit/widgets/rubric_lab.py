@@ -1,4 +1,4 @@
-"""`ek.rubric_lab`: reword a criterion, judge a chosen few again, and see what that did to the scores."""
+"""`ek.rubric_lab`: reword a criterion, judge some trials again, and compare the scores."""
 
 from __future__ import annotations
 
@@ -9,78 +9,41 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.data.schema import TRIALS
 from evalkit.data.suite import Rubric
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.judging.requests import rubric_of, wordings
+from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.atomic_files import replacing
 from evalkit.util.errors import EvalkitError, FormatError, SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
+from evalkit.util.html_table import html_list, html_table
 from evalkit.util.words import NOT_GIVEN, plural
-from evalkit.widgets.panel import Panel
+from evalkit.widgets.panel import Name, Panel, Text, section
 from evalkit.widgets.rubric_compare import Choice, ScoreDiff, by_wording, choose_trials, compare_wordings
-from evalkit.widgets.rubric_draft import Draft, describe, find_stale, version_of
+from evalkit.widgets.rubric_draft import Draft, anchors_of, find_stale, version_of
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
     from evalkit.judging import Judge
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.progress import Progress
 
-_TRIAL: Final = ["run", "case", "epoch"]
-# Rows of the score diff that travel to the view; `.diff` has all of them.
+# Rows of the comparison in the view; `.diff` has all.
 _LISTED: Final = 40
 _CAUTION: Final = (
-    "These trials were not drawn at random: what was chosen for being far off comes nearer by itself. Confirm on a "
-    "random draw before you keep the words."
+    "These trials are not a random sample: scores chosen for being far off move nearer by chance. Confirm the wording on a "
+    "random sample before you save it."
 )
-_Name = Annotated[str, msgspec.Meta(max_length=1000)]
-_Text = Annotated[str, msgspec.Meta(max_length=20_000)]
-
-
-class Pick(msgspec.Struct, tag_field="kind", tag="pick", forbid_unknown_fields=True):
-    """Edit another criterion."""
-
-    criterion: _Name
-
-
-class Edit(msgspec.Struct, tag_field="kind", tag="edit", forbid_unknown_fields=True):
-    """Reword the criterion that is being edited: its description, or what a score means."""
-
-    description: _Text | None = None
-    anchors: dict[_Name, _Text] | None = None
-
-
-class Undo(msgspec.Struct, tag_field="kind", tag="undo", forbid_unknown_fields=True):
-    """Word the criterion as it was saved."""
-
-
-class Sample(msgspec.Struct, tag_field="kind", tag="sample", forbid_unknown_fields=True):
-    """Choose what to judge again."""
-
-    choice: Choice
-    most: Annotated[int, msgspec.Meta(ge=1, le=1000)]
-
-
-class Rejudge(msgspec.Struct, tag_field="kind", tag="rejudge", forbid_unknown_fields=True):
-    """Judge the chosen trials by the new words."""
-
-
-class Save(msgspec.Struct, tag_field="kind", tag="save", forbid_unknown_fields=True):
-    """Write the rubric back into its file."""
+_TAGS: Final = {"same": "span", "added": "ins", "removed": "del"}
+_Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """Where the work on a rubric is.
-
-    Attributes
-    ----------
-    draft
-        The rubric, saved and as it is worded now.
-    choice, most
-        Which trials to judge again, and how many at most.
-    """
+    """The work on a rubric: the draft, and which trials to judge again, at most how many."""
 
     draft: Draft
     choice: Choice = "disagreements"
@@ -92,21 +55,15 @@ class RubricLab(Panel):
 
     Attributes
     ----------
-    rubric
-        The rubric as it is worded now.
     evals
-        What was given, with the judgements by the new words beside those by the old.
+        The evaluations, with the scores under the new wording beside those under the old.
     diff
-        What the last re-judging did to the scores: a `ScoreDiff`; None before there was one.
-    stale
-        polars frame: how many judgements of each criterion were given by other words than those now.
+        The effect of the last rejudging, a `ScoreDiff`; None before the first.
     versions
-        Every wording that was judged by or saved, by its hash.
+        Every wording that was used or saved, by its hash.
     """
 
     name = "rubric_lab"
-    parts = ("editor", "cost", "sample", "progress", "result")
-    messages = Pick | Edit | Undo | Sample | Rejudge | Save
 
     def __init__(
         self,
@@ -117,8 +74,7 @@ class RubricLab(Panel):
         rule: PassRule,
         path: Path | None,
         folder: Path | None,
-        cache: Cache | str | Path | None,
-        max_cost: float | None,
+        run_options: dict[str, Any],
         seed: int,
     ) -> None:
         self.evals = evals
@@ -129,17 +85,15 @@ class RubricLab(Panel):
         self.folder = folder
         self.diff: ScoreDiff | None = None
         self.versions: dict[str, Rubric] = {version_of(state.draft.saved): state.draft.saved}
-        self._cache = cache
-        self._max_cost = max_cost
+        self._run_options = run_options
         self._seed = seed
         self._progress = ""
         self._old = wordings(judge, evals)
-        self._costs: tuple[str, dict[str, Any]] | None = None
+        self._cost_lines: tuple[tuple[Any, ...], list[str]] | None = None
 
     def __repr__(self) -> str:
-        changed = self.state.draft.changed
-        said = f"{', '.join(changed)} reworded" if changed else "nothing reworded"
-        return f"RubricLab: {visible(self.rubric.suite)}, {visible(said)}, version {version_of(self.rubric)}"
+        changed = ", ".join(self.state.draft.changed) or "nothing"
+        return f"RubricLab: {visible(self.rubric.suite)}, {visible(changed)} reworded, version {version_of(self.rubric)}"
 
     @property
     def rubric(self) -> Rubric:
@@ -153,14 +107,107 @@ class RubricLab(Panel):
 
     @property
     def stale(self) -> pl.DataFrame:
-        """How many judgements were given by other words than those now."""
+        """The number of scores per criterion that use another wording than now."""
         return find_stale(self.evals, wordings(self.rejudger, self.evals), self.judge.grader)
 
     @property
     def trials(self) -> pl.DataFrame:
-        """The trials that would be judged again: `run`, `case`, `epoch`."""
+        """The trials to judge again: `run`, `case`, `epoch`."""
         before = by_wording(self.evals, self._old, self.judge.grader)
         return choose_trials(before, self.rule, self.state.choice, most=self.state.most, seed=self._seed)
+
+    def _edit(self, draft: Draft) -> None:
+        self.state = replace(self.state, draft=draft)
+
+    def _on_pick(self, criterion: Name) -> None:
+        self.rubric.criterion(criterion)
+        self._edit(replace(self.state.draft, chosen=criterion))
+
+    def _on_edit(self, description: Text | None = None, anchors: dict[Name, Text] | None = None) -> None:
+        draft = self.state.draft
+        self._edit(draft.edited(draft.chosen, description=description, anchors=anchors))
+
+    def _on_undo(self) -> None:
+        self._edit(self.state.draft.undone(self.state.draft.chosen))
+
+    def _on_sample(self, choice: Choice, most: _Limit) -> None:
+        self.state = replace(self.state, choice=choice, most=most)
+
+    def _on_rejudge(self) -> str:
+        return self.rejudge()
+
+    def _on_save(self) -> str:
+        return f"Saved to {self.save()}."
+
+    def rejudge(self) -> str:
+        """Judge the chosen trials with the new wording; the old scores stay. Return a sentence on the result.
+
+        Raises
+        ------
+        FormatError
+            No criterion is reworded.
+        SelectorError
+            No trial matches the choice.
+        """
+        if not self.state.draft.changed:
+            raise FormatError("No criterion is reworded: every score is current.")
+        only = self.trials
+        if only.is_empty():
+            raise SelectorError(f"No trials match {self.state.choice!r}. Choose another sample.")
+        self._keep_version(self.rubric)
+        rejudger, options = self.rejudger, self._run_options
+        try:
+            self.evals = rejudger.run(
+                self.evals, only=only, folder=self.folder, progress=self._show_progress, **options
+            )
+        finally:
+            self._progress = ""
+            self._cost_lines = None
+        before = by_wording(self.evals, self._old, self.judge.grader)
+        after = by_wording(self.evals, wordings(rejudger, self.evals), self.judge.grader)
+        caution = "" if self.state.choice == "random" else _CAUTION
+        self.diff = replace(compare_wordings(before, after, self.rule), caution=caution)
+        self.refresh()
+        return self.diff.words[0]
+
+    def save(self, path: str | Path | None = None) -> Path:
+        """Write the rubric into a suite file; its comments and cases stay.
+
+        Parameters
+        ----------
+        path
+            The file; None: the path given to `rubric_lab`.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+        """
+        file = Path(path) if path is not None else self.path
+        if file is None:
+            raise FormatError("No file to save to.", fix="Pass rubric_lab(..., path='suite.yaml').")
+        self._keep_version(self.state.draft.saved)
+        self._keep_version(self.rubric)
+        return self.rubric.write(file)
+
+    def _keep_version(self, rubric: Rubric) -> None:
+        """Keep a wording: here, and as a file beside its scores if there is a folder."""
+        version = version_of(rubric)
+        self.versions.setdefault(version, rubric.model_copy(deep=True))
+        if self.folder is None:
+            return
+        file = self.folder / "rubrics" / f"{version}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            with replacing(file) as fresh:
+                fresh.write_text(rubric.to_yaml(), encoding="utf-8")
+
+    def _show_progress(self, progress: Progress) -> None:
+        from evalkit.llm.progress import progress_words
+
+        self._progress = progress_words(progress)
+        if self._view is not None:
+            self._view.progress = self._progress
 
     def show(self) -> dict[str, Any]:
         """Return the editor, the cost, the sample, the progress and the result."""
@@ -172,255 +219,136 @@ class RubricLab(Panel):
             "result": self._result(),
         }
 
-    def receive(self, message: Pick | Edit | Undo | Sample | Rejudge | Save) -> str | None:
-        """Edit, choose, judge again or save."""
-        draft = self.state.draft
-        match message:
-            case Pick():
-                draft.rubric.criterion(message.criterion)
-                self.state = replace(self.state, draft=replace(draft, chosen=message.criterion))
-            case Edit():
-                edited = draft.edited(draft.chosen, description=message.description, anchors=message.anchors)
-                self.state = replace(self.state, draft=edited)
-            case Undo():
-                self.state = replace(self.state, draft=draft.undone(draft.chosen))
-            case Sample():
-                self.state = replace(self.state, choice=message.choice, most=message.most)
-            case Rejudge():
-                return self.rejudge()
-            case Save():
-                return f"Written to {self.save()}."
-        return None
-
-    def rejudge(self) -> str:
-        """Judge the chosen trials by the new words; the old judgements stay. Return a sentence on it.
-
-        Raises
-        ------
-        FormatError
-            Nothing is worded otherwise.
-        SelectorError
-            No trial is of the chosen kind.
-        """
-        if not self.state.draft.changed:
-            raise FormatError("Nothing is worded otherwise than saved: every judgement still holds.")
-        only = self.trials
-        if only.is_empty():
-            raise SelectorError(f"No trial is of the kind {self.state.choice!r}; choose another.")
-        self._keep_version(self.rubric)
-        rejudger = self.rejudger
-        try:
-            self.evals = rejudger.run(
-                self.evals,
-                only=only,
-                folder=self.folder,
-                cache=self._cache,
-                max_cost=self._max_cost,
-                progress=self._tell,
-            )
-        finally:
-            self._progress = ""
-            self._costs = None
-        before = by_wording(self.evals, self._old, self.judge.grader)
-        after = by_wording(self.evals, wordings(rejudger, self.evals), self.judge.grader)
-        self.diff = compare_wordings(before, after, self.rule)
-        if self.state.choice != "random":
-            self.diff = replace(self.diff, caution=_CAUTION)
-        self.refresh()
-        return self.diff.words[0]
-
-    def save(self, path: str | Path | None = None) -> Path:
-        """Write the rubric back into its file, its comments and its cases untouched.
-
-        Parameters
-        ----------
-        path
-            The file; None: the one that `rubric_lab` was told.
-
-        Returns
-        -------
-        pathlib.Path
-            The file.
-        """
-        where = Path(path) if path is not None else self.path
-        if where is None:
-            raise FormatError(
-                "Where to is not said: rubric_lab(..., path='suite.yaml'), or lab.save('suite.yaml')."
-            )
-        self._keep_version(self.state.draft.saved)
-        self._keep_version(self.rubric)
-        return self.rubric.write(where)
-
-    def to_html(self) -> Html:
-        """Return the changes, the cost and the result as text and tables."""
-        marks = {"added": ("<ins>", "</ins>"), "removed": ("<del>", "</del>"), "same": ("", "")}
-        changes = "".join(
-            f"<li><strong>{escape(name)}</strong>, {escape(part)}: "
-            + "".join(f"{marks[kind][0]}{escape(text)}{marks[kind][1]}" for text, kind in pieces)
-            + "</li>"
-            for name in self.state.draft.changed
-            for part, pieces in self.state.draft.differences(name)
-        )
-        result = self._result()
-        body = ""
-        if result:
-            rows = "".join(
-                f"<tr><td>{escape(row['case'])}</td><td>{escape(row['run'])}</td><td>{escape(row['criterion'])}</td>"
-                f"<td>{escape(row['before'])}</td><td>{escape(row['after'])}</td><td>{escape(row['human'])}</td></tr>"
-                for row in result["rows"]
-            )
-            head = "".join(
-                f"<th scope='col'>{name}</th>"
-                for name in ("case", "run", "criterion", "before", "after", "people")
-            )
-            body = "".join(f"<p>{escape(line)}</p>" for line in result["words"])
-            body += f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        words = "".join(f"<p>{escape(line)}</p>" for line in self._cost()["lines"])
-        none = "<p>No criterion is worded otherwise than saved.</p>"
-        return Html(
-            f"<section class='ek ek-rubric_lab'>{f'<ul>{changes}</ul>' if changes else none}{words}{body}</section>"
-        )
-
     def _editor(self) -> dict[str, Any]:
         draft = self.state.draft
         criterion = draft.rubric.criterion(draft.chosen)
-        told = describe(criterion)
-        differences = draft.differences(draft.chosen)
         return {
             "criteria": [[one.name, visible(one.name)] for one in draft.rubric.criteria],
             "changed": list(draft.changed),
             "chosen": draft.chosen,
-            "description": told["description"],
-            "anchors": told["anchors"],
+            "description": criterion.description,
+            "anchors": [[score, text] for score, text in anchors_of(criterion, complete=True).items()],
             "differences": [
-                [part, [[visible(text), kind] for text, kind in pieces]] for part, pieces in differences
+                [part, [[visible(text), kind] for text, kind in pieces]]
+                for part, pieces in draft.differences(draft.chosen)
             ],
             "version": version_of(draft.rubric),
             "saved": version_of(draft.saved),
             "path": str(self.path or ""),
         }
 
-    def _cost(self) -> dict[str, Any]:
-        """Return what is stale and what judging again would cost; found anew when the words or the sample change."""
-        key = f"{version_of(self.rubric)} {self.state.choice} {self.state.most} {self.evals.scores.height}"
-        if self._costs is None or self._costs[0] != key:
-            self._costs = (key, {"lines": self._say_cost()})
-        return self._costs[1]
+    def _cost(self) -> list[str]:
+        """Return the stale scores and the cost of rejudging; computed anew when wording or sample change."""
+        key = (version_of(self.rubric), self.state.choice, self.state.most, self.evals.scores.height)
+        if self._cost_lines is None or self._cost_lines[0] != key:
+            self._cost_lines = (key, [visible(line) for line in self._find_cost()])
+        return self._cost_lines[1]
 
-    def _say_cost(self) -> list[str]:
+    def _find_cost(self) -> list[str]:
         if not self.state.draft.changed:
-            return ["No judgement is stale."]
-        stale = self.stale.filter(pl.col("criterion").is_in(list(self.state.draft.changed)))
+            return ["All scores use the current wording"]
+        grader, only = self.judge.grader, self.trials
+        stale = self.stale.filter(pl.col("criterion").is_in(self.state.draft.changed))
         lines = [
-            f"{row['criterion']}: {plural(row['stale'], 'judgement')} of {self.judge.grader} by other words; "
-            f"{plural(row['trials'], 'trial has', plural='trials have')} none by these yet."
-            for row in stale.iter_rows(named=True)
-        ] or [f"{self.judge.grader} has judged none of this yet."]
-        only = self.trials
+            f"{criterion}: {plural(scores, 'score')} of {grader} use the old wording. "
+            f"{plural(trials, 'trial')} not scored with the new one yet."
+            for criterion, scores, trials in stale.select("criterion", "stale", "trials").iter_rows()
+        ]
         try:
-            cost = self.rejudger.estimate(self.evals, only=only, cache=self._cache)
-            lines.append(f"The {only.height} chosen: {cost.words}")
+            cost = self.rejudger.estimate(self.evals, only=only, cache=self._run_options["cache"]).words
         except EvalkitError as error:
-            lines.append(str(error))
-        return [visible(line) for line in lines]
+            cost = str(error)
+        return [*(lines or [f"{grader} has not scored these criteria yet"]), f"{plural(only.height, 'chosen trial')}: {cost}"]
 
     def _result(self) -> dict[str, Any] | None:
         if self.diff is None:
             return None
-        moved = {
-            tuple(row[:3]): row[3:]
-            for row in self.diff.verdicts.select(*_TRIAL, "before", "after", "moved").rows()
-        }
-        rows = []
-        for row in self.diff.scores.head(_LISTED).iter_rows(named=True):
-            before, after, way = moved[row["run"], row["case"], row["epoch"]]
-            rows.append(
-                {
-                    "case": visible(row["case"]),
-                    "run": visible(row["run"]),
-                    "epoch": row["epoch"],
-                    "criterion": visible(row["criterion"]),
-                    "severity": row["severity"] or NOT_GIVEN,
-                    **{
-                        name: "–" if row[name] is None else f"{row[name]:.2f}"
-                        for name in ("before", "after", "human")
-                    },
-                    "verdicts": [before or "unscored", after or "unscored"],
-                    "moved": way,
-                    "was": visible(row["rationale_before"] or ""),
-                    "now": visible(row["rationale_after"] or ""),
-                }
-            )
+        verdicts = self.diff.verdicts.rename({side: f"verdict_{side}" for side in ("before", "after")})
+        columns = (*TRIALS.key, "verdict_before", "verdict_after", "moved")
+        joined = self.diff.scores.head(_LISTED).join(
+            verdicts.select(columns), on=TRIALS.key, how="left", maintain_order="left"
+        )
+        rows = [
+            {
+                "epoch": row["epoch"],
+                "severity": row["severity"] or NOT_GIVEN,
+                "moved": row["moved"],
+                "verdicts": [row[name] or "unscored" for name in ("verdict_before", "verdict_after")],
+                **{name: visible(row[name]) for name in ("case", "run", "criterion")},
+                **{name: "–" if row[name] is None else fmt.number(row[name]) for name in ("before", "after", "human")},
+                "was": visible(row["rationale_before"] or ""),
+                "now": visible(row["rationale_after"] or ""),
+            }
+            for row in joined.iter_rows(named=True)
+        ]
         return {"words": self.diff.words, "rows": rows, "left": max(self.diff.scores.height - _LISTED, 0)}
 
-    def _tell(self, progress: Progress) -> None:
-        from evalkit.llm.progress import progress_words
-
-        self._progress = progress_words(progress)
-        if self._view is not None:
-            self._view.progress = self._progress
-
-    def _keep_version(self, rubric: Rubric) -> None:
-        """Keep a wording: here, and as a file beside its scores where there is a folder."""
-        version = version_of(rubric)
-        self.versions.setdefault(version, rubric.model_copy(deep=True))
-        if self.folder is None:
-            return
-        place = self.folder / "rubrics"
-        place.mkdir(parents=True, exist_ok=True)
-        file = place / f"{version}.yaml"
-        if not file.exists():
-            with replacing(file) as fresh:
-                fresh.write_text(rubric.to_yaml(), encoding="utf-8")
+    def to_html(self) -> Html:
+        """Return the changes, the cost and the result as text and tables."""
+        draft = self.state.draft
+        changes = [
+            Html(
+                f"<strong>{escape(name)}</strong>, {escape(part)}: "
+                + "".join(f"<{_TAGS[kind]}>{escape(text)}</{_TAGS[kind]}>" for text, kind in pieces)
+            )
+            for name in draft.changed
+            for part, pieces in draft.differences(name)
+        ]
+        parts: list[str] = [html_list(changes) or "No criterion is reworded", *self._cost()]
+        result = self._result()
+        if result:
+            columns = ("case", "run", "criterion", "before", "after", "human")
+            rows = [[row[name] for name in columns] for row in result["rows"]]
+            parts += [*result["words"], html_table([name.capitalize() for name in columns], rows)]
+        return section("rubric_lab", *parts)
 
 
 def rubric_lab(
     evals: Evals,
     judge: Judge,
     *,
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     path: str | Path | None = None,
     folder: str | Path | None = None,
     cache: Cache | str | Path | None = None,
     max_cost: float | None = None,
     seed: int = 0,
 ) -> RubricLab:
-    """Reword a criterion, judge a chosen few again, and see whether the judge came closer to people.
+    """Reword a criterion, judge some trials again, and see whether the judge agrees more with human labels.
 
-    The editor shows what differs from the saved rubric, which judgements that makes stale (by the content hash of
-    each criterion) and what judging the chosen trials again costs, live and by batch. What it did to the scores
-    stands beside it: which verdicts changed, how many towards people, agreement before and after, both rationales.
-    The old judgements stay: a score carries the hash of the words that it was given by.
+    The editor shows the changes, the scores that use the old wording (by the content hash of each criterion), and the
+    cost of rejudging, live and by batch. The result shows the changed verdicts, how many moved towards human verdicts,
+    kappa before and after, and both rationales. The old scores stay: each score has the hash of its wording.
 
     .. image:: ../docs/img/rubric_lab_light.png
 
     Parameters
     ----------
     evals
-        What was loaded, with the judge's scores by the saved rubric.
+        The evaluations, with the judge's scores under the saved rubric.
     judge
-        Who judges: its rubric is the saved one (without one, the criteria that were loaded), and its grader's name
-        that of the scores to compare with.
+        The judge. Its rubric is the saved one (without one, the loaded criteria); its grader name is that of the scores
+        to compare with.
     rule
-        When a trial passes.
+        When a trial passes; None: the rule of the evals.
     path
-        The suite file that "Save" writes back into, comments and all.
+        The suite file that "Save rubric" writes; its comments stay.
     folder
-        Where new scores are added to `scores.jsonl` as they come, and each wording is kept in `rubrics/`.
+        Where new scores are appended to `scores.jsonl`, and each wording is kept in `rubrics/`.
     cache, max_cost
         As for `Judge.run`.
     seed
-        Of a random choice of trials.
+        Seed of a random sample.
 
     Returns
     -------
     RubricLab
-        Displays itself; `.rubric`, `.evals`, `.diff` and `.stale` are what to go on with.
+        Displays itself; `.rubric`, `.evals`, `.diff` and `.stale` hold the results.
 
     Raises
     ------
     FormatError
-        There are no criteria to reword, or the judge does not ask criterion by criterion.
+        There are no criteria, or the judge does not score one criterion at a time.
 
     Examples
     --------
@@ -436,21 +364,19 @@ def rubric_lab(
     if not isinstance(judge.rubric, Rubric):
         judge = replace(judge, rubric=rubric_of(evals))
     if judge.mode != "criterion":
-        raise FormatError(f"The lab compares criterion by criterion; the judge's mode is {judge.mode!r}.")
+        raise FormatError(f"The judge's mode is {judge.mode!r}.", expected="'criterion'")
     if not isinstance(judge.rubric, Rubric) or not judge.rubric.criteria:
         raise FormatError("The judge's rubric has no criteria to reword.")
     saved = judge.rubric.model_copy(deep=True)
-    state = Lab(Draft(saved, saved.model_copy(deep=True), saved.criteria[0].name))
-    if evals.scores.filter(pl.col("grader_kind").eq_missing("human")).is_empty():
-        state = replace(state, choice="failures")
+    draft = Draft(saved, saved.model_copy(deep=True), saved.criteria[0].name)
+    has_labels = not evals.scores.filter(pl.col("grader_kind") == "human").is_empty()
     return RubricLab(
         evals,
         judge,
-        state,
-        rule=rule,
+        Lab(draft, "disagreements" if has_labels else "failures"),
+        rule=choose_scoring(evals, rule=rule).rule,
         path=None if path is None else Path(path),
         folder=None if folder is None else Path(folder),
-        cache=cache,
-        max_cost=max_cost,
+        run_options={"cache": cache, "max_cost": max_cost},
         seed=seed,
     )

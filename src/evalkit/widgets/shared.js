@@ -1,11 +1,12 @@
-// What every view is built with. Text reaches the page through textContent only: it is never markup.
-// Nothing here, and nothing in a view, asks the network for anything.
+// Shared by every view. Text reaches the page through textContent only. Nothing here uses the network.
 
-// h("button", { class: "ek-quiet", onclick: f, "aria-label": "..." }, "words", node, ...): an element.
-// Attributes are those that cannot load or run anything; functions are listeners; false and null are left out.
+// Attributes that cannot load or run anything; no other is set.
 const PLAIN_ATTRIBUTES = /^(class|id|for|type|role|name|value|min|max|step|placeholder|tabindex|title|scope|rows|cols|colspan|lang|autocomplete|spellcheck|list|aria-[a-z]+|data-[a-z-]+)$/;
 const SWITCHES = ["disabled", "checked", "selected", "multiple", "open", "hidden", "readOnly", "required"];
-function h(tag, attributes, ...children) {
+const isShown = (child) => child !== null && child !== undefined && child !== false;
+
+// element("button", { class: "ek-quiet", onclick: f }, "text", node, ...): functions are listeners; null and false are skipped.
+function element(tag, attributes, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined) continue;
@@ -13,155 +14,195 @@ function h(tag, attributes, ...children) {
     else if (SWITCHES.includes(name)) node[name] = Boolean(value);
     else if (value !== false && PLAIN_ATTRIBUTES.test(name)) node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  node.append(...children.flat(Infinity).filter(isShown));
   return node;
 }
 
-// The same in SVG.
-function s(tag, attributes, ...children) {
+function svg(tag, attributes, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes || {})) {
-    if (typeof value === "function") node.addEventListener(name.replace(/^on/, ""), value);
-    else if (value !== null && value !== undefined && !/href|^on/i.test(name)) node.setAttribute(name, String(value));
+    if (isShown(value) && !/href|^on/i.test(name)) node.setAttribute(name, String(value));
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter(isShown));
   return node;
 }
 
-let ekCount = 0;
-const unique = (stem) => `ek-${stem}-${(ekCount += 1)}`;
-const number = (value, digits = 2) => (value === null || value === undefined ? "–" : Number(value).toFixed(digits));
-// A count, with its word where one is given: counted(1, "trial") is "1 trial".
-const counted = (value, one = "") => `${Number(value).toLocaleString("en-US")}${one && ` ${one}${value === 1 ? "" : "s"}`}`;
-// A long name without its middle: what tells names apart stands at their ends more often than not.
-const clipped = (text, most) => (text.length <= most ? text : `${text.slice(0, Math.floor(most / 2) - 1)}…${text.slice(-Math.ceil(most / 2))}`);
-// A name that may break behind its separators, and not inside a word.
-const breakable = (text) => text.split(/(?<=[/_.:-])/).flatMap((part, at) => (at ? [document.createElement("wbr"), part] : [part]));
-// A severity or a verdict: always the word, and its colour.
-const word = (text) => h("span", { class: `ek-word ek-is-${String(text).replace(/[^a-z]+/g, "-")}` }, text);
+let lastId = 0;
+const unique = (stem) => `ek-${stem}-${(lastId += 1)}`;
+const number = (value, digits = 2) => (value === null || value === undefined ? "–" : Number(value).toFixed(digits).replace("-", "−"));
+// count(1, "trial") is "1 trial".
+const count = (value, noun = "") => `${Number(value).toLocaleString("en-US")}${noun && ` ${noun}${value === 1 ? "" : "s"}`}`;
+// Cut the middle of a long name: names differ at their ends more often.
+const shorten = (text, limit) => (text.length <= limit ? text : `${text.slice(0, Math.floor(limit / 2) - 1)}…${text.slice(-Math.ceil(limit / 2))}`);
+// Let a name break after its separators only.
+const breakable = (text) => text.split(/(?<=[/_.:-])/).flatMap((part, index) => (index ? [document.createElement("wbr"), part] : [part]));
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-// A field with its label; `control` gets an id.
-function labelled(text, control, attributes) {
+const button = (text, onclick, attributes) => element("button", { type: "button", onclick, ...attributes }, text);
+const heading = (...children) => element("p", { class: "ek-head" }, children);
+const paragraph = (...children) => element("p", null, children);
+const muted = (...children) => element("p", { class: "ek-muted" }, children);
+const hint = (...children) => element("span", { class: "ek-muted" }, children);
+const row = (...children) => element("div", { class: "ek-row" }, children);
+const fold = (summary, ...children) => element("details", null, element("summary", null, summary), children);
+const region = (label, name = "") => element("div", { class: `ek-scroll ${name}`, tabindex: 0, role: "region", "aria-label": label });
+// A severity or verdict: the word and its color.
+const badge = (text) => element("span", { class: `ek-word ek-is-${String(text).replace(/[^a-z]+/g, "-")}` }, text);
+
+// A control with its label.
+function field(text, control, attributes) {
   control.id = control.id || unique("field");
-  return h("span", { class: "ek-field", ...attributes }, h("label", { for: control.id }, text), control);
+  return element("span", { class: "ek-field", ...attributes }, element("label", { for: control.id }, text), control);
 }
 
-// start({ model, el, name, label }): the root of a view. `ask` sends a message to the panel and waits for its answer;
-// `waiting()` is how many are not answered yet; `on("change:part", draw)` draws anew; a render() returns `close`.
-function start({ model, el, name, label }) {
-  const status = h("span", { class: "ek-status", role: "status" });
-  const root = h("section", { class: `ek ek-${name}`, "aria-label": label });
+// select("Score", [[value, text], ...], chosen, change); a value may be null.
+function select(label, options, chosen, change) {
+  const control = element("select", { "data-keep": label, onchange: () => change(options[control.selectedIndex][0]) },
+    options.map(([value, text]) => element("option", { selected: value === chosen }, text)));
+  return field(label, control);
+}
+
+const numeric = (...names) => names.map((content) => ({ content, numeric: true }));
+// table(["Case", { content: "Score", numeric: true }], [[cell, ...], { cells, ...attributes }, ...], { rowHeads, ...attributes })
+// A cell is text, a node, or { content, ...attributes }.
+function table(head, rows, { rowHeads = false, cellRole = null, ...attributes } = {}) {
+  const described = (cell) => (isShown(cell?.content) ? cell : { content: isShown(cell) ? cell : "–" });
+  const columns = head.map(described);
+  const cell = (tag, given, index, more) => {
+    const { content, numeric, class: name, ...rest } = described(given);
+    const classes = [columns[index].numeric && "ek-num", name].filter(Boolean).join(" ");
+    return element(tag, { ...more, ...rest, class: classes || null }, content);
+  };
+  const heads = columns.map((column, index) => cell("th", column, index, { scope: "col", role: cellRole && "columnheader" }));
+  const body = rows.map((given) => {
+    const { cells, ...rest } = Array.isArray(given) ? { cells: given } : given;
+    const make = (one, index) => cell(rowHeads && !index ? "th" : "td", one, index, { scope: rowHeads && !index ? "row" : null, role: cellRole });
+    return element("tr", { role: cellRole && "row", ...rest }, cells.map(make));
+  });
+  return element("table", attributes, element("thead", { role: cellRole && "rowgroup" }, element("tr", { role: cellRole && "row" }, heads)),
+    element("tbody", { role: cellRole && "rowgroup" }, body));
+}
+
+// Replace the children, and give the focus back to the element with the same data-keep.
+function replace(node, ...children) {
+  const key = node.contains(document.activeElement) ? document.activeElement.closest("[data-keep]")?.dataset.keep : null;
+  node.replaceChildren(...children.flat(Infinity).filter(isShown));
+  if (!key) return;
+  const same = [...node.querySelectorAll("[data-keep]")].filter((one) => one.dataset.keep === key);
+  (same.find((one) => one.tabIndex === 0) || same[0])?.focus();
+}
+
+async function copy(text) {
+  try { await navigator.clipboard.writeText(text); return "Copied"; } catch { return "Select and copy by hand"; }
+}
+
+// mount({ model, el, name, label }): the root of a view.
+// `draw({ part: show })` calls show(value) now and on every change. `send` sends an event to the panel; `pending()` counts
+// unanswered events. `keys(find)` runs find(key, target) on a key press outside fields. render() returns `close`.
+function mount({ model, el, name, label }) {
+  const status = element("span", { class: "ek-status", role: "status" });
+  const root = element("section", { class: `ek ek-${name}`, "aria-label": label });
   const listeners = [];
-  let clock = null;
+  let timer = null;
   let open = 0;
-  const on = (event, draw) => { model.on(event, draw); listeners.push([event, draw]); };
-  const silent = () => { status.textContent = "The kernel does not answer; run the cell again."; };
-  const answered = () => {
+  const on = (part, work) => { model.on(`change:${part}`, work); listeners.push([`change:${part}`, work]); };
+  const draw = (parts) => Object.entries(parts).forEach(([part, show]) => {
+    const update = () => show(model.get(part));
+    on(part, update);
+    update();
+  });
+  const isSilent = () => { status.textContent = "The kernel does not respond. Run the cell again."; };
+  on("status", () => {
     open = Math.max(0, open - 1);
-    clearTimeout(clock);
+    clearTimeout(timer);
     root.removeAttribute("aria-busy");
-    status.textContent = (model.get("told") || {}).text || "";
-  };
-  on("change:told", answered);
-  // `patience`: milliseconds until a silent kernel is said to be silent; what takes long says so itself.
-  const ask = (message, patience = 8000) => {
+    status.textContent = model.get("status")?.text || "";
+  });
+  const send = (event, timeout_ms = 8000) => {
     root.setAttribute("aria-busy", "true");
-    clearTimeout(clock);
-    clock = setTimeout(silent, patience);
+    clearTimeout(timer);
+    timer = setTimeout(isSilent, timeout_ms);
     open += 1;
-    try { model.send(message); } catch { open = 0; silent(); }
+    try { model.send(event); } catch { open = 0; isSilent(); }
   };
-  // Shortcuts of the notebook must not fire while somebody works here: a in a box is a letter, not a new cell.
+  const keys = (find) => root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (/^(input|textarea|select)$/i.test(event.target.tagName)) {
+      if (event.key === "Escape") root.focus();
+      return;
+    }
+    const work = find(event.key, event.target);
+    if (!work) return;
+    event.preventDefault();
+    work();
+  });
+  // A key pressed here must not trigger a shortcut of the notebook.
   root.addEventListener("keydown", (event) => event.stopPropagation());
   root.dataset.lmSuppressShortcuts = "true";
   el.replaceChildren(root);
-  const close = () => { clearTimeout(clock); listeners.forEach(([event, draw]) => model.off(event, draw)); };
-  return { root, status, ask, on, close, waiting: () => open, get: (part) => model.get(part) };
+  const close = () => { clearTimeout(timer); listeners.forEach(([event, work]) => model.off(event, work)); };
+  return { root, status, send, on, draw, keys, close, pending: () => open, get: (part) => model.get(part) };
 }
 
-// Wait until somebody has stopped typing or dragging; `now` does at once what still waits.
-function calm(work, wait = 150) {
-  let clock = null;
-  const stop = () => { clearTimeout(clock); clock = null; };
-  const later = (...given) => { stop(); clock = setTimeout(() => { stop(); work(...given); }, wait); };
-  later.now = (...given) => { if (clock !== null) { stop(); work(...given); } };
-  later.waits = () => clock !== null;
+// Run after a pause in typing or dragging; `now` runs at once if a call waits.
+function debounce(work, wait_ms = 150) {
+  let timer = null;
+  const stop = () => { clearTimeout(timer); timer = null; };
+  const later = (...given) => { stop(); timer = setTimeout(() => { stop(); work(...given); }, wait_ms); };
+  later.now = (...given) => { if (timer !== null) { stop(); work(...given); } };
+  later.waits = () => timer !== null;
   return later;
 }
 
-// Charts: own small SVG from aggregated numbers.
-const between = (value, low, high) => Math.max(low, Math.min(high, value));
+// Charts: SVG from aggregated numbers.
 function scale([low, high], [from, to]) {
   const span = high - low || 1;
-  const there = (value) => from + ((value - low) / span) * (to - from);
-  there.back = (place) => between(low + ((place - from) / (to - from)) * span, Math.min(low, high), Math.max(low, high));
-  return there;
+  const position = (value) => from + ((value - low) / span) * (to - from);
+  position.back = (place) => clamp(low + ((place - from) / (to - from)) * span, Math.min(low, high), Math.max(low, high));
+  return position;
 }
 
-function ticks(low, high, most = 6) {
-  const rough = (high - low || 1) / most;
+function ticks(low, high, limit = 6) {
+  const rough = (high - low || 1) / limit;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((m) => m >= rough - 1e-12);
-  const made = [];
-  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + 1e-9; at += step) made.push(Number(at.toFixed(10)));
-  return made;
+  const values = [];
+  for (let value = Math.ceil(low / step - 1e-9) * step; value <= high + 1e-9; value += step) values.push(Number(value.toFixed(10)));
+  return values;
 }
 
-// plot({ width, height, x, y, label, format }): axes; `inside` is where marks go, `x` and `y` are scales.
-function plot({ width = 320, height = 120, x, y, xTitle = "", yTitle = "", label, xFormat = String, yFormat = String, left = 36 }) {
+// Axes; marks go into `inside`, `x` and `y` are scales.
+function plot({ width, height, x, y, xTitle = "", label, yFormat = String, left = 36 }) {
   const edge = { left, right: 8, top: 6, bottom: xTitle ? 34 : 20 };
   const right = scale(x, [edge.left, width - edge.right]);
   const up = scale(y, [height - edge.bottom, edge.top]);
-  const inside = s("g", {});
-  const svg = s("svg", { class: "ek-plot", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label },
-    ticks(...y, 4).map((at) => s("g", {}, s("line", { class: "ek-grid", x1: edge.left, x2: width - edge.right, y1: up(at), y2: up(at) }),
-      s("text", { class: "ek-tick", x: edge.left - 5, y: up(at) + 4, "text-anchor": "end" }, yFormat(at)))),
-    ticks(...x, 6).map((at) => s("text", { class: "ek-tick", x: right(at), y: height - edge.bottom + 15, "text-anchor": "middle" }, xFormat(at))),
-    xTitle ? s("text", { class: "ek-tick", x: (edge.left + width - edge.right) / 2, y: height - 4, "text-anchor": "middle" }, xTitle) : null,
-    yTitle ? s("text", { class: "ek-tick", x: 10, y: (edge.top + height - edge.bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${(edge.top + height - edge.bottom) / 2})` }, yTitle) : null,
+  const inside = svg("g", {});
+  const tick = (text, at, anchor = "middle") => svg("text", { class: "ek-tick", ...at, "text-anchor": anchor }, text);
+  const node = svg("svg", { class: "ek-plot", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label },
+    ticks(...y, 4).map((value) => [svg("line", { class: "ek-grid", x1: edge.left, x2: width - edge.right, y1: up(value), y2: up(value) }),
+      tick(yFormat(value), { x: edge.left - 5, y: up(value) + 4 }, "end")]),
+    ticks(...x, 6).map((value) => tick(String(value), { x: right(value), y: height - edge.bottom + 15 })),
+    xTitle && tick(xTitle, { x: (edge.left + width - edge.right) / 2, y: height - 4 }),
     inside);
-  return { svg, inside, x: right, y: up, width, height, edge };
+  const rule = (value) => svg("line", { class: "ek-rule", x1: right(value), x2: right(value), y1: edge.top, y2: height - edge.bottom });
+  return { node, inside, x: right, y: up, width, height, edge, rule };
 }
 
-// A path through points [[x, y], ...] in a plot's own units.
-const line = (plotted, points, attributes) => s("path", { fill: "none", ...attributes, d: points.map(([x, y], at) => `${at ? "L" : "M"}${plotted.x(x).toFixed(1)},${plotted.y(y).toFixed(1)}`).join("") });
-
-// Let somebody drag over a plot from left to right; `chosen(low, high)` when let go, `chosen(null)` after a click.
-function brush(plotted, range, chosen) {
-  const { svg, x, width, height, edge } = plotted;
-  const box = s("rect", { class: "ek-brush", y: edge.top, height: height - edge.top - edge.bottom });
+// Drag over a plot: `choose(low, high)` on release, `choose(null)` after a click.
+function brush({ node, x, width, height, edge }, range, choose) {
+  const box = svg("rect", { class: "ek-brush", y: edge.top, height: height - edge.top - edge.bottom });
   const show = (low, high) => { box.setAttribute("x", x(low)); box.setAttribute("width", Math.max(0, x(high) - x(low))); };
   if (range) show(...range);
-  const place = (event) => { const seen = svg.getBoundingClientRect(); return x.back(((event.clientX - seen.left) * width) / seen.width); };
+  const place = (event) => { const seen = node.getBoundingClientRect(); return x.back(((event.clientX - seen.left) * width) / seen.width); };
   let from = null;
-  svg.append(box);
-  svg.classList.add("ek-brushable");
-  svg.addEventListener("pointerdown", (event) => { from = place(event); svg.setPointerCapture(event.pointerId); show(from, from); event.preventDefault(); });
-  svg.addEventListener("pointermove", (event) => { if (from !== null) { const at = place(event); show(Math.min(from, at), Math.max(from, at)); } });
-  svg.addEventListener("pointerup", (event) => {
+  node.append(box);
+  node.classList.add("ek-brushable");
+  node.addEventListener("pointerdown", (event) => { from = place(event); node.setPointerCapture(event.pointerId); show(from, from); event.preventDefault(); });
+  node.addEventListener("pointermove", (event) => { if (from !== null) show(Math.min(from, place(event)), Math.max(from, place(event))); });
+  node.addEventListener("pointerup", (event) => {
     if (from === null) return;
     const [low, high] = [from, place(event)].sort((a, b) => a - b);
     from = null;
-    if (x(high) - x(low) < 4) chosen(null); else chosen(low, high);
+    if (x(high) - x(low) < 4) choose(null); else choose(low, high);
   });
-}
-
-// Horizontal bars that can be pressed, long names on a line of their own: [{ name, count, of, pressed, verdicts: { pass, fail, unscored } }, ...].
-function bars({ label, rows, press, shown = (row) => row.name }) {
-  const most = Math.max(1, ...rows.map((row) => row.count));
-  const tall = rows.some((row) => String(row.shown ?? row.name ?? "").length > 15);
-  return h("div", { class: tall ? "ek-bars ek-tall" : "ek-bars", role: "group", "aria-label": label },
-    rows.map((row) => {
-      const parts = ["fail", "unscored", "pass"].filter((verdict) => row.verdicts?.[verdict]);
-      const said = parts.map((verdict) => `${counted(row.verdicts[verdict])} ${verdict}`).join(", ");
-      const track = h("span", { class: "ek-track", "aria-hidden": "true" });
-      for (const verdict of parts) {
-        const piece = h("span", { class: `ek-piece ek-fill-${verdict}` });
-        piece.style.width = `${(100 * row.verdicts[verdict]) / most}%`;
-        track.append(piece);
-      }
-      return h("button", { type: "button", class: "ek-bar", "aria-pressed": String(Boolean(row.pressed)), title: said, onclick: () => press(row.name) },
-        h("span", { class: "ek-bar-name" }, shown(row)), track,
-        h("span", { class: "ek-bar-count" }, counted(row.count)), h("span", { class: "ek-hear" }, said ? `: ${said}` : ""));
-    }));
 }

@@ -1,123 +1,81 @@
-"""`ek.transcript`: one trial to read, search and step on from."""
+"""`ek.transcript`: read, search and step through trials."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import polars as pl
 
+from evalkit.data.schema import TRIALS
 from evalkit.util.arguments import expect
-from evalkit.util.hostile_text import visible
-from evalkit.util.words import plural
-from evalkit.widgets.panel import Panel
-from evalkit.widgets.transcript_view import pieces, read_trial, shown, transcript_html
+from evalkit.widgets.panel import Step
+from evalkit.widgets.transcript_view import TrialPanel, read_trial, transcript_html
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.util.hostile_text import Html
     from evalkit.widgets.transcript_view import TranscriptView
 
-# A notebook that is saved holds the static form: a long transcript would swell it.
+# A saved notebook holds the static form: all messages of a long transcript would bloat it.
 _STATIC: Final = 200
-_KEY: Final = ["run", "case", "epoch"]
-_At = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
 
-class Step(msgspec.Struct, tag_field="kind", tag="step", forbid_unknown_fields=True):
-    """Go to another trial: the next, or the one before."""
-
-    by: Annotated[int, msgspec.Meta(ge=-1, le=1)]
-
-
-class Whole(msgspec.Struct, tag_field="kind", tag="whole", forbid_unknown_fields=True):
-    """Show the rest of a stretch of text that was cut."""
-
-    message: _At
-    part: _At
-
-
-class Format(msgspec.Struct, tag_field="kind", tag="format", forbid_unknown_fields=True):
-    """Show Markdown as it is meant, or as it is written."""
-
-    markdown: bool
-
-
-class Transcript(Panel):
+class Transcript(TrialPanel):
     """A trial to read. Displays itself in a notebook; made by `transcript`.
 
     Attributes
     ----------
     state
-        The trial that is shown, as plain data.
+        The trial as plain data.
     """
 
     name = "transcript"
-    parts = ("trial", "place", "whole")
-    messages = Step | Whole | Format
-    shares = ("transcript_reading",)
 
     def __init__(self, evals: Evals, state: TranscriptView) -> None:
         self.evals = evals
         self.state = state
-        self._trials = evals.attempts().select(_KEY).sort(_KEY)
-        self._markdown = False
-        self._whole: dict[str, Any] | None = None
+        self._trials = evals.attempts().select(TRIALS.key).sort(TRIALS.key)
 
     def __repr__(self) -> str:
-        counts = f"{plural(len(self.state.messages), 'message')}, {plural(len(self.state.judgements), 'judgement')}"
-        return f"Transcript: {visible(self.state.title)}, {counts}"
+        return repr(self.state)
+
+    def _trial(self) -> TranscriptView:
+        return self.state
 
     @property
-    def _at(self) -> int:
-        here = [pl.col(name) == getattr(self.state, name) for name in _KEY]
-        at: int = self._trials.select(pl.all_horizontal(here).arg_true().first()).item()
-        return at
+    def _index(self) -> int:
+        here = [pl.col(name) == getattr(self.state, name) for name in TRIALS.key]
+        index: int = self._trials.select(pl.all_horizontal(here).arg_true().first()).item()
+        return index
 
     def show(self) -> dict[str, Any]:
-        """Return the trial, its place among the trials, and the text that was asked for whole."""
-        place = {"at": self._at, "of": self._trials.height}
-        trial = shown(self.state, markdown=self._markdown)
-        return {"trial": trial, "place": place, "whole": self._whole}
+        """Return the trial, its place among the trials, and the text that was asked for in full."""
+        return {**self._reading(), "place": {"index": self._index, "of": self._trials.height}}
 
-    def receive(self, message: Step | Whole | Format) -> None:
-        """Step to another trial, or give the rest of a long text."""
-        if isinstance(message, Step):
-            at = min(max(self._at + message.by, 0), self._trials.height - 1)
-            run, case, epoch = self._trials.row(at)
-            self.state, self._whole = read_trial(self.evals, run=run, case=case, epoch=epoch), None
-        elif isinstance(message, Format):
-            self._markdown = message.markdown
-        else:
-            self._whole = whole(self.state, message)
+    def _on_step(self, by: Step) -> None:
+        index = min(max(self._index + by, 0), self._trials.height - 1)
+        run, case, epoch = self._trials.row(index)
+        self.state, self._whole = read_trial(self.evals, run=run, case=case, epoch=epoch), None
 
     def to_html(self) -> Html:
         """Return the trial as static HTML: its first 200 messages."""
         return transcript_html(self.state, most=_STATIC)
 
 
-def whole(view: TranscriptView, asked: Whole) -> dict[str, Any] | None:
-    """Return the text of a part as a whole, or None where there is no such part."""
-    if asked.message >= len(view.messages) or asked.part >= len(view.messages[asked.message].parts):
-        return None
-    text = view.messages[asked.message].parts[asked.part].text
-    return {"message": asked.message, "part": asked.part, "pieces": pieces(text, view.evidence)}
-
-
 def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcript:
-    """Return one trial to read: messages, scores, rationales, and the judge's quotations marked.
+    """Show one trial: messages, scores, rationales, and the quotations of the judge.
 
-    Live it has a search box, steps to the next trial, shows the rest of long messages and copies the place that
-    the trial was read from. Without a kernel it is static HTML, safe whatever the text is.
+    Live, it searches, steps to the next trial, shows long messages in full and copies the source. Without a kernel
+    it is static HTML, safe whatever the text is.
 
     .. image:: ../docs/img/transcript.png
 
     Parameters
     ----------
     evals
-        What was loaded.
+        The evaluations. With `evals.with_scoring(grader=...)` only the scores of that grader are shown.
     run, case, epoch
-        Which trial.
+        The trial.
 
     Returns
     -------
@@ -127,7 +85,7 @@ def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     Raises
     ------
     SelectorError
-        There is no such run, case or epoch; the nearest is named.
+        Unknown run, case or epoch.
 
     Examples
     --------

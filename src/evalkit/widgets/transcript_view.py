@@ -1,18 +1,21 @@
-"""One trial to read: its messages, and beside them what the graders said and quoted.
+"""One trial to read: its messages beside what the graders scored and quoted.
 
-The text is hostile: every string goes through `evalkit.util.hostile_text`. The static HTML is the same in a notebook and in the
-report; what a live view draws is plain strings.
+The text is hostile: every string goes through `evalkit.util.hostile_text`. The report and the notebook share the
+static HTML; a live view draws plain strings.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
+import msgspec
 import polars as pl
 
 from evalkit.data.evals import some_of
+from evalkit.data.schema import GRADER_KINDS, TRIALS
+from evalkit.util import format as fmt
 from evalkit.util.errors import SelectorError
 from evalkit.util.hostile_text import (
     Html,
@@ -26,17 +29,27 @@ from evalkit.util.hostile_text import (
     visible,
 )
 from evalkit.util.words import plural
+from evalkit.widgets.panel import Panel
 from evalkit.widgets.panel import style as _style
-from evalkit.widgets.transcript_messages import judgement, messages, scales
+from evalkit.widgets.transcript_messages import read_judgement, read_messages, top_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.data.scoring import Scoring
     from evalkit.widgets.transcript_messages import Judgement, Message, Part
 
-# A message longer than this is cut, with a word about the rest.
-_MOST: Final = 100_000
+# Longer text is cut; the rest is counted.
+_MAX_TEXT: Final = 100_000
+_CASE_TEXTS: Final = {
+    "input": "Situation",
+    "prompt": "Prompt",
+    "ideal_behavior": "Ideal behavior",
+    "expected_rubric": "Checkable points",
+}
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
+_Position = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +59,17 @@ class TranscriptView:
     Attributes
     ----------
     run, case, epoch
-        Which trial.
+        The trial.
     severity
-        How bad a failure is, or "".
+        The severity of its case, or "".
     facts
-        Version, model, tokens and the like, in words.
+        Version, model, tokens and so on, in words.
     source
-        `file:line` it was read from, or "".
+        `file:line`, or "".
     asked
-        What the case asks and expects: (heading, text) pairs.
+        The texts of the case: (heading, text) pairs.
     messages, judgements
-        What was said, and what graders said about it.
+        The messages and the scores that count.
     """
 
     run: str
@@ -75,114 +88,141 @@ class TranscriptView:
 
     @property
     def title(self) -> str:
-        """Which trial it is, in words."""
-        return f"case {self.case}, run {self.run}, epoch {self.epoch}"
+        """The name of the trial; without its run for blind labeling."""
+        return f"case {self.case}" + (f", run {self.run}, epoch {self.epoch}" if self.run else "")
 
     @property
     def evidence(self) -> list[str]:
-        """What graders quoted."""
+        """The quotations of the graders."""
         return [judgement.evidence for judgement in self.judgements if judgement.evidence]
 
 
 def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> TranscriptView:
-    """Return one trial to read.
+    """Return one trial to read, with the scores that count by `evals.scoring`.
 
     Raises
     ------
     SelectorError
-        There is no such run, case or epoch; the nearest is named.
+        Unknown run, case or epoch.
     """
-    _check(evals, run, case, epoch)
+    _check_trial(evals, run, case, epoch)
     here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
     if evals.is_scanned:
-        parts: dict[str, Any] = {
-            name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")
-        }
+        parts: dict[str, Any] = {name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")}
         evals = replace(evals, **parts).collect()
     trial = _first(evals.trials.filter(here))
-    of_run = _first(evals.runs.filter(pl.col("run") == run))
+    run_row = _first(evals.runs.filter(pl.col("run") == run))
     cases = evals.cases.filter(pl.col("case") == case)
-    if of_run.get("suite"):
-        cases = cases.filter(pl.col("suite") == of_run["suite"])
-    of_case = _first(cases)
-    scores = evals.scores.filter(here).sort("grader_kind", "grader", "criterion", "sample")
-    turns = evals.turns.filter(here).sort("turn")
+    if run_row.get("suite"):
+        cases = cases.filter(pl.col("suite") == run_row["suite"])
+    case_row = _first(cases)
+    scores = scores_that_count(evals.scores.filter(here), evals.scoring)
+    top = top_scores(evals, run_row)
     return TranscriptView(
         run=run,
         case=case,
         epoch=epoch,
-        severity=of_case.get("severity") or "",
-        facts=_facts(trial, of_run),
-        source=_where(trial),
-        asked=tuple(
-            (heading, of_case[name])
-            for heading, name in (
-                ("The situation", "input"),
-                ("What the agent was sent", "prompt"),
-                ("Ideal behaviour", "ideal_behavior"),
-                ("Checkable points", "expected_rubric"),
-            )
-            if of_case.get(name)
+        severity=case_row.get("severity") or "",
+        facts=_facts(trial, run_row),
+        source=_source(trial),
+        asked=tuple((head, case_row[name]) for name, head in _CASE_TEXTS.items() if case_row.get(name)),
+        messages=tuple(read_messages(evals.turns.filter(here).sort("turn").to_dicts(), trial)),
+        judgements=tuple(
+            read_judgement(row, top)
+            for row in scores.sort("grader_kind", "grader", "criterion", "sample").to_dicts()
         ),
-        messages=tuple(messages(turns.to_dicts(), trial)),
-        judgements=tuple(judgement(row, scales(evals, of_run)) for row in scores.to_dicts()),
     )
 
 
-def shown(view: TranscriptView, *, markdown: bool = False) -> dict[str, Any]:
-    """Return what a live view draws of a trial: plain strings, the quoted passages apart.
+def chosen_scores(scoring: Scoring) -> dict[str, list[str]]:
+    """Return the values of columns of `scores` that a choice of grader and rubric allows."""
+    grader = "grader_kind" if scoring.grader in GRADER_KINDS else "grader"
+    chosen = {grader: scoring.grader, "rubric_hash": scoring.rubric}
+    return {
+        name: [value] if isinstance(value, str) else list(value)
+        for name, value in chosen.items()
+        if value is not None and value != "any"
+    }
 
-    A long stretch of text is cut after 100,000 characters; `left` says how many more there are. With `markdown`,
-    what may be Markdown is a tree of elements, cleaned as the static form is.
+
+def scores_that_count(scores: Frame, scoring: Scoring) -> Frame:
+    """Keep the scores of the chosen grader and rubric; all where none was chosen."""
+    for name, values in chosen_scores(scoring).items():
+        scores = scores.filter(pl.col(name).cast(pl.String).is_in(values))
+    return scores
+
+
+class TrialPanel(Panel):
+    """A panel that shows a trial among other parts.
+
+    A subclass returns the trial from `_trial`, and puts `_reading()` into its parts.
     """
-    made = [
-        {
-            "kind": message.kind,
-            "role": visible(message.role),
-            "parts": [_plain_part(part, view.evidence, tree=markdown) for part in message.parts],
-        }
-        for message in view.messages
-    ]
+
+    shares = ("transcript_reading",)
+
+    _markdown: bool = False
+    _whole: dict[str, Any] | None = None
+
+    def _trial(self) -> TranscriptView | None:
+        raise NotImplementedError
+
+    def _reading(self) -> dict[str, Any]:
+        trial = self._trial()
+        return {"trial": trial and to_data(trial, markdown=self._markdown), "whole": self._whole}
+
+    def _on_format(self, markdown: bool) -> None:
+        self._markdown, self._whole = markdown, None
+
+    def _on_whole(self, message: _Position, part: _Position) -> None:
+        trial, self._whole = self._trial(), None
+        if trial and message < len(trial.messages) and part < len(trial.messages[message].parts):
+            text = trial.messages[message].parts[part].text
+            self._whole = {"message": message, "part": part, "pieces": _pieces(text, trial.evidence)}
+
+
+def to_data(view: TranscriptView, *, markdown: bool = False) -> dict[str, Any]:
+    """Return a trial as plain data for a live view, quotations apart.
+
+    Text is cut after 100,000 characters; `left` counts the rest. With `markdown`, Markdown is a tree of elements,
+    cleaned like the static form.
+    """
     return {
         "title": visible(view.title),
         "severity": view.severity,
         "facts": [visible(fact) for fact in view.facts],
         "source": visible(view.source),
-        "asked": [[heading, visible(text[:_MOST])] for heading, text in view.asked],
-        "messages": made,
+        "asked": [[heading, visible(text[:_MAX_TEXT])] for heading, text in view.asked],
+        "messages": [
+            {
+                "kind": message.kind,
+                "role": visible(message.role),
+                "parts": [_part_data(part, view.evidence, as_tree=markdown) for part in message.parts],
+            }
+            for message in view.messages
+        ],
         "markdown": markdown,
         "judgements": [
             {
                 "criterion": visible(criterion),
                 "grader": visible(grader),
-                "samples": [_plain_judgement(one, view.messages) for one in samples],
+                "samples": [_judgement_data(sample, view.messages) for sample in samples],
             }
-            for (criterion, grader), samples in groupby(view.judgements, _who)
+            for (criterion, grader), samples in groupby(view.judgements, _scored_by)
         ],
     }
 
 
-def pieces(text: str, evidence: Sequence[str]) -> list[list[Any]]:
-    """Return a text in pieces: [text, whether a grader quoted it]."""
-    text = visible(text)
-    made, last = [], 0
-    for start, end in find_quotes(text, evidence):
-        made += [[text[last:start], False], [text[start:end], True]]
-        last = end
-    return [piece for piece in [*made, [text[last:], False]] if piece[0]]
-
-
 def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | None = None) -> Html:
-    """Return a trial as HTML without scripts or styles of its own; legible where styles are dropped.
+    """Return a trial as HTML without scripts or styles: legible where styles are dropped.
 
     Parameters
     ----------
     view
-        What `transcript` returned.
+        The trial.
     heading
-        Whether it begins with the trial's name and facts.
+        Whether it starts with the name and facts of the trial.
     most
-        So many messages; the others are plural. None: all.
+        The number of messages to write; None: all.
     """
     messages = "".join(
         f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
@@ -191,23 +231,22 @@ def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | N
     )
     left = 0 if most is None else len(view.messages) - most
     if left > 0:
-        messages += f"<li>{plural(left, 'more message')} not shown; with a running kernel all are.</li>"
-    scores = "".join(_judgements_html(list(samples)) for _, samples in groupby(view.judgements, _who))
+        messages += f"<li>{plural(left, 'more message')} not shown. Run the notebook to see all.</li>"
+    scores = "".join(_judgement_html(*samples) for _, samples in groupby(view.judgements, _scored_by))
     top = ""
     if heading:
         known = [f"severity {view.severity}", *view.facts] if view.severity else view.facts
         facts = "".join(f"<span>{escape(fact)}</span> " for fact in known)
-        top = f'<p class="ek-title"><strong>{escape(view.title[0].upper() + view.title[1:])}</strong></p><p class="ek-meta">{facts}</p>'
-    asked = "".join(
-        f"<p><strong>{escape(name)}</strong></p>{markdown(text[:_MOST])}" for name, text in view.asked
-    )
+        title = escape(view.title[0].upper() + view.title[1:])
+        top = f'<p class="ek-title"><strong>{title}</strong></p><p class="ek-meta">{facts}</p>'
+    asked = "".join(f"<p><strong>{name}</strong></p>{markdown(text[:_MAX_TEXT])}" for name, text in view.asked)
     if asked:
-        top += f"<details><summary>What the case asks and expects</summary>{asked}</details>"
-    source = f'<p class="ek-meta">From <code>{escape(view.source)}</code></p>' if view.source else ""
+        top += f"<details><summary>Case details</summary>{asked}</details>"
+    source = f'<p class="ek-meta">Source: <code>{escape(view.source)}</code></p>' if view.source else ""
     return Html(
         f'<div class="ek ek-transcript">{top}<div class="ek-columns">'
-        f'<ol class="ek-messages">{messages or "<li>No messages and no output were recorded.</li>"}</ol>'
-        f'<ul class="ek-scores">{scores or "<li>No judgements were recorded.</li>"}</ul></div>{source}</div>'
+        f'<ol class="ek-messages">{messages or "<li>No messages and no output.</li>"}</ol>'
+        f'<ul class="ek-scores">{scores or "<li>No judgements.</li>"}</ul></div>{source}</div>'
     )
 
 
@@ -216,28 +255,22 @@ def style() -> str:
     return _style("transcript_reading")
 
 
-# Which trial
-
-
-def _check(evals: Evals, run: str, case: str, epoch: int) -> None:
-    attempts = pl.concat([some_of(frame, "run", "case", "epoch") for frame in (evals.trials, evals.scores)])
-    found = attempts
+def _check_trial(evals: Evals, run: str, case: str, epoch: int) -> None:
+    matches = pl.concat([some_of(frame, *TRIALS.key) for frame in (evals.trials, evals.scores)])
+    place = ""
     for name, value in (("run", run), ("case", case), ("epoch", epoch)):
-        have = found[name].unique().cast(pl.String).sort().to_list()
-        found = found.filter(pl.col(name) == value)
-        if found.is_empty():
-            place = {"run": "", "case": f" in run {run!r}", "epoch": f" of case {case!r} in run {run!r}"}[
-                name
-            ]
-            error = SelectorError.unknown(str(value), kind=name, have=have)
-            raise SelectorError(str(error).replace(f"{str(value)!r}.", f"{str(value)!r}{place}.", 1))
+        known = matches[name].unique().cast(pl.String).sort().to_list()
+        matches = matches.filter(pl.col(name) == value)
+        if matches.is_empty():
+            raise SelectorError(f"Unknown {name} {str(value)!r}{place}.", value=str(value), choices=known)
+        place = f" of {name} {value!r}{place}"
 
 
 def _first(frame: pl.DataFrame) -> dict[str, Any]:
     return frame.row(0, named=True) if frame.height else {}
 
 
-def _where(row: dict[str, Any]) -> str:
+def _source(row: dict[str, Any]) -> str:
     source, line = row.get("source"), row.get("line")
     return f"{source}:{line}" if source and line else str(source or "")
 
@@ -249,22 +282,17 @@ def _facts(trial: dict[str, Any], run: dict[str, Any]) -> tuple[str, ...]:
     if trial.get("input_tokens") is not None and trial.get("output_tokens") is not None:
         facts.append(f"{trial['input_tokens']:,} tokens in, {trial['output_tokens']:,} out")
     if trial.get("latency_s") is not None:
-        facts.append(f"{trial['latency_s']:.1f} s")
+        facts.append(fmt.duration(trial["latency_s"]))
     if trial.get("cost_usd") is not None:
-        facts.append(f"${trial['cost_usd']:.4f}")
+        facts.append(fmt.money(trial["cost_usd"]))
     return tuple(facts)
 
 
-# Shown
-
-
-def _who(judgement: Judgement) -> tuple[str, str]:
+def _scored_by(judgement: Judgement) -> tuple[str, str]:
     return judgement.criterion, judgement.grader
 
 
-def _judgements_html(samples: list[Judgement]) -> str:
-    """Return what one grader said of one criterion: the first sample, the others folded."""
-    first, *others = samples
+def _judgement_html(first: Judgement, *others: Judgement) -> str:
     more = "".join(
         f'<p><span class="ek-score">{escape(one.score)}</span> sample {one.sample}</p>{_reason_html(one)}'
         for one in others
@@ -281,46 +309,51 @@ def _judgements_html(samples: list[Judgement]) -> str:
 
 def _reason_html(judgement: Judgement) -> str:
     rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
-    if not judgement.evidence:
-        return rationale
-    return f"{rationale}<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>"
-
-
-def _cut(text: str) -> str:
-    if len(text) <= _MOST:
-        return text
-    return f"{text[:_MOST]}\n… {plural(len(text) - _MOST, 'more character')} not shown; the source has all."
+    quote = f"<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>" if judgement.evidence else ""
+    return rationale + quote
 
 
 def _part_html(part: Part, evidence: Sequence[str]) -> str:
-    text = _cut(part.text)
-    made = markdown(text) if part.style == "markdown" else plain(text)
-    html = mark(made, evidence)
+    text, left = part.text[:_MAX_TEXT], len(part.text) - _MAX_TEXT
+    if left > 0:
+        text += f"\n… {plural(left, 'more character')} not shown. The source has all."
+    unmarked = markdown(text) if part.style == "markdown" else plain(text)
+    html = mark(unmarked, evidence)
     if not part.summary:
         return html
-    # A quotation that nobody can see marks nothing.
-    opened = " open" if html != made else ""
-    return f"<details{opened}><summary>{escape(part.summary)}</summary>{html}</details>"
+    # A folded quotation would not be seen.
+    is_open = " open" if html != unmarked else ""
+    return f"<details{is_open}><summary>{escape(part.summary)}</summary>{html}</details>"
 
 
-def _plain_part(part: Part, evidence: Sequence[str], *, tree: bool) -> dict[str, Any]:
-    cut = pieces(part.text[:_MOST], evidence)
-    made = {
+def _part_data(part: Part, evidence: Sequence[str], *, as_tree: bool) -> dict[str, Any]:
+    pieces = _pieces(part.text[:_MAX_TEXT], evidence)
+    data = {
         "summary": visible(part.summary),
-        "open": any(quoted for _, quoted in cut),
-        "pieces": cut,
-        "left": max(0, len(part.text) - _MOST),
+        "open": any(is_quoted for _, is_quoted in pieces),
+        "pieces": pieces,
+        "left": max(0, len(part.text) - _MAX_TEXT),
     }
-    if tree and part.style == "markdown":
-        made["tree"] = to_tree(mark(markdown(part.text[:_MOST]), evidence))
-    return made
+    if as_tree and part.style == "markdown":
+        data["tree"] = to_tree(mark(markdown(part.text[:_MAX_TEXT]), evidence))
+    return data
 
 
-def _plain_judgement(judgement: Judgement, messages: Sequence[Message]) -> dict[str, Any]:
-    words = {name: visible(str(getattr(judgement, name))) for name in ("score", "rationale", "evidence")}
-    at = None
+def _pieces(text: str, evidence: Sequence[str]) -> list[list[Any]]:
+    """Split a text into [text, whether a grader quoted it]."""
+    text = visible(text)
+    pieces, last = [], 0
+    for start, end in find_quotes(text, evidence):
+        pieces += [[text[last:start], False], [text[start:end], True]]
+        last = end
+    return [piece for piece in [*pieces, [text[last:], False]] if piece[0]]
+
+
+def _judgement_data(judgement: Judgement, messages: Sequence[Message]) -> dict[str, Any]:
+    """Return a judgement with the index of the message that holds its quotation; None if there is none."""
+    index = None
     if judgement.evidence:
-        # Which message holds the quotation; where none does, the reader is told.
         texts = (visible("\n".join(part.text for part in message.parts)) for message in messages)
-        at = next((i for i, text in enumerate(texts) if holds_quote(text, judgement.evidence)), None)
-    return {**words, "sample": judgement.sample, "at": at}
+        index = next((i for i, text in enumerate(texts) if holds_quote(text, judgement.evidence)), None)
+    words = {name: visible(getattr(judgement, name)) for name in ("score", "rationale", "evidence")}
+    return {**words, "sample": judgement.sample, "message": index}

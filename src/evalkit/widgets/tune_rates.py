@@ -1,7 +1,6 @@
-"""What a pass rule makes of trials that are graded already: fast enough to follow a slider.
+"""Verdicts, pass rates and agreement under any pass rule, fast enough to follow a slider.
 
-The scores are put into an array once; each rule is then a few sums over it. The verdicts are those of
-`evalkit.grade`, value for value.
+The scores are put into an array once; a rule is then a few sums over it. The verdicts equal those of `evalkit.grade`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import polars as pl
 from evalkit.agreement.estimates import estimate_agreement
 from evalkit.agreement.ratings import pair_ratings
 from evalkit.compare.pairs import RUN_COLUMNS
-from evalkit.data.schema import VERDICTS, Verdict
+from evalkit.data.schema import TRIALS, VERDICTS, Verdict
 from evalkit.grading.grade import grade_criteria
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, apply_rule
 from evalkit.grading.summarize import summarize_verdicts
@@ -28,54 +27,66 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.data.scoring import Scoring
     from evalkit.grading.pass_rule import RuledCriterion
     from evalkit.stats import Estimate
 
 FAIL, UNSCORED, PASS = (VERDICTS.index(word) for word in ("fail", "unscored", "pass"))
-"""The codes of verdicts, as `evalkit.data.schema.Verdict` orders them."""
+"""Codes of verdicts, in the order of `evalkit.data.schema.Verdict`."""
 
-_TRIAL: Final = ["run", "case", "epoch"]
 _STEPS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What a rule says of each trial before its mean is asked for."""
+class Verdicts:
+    """Verdicts of all trials under a rule, for any threshold of the mean.
 
-    failed: np.ndarray
-    reach: np.ndarray
-    complete: np.ndarray
-    lacking: int
+    Attributes
+    ----------
+    means
+        Weighted mean of each trial; NaN if a score is missing.
+    """
+
     means: np.ndarray
+    threshold: float
+    _failed: np.ndarray
+    _best_mean: np.ndarray
+    _complete: np.ndarray
+    _incomplete_code: int
 
-    def codes(self, mean: float) -> np.ndarray:
-        """Return the verdicts where the mean has to reach this."""
-        codes = np.where(self.failed | (self.reach < mean), FAIL, np.where(self.complete, PASS, self.lacking))
-        return codes.astype(np.int8)
+    @property
+    def codes(self) -> np.ndarray:
+        """The verdicts under the rule: int8 codes `FAIL`, `UNSCORED`, `PASS`."""
+        return self.codes_at(self.threshold)
+
+    def codes_at(self, mean: float) -> np.ndarray:
+        """Return the verdicts under another threshold of the mean."""
+        rest = np.where(self._complete, PASS, self._incomplete_code)
+        return np.where(self._failed | (self._best_mean < mean), FAIL, rest).astype(np.int8)
 
 
 @dataclass(frozen=True, eq=False)
-class Trials:
-    """Every trial's scores as an array, ready to be judged by one rule after the other.
+class ScoreArray:
+    """The scores of every trial as an array.
 
     Attributes
     ----------
     frame
-        polars frame, a row a trial: the columns of `Evals.attempts`, without `error`.
+        polars frame, one row per trial: the columns of `Evals.attempts`, without `error`.
     criteria
-        The names of the criteria, in the order of the columns of `scores`.
+        The criteria, in the order of the columns of `scores`.
     declared
-        Criterion -> its scale, kind and weight, as the suite declares them.
+        Criterion -> its row of the `criteria` table.
     scores
-        float array (trials, criteria): the mean of the judge's samples; NaN where there is none.
+        float array (trials, criteria): the mean of the samples; NaN if missing.
     expected
-        bool array (trials, criteria): whether the records of the trial's run carry the criterion.
-    people
-        float array (trials, criteria): what people gave; NaN where they did not. Empty where nobody labelled.
+        bool array (trials, criteria): whether the run of the trial has the criterion.
+    human
+        float array (trials, criteria): the human labels; NaN if missing. Empty if there are none.
     units
-        int array (trials,): which case, or cluster of cases, a trial is of.
+        int array (trials,): the case, or cluster of cases, of a trial.
     places
-        Column of runs -> value -> its place, where they stand in the order in which they ran.
+        Column of runs -> value -> its place in the order of start time.
     """
 
     frame: pl.DataFrame
@@ -83,194 +94,167 @@ class Trials:
     declared: dict[str, dict[str, Any]]
     scores: np.ndarray
     expected: np.ndarray
-    people: np.ndarray
+    human: np.ndarray
     units: np.ndarray
     places: dict[str, dict[str, int]]
 
     @classmethod
-    def of(
-        cls,
-        evals: Evals,
-        rule: PassRule,
-        *,
-        grader: str | Sequence[str] | None = None,
-        rubric: str | Sequence[str] | None = None,
-    ) -> Trials:
-        """Put the scores of one suite into an array.
+    def of(cls, evals: Evals, scoring: Scoring) -> ScoreArray:
+        """Return the scores of one suite.
 
         Raises
         ------
         SelectorError
-            There are several suites, or no scores.
+            Several suites, or no scores.
         """
-        chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
-        answers = grade_criteria(evals, rule, **chosen)
+        chosen: dict[str, Any] = {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
+        scored = grade_criteria(evals, **chosen)
         suites = evals.runs["suite"].fill_null("").unique().to_list()
         if len(suites) > 1:
             raise SelectorError(
-                f"One rule is tuned for one suite; there are {join_words(suites)}. Choose one: evals.filter(suite=...)."
+                f"Several suites: {join_words(suites)}.", fix="Choose one: evals.filter(suite=...)."
             )
-        if answers.is_empty():
-            raise SelectorError("There are no scores to tune a rule on.")
-        criteria = tuple(answers["criterion"].cast(pl.String).unique().sort())
+        if scored.is_empty():
+            raise SelectorError("No scores to tune a rule on.")
+        criteria = tuple(scored["criterion"].cast(pl.String).unique().sort())
         frame = evals.attempts().drop("error")
-        rows = frame.select(_TRIAL).with_row_index("_row")
-        placed = answers.select(*_TRIAL, "criterion", "score").join(rows, on=_TRIAL)
-        at = placed["_row"].to_numpy(), _positions(placed["criterion"], criteria)
-        scores, expected = np.full((frame.height, len(criteria)), np.nan), None
-        scores[at] = placed["score"].to_numpy()
-        expected = np.zeros(scores.shape, dtype=bool)
-        expected[at] = True
-        known = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
-        unit = frame.select(pl.coalesce(pl.col("cluster").cast(pl.String), pl.col("case").cast(pl.String)))
+        declared = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
+        unit = frame.select(pl.coalesce(pl.col("cluster", "case").cast(pl.String)))
+        scores, expected = _to_array(scored, frame, criteria, "score")
         return cls(
             frame=frame,
             criteria=criteria,
-            declared={name: known.get(name, {}) for name in criteria},
+            declared={name: declared.get(name, {}) for name in criteria},
             scores=scores,
             expected=expected,
-            people=_labels(evals, rule, rows, criteria, **chosen),
+            human=_human_labels(evals, frame, criteria, chosen),
             units=np.unique(unit.to_series().to_numpy(), return_inverse=True)[1],
             places={column: start_order(evals, column) for column in RUN_COLUMNS},
         )
 
-    def ruled(self, rule: PassRule) -> dict[str, RuledCriterion]:
-        """Say what a rule makes of each criterion."""
+    def apply(self, rule: PassRule) -> dict[str, RuledCriterion]:
+        """Return the weight, the gate and the scale of each criterion under a rule."""
         return apply_rule(self.declared, rule)
 
-    def judge(self, rule: PassRule, *, by_people: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Give each trial its verdict and its mean.
-
-        Returns
-        -------
-        tuple of two arrays
-            int8 codes `FAIL`, `UNSCORED`, `PASS`; float means, NaN while a score is missing.
-        """
-        read = self._read(rule, by_people=by_people)
-        return read.codes(rule.mean), read.means
-
-    def _read(self, rule: PassRule, *, by_people: bool = False) -> _Read:
-        scores, expected = (self.people if by_people else self.scores), self.expected
-        ruled = [self.ruled(rule)[name] for name in self.criteria]
-        weights = np.array([c.weight * c.in_mean for c in ruled])
-        ordinal = np.array([c.in_mean for c in ruled])
-        gates = np.array([-np.inf if c.gate is None else c.gate for c in ruled])
-        top = next((c.scale_max for c in ruled if c.in_mean), 1.0)
-        there = ~np.isnan(scores)
-        filled = np.where(there, scores, 0.0)
-        full, summed, weighed = expected @ weights, filled @ weights, there @ weights
-        below = (there & ordinal & (filled < rule.floor - TOLERANCE)).any(axis=1)
-        gated = (there & (filled < gates - TOLERANCE)).any(axis=1)
-        judged = there.any(axis=1)
-        complete = judged & (there.sum(axis=1) == expected.sum(axis=1))
-        best = summed + (full - weighed) * top + TOLERANCE
-        plain = filled.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-        mean = np.where(full > 0, summed / np.where(weighed > 0, weighed, 1.0), plain)
-        return _Read(
-            failed=below | gated,
-            # With no weight at all no mean is asked for; what nobody judged has not failed.
-            reach=np.where(judged & (full > 0), best / np.where(full > 0, full, 1.0), np.inf),
-            complete=complete,
-            lacking=FAIL if rule.missing == "fail" else UNSCORED,
-            means=np.where(complete, mean, np.nan),
+    def judge(self, rule: PassRule, *, by_humans: bool = False) -> Verdicts:
+        """Return the verdicts under a rule."""
+        scores, expected = (self.human if by_humans else self.scores), self.expected
+        criteria = [self.apply(rule)[name] for name in self.criteria]
+        weights = np.array([c.weight * c.in_mean for c in criteria])
+        in_mean = np.array([c.in_mean for c in criteria])
+        gates = np.array([-np.inf if c.gate is None else c.gate for c in criteria])
+        top = next((c.scale_max for c in criteria if c.in_mean), 1.0)
+        present = ~np.isnan(scores)
+        filled = np.where(present, scores, 0.0)
+        full, total, weight = expected @ weights, filled @ weights, present @ weights
+        below_floor = (present & in_mean & (filled < rule.floor - TOLERANCE)).any(axis=1)
+        below_gate = (present & (filled < gates - TOLERANCE)).any(axis=1)
+        is_scored = present.any(axis=1)
+        complete = is_scored & (present.sum(axis=1) == expected.sum(axis=1))
+        best = total + (full - weight) * top + TOLERANCE
+        unweighted = filled.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+        means = np.where(full > 0, total / np.where(weight > 0, weight, 1.0), unweighted)
+        return Verdicts(
+            means=np.where(complete, means, np.nan),
+            threshold=rule.mean,
+            _failed=below_floor | below_gate,
+            # Without any weight no mean is required; an unscored trial has not failed.
+            _best_mean=np.where(is_scored & (full > 0), best / np.where(full > 0, full, 1.0), np.inf),
+            _complete=complete,
+            _incomplete_code=FAIL if rule.missing == "fail" else UNSCORED,
         )
 
-    def rates(
-        self, codes: np.ndarray, means: np.ndarray, rule: PassRule, by: Sequence[str], *, level: float = 0.95
-    ) -> pl.DataFrame:
-        """Return pass rates with their intervals, as `evalkit.summarize` has them, for verdicts given as codes."""
-        graded = self.frame.with_columns(
-            words(codes).alias("verdict"), pl.Series("score", means).fill_nan(None)
-        )
+    def rates(self, verdicts: Verdicts, rule: PassRule, by: Sequence[str], *, level: float = 0.95) -> pl.DataFrame:
+        """Return pass rates with intervals, as `evalkit.summarize` has them."""
+        means = pl.Series("score", verdicts.means).fill_nan(None)
+        graded = self.frame.with_columns(to_words(verdicts.codes).alias("verdict"), means)
         return summarize_verdicts(graded, by, rule, level=level, places=self.places)
 
     def curve(self, rule: PassRule, by: str) -> dict[str, list[tuple[float, float]]]:
-        """Return the pass rate at every threshold of the mean, all else as the rule has it.
+        """Return the pass rate at every threshold of the mean, under an otherwise equal rule.
 
         Returns
         -------
         dict
-            Group -> (threshold, pass rate over its cases) from the floor, where it is below the top, to the top of
-            the scale.
+            Group -> (threshold, pass rate over its cases), from the floor (if below the top) to the top of the scale.
         """
         low, high = self.scale
         low = max(low, rule.floor) if rule.floor < high else low
         groups = self.frame[by].cast(pl.String).fill_null("")
         places = self.places.get(by, {})
         names = sorted(groups.unique(), key=lambda name: (places.get(name, 0), natural_key([name])))
-        cell, cells = _cells(groups, self.frame["case"])
-        group_of = np.zeros(cells, dtype=int)
+        cells = pl.DataFrame({"group": groups, "case": self.frame["case"].cast(pl.String)})
+        ranks = cells.select(pl.struct(pl.all()).rank("dense") - 1).to_series()
+        cell = ranks.to_numpy().astype(np.int64)
+        count = int(cell.max()) + 1 if cell.size else 0
+        group_of = np.zeros(count, dtype=int)
         group_of[cell] = _positions(groups, names)
-        made: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-        read = self._read(rule)
-        for at in np.linspace(low, high, _STEPS + 1):
-            codes = read.codes(float(at))
-            scored = codes != UNSCORED
-            n = np.bincount(cell[scored], minlength=cells)
-            passed = np.bincount(cell[codes == PASS], minlength=cells)
-            known = n > 0
-            share = np.bincount(group_of[known], passed[known] / n[known], minlength=len(names))
-            count = np.bincount(group_of[known], minlength=len(names))
-            for name, total, over in zip(names, share, count, strict=True):
-                if over:
-                    made[name].append((float(at), float(total / over)))
-        return made
+        curve: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+        verdicts = self.judge(rule)
+        for threshold in np.linspace(low, high, _STEPS + 1):
+            codes = verdicts.codes_at(float(threshold))
+            scored = np.bincount(cell[codes != UNSCORED], minlength=count)
+            passed = np.bincount(cell[codes == PASS], minlength=count)
+            known = scored > 0
+            total = np.bincount(group_of[known], passed[known] / scored[known], minlength=len(names))
+            cases = np.bincount(group_of[known], minlength=len(names))
+            for name, rate_sum, n in zip(names, total, cases, strict=True):
+                if n:
+                    curve[name].append((float(threshold), float(rate_sum / n)))
+        return curve
 
     def agreement(self, rule: PassRule, codes: np.ndarray, *, level: float = 0.95) -> dict[str, Estimate]:
-        """Return how far verdicts agree with those of people under the same rule; empty where nobody labelled."""
-        if not self.people.size:
+        """Return the agreement with the verdicts of human labels under the same rule; empty without labels."""
+        if not self.human.size:
             return {}
-        theirs, _ = self.judge(rule, by_people=True)
-        labelled = (~np.isnan(self.people)).sum(axis=1) == self.expected.sum(axis=1)
-        both = labelled & self.expected.any(axis=1) & (theirs != UNSCORED) & (codes != UNSCORED)
-        judge, reference = ((side[both] == PASS).astype(float) for side in (codes, theirs))
-        points = np.array([0.0, 1.0])
-        return estimate_agreement(judge, reference, self.units[both], points=points, level=level, seed=0)[0]
+        human = self.judge(rule, by_humans=True).codes
+        is_labeled = (~np.isnan(self.human)).sum(axis=1) == self.expected.sum(axis=1)
+        both = is_labeled & self.expected.any(axis=1) & (human != UNSCORED) & (codes != UNSCORED)
+        sides = ((side[both] == PASS).astype(float) for side in (codes, human))
+        return estimate_agreement(*sides, self.units[both], points=np.array([0.0, 1.0]), level=level, seed=0)[0]
 
     @cached_property
     def scale(self) -> tuple[float, float]:
-        """The lowest and the highest score of the criteria that enter the mean."""
-        scales = [
-            (c["scale_min"], c["scale_max"]) for c in self.declared.values() if c.get("kind") != "binary"
-        ]
-        known = [(low, high) for low, high in scales if low is not None and high is not None]
-        return known[0] if known else (0.0, 1.0)
+        """The lowest and the highest score of the criteria in the mean."""
+        for row in self.declared.values():
+            low, high = row.get("scale_min"), row.get("scale_max")
+            if row.get("kind") != "binary" and low is not None and high is not None:
+                return low, high
+        return 0.0, 1.0
 
 
-def words(codes: np.ndarray) -> pl.Series:
-    """Return verdicts that are codes as the words that they stand for."""
+def to_words(codes: np.ndarray) -> pl.Series:
+    """Return codes of verdicts as words."""
     return pl.Series(list(VERDICTS), dtype=Verdict).gather(codes)
 
 
-def _labels(
-    evals: Evals, rule: PassRule, rows: pl.DataFrame, criteria: tuple[str, ...], **chosen: Any
+def _human_labels(
+    evals: Evals, frame: pl.DataFrame, criteria: tuple[str, ...], chosen: dict[str, Any]
 ) -> np.ndarray:
-    """Return what people gave, trial by criterion."""
-    nobody = np.zeros((0, len(criteria)))
-    people = evals.scores.lazy().filter(pl.col("grader_kind") == "human")
-    if people.select("run").head(1).collect().is_empty():
-        return nobody
+    none = np.zeros((0, len(criteria)))
+    human = evals.scores.lazy().filter(pl.col("grader_kind") == "human")
+    if human.select("run").head(1).collect().is_empty():
+        return none
     try:
-        pairs = pair_ratings(evals, rule=rule, **chosen).pairs
+        pairs = pair_ratings(evals, **chosen).pairs.filter(pl.col("reference").is_not_null())
     except EvalkitError:
-        return nobody
-    rated = pairs.filter(pl.col("reference").is_not_null())
-    given = rated.cast({name: rows.schema[name] for name in _TRIAL}).join(rows, on=_TRIAL)
-    if given.is_empty():
-        return nobody
-    made = np.full((rows.height, len(criteria)), np.nan)
-    made[given["_row"].to_numpy(), _positions(given["criterion"], criteria)] = given["reference"].to_numpy()
-    return made
+        return none
+    labels, labeled = _to_array(pairs, frame, criteria, "reference")
+    return labels if labeled.any() else none
+
+
+def _to_array(
+    rows: pl.DataFrame, frame: pl.DataFrame, criteria: tuple[str, ...], column: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a column as an array (trials, criteria), and which of its cells have a row."""
+    trials = frame.select(TRIALS.key).with_row_index("_row")
+    placed = rows.cast({name: trials.schema[name] for name in TRIALS.key}).join(trials, on=TRIALS.key)
+    cells = placed["_row"].to_numpy(), _positions(placed["criterion"], criteria)
+    values, present = np.full((frame.height, len(criteria)), np.nan), np.zeros((frame.height, len(criteria)), dtype=bool)
+    values[cells], present[cells] = placed[column].to_numpy(), True
+    return values, present
 
 
 def _positions(values: pl.Series, names: Sequence[str]) -> np.ndarray:
-    """Return where each value stands among the names."""
-    places = {name: at for at, name in enumerate(names)}
+    places = {name: index for index, name in enumerate(names)}
     return values.cast(pl.String).replace_strict(places, return_dtype=pl.Int64).to_numpy()
-
-
-def _cells(groups: pl.Series, cases: pl.Series) -> tuple[np.ndarray, int]:
-    """Return which group and case each trial is of, as whole numbers, and how many of them there are."""
-    pairs = pl.DataFrame({"group": groups, "case": cases.cast(pl.String)})
-    codes = pairs.select(pl.struct("group", "case").rank("dense") - 1).to_series().to_numpy()
-    return codes.astype(np.int64), int(codes.max()) + 1 if codes.size else 0

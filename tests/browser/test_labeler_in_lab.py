@@ -1,4 +1,4 @@
-"""Labelling in a real JupyterLab, by keyboard alone: labels reach the file, and kappa moves."""
+"""Labeling in a real JupyterLab, by keyboard alone: labels reach the file, and kappa moves."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from playwright.sync_api import expect
 pytestmark = [pytest.mark.browser, pytest.mark.enable_socket]
 
 START = "import evalkit as ek\nevals = ek.demo.make()"
-LABEL = "labeller = ek.label(evals, rater='ann', path='{path}', order='random', seed=1)\nlabeller"
+LABEL = "labeler = ek.label(evals, rater='ann', path='{path}', order='random', seed=1)\nlabeler"
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_keys_give_labels_and_the_figures_follow(lab, run_notebook, axe, dark):
     path = f"labels-{dark}.jsonl"
-    page = run_notebook(lab.write("labeller.ipynb", START, LABEL.format(path=path)), dark=dark, height=1500)
-    widget = page.locator(".ek-labeller")
-    expect(widget).to_contain_text("No labels yet.")
-    said = widget.get_by_label("What the labels say so far")
+    page = run_notebook(lab.write("labeler.ipynb", START, LABEL.format(path=path)), dark=dark, height=1500)
+    widget = page.locator(".ek-labeler")
+    expect(widget).to_contain_text("No labels yet")
+    said = widget.get_by_label("Results")
 
-    expect(widget).not_to_contain_text("No judgements were recorded")
+    expect(widget).not_to_contain_text("No judgements")
     heights = [widget.locator(part).bounding_box()["height"] for part in (".ek-reading", ".ek-side")]
     assert heights[0] == pytest.approx(heights[1], abs=1) or heights[0] == 640
 
@@ -32,13 +32,13 @@ def test_keys_give_labels_and_the_figures_follow(lab, run_notebook, axe, dark):
         page.keyboard.press(key)
         expect(widget).to_contain_text(f"ann: {number} of 483")
 
-    expect(said).to_contain_text("4 yet.")
+    expect(said).to_contain_text("Too few labels for kappa (4)")
     expect(said).to_contain_text("people would pass")
     page.keyboard.press("n")
     page.keyboard.type("Because 5 <b>j</b>")
     page.keyboard.press("Escape")
     if shots := os.environ.get("EVALKIT_SCREENSHOTS"):
-        widget.screenshot(path=str(Path(shots) / f"labeller_{'dark' if dark else 'light'}.png"))
+        widget.screenshot(path=str(Path(shots) / f"labeler_{'dark' if dark else 'light'}.png"))
     page.keyboard.press("?")
     expect(widget).to_contain_text("ann: 13 of 483")
     rows = [json.loads(line) for line in (lab.root / path).read_text().splitlines()]
