@@ -94,7 +94,7 @@ def explore(evals: Evals) -> dict[str, tuple[float, int]]:
         before = view.show()
         took, _ = timed(lambda message=message: view.handle(message))
         after = view.show()
-        assert not view.told, view.told
+        assert not view.status, view.status
         rows[name] = took, sum(len(json.dumps(after[p])) for p in after if after[p] != before[p])
     return rows
 
@@ -129,11 +129,11 @@ def judge_again(evals: Evals) -> dict[str, tuple[float, int]]:
     """Return the same for a label given in `ek.label`, and for words changed in `ek.rubric_lab`."""
     rows = {}
     with TemporaryDirectory() as folder:
-        took, labeller = timed(lambda: ek.label(evals, rater="ann", path=f"{folder}/labels.jsonl"))
-        opened, shown = timed(labeller.show)
+        took, labeler = timed(lambda: ek.label(evals, rater="ann", path=f"{folder}/labels.jsonl"))
+        opened, shown = timed(labeler.show)
         rows["ek.label"] = took + opened, len(json.dumps(shown))
         scores = iter((4.0, 2.0, 5.0, 3.0, 1.0))
-        give = lambda: (labeller.handle({"kind": "give", "score": next(scores)}), labeller.show())[1]  # noqa: E731
+        give = lambda: (labeler.handle({"kind": "give", "score": next(scores)}), labeler.show())[1]  # noqa: E731
         took, shown = timed(give, 5)
         rows["ek.label: a score"] = took, len(json.dumps(shown))
         judge = ek.Judge(model="m", provider="local", name="judge", rubric=rubric_of(evals))

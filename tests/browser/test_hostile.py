@@ -54,7 +54,7 @@ def panel(kind, evals, folder):
         return ek.transcript_diff(evals, HOSTILE, baseline=runs[0], candidate=runs[1])
     if kind == "tuner":
         return ek.tune(evals)
-    if kind == "labeller":
+    if kind == "labeler":
         return ek.label(evals, rater=HOSTILE, path=folder / "labels.jsonl")
     if kind == "rubric_lab":
         judge = ek.Judge(model="m", provider="local", name=HOSTILE)
@@ -123,7 +123,7 @@ def test_hostile_text_is_shown_as_text(shown, axe, kind, scheme, live):
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "static"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("kind", ["tuner", "labeller", "rubric_lab"])
+@pytest.mark.parametrize("kind", ["tuner", "labeler", "rubric_lab"])
 def test_outside_jupyterlab_every_widget_is_accessible_too(shown, axe, kind, scheme, live):
     page, _ = shown(kind, made(TURNS, OTHERS), live=live, scheme=scheme)
 

@@ -13,7 +13,6 @@ from evalkit.util.hostile_text import Html, escape
 from evalkit.widgets import panel as base
 from evalkit.widgets.panel import WIDGET_MIME, Panel, resource, script, style
 
-
 Position = Annotated[float, msgspec.Meta(ge=0, le=5)]
 
 

@@ -14,8 +14,8 @@ import evalkit as ek
 from evalkit.data.suite import Case, Criterion, Suite
 from evalkit.judging.fake_judge import NOTICE, rehearse
 from evalkit.util.errors import ArgumentError, FormatError, SelectorError, SuiteError
-from evalkit.widgets.rubric_compare import by_wording, choose_trials, compare_wordings
 from evalkit.widgets.diff_align import word_diff
+from evalkit.widgets.rubric_compare import by_wording, choose_trials, compare_wordings
 from evalkit.widgets.rubric_draft import Draft, version_of
 from evalkit.widgets.rubric_lab import rubric_lab
 from fakes import FakeServer

@@ -39,7 +39,9 @@ def test_each_rule_gives_the_verdicts_rates_and_agreement_that_the_library_gives
     kappa = trials.agreement(rule, verdicts.codes)["kappa"]
 
     assert to_words(verdicts.codes).to_list() == graded["verdict"].to_list()
-    assert pl.Series(verdicts.means).fill_nan(None).to_list() == pytest.approx(graded["mean"].to_list(), abs=1e-9)
+    assert pl.Series(verdicts.means).fill_nan(None).to_list() == pytest.approx(
+        graded["mean"].to_list(), abs=1e-9
+    )
     expected = ek.summarize(DEMO, by=["agent_version", "severity"], rule=rule)
     same = ["agent_version", "severity", "pass_rate", "low", "high", "n", "passed", "unscored", "method"]
     assert rates.select(same).equals(expected.select(same))
@@ -105,9 +107,7 @@ def test_a_move_changes_rates_and_flips_and_the_way_back_undoes_it(tuner):
     tuner.handle({"kind": "reset"})
 
     assert moved["rule"]["mean"] == 4.5
-    assert moved["flipped"]["words"].startswith(
-        "68 of 162 trials change verdict: 68 now fail"
-    )
+    assert moved["flipped"]["words"].startswith("68 of 162 trials change verdict: 68 now fail")
     assert moved["groups"] != before["groups"]
     assert tuner.show() == before
 

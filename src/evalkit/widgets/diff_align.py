@@ -78,10 +78,14 @@ def align(left: Sequence[Message], right: Sequence[Message]) -> list[Row]:
     Turns that are equal but for white space are anchors. Between anchors, turns of the same role (and the same tools)
     are paired so that the sum of their similarities is largest.
     """
-    tokens = [[_token(message) for message in side] for side in (left, right)]
+    old, new = ([_token(message) for message in side] for side in (left, right))
     rows: list[Row] = []
-    for kind, i1, i2, j1, j2 in SequenceMatcher(None, *tokens, autojunk=False).get_opcodes():
-        pairs = zip(range(i1, i2), range(j1, j2), strict=True) if kind == "equal" else _pair(left, right, range(i1, i2), range(j1, j2))
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        pairs = (
+            zip(range(i1, i2), range(j1, j2), strict=True)
+            if kind == "equal"
+            else _pair(left, right, range(i1, i2), range(j1, j2))
+        )
         rows += [Row(i, j, same=kind == "equal") for i, j in pairs]
     return rows
 
@@ -98,11 +102,11 @@ def compare_words(
 
     A section beyond the budget, or with little in common, differs as a whole.
     """
-    heads = [[_head(part.summary) for part in message.parts] for message in (left, right)]
+    old, new = ([_head(part.summary) for part in message.parts] for message in (left, right))
     before: list[Words] = []
     after: list[Words] = []
     spent = 0
-    for kind, i1, i2, j1, j2 in SequenceMatcher(None, *heads, autojunk=False).get_opcodes():
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind != "equal":
             before += whole_sections(left.parts[i1:i2], differs=True)
             after += whole_sections(right.parts[j1:j2], differs=True)
@@ -128,7 +132,8 @@ def _pieces(left: str, right: str, budget: int) -> tuple[tuple[Piece, ...], tupl
         return ((left, True),), ((right, True),), 0
     changes = word_diff(left, right)
     before, after = (
-        tuple((text, kind == mine) for text, kind in changes if kind in ("same", mine)) for mine in ("removed", "added")
+        tuple((text, kind == mine) for text, kind in changes if kind in ("same", mine))
+        for mine in ("removed", "added")
     )
     return before, after, count
 
@@ -179,7 +184,9 @@ def _pair(
 def _bag(message: Message) -> Counter[str]:
     # The name of a tool counts as much as a sentence: another call of the same tool is the same step.
     heads = [_head(part.summary) for part in message.parts for _ in range(8) if part.summary]
-    return Counter([*heads, *(word for part in message.parts for word in part.text[:_MAX_TEXT].split()[:400])])
+    return Counter(
+        [*heads, *(word for part in message.parts for word in part.text[:_MAX_TEXT].split()[:400])]
+    )
 
 
 def _overlap(first: Counter[str], second: Counter[str]) -> float:

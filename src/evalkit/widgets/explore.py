@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from evalkit.data.schema import TRIALS
-from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -19,7 +18,7 @@ from evalkit.util.words import plural
 from evalkit.widgets.facet_counts import count_facets, count_scores
 from evalkit.widgets.filters import GradedTrials, Slice, code
 from evalkit.widgets.panel import Index, Name, section
-from evalkit.widgets.transcript_view import TrialPanel, read_trial
+from evalkit.widgets.transcript_view import TrialPanel, choose_scoring, read_trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,7 +86,9 @@ class Explorer(TrialPanel):
 
     @property
     def _summary(self) -> str:
-        return f"{fmt.count(self.selection.height)} of {plural(self._trials.graded(self.state).height, 'trial')}"
+        return (
+            f"{fmt.count(self.selection.height)} of {plural(self._trials.graded(self.state).height, 'trial')}"
+        )
 
     # Events
 
@@ -141,9 +142,8 @@ class Explorer(TrialPanel):
         if self.picked is None:
             return None
         run, case, epoch = self.picked
-        evals = self._trials.evals
-        scoring = evals.scoring.replace_given(grader=self.state.grader, rubric=self._trials.rubric)
-        return read_trial(replace(evals, scoring=scoring), run=run, case=case, epoch=epoch)
+        scoring = self._trials.scoring(self.state)
+        return read_trial(self._trials.evals, run=run, case=case, epoch=epoch, scoring=scoring)
 
     # What is shown
 
@@ -200,7 +200,12 @@ class Explorer(TrialPanel):
         # A version that is only the name of the run, one per model, repeats the model.
         versions = graded.select(pl.col("run", "agent_version", "model").cast(pl.String)).unique()
         is_run_name = (versions["run"] == versions["agent_version"]).all()
-        if "model" in names and is_run_name and versions["model"].is_unique().all() and not versions["model"].has_nulls():
+        if (
+            "model" in names
+            and is_run_name
+            and versions["model"].is_unique().all()
+            and not versions["model"].has_nulls()
+        ):
             names = [name for name in names if name != "agent_version"]
         return rows.select(*names, pl.col(self.state.measure).alias("score"))
 
@@ -289,9 +294,9 @@ def explore(
     ['critical']
     """
     expect(explore, locals())
-    scoring = evals.scoring.replace_given(rule=rule, grader=grader, rubric=rubric)
+    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
     clusters = None if failures is None else failures.trials.select(*TRIALS.key, "failure")
-    trials = GradedTrials(evals, scoring.rule or DEFAULT_RULE, scoring.rubric, clusters)
+    trials = GradedTrials(evals, scoring.rule, scoring.rubric, clusters)
     chosen, message = scoring.grader, ""
     if chosen is None:
         chosen, message = _main_judge(trials)

@@ -12,6 +12,7 @@ import polars as pl
 from evalkit.compare.compare import compare
 from evalkit.data.evals import some_of
 from evalkit.data.schema import SEVERITIES, TRIALS, VERDICTS
+from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade, grade_criteria
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.errors import SelectorError
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
 
-FACETS: Final = ("verdict", "severity", "agent_version", "model", "grader", "tags", "domain", "case", "failure")
+FACETS: Final = (
+    "verdict",
+    "severity",
+    "agent_version",
+    "model",
+    "grader",
+    "tags",
+    "domain",
+    "case",
+    "failure",
+)
 """The columns that trials are filtered by."""
 
 SORTABLE: Final = ("score", "verdict", "severity", "case", "agent_version", "model", "run", "epoch")
@@ -109,6 +120,10 @@ class GradedTrials:
     def _options(self, state: Slice) -> dict[str, Any]:
         return {"rule": self.rule, "grader": state.grader, "rubric": self.rubric}
 
+    def scoring(self, state: Slice) -> Scoring:
+        """Return what counts for a slice."""
+        return Scoring(**self._options(state))
+
     def graded(self, state: Slice) -> pl.DataFrame:
         """Return every trial with its score and verdict, as `grade` or `grade_criteria` gives them.
 
@@ -130,7 +145,11 @@ class GradedTrials:
 
     def scale(self, state: Slice) -> tuple[float, float]:
         """Return the declared scale of the score of a slice."""
-        is_used = pl.col("kind").ne_missing("binary") if state.criterion is None else pl.col("criterion") == state.criterion
+        is_used = (
+            pl.col("kind").ne_missing("binary")
+            if state.criterion is None
+            else pl.col("criterion") == state.criterion
+        )
         frame = self.evals.criteria.filter(is_used)
         low, high = frame.select(pl.col("scale_min").min(), pl.col("scale_max").max()).row(0)
         return self.rule.scale or (0.0, 1.0) if low is None or high is None else (low, high)
@@ -144,7 +163,9 @@ class GradedTrials:
 
     def _masks(self, state: Slice) -> dict[str, pl.Series]:
         frame = self.graded(state)
-        masks = {name: frame.select(_matches(name, values)).to_series() for name, values in state.where.items()}
+        masks = {
+            name: frame.select(_matches(name, values)).to_series() for name, values in state.where.items()
+        }
         limits = [limit for limit, _ in _limits(state)]
         if limits:
             masks["score"] = frame.select(pl.all_horizontal(limits).fill_null(value=False)).to_series()
@@ -163,7 +184,7 @@ class GradedTrials:
         key = ("flips", state.flips, state.grader)
         if key not in self._kept:
             baseline, candidate = state.flips or ("", "")
-            sides = {"baseline": baseline, "candidate": candidate}
+            sides: dict[str, Any] = {"baseline": baseline, "candidate": candidate}
             change = compare(self.evals, **sides, **self._options(state), criteria="shared")
             self._kept[key] = change.flips.select("suite", "case")
         flips: pl.DataFrame = self._kept[key]
@@ -172,12 +193,11 @@ class GradedTrials:
     def _matching(self, state: Slice) -> pl.DataFrame:
         """Return the trials with the searched text in the texts or the scores that count."""
         evals, pattern = self.evals, f"(?i){pl.escape_regex(state.search)}"
-        scoring = evals.scoring.replace_given(grader=state.grader, rubric=self.rubric)
         columns: tuple[tuple[pl.DataFrame | pl.LazyFrame, tuple[str, ...]], ...] = (
             (evals.turns, ("content", "reasoning", "tool_calls")),
             (evals.outputs, ("output",)),
             (evals.trials, ("error",)),
-            (scores_that_count(evals.scores, scoring), ("rationale", "evidence")),
+            (scores_that_count(evals.scores, self.scoring(state)), ("rationale", "evidence")),
         )
         matches = pl.concat(
             frame.lazy().filter(pl.any_horizontal(pl.col(names).str.contains(pattern))).select(_KEY)
@@ -193,7 +213,9 @@ class GradedTrials:
     @cached_property
     def _graders_of(self) -> pl.DataFrame:
         scored = self.evals.scores.lazy().filter(pl.col("score").is_not_null())
-        return scored.group_by(_KEY).agg(pl.col("grader").cast(pl.String).unique()).collect(engine="streaming")
+        return (
+            scored.group_by(_KEY).agg(pl.col("grader").cast(pl.String).unique()).collect(engine="streaming")
+        )
 
     def check(self, state: Slice) -> Slice:
         """Return the slice.
@@ -281,7 +303,13 @@ def code(state: Slice, trials: GradedTrials) -> str:
     """
     scores = {"grader": state.grader, "rubric": trials.rubric}
     options = "".join(f", {name}={_literal(value)}" for name, value in scores.items() if value is not None)
-    lines = ["import polars as pl", "", "import evalkit as ek", "", f"rule = ek.PassRule({_rule_code(trials.rule)})"]
+    lines = [
+        "import polars as pl",
+        "",
+        "import evalkit as ek",
+        "",
+        f"rule = ek.PassRule({_rule_code(trials.rule)})",
+    ]
     if (state.search or "grader" in state.where) and trials.evals.is_scanned:
         lines.append("evals = evals.collect()")
     if state.criterion is None:
@@ -296,7 +324,9 @@ def code(state: Slice, trials: GradedTrials) -> str:
         line = f"trials = trials.filter({_matches_code(column, values)})"
         if column == "grader":
             lines.append('scored = evals.scores.filter(pl.col("score").is_not_null())')
-            lines.append(f'graders = scored.group_by({_KEY_CODE}).agg(pl.col("grader").cast(pl.String).unique())')
+            lines.append(
+                f'graders = scored.group_by({_KEY_CODE}).agg(pl.col("grader").cast(pl.String).unique())'
+            )
             line = f'trials = trials.join(graders, {join}\n{line}.drop("grader")'
         lines.append(line)
     lines += [f"trials = trials.filter({limit})" for _, limit in _limits(state)]
@@ -310,7 +340,9 @@ def code(state: Slice, trials: GradedTrials) -> str:
             'trials = trials.join(change.flips, on=["suite", "case"], how="semi", maintain_order="left", nulls_equal=True)',
         ]
     order = ", ".join(f"{name}={_literal(value)}" for name, value in state.order.items())
-    return "\n".join([*lines, f"selection = trials.sort({order})", f"# The same view: {_view_code(state, trials)}", ""])
+    return "\n".join(
+        [*lines, f"selection = trials.sort({order})", f"# The same view: {_view_code(state, trials)}", ""]
+    )
 
 
 def _rule_code(rule: PassRule) -> str:
@@ -324,9 +356,10 @@ def _rule_code(rule: PassRule) -> str:
 
 
 def _search_code(state: Slice, trials: GradedTrials) -> list[str]:
-    chosen = chosen_scores(trials.evals.scoring.replace_given(grader=state.grader, rubric=trials.rubric))
+    chosen = chosen_scores(trials.scoring(state))
     scores = "".join(
-        f'.filter(pl.col("{name}").cast(pl.String).is_in({_literal(values)}))' for name, values in chosen.items()
+        f'.filter(pl.col("{name}").cast(pl.String).is_in({_literal(values)}))'
+        for name, values in chosen.items()
     )
     return [
         f'words = "(?i)" + pl.escape_regex({_literal(state.search)})',

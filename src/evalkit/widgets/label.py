@@ -13,7 +13,6 @@ from evalkit.agreement.agreement import agreement, correct_for_judge
 from evalkit.data.evals import Evals
 from evalkit.data.schema import TRIALS
 from evalkit.grading.grade import grade_criteria
-from evalkit.grading.select_scores import choose_scoring
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError, SelectorError
@@ -22,7 +21,7 @@ from evalkit.util.html_table import html_table
 from evalkit.util.words import plural
 from evalkit.widgets.label_store import LabelFile, Order, Task, order_trials
 from evalkit.widgets.panel import Score, Step, Text, section
-from evalkit.widgets.transcript_view import TrialPanel, read_trial
+from evalkit.widgets.transcript_view import TrialPanel, choose_scoring, read_trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +103,9 @@ class Labeler(TrialPanel):
         self.rater = rater
         self.order = order
         self.blind = blind
-        self._evals = replace(evals, scoring=scoring)
+        self._options = {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
+        self._evals = evals
+        self._scoring = scoring
         self._criteria = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
         self._results: list[str] | None = None
         # A label is compared under the wording that the judge used.
@@ -145,11 +146,20 @@ class Labeler(TrialPanel):
         if score is not None and low is not None and high is not None and not low <= score <= high:
             raise SelectorError(f"Score {score:g} is outside the scale of {name}, {low:g} to {high:g}.")
         row: dict[str, Any] = {
-            **{"run": task.run, "case": task.case, "epoch": task.epoch, "criterion": name},
-            **{"grader": self.rater, "rubric_hash": self._hashes.get((task.case, name), ""), "sample": 1},
+            "run": task.run,
+            "case": task.case,
+            "epoch": task.epoch,
+            "criterion": name,
+            "grader": self.rater,
+            "rubric_hash": self._hashes.get((task.case, name), ""),
+            "sample": 1,
             "grader_kind": "human",
         }
-        row |= {"score": score} if score is not None else {"label": _CANNOT_TELL, "error": "the rater cannot tell"}
+        row |= (
+            {"score": score}
+            if score is not None
+            else {"label": _CANNOT_TELL, "error": "the rater cannot tell"}
+        )
         row |= {"rationale": note.strip()} if note.strip() else {}
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self.file.put({**row, "metadata": {"order": self.order, "blind": self.blind, "labelled_at": now}})
@@ -162,7 +172,7 @@ class Labeler(TrialPanel):
 
     def _trial(self) -> TranscriptView:
         task = self.state.task
-        view = read_trial(self._evals, run=task.run, case=task.case, epoch=task.epoch)
+        view = read_trial(self._evals, run=task.run, case=task.case, epoch=task.epoch, scoring=self._scoring)
         if not self.blind:
             return view
         revealed = (one for one in view.judgements if self.state.revealed and one.criterion == task.criterion)
@@ -207,7 +217,13 @@ class Labeler(TrialPanel):
         done, of = len(set(self.state.tasks) & set(self._done)), len(self.state.tasks)
         hidden = "hidden" if self.blind else "shown"
         words = f"{done:,} of {plural(of, 'label')}. Judge scores {hidden}. {_ORDERS[self.order]}"
-        return {"done": done, "of": of, "index": self.state.index, "rater": visible(self.rater), "words": words}
+        return {
+            "done": done,
+            "of": of,
+            "index": self.state.index,
+            "rater": visible(self.rater),
+            "words": words,
+        }
 
     def _find_results(self) -> list[str]:
         labels = self.labels.filter(pl.col("score").is_not_null())
@@ -220,14 +236,20 @@ class Labeler(TrialPanel):
         labeled = {name: getattr(judged, name).join(keys, on=TRIALS.key, how="semi") for name in tables}
         is_random = pl.col("metadata").str.contains('"order": ?"random"').fill_null(value=False)
         return [
-            *_agreement_lines(replace(judged, **labeled) + Evals.from_tables(scores=labels)),
-            _correction_line(judged, labels.filter(is_random)),
+            *_agreement_lines(replace(judged, **labeled) + Evals.from_tables(scores=labels), self._options),
+            _correction_line(judged, labels.filter(is_random), self._options),
         ]
 
     def to_html(self) -> Html:
         """Return the progress, the results and the labels as text and a table."""
         rows = [
-            [task.case, task.epoch, task.criterion, row.get("score", _CANNOT_TELL), row.get("rationale") or ""]
+            [
+                task.case,
+                task.epoch,
+                task.criterion,
+                row.get("score", _CANNOT_TELL),
+                row.get("rationale") or "",
+            ]
             for task, row in self._done.items()
         ]
         table = html_table(["Case", "Epoch", "Criterion", "Score", "Note"], rows) if rows else ""
@@ -331,9 +353,9 @@ def _criteria_by_run(evals: Evals, scoring: Scoring) -> dict[str, list[str]]:
     return by_run
 
 
-def _agreement_lines(evals: Evals) -> list[str]:
+def _agreement_lines(evals: Evals, options: dict[str, Any]) -> list[str]:
     try:
-        summary = agreement(evals, reference="human").summary
+        summary = agreement(evals, reference="human", **options).summary
     except EvalkitError as error:
         return [str(error)]
     lines = []
@@ -345,7 +367,9 @@ def _agreement_lines(evals: Evals) -> list[str]:
             lines.append(f"{name}: {exact}Too few labels for kappa ({n})")
             continue
         counts = f"{plural(n, 'label')}, {plural(row['cases'], 'case')}"
-        lines.append(f"{name}: kappa {fmt.number(kappa)} {fmt.interval(low, high)}, {counts}. {more_labels(low, kappa, high, n)}")
+        lines.append(
+            f"{name}: kappa {fmt.number(kappa)} {fmt.interval(low, high)}, {counts}. {more_labels(low, kappa, high, n)}"
+        )
     return lines or ["No answer has both a label and a judge score yet"]
 
 
@@ -376,10 +400,10 @@ def more_labels(low: float, kappa: float, high: float, n: int) -> str:
     return f"About {plural(3 * n, 'more label')} halve the interval."
 
 
-def _correction_line(judged: Evals, labels: pl.DataFrame) -> str:
+def _correction_line(judged: Evals, labels: pl.DataFrame, options: dict[str, Any]) -> str:
     if labels.is_empty():
         return "No corrected pass rate: the labels are not a random sample. Pass order='random'"
     try:
-        return correct_for_judge(judged + Evals.from_tables(scores=labels)).sentence
+        return correct_for_judge(judged + Evals.from_tables(scores=labels), **options).sentence
     except EvalkitError as error:
         return str(error)

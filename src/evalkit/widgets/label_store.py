@@ -51,13 +51,16 @@ def order_trials(evals: Evals, scoring: Scoring, *, order: Order, seed: int) -> 
     -------
     list of (run, case, epoch)
     """
-    key, rule, chosen = TRIALS.key, scoring.rule, {"grader": scoring.grader, "rubric": scoring.rubric}
+    key, rule = TRIALS.key, scoring.rule
+    chosen: dict[str, Any] = {"grader": scoring.grader, "rubric": scoring.rubric}
     graded: pl.DataFrame = grade(evals, rule, **chosen).filter(pl.col("scored") > 0)
     if order == "random":
         return _keys(graded.sort(key).sample(fraction=1, shuffle=True, seed=seed))
     samples = choose_scores(evals.scores, **chosen).to_native().group_by(*key, "criterion")
     spread = samples.agg(pl.col("score").std().fill_null(0.0)).group_by(key).agg(spread=pl.col("score").max())
-    labeled = evals.scores.filter(pl.col("grader_kind") == "human").select(key).unique().with_columns(labels=1)
+    labeled = (
+        evals.scores.filter(pl.col("grader_kind") == "human").select(key).unique().with_columns(labels=1)
+    )
     words = pl.col("severity", "verdict").cast(pl.String).fill_null("")
     closeness = 1 / (1 + (pl.col("mean").fill_null(rule.mean) - rule.mean).abs())
     ranked = (
@@ -139,7 +142,9 @@ class LabelFile:
         if not self.rows:
             return SCORES.empty()
         rows = [
-            {**row, "metadata": _line(row["metadata"]).decode()} if isinstance(row.get("metadata"), dict) else row
+            {**row, "metadata": _line(row["metadata"]).decode()}
+            if isinstance(row.get("metadata"), dict)
+            else row
             for row in self.rows.values()
         ]
         frame = pl.DataFrame(rows, infer_schema_length=None)

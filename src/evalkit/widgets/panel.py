@@ -151,10 +151,11 @@ def resource(name: str) -> str:
 @cache
 def style(*names: str) -> str:
     """Return the style sheet of some views, with the colors of `evalkit.util.colors` first."""
-    light, dark = ("".join(f"--ek-{name}:{value};" for name, value in colors.items()) for colors in (LIGHT, DARK))
+    light, dark = (
+        "".join(f"--ek-{name}:{value};" for name, value in colors.items()) for colors in (LIGHT, DARK)
+    )
     colors = (
-        f".ek{{{light}}}{_DARK_HOSTS}{{{dark}}}"
-        f"@media (prefers-color-scheme:dark){{{_DARK_SYSTEM}{{{dark}}}}}"
+        f".ek{{{light}}}{_DARK_HOSTS}{{{dark}}}@media (prefers-color-scheme:dark){{{_DARK_SYSTEM}{{{dark}}}}}"
     )
     return "\n".join([colors, *(resource(f"{name}.css") for name in ("shared", *reversed(names)))])
 
@@ -167,11 +168,11 @@ def script(name: str, *shares: str) -> str:
 @cache
 def _events(panel: type[Panel]) -> Any:
     """Return the events of a panel: a union of one msgspec struct per `_on_` method."""
-    structs = []
+    structs: list[Any] = []
     for name, method in inspect.getmembers(panel, inspect.isfunction):
         if name.startswith("_on_"):
             types = get_type_hints(method, include_extras=True)
-            fields = [
+            fields: list[Any] = [
                 (field.name, types[field.name]) + (() if field.default is field.empty else (field.default,))
                 for field in list(inspect.signature(method).parameters.values())[1:]
             ]

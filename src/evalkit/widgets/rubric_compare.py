@@ -76,7 +76,9 @@ class ScoreDiff:
         moved, near = self.towards, self.nearer
         if moved.estimate is not None:
             share = f"{fmt.percent(moved.estimate)} {fmt.interval(moved.low, moved.high, percent=True)}"
-            lines.append(f"{plural(moved.n, 'changed verdict')} with a human verdict: {share} moved towards it.")
+            lines.append(
+                f"{plural(moved.n, 'changed verdict')} with a human verdict: {share} moved towards it."
+            )
         if near.estimate is not None and near.low is not None:
             way = "nearer to" if near.estimate < 0 else "further from"
             interval = fmt.interval(near.low, near.high, sign=True)
@@ -90,7 +92,9 @@ class ScoreDiff:
             if before.low is None or after.low is None:
                 lines.append(f"{scope}: too few labels for kappa ({counts}).")
             else:
-                lines.append(f"{scope}: kappa against humans {_kappa(before)} before, {_kappa(after)} after ({counts}).")
+                lines.append(
+                    f"{scope}: kappa against humans {_kappa(before)} before, {_kappa(after)} after ({counts})."
+                )
         if not self.agreement:
             lines.append("No human labels on these trials, so the effect on agreement is unknown.")
         return [*lines, *([self.caution] if self.caution else [])]
@@ -160,17 +164,24 @@ def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: floa
         cells.join(severities, on=TRIALS.key, how="left")
         .rename({"score": "before", "rationale": "rationale_before"})
         .with_columns(change=pl.col("after") - pl.col("before"))
-        .select(*_CELL, "severity", "before", "after", "change", "human", "rationale_before", "rationale_after")
+        .select(
+            *_CELL, "severity", "before", "after", "change", "human", "rationale_before", "rationale_after"
+        )
         .sort(pl.col("change").abs().round(9), *_CELL, descending=[True, *[False] * 4], nulls_last=True)
     )
-    verdicts = cells.select(TRIALS.key).unique(maintain_order=True).join(severities, on=TRIALS.key, how="left")
-    graded = {"before": _grade(before, rule), "after": _grade(after, rule), "human": grade_people(before, rule)}
+    verdicts = (
+        cells.select(TRIALS.key).unique(maintain_order=True).join(severities, on=TRIALS.key, how="left")
+    )
+    graded = {
+        "before": _grade(before, rule),
+        "after": _grade(after, rule),
+        "human": grade_people(before, rule),
+    }
     for name, frame in graded.items():
         side = frame.select(*TRIALS.key, pl.col("verdict").alias(name))
         verdicts = verdicts.join(side, on=TRIALS.key, how="left", maintain_order="left")
     verdicts = verdicts.with_columns(moved=_moved())
-    ways = verdicts["moved"].value_counts()
-    towards, away = (ways.filter(moved=f"{way} humans")["count"].sum() for way in ("towards", "away from"))
+    towards, away = ((verdicts["moved"] == f"{way} humans").sum() for way in ("towards", "away from"))
     gap = (pl.col("after") - pl.col("human")).abs() - (pl.col("before") - pl.col("human")).abs()
     gaps = scores.drop_nulls(_SIDES).group_by("case", maintain_order=True).agg(gap=gap.mean())
     return ScoreDiff(
@@ -230,14 +241,18 @@ def grade_people(evals: Evals, rule: PassRule) -> pl.DataFrame:
         return none
     judged = evals.scores.filter(~is_human).select("run", "criterion").unique()
     complete = graded.join(judged.group_by("run").agg(criteria=pl.len()), on="run")
-    return complete.filter(pl.col("scored") == pl.col("criteria")).with_columns(pl.col("verdict").cast(pl.String))
+    return complete.filter(pl.col("scored") == pl.col("criteria")).with_columns(
+        pl.col("verdict").cast(pl.String)
+    )
 
 
 def _agreement(
     scores: pl.DataFrame, verdicts: pl.DataFrame, evals: Evals, level: float
 ) -> dict[str, tuple[Estimate, Estimate]]:
     agreement = {}
-    passed = verdicts.with_columns(pl.col(_SIDES).cast(pl.String).replace_strict({"pass": 1.0, "fail": 0.0}, default=None))
+    passed = verdicts.with_columns(
+        pl.col(_SIDES).cast(pl.String).replace_strict({"pass": 1.0, "fail": 0.0}, default=None)
+    )
     passed = passed.drop_nulls(_SIDES)
     if passed.height:
         agreement["verdict"] = _kappas(passed, np.array([0.0, 1.0]), level)

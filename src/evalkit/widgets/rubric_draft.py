@@ -111,5 +111,7 @@ def find_stale(evals: Evals, wordings: pl.DataFrame, grader: str) -> pl.DataFram
     counts = {"stale": (~is_current).sum(), "current": is_current.sum()}
     by_trial = scores.join(wordings, on=key).group_by(*TRIALS.key, "criterion").agg(**counts)
     is_stale = (pl.col("stale") > 0) & (pl.col("current") == 0)
-    totals = by_trial.group_by("criterion").agg(pl.col("stale").sum(), is_stale.sum().alias("trials"), pl.col("current").sum())
+    totals = by_trial.group_by("criterion").agg(
+        pl.col("stale").sum(), is_stale.sum().alias("trials"), pl.col("current").sum()
+    )
     return totals.sort("criterion")

@@ -11,7 +11,6 @@ import polars as pl
 
 from evalkit.data.schema import TRIALS
 from evalkit.data.suite import Rubric
-from evalkit.grading.select_scores import choose_scoring
 from evalkit.judging.requests import rubric_of, wordings
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -23,6 +22,7 @@ from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.panel import Name, Panel, Text, section
 from evalkit.widgets.rubric_compare import Choice, ScoreDiff, by_wording, choose_trials, compare_wordings
 from evalkit.widgets.rubric_draft import Draft, anchors_of, find_stale, version_of
+from evalkit.widgets.transcript_view import choose_scoring
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
@@ -258,7 +258,10 @@ class RubricLab(Panel):
             cost = self.rejudger.estimate(self.evals, only=only, cache=self._run_options["cache"]).words
         except EvalkitError as error:
             cost = str(error)
-        return [*(lines or [f"{grader} has not scored these criteria yet"]), f"{plural(only.height, 'chosen trial')}: {cost}"]
+        return [
+            *(lines or [f"{grader} has not scored these criteria yet"]),
+            f"{plural(only.height, 'chosen trial')}: {cost}",
+        ]
 
     def _result(self) -> dict[str, Any] | None:
         if self.diff is None:
@@ -275,7 +278,10 @@ class RubricLab(Panel):
                 "moved": row["moved"],
                 "verdicts": [row[name] or "unscored" for name in ("verdict_before", "verdict_after")],
                 **{name: visible(row[name]) for name in ("case", "run", "criterion")},
-                **{name: "–" if row[name] is None else fmt.number(row[name]) for name in ("before", "after", "human")},
+                **{
+                    name: "–" if row[name] is None else fmt.number(row[name])
+                    for name in ("before", "after", "human")
+                },
                 "was": visible(row["rationale_before"] or ""),
                 "now": visible(row["rationale_after"] or ""),
             }

@@ -8,7 +8,7 @@ import polars as pl
 
 from evalkit.data.schema import TRIALS
 from evalkit.util.arguments import expect
-from evalkit.widgets.panel import Step
+from evalkit.widgets.panel import Step  # noqa: TC001 - the panel reads it at run time
 from evalkit.widgets.transcript_view import TrialPanel, read_trial, transcript_html
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.compare.pairs import find_runs
-from evalkit.data.schema import TRIALS
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
@@ -79,12 +78,15 @@ def compare_trials(baseline: TranscriptView, candidate: TranscriptView) -> Diffe
             before, after, spent = compare_words(*left, *right, budget=budget)
             budget -= spent
         else:
-            before, after = (whole_sections([part for one in side for part in one.parts], differs=not row.same) for side in (left, right))
-        turns = [None if index is None else index + 1 for index in (row.left, row.right)]
-        rows.append(TurnPair(*turns, [*left, *right][0].role, row.same, tuple(before), tuple(after)))
-    scores = _mean_scores(baseline), _mean_scores(candidate)
-    pairs = tuple((*key, *(side.get(key) for side in scores)) for key in {**scores[0], **scores[1]})
-    return Difference(baseline, candidate, tuple(rows), first_difference(aligned), pairs)
+            before, after = (
+                whole_sections([part for one in side for part in one.parts], differs=not row.same)
+                for side in (left, right)
+            )
+        first, second = (None if index is None else index + 1 for index in (row.left, row.right))
+        rows.append(TurnPair(first, second, [*left, *right][0].role, row.same, tuple(before), tuple(after)))
+    old, new = _mean_scores(baseline), _mean_scores(candidate)
+    scores = tuple((*key, old.get(key), new.get(key)) for key in {**old, **new})
+    return Difference(baseline, candidate, tuple(rows), first_difference(aligned), scores)
 
 
 def _mean_scores(view: TranscriptView) -> dict[tuple[str, str], float | None]:
@@ -105,7 +107,9 @@ class TranscriptDiff(Panel):
 
     name = "transcript_diff"
 
-    def __init__(self, evals: Evals, case: str, trials: Sequence[list[tuple[str, int]]], chosen: tuple[int, int]) -> None:
+    def __init__(
+        self, evals: Evals, case: str, trials: Sequence[list[tuple[str, int]]], chosen: tuple[int, int]
+    ) -> None:
         self.evals = evals
         self.case = case
         self._trials = trials
@@ -113,9 +117,13 @@ class TranscriptDiff(Panel):
 
     def _on_sides(self, baseline: Index, candidate: Index) -> None:
         """Compare two other trials, by their positions in the lists of each side."""
-        chosen = [min(index, len(side) - 1) for side, index in zip(self._trials, (baseline, candidate), strict=True)]
+        chosen = [
+            min(index, len(side) - 1) for side, index in zip(self._trials, (baseline, candidate), strict=True)
+        ]
         keys = [side[index] for side, index in zip(self._trials, chosen, strict=True)]
-        self.state = compare_trials(*(read_trial(self.evals, run=run, case=self.case, epoch=epoch) for run, epoch in keys))
+        self.state = compare_trials(
+            *(read_trial(self.evals, run=run, case=self.case, epoch=epoch) for run, epoch in keys)
+        )
         self._chosen = chosen
 
     def __repr__(self) -> str:
@@ -157,7 +165,9 @@ class TranscriptDiff(Panel):
         baseline, candidate = (_name(view.run, view.epoch) for view in (state.baseline, state.candidate))
         heads = [f"Baseline: {baseline}", f"Candidate: {candidate}"]
         means = [[f"{criterion} ({grader})", *map(_mean, pair)] for criterion, grader, *pair in state.scores]
-        rows = [_row_html(row, is_first=index == state.first) for index, row in enumerate(state.rows[:_STATIC])]
+        rows = [
+            _row_html(row, is_first=index == state.first) for index, row in enumerate(state.rows[:_STATIC])
+        ]
         left = len(state.rows) - _STATIC
         return section(
             "difference",
@@ -181,14 +191,18 @@ def _words_html(sections: Sequence[Words], tag: str) -> str:
     return "".join(
         (f"<p><small>{escape(words.head)}</small></p>" if words.head else "")
         + "<pre>"
-        + "".join(f"<{tag}>{escape(text)}</{tag}>" if differs else escape(text) for text, differs in words.pieces)
+        + "".join(
+            f"<{tag}>{escape(text)}</{tag}>" if differs else escape(text) for text, differs in words.pieces
+        )
         + "</pre>"
         for words in sections
     )
 
 
 def _plain(sections: Sequence[Words]) -> list[list[Any]]:
-    return [[visible(one.head), [[visible(text), differs] for text, differs in one.pieces]] for one in sections]
+    return [
+        [visible(one.head), [[visible(text), differs] for text, differs in one.pieces]] for one in sections
+    ]
 
 
 def _mean(value: float | None) -> str | None:
@@ -242,7 +256,11 @@ def transcript_diff(
     trials: list[list[tuple[str, int]]] = []
     for selector in (baseline, candidate):
         label, runs = find_runs(evals, selector)
-        rows = attempts.filter(pl.col("run").cast(pl.String).is_in(runs)).select("run", "epoch").sort("run", "epoch")
+        rows = (
+            attempts.filter(pl.col("run").cast(pl.String).is_in(runs))
+            .select("run", "epoch")
+            .sort("run", "epoch")
+        )
         if rows.is_empty():
             others = attempts["run"].cast(pl.String).unique().sort().to_list()
             raise SelectorError(f"{label!r} has no trial of case {case!r}.", value=label, choices=others)

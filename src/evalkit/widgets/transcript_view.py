@@ -15,6 +15,8 @@ import polars as pl
 
 from evalkit.data.evals import some_of
 from evalkit.data.schema import GRADER_KINDS, TRIALS
+from evalkit.data.scoring import Scoring
+from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util import format as fmt
 from evalkit.util.errors import SelectorError
 from evalkit.util.hostile_text import (
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.data.evals import Evals
-    from evalkit.data.scoring import Scoring
     from evalkit.widgets.transcript_messages import Judgement, Message, Part
 
 # Longer text is cut; the rest is counted.
@@ -97,8 +98,22 @@ class TranscriptView:
         return [judgement.evidence for judgement in self.judgements if judgement.evidence]
 
 
-def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> TranscriptView:
-    """Return one trial to read, with the scores that count by `evals.scoring`.
+def choose_scoring(evals: Evals, **given: Any) -> Scoring:
+    """Return the scoring of a widget: its arguments, else those of the evals, else the default rule."""
+    scoring = scoring_of(evals).replace_given(**given)
+    return scoring if scoring.rule is not None else replace(scoring, rule=DEFAULT_RULE)
+
+
+def scoring_of(evals: Evals) -> Scoring:
+    """Return what counts in an Evals."""
+    scoring: Scoring = getattr(evals, "scoring", None) or Scoring()
+    return scoring
+
+
+def read_trial(
+    evals: Evals, *, run: str, case: str, epoch: int = 1, scoring: Scoring | None = None
+) -> TranscriptView:
+    """Return one trial to read, with the scores that count by `scoring`; None: by the scoring of the evals.
 
     Raises
     ------
@@ -108,7 +123,9 @@ def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     _check_trial(evals, run, case, epoch)
     here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
     if evals.is_scanned:
-        parts: dict[str, Any] = {name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")}
+        parts: dict[str, Any] = {
+            name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")
+        }
         evals = replace(evals, **parts).collect()
     trial = _first(evals.trials.filter(here))
     run_row = _first(evals.runs.filter(pl.col("run") == run))
@@ -116,7 +133,7 @@ def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
     if run_row.get("suite"):
         cases = cases.filter(pl.col("suite") == run_row["suite"])
     case_row = _first(cases)
-    scores = scores_that_count(evals.scores.filter(here), evals.scoring)
+    scores = scores_that_count(evals.scores.filter(here), scoring or scoring_of(evals))
     top = top_scores(evals, run_row)
     return TranscriptView(
         run=run,
@@ -239,7 +256,9 @@ def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | N
         facts = "".join(f"<span>{escape(fact)}</span> " for fact in known)
         title = escape(view.title[0].upper() + view.title[1:])
         top = f'<p class="ek-title"><strong>{title}</strong></p><p class="ek-meta">{facts}</p>'
-    asked = "".join(f"<p><strong>{name}</strong></p>{markdown(text[:_MAX_TEXT])}" for name, text in view.asked)
+    asked = "".join(
+        f"<p><strong>{name}</strong></p>{markdown(text[:_MAX_TEXT])}" for name, text in view.asked
+    )
     if asked:
         top += f"<details><summary>Case details</summary>{asked}</details>"
     source = f'<p class="ek-meta">Source: <code>{escape(view.source)}</code></p>' if view.source else ""
@@ -309,7 +328,9 @@ def _judgement_html(first: Judgement, *others: Judgement) -> str:
 
 def _reason_html(judgement: Judgement) -> str:
     rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
-    quote = f"<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>" if judgement.evidence else ""
+    quote = (
+        f"<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>" if judgement.evidence else ""
+    )
     return rationale + quote
 
 

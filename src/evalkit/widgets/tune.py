@@ -11,8 +11,6 @@ import msgspec
 import polars as pl
 
 from evalkit.data.schema import SEVERITIES
-from evalkit.grading.pass_rule import PassRule
-from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_order
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -21,12 +19,14 @@ from evalkit.util.hostile_text import Html, visible
 from evalkit.util.html_table import html_table
 from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.panel import Panel, Score, section
+from evalkit.widgets.transcript_view import choose_scoring
 from evalkit.widgets.tune_rates import ScoreArray, Verdicts, to_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
 
 _BY: Final = ("agent_version", "run", "model", "agent", "provider")
 # Listed trials; the others are counted, and in `flips`.
@@ -103,7 +103,12 @@ class Tuner(Panel):
             to_words(self._base).alias("before"),
             to_words(verdicts.codes).alias("after"),
         )
-        order = [pl.col("severity").to_physical(), natural_order("case"), natural_order("run"), pl.col("epoch")]
+        order = [
+            pl.col("severity").to_physical(),
+            natural_order("case"),
+            natural_order("run"),
+            pl.col("epoch"),
+        ]
         flipped = table.filter(pl.Series(verdicts.codes != self._base))
         return flipped.sort(order, descending=[True, False, False, False], nulls_last=True)
 
@@ -190,9 +195,15 @@ class Tuner(Panel):
     def to_html(self) -> Html:
         """Return the rule, the rates and the flips as tables."""
         has_target = bool(self.state.target)
-        head = [self.by.replace("_", " ").capitalize(), "Pass rate", "Cases", *(["Target"] if has_target else [])]
+        head = [
+            self.by.replace("_", " ").capitalize(),
+            "Pass rate",
+            "Cases",
+            *(["Target"] if has_target else []),
+        ]
         rows = [
-            [row["name"], row["words"], row["n"], *([row["gate"]] if has_target else [])] for row in self._groups()
+            [row["name"], row["words"], row["n"], *([row["gate"]] if has_target else [])]
+            for row in self._groups()
         ]
         columns = ("severity", "case", "run", "epoch", "before", "after")
         flipped = self._flipped()
@@ -202,7 +213,9 @@ class Tuner(Panel):
             self._notice,
             f"A trial passes when {self.rule.words}. {flipped['words']}. {self._agreement() or ''}",
             html_table(head, rows, row_heads=True),
-            html_table([name.capitalize() for name in columns], flips, caption="Changed verdicts") if flips else "",
+            html_table([name.capitalize() for name in columns], flips, caption="Changed verdicts")
+            if flips
+            else "",
         )
 
     def _sliders(self) -> dict[str, Any]:
@@ -256,7 +269,9 @@ class Tuner(Panel):
                 "fails": row["failed"],
             }
         order = [severity for severity in (*reversed(SEVERITIES), NOT_GIVEN) if severity in cells]
-        rows = [{"name": severity, "cells": [cells[severity].get(name) for name in names]} for severity in order]
+        rows = [
+            {"name": severity, "cells": [cells[severity].get(name) for name in names]} for severity in order
+        ]
         return {"names": names, "rows": rows}
 
     def _flip_summary(self, flips: pl.DataFrame) -> str:
@@ -288,7 +303,9 @@ class Tuner(Panel):
         exact, kappa = estimates["exact"], estimates["kappa"]
         if not exact.n:
             return "No trial has both a verdict and human labels on every criterion."
-        share = f"{fmt.percent(exact.estimate, 0)} of {plural(exact.n, 'labeled trial')} have the human verdict"
+        share = (
+            f"{fmt.percent(exact.estimate, 0)} of {plural(exact.n, 'labeled trial')} have the human verdict"
+        )
         if kappa.estimate is None:
             return f"{share}."
         interval = "" if kappa.low is None else f" {fmt.interval(kappa.low, kappa.high)}"
@@ -362,7 +379,14 @@ def tune(
     trials.apply(scoring.rule)
     state = Tuning(scoring.rule, scoring.rule, target)
     file = None if path is None else Path(path)
-    return Tuner(trials, state, by=by, level=scoring.level, path=file, made_up=evals.made_up)
+    return Tuner(
+        trials,
+        state,
+        by=by,
+        level=scoring.level,
+        path=file,
+        made_up=any("made up" in str(note) for note in evals.notes),
+    )
 
 
 def reads_target(rate: float | None, low: float | None, high: float | None, target: float) -> str:

@@ -164,7 +164,9 @@ class ScoreArray:
             _incomplete_code=FAIL if rule.missing == "fail" else UNSCORED,
         )
 
-    def rates(self, verdicts: Verdicts, rule: PassRule, by: Sequence[str], *, level: float = 0.95) -> pl.DataFrame:
+    def rates(
+        self, verdicts: Verdicts, rule: PassRule, by: Sequence[str], *, level: float = 0.95
+    ) -> pl.DataFrame:
         """Return pass rates with intervals, as `evalkit.summarize` has them."""
         means = pl.Series("score", verdicts.means).fill_nan(None)
         graded = self.frame.with_columns(to_words(verdicts.codes).alias("verdict"), means)
@@ -210,8 +212,9 @@ class ScoreArray:
         human = self.judge(rule, by_humans=True).codes
         is_labeled = (~np.isnan(self.human)).sum(axis=1) == self.expected.sum(axis=1)
         both = is_labeled & self.expected.any(axis=1) & (human != UNSCORED) & (codes != UNSCORED)
-        sides = ((side[both] == PASS).astype(float) for side in (codes, human))
-        return estimate_agreement(*sides, self.units[both], points=np.array([0.0, 1.0]), level=level, seed=0)[0]
+        ours, theirs = ((side[both] == PASS).astype(float) for side in (codes, human))
+        points = np.array([0.0, 1.0])
+        return estimate_agreement(ours, theirs, self.units[both], points=points, level=level, seed=0)[0]
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -250,7 +253,10 @@ def _to_array(
     trials = frame.select(TRIALS.key).with_row_index("_row")
     placed = rows.cast({name: trials.schema[name] for name in TRIALS.key}).join(trials, on=TRIALS.key)
     cells = placed["_row"].to_numpy(), _positions(placed["criterion"], criteria)
-    values, present = np.full((frame.height, len(criteria)), np.nan), np.zeros((frame.height, len(criteria)), dtype=bool)
+    values, present = (
+        np.full((frame.height, len(criteria)), np.nan),
+        np.zeros((frame.height, len(criteria)), dtype=bool),
+    )
     values[cells], present[cells] = placed[column].to_numpy(), True
     return values, present
 
