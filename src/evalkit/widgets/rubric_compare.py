@@ -181,7 +181,7 @@ def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: floa
         side = frame.select(*TRIALS.key, pl.col("verdict").alias(name))
         verdicts = verdicts.join(side, on=TRIALS.key, how="left", maintain_order="left")
     verdicts = verdicts.with_columns(moved=_moved())
-    towards, away = ((verdicts["moved"] == f"{way} humans").sum() for way in ("towards", "away from"))
+    towards, away = (verdicts["moved"].to_list().count(f"{way} humans") for way in ("towards", "away from"))
     gap = (pl.col("after") - pl.col("human")).abs() - (pl.col("before") - pl.col("human")).abs()
     gaps = scores.drop_nulls(_SIDES).group_by("case", maintain_order=True).agg(gap=gap.mean())
     return ScoreDiff(
