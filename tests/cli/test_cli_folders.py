@@ -32,7 +32,7 @@ def test_init_never_replaces_a_file(run, tmp_path):
 
     assert code == 0
     assert mine.read_text() == "mine"
-    assert "1 was there already" in out
+    assert "1 existing file" in out
     assert (tmp_path / "data" / "demo").is_dir()
 
 

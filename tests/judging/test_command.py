@@ -70,7 +70,7 @@ def test_what_nobody_has_judged_says_what_to_do(run, folder):
 
 @pytest.mark.parametrize("verb", ["estimate", "run"])
 def test_a_path_in_place_of_evaluations_says_how_to_load_it(make_judge, verb):
-    with pytest.raises(ek.EvalkitError, match=rf"load it first, judge\.{verb}\(ek\.load\(path\), \.\.\.\)"):
+    with pytest.raises(ek.EvalkitError, match=rf"Load it first: judge\.{verb}\(ek\.load\(path\), \.\.\.\)"):
         getattr(make_judge(), verb)("data/demo")
 
 
@@ -122,7 +122,7 @@ def test_an_estimate_needs_no_place_for_scores(run, folder):
 
     assert (dry, wet) == (0, 2)
     assert " requests to " in out
-    assert "Say where the scores are to be kept" in err
+    assert "--output" in err
 
 
 def test_a_dry_run_names_a_model_that_is_gone(run, folder):
@@ -172,8 +172,8 @@ def test_what_has_no_score_is_counted_and_told(run, fake, folder, asking):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--only", "failure"], "--only is 'failure'; it may be failures, borderline, unscored"),
-        (["--samples", "0"], "--samples is 0"),
+        (["--only", "failure"], "--only 'failure'"),
+        (["--samples", "0"], "samples"),
         (["--rubric", "nowhere.yaml"], "There is no file or folder 'nowhere.yaml'"),
         (["--provider", "grok"], "Unknown provider 'grok'."),
         (["--model", "none-such"], "no model 'none-such'"),

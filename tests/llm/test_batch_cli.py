@@ -24,7 +24,7 @@ def quick(fake_groq, monkeypatch, tmp_path):
 
 
 def test_a_folder_without_jobs(run, tmp_path):
-    assert run("batch", "list", tmp_path) == (0, f"There are no batch jobs in '{tmp_path}'.\n", "")
+    assert run("batch", "list", tmp_path) == (0, f"No batch jobs in '{tmp_path}'.\n", "")
     code, out, err = run("batch", "status", tmp_path)
     assert (code, out) == (2, "")
     assert err == f"evalkit: There are no batch jobs in '{tmp_path}'.\n"
@@ -119,7 +119,7 @@ def test_resume_writes_the_scores_of_a_judge_and_asks_once_more_what_cannot_be_r
     found = native.read_scores(folder / "scores.jsonl").scores
     assert code == 0
     assert f"The scores are in {folder / 'scores.jsonl'}." in out
-    assert "Answers that could not be read are asked for once more: " in out
+    assert "requested once more: " in out
     assert found.height == 3 * evals.trials.height
     assert found["score"].null_count() == 0
     assert len(spoiled) == 2

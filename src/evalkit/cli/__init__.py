@@ -1,8 +1,7 @@
 """The command line: parse, call, print.
 
-Every command prints what the verb of the library with its name returns. Exit codes: 0 done, 1 a condition of `gate`
-failed or the verdict is one that `compare --fail-on` names, 2 an error told in one line, 3 `gate` could not decide, 130
-stopped by the keyboard.
+Each command prints the result of the verb with its name. Exit codes: 0 success; 1 a gate failed, or
+`compare --fail-on` names the verdict; 2 an error, printed in one line; 3 the gate is undecided; 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,22 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalkit.cli import (
-    agree,
-    batch,
-    cache,
-    compare,
-    convert,
-    gate,
-    judge,
-    lab,
-    options,
-    plan,
-    report,
-    run,
-    summary,
-)
-from evalkit.cli.terminal import complain, complain_of_usage, emit
+from evalkit.cli import options as opt
+from evalkit.cli.agree import agree
+from evalkit.cli.batch import app as batch_app
+from evalkit.cli.cache import app as cache_app
+from evalkit.cli.compare import compare
+from evalkit.cli.convert import convert
+from evalkit.cli.demo import demo
+from evalkit.cli.gate import gate
+from evalkit.cli.init import init
+from evalkit.cli.judge import judge
+from evalkit.cli.lab import lab
+from evalkit.cli.plan import plan
+from evalkit.cli.report import report
+from evalkit.cli.run import run
+from evalkit.cli.serve_local import serve_local
+from evalkit.cli.summary import summary
+from evalkit.cli.terminal import emit, print_error, print_usage_error
 from evalkit.util.errors import EvalkitError
 from evalkit.util.version import VERSION
 
@@ -38,27 +38,36 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="evalkit",
-    help="Look into evaluations of LLM agents: tables, comparisons, notebooks and one report to send.",
-    epilog="Exit codes: 0 done, 1 gate failed or the verdict is one that compare --fail-on names, 2 an error told in one line, 3 gate could not decide.",
+    help="Analyse evaluations of LLM agents: tables, comparisons, notebooks and a report to send.",
+    epilog="Exit codes: 0 success, 1 gate failed or compare --fail-on matched, 2 error, 3 gate undecided.",
     no_args_is_help=True,
     add_completion=False,
-    # Help and errors are plain text: nothing in them is markup, and no traceback is dressed up.
+    # Help and errors are plain text: names in them are never markup.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (
-    *(lab.init, lab.lab, lab.demo),
-    *(summary.summary, compare.compare, gate.gate, agree.agree, plan.plan, report.report),
-    convert.convert,
-    *(run.run, judge.judge, run.serve_local),
+for function in (
+    init,
+    lab,
+    demo,
+    summary,
+    compare,
+    gate,
+    agree,
+    plan,
+    report,
+    convert,
+    run,
+    judge,
+    serve_local,
 ):
-    app.command()(command)
-app.add_typer(batch.app)
-app.add_typer(cache.app)
+    opt.command(app)(function)
+app.add_typer(batch_app)
+app.add_typer(cache_app)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(is_set: bool) -> None:
+    if is_set:
         emit(f"evalkit {VERSION}")
         raise typer.Exit
 
@@ -67,13 +76,13 @@ def _show_version(asked: bool) -> None:
 def _start(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and stop."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Read files again that were read before and have not changed.")
+        bool, typer.Option("--no-cache", help="Ignore the cache and read all files again.")
     ] = False,
 ) -> None:
-    options.use_cache.set(not no_cache)
+    opt.use_cache.set(not no_cache)
     # What a terminal cannot show becomes an escape instead of an error.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -86,40 +95,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments
-        What was typed after `evalkit`; None takes it from `sys.argv`.
+        The words after `evalkit`; None: those of `sys.argv`.
 
     Returns
     -------
     int
-        0 done, 1 a condition of `gate` failed or a verdict that `--fail-on` names, 2 an error that was told in one line on the
-        standard error, 3 `gate` could not decide, 130 stopped by the keyboard.
+        The exit code; see the module.
     """
     try:
         code = app(None if arguments is None else list(arguments), prog_name="evalkit", standalone_mode=False)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 2
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except EvalkitError as error:
-        complain(str(error))
+        print_error(error)
         return 2
     except OSError as error:
-        # A full disk, a folder that may not be written to: the system's words, and what it was about.
-        where = f": {error.filename!r}" if error.filename else ""
-        is_file = isinstance(error, FileExistsError)
-        complain(
-            f"{error.filename!r} is a file; name a folder."
-            if is_file
-            else f"{error.strerror or error}{where}."
-        )
+        print_error(_describe(error))
         return 2
     except Exception as error:
-        # What typer finds wrong with what was typed. It has no public name for the class of all of these.
+        # Typer's usage errors have no public base class.
         if not hasattr(error, "format_message"):
             raise
-        complain_of_usage(error)
+        print_usage_error(error)
         return 2
     return code if isinstance(code, int) else 0
+
+
+def _describe(error: OSError) -> str:
+    """Return the system's words and the file: a full disk, a folder without write permission."""
+    if isinstance(error, FileExistsError):
+        return f"{error.filename!r} is a file. Pass a folder."
+    place = f": {error.filename!r}" if error.filename else ""
+    return f"{error.strerror or error}{place}."
 
 
 def __dir__() -> list[str]:

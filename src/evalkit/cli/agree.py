@@ -1,87 +1,77 @@
-"""The command `evalkit agree`."""
+"""`evalkit agree`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from evalkit.cli import options as opt
-from evalkit.cli.gate import _WORST
-from evalkit.cli.terminal import _page, any_table, as_json, emit, working
+from evalkit.cli.terminal import any_table, as_json, emit, number_cell, page, working
 
 if TYPE_CHECKING:
     from evalkit.agreement.agreement import Agreement
 
+# Rows of the disagreements before the rest is left to --format json.
+_ROWS_SHOWN: Final = 10
+
 
 def agree(
-    paths: opt.Paths,
+    data: opt.Data,
+    scoring: opt.ScoringOptions,
     reference: Annotated[
         str,
         typer.Option("--reference", metavar="NAME", help='"human", a grader, or "itself" (its own samples).'),
     ] = "human",
     by: opt.By = None,
-    mapping: opt.MappingFile = None,
-    notes: opt.Notes = False,
-    mean: opt.Mean = 4.0,
-    floor: opt.Floor = 3.0,
-    gate: opt.Gates = None,
-    weight: opt.Weights = None,
-    scale: opt.Scale = None,
-    grader: opt.Graders = None,
-    rubric: opt.Rubrics = None,
     level: opt.Level = 0.95,
     form: opt.Form = "text",
 ) -> None:
-    """Say how far a judge agrees with people or another.
+    """Measure how far a judge agrees with people.
 
-    What ek.agreement returns.
+    Prints the result of ek.agreement.
     """
-    rule = opt.make_rule(mean, floor, gate, weight, scale)
-    evals = opt.read_scored(paths, mapping, notes=notes)
+    arguments = scoring.arguments
+    evals = data.read()
     from evalkit.agreement.agreement import agreement
 
     with working("Comparing"):
-        found = agreement(
-            evals,
-            reference=reference,
-            grader=opt.names(grader),
-            rubric=opt.names(rubric),
-            by=opt.columns(by) or None,
-            rule=rule,
-            level=level,
+        result = agreement(
+            evals, reference=reference, by=opt.split_columns(by) or None, level=level, **arguments
         )
-    emit(as_json(found.to_dict()) if form == "json" else _show_agreement(found, markdown=form == "md"))
+    emit(as_json(result.to_dict()) if form == "json" else _show(result, markdown=form == "md"))
 
 
-def _show_agreement(found: Agreement, *, markdown: bool) -> str:
-    from evalkit.agreement.finding import number, reach
-
+def _show(result: Agreement, *, markdown: bool) -> str:
     heads = ["scope", "n", "cases", "exact", "bias", "kappa", "alpha", "AC2", "reading"]
     rows = [
         [
             row["scope"] if row["group"] == "all" else f"{row['scope']} · {row['group']}",
             *(str(row["n"]), str(row["cases"])),
             "" if row["exact"] is None else f"{row['exact']:.0%}",
-            *(reach(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("bias", "kappa")),
-            *(number(row["alpha"]), number(row["ac2"])),
+            *(_estimate(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("bias", "kappa")),
+            *(number_cell(row["alpha"]), number_cell(row["ac2"])),
             row["reading"] + (f": {row['reason']}" if row["reason"] else ""),
         ]
-        for row in found.summary.iter_rows(named=True)
+        for row in result.summary.iter_rows(named=True)
     ]
     left = [head in ("scope", "reading") for head in heads]
     parts = [any_table(heads, rows, left=left, markdown=markdown)]
-    worst = found.disagreements
-    if worst.height:
+    if result.disagreements.height:
         heads = ["case", "run", "epoch", "criterion", "reference", "judge", "difference"]
+        worst = result.disagreements.head(_ROWS_SHOWN).select(heads)
         rows = [
-            [number(cell) if isinstance(cell, float) else str(cell) for cell in row]
-            for row in worst.head(_WORST).select(heads).iter_rows()
+            [number_cell(cell) if isinstance(cell, float) else str(cell) for cell in row]
+            for row in worst.iter_rows()
         ]
         left = [head in ("case", "run", "criterion") for head in heads]
-        parts.append(
-            f"The largest of {worst.height:,} disagreements (--format json has all):{chr(10) * (1 + markdown)}"
-            + any_table(heads, rows, left=left, markdown=markdown)
-        )
-    said = [f"{row['id']} {row['text']}" for row in found.warnings.iter_rows(named=True)]
-    return _page(found.sentence, "\n\n".join(parts), [*said, *found.notes], markdown=markdown)
+        title = f"The largest of {result.disagreements.height:,} disagreements (--format json prints all):"
+        table = any_table(heads, rows, left=left, markdown=markdown)
+        parts.append(f"{title}{chr(10) * (1 + markdown)}{table}")
+    warnings = [f"{row['id']} {row['text']}" for row in result.warnings.iter_rows(named=True)]
+    return page(result.sentence, parts, [*warnings, *result.notes], markdown=markdown)
+
+
+def _estimate(value: float | None, low: float | None, high: float | None) -> str:
+    text = number_cell(value)
+    return text if low is None or high is None else f"{text} [{number_cell(low)}, {number_cell(high)}]"

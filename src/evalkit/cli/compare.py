@@ -1,124 +1,129 @@
-"""`evalkit summary`, `compare` and `report`."""
+"""`evalkit compare`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from evalkit.cli import options as opt
-from evalkit.cli.spelling import spell
 from evalkit.cli.terminal import (
-    _name,
     any_table,
     as_json,
-    complain,
     emit,
     markdown_text,
+    name_cell,
     one_line,
+    page,
+    print_error,
     working,
 )
+from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evalkit.compare.compare import Comparison
 
-# Rows of the flips, and of the cases without a partner, before the rest is only counted.
-_MOST_ROWS: Final = 20
+# Rows of the flips, and of the cases without a pair, before the rest is counted.
+_ROWS_SHOWN: Final = 20
+_FAILING: Final = ("regressed", "inconclusive", "regressed within margin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions(opt.Sides):
+    """What to compare, and how."""
+
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="NAME", help=opt._SIDE_HELP, show_default=False)
+    ]
+    candidate: Annotated[
+        str, typer.Option("--candidate", metavar="NAME", help="The version to check.", show_default=False)
+    ]
+    by: opt.By = None
+    margin: opt.Margins = None
+    level: opt.Level = 0.95
+    rerun: Annotated[
+        str | None,
+        opt.text_option(
+            "--rerun", "NAME", "Another run of the baseline's version, to count flips without a change."
+        ),
+    ] = None
 
 
 def compare(
-    paths: opt.Paths,
-    baseline: opt.Baseline,
-    candidate: opt.Candidate,
-    by: opt.By = None,
-    mapping: opt.MappingFile = None,
-    notes: opt.Notes = False,
-    mean: opt.Mean = 4.0,
-    floor: opt.Floor = 3.0,
-    gate: opt.Gates = None,
-    weight: opt.Weights = None,
-    scale: opt.Scale = None,
-    margin: opt.Margins = None,
-    level: opt.Level = 0.95,
-    grader: opt.Graders = None,
-    rubric: opt.Rubrics = None,
-    judge: opt.Judged = "same",
-    criteria: opt.Criteria = "same",
-    rerun: opt.Rerun = None,
+    data: opt.Data,
+    sides: ComparisonOptions,
+    scoring: opt.ScoringOptions,
+    matching: opt.Matching,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option(
-            "--fail-on",
-            metavar="VERDICT",
-            help="Exit with 1 when the overall verdict is this one: regressed, inconclusive; may be given again.",
-            show_default=False,
-        ),
+        opt.text_option("--fail-on", "VERDICT", "Exit with 1 on this overall verdict; repeat for more."),
     ] = None,
     form: opt.Form = "text",
 ) -> None:
-    """Compare two sides: a verdict, differences, flips.
+    """Compare two versions: verdict, differences, flips.
 
-    What ek.compare returns.
+    Prints the result of ek.compare.
     """
-    gates = opt.verdicts(fail_on)
-    rule = opt.make_rule(mean, floor, gate, weight, scale)
-    margins = opt.numbers(margin, "--margin") or None
-    evals = opt.read_scored(paths, mapping, notes=notes)
+    failing = _check_verdicts(fail_on)
+    rule = scoring.rule
+    margin = opt.numbers(sides.margin, "--margin") or None
+    evals = data.read()
     from evalkit.compare.compare import compare as compare_evals
 
     with working("Comparing"):
         change = compare_evals(
             evals,
-            baseline=opt.side(evals, baseline),
-            candidate=opt.side(evals, candidate),
-            rule=rule,
-            by=opt.columns(by) or None,
-            margin=margins,
-            level=level,
-            grader=opt.names(grader),
-            rubric=opt.names(rubric),
-            judge=judge,
-            criteria=criteria,
-            rerun=None if rerun is None else opt.side(evals, rerun),
+            **sides.arguments(evals),
+            **scoring.arguments,
+            **matching.arguments,
+            by=opt.split_columns(sides.by) or None,
+            margin=margin,
+            level=sides.level,
+            rerun=None if sides.rerun is None else opt.find_side(evals, sides.rerun),
         )
-    emit(
-        as_json(change.to_dict())
-        if form == "json"
-        else _show_change(change, rule.words_for(evals.criteria["kind"]), markdown=form == "md")
-    )
-    if change.verdict in gates:
-        complain(f"The verdict is {change.verdict!r}, on which --fail-on ends with 1.")
+    words = rule.words_for(evals.criteria["kind"])
+    emit(as_json(change.to_dict()) if form == "json" else _show(change, words, markdown=form == "md"))
+    if change.verdict in failing:
+        print_error(f"The verdict is {change.verdict!r}. --fail-on turns it into exit code 1.")
         raise typer.Exit(1)
 
 
-def _show_change(change: Comparison, words: str, *, markdown: bool) -> str:
+def _check_verdicts(fail_on: Sequence[str] | None) -> list[str]:
+    """Return the verdicts of `--fail-on`. A misspelled one would let everything pass."""
+    for word in fail_on or ():
+        if word not in _FAILING:
+            raise typer.BadParameter(
+                f"Unknown --fail-on verdict {word!r}. Expected {join_words(_FAILING)}.{did_you_mean(word, _FAILING)}"
+            )
+    return list(fail_on or ())
+
+
+def _show(change: Comparison, words: str, *, markdown: bool) -> str:
     from evalkit.compare.sentences import cells
 
-    text = markdown_text if markdown else one_line
-    parts = [f"**{text(change.sentence)}**" if markdown else text(change.sentence)]
     heads = cells(None)
     rows = [cells(row) for row in change.estimates.iter_rows(named=True)]
     left = [head in ("scope", "metric", "method", "verdict") for head in heads]
-    parts.append(any_table(heads, rows, left=left, markdown=markdown))
-    sign = "- " if markdown else ""
     warnings = [
-        text(
-            spell(
-                f"{row['id']} {'' if row['scope'] == 'overall' else _name(row['scope']) + ': '}{row['text']}"
-            )
-        )
+        f"{row['id']} {'' if row['scope'] == 'overall' else name_cell(row['scope']) + ': '}{row['text']}"
         for row in change.warnings.iter_rows(named=True)
     ]
-    if warnings:
-        parts.append("\n".join(f"{sign}{line}" for line in warnings))
-    parts.append(text(f"A trial passes when {words}."))
+    rates = any_table(heads, rows, left=left, markdown=markdown)
+    text = markdown_text if markdown else one_line
+    parts = [
+        page(change.sentence, [rates], warnings, markdown=markdown),
+        text(f"A trial passes when {words}."),
+    ]
     if change.flips.height:
         parts.append(_show_flips(change, markdown=markdown))
     if change.unpaired.height:
         heads = change.unpaired.columns
-        rows = [[_name(cell) for cell in row] for row in change.unpaired.iter_rows()]
+        rows = [[name_cell(cell) for cell in row] for row in change.unpaired.iter_rows()]
         table = _first_rows(heads, rows, left=[True] * len(heads), markdown=markdown)
-        parts.append(f"Cases that only one side has scored:\n{'' if not markdown else chr(10)}{table}")
+        parts.append(f"Cases scored on one side only:\n{chr(10) if markdown else ''}{table}")
     return "\n\n".join(parts)
 
 
@@ -126,7 +131,7 @@ def _show_flips(change: Comparison, *, markdown: bool) -> str:
     heads = ["flipped case", "severity", "kind", "baseline", "candidate", "p"]
     rows = [
         [
-            *(_name(row["case"]), _name(row["severity"]), row["kind"]),
+            *(name_cell(row["case"]), name_cell(row["severity"]), row["kind"]),
             *(f"{row[s]} {row[f'{s}_passes']}/{row[f'{s}_trials']}" for s in ("baseline", "candidate")),
             _p_value(row["p_value"]),
         ]
@@ -136,11 +141,10 @@ def _show_flips(change: Comparison, *, markdown: bool) -> str:
 
 
 def _first_rows(heads: list[str], rows: list[list[str]], *, left: list[bool], markdown: bool) -> str:
-    """Return a table of the first rows, and how many more there are."""
-    table = any_table(heads, rows[:_MOST_ROWS], left=left, markdown=markdown)
-    more = len(rows) - _MOST_ROWS
+    table = any_table(heads, rows[:_ROWS_SHOWN], left=left, markdown=markdown)
+    more = len(rows) - _ROWS_SHOWN
     gap = "\n\n" if markdown else "\n"
-    return f"{table}{gap}and {more:,} more (--format json has all)" if more > 0 else table
+    return f"{table}{gap}and {more:,} more (--format json prints all)" if more > 0 else table
 
 
 def _p_value(value: float | None) -> str:

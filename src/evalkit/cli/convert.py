@@ -1,4 +1,4 @@
-"""The command `evalkit convert`."""
+"""`evalkit convert`."""
 
 from __future__ import annotations
 
@@ -10,60 +10,59 @@ import typer
 from evalkit.cli import options as opt
 from evalkit.cli.terminal import emit, one_line, tell_about, working
 from evalkit.util.errors import FormatError
+from evalkit.util.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from evalkit.data.evals import Evals
 
 
 def convert(
-    paths: opt.Paths,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="A new or an empty folder.")],
+    data: opt.Data,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="A new or empty folder.")],
     to: Annotated[
         Literal["native", "parquet", "every-eval-ever"],
-        typer.Option(
-            "--to", help="JSON lines and a suite in YAML; one Parquet file a table; Every Eval Ever 0.3."
-        ),
+        typer.Option("--to", help="JSON lines with a YAML suite, Parquet per table, or Every Eval Ever 0.3."),
     ] = "native",
-    mapping: opt.MappingFile = None,
-    notes: opt.Notes = False,
 ) -> None:
     """Rewrite evaluations in evalkit's own formats."""
     folder = Path(output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FormatError(
-            f"{str(folder)!r} {'is not empty' if folder.is_dir() else 'is a file'}; name a new or an empty folder."
-        )
-    if to == "parquet" and _stream(paths, folder, mapping, notes=notes):
-        return
-    evals = opt.read(paths, mapping, notes=notes)
-    with working(f"Writing {output}"):
-        if to == "parquet":
-            evals.save(folder)
-        elif to == "every-eval-ever":
-            from evalkit.data import export as exports
+        state = "is not empty" if folder.is_dir() else "is a file"
+        raise FormatError(f"{str(folder)!r} {state}. Pass a new or an empty folder.")
+    evals = _stream(data, folder) if to == "parquet" else None
+    if evals is None:
+        evals = data.read(needs_records=False)
+        with working(f"Writing {output}"):
+            _write(evals, folder, to)
+    import polars as pl
 
-            exports.every_eval_ever(evals, folder)
-        else:
-            from evalkit.data import folder as native
-
-            native.write(evals, folder)
-    emit(f"Wrote {', '.join(_counted(evals))} into {one_line(folder)}")
+    frames = {"case": evals.cases, "run": evals.runs, "trial": evals.trials, "score": evals.scores}
+    # Frames of a streamed conversion are lazy.
+    counts = [plural(frame.lazy().select(pl.len()).collect().item(), noun) for noun, frame in frames.items()]
+    emit(f"Wrote {', '.join(counts)} into {one_line(folder)}.")
 
 
-def _stream(paths: Sequence[str], folder: Path, mapping: str | None, *, notes: bool) -> bool:
-    """Write Parquet file by file, so that the files may be larger than the memory; False where that cannot be."""
-    from evalkit.readers import convert as streaming
-    from evalkit.readers.load import Mapping
+def _write(evals: Evals, folder: Path, to: str) -> None:
+    if to == "parquet":
+        evals.save(folder)
+    elif to == "native":
+        from evalkit.data.folder import write
 
+        write(evals, folder)
+    else:
+        from evalkit.data.export import every_eval_ever
+
+        every_eval_ever(evals, folder)
+
+
+def _stream(data: opt.Data, folder: Path) -> Evals | None:
+    """Write Parquet file by file, for files larger than memory; None where that is impossible."""
+    from evalkit.readers.column_mapping import Mapping
+    from evalkit.readers.convert import save
+
+    mapping = None if data.mapping is None else Mapping.read(data.mapping)
     with working(f"Writing {folder}"):
-        made = streaming.save(paths, folder, mapping=None if mapping is None else Mapping.read(mapping))
-    if made is None:
-        return False
-    tell_about(made, notes=notes)
-    emit(f"Wrote {', '.join(_counted(made))} into {one_line(folder)}")
-    return True
-
-
-def _counted(evals: object) -> list[str]:
-    """Return the sizes that the repr of an Evals begins with."""
-    return repr(evals).splitlines()[0].removeprefix("Evals: ").split(", ")
+        evals = save(data.paths, folder, mapping=mapping)
+    if evals is not None:
+        tell_about(evals, notes=data.notes)
+    return evals

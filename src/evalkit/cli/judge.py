@@ -2,229 +2,239 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from evalkit.cli import options as opt
-from evalkit.cli.spelling import spell
-from evalkit.cli.terminal import emit, one_line, tell, terminal_width, text_table
+from evalkit.cli.terminal import any_table, emit, note_line, number_cell, one_line, shell_line, tell
 from evalkit.util.errors import FormatError
+from evalkit.util.format import money
 from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
-    from evalkit.judging import Judge
+    from evalkit.judging.judge import Judge
 
-# A mean this near to what passes could as well be on the other side of it.
+# A mean this near to the threshold is borderline.
 _NEAR: Final = 0.5
-_WORDS: Final = ("failures", "borderline", "unscored")
+_SUBSETS: Final = ("failures", "borderline", "unscored")
 
 
-def judge(
-    paths: opt.Paths,
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions(opt.ModelOptions):
+    """The judge: model, rubric, sampling."""
+
     model: Annotated[
-        str,
-        typer.Option("--model", metavar="NAME", help="The judge's model; without it the provider's own."),
-    ] = "",
-    provider: opt.ProviderName = "groq",
-    base_url: opt.BaseUrl = None,
+        str, opt.text_option("--model", "NAME", "The judge's model. Default: the provider's recommended one.")
+    ] = ""
     rubric: Annotated[
         str | None,
-        typer.Option(
-            "--rubric",
-            metavar="FILE",
-            help="A suite in YAML to judge by; without it the criteria that are loaded.",
-            show_default=False,
-        ),
-    ] = None,
+        opt.text_option("--rubric", "FILE", "Suite in YAML to judge by. Default: the loaded criteria."),
+    ] = None
     mode: Annotated[
         Literal["criterion", "all", "binary"],
-        typer.Option("--mode", help="Each criterion alone, all at once, or one pass or fail."),
-    ] = "criterion",
-    samples: Annotated[int, typer.Option("--samples", help="How often each judgement is asked for.")] = 3,
-    temperature: Annotated[float, typer.Option("--temperature", help="From 0 to 2.")] = 1.0,
-    effort: opt.Effort = None,
-    seed: Annotated[int, typer.Option("--seed", help="The seed of the first sample.")] = 0,
-    max_tokens: opt.MaxTokens = 2048,
-    name: Annotated[
-        str | None,
-        typer.Option(
-            "--name", metavar="NAME", help="What the judge is called in the scores.", show_default=False
-        ),
-    ] = None,
+        typer.Option("--mode", help="One request per criterion, one for all, or one pass/fail."),
+    ] = "criterion"
+    samples: Annotated[int, typer.Option("--samples", help="Samples of each judgement.")] = 3
+    temperature: Annotated[float, typer.Option("--temperature", help="From 0 to 2.")] = 1.0
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first sample.")] = 0
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", help="Most tokens of a response, reasoning included.")
+    ] = 2048
+    name: Annotated[str | None, opt.text_option("--name", "NAME", "Name of the judge in the scores.")] = None
     no_redact: Annotated[
-        bool, typer.Option("--no-redact", help="Send transcripts as they are, secrets and addresses too.")
-    ] = False,
+        bool,
+        typer.Option("--no-redact", help="Send transcripts as they are, secrets and addresses included."),
+    ] = False
+
+    def make(self) -> Judge:
+        """Return the judge."""
+        from evalkit.judging.judge import Judge
+
+        return Judge(
+            model=self.model,
+            rubric=self.rubric,
+            provider=self.endpoint,
+            mode=self.mode,
+            samples=self.samples,
+            temperature=self.temperature,
+            seed=self.seed,
+            effort=self.effort,
+            max_tokens=self.max_tokens,
+            redact=False if self.no_redact else None,
+            name=self.name,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The trials to judge, and where their scores go."""
+
     only: Annotated[
         str | None,
-        typer.Option(
-            "--only",
-            metavar="WHICH",
-            help="failures, borderline or unscored trials; or COLUMN=VALUE, as in severity=critical.",
-            show_default=False,
+        opt.text_option(
+            "--only", "WHICH", "failures, borderline or unscored trials, or COLUMN=VALUE (severity=critical)."
         ),
-    ] = None,
-    grader: opt.Graders = None,
+    ] = None
+    grader: Annotated[
+        list[str] | None, opt.text_option("--grader", "NAME", 'Grader whose scores count, or "human".')
+    ] = None
     output: Annotated[
         str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            help="Where scores.jsonl is kept; without it in PATH, where that is a folder of evalkit's.",
-            show_default=False,
+        opt.text_option(
+            "--output", "DIR", "Folder of scores.jsonl. Default: PATH, if it is an evalkit folder.", "-o"
         ),
-    ] = None,
-    dry_run: opt.DryRun = False,
-    controls: Annotated[
-        bool,
-        typer.Option("--controls", help="First judge attempts whose score is known; see docs/judging.md."),
-    ] = False,
-    max_cost: opt.MaxCost = None,
-    concurrency: Annotated[int, typer.Option("--concurrency", help="The most requests at once.")] = 64,
-    batch: Annotated[
-        bool, typer.Option("--batch", help="Through the endpoint's Batch API: half the price, within a day.")
-    ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="With --batch: wait until all is answered.")] = False,
-    window: Annotated[
-        str | None,
-        typer.Option(
-            "--window",
-            metavar="TIME",
-            help="With --batch: how long it may take, 24h or at Groq up to 7d.",
-            show_default=False,
-        ),
-    ] = None,
-    mapping: opt.MappingFile = None,
-    notes: opt.Notes = False,
-) -> None:
-    """Let a model score the trials by the rubric.
+    ] = None
 
-    The estimate of what it costs is said first.
-    """
-    from evalkit.data.folder import SCORES_FILE, holding
-    from evalkit.judging import Judge
-    from evalkit.llm.providers import provider as find_provider
+    def find(self, evals: Evals) -> Any:
+        """Return the trials that `--only` selects; None: all."""
+        import polars as pl
 
-    if (wait or window is not None) and not batch:
-        raise FormatError(
-            f"{'--wait' if wait else '--window'} goes with --batch; without it each answer is waited for."
-        )
-    # An estimate is kept nowhere.
-    home = Path() if dry_run else _home(paths, output)
-    asking = Judge(
-        model=model,
-        rubric=rubric,
-        provider=find_provider(provider, base_url=base_url),
-        mode=mode,
-        samples=samples,
-        temperature=temperature,
-        seed=seed,
-        effort=effort,
-        max_tokens=max_tokens,
-        redact=False if no_redact else None,
-        name=name,
-    )
-    evals = opt.read(paths, mapping, notes=notes)
-    chosen = None if only is None else _chosen(evals, only, opt.names(grader))
-    estimate = asking.estimate(evals, only=chosen)
-    emit(estimate.words)
-    opt.warn_of_price(estimate.price_batch if batch else estimate.price_live, max_cost)
-    if dry_run:
-        return
-    # From before the controls on, so that a second process pays for nothing.
-    with holding(home, SCORES_FILE):
-        held = None
-        if controls:
-            known = evals if rubric is None else rubric
-            held = asking.controls(known, max_cost=max_cost, concurrency=concurrency)
-            emit(f"Controls: {one_line(held.words)}")
-        if batch:
-            job = asking.submit(evals, folder=home, only=chosen, window=window, max_cost=max_cost)
-            emit(one_line(repr(job)))
-            if not wait and not job.ended:
-                emit(f"Next, today or tomorrow: evalkit batch resume {one_line(home)} --wait")
-                return
-            out = job.wait(progress=True).collect()
-        else:
-            out = asking.run(
-                evals, folder=home, only=chosen, max_cost=max_cost, concurrency=concurrency, controls=held
-            )
-    _sum_up(out, evals, asking)
-    emit(
-        f"The scores are in {one_line(home / 'scores.jsonl')}. Next: evalkit summary {_named(paths, home)} --grader '{one_line(asking.grader)}'"
-    )
-
-
-def _home(paths: list[str], output: str | None) -> Path:
-    """Return the folder that the scores go into."""
-    from evalkit.data import folder as native
-
-    if output is not None:
-        return Path(output)
-    if len(paths) == 1 and any(
-        (Path(paths[0]) / name).is_file() for name in (native.TRANSCRIPTS_FILE, native.SCORES_FILE)
-    ):
-        return Path(paths[0])
-    raise FormatError(
-        "Say where the scores are to be kept: --output DIR, which can be loaded beside the rest."
-    )
-
-
-def _named(paths: list[str], home: Path) -> str:
-    all_of_it = [*paths] if str(home) in paths else [*paths, str(home)]
-    return " ".join(one_line(path) for path in all_of_it)
-
-
-def _chosen(evals: Evals, only: str, grader: Any) -> Any:
-    """Return which trials `--only` means."""
-    import polars as pl
-
-    from evalkit.grading.grade import grade
-
-    if "=" in only:
-        column, _, value = only.partition("=")
-        return evals.filter(**{column.strip(): value.strip()}).attempts()
-    if only not in _WORDS:
-        raise typer.BadParameter(
-            f"--only is {only!r}; it may be {join_words(_WORDS)}, or COLUMN=VALUE.{did_you_mean(only, _WORDS)}"
-        )
-    graded = grade(evals, grader=grader)
-    if only == "borderline":
+        from evalkit.grading.grade import grade
         from evalkit.grading.pass_rule import DEFAULT_RULE
 
-        return graded.filter((pl.col("mean") - DEFAULT_RULE.mean).abs() <= _NEAR)
-    return graded.filter(pl.col("verdict") == {"failures": "fail", "unscored": "unscored"}[only])
+        if self.only is None:
+            return None
+        if "=" in self.only:
+            column, _, value = self.only.partition("=")
+            return evals.filter(**{column.strip(): value.strip()}).attempts()
+        if self.only not in _SUBSETS:
+            raise typer.BadParameter(
+                f"Unknown --only {self.only!r}. Expected {join_words(_SUBSETS)} or COLUMN=VALUE."
+                f"{did_you_mean(self.only, _SUBSETS)}"
+            )
+        graded = grade(evals, grader=opt.one_or_list(self.grader))
+        if self.only == "borderline":
+            return graded.filter((pl.col("mean") - DEFAULT_RULE.mean).abs() <= _NEAR)
+        return graded.filter(pl.col("verdict") == {"failures": "fail", "unscored": "unscored"}[self.only])
+
+    def folder(self, paths: list[str]) -> Path:
+        """Return the folder that the scores go into."""
+        from evalkit.data.folder import SCORES_FILE, TRANSCRIPTS_FILE
+
+        if self.output is not None:
+            return Path(self.output)
+        if len(paths) == 1 and any(
+            (Path(paths[0]) / name).is_file() for name in (TRANSCRIPTS_FILE, SCORES_FILE)
+        ):
+            return Path(paths[0])
+        raise FormatError("No folder for the scores. Pass --output DIR and load it beside the rest.")
 
 
-def _sum_up(out: Evals, before: Evals, asking: Judge) -> None:
-    """Print what this judge says now, a row a criterion, and what is to be said of it."""
+@dataclass(frozen=True, kw_only=True)
+class Sending:
+    """How requests are sent, and what they may cost."""
+
+    dry_run: opt.DryRun = False
+    controls: Annotated[
+        bool,
+        typer.Option("--controls", help="First judge answers whose score is known. See docs/judging.md."),
+    ] = False
+    max_cost: opt.MaxCost = None
+    concurrency: Annotated[int, typer.Option("--concurrency", help="Most requests at a time.")] = 64
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Use the Batch API: half the price, within a day.")
+    ] = False
+    wait: Annotated[bool, typer.Option("--wait", help="With --batch: wait for the results.")] = False
+    window: Annotated[
+        str | None,
+        opt.text_option("--window", "TIME", "With --batch: completion window, 24h or at Groq up to 7d."),
+    ] = None
+
+    def check(self) -> None:
+        """Raise where an option of a batch is given without `--batch`."""
+        if (self.wait or self.window is not None) and not self.batch:
+            raise FormatError(f"{'--wait' if self.wait else '--window'} needs --batch.")
+
+
+def judge(data: opt.Data, options: JudgeOptions, selection: Selection, sending: Sending) -> None:
+    """Score the trials with a model, by the rubric.
+
+    Prints the cost estimate first.
+    """
+    from evalkit.data.folder import SCORES_FILE, holding
+
+    sending.check()
+    # An estimate is not saved.
+    home = Path() if sending.dry_run else selection.folder(data.paths)
+    asking = options.make()
+    evals = data.read(needs_records=False)
+    chosen = selection.find(evals)
+    estimate = asking.estimate(evals, only=chosen)
+    emit(estimate.words)
+    opt.warn_of_price(estimate.price_batch if sending.batch else estimate.price_live, sending.max_cost)
+    if sending.dry_run:
+        return
+    # The lock covers the controls too, so that a second process pays for nothing.
+    with holding(home, SCORES_FILE):
+        judged = _run(asking, evals, chosen, home, options, sending)
+    if judged is None:
+        return
+    _summarize(judged, evals, asking)
+    folders = data.paths if str(home) in data.paths else [*data.paths, home]
+    emit(
+        f"The scores are in {one_line(home / SCORES_FILE)}. "
+        f"Next: {shell_line('evalkit', 'summary', *folders, '--grader', asking.grader)}"
+    )
+
+
+def _run(
+    asking: Judge, evals: Evals, chosen: Any, home: Path, options: JudgeOptions, sending: Sending
+) -> Evals | None:
+    """Return the evaluations with the new scores; None while a batch is pending."""
+    controls = None
+    if sending.controls:
+        known = evals if options.rubric is None else options.rubric
+        controls = asking.controls(known, max_cost=sending.max_cost, concurrency=sending.concurrency)
+        emit(f"Controls: {one_line(controls.words)}")
+    if not sending.batch:
+        return asking.run(
+            evals,
+            folder=home,
+            only=chosen,
+            max_cost=sending.max_cost,
+            concurrency=sending.concurrency,
+            controls=controls,
+        )
+    job = asking.submit(evals, folder=home, only=chosen, window=sending.window, max_cost=sending.max_cost)
+    emit(one_line(repr(job)))
+    if not sending.wait and not job.ended:
+        emit(f"Next, today or tomorrow: {shell_line('evalkit', 'batch', 'resume', home, '--wait')}")
+        return None
+    return job.wait(progress=True).collect()
+
+
+def _summarize(judged: Evals, before: Evals, asking: Judge) -> None:
+    """Print this judge's scores, one row per criterion, and the new notes."""
     import polars as pl
 
-    mine = out.scores.filter(pl.col("grader") == asking.grader)
-    table = mine.group_by("criterion", maintain_order=True).agg(
-        pl.col("score").count().alias("scored"),
-        pl.col("score").null_count().alias("unscored"),
-        pl.col("score").mean().alias("mean"),
-        # A price that nobody knows is no 0.
-        pl.when((pl.col("score").is_null() | pl.col("cost_usd").is_not_null()).all())
-        .then(pl.col("cost_usd").sum())
-        .alias("cost"),
+    table = (
+        judged.scores.filter(pl.col("grader") == asking.grader)
+        .group_by("criterion", maintain_order=True)
+        .agg(
+            pl.col("score").count().alias("scored"),
+            pl.col("score").null_count().alias("unscored"),
+            pl.col("score").mean().alias("mean"),
+            # An unknown price is not 0.
+            pl.when((pl.col("score").is_null() | pl.col("cost_usd").is_not_null()).all())
+            .then(pl.col("cost_usd").sum())
+            .alias("cost"),
+        )
     )
     rows = [
         [
             str(row["criterion"]),
             f"{row['scored']:,}",
             f"{row['unscored']:,}",
-            "" if row["mean"] is None else f"{row['mean']:.2f}",
-            "not known" if row["cost"] is None else f"${row['cost']:.4f}",
+            number_cell(row["mean"]),
+            "unknown" if row["cost"] is None else money(row["cost"]),
         ]
         for row in table.iter_rows(named=True)
     ]
-    heads = ["criterion", "scored", "unscored", "mean", "cost"]
-    emit(text_table(heads, rows, left=[True, False, False, False, False], width=terminal_width()))
-    for note in out.notes:
+    emit(any_table(["criterion", "scored", "unscored", "mean", "cost"], rows, left=[True] + [False] * 4))
+    for note in judged.notes:
         if note not in before.notes:
-            tell(f"Note: {spell(note)}")
+            tell(f"Note: {note_line(note)}")

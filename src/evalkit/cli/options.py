@@ -1,300 +1,300 @@
-"""The options that several commands share, and how what was typed becomes arguments of the library."""
+"""Options that several commands share, as groups: a command takes a group as one parameter."""
 
 from __future__ import annotations
 
+import inspect
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
 
 import typer
 
-from evalkit.cli.terminal import emit, problem_words, tell_about, working
+from evalkit.cli.terminal import emit, problem_line, tell_about, working
 from evalkit.util.errors import FormatError, SelectorError
 from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
 
 use_cache: Final[ContextVar[bool]] = ContextVar("use_cache", default=True)
-"""Whether files that were read before may come from the cache: what was said before the command's name."""
+"""Whether unchanged files may come from the load cache."""
 
-# The verdicts that a comparison may be made to fail on.
-_FAILING: Final = ("regressed", "inconclusive", "regressed within margin")
 
-# typer reads these names when it builds the commands, so nothing here may be imported for types alone.
-Paths = Annotated[
-    list[str],
-    typer.Argument(metavar="PATH", help="Folders, files or globs with evaluations.", show_default=False),
-]
-MappingFile = Annotated[
-    str | None,
-    typer.Option(
-        "--mapping", metavar="FILE", help="YAML that says which column is what.", show_default=False
-    ),
-]
-By = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--by", metavar="COLUMN", help="Split by this column; several with commas.", show_default=False
-    ),
-]
-Mean = Annotated[float, typer.Option("--mean", help="What the mean of the criteria must reach.")]
-Floor = Annotated[float, typer.Option("--floor", help="What every single criterion must reach.")]
-Gates = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--gate", metavar="NAME=SCORE", help="A criterion that must reach this score.", show_default=False
-    ),
-]
-Weights = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--weight", metavar="NAME=WEIGHT", help="The weight of a criterion in the mean.", show_default=False
-    ),
-]
-Scale = Annotated[
-    str | None,
-    typer.Option(
-        "--scale", metavar="LOW,HIGH", help="The scale that mean and floor are on.", show_default=False
-    ),
-]
-Graders = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--grader",
-        metavar="NAME",
-        help='Whose scores count: a grader\'s name, "human" ...',
-        show_default=False,
-    ),
-]
-Rubrics = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rubric-hash", metavar="HASH", help="Which wording of the rubric counts.", show_default=False
-    ),
-]
-Judged = Annotated[
-    Literal["same", "any"],
-    typer.Option("--judge", help="Refuse sides that were judged differently, or compare them anyway."),
-]
-Baseline = Annotated[
-    str,
-    typer.Option(
-        "--baseline", metavar="NAME", help="A run, agent version or model; or model=NAME,agent_version=NAME."
-    ),
-]
-Candidate = Annotated[str, typer.Option("--candidate", metavar="NAME", help="The other side, named alike.")]
-MaybeBaseline = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline",
-        metavar="NAME",
-        help="A run, agent version or model; or model=NAME,agent_version=NAME.",
-        show_default=False,
-    ),
-]
-MaybeCandidate = Annotated[
-    str | None,
-    typer.Option("--candidate", metavar="NAME", help="The other side, named alike.", show_default=False),
-]
+def text_option(name: str, metavar: str, help_text: str, *more_names: str) -> Any:
+    """Return an option without a displayed default."""
+    return typer.Option(name, *more_names, metavar=metavar, help=help_text, show_default=False)
+
+
+# typer evaluates these annotations: their imports must exist at run time.
+Form = Annotated[Literal["text", "json", "md"], typer.Option("--format", help="Output format.")]
+Level = Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")]
+By = Annotated[list[str] | None, text_option("--by", "COLUMN", "Split by columns, separated by commas.")]
 Margins = Annotated[
     list[str] | None,
-    typer.Option(
-        "--margin",
-        metavar="METRIC=LOSS",
-        help="The largest loss that would not matter: pass_rate=0.05, mean_score=0.25.",
-        show_default=False,
-    ),
+    text_option("--margin", "METRIC=LOSS", "Largest acceptable loss: pass_rate=0.05, mean_score=0.25."),
 ]
-Level = Annotated[float, typer.Option("--level", help="Confidence of the intervals.")]
-Missing = Annotated[
-    Literal["exclude", "fail"],
-    typer.Option("--missing", help="Leave unscored trials out of the rates, or count them as fails."),
+MaxCost = Annotated[float | None, text_option("--max-cost", "DOLLARS", "Stop before this is spent.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cost estimate and exit.")]
+Folder = Annotated[
+    str, typer.Argument(metavar="DIR", help="A folder, created if missing.", show_default=False)
 ]
-Rerun = Annotated[
-    str | None,
-    typer.Option(
-        "--rerun",
-        metavar="NAME",
-        help="Another run of the baseline's version: how many cases flip by themselves is then counted.",
-        show_default=False,
-    ),
-]
-Criteria = Annotated[
-    Literal["same", "shared"],
-    typer.Option(
-        "--criteria",
-        help="Refuse sides that were scored on different criteria, or compare them on those they share.",
-    ),
-]
-Notes = Annotated[
-    bool, typer.Option("--notes", help="Show every note about how the data was read, not their number.")
-]
-Form = Annotated[Literal["text", "json", "md"], typer.Option("--format", help="How to print it.")]
-
-# Who is asked, and what that may cost: of an agent and of a judge.
-ProviderName = Annotated[
-    str,
-    typer.Option("--provider", metavar="NAME", help="groq, openai, local, or the address of an endpoint."),
-]
-BaseUrl = Annotated[
-    str | None,
-    typer.Option("--base-url", metavar="URL", help="Another address for the provider.", show_default=False),
-]
-Effort = Annotated[
-    str | None,
-    typer.Option(
-        "--effort",
-        metavar="LEVEL",
-        help="low, medium or high: how much the model reasons.",
-        show_default=False,
-    ),
-]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", help="What an answer may take, reasoning included.")]
-MaxCost = Annotated[
-    float | None,
-    typer.Option("--max-cost", metavar="DOLLARS", help="Stop before this is spent.", show_default=False),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the estimate and stop.")]
+_SIDE_HELP: Final = "A run, agent version or model, or model=NAME,agent_version=NAME."
 
 
-def read(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Evals:
-    """Load the evaluations, and say on the standard error what was taken for what."""
-    evals = _load(paths, mapping)
-    tell_about(evals, notes=notes)
-    return evals
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The evaluations to read."""
 
-
-def read_scored(paths: Sequence[str], mapping: str | None, *, notes: bool) -> Evals:
-    """Load the evaluations likewise; where there is nothing to look into, say why not.
-
-    Raises
-    ------
-    FormatError
-        There is neither a trial nor a score.
-    """
-    evals = _load(paths, mapping)
-    if evals.scores.is_empty() and evals.trials.is_empty():
-        where, count = join_words(paths, limit=3), evals.problems.height
-        if not count:
-            raise FormatError(f"There are no trials and no scores in {where}.")
-        first = problem_words(evals.problems.row(0, named=True))
-        more = f" (and {count - 1:,} more)" if count > 1 else ""
-        raise FormatError(
-            f"Nothing could be loaded from {where}; the first problem{more} is {first.rstrip('.')}."
-        )
-    tell_about(evals, notes=notes)
-    return evals
-
-
-def _load(paths: Sequence[str], mapping: str | None) -> Evals:
-    from evalkit.readers.load import load
-
-    with working(f"Reading {', '.join(paths)}"):
-        return load(*paths, mapping=mapping, cache=use_cache.get())
-
-
-def make_rule(
-    mean: float, floor: float, gates: Sequence[str] | None, weights: Sequence[str] | None, scale: str | None
-) -> PassRule:
-    """Return the pass rule that was typed."""
-    from evalkit.grading.pass_rule import PassRule
-
-    return PassRule(
-        mean=mean,
-        floor=floor,
-        gates=numbers(gates, "--gate") or None,
-        weights=numbers(weights, "--weight") or None,
-        scale=_scale(scale),
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH", help="Folders, files or globs with evaluations.", show_default=False),
+    ]
+    mapping: Annotated[
+        str | None, text_option("--mapping", "FILE", "YAML file that maps columns to fields.")
+    ] = None
+    notes: Annotated[bool, typer.Option("--notes", help="Print every note about how the data was read.")] = (
+        False
     )
+
+    def read(self, *, needs_records: bool = True) -> Evals:
+        """Load the evaluations and print notes and problems on standard error.
+
+        Raises
+        ------
+        FormatError
+            There is neither a trial nor a score.
+        """
+        from evalkit.readers.load import load
+
+        with working(f"Reading {', '.join(self.paths)}"):
+            evals = load(*self.paths, mapping=self.mapping, cache=use_cache.get())
+        if needs_records and evals.scores.is_empty() and evals.trials.is_empty():
+            raise FormatError(f"No trials and no scores in {join_words(self.paths, limit=3)}.{_first(evals)}")
+        tell_about(evals, notes=self.notes)
+        return evals
+
+
+def _first(evals: Evals) -> str:
+    count = evals.problems.height
+    if not count:
+        return ""
+    more = f" of {count:,}" if count > 1 else ""
+    return f" First problem{more}: {problem_line(evals.problems.row(0, named=True)).rstrip('.')}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringOptions:
+    """The pass rule and the scores that count."""
+
+    mean: Annotated[float, typer.Option("--mean", help="Minimum mean over the criteria.")] = 4.0
+    floor: Annotated[float, typer.Option("--floor", help="Minimum score of every criterion.")] = 3.0
+    gate: Annotated[
+        list[str] | None, text_option("--gate", "NAME=SCORE", "Minimum score of one criterion.")
+    ] = None
+    weight: Annotated[
+        list[str] | None, text_option("--weight", "NAME=WEIGHT", "Weight of one criterion in the mean.")
+    ] = None
+    scale: Annotated[str | None, text_option("--scale", "LOW,HIGH", "Scale of mean and floor.")] = None
+    grader: Annotated[
+        list[str] | None, text_option("--grader", "NAME", 'Grader whose scores count, or "human".')
+    ] = None
+    rubric: Annotated[
+        list[str] | None, text_option("--rubric-hash", "HASH", "Rubric version whose scores count.")
+    ] = None
+
+    @property
+    def rule(self) -> PassRule:
+        """The pass rule."""
+        from evalkit.grading.pass_rule import PassRule
+
+        return PassRule(
+            mean=self.mean,
+            floor=self.floor,
+            gates=numbers(self.gate, "--gate") or None,
+            weights=numbers(self.weight, "--weight") or None,
+            scale=_read_scale(self.scale),
+        )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of a verb."""
+        return {"rule": self.rule, "grader": one_or_list(self.grader), "rubric": one_or_list(self.rubric)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """The two sides of a comparison, each of them optional."""
+
+    baseline: Annotated[str | None, text_option("--baseline", "NAME", _SIDE_HELP)] = None
+    candidate: Annotated[str | None, text_option("--candidate", "NAME", "The version to check.")] = None
+
+    def arguments(self, evals: Evals) -> dict[str, Any]:
+        """Return the keyword arguments of a verb."""
+        names = {"baseline": self.baseline, "candidate": self.candidate}
+        return {key: None if name is None else find_side(evals, name) for key, name in names.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching:
+    """What two sides must have in common."""
+
+    judge: Annotated[
+        Literal["same", "any"],
+        typer.Option("--judge", help="Refuse versions judged by different judges, or compare them anyway."),
+    ] = "same"
+    criteria: Annotated[
+        Literal["same", "shared"],
+        typer.Option("--criteria", help="Refuse versions with different criteria, or use the shared ones."),
+    ] = "same"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of a verb."""
+        return {"judge": self.judge, "criteria": self.criteria}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """A model, its endpoint and how it is sampled."""
+
+    provider: Annotated[
+        str, typer.Option("--provider", metavar="NAME", help="groq, openai, local, or an endpoint's address.")
+    ] = "groq"
+    base_url: Annotated[str | None, text_option("--base-url", "URL", "Another address of the provider.")] = (
+        None
+    )
+    effort: Annotated[
+        str | None, text_option("--effort", "LEVEL", "Reasoning effort: low, medium or high.")
+    ] = None
+
+    @property
+    def endpoint(self) -> Any:
+        """The provider, found by name or address."""
+        from evalkit.llm.providers import provider
+
+        return provider(self.provider, base_url=self.base_url)
+
+
+def command(
+    app: typer.Typer, name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command. A parameter whose type is a dataclass of this module becomes one option per field."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(function, include_extras=True)
+        groups: dict[str, Any] = {key: hint for key, hint in hints.items() if is_dataclass(hint)}
+        parameters: list[inspect.Parameter] = []
+        for key, parameter in inspect.signature(function).parameters.items():
+            parameters += (
+                _options_of(groups[key]) if key in groups else [_option(key, parameter.default, hints[key])]
+            )
+
+        @wraps(function)
+        def run(**values: Any) -> None:
+            for key, group in groups.items():
+                values[key] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+            function(**values)
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del run.__wrapped__
+        app.command(name)(run)
+        return function
+
+    return register
+
+
+def _options_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    missing = inspect.Parameter.empty
+    return [
+        _option(field.name, getattr(group, field.name, missing), hints[field.name]) for field in fields(group)
+    ]
+
+
+def _option(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def warn_of_price(price: float | None, max_cost: float | None) -> None:
-    """Say that what is asked for may not all be done, where its price is above the limit."""
+    """Print that a run may stop early where its estimated price is above the budget."""
     if max_cost is not None and price is not None and price > max_cost:
-        emit(f"That is more than --max-cost {max_cost:g}: it may stop before all of it is done.")
+        emit(f"That is more than --max-cost {max_cost:g}. The run may stop before it is complete.")
 
 
-def columns(by: Sequence[str] | None) -> list[str]:
-    """Return the columns in `--by a,b --by c`."""
-    return [name.strip() for one in by or () for name in one.split(",") if name.strip()]
+def split_columns(by: Sequence[str] | None) -> list[str]:
+    """Return the columns of `--by a,b --by c`."""
+    return [name.strip() for names in by or () for name in names.split(",") if name.strip()]
 
 
 def numbers(pairs: Sequence[str] | None, option: str) -> dict[str, float]:
-    """Return `NAME=4` as a name with a number; the name may hold "=" itself.
+    """Return `NAME=4` as a name with a number; the name may contain "=".
 
     Examples
     --------
     >>> numbers(["Batch Api=4"], "--gate")
     {'Batch Api': 4.0}
     """
-    made = {}
+    values = {}
     for pair in pairs or ():
         name, sign, value = pair.rpartition("=")
         try:
-            made[name.strip()] = float(value)
+            values[name.strip()] = float(value)
         except ValueError:
             sign = ""
         if not sign or not name.strip():
-            raise typer.BadParameter(f"{pair!r} is not NAME=NUMBER, as in {option} 'Batch Api=4'.")
-    return made
+            raise typer.BadParameter(
+                f"Invalid {option} {pair!r}. Expected NAME=NUMBER, for example 'Batch Api=4'."
+            )
+    return values
 
 
-def side(evals: Evals, name: str) -> str | dict[str, str]:
-    """Return a side: a name, or `model=NAME,agent_version=NAME` as columns.
-
-    A name that is there is that name, whatever signs are in it.
+def find_side(evals: Evals, name: str) -> str | dict[str, str]:
+    """Return a side: a name, or `model=NAME,agent_version=NAME` as columns. A known name wins.
 
     Raises
     ------
     SelectorError
-        It looks like columns, and one of them is nearly one of `runs`.
+        The text names columns, and one of them is misspelled.
     """
     from evalkit.compare.pairs import RUN_COLUMNS
 
     parts = [part.partition("=") for part in name.split(",")]
-    if not all(sign for _, sign, _ in parts) or _is_name(evals, name):
+    known = any(name in set(evals.runs[c].cast(str).drop_nulls()) for c in ("run", "agent_version", "model"))
+    if known or not all(sign for _, sign, _ in parts):
         return name
-    chosen = {column.strip(): value.strip() for column, _, value in parts}
-    wrong = [column for column in chosen if column not in RUN_COLUMNS]
-    if not wrong:
-        return chosen
-    near = did_you_mean(wrong[0], RUN_COLUMNS)
-    if near or len(wrong) < len(chosen):
+    columns = {column.strip(): value.strip() for column, _, value in parts}
+    unknown = [column for column in columns if column not in RUN_COLUMNS]
+    if not unknown:
+        return columns
+    if did_you_mean(unknown[0], RUN_COLUMNS) or len(unknown) < len(columns):
         raise SelectorError(
-            f"A side is chosen by {join_words(RUN_COLUMNS)}, not by {wrong[0]!r}.{near or ' It is none of them.'}"
+            f"Unknown column {unknown[0]!r} in side {name!r}.",
+            argument="column",
+            value=unknown[0],
+            choices=RUN_COLUMNS,
         )
     return name
 
 
-def _is_name(evals: Evals, name: str) -> bool:
-    return any(name in set(evals.runs[c].cast(str).drop_nulls()) for c in ("run", "agent_version", "model"))
-
-
-def verdicts(given: Sequence[str] | None) -> list[str]:
-    """Return the verdicts that `--fail-on` names; a word that is none would let everything through."""
-    unknown = [word for word in given or () if word not in _FAILING]
-    if unknown:
-        raise typer.BadParameter(
-            f"--fail-on is {unknown[0]!r}; it may be {join_words(_FAILING)}.{did_you_mean(unknown[0], _FAILING)}"
-        )
-    return list(given or ())
-
-
-def names(given: Sequence[str] | None) -> Any:
+def one_or_list(names: Sequence[str] | None) -> Any:
     """Return None for nothing, the name for one, the list for several."""
-    if not given:
+    if not names:
         return None
-    return given[0] if len(given) == 1 else list(given)
+    return names[0] if len(names) == 1 else list(names)
 
 
-def _scale(text: str | None) -> tuple[float, float] | None:
+def _read_scale(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise typer.BadParameter(f"--scale is {text!r}; it may be two numbers, as in 1,5.") from None
+        raise typer.BadParameter(
+            f"Invalid --scale {text!r}. Expected two numbers, for example 1,5."
+        ) from None
     return low, high

@@ -1,72 +1,54 @@
-"""The command `evalkit report`."""
+"""`evalkit report`."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from evalkit.cli import options as opt
-from evalkit.cli.spelling import size
-from evalkit.cli.terminal import (
-    emit,
-    one_line,
-    working,
-)
+from evalkit.cli.terminal import emit, one_line, working
+from evalkit.util.format import bytes_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The file and what it shows."""
+
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="File to write: .html, .md or .pdf.")
+    ] = "report.html"
+    by: Annotated[str | None, opt.text_option("--by", "COLUMN", "Column that the charts compare.")] = None
+    title: Annotated[str | None, opt.text_option("--title", "TEXT", "Title of the report.")] = None
+    margin: opt.Margins = None
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Redact secrets, e-mail addresses and phone numbers.")
+    ] = False
 
 
 def report(
-    paths: opt.Paths,
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to: .html, .md or .pdf.")
-    ] = "report.html",
-    baseline: opt.MaybeBaseline = None,
-    candidate: opt.MaybeCandidate = None,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="COLUMN", help="What the charts go by.", show_default=False)
-    ] = None,
-    mapping: opt.MappingFile = None,
-    notes: opt.Notes = False,
-    title: Annotated[
-        str | None, typer.Option("--title", help="What it is about.", show_default=False)
-    ] = None,
-    mean: opt.Mean = 4.0,
-    floor: opt.Floor = 3.0,
-    gate: opt.Gates = None,
-    weight: opt.Weights = None,
-    scale: opt.Scale = None,
-    margin: opt.Margins = None,
-    grader: opt.Graders = None,
-    rubric: opt.Rubrics = None,
-    judge: opt.Judged = "same",
-    criteria: opt.Criteria = "same",
-    redact: Annotated[
-        bool, typer.Option("--redact", help="Mask secrets, e-mail addresses and phone numbers.")
-    ] = False,
+    data: opt.Data, sides: opt.Sides, layout: Layout, scoring: opt.ScoringOptions, matching: opt.Matching
 ) -> None:
     """Write one offline file to send to a colleague.
 
-    What ek.report writes. With --baseline and --candidate it begins with a verdict.
+    Writes the file of ek.report. With --baseline and --candidate it begins with a verdict.
     """
-    rule = opt.make_rule(mean, floor, gate, weight, scale)
-    margins = opt.numbers(margin, "--margin") or None
-    evals = opt.read_scored(paths, mapping, notes=notes)
+    arguments = scoring.arguments
+    margin = opt.numbers(layout.margin, "--margin") or None
+    evals = data.read()
     from evalkit.report.report import report as write_report
 
-    with working(f"Writing {output}"):
+    with working(f"Writing {layout.output}"):
         path = write_report(
             evals,
-            output,
-            baseline=None if baseline is None else opt.side(evals, baseline),
-            candidate=None if candidate is None else opt.side(evals, candidate),
-            rule=rule,
-            by=by,
-            title=title,
-            margin=margins,
-            grader=opt.names(grader),
-            rubric=opt.names(rubric),
-            judge=judge,
-            criteria=criteria,
-            redact=redact,
+            layout.output,
+            **sides.arguments(evals),
+            **arguments,
+            **matching.arguments,
+            by=layout.by,
+            title=layout.title,
+            margin=margin,
+            redact=layout.redact,
         )
-    emit(f"The report is in {one_line(path)} ({size(path.stat().st_size)}).")
+    emit(f"Wrote {one_line(path)} ({bytes_size(path.stat().st_size)}).")

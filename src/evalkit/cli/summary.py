@@ -1,115 +1,96 @@
-"""The command `evalkit summary`."""
+"""`evalkit summary`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli.terminal import (
-    _between,
-    _name,
-    _number,
     any_table,
     as_csv,
     as_json,
     emit,
     markdown_text,
+    name_cell,
+    number_cell,
     one_line,
-    plain_rows,
+    shell_line,
     tell,
     working,
 )
+from evalkit.util.format import interval, percent
+from evalkit.util.format import level as level_text
 
 if TYPE_CHECKING:
     import polars as pl
 
     from evalkit.data.evals import Evals
-    from evalkit.grading.pass_rule import PassRule
-
 
 _COUNTS: Final = ("trials", "passed", "failed", "unscored")
 
 
 def summary(
-    paths: opt.Paths,
+    data: opt.Data,
+    scoring: opt.ScoringOptions,
     by: opt.By = None,
-    mapping: opt.MappingFile = None,
-    notes: opt.Notes = False,
-    mean: opt.Mean = 4.0,
-    floor: opt.Floor = 3.0,
-    gate: opt.Gates = None,
-    weight: opt.Weights = None,
-    scale: opt.Scale = None,
-    missing: opt.Missing = "exclude",
-    grader: opt.Graders = None,
-    rubric: opt.Rubrics = None,
+    missing: Annotated[
+        Literal["exclude", "fail"],
+        typer.Option("--missing", help="Exclude unscored trials from the rates, or count them as fails."),
+    ] = "exclude",
     level: opt.Level = 0.95,
     form: Annotated[
-        Literal["table", "csv", "json", "md"], typer.Option("--format", help="How to print it.")
+        Literal["table", "csv", "json", "md"], typer.Option("--format", help="Output format.")
     ] = "table",
 ) -> None:
-    """Show pass rates with intervals, for each group.
+    """Show pass rates with intervals per group.
 
-    What ek.summarize returns.
+    Prints the result of ek.summarize.
     """
-    rule = opt.make_rule(mean, floor, gate, weight, scale)
-    evals = opt.read_scored(paths, mapping, notes=notes)
+    rule = scoring.rule
+    evals = data.read()
     from evalkit.grading.summarize import summarize
 
     if not evals.scores.height:
-        tell(f"Note: No trial has a score yet: evalkit judge {' '.join(map(one_line, paths))}")
-    groups = opt.columns(by) or [_group(evals)]
+        tell(f"Note: No trial has a score yet. Next: {shell_line('evalkit', 'judge', *data.paths)}")
+    groups = opt.split_columns(by) or [_default_group(evals)]
     with working("Grading"):
-        table = summarize(
-            evals,
-            groups,
-            rule,
-            missing=missing,
-            grader=opt.names(grader),
-            rubric=opt.names(rubric),
-            level=level,
-        )
+        table = summarize(evals, groups, missing=missing, level=level, **scoring.arguments)
     if form == "csv":
         emit(as_csv(table))
     elif form == "json":
-        emit(as_json(plain_rows(table)))
+        emit(as_json(table.to_dicts()))
     else:
         words = rule.words_for(evals.criteria["kind"])
         emit(_show_rates(table, groups, rule, words, markdown=form == "md"))
 
 
-def _group(evals: Evals) -> str:
-    """Return what to group by when nothing was asked: the version, or the run where no version is known."""
+def _default_group(evals: Evals) -> str:
     return "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
 
 
-def _show_rates(table: pl.DataFrame, by: list[str], rule: PassRule, words: str, *, markdown: bool) -> str:
-    from evalkit.util.format import percent
-
-    level = f"{table['level'][0] * 100:g}%" if table.height else ""
+def _show_rates(table: pl.DataFrame, by: list[str], rule: Any, words: str, *, markdown: bool) -> str:
+    level = level_text(table["level"][0]) if table.height else ""
     methods = table["method"].unique(maintain_order=True).to_list()
+    has_verdict, has_method = "verdict" in table.columns, len(methods) > 1
     heads = [*by, "pass rate", f"{level} interval".strip(), "n", "n_eff", *_COUNTS]
     heads += ["mean score", f"{level} interval".strip()]
-    judged = "verdict" in table.columns
-    heads += ["lowest", "verdict"] if judged else []
-    heads += ["method"] if len(methods) > 1 else []
+    heads += ["lowest", "verdict"] if has_verdict else []
+    heads += ["method"] if has_method else []
     rows = []
     for row in table.iter_rows(named=True):
-        cells = [_name(row[column]) for column in by]
-        cells += [percent(row["pass_rate"]), _between(row["low"], row["high"], 100, 1), str(row["n"])]
-        cells += ["" if row["n_eff"] is None else f"{row['n_eff']:.1f}"]
-        cells += [str(row[count]) for count in _COUNTS]
-        cells += [_number(row["mean_score"]), _between(row["mean_low"], row["mean_high"], 1, 2)]
-        cells += [_number(row["lowest"]), str(row["verdict"])] if judged else []
-        rows.append([*cells, *([row["method"]] if len(methods) > 1 else [])])
+        cells = [name_cell(row[column]) for column in by]
+        cells += [percent(row["pass_rate"]), _interval(row["low"], row["high"], percent=True), str(row["n"])]
+        cells += [number_cell(row["n_eff"], 1), *(str(row[count]) for count in _COUNTS)]
+        cells += [number_cell(row["mean_score"]), _interval(row["mean_low"], row["mean_high"])]
+        cells += [number_cell(row["lowest"]), str(row["verdict"])] if has_verdict else []
+        cells += [row["method"]] if has_method else []
+        rows.append(cells)
     left = [head in (*by, "verdict", "method") for head in heads]
-    unit = "a score" if "criterion" in by else "a trial"
-    if "criterion" in by:
-        words = f"it reaches {rule.mean:g}"
-    notes = [f"n: cases; n_eff: the cases they are worth. Passing: {unit} passes when {words}."]
-    if judged:
+    unit, condition = ("score", f"it reaches {rule.mean:g}") if "criterion" in by else ("trial", words)
+    notes = [f"n: cases; n_eff: effective number of cases. A {unit} passes when {condition}."]
+    if has_verdict:
         notes.append(
             f"verdict: the criterion's mean over cases is at least {rule.mean:g} and none is below {rule.floor:g}."
         )
@@ -117,3 +98,7 @@ def _show_rates(table: pl.DataFrame, by: list[str], rule: PassRule, words: str, 
         notes.append(f"Method: {methods[0]}, {level}; mean scores: t over case means, {level}.")
     shown = [markdown_text(note) if markdown else one_line(note) for note in notes]
     return "\n".join([any_table(heads, rows, left=left, markdown=markdown), "", *shown])
+
+
+def _interval(low: float | None, high: float | None, *, percent: bool = False) -> str:
+    return "" if low is None or high is None else interval(low, high, percent=percent)

@@ -1,25 +1,25 @@
-"""What the terminal shows: plain tables, JSON, CSV, Markdown, one line for an error, a sign of life.
+"""Print to the terminal: tables, JSON, CSV, Markdown, errors in one line, progress.
 
-Names, transcripts and judges' words are hostile: whatever could move the cursor or hide text is made visible.
+Names, transcripts and judge texts are hostile: whatever could move the cursor or hide text is made visible.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import sys
-import threading
-import time
-import unicodedata
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from evalkit.cli.spelling import spell
+from evalkit.util.format import MINUS, number
 from evalkit.util.hostile_text import visible
-from evalkit.util.words import NOT_GIVEN, did_you_mean, plural
+from evalkit.util.words import NOT_GIVEN, did_you_mean, for_shell, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,63 +30,61 @@ if TYPE_CHECKING:
 
 
 _GAP: Final = "  "
-# A column of text is not cut below this, however narrow the terminal.
+# Columns of text are not cut below this, however narrow the terminal.
 _NARROWEST: Final = 8
-_MOST_PROBLEMS: Final = 5
-_SPINNER: Final = "|/-\\"
+_PROBLEMS_SHOWN: Final = 5
 _MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>#|~"})
 
 
 def emit(text: str) -> None:
-    """Print to the standard output; a reader that has gone away (`| head`) is no error."""
+    """Print to standard output. A reader that closed the pipe (`| head`) is no error."""
     try:
         typer.echo(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        import os
-
-        # Whatever is still in the buffer has nowhere to go: not at exit either.
+        # The rest of the buffer has no reader, at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def tell(text: str, *, indent: str = "") -> None:
-    """Print one line beside the result, on the standard error."""
-    typer.echo(indent + one_line(text), err=True)
+def tell(text: object, *, indent: str = "") -> None:
+    """Print one line on standard error."""
+    typer.echo(indent + one_line(for_shell(text)), err=True)
 
 
-def complain(text: str) -> None:
-    """Print an error in one line, on the standard error."""
-    tell(f"evalkit: {spell(text)}")
+def print_error(error: object) -> None:
+    """Print an error in one line on standard error, with options in place of Python arguments."""
+    message = error.for_shell() if hasattr(error, "for_shell") else error
+    tell(f"evalkit: {message}")
 
 
-def complain_of_usage(error: Any) -> None:
-    """Print what typer finds wrong with what was typed: in one line, with the given value and where the help is."""
+def print_usage_error(error: Any) -> None:
+    """Print an error of typer in one line, with the invalid value and the command that shows help."""
     text = error.format_message().removeprefix("Invalid value: ").replace("Value error, ", "").rstrip(".")
     context = error.ctx
     if context is not None and not context.args and text == context.get_help().rstrip("."):
         error.show()
         return
     cause = error.__cause__
-    given = cause.errors()[0]["input"] if hasattr(cause, "errors") else ""
+    value = cause.errors()[0]["input"] if hasattr(cause, "errors") else ""
     text = re.sub(
         r"Input should be (a valid )?(.+?)(, unable .*)?$",
-        lambda found: f"{given!r} is {'no' if found[1] else 'not'} {found[2]}",
+        lambda match: f"{value!r} is {'no' if match[1] else 'not'} {match[2]}",
         text,
     )
     path = "evalkit" if context is None else context.command_path
-    if near := did_you_mean(str(given), re.findall(r"'([^']*)'", text.partition(" one of ")[2])):
-        text += f".{near}"
-    elif context is not None and getattr(error, "option_name", "") in _options(context.find_root()):
-        text += f" after {path!r}: it goes before the command"
-    complain(f"{text}{' See' if text.endswith('?') else '; see'} {path} --help.")
+    if suggestion := did_you_mean(str(value), re.findall(r"'([^']*)'", text.partition(" one of ")[2])):
+        text += f".{suggestion}"
+    elif context is not None and getattr(error, "option_name", "") in _root_options(context):
+        text += f" after {path!r}. Put it before the command"
+    tell(f"evalkit: {text}{'' if text.endswith('?') else '.'} See {path} --help.")
 
 
-def _options(context: Any) -> list[str]:
-    return [name for one in context.command.params for name in one.opts]
+def _root_options(context: Any) -> list[str]:
+    return [name for parameter in context.find_root().command.params for name in parameter.opts]
 
 
 def one_line(text: object) -> str:
-    r"""Return text that cannot leave its line or its place.
+    r"""Return text that stays on its line.
 
     Examples
     --------
@@ -96,36 +94,55 @@ def one_line(text: object) -> str:
     return visible(" ".join(str(text).split()))
 
 
+def shell_line(*words: object) -> str:
+    r"""Return a command to paste: every word quoted for a shell.
+
+    Examples
+    --------
+    >>> shell_line("evalkit", "summary", "my folder", "--grader", "it's $(me)")
+    'evalkit summary \'my folder\' --grader \'it\'"\'"\'s $(me)\''
+    """
+    return shlex.join(one_line(word) for word in words)
+
+
 def tell_about(evals: Evals, *, notes: bool = False) -> None:
-    """Say what was taken for what, all of it or in how many notes, and what could not be read."""
-    # That data is made up is said whatever else is.
-    shown = [note for note in evals.notes if notes or len(evals.notes) == 1 or "made up" in note]
+    """Print notes (all, or their number) and the first problems on standard error."""
+    # Synthetic data is always announced.
+    shown = [note for note in evals.notes if notes or len(evals.notes) == 1 or is_synthetic(note)]
     for note in shown:
-        tell(f"Note: {spell(note)}")
-    more = len(evals.notes) - len(shown)
-    if more:
-        tell(f"{plural(more, 'more note' if shown else 'note')} (shown by --notes)")
-    count = evals.problems.height
-    if count:
+        tell(f"Note: {note_line(note)}")
+    if more := len(evals.notes) - len(shown):
+        tell(f"{plural(more, 'more note' if shown else 'note')}. Show them with --notes.")
+    if count := evals.problems.height:
         tell(f"{plural(count, 'record')} could not be read as written:")
-    for row in evals.problems.head(_MOST_PROBLEMS).iter_rows(named=True):
-        tell(problem_words(row), indent=_GAP)
-    if count > _MOST_PROBLEMS:
-        tell(f"and {count - _MOST_PROBLEMS:,} more", indent=_GAP)
+        for row in evals.problems.head(_PROBLEMS_SHOWN).iter_rows(named=True):
+            tell(problem_line(row), indent=_GAP)
+        if count > _PROBLEMS_SHOWN:
+            tell(f"and {count - _PROBLEMS_SHOWN:,} more", indent=_GAP)
 
 
-def problem_words(row: dict[str, Any]) -> str:
-    """Return where a row of `problems` is from, and what is wrong there."""
+def note_line(note: Any) -> str:
+    """Return a note with options in place of Python arguments."""
+    return str(replace(note, text=for_shell(note.text))) if hasattr(note, "kind") else str(note)
+
+
+def is_synthetic(note: Any) -> bool:
+    """Whether a note announces synthetic data."""
+    return getattr(note, "kind", "") == "synthetic"
+
+
+def problem_line(row: dict[str, Any]) -> str:
+    """Return the place and the reason of a row of `problems`."""
     place = row["source"] if row["line"] is None else f"{row['source']}:{row['line']}"
-    return f"{place}: {spell(row['reason'])}"
+    return f"{place}: {row['reason']}"
 
 
 def text_table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool], width: int | None = None
 ) -> str:
-    """Return an aligned table; text that does not fit the width is cut with "…", numbers never.
+    """Return an aligned table. Text that does not fit the width is cut with "…", numbers never.
 
-    Where it cannot be made to fit, each row is a list of its own: its cells below each other, with their heads.
+    A table that cannot fit becomes one list per row: its cells below each other, with their heads.
 
     Examples
     --------
@@ -135,23 +152,34 @@ def text_table(
     01     3
     long  12
     """
+    from rich.cells import cell_len
+
     table = [[one_line(cell) for cell in row] for row in [heads, *rows]]
-    widths = [max(_width(row[at]) for row in table) for at in range(len(heads))]
-    room = (width or 10_000) - len(_GAP) * (len(heads) - 1)
-    while sum(widths) > room:
-        wide = [at for at in range(len(heads)) if left[at] and widths[at] > _NARROWEST]
+    widths = [max(cell_len(row[index]) for row in table) for index in range(len(heads))]
+    available = (width or 10_000) - len(_GAP) * (len(heads) - 1)
+    while sum(widths) > available:
+        wide = [index for index in range(len(heads)) if left[index] and widths[index] > _NARROWEST]
         if not wide:
-            return "\n\n".join(_listed(table[0], row) for row in table[1:])
-        widths[max(wide, key=lambda at: widths[at])] -= 1
+            return "\n\n".join(_row_as_list(table[0], row) for row in table[1:])
+        widths[max(wide, key=lambda index: widths[index])] -= 1
     lines = [_GAP.join(_fit(*cell) for cell in zip(row, widths, left, strict=True)).rstrip() for row in table]
-    return "\n".join([lines[0], _GAP.join("-" * one for one in widths), *lines[1:]])
+    return "\n".join([lines[0], _GAP.join("-" * width for width in widths), *lines[1:]])
 
 
-def _listed(heads: Sequence[str], row: Sequence[str]) -> str:
-    width = max(map(_width, heads))
+def _row_as_list(heads: Sequence[str], row: Sequence[str]) -> str:
+    width = max(map(len, heads))
     return "\n".join(
         f"{_fit(head, width, True)}{_GAP}{cell}" for head, cell in zip(heads, row, strict=True) if cell
     )
+
+
+def _fit(text: str, width: int, left: bool) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    if cell_len(text) > width:
+        return f"{set_cell_size(text, width - 1)}…"
+    space = " " * (width - cell_len(text))
+    return text + space if left else space + text
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool]) -> str:
@@ -164,9 +192,9 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left:
     | --- |
     | a\|b |
     """
-    lines = [heads, ["---" if one else "---:" for one in left], *rows]
-    marked = [[cell if at == 1 else markdown_text(cell) for cell in row] for at, row in enumerate(lines)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in marked)
+    marks = ["---" if is_left else "---:" for is_left in left]
+    cells = [[markdown_text(cell) for cell in row] for row in [heads, *rows]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [cells[0], marks, *cells[1:]])
 
 
 def markdown_text(text: object) -> str:
@@ -175,16 +203,25 @@ def markdown_text(text: object) -> str:
 
 
 def any_table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool], markdown: bool
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool], markdown: bool = False
 ) -> str:
     """Return a table for the terminal, or as Markdown."""
     if markdown:
         return markdown_table(heads, rows, left=left)
-    return text_table(heads, rows, left=left, width=terminal_width())
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return text_table(heads, rows, left=left, width=width)
+
+
+def page(headline: str, parts: Iterable[str], remarks: Iterable[object], *, markdown: bool) -> str:
+    """Return a headline, finished parts (tables) and remarks as text or Markdown."""
+    text: Any = markdown_text if markdown else one_line
+    first = text(for_shell(headline))
+    lines = "\n".join(f"{'- ' if markdown else ''}{text(for_shell(remark))}" for remark in remarks)
+    return "\n\n".join(part for part in (f"**{first}**" if markdown else first, *parts, lines) if part)
 
 
 def as_json(value: object) -> str:
-    r"""Return JSON in which nothing can act on a terminal: what cannot be printed is escaped.
+    r"""Return JSON in which every character that cannot be printed is escaped.
 
     Examples
     --------
@@ -210,88 +247,27 @@ def as_csv(frame: pl.DataFrame) -> str:
     return shown.write_csv().removesuffix("\n")
 
 
-def terminal_width() -> int | None:
-    """Return the columns of the terminal; None where the output goes elsewhere."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show that something is going on, and for how long: on a terminal, from half a second on."""
+    """Show a spinner and the elapsed time on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False, markup=False)
     if not sys.stderr.isatty():
         yield
         return
-    done = threading.Event()
-    thread = threading.Thread(target=_spin, args=(one_line(what), done), daemon=True)
-    thread.start()
-    try:
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(one_line(what), total=None)
         yield
-    finally:
-        done.set()
-        thread.join()
 
 
-def _spin(what: str, done: threading.Event) -> None:
-    start, shown = time.monotonic(), 0
-    while not done.wait(0.1):
-        spent = time.monotonic() - start
-        if spent >= 0.5:
-            line = f"{_SPINNER[shown % len(_SPINNER)]} {what}, {spent:.0f} s"
-            typer.echo(f"\r\x1b[K{_cut(line, shutil.get_terminal_size().columns - 1)}", nl=False, err=True)
-            shown += 1
-    if shown:
-        typer.echo("\r\x1b[K", nl=False, err=True)
-
-
-def _width(text: str) -> int:
-    """Return how many columns a terminal gives the text."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
-
-
-def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
-        return text
-    while text and _width(text) > width - 1:
-        text = text[:-1]
-    return f"{text}…"
-
-
-def _fit(text: str, width: int, left: bool) -> str:
-    text = _cut(text, width)
-    space = " " * (width - _width(text))
-    return text + space if left else space + text
-
-
-def plain_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a frame as they are, ready for JSON."""
-    return frame.to_dicts()
-
-
-def _name(value: Any) -> str:
+def name_cell(value: Any) -> str:
+    """Return a name, or "not given" for a missing one."""
     return NOT_GIVEN if value in (None, "") else str(value)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _between(low: float | None, high: float | None, factor: int, digits: int) -> str:
-    if low is None or high is None:
-        return ""
-    return f"{low * factor:.{digits}f} to {high * factor:.{digits}f}"
-
-
-def _page(sentence: str, table: str, lines: Iterable[str], *, markdown: bool) -> str:
-    """Return a sentence, a table and what there is to say, as lines of text or Markdown."""
-    text: Any = markdown_text if markdown else one_line
-    first = text(spell(sentence))
-    said = "\n".join(f"{'- ' if markdown else ''}{text(spell(line))}" for line in lines)
-    return "\n\n".join(part for part in (f"**{first}**" if markdown else first, table, said) if part)
-
-
-def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+def number_cell(value: float | None, digits: int = 2) -> str:
+    """Return a number, or nothing for a missing one."""
+    return "" if value is None else number(value, digits).replace(MINUS, "-")

@@ -1,7 +1,4 @@
-"""What a verb was called with, held against its signature: a wrong argument is one sentence, not a traceback.
-
-`expect` reads the annotations of the verb itself, as they are written, so that they and the check cannot drift apart.
-"""
+"""Check arguments against a function's annotations."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.util.errors import ArgumentError, FormatError
-from evalkit.util.words import did_you_mean, join_words
+from evalkit.util.words import Option, Sentence, did_you_mean, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Names for words that several signatures share.
+# Type aliases of several signatures.
 _ALIASES: Final = {
     "Metric": "Literal['pass_rate', 'mean_score']",
     "Population": "Literal['same', 'other']",
@@ -68,7 +65,7 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "bool": (lambda value: isinstance(value, bool), "True or False"),
     "int": (_is_whole, "a whole number"),
     "float": (is_number, "a number"),
-    "PassRule": (_is_a("PassRule"), "a PassRule, as in ek.PassRule(mean=4, floor=3)"),
+    "PassRule": (_is_a("PassRule"), "a PassRule, for example ek.PassRule(mean=4, floor=3)"),
     "Selector": (_is_side, _SIDE),
     **dict.fromkeys(("Sequence[str]", "Iterable[str]"), (_is_list, "a list of texts")),
     "Iterable[TableName]": (
@@ -101,14 +98,14 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
                 for one in value.values()
             )
         ),
-        "a dict of columns with the values that they may have, such as {'severity': 'critical'}",
+        "a dict of columns and their allowed values, such as {'severity': 'critical'}",
     ),
-    "FailureClusters": (_is_a("FailureClusters"), "what ek.find_failures(evals) returned"),
-    "Judge": (_is_a("Judge"), "a judge, as in ek.Judge(model=..., rubric=...)"),
+    "FailureClusters": (_is_a("FailureClusters"), "the result of ek.find_failures(evals)"),
+    "Judge": (_is_a("Judge"), "a judge, for example ek.Judge(model=..., rubric=...)"),
     "Cache": (_is_a("Cache"), "a Cache"),
     "Suite": (_is_a("Suite"), "a Suite"),
 }
-# What a number of this name may be: whether it is, and in words.
+# Ranges of numbers by argument name.
 _CHANCE: Final[tuple[Callable[[Any], bool], str]] = (
     lambda value: 0 < value < 1,
     "a number between 0 and 1, such as 0.95",
@@ -123,35 +120,35 @@ _LIMITS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         ("epoch", "looks", "resamples", "clusters"), (lambda value: value >= 1, "a whole number from 1")
     ),
 }
-# An empty list of these chooses nobody.
+# An empty list of these selects nothing.
 _SOMEBODY: Final = ("grader", "rubric", "candidates", "criteria")
 
 
 def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool = False) -> None:
-    """Raise where an argument is not what the verb's signature says.
+    """Check the arguments of a call against the annotations of the function.
 
     Parameters
     ----------
     verb
-        The function that was called; its annotations say what each argument may be.
+        The function.
     given
-        Its `locals()`, before anything else is among them.
+        Its `locals()`, before any other name is assigned.
     loaded
-        Whether a collection has to be in memory, not only scanned.
+        Whether an `Evals` must be in memory, not only scanned.
 
     Raises
     ------
     FormatError
-        The collection is no `Evals`.
+        An `Evals` was expected.
     ArgumentError
-        Another argument is of another kind, or none of the words that are allowed.
+        Another argument has the wrong type or an unknown value.
 
     Examples
     --------
     >>> def verb(*, level: float = 0.95, metric: Metric = "pass_rate"): ...
     >>> expect(verb, {"level": 0.9, "metric": "pass_rat"})
     Traceback (most recent call last):
-    evalkit.util.errors.ArgumentError: metric is 'pass_rat'; it may be 'pass_rate' or 'mean_score'. Did you mean 'pass_rate'?
+    evalkit.util.errors.ArgumentError: Invalid metric 'pass_rat'. Expected 'pass_rate' or 'mean_score'. Did you mean 'pass_rate'?
     """
     for name, annotation in verb.__annotations__.items():
         if name == "return" or name not in given:
@@ -164,17 +161,17 @@ def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool =
 
 
 def expect_evals(value: Any, verb: str, *, loaded: bool = False) -> None:
-    """Raise a `FormatError` that says how to make an Evals, when `value` is none; or a loaded one, when it was scanned."""
+    """Raise a `FormatError` if `value` is not an `Evals`, or if it was scanned and must be loaded."""
     if not _is_a("Evals")(value):
         what = "path" if isinstance(value, str | Path) else "frame"
         call = f"ek.{verb}" if verb in sys.modules["evalkit"].__all__ else verb
         raise FormatError(
-            f"{verb} takes an Evals, not {type(value).__name__}: load it first, {call}(ek.load({what}), ...)."
+            f"{verb} takes an Evals, not {type(value).__name__}. Load it first: {call}(ek.load({what}), ...)."
         )
     if loaded and value.is_scanned:
         raise FormatError(
-            f"{verb} needs all texts in memory, and this Evals was scanned: choose what fits, "
-            f"evals.filter(case=...).collect(), or take all of it, evals.collect()."
+            f"{verb} needs all texts in memory, and this Evals was scanned. "
+            "Call evals.filter(case=...).collect() for a part, or evals.collect() for all."
         )
 
 
@@ -187,15 +184,24 @@ def _check(name: str, value: Any, parts: tuple[str, ...]) -> None:
     fits = (isinstance(value, str) and value in words) or any(is_one(value) for is_one, _ in kinds)
     holds, limit = _LIMITS.get(name, (None, ""))
     if fits and name in _SOMEBODY and not isinstance(value, str) and value is not None and not len(value):
-        raise ArgumentError(f"{name} is {value!r}, which names none; leave it out, or name one.")
+        raise ArgumentError(
+            Sentence("{option} is empty.", option=Option(name)),
+            argument=name,
+            value=value,
+            expected="at least one name",
+        )
     if fits and (holds is None or not is_number(value) or holds(value)):
         return
     allowed = [
         *map(repr, words),
-        *dict.fromkeys(limit or said if said in _NUMBERS else said for _, said in kinds),
+        *dict.fromkeys(limit or text if text in _NUMBERS else text for _, text in kinds),
     ]
     raise ArgumentError(
-        f"{name} is {value!r:.60}; it may be {_either(allowed)}.{_guess(name, value, words, parts)}"
+        Sentence("Invalid {option} {value}.", option=Option(name), value=f"{value!r:.60}"),
+        argument=name,
+        value=value,
+        expected=_either(allowed),
+        fix=_guess(name, value, words, parts),
     )
 
 
@@ -209,11 +215,11 @@ def _guess(name: str, value: Any, words: list[str], parts: tuple[str, ...]) -> s
             number = float(value) if {"int", "float"} & {*parts} else None
         except ValueError:
             number = None
-        return f" Did you mean {number:g}?" if number is not None else did_you_mean(value, words)
+        return f"Did you mean {number:g}?" if number is not None else did_you_mean(value, words).strip()
     if is_number(value) and name == "margin":
-        return f" Did you mean {{'pass_rate': {value!r}}}?"
+        return f"Did you mean {{'pass_rate': {value!r}}}?"
     if is_number(value) and {"str", "Selector"} & {*parts}:
-        return f" Did you mean {str(value)!r}?"
+        return f"Did you mean {str(value)!r}?"
     return ""
 
 

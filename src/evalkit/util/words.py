@@ -81,7 +81,7 @@ class Option:
     >>> Option("grader", 'a "b" $(c)').shell
     '--grader \'a "b" $(c)\''
     >>> str(Option("max_cost")), Option("max_cost").shell
-    ('max_cost=', '--max-cost')
+    ('max_cost', '--max-cost')
     """
 
     __slots__ = ("name", "python", "shell", "value")
@@ -89,7 +89,7 @@ class Option:
     def __init__(self, name: str, value: Any = ..., *, python: str = "", shell: str = "") -> None:
         self.name = name
         self.value = value
-        self.python = python or (f"{name}=" if value is ... else f"{name}={value!r}")
+        self.python = python or (name if value is ... else f"{name}={value!r}")
         self.shell = shell or _shell_option(f"--{name.replace('_', '-')}", value)
 
     def __str__(self) -> str:
