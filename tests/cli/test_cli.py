@@ -392,7 +392,7 @@ def test_cases_on_one_side_only_are_listed(run, data, tmp_path):
 
     _, out, _ = run("compare", tmp_path / "some", "--baseline", "v1", "--candidate", "v2")
 
-    listed = out.partition("Cases that only one side has scored:")[2]
+    listed = out.partition("Cases scored on one side only:")[2]
     assert listed.rstrip().split("\n\n")[0].count("\n") == 2 + 6
 
 
