@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from evalkit.llm.answer_cache import Cache
-from evalkit.util.cache_folder import cache_dir
+from evalkit.util.cache_folder import cache_folder
 from evalkit.util.errors import FormatError
 
 
@@ -182,11 +182,11 @@ def test_else_where_the_system_keeps_caches(tmp_path, monkeypatch):
     monkeypatch.delenv("EVALKIT_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_dir() == tmp_path / "xdg" / "evalkit"
+    assert cache_folder() == tmp_path / "xdg" / "evalkit"
 
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert cache_dir() == tmp_path / ".cache" / "evalkit"
-    assert stat.S_IMODE(cache_dir().stat().st_mode) == 0o700
+    assert cache_folder() == tmp_path / ".cache" / "evalkit"
+    assert stat.S_IMODE(cache_folder().stat().st_mode) == 0o700
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_other_systems_keep_them_elsewhere(tmp_path, monkeypatch, system, parts)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", system)
 
-    assert cache_dir() == tmp_path.joinpath(*parts, "evalkit")
+    assert cache_folder() == tmp_path.joinpath(*parts, "evalkit")
 
 
 def test_a_cache_that_is_closed_can_be_looked_at(tmp_path):

@@ -536,7 +536,7 @@ def test_two_processes_never_act_for_a_job_at_once(fake_groq, tmp_path):
     job = begin(fake_groq, tmp_path)
 
     with held_elsewhere(job.folder / "lock") as other:
-        words = f"Another process is at work on the job '{job.name}' \\(process {other.pid} on .+, since .+\\): let it end"
+        words = f"Another process holds the job '{job.name}' \\(process {other.pid} on .+, since .+\\)"
         with pytest.raises(BusyError, match=words):
             job.refresh()
         with pytest.raises(BusyError, match="Another process"):

@@ -117,7 +117,7 @@ def test_another_process_is_told_who_is_at_work(tmp_path):
         pass
 
     name = str(tmp_path / "scores.jsonl")
-    assert str(told.value).startswith(f"Another process is at work on {name!r} (process {other.pid} on ")
+    assert str(told.value).startswith(f"Another process holds {name!r} (process {other.pid} on ")
     assert str(told.value).endswith("let it end, or end it first. Nothing was done here.")
 
 
@@ -149,7 +149,7 @@ def test_a_thread_may_take_its_lock_again_and_no_other_thread_may(tmp_path):
         one.join()
     other()
 
-    assert told[0].startswith("Another process is at work on it")
+    assert told[0].startswith("Another process holds it")
     assert told[1] == "mine"
 
 

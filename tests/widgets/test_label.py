@@ -285,7 +285,7 @@ def test_ctrl_c_at_the_write_of_a_label_keeps_it_once(path, labeler, when, earli
         **next(iter(labeler.file.rows.values()), {"run": "v1", "case": "01", "criterion": "Groq"}),
         "score": 4.0,
     }
-    owner, name = (labels, "replacing") if earlier else (native, "append")
+    owner, name = (labels, "atomic_write") if earlier else (native, "append")
     with pytest.MonkeyPatch.context() as patch:
         interrupt_at(patch, owner, name, at=1, when=when)
         with pytest.raises(KeyboardInterrupt):
@@ -306,17 +306,17 @@ def test_a_label_that_comes_while_another_session_writes_is_there_or_refused(pat
     ann, bob = {**row, "grader": "ann"}, {**row, "grader": "bob", "score": 1.0}
     mine, other = LabelFile.open(path), LabelFile.open(path)
     mine.put({**ann, "score": 2.0})
-    replacing = labels.replacing
+    atomic_write = labels.replacing
 
     @contextmanager
     def meanwhile(path):
-        with replacing(path) as fresh:
+        with atomic_write(path) as fresh:
             yield fresh
             with ThreadPoolExecutor() as pool:
                 refused.append(pool.submit(other.put, bob).exception())
 
     refused = []
-    monkeypatch.setattr(labels, "replacing", meanwhile)
+    monkeypatch.setattr(labels, "atomic_write", meanwhile)
     mine.put({**ann, "score": 4.0})
 
     if refused == [None]:

@@ -15,7 +15,7 @@ from evalkit.data import folder as native
 from evalkit.data.columns import lines
 from evalkit.data.evals import Evals
 from evalkit.data.suite import Suite
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.version import VERSION
 
@@ -249,7 +249,7 @@ def _keep_suite(suite: Suite, folder: Path) -> None:
 def _without(path: Path, numbers: frozenset[int]) -> None:
     """Take lines out of a file, so that it is there whole, before or after."""
     kept = [raw + b"\n" for number, raw in lines(path.read_bytes()) if number not in numbers]
-    with replacing(path) as fresh:
+    with atomic_write(path) as fresh:
         fresh.write_bytes(b"".join(kept))
 
 

@@ -93,9 +93,9 @@ def purge(
 def _opened() -> Iterator[Cache | None]:
     """Yield the cache, or None with a sentence if there is none. Looking does not create one."""
     from evalkit.llm.answer_cache import FILE, Cache
-    from evalkit.util.cache_folder import cache_dir
+    from evalkit.util.cache_folder import cache_folder
 
-    path = cache_dir() / FILE
+    path = cache_folder() / FILE
     if not path.exists():
         emit(one_line(f"No cached responses: {path} does not exist."))
         yield None

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError
 
 _ROOMS: Final = ("notebooks", "data")
@@ -51,7 +51,7 @@ def create(folder: str | Path) -> tuple[list[Path], list[Path]]:
             kept.append(target)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as fresh:
+        with atomic_write(target) as fresh:
             shutil.copyfile(source, fresh)
         written.append(target)
     return written, kept

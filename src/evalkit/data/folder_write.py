@@ -23,7 +23,7 @@ from evalkit.data.folder_fields import (
 )
 from evalkit.data.schema import CASES, CRITERIA
 from evalkit.util.arguments import expect_evals
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import FormatError, PathError, SuiteError
 
 if TYPE_CHECKING:
@@ -238,6 +238,6 @@ def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
     if first is None:
         path.unlink(missing_ok=True)
         return
-    with replacing(path) as fresh, fresh.open("wb") as file:
+    with atomic_write(path) as fresh, fresh.open("wb") as file:
         for fields in chain([first], records):
             file.write(msgspec.json.encode(fields) + b"\n")

@@ -25,7 +25,7 @@ from evalkit.data.suite_base import Part, told, told_html
 from evalkit.data.suite_errors import broken_rule, check_unique, explained
 from evalkit.data.suite_yaml import Document, fresh, parse, respell
 from evalkit.util.arguments import expect
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError, SelectorError, SuiteError
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class Rubric(Part):
         content = self.to_yaml().encode("utf-8")
         if not path.parent.is_dir():
             raise PathError.missing(path.parent)
-        with replacing(path) as fresh:
+        with atomic_write(path) as fresh:
             fresh.write_bytes(content)
         return path
 

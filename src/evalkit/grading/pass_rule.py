@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from evalkit.util.arguments import expect, is_number
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError, RuleError, SuiteError
 from evalkit.util.words import did_you_mean, join_words
 
@@ -164,7 +164,7 @@ class PassRule:
         if not path.parent.is_dir():
             raise PathError.missing(path.parent)
         said = {name: value for name, value in self.to_dict().items() if value is not None}
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write_text(f"# A trial passes when {self.words}.\n{fresh(said)}", encoding="utf-8")
         return path
 

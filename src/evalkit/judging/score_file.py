@@ -17,7 +17,7 @@ from evalkit.data.schema import CRITERIA, SCORES
 from evalkit.data.suite import Rubric
 from evalkit.judging.notes import is_outdated
 from evalkit.judging.requests import PASS_FAIL
-from evalkit.util.atomic_files import replacing, uninterrupted
+from evalkit.util.atomic_files import atomic_write, delay_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -91,7 +91,7 @@ class ScoreFile:
             self._write()
 
     def _write(self) -> None:
-        with uninterrupted():
+        with delay_interrupt():
             native.append(self.path, self._waiting)
             self._waiting = []
         self._at = time.monotonic()
@@ -103,7 +103,7 @@ class ScoreFile:
             key = _key_of(raw)
             if key not in self._better:
                 kept.append(raw + b"\n")
-        with replacing(self.path) as fresh:
+        with atomic_write(self.path) as fresh:
             fresh.write_bytes(b"".join(kept))
             # It adds the rows as ever, and does not return before all of it is on the disk.
             native.append(fresh, self._better.values())

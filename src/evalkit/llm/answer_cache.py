@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.util.cache_folder import cache_dir
+from evalkit.util.cache_folder import cache_folder
 from evalkit.util.errors import FormatError
 from evalkit.util.words import plural
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILE: Final = "answers.sqlite"
-"""Name of evalkit's own cache in `evalkit.util.cache_folder.cache_dir()`."""
+"""Name of evalkit's own cache in `evalkit.util.cache_folder.cache_folder()`."""
 
 _WAIT_S: Final = 30.0
 _TABLE: Final = """
@@ -41,7 +41,7 @@ class Cache:
     ----------
     path
         A SQLite file, created if missing and readable by its owner only; None: `answers.sqlite` in
-        `evalkit.util.cache_folder.cache_dir()`.
+        `evalkit.util.cache_folder.cache_folder()`.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Cache:
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        self.path = Path(path) if path is not None else cache_dir() / FILE
+        self.path = Path(path) if path is not None else cache_folder() / FILE
         self._lock = threading.Lock()
         with self._errors("opened"):
             try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from evalkit.llm.clock import Clock
 from evalkit.llm.progress import find_display
 from evalkit.llm.scheduler import LiveRun
-from evalkit.util.atomic_files import uninterrupted
+from evalkit.util.atomic_files import delay_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -183,7 +183,7 @@ class _Thread:
         """Start the thread, yield its replies, and stop it when the reader leaves."""
         try:
             # A half-started thread could not be stopped, and would send on.
-            with uninterrupted():
+            with delay_interrupt():
                 # An iterator that is never closed is stopped at exit.
                 atexit.register(self._stop)
                 self._thread.start()
@@ -247,7 +247,7 @@ class _Thread:
         if sys.is_finalizing() or not self._thread.ident:
             return
         try:
-            with uninterrupted():
+            with delay_interrupt():
                 atexit.unregister(self._stop)
                 self._started.wait()  # before that the loop cannot be called
                 self._call(self._run.close)

@@ -1,6 +1,6 @@
 """What was read before: files that have not changed are taken from the Parquet that their first reading left.
 
-An entry is a folder under `places.cache_dir()`, called after the files (path, size, time, inode), their reader, the
+An entry is a folder under `places.cache_folder()`, called after the files (path, size, time, inode), their reader, the
 tables and evalkit's version. What cannot be used of the cache is made again; nothing of it is ever an error.
 """
 
@@ -22,7 +22,7 @@ import polars as pl
 from evalkit.data import parquet as saved
 from evalkit.data.evals import Evals
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES
-from evalkit.util.cache_folder import cache_dir
+from evalkit.util.cache_folder import cache_folder
 from evalkit.util.errors import EvalkitError
 from evalkit.util.version import VERSION
 
@@ -67,7 +67,7 @@ def fetch(
         files = _files(path, beside=beside)
         if sum(size for _, size, *_ in files) < SMALLEST:
             return make()
-        entry = cache_dir() / "loads" / _name(path, files, about)
+        entry = cache_folder() / "loads" / _name(path, files, about)
     except (OSError, RuntimeError):
         return make()
     found = _take(entry, files)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.report.html import to_html
 from evalkit.report.markdown import to_markdown
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import FormatError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def write(report: Report, path: Path, *, version: str) -> Path:
     """Write the report in the form that the suffix names, at once as a whole; make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     form = path.suffix.lower()
-    with replacing(path) as fresh:
+    with atomic_write(path) as fresh:
         if form == ".pdf":
             # In a thread of its own: Playwright refuses one in which a loop runs, as a notebook's does.
             with ThreadPoolExecutor(max_workers=1) as thread:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and steps that Ctrl-C does not come between."""
+"""Atomic file writes; delay Ctrl-C until a write completes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a new file beside `path` to write, and put it in the place of `path` when all went well.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path`; move it to `path` if nothing was raised.
 
-    A file that is replaced keeps its permissions, a new one has those of any new file. What is written is on the disk before the name is changed.
+    A replaced file keeps its permissions. The content is on disk before the file is renamed.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with replacing(Path(folder) / "a.txt") as fresh:
+    ...     with atomic_write(Path(folder) / "a.txt") as fresh:
     ...         _ = fresh.write_text("whole")
     ...     print([path.name for path in Path(folder).iterdir()])
     ['a.txt']
@@ -43,23 +43,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until what is done inside is done, as writing something and noting that it is written.
-
-    It concerns the main thread, which alone is interrupted; keep what is inside short.
-    """
+def delay_interrupt() -> Iterator[None]:
+    """Delay Ctrl-C until the block completes. Affects the main thread only; keep the block short."""
     here = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if here else None
-    if handler is None:  # another thread, or a handler that is none of Python's
+    if handler is None:  # another thread, or a handler not set by Python
         yield
         return
-    came: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    signals: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: signals.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        if came:
+        if signals:
             signal.raise_signal(signal.SIGINT)
 
 

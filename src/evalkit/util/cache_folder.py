@@ -1,4 +1,4 @@
-"""Where evalkit keeps what it may make again: the answers of endpoints, files that were read before."""
+"""The folder of evalkit's caches: responses of endpoints, parsed files."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import sys
 from pathlib import Path
 
 
-def cache_dir() -> Path:
-    """Return the folder of evalkit's caches, made where it is missing and readable by its owner alone.
+def cache_folder() -> Path:
+    """Return the cache folder; create it, readable by its owner only.
 
-    It is `EVALKIT_CACHE_DIR` where that is set, else `evalkit` in the place the system has for caches:
-    `XDG_CACHE_HOME` or `~/.cache`, `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. Everything
-    in it can be deleted; the answers that were paid for are then paid for again.
+    `EVALKIT_CACHE_DIR` if set, else `evalkit` in the system's cache folder: `XDG_CACHE_HOME` or `~/.cache`,
+    `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. Deleting it loses paid responses.
     """
-    named = os.environ.get("EVALKIT_CACHE_DIR")
-    folder = Path(named).expanduser() if named else _system() / "evalkit"
+    path = os.environ.get("EVALKIT_CACHE_DIR")
+    folder = Path(path).expanduser() if path else _system() / "evalkit"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
@@ -25,6 +24,6 @@ def _system() -> Path:
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    # What is no absolute path is to be ignored, says the XDG specification.
-    return Path(named) if Path(named).is_absolute() else Path.home() / ".cache"
+    path = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification: ignore relative paths.
+    return Path(path) if Path(path).is_absolute() else Path.home() / ".cache"

@@ -1,23 +1,22 @@
-"""Every exception of evalkit, and how each is worded.
+"""Every exception of evalkit.
 
-All of them are `EvalkitError`; each also is the ordinary exception a Python
-programmer would expect (`ValueError`, `FileNotFoundError`), so that code which
-has never heard of evalkit still catches them.
+All of them are `EvalkitError`. Each is also the built-in exception that a Python programmer expects (`ValueError`,
+`FileNotFoundError`), so that code which does not know evalkit catches it too.
 
 ::
 
     EvalkitError
-    ├── ColumnError     a frame lacks a column, or a column holds what it may not
-    ├── PathError       a path that is not there
-    ├── FormatError     a file or a mapping that cannot be understood
-    ├── SuiteError      a suite file that breaks its own rules
-    ├── SelectorError   a run, version, model, criterion or grader that is not there, or is several
-    ├── RuleError       a pass rule that cannot be applied to these scores
-    ├── ProviderError   an endpoint that is not known, does not answer, or does not allow what is asked
-    ├── JobError        a batch job that cannot do what is asked of it now
-    ├── BusyError       what another process is at work on
-    ├── ArgumentError   an argument of a verb that is of another kind than its signature says
-    └── StatisticsError an argument that no data could produce (`evalkit.stats`)
+    ├── ColumnError     a missing column, or an invalid value in one
+    ├── PathError       a missing path
+    ├── FormatError     a file or a mapping that cannot be read
+    ├── SuiteError      an invalid suite file
+    ├── SelectorError   an unknown or ambiguous run, version, model, criterion or grader
+    ├── RuleError       a pass rule that does not fit the scores
+    ├── ProviderError   an unknown endpoint, no response, or a refused request
+    ├── JobError        a batch job in the wrong state
+    ├── BusyError       a file or job that another process holds
+    ├── ArgumentError   an argument of the wrong type
+    └── StatisticsError an impossible argument of `evalkit.stats`
 """
 
 from __future__ import annotations
@@ -120,11 +119,11 @@ def _either(choices: Sequence[object]) -> str:
 
 
 class ColumnError(EvalkitError, ValueError):
-    """A frame lacks a column, or a column holds what it may not."""
+    """A missing column, or an invalid value in one."""
 
     @classmethod
     def missing(cls, name: str, *, table: str, have: Iterable[str]) -> ColumnError:
-        """Say which column is missing, what there is, and the likeliest typo."""
+        """Return the error for a missing column, with the nearest name."""
         have = list(have)
         return cls(
             f"The {table} table has no column {name!r}.{did_you_mean(name, have)} It has: {join_words(have, limit=40)}."
@@ -132,7 +131,7 @@ class ColumnError(EvalkitError, ValueError):
 
 
 class PathError(EvalkitError, FileNotFoundError):
-    """A path that is not there."""
+    """A missing path."""
 
     @classmethod
     def missing(cls, path: str | Path) -> PathError:
@@ -151,19 +150,19 @@ class PathError(EvalkitError, FileNotFoundError):
 
 
 class FormatError(EvalkitError, ValueError):
-    """A file or a mapping that cannot be understood."""
+    """A file or a mapping that cannot be read."""
 
 
 class SuiteError(EvalkitError, ValueError):
-    """A suite file that breaks its own rules."""
+    """An invalid suite file."""
 
 
 class SelectorError(EvalkitError, ValueError):
-    """A run, version, model, criterion or grader that is not there, or is several."""
+    """An unknown or ambiguous run, version, model, criterion or grader."""
 
     @classmethod
     def unknown(cls, name: object, *, kind: str, have: Iterable[object]) -> SelectorError:
-        """Say what was looked for, what there is, and the likeliest typo."""
+        """Return the error for an unknown name, with the nearest valid one."""
         options = [str(option) for option in have]
         return cls(
             f"There is no {kind} {name!r}.{did_you_mean(str(name), options)} There is: {join_words(options)}."
@@ -171,20 +170,20 @@ class SelectorError(EvalkitError, ValueError):
 
 
 class ArgumentError(EvalkitError, TypeError, ValueError):
-    """An argument of a verb that is of another kind than its signature says."""
+    """An argument of the wrong type."""
 
 
 class RuleError(EvalkitError, ValueError):
-    """A pass rule that cannot be applied to these scores."""
+    """A pass rule that does not fit the scores."""
 
 
 class ProviderError(EvalkitError, RuntimeError):
-    """An endpoint that is not known, does not answer, or does not allow what is asked."""
+    """An unknown endpoint, no response, or a refused request."""
 
 
 class JobError(EvalkitError, RuntimeError):
-    """A batch job that cannot do what is asked of it now."""
+    """A batch job in the wrong state."""
 
 
 class BusyError(EvalkitError, RuntimeError):
-    """What another process is at work on: two that did the same would pay twice."""
+    """A file or job that another process holds."""

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the system lets go of when its process ends, however it ends."""
+"""File locks that the system releases when their process ends."""
 
 from __future__ import annotations
 
@@ -18,89 +18,87 @@ if TYPE_CHECKING:
 
 _HOME: Final = ".evalkit"
 _BUSY: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
-# Where Windows, which keeps others from reading what is locked, locks a byte: beyond what is written.
+# Windows locks a byte beyond the content, so that others can read the file.
 _FAR: Final = 1 << 30
-# What is held, and by which thread of which process (a fork inherits the set): that one may take it again.
+# (process, thread, path) of held locks. The same thread may enter again; a fork inherits the set.
 _HELD: Final[set[tuple[int, int, Path]]] = set()
 
 
 @contextmanager
 def holding(folder: str | Path, name: str) -> Iterator[None]:
-    """Be the only one that writes a file of a folder, which is made where it is missing.
+    """Hold the right to write a file of a folder. The folder is created if missing.
 
     Parameters
     ----------
     folder, name
-        The folder, and what its file is called.
+        The folder, and the name of the file in it.
 
     Raises
     ------
     BusyError
-        Another process, or another thread of this one, writes it.
+        Another process or thread holds it.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, holding(folder, "scores.jsonl"):
-    ...     print("mine")
-    mine
+    ...     print("key")
+    key
     """
     folder = Path(folder)
-    made = not folder.exists()
+    is_new = not folder.exists()
     try:
         with locked(folder / _HOME / f"{name}.lock", repr(str(folder / name))):
             yield
     finally:
-        # Where nothing came of it, nothing is left: a folder that holds something stays.
+        # Leave no empty folders.
         with suppress(OSError):
             (folder / _HOME).rmdir()
-            if made:
+            if is_new:
                 folder.rmdir()
 
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file, in which stands who does; `what` is what an error calls that which is locked."""
-    mine = (os.getpid(), threading.get_ident(), path.absolute())
-    if mine in _HELD:
+    """Hold a lock file that names its holder. `what` names the locked file in errors."""
+    key = (os.getpid(), threading.get_ident(), path.absolute())
+    if key in _HELD:
         yield
         return
-    with _taken(path, what) as file:
+    with _open_locked(path, what) as file:
         at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {at}".encode())
         file.flush()
-        _HELD.add(mine)
+        _HELD.add(key)
         try:
             yield
         finally:
-            _HELD.discard(mine)
-            # Before it is let go of; Windows keeps a file that is open.
+            _HELD.discard(key)
+            # Before the lock is released. Windows keeps open files.
             with suppress(OSError):
                 path.unlink()
 
 
-def _taken(path: Path, what: str) -> BinaryIO:
-    """Return the lock file, open and locked."""
+def _open_locked(path: Path, what: str) -> BinaryIO:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             file = path.open("a+b")
-        except FileNotFoundError:  # a holder that has just ended took its folder away
+        except FileNotFoundError:  # the last holder just removed the folder
             continue
         try:
-            _take(file.fileno())
+            _lock(file.fileno())
         except OSError as error:
             file.close()
             if error.errno in _BUSY:
                 raise BusyError(
-                    f"Another process is at work on {what}{_holder(path)}: let it end, or end it first. "
-                    "Nothing was done here."
+                    f"Another process holds {what}{_holder(path)}. Nothing was done. Wait for it or stop it."
                 ) from None
             raise FormatError(
-                f"{str(path)!r} cannot be locked ({error.strerror}): keep the folder on a disk of this machine."
+                f"Cannot lock {str(path)!r} ({error.strerror}). Use a folder on a local disk."
             ) from None
-        # A holder takes the file away when it ends: what was open here by then is another one.
+        # The last holder removes the file: this one may be unlinked already.
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
@@ -109,14 +107,14 @@ def _taken(path: Path, what: str) -> BinaryIO:
 
 def _holder(path: Path) -> str:
     try:
-        told = path.read_text(encoding="utf-8", errors="replace")[:200]
+        holder = path.read_text(encoding="utf-8", errors="replace")[:200]
     except OSError:
         return ""
-    return f" ({told})" if told else ""
+    return f" ({holder})" if holder else ""
 
 
-def _take(handle: int) -> None:
-    """Take the lock of an open file; closing the file, or the end of the process, lets go of it."""
+def _lock(handle: int) -> None:
+    """Lock an open file. Closing it, or the end of the process, releases the lock."""
     if os.name == "nt":
         import msvcrt
 

@@ -13,7 +13,7 @@ from evalkit.data import folder as native
 from evalkit.data.schema import SCORES, TRIALS
 from evalkit.grading.grade import grade
 from evalkit.grading.select_scores import choose_scores
-from evalkit.util.atomic_files import replacing, uninterrupted
+from evalkit.util.atomic_files import atomic_write, delay_interrupt
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
@@ -118,14 +118,14 @@ class LabelFile:
             Another session writes at this moment. Save again.
         """
         key = _key(row)
-        with uninterrupted(), native.holding(self.path.parent, self.path.name):
+        with delay_interrupt(), native.holding(self.path.parent, self.path.name):
             # Another session may have written since the file was opened.
             lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
             earlier = [index for index, line in enumerate(lines) if _key_of(line) == key]
             if earlier:
                 for index in earlier:
                     lines[index] = _line(row)
-                with replacing(self.path) as fresh:
+                with atomic_write(self.path) as fresh:
                     fresh.write_bytes(b"\n".join(lines))
             else:
                 native.append(self.path, [row])

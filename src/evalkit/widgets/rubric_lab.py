@@ -14,7 +14,7 @@ from evalkit.data.suite import Rubric
 from evalkit.judging.requests import rubric_of, wordings
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import EvalkitError, FormatError, SelectorError
 from evalkit.util.hostile_text import Html, escape, visible
 from evalkit.util.html_table import html_list, html_table
@@ -199,7 +199,7 @@ class RubricLab(Panel):
         file = self.folder / "rubrics" / f"{version}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            with replacing(file) as fresh:
+            with atomic_write(file) as fresh:
                 fresh.write_text(rubric.to_yaml(), encoding="utf-8")
 
     def _show_progress(self, progress: Progress) -> None:

@@ -22,7 +22,7 @@ from evalkit.data.demo.scores import Attempt, human_scores, judge_scores
 from evalkit.data.evals import Evals
 from evalkit.data.suite import Suite
 from evalkit.data.suite_yaml import parse
-from evalkit.util.atomic_files import replacing
+from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError
 
 __all__ = ["NOTICE", "PLAN", "TRUTHS", "Attempt", "make", "suite_path", "write"]
@@ -276,7 +276,7 @@ def _letters(chance: Random) -> str:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    with replacing(path) as fresh:
+    with atomic_write(path) as fresh:
         fresh.write_text(text, encoding="utf-8", newline="\n")
 
 
