@@ -258,10 +258,10 @@ def test_a_score_that_is_missing_is_left_out_and_counted():
 @pytest.mark.parametrize(
     ("criteria", "words"),
     [
-        (criteria_of("c", scale=None), "no declared scale"),
+        (criteria_of("c", scale=None), "needs a declared scale"),
         (criteria_of("c", kind="continuous"), "continuous"),
         (criteria_of("c", scale=(0.0, 100.0)), "too many points"),
-        (criteria_of("c", scale=(1.0, 4.0)), "outside the declared 1 to 4"),
+        (criteria_of("c", scale=(1.0, 4.0)), "1 to 4"),
     ],
 )
 def test_without_declared_points_there_is_no_kappa_and_the_reason_is_said(criteria, words):
@@ -311,10 +311,10 @@ def test_whole_scores_are_not_said_to_be_taken_to_the_nearest_point():
     ("highest", "grid", "points", "why"),
     [
         (41.0, 1.0, 41, ""),
-        (42.0, 1.0, None, "the scale has too many points: kappa needs a few fixed ones"),
+        (42.0, 1.0, None, "the scale has too many points for kappa"),
         (21.0, 0.5, 41, ""),
-        (22.0, 0.5, None, "the scale has too many points: kappa needs a few fixed ones"),
-        (5.0, None, None, "single scores lie between the points of the scale: kappa needs a few fixed ones"),
+        (22.0, 0.5, None, "the scale has too many points for kappa"),
+        (5.0, None, None, "single scores lie between the points of the scale"),
     ],
 )
 def test_a_scale_of_up_to_41_points_has_a_table(highest, grid, points, why):
@@ -378,7 +378,7 @@ def test_two_people_are_averaged_and_give_the_ceiling():
     assert row["human_human_n"] == 20
     assert found.reference == "the mean of 2 people"
     assert any("anna, ben" in note for note in found.notes)
-    assert "Two people among themselves reach" in found.sentence
+    assert f"{row_of(found, 'verdict')['human_human']:.2f}" in found.sentence
 
 
 def test_on_a_binary_criterion_people_vote_and_a_tie_is_no_score():
@@ -474,7 +474,7 @@ def test_a_grader_of_unknown_kind_counts_as_a_judge_and_that_is_noted():
     found = agreement(evals_of(scores_of(JUDGE, kind=None), scores_of(HUMAN, grader="anna", kind="human")))
 
     assert row_of(found)["n"] == 20
-    assert any("taken for a judge" in note for note in found.notes)
+    assert any("grader kind" in note for note in found.notes)
 
 
 def test_a_judge_against_itself_compares_its_first_sample_with_the_later_ones():
@@ -489,7 +489,7 @@ def test_a_judge_against_itself_compares_its_first_sample_with_the_later_ones():
     verdict = row_of(found, "verdict")
     flips = np.mean((np.array(JUDGE) >= 4) != (np.array(again) >= 4))
     assert verdict["exact"] == pytest.approx(1 - flips)
-    assert f"changed {flips:.0%}" in found.sentence
+    assert f"{flips:.0%}" in found.sentence
     assert found.disagreements["difference"].to_list() == [-1.0] * int(
         np.sum(np.array(JUDGE) != np.array(again))
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import evalkit as ek
 from evalkit import stats
-from evalkit.agreement.agreement import correct_for_judge
+from evalkit.agreement.correct_for_judge import correct_for_judge
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import PassRule
 from evalkit.util.errors import ArgumentError

@@ -12,7 +12,7 @@ import statsmodels.api as sm
 from scipy.stats import entropy, spearmanr
 
 import evalkit as ek
-from evalkit.agreement.agreement import judge_forensics
+from evalkit.agreement.judge_bias import judge_forensics
 from evalkit.agreement.length_bias import correlate_ranks, regress
 from evalkit.data.evals import Evals
 from evalkit.util.errors import SelectorError
@@ -151,10 +151,9 @@ def test_people_s_most_frequent_score_is_of_the_same_suite_and_the_highest_of_se
 
     summary = judge_forensics(one + other).summary.filter(finding="heaping")
 
-    assert summary.sort("scope")["text"].to_list() == [
-        "75% of its scores are 4; people's most frequent one is 5 (33% of 6).",
-        "100% of its scores are 1; people's most frequent one is 1 (100% of 9).",
-    ]
+    first, second = summary.sort("scope")["text"]
+    assert all(number in first for number in ("75%", " 4", " 5 ", "33% of 6"))
+    assert all(number in second for number in ("100%", " 1", "100% of 9"))
 
 
 def test_heaping_is_the_share_of_the_most_frequent_score():
@@ -186,7 +185,7 @@ def test_leniency_is_the_paired_difference_of_case_means():
     assert (lenient["value"], lenient["low"], lenient["p_value"]) == pytest.approx(
         (wanted.estimate, wanted.low, wanted.p_value)
     )
-    assert "kinder" in lenient["text"]
+    assert lenient["low"] > 0
 
 
 def test_two_judges_are_each_looked_at_and_against_each_other():

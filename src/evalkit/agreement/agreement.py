@@ -1,86 +1,97 @@
-"""Can this judge be trusted? A judge against people, against another judge, against itself."""
+"""Agreement of a judge with people, with another judge, or with itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
 import polars as pl
 
-from evalkit.agreement.correct_for_judge import Corrected, correct_for_judge
-from evalkit.agreement.estimates import MEASURES, estimate_agreement, nearest_point, scale_points
-from evalkit.agreement.finding import Finding, number, reach, warnings_frame
-from evalkit.agreement.judge_bias import Forensics, judge_forensics
-from evalkit.agreement.ratings import ANSWER, Ratings, pair_ratings, split_by, with_rationales
-from evalkit.agreement.sentences import main_row, read_kappa, say
-from evalkit.agreement.warnings import find_doubts
+from evalkit.agreement.estimates import (
+    MEASURES,
+    VERDICT_POINTS,
+    estimate_agreement,
+    nearest_point,
+    scale_points,
+)
+from evalkit.agreement.ratings import (
+    ANSWER,
+    ITEM,
+    Ratings,
+    criteria_of,
+    pair_ratings,
+    split_by,
+    with_rationales,
+)
+from evalkit.agreement.results import HTML_ROWS, JudgeResult, with_interval
+from evalkit.agreement.sentences import agreement_sentence, explanation, main_row, read_kappa
+from evalkit.agreement.warnings import agreement_warnings
+from evalkit.data.result import warnings_frame
 from evalkit.data.schema import Severity
+from evalkit.data.scoring import Scoring
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
-from evalkit.util.words import plural
+from evalkit.util.format import number, percent
+from evalkit.util.html_table import html_table
+from evalkit.util.words import plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import altair as alt
 
     from evalkit.data.evals import Evals
     from evalkit.stats import Estimate
+    from evalkit.stats.basics import Floats
+    from evalkit.util.html_table import Html
 
+__all__ = ["Agreement", "agreement"]
 
-__all__ = ["Agreement", "Corrected", "Forensics", "agreement", "correct_for_judge", "judge_forensics"]
-
-_ENDS: Final = ("bias", "kappa", "sensitivity", "specificity", "human_human")
-_NUMBERS: Final = [
-    *("n", "cases"),
-    *(
-        column
-        for name in (*MEASURES, "human_human")
-        for column in ((name, f"{name}_low", f"{name}_high") if name in _ENDS else (name,))
-    ),
-    "human_human_n",
-]
-_WHOLE: Final = ("n", "cases", "human_human_n")
+_WITH_ENDS: Final = ("bias", "kappa", "sensitivity", "specificity", "human_human")
 SUMMARY: Final[dict[str, Any]] = {
-    "scope": pl.String(),
-    "group": pl.String(),
-    "kind": pl.String(),
-    **{name: pl.Int64() if name in _WHOLE else pl.Float64() for name in _NUMBERS},
+    **dict.fromkeys(("scope", "group", "kind"), pl.String()),
+    **dict.fromkeys(("n", "cases"), pl.Int64()),
+    **{
+        f"{name}{end}": pl.Float64()
+        for name in (*MEASURES, "human_human")
+        for end in (("", "_low", "_high") if name in _WITH_ENDS else ("",))
+    },
+    "human_human_n": pl.Int64(),
     "reading": pl.String(),
     "level": pl.Float64(),
-    "method": pl.String(),
-    "status": pl.String(),
-    "reason": pl.String(),
+    **dict.fromkeys(("method", "status", "reason"), pl.String()),
 }
 ESTIMATES: Final[dict[str, Any]] = {
-    **{name: pl.String() for name in ("scope", "group", "measure")},
-    **{name: pl.Float64() for name in ("estimate", "low", "high")},
-    **{name: pl.Int64() for name in ("n", "cases")},
+    **dict.fromkeys(("scope", "group", "measure"), pl.String()),
+    **dict.fromkeys(("estimate", "low", "high"), pl.Float64()),
+    **dict.fromkeys(("n", "cases"), pl.Int64()),
     "method": pl.String(),
     "level": pl.Float64(),
     "seed": pl.Int64(),
-    "status": pl.String(),
-    "reason": pl.String(),
+    **dict.fromkeys(("status", "reason"), pl.String()),
+}
+CONFUSION: Final[dict[str, Any]] = {
+    **dict.fromkeys(("scope", "group"), pl.String()),
+    **dict.fromkeys(("reference", "judge"), pl.Float64()),
+    "count": pl.Int64(),
 }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Agreement(Finding):
-    """What `agreement` found.
+class Agreement(JudgeResult):
+    """The result of `agreement`.
 
     Attributes
     ----------
     judge, reference
-        What the two sides are called.
+        Names of the two sides.
     verdict
         The reading of the verdicts' kappa (of the weakest criterion's, where there are no verdicts): "reliable" (the
         interval's lower end is .80 or more), "tentative" (.667 or more), "not shown reliable", "not reliable" (its
         upper end is below .667), "no disagreement seen", or "not estimable".
     sentence
-        The reading in words, with its numbers and what people reach among themselves.
+        The reading in words, with its numbers and the agreement between people.
     summary
         polars frame, a row for each criterion, then one for the verdicts (and again for each group of `by`): `scope`,
         `group`, `kind` (ordinal, binary, continuous, verdict), `n` (answers rated by both), `cases`, `exact` and
@@ -99,7 +110,7 @@ class Agreement(Finding):
     warnings
         polars frame `id`, `scope`, `text`.
     rule, level, by
-        What was asked.
+        The arguments.
     """
 
     judge: str
@@ -112,70 +123,67 @@ class Agreement(Finding):
     level: float
     by: tuple[str, ...]
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return `estimates`: every number with its interval, method and n."""
+    @property
+    def table(self) -> pl.DataFrame:
+        """`estimates`: every number with its interval, method and n."""
         return self.estimates
 
     def explain(self) -> str:
-        """Return a paragraph for somebody who does not read tables."""
-        from evalkit.agreement.sentences import explain
-
-        return explain(self)
+        """Return a paragraph for readers who do not read tables."""
+        return printable(explanation(self.sentence, self.summary, self.disagreements, self.warnings))
 
     def chart(self, scope: str | None = None) -> alt.TopLevelMixin:
-        """Draw which scores met which, for a criterion or "verdict"; see `evalkit.charts.agreement`.
+        """Plot the confusion of a criterion or "verdict"; see `evalkit.charts.agreement`.
 
         Raises
         ------
         SelectorError
-            Nothing was compared under that name.
+            There is no such scope.
         """
         from evalkit import charts
 
-        whole = self.summary.filter(pl.col("group") == "all")
+        rows = self.summary.filter(pl.col("group") == "all")
         main = main_row(self.summary)
         name = scope or (main["scope"] if main else "verdict")
-        found = whole.filter(pl.col("scope") == name)
-        if found.is_empty():
-            raise SelectorError.unknown(name, kind="scope", have=whole["scope"])
-        row = found.row(-1, named=True)
+        if name not in rows["scope"]:
+            raise SelectorError.unknown(name, kind="scope", have=rows["scope"])
+        row = rows.filter(pl.col("scope") == name).row(-1, named=True)
         cells = self.confusion.filter((pl.col("scope") == name) & (pl.col("group") == "all"))
         if row["kind"] == "verdict":
-            words = {1.0: "pass", 0.0: "fail"}
+            names = {1.0: "pass", 0.0: "fail"}
             cells = cells.with_columns(
-                pl.col("reference", "judge").replace_strict(words, return_dtype=pl.String())
+                pl.col("reference", "judge").replace_strict(names, return_dtype=pl.String())
             )
-        interval = None if row["kappa_low"] is None else (row["kappa_low"], row["kappa_high"])
-        options: dict[str, Any] = {"kappa": row["kappa"], "interval": interval, "level": row["level"]}
-        return charts.agreement(cells, method=f"{name}: {row['method'].split(',')[0]}", **options)
+        return charts.agreement(
+            cells,
+            kappa=row["kappa"],
+            interval=None if row["kappa_low"] is None else (row["kappa_low"], row["kappa_high"]),
+            level=row["level"],
+            method=f"{name}: {row['method'].split(',')[0]}",
+        )
 
-    def _cells(self) -> tuple[Sequence[str], list[list[str]]]:
-        heads = [
-            "scope",
-            "n",
-            "exact",
-            "within one",
-            "bias",
-            "kappa",
-            "people among themselves",
-            "alpha",
-            "AC2",
-            "reading",
+    def _html_tables(self) -> Iterator[Html]:
+        head = [
+            *("scope", "n", "exact", "within one", "bias", "kappa", "two people", "alpha", "AC2", "reading"),
         ]
         rows = [
             [
                 row["scope"] if row["group"] == "all" else f"{row['scope']} · {row['group']}",
                 f"{row['n']} of {plural(row['cases'], 'case')}",
-                *("" if row[share] is None else f"{row[share]:.0%}" for share in ("exact", "within_one")),
-                *(reach(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("bias", "kappa")),
-                number(row["human_human"]),
-                number(row["alpha"]),
-                number(row["ac2"]),
+                *(None if row[name] is None else percent(row[name], 0) for name in ("exact", "within_one")),
+                *(
+                    with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+                    for name in ("bias", "kappa")
+                ),
+                *(
+                    None if row[name] is None else number(row[name])
+                    for name in ("human_human", "alpha", "ac2")
+                ),
                 row["reading"] + (f": {row['reason']}" if row["reason"] else ""),
             ]
             for row in self.summary.iter_rows(named=True)
         ]
-        return heads, rows
+        yield html_table(head, rows, limit=HTML_ROWS)
 
 
 def agreement(
@@ -185,24 +193,24 @@ def agreement(
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     by: str | Sequence[str] | None = None,
-    rule: PassRule = DEFAULT_RULE,
-    level: float = 0.95,
+    rule: PassRule | None = None,
+    level: float | None = None,
     seed: int = 0,
 ) -> Agreement:
-    """Say how far a judge agrees with people, with another judge, or with itself.
+    """Measure how far a judge agrees with people, with another judge, or with itself.
 
-    Answers that both sides have rated are compared, criterion by criterion and in their verdict. Several answers of a
-    case are not independent: every interval is over cases (or declared clusters).
+    Answers that both sides rated are compared, criterion by criterion and in their verdict. Several answers of a case
+    are not independent: every interval is over cases (or declared clusters).
 
     Parameters
     ----------
     evals
         The collection.
     reference
-        "human": everybody who labelled (their mean; their majority on a binary criterion). The name of a grader: that
-        judge or that person. "itself": the judge's first sample against each later one of the same answer (retest).
+        "human": all human labels (their mean; their majority on a binary criterion). The name of a grader: that judge
+        or that person. "itself": the judge's first sample against each later one of the same answer (retest).
     grader, rubric
-        Which judge, as for `evalkit.grade`.
+        The judge, as for `evalkit.grade`.
     by
         Also split by columns of runs or cases: `agent_version`, `model`, `severity`, `tags`, ...
     rule
@@ -240,168 +248,154 @@ def agreement(
     ['Ai Platform', 'Batch Api', 'Groq', 'verdict']
     """
     expect(agreement, locals())
-    columns = (by,) if isinstance(by, str) else tuple(by or ())
-    ratings = pair_ratings(evals, reference=reference, grader=grader, rubric=rubric, rule=rule)
-    scopes = [*_criterion_scopes(ratings), ("verdict", "verdict", ratings.verdicts, ratings.rater_verdicts)]
-    summary, estimates, confusion, notes = [], [], [], list(ratings.notes)
-    for group_at in range(1 + bool(columns)):
-        for scope, kind, pairs, raters in scopes:
-            for group, part in split_by(pairs, columns if group_at else ())[group_at:]:
-                row, measures, cells, note = _estimate(
-                    (scope, group, kind),
-                    part,
-                    raters if group == "all" else raters.clear(),
-                    ratings,
-                    level,
-                    seed,
-                )
-                summary.append(row)
-                estimates += measures
-                confusion += cells
-                notes += [note] if note else []
-    table = pl.DataFrame(summary, schema=SUMMARY)
-    main = main_row(table)
+    scoring = Scoring().replace_given(rule=rule, grader=grader, rubric=rubric, level=level)
+    by = (by,) if isinstance(by, str) else tuple(by or ())
+    ratings = pair_ratings(evals, scoring, reference=reference)
+    options: dict[str, Any] = {"refused": ratings.refused, "level": scoring.level, "seed": seed}
+    scopes = [_ScopeEstimates(scope, **options) for scope in _scopes(ratings, by)]
+    summary = pl.DataFrame([scope.summary_row() for scope in scopes], schema=SUMMARY)
+    main = main_row(summary)
+    warnings = dict.fromkeys(agreement_warnings(ratings, summary, reference))
     return Agreement(
-        sentence=say(ratings, table, main, reference),
-        summary=table,
-        warnings=warnings_frame(list(find_doubts(ratings, table, reference))),
-        notes=tuple(dict.fromkeys(notes)),
+        sentence=agreement_sentence(ratings, summary, reference),
+        summary=summary,
+        warnings=warnings_frame(warnings),
+        notes=(*ratings.notes, *([_ROUNDED] if any(scope.is_rounded for scope in scopes) else [])),
         judge=ratings.judge,
         reference=ratings.reference,
         verdict=main["reading"] if main else "not estimable",
-        estimates=pl.DataFrame(estimates, schema=ESTIMATES),
+        estimates=pl.DataFrame([row for scope in scopes for row in scope.estimate_rows()], schema=ESTIMATES),
         confusion=pl.DataFrame(
-            confusion,
-            schema={
-                "scope": pl.String(),
-                "group": pl.String(),
-                "reference": pl.Float64(),
-                "judge": pl.Float64(),
-                "count": pl.Int64(),
-            },
-            orient="row",
+            [row for scope in scopes for row in scope.confusion_rows()], schema=CONFUSION, orient="row"
         ),
         disagreements=find_disagreements(with_rationales(ratings, evals), reference),
-        rule=rule,
-        level=level,
-        by=columns,
+        rule=scoring.rule or DEFAULT_RULE,
+        level=scoring.level,
+        by=by,
     )
 
 
-def _criterion_scopes(ratings: Ratings) -> list[tuple[str, str, pl.DataFrame, pl.DataFrame]]:
-    """Return each criterion that anybody rated; two suites may have different ones of the same name."""
-    known = ratings.rows.select("suite", "criterion").unique()
-    several = known["suite"].n_unique() > 1
+_ROUNDED: Final = (
+    "Scores that are means of samples or raters count as the nearest point of the scale (halfway scores go down and up "
+    "in turn), except for the bias."
+)
+
+
+class _Scope(NamedTuple):
+    """Ratings of one criterion, or the verdicts, of all answers or one group."""
+
+    name: str
+    group: str
+    kind: str
+    pairs: pl.DataFrame
+    people: pl.DataFrame
+
+
+def _scopes(ratings: Ratings, by: tuple[str, ...]) -> Iterator[_Scope]:
+    """Yield each criterion and the verdicts of all answers, then of each group of `by`."""
     scopes = []
-    for suite, name in sorted(known.iter_rows(), key=natural_key):
-        mine = (pl.col("suite") == suite) & (pl.col("criterion") == name)
-        pairs = ratings.pairs.filter(mine)
-        kind = pairs["kind"].drop_nulls()
-        label = f"{suite} · {name}" if several else name
-        scopes.append((label, kind[0] if len(kind) else "ordinal", pairs, ratings.raters.filter(mine)))
-    return scopes
+    for name, is_criterion in criteria_of(ratings.rows):
+        pairs = ratings.pairs.filter(is_criterion)
+        kind = next(iter(pairs["kind"].drop_nulls()), "ordinal")
+        scopes.append(_Scope(name, "all", kind, pairs, ratings.raters.filter(is_criterion)))
+    scopes.append(_Scope("verdict", "all", "verdict", ratings.verdicts, ratings.rater_verdicts))
+    yield from scopes
+    for scope in scopes if by else []:
+        for group, rows in split_by(scope.pairs, by)[1:]:
+            yield scope._replace(group=group, pairs=rows, people=scope.people.clear())
+
+
+class _ScopeEstimates:
+    """The estimates of one scope, as rows of each table."""
+
+    def __init__(self, scope: _Scope, *, refused: str, level: float, seed: int) -> None:
+        self.scope, self.level = scope, level
+        self.both, labels = (
+            frame.drop_nulls(["judge", "reference"]) for frame in (scope.pairs, scope.people)
+        )
+        self.points, why, note = _points(self.both, scope.kind)
+        options: dict[str, Any] = {"level": level, "seed": seed}
+        self.estimates, self.is_rounded = _estimate(self.both, self.points, why, options)
+        why = "no two people rated the same answer"
+        points = _points(labels, scope.kind)[0]
+        self.estimates["human_human"] = _estimate(labels, points, why, options)[0]["kappa"]
+        self.n, self.people_n = (
+            frame.n_unique(ANSWER) if frame.height else 0 for frame in (self.both, labels)
+        )
+        self.names = {"scope": scope.name, "group": scope.group}
+        self.counts = {"n": self.n, "cases": self.both["unit"].n_unique()}
+        kappa = self.estimates["kappa"]
+        rounding = ", means taken to the nearest point" if self.is_rounded else ""
+        self.method = kappa.method + (f", on {note}" if note else "") + rounding
+        self.reason = kappa.reason
+        if not self.n and scope.kind == "verdict":
+            self.reason = refused or "no answer has a verdict of both"
+
+    def summary_row(self) -> dict[str, Any]:
+        kappa = self.estimates["kappa"]
+        row: dict[str, Any] = {**self.names, "kind": self.scope.kind, **self.counts}
+        for name, e in self.estimates.items():
+            row |= {name: e.estimate, f"{name}_low": e.low, f"{name}_high": e.high}
+        row |= {"human_human_n": self.people_n, "reading": read_kappa(kappa), "level": self.level}
+        row |= {"method": self.method, "status": kappa.status, "reason": self.reason}
+        return {name: row[name] for name in SUMMARY}
+
+    def estimate_rows(self) -> Iterator[dict[str, Any]]:
+        for name, e in self.estimates.items():
+            row = {**self.names, "measure": name, **self.counts, "level": self.level}
+            row |= {"n": self.people_n} if name == "human_human" else {}
+            facts = ("estimate", "low", "high", "method", "seed", "status", "reason")
+            yield row | {fact: getattr(e, fact) for fact in facts}
+
+    def confusion_rows(self) -> Iterator[tuple[Any, ...]]:
+        if self.points is None or not self.n:
+            return
+        points = {
+            side: self.points[nearest_point(self.both[side].to_numpy(), self.points)]
+            for side in ("reference", "judge")
+        }
+        counts = pl.DataFrame(points).group_by("reference", "judge").len().sort("reference", "judge")
+        yield from ((*self.names.values(), *cell) for cell in counts.iter_rows())
+
+
+def _points(pairs: pl.DataFrame, kind: str) -> tuple[Floats | None, str, str]:
+    return (VERDICT_POINTS, "", "") if kind == "verdict" else scale_points(pairs)
 
 
 def _estimate(
-    names: tuple[str, str, str],
-    part: pl.DataFrame,
-    raters: pl.DataFrame,
-    ratings: Ratings,
-    level: float,
-    seed: int,
-) -> tuple[dict[str, Any], list[dict[str, Any]], list[tuple[Any, ...]], str]:
-    scope, group, kind = names
-    both = part.filter(pl.col("judge").is_not_null() & pl.col("reference").is_not_null())
-    points, why, fine = (np.array([0.0, 1.0]), "", "") if kind == "verdict" else scale_points(both)
-    judge, reference, units = (both[name].to_numpy() for name in ("judge", "reference", "unit"))
-    made, rounded = estimate_agreement(
-        judge, reference, units, points=points, why=why, level=level, seed=seed
-    )
-    made["human_human"], people = _ceiling(raters, kind, level, seed)
-    n, cases = both.select(ANSWER).n_unique() if both.height else 0, both["unit"].n_unique()
-    kappa = made["kappa"]
-    method = kappa.method + (f", on {fine}" if fine else "")
-    note = ""
-    if rounded:
-        method += ", means taken to the nearest point"
-        note = "Scores that are means of samples or raters were taken to the nearest point of the scale (halfway ones down and up in turn), except for the bias."
-    reason = kappa.reason
-    if not n and kind == "verdict":
-        reason = ratings.refused or "no answer has a verdict of both"
-    row: dict[str, Any] = {"scope": scope, "group": group, "kind": kind, "n": n, "cases": cases}
-    for name, e in made.items():
-        row[name] = e.estimate
-        row |= {f"{name}_low": e.low, f"{name}_high": e.high}
-    row |= {"human_human_n": people, "reading": read_kappa(kappa), "level": level, "method": method}
-    row |= {"status": kappa.status, "reason": reason}
-    measures = [
-        {
-            "scope": scope,
-            "group": group,
-            "measure": name,
-            "estimate": e.estimate,
-            "low": e.low,
-            "high": e.high,
-            "n": people if name == "human_human" else n,
-            "cases": cases,
-            "method": e.method,
-            "level": level,
-            "seed": e.seed,
-            "status": e.status,
-            "reason": e.reason,
-        }
-        for name, e in made.items()
-    ]
-    cells: list[tuple[Any, ...]] = []
-    if points is not None and n:
-        seen = pl.DataFrame(
-            {s: points[nearest_point(v, points)] for s, v in (("r", reference), ("j", judge))}
-        )
-        cells = [(scope, group, *cell) for cell in seen.group_by("r", "j").len().sort("r", "j").iter_rows()]
-    return {name: row.get(name) for name in SUMMARY}, measures, cells, note
-
-
-def _ceiling(raters: pl.DataFrame, kind: str, level: float, seed: int) -> tuple[Estimate, int]:
-    """Return the same kappa between every two people who rated the same answer."""
-    both = raters.filter(pl.col("judge").is_not_null() & pl.col("reference").is_not_null())
-    points = np.array([0.0, 1.0]) if kind == "verdict" else scale_points(both)[0]
-    judge, reference, units = (both[name].to_numpy() for name in ("judge", "reference", "unit"))
-    why = "no two people rated the same answer"
-    made, _ = estimate_agreement(judge, reference, units, points=points, why=why, level=level, seed=seed)
-    return made["kappa"], both.select(ANSWER).n_unique() if both.height else 0
-
-
-def __dir__() -> list[str]:
-    return __all__
+    pairs: pl.DataFrame, points: Floats | None, why: str, options: dict[str, Any]
+) -> tuple[dict[str, Estimate], bool]:
+    judge, reference, units = (pairs[name].to_numpy() for name in ("judge", "reference", "unit"))
+    return estimate_agreement(judge, reference, units, points=points, why=why, **options)
 
 
 def find_disagreements(ratings: Ratings, reference: str) -> pl.DataFrame:
-    """Return the ratings that differ; see `evalkit.agreement.agreement.Agreement`."""
-    item = [*ANSWER, "criterion"]
-    retest = reference == "itself"
-    told = ratings.rows.filter(pl.col("side") == "judge")
-    truth = ratings.rows.filter(pl.col("side") == "reference")
-    if retest:
-        first = pl.col("sample") == pl.col("sample").min().over(item)
-        told, truth = told.filter(~first), told.filter(first)
-    if retest:
-        told = told.with_columns(pair=pl.col("sample").cast(pl.String))
-    else:
-        told = told.with_columns(pair=pl.lit(""))
-    flips = (
-        ratings.verdicts.filter(pl.col("judge") != pl.col("reference")).select(*ANSWER, "pair").unique()
-    ).with_columns(flips=pl.lit(value=True))
-    wide = pl.col("scale_max") - pl.col("scale_min")
-    gap = pl.col("difference").abs() / pl.when(wide > 0).then(wide).otherwise(1.0).fill_null(1.0)
+    """Return the ratings that differ, see `Agreement.disagreements`."""
+    judge_rows, reference_rows = (
+        ratings.rows.filter(pl.col("side") == side) for side in ("judge", "reference")
+    )
+    pair = pl.lit("")
+    if reference == "itself":
+        is_first = pl.col("sample") == pl.col("sample").min().over(ITEM)
+        judge_rows, reference_rows = judge_rows.filter(~is_first), judge_rows.filter(is_first)
+        pair = pl.col("sample").cast(pl.String)
+    key = [*ITEM, "pair"]
+    flips = ratings.verdicts.filter(pl.col("judge") != pl.col("reference")).select(*ANSWER, "pair").unique()
+    width = pl.col("scale_max") - pl.col("scale_min")
+    share_of_scale = pl.col("difference").abs() / pl.when(width > 0).then(width).otherwise(1.0).fill_null(1.0)
     return (
         ratings.pairs.with_columns(difference=pl.col("judge") - pl.col("reference"))
         .filter(pl.col("difference").abs() > 1e-9)
-        .join(_texts(told, [*item, "pair"], "judge_rationale"), on=[*item, "pair"], how="left")
-        .join(_texts(truth, item, "reference_rationale").drop("source", "line"), on=item, how="left")
-        .join(flips, on=[*ANSWER, "pair"], how="left")
-        .with_columns(pl.col("flips").fill_null(value=False), _gap=gap)
+        .join(_rationales(judge_rows.with_columns(pair=pair), key, "judge_rationale"), on=key, how="left")
+        .join(
+            _rationales(reference_rows, ITEM, "reference_rationale").drop("source", "line"),
+            on=ITEM,
+            how="left",
+        )
+        .join(flips.with_columns(flips=pl.lit(value=True)), on=[*ANSWER, "pair"], how="left")
+        .with_columns(pl.col("flips").fill_null(value=False), _share=share_of_scale)
         .sort(
-            *("_gap", "flips", "severity", "run", "case", "epoch", "criterion", "pair"),
+            *("_share", "flips", "severity", "run", "case", "epoch", "criterion", "pair"),
             descending=[True, True, True, False, False, False, False, False],
             nulls_last=True,
         )
@@ -413,17 +407,15 @@ def find_disagreements(ratings: Ratings, reference: str) -> pl.DataFrame:
     )
 
 
-def _texts(rows: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
-    """Return each rating's rationale and where it stands; those of several samples or raters under their names."""
-    who = pl.concat_str([pl.col("grader"), pl.lit(" "), pl.col("sample").cast(pl.String)])
-    alone = pl.len().over(key) == 1
-    said = pl.when(alone).then("rationale").otherwise(pl.concat_str([who, pl.lit(": "), "rationale"]))
-    return (
-        rows.with_columns(_said=said)
-        .group_by(key, maintain_order=True)
-        .agg(
-            pl.col("_said").drop_nulls().str.join("\n").replace("", None).alias(name),
-            pl.col("source").first(),
-            pl.col("line").first(),
-        )
-    )
+def _rationales(rows: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
+    """Return each rating's rationale, source and line; several samples or raters under their names."""
+    rater = pl.concat_str([pl.col("grader"), pl.lit(" "), pl.col("sample").cast(pl.String)])
+    is_alone = pl.len().over(key) == 1
+    named = pl.when(is_alone).then("rationale").otherwise(pl.concat_str([rater, pl.lit(": "), "rationale"]))
+    texts = pl.col("_text").drop_nulls().str.join("\n").replace("", None).alias(name)
+    grouped = rows.with_columns(_text=named).group_by(key, maintain_order=True)
+    return grouped.agg(texts, pl.col("source").first(), pl.col("line").first())
+
+
+def __dir__() -> list[str]:
+    return __all__

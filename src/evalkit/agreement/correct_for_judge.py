@@ -1,29 +1,42 @@
-"""What would people say? A judge's pass rate and mean score, corrected by the labels of a few answers."""
+"""The pass rate and mean score that people would give, from a judge's scores and few labels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import numpy as np
 import polars as pl
 
 from evalkit import stats
-from evalkit.agreement.estimates import share
-from evalkit.agreement.finding import Finding, reach, warnings_frame
+from evalkit.agreement.estimates import estimate_share
 from evalkit.agreement.ratings import ANSWER, Ratings, pair_ratings, split_by
-from evalkit.agreement.warnings import FEW_CASES, FEW_LABELS, few_labels, selection_words
+from evalkit.agreement.results import HTML_ROWS, JudgeResult, with_interval
+from evalkit.agreement.warnings import (
+    FEW_CASES,
+    FEW_LABELS,
+    describe_selection,
+    few_cases,
+    few_labels,
+    no_labels,
+)
+from evalkit.data.result import warnings_frame
+from evalkit.data.scoring import Scoring
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.util.arguments import expect
+from evalkit.util.format import level as level_text
+from evalkit.util.html_table import html_table
+from evalkit.util.notes import Warning
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import altair as alt
+    import numpy as np
 
     from evalkit.data.evals import Evals
     from evalkit.stats import Estimate
+    from evalkit.util.html_table import Html
 
 Population = Literal["same", "other"]
 Labels = Literal["random", "selected"]
@@ -31,35 +44,34 @@ Labels = Literal["random", "selected"]
 SUMMARY: Final[dict[str, Any]] = {
     "scope": pl.String(),
     "metric": pl.Enum(["pass_rate", "mean_score"]),
-    **{name: pl.Float64() for name in ("judged", "judged_low", "judged_high", "labelled")},
-    **{name: pl.Float64() for name in ("corrected", "low", "high", "shift")},
-    **{name: pl.Int64() for name in ("n", "n_judged", "cases")},
+    **dict.fromkeys(("judged", "judged_low", "judged_high", "labelled"), pl.Float64()),
+    **dict.fromkeys(("corrected", "low", "high", "shift"), pl.Float64()),
+    **dict.fromkeys(("n", "n_judged", "cases"), pl.Int64()),
     "method": pl.String(),
     "level": pl.Float64(),
     "seed": pl.Int64(),
-    "status": pl.String(),
-    "reason": pl.String(),
+    **dict.fromkeys(("status", "reason"), pl.String()),
 }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Corrected(Finding):
-    """What `correct_for_judge` found.
+class Corrected(JudgeResult):
+    """The result of `correct_for_judge`.
 
     Attributes
     ----------
     sentence
-        The corrected pass rate in words.
+        The corrected pass rate.
     summary
         polars frame, two rows (pass_rate in 0 to 1, mean_score in the scores' units) for all and for each group of
-        `by`: `scope`, `metric`, `judged` (what the judge says, mean of the cases) with `judged_low`, `judged_high`,
-        `labelled` (what the labels alone say), `corrected`, `low`, `high`, `shift` (corrected minus judged), `n`
-        (labelled answers), `n_judged` (judged answers), `cases` (with labels), `method`, `level`, `seed`, `status`
-        ("ok" or "not_estimable"), `reason`.
+        `by`: `scope`, `metric`, `judged` (by the judge, mean of the cases) with `judged_low`, `judged_high`, `labelled`
+        (by the labels alone), `corrected`, `low`, `high`, `shift` (corrected minus judged), `n` (labelled answers),
+        `n_judged` (judged answers), `cases` (with labels), `method`, `level`, `seed`, `status` ("ok" or
+        "not_estimable"), `reason`.
     warnings
         polars frame `id`, `scope`, `text`.
     rule, population, labels, level
-        What was asked.
+        The arguments.
     """
 
     rule: PassRule
@@ -68,42 +80,37 @@ class Corrected(Finding):
     level: float
 
     def chart(self) -> alt.TopLevelMixin:
-        """Draw what the judge says beside what people would say; see `evalkit.charts.correction`."""
+        """Plot the judge's rate beside the corrected one; see `evalkit.charts.correction`."""
         from evalkit import charts
 
         return charts.correction(self.summary)
 
-    def _cells(self) -> tuple[Sequence[str], list[list[str]]]:
-        heads = ["scope", "metric", "the judge says", "people would say", "labels", "method"]
+    def _html_tables(self) -> Iterator[Html]:
+        head = ["scope", "metric", "judge", "people (estimated)", "labels", "method"]
         rows = [
             [
-                row["scope"],
-                row["metric"].replace("_", " "),
-                _number(row, row["judged"], row["judged_low"], row["judged_high"]),
-                _number(row, row["corrected"], row["low"], row["high"])
-                if row["status"] == "ok"
-                else f"not estimable: {row['reason']}",
-                f"{plural(row['n'], 'answer')} of {plural(row['cases'], 'case')}",
-                row["method"],
+                *(row["scope"], row["metric"].replace("_", " "), _judged(row)),
+                _corrected(row) if row["status"] == "ok" else f"not estimable: {row['reason']}",
+                *(f"{plural(row['n'], 'answer')} of {plural(row['cases'], 'case')}", row["method"]),
             ]
             for row in self.summary.iter_rows(named=True)
         ]
-        return heads, rows
+        yield html_table(head, rows, limit=HTML_ROWS)
 
 
 def correct_for_judge(
     evals: Evals,
     *,
     by: str | Sequence[str] | None = None,
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     population: Population = "same",
     labels: Labels = "random",
-    level: float = 0.95,
+    level: float | None = None,
     seed: int = 0,
 ) -> Corrected:
-    """Estimate the pass rate and the mean score that people would give, from many verdicts of a judge and few labels.
+    """Estimate the pass rate and mean score that people would give, from a judge's scores and few labels.
 
     Parameters
     ----------
@@ -115,11 +122,10 @@ def correct_for_judge(
         As for `evalkit.grade`.
     population
         "same": the labels are a sample of the answers of the group itself. "other": they may come from answers with
-        another pass rate, so only the judge's error rates are taken over, from all labels there are; about twice as
-        wide.
+        another pass rate, so only the judge's error rates are used, from all labels; about twice as wide.
     labels
         "random": drawn at random from what was judged. "selected": chosen some other way (by their score, because they
-        looked wrong): refused, because no formula undoes a choice it does not know.
+        looked wrong): refused, because no formula undoes an unknown choice.
     level, seed
         Of the intervals.
 
@@ -131,7 +137,9 @@ def correct_for_judge(
     Raises
     ------
     SelectorError
-        Several graders or rubrics and nothing that chooses; or an unknown `population` or `labels`.
+        There are several graders or rubrics.
+    ArgumentError
+        `population` or `labels` is unknown.
     ColumnError
         `by` names no column of runs or cases.
 
@@ -149,105 +157,95 @@ def correct_for_judge(
     demo-judge passes 68.9% [51.3%, 82.4%]; people would pass 60.6% [38.7%, 77.7%] ...
     """
     expect(correct_for_judge, locals())
-    columns = (by,) if isinstance(by, str) else tuple(by or ())
-    ratings = pair_ratings(evals, grader=grader, rubric=rubric, rule=rule)
-    answers = ratings.judged.join(
-        ratings.verdicts.select(*ANSWER, "reference", "reference_mean"),
-        on=ANSWER,
-        how="left",
-        maintain_order="left",
-    )
+    scoring = Scoring().replace_given(rule=rule, grader=grader, rubric=rubric, level=level)
+    by = (by,) if isinstance(by, str) else tuple(by or ())
+    ratings = pair_ratings(evals, scoring)
+    human = ratings.verdicts.select(*ANSWER, "reference", "reference_mean")
+    answers = ratings.judged.join(human, on=ANSWER, how="left", maintain_order="left")
     refused = ratings.refused
     if labels == "selected":
         refused = refused or "the labels were selected, not drawn at random: a correction would be biased"
     rows = []
-    for scope, part in split_by(answers, columns):
-        taken = answers if population == "other" else part
-        rate = _pass_rate(part, taken, population, refused, level, seed)
-        rows.append(_row(scope, "pass_rate", part, "judge", "reference", rate, level))
-        mean = _mean_score(part, population, refused, level)
-        rows.append(_row(scope, "mean_score", part, "judge_mean", "reference_mean", mean, level))
+    for scope, part in split_by(answers, by):
+        labelled = answers if population == "other" else part
+        rate = _pass_rate(part, labelled, population, refused, scoring.level, seed)
+        mean = _mean_score(part, population, refused, scoring.level)
+        rows.append({"scope": scope, **_rate_row(part, rate, scoring.level)})
+        rows.append({"scope": scope, **_mean_row(part, mean, scoring.level)})
     summary = pl.DataFrame(rows, schema=SUMMARY)
     return Corrected(
         sentence=_sentence(summary.row(0, named=True), ratings),
         summary=summary,
-        warnings=warnings_frame(list(_caveats(ratings, summary, labels))),
+        warnings=warnings_frame(_warnings(ratings, summary, labels)),
         notes=ratings.notes,
-        rule=rule,
+        rule=scoring.rule or DEFAULT_RULE,
         population=population,
         labels=labels,
-        level=level,
+        level=scoring.level,
     )
 
 
 def _pass_rate(
     part: pl.DataFrame, labelled: pl.DataFrame, population: Population, refused: str, level: float, seed: int
 ) -> Estimate:
-    method = "post-stratified" if population == "same" else "Rogan-Gladen (Lee)"
-    known = labelled.filter(pl.col("judge").is_not_null() & pl.col("reference").is_not_null())
-    judged = part.filter(pl.col("judge").is_not_null())
-    nothing = _nothing(refused, known.height, judged.height)
-    if nothing:
-        return stats.not_estimable(nothing, n=known.height, method=method, level=level)
-    rate, n = _rate(judged, level)
-    told, true = (known[side].to_numpy() > 0.5 for side in ("judge", "reference"))
+    known, judged = labelled.drop_nulls(["judge", "reference"]), part.drop_nulls("judge")
+    if reason := _why_not(refused, known.height, judged.height):
+        method = "post-stratified" if population == "same" else "Rogan-Gladen (Lee)"
+        return stats.not_estimable(reason, n=known.height, method=method, level=level)
+    judge_rate = _judge_rate(judged, level)
+    rate = float(judge_rate.estimate or 0.0)
+    n = float(judge_rate.n_eff or judge_rate.n)
+    by_judge, by_people = (known[side].to_numpy() > 0.5 for side in ("judge", "reference"))
     units = known["unit"].to_numpy()
     if population == "same":
-        (tp, fp), (fn, tn) = (_effective(true[side], units[side], level) for side in (told, ~told))
-        counts: dict[str, Any] = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
-        e = stats.post_stratified(**counts, passes=rate * n, n=n, level=level, seed=seed)  # type: ignore[arg-type]
+        tp, fp = _effective_counts(by_people[by_judge], units[by_judge], level)
+        fn, tn = _effective_counts(by_people[~by_judge], units[~by_judge], level)
+        e = stats.post_stratified(tp, fp, fn, tn, passes=rate * n, n=n, level=level, seed=seed)  # type: ignore[arg-type]
     else:
-        (right, wrong), (missed, caught) = (
-            _effective(told[side], units[side], level) for side in (true, ~true)
+        tp, fn = _effective_counts(by_judge[by_people], units[by_people], level)
+        fp, tn = _effective_counts(by_judge[~by_people], units[~by_people], level)
+        specificity, sensitivity = (
+            hit / (hit + miss) if hit + miss else 0.0 for hit, miss in ((tn, fp), (tp, fn))
         )
-        q0 = caught / (missed + caught) if missed + caught else 0.0
-        q1 = right / (right + wrong) if right + wrong else 0.0
-        e = stats.rogan_gladen(rate, n, q0, missed + caught, q1, right + wrong, level=level)
+        e = stats.rogan_gladen(rate, n, specificity, fp + tn, sensitivity, tp + fn, level=level)
     return replace(e, n=known.height)
 
 
-def _rate(judged: pl.DataFrame, level: float) -> tuple[float, float]:
-    """Return the mean of the cases' pass rates, and on how many independent answers it stands."""
+def _judge_rate(judged: pl.DataFrame, level: float) -> Estimate:
+    """Estimate the mean of the cases' pass rates by the judge."""
     cases = judged.group_by("unit", maintain_order=True).agg(pl.col("judge").mean(), pl.len())
-    e = stats.wilson_n_eff(cases["judge"].to_numpy(), cases["len"].to_numpy(), level=level)
-    return float(e.estimate or 0.0), float(e.n_eff or cases.height)
+    return stats.wilson_n_eff(cases["judge"].to_numpy(), cases["len"].to_numpy(), level=level)
 
 
-def _effective(hits: np.ndarray, units: np.ndarray, level: float) -> tuple[float, float]:
-    """Return hits and misses as the counts of independent answers that they are worth."""
+def _effective_counts(hits: np.ndarray, units: np.ndarray, level: float) -> tuple[float, float]:
+    """Return hits and misses as numbers of independent answers."""
     if hits.size == 0:
         return 0.0, 0.0
-    e = share(hits, np.unique(units, return_inverse=True)[1], level)
+    e = estimate_share(hits, units, level)
     n = e.n_eff if e.n_eff is not None else float(hits.size if e.status == "ok" else 1.0)
     rate = float(hits.mean())
     return rate * n, (1 - rate) * n
 
 
 def _mean_score(part: pl.DataFrame, population: Population, refused: str, level: float) -> Estimate:
-    known = part.filter(pl.col("judge_mean").is_not_null() & pl.col("reference_mean").is_not_null())
-    rest = part.filter(pl.col("judge_mean").is_not_null() & pl.col("reference_mean").is_null())
-    judged = known.height + rest.height
-    options: dict[str, Any] = {"method": "PPI++ t on case means", "level": level}
-    nothing = _nothing(refused, known.height, judged)
-    if not nothing and population == "other":
-        nothing = "error rates say nothing of mean scores: the labels must be of these answers"
-    cases = _case_means(known)
-    if not nothing and (known.height < FEW_LABELS or cases.height < FEW_CASES):
-        nothing = (
-            f"{FEW_LABELS} labels of {FEW_CASES} cases are needed; there are {known.height} of {cases.height}"
-        )
-    if nothing:
-        return stats.not_estimable(nothing, n=known.height, **options)
-    others = _case_means(rest)
-    if others.height < 2:
-        whole = stats.t_mean(cases["reference_mean"].to_numpy(), level=level)
-        return replace(whole, n=known.height, method="t on case means, the labels alone")
-    e = stats.ppi_mean(
-        cases["reference_mean"].to_numpy(),
-        cases["judge_mean"].to_numpy(),
-        others["judge_mean"].to_numpy(),
-        level=level,
-    )
+    judged = part.drop_nulls("judge_mean")
+    is_labelled = pl.col("reference_mean").is_not_null()
+    known, rest = judged.filter(is_labelled), judged.filter(~is_labelled)
+    labelled_cases, other_cases = _case_means(known), _case_means(rest)
+    reason = _why_not(refused, known.height, judged.height)
+    if not reason and population == "other":
+        reason = "error rates do not apply to mean scores: the labels must be of these answers"
+    if not reason and (known.height < FEW_LABELS or labelled_cases.height < FEW_CASES):
+        have = f"there are {known.height} of {labelled_cases.height}"
+        reason = f"{FEW_LABELS} labels of {FEW_CASES} cases are needed; {have}"
+    if reason:
+        return stats.not_estimable(reason, n=known.height, method="PPI++ t on case means", level=level)
+    human = labelled_cases["reference_mean"].to_numpy()
+    if other_cases.height < 2:
+        e = stats.t_mean(human, level=level)
+        return replace(e, n=known.height, method="t on case means, the labels alone")
+    judge, unlabelled = (frame["judge_mean"].to_numpy() for frame in (labelled_cases, other_cases))
+    e = stats.ppi_mean(human, judge, unlabelled, level=level)
     return replace(e, n=known.height, method=f"{e.method} on case means")
 
 
@@ -255,7 +253,7 @@ def _case_means(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.group_by("unit", maintain_order=True).agg(pl.col("judge_mean", "reference_mean").mean())
 
 
-def _nothing(refused: str, labels: int, judged: int) -> str:
+def _why_not(refused: str, labels: int, judged: int) -> str:
     if refused:
         return refused
     if not judged:
@@ -263,31 +261,35 @@ def _nothing(refused: str, labels: int, judged: int) -> str:
     return "" if labels else "no person has labelled any of these answers"
 
 
+def _rate_row(part: pl.DataFrame, e: Estimate, level: float) -> dict[str, Any]:
+    judged = part.drop_nulls("judge")
+    by_judge = _judge_rate(judged, level)
+    return {"metric": "pass_rate", **_row(judged, "reference", by_judge, e, level)}
+
+
+def _mean_row(part: pl.DataFrame, e: Estimate, level: float) -> dict[str, Any]:
+    judged = part.drop_nulls("judge_mean")
+    by_judge = stats.t_mean(_case_means(judged)["judge_mean"].to_numpy(), level=level)
+    return {"metric": "mean_score", **_row(judged, "reference_mean", by_judge, e, level)}
+
+
 def _row(
-    scope: str, metric: str, part: pl.DataFrame, judge: str, reference: str, e: Estimate, level: float
+    judged: pl.DataFrame, reference: str, by_judge: Estimate, e: Estimate, level: float
 ) -> dict[str, Any]:
-    judged = part.filter(pl.col(judge).is_not_null())
-    known = judged.filter(pl.col(reference).is_not_null())
-    cases = judged.group_by("unit", maintain_order=True).agg(pl.col(judge).mean(), pl.len())
-    values, sizes = cases[judge].to_numpy(), cases["len"].to_numpy()
-    if metric == "pass_rate":
-        told = stats.wilson_n_eff(values, sizes, level=level)
-    else:
-        told = stats.t_mean(values, level=level)
-    labelled = known.group_by("unit").agg(pl.col(reference).mean())[reference].mean()
-    # An estimate without its interval would be taken for an answer.
-    value = e.estimate if e.status == "ok" else None
+    known = judged.drop_nulls(reference)
+    labelled = known.group_by("unit", maintain_order=True).agg(pl.col(reference).mean())[reference].mean()
+    # An estimate without its interval would be taken for a result.
+    corrected = e.estimate if e.status == "ok" else None
+    shift = None if corrected is None or by_judge.estimate is None else corrected - by_judge.estimate
     return {
-        "scope": scope,
-        "metric": metric,
-        "judged": told.estimate,
-        "judged_low": told.low,
-        "judged_high": told.high,
+        "judged": by_judge.estimate,
+        "judged_low": by_judge.low,
+        "judged_high": by_judge.high,
         "labelled": labelled,
-        "corrected": value,
+        "corrected": corrected,
         "low": e.low,
         "high": e.high,
-        "shift": None if value is None or told.estimate is None else value - told.estimate,
+        "shift": shift,
         "n": known.height,
         "n_judged": judged.height,
         "cases": known["unit"].n_unique(),
@@ -300,63 +302,43 @@ def _row(
 
 
 def _sentence(row: dict[str, Any], ratings: Ratings) -> str:
-    said = f"{ratings.judge} passes {_number(row, row['judged'], row['judged_low'], row['judged_high'])}"
-    said = said if row["n_judged"] else f"{ratings.judge} gave no verdict"
-    if row["status"] != "ok":
-        return f"{said}; what people would say is not estimable: {row['reason']}."
-    return (
-        f"{said}; people would pass {_number(row, row['corrected'], row['low'], row['high'])} "
-        f"({row['level'] * 100:g}% {row['method']}, {plural(row['n'], 'label')} of {plural(row['cases'], 'case')})."
+    judge = (
+        f"{ratings.judge} passes {_judged(row)}" if row["n_judged"] else f"{ratings.judge} gave no verdict"
     )
+    if row["status"] != "ok":
+        return f"{judge}; people's pass rate is not estimable: {row['reason']}."
+    n = f"{plural(row['n'], 'label')} of {plural(row['cases'], 'case')}"
+    return f"{judge}; people would pass {_corrected(row)} ({level_text(row['level'])} {row['method']}, {n})."
 
 
-def _number(row: dict[str, Any], value: float | None, low: float | None, high: float | None) -> str:
-    if row["metric"] != "pass_rate" or value is None:
-        return reach(value, low, high)
-    return f"{value:.1%}" + ("" if low is None else f" [{low:.1%}, {high:.1%}]")
+def _judged(row: dict[str, Any]) -> str:
+    as_percent = row["metric"] == "pass_rate"
+    return with_interval(row["judged"], row["judged_low"], row["judged_high"], as_percent=as_percent)
 
 
-def _caveats(ratings: Ratings, summary: pl.DataFrame, labels: Labels) -> Iterator[tuple[str, str, str]]:
-    whole = summary.row(0, named=True)
+def _corrected(row: dict[str, Any]) -> str:
+    return with_interval(row["corrected"], row["low"], row["high"], as_percent=row["metric"] == "pass_rate")
+
+
+def _warnings(ratings: Ratings, summary: pl.DataFrame, labels: Labels) -> Iterator[Warning]:
     if not ratings.people:
-        yield (
-            "W12",
-            "overall",
-            "No person has labelled any of these: the rate is what the judge says, not what people would say.",
-        )
+        yield no_labels("the rate is the judge's, not people's")
         return
-    yield from few_labels(ratings, whole["n"], classes=not ratings.refused, what="the correction")
-    for row in summary.filter((pl.col("metric") == "pass_rate") & (pl.col("scope") != "all")).iter_rows(
-        named=True
-    ):
+    overall = summary.row(0, named=True)
+    yield from few_labels(ratings, overall["n"], has_verdicts=not ratings.refused, what="the correction")
+    for row in summary.filter(metric="pass_rate")[1:].iter_rows(named=True):
         if row["n"] < FEW_LABELS:
-            yield (
-                "W13",
-                row["scope"],
-                f"{row['scope']}: only {plural(row['n'], 'label')} ({FEW_LABELS} are wanted).",
-            )
-    if 0 < whole["cases"] < FEW_CASES:
-        yield (
-            "W18",
-            "overall",
-            f"The labels are of {plural(whole['cases'], 'case')} only, however many answers these hold: trust the interval little.",
-        )
-    words = selection_words(ratings)
+            text = f"{row['scope']}: only {plural(row['n'], 'label')} (at least {FEW_LABELS} needed)."
+            yield Warning("W13", row["scope"], text)
+    yield from few_cases(overall["cases"])
     if labels == "selected":
-        yield (
-            "W16",
-            "overall",
-            "The labels were selected. Draw some at random from what was judged, and label those.",
+        text = "The labels were selected. Label a random sample of the judged answers instead."
+        yield Warning("W16", "overall", text)
+    elif selection := describe_selection(ratings):
+        text = f"{selection} The correction allows for that within the judge's passes and fails; any other choice biases it."
+        yield Warning("W16", "overall", text)
+    if ratings.incomplete:
+        text = (
+            f"{plural(ratings.incomplete, 'answer')} labelled on some of the judge's criteria only: left out."
         )
-    elif words:
-        yield (
-            "W16",
-            "overall",
-            f"{words} Within the judge's passes and fails that is allowed for; any other choice biases the correction.",
-        )
-    if ratings.partly:
-        yield (
-            "W06",
-            "overall",
-            f"{plural(ratings.partly, 'answer')} labelled on some of the judge's criteria only could not be used.",
-        )
+        yield Warning("W06", "overall", text)

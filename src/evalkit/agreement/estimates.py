@@ -1,8 +1,9 @@
-"""The numbers of agreement for one scope: every interval is over cases, whatever a case holds."""
+"""Measures of agreement for one scope, with intervals over cases."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -18,8 +19,9 @@ from evalkit.stats.agreement import (
     spearman_of_tables,
     tau_of_tables,
 )
-from evalkit.stats.basics import t_quantile, z_quantile
+from evalkit.stats.basics import cluster_codes, t_quantile, z_quantile
 from evalkit.stats.bootstrap import RESAMPLES, fisher_z_interval
+from evalkit.util.format import percent
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -34,39 +36,40 @@ MEASURES: Final = (
     *("exact", "within_one", "bias", "kappa", "alpha", "ac2", "icc", "tau_b", "spearman"),
     *("sensitivity", "specificity"),
 )
-# More points than this, and agreement on a point says little: such a scale counts as continuous.
-MOST_POINTS: Final = 41
+MOST_POINTS: Final = 41  # a scale with more points counts as continuous
+VERDICT_POINTS: Final = np.array([0.0, 1.0])
+NOT_RATED: Final = "no answer was rated by both"
 
 
 def scale_points(frame: pl.DataFrame) -> tuple[Floats | None, str, str]:
-    """Return the points that ratings of a criterion can take, or why there are none, and a note on them.
+    """Return the points of a criterion's scale, or why there are none, and a note on them.
 
-    Points are the whole numbers from the lowest to the highest score that the scale declares; the halves too where
-    single ratings use them.
+    Points are the whole numbers from the lowest to the highest declared score; also the halves where single ratings
+    use them.
     """
     if frame.is_empty():
-        return None, "no answer was rated by both", ""
+        return None, NOT_RATED, ""
     low, high, kind, grid = (frame[name][0] for name in ("scale_min", "scale_max", "kind", "grid"))
     if low is None or high is None:
-        return None, "no declared scale: kappa has to know which scores there are", ""
+        return None, "kappa needs a declared scale", ""
     seen = np.concatenate([frame[side].drop_nulls().to_numpy() for side in ("judge", "reference")])
-    strange = seen[(seen < low - 1e-9) | (seen > high + 1e-9)]
-    if strange.size:
-        return None, f"a score of {strange[0]:g} lies outside the declared {low:g} to {high:g}", ""
-    if kind == "continuous":
-        return None, "a continuous scale has no points to agree on", ""
+    outside = seen[(seen < low - 1e-9) | (seen > high + 1e-9)]
+    width, reason = high - low, ""
+    if outside.size:
+        reason = f"a score of {outside[0]:g} is outside the declared scale {low:g} to {high:g}"
+    elif kind == "continuous":
+        reason = "a continuous scale has no points for kappa"
+    elif kind == "binary" and grid != 1:
+        reason = "a binary criterion has scores between its two"
+    elif kind != "binary" and not grid:
+        reason = "single scores lie between the points of the scale"
+    elif kind != "binary" and (width / grid > MOST_POINTS - 1 or abs(round(width) - width) > 1e-9):
+        reason = "the scale has too many points for kappa"
+    if reason:
+        return None, reason, ""
     if kind == "binary":
-        points = np.array([low, high])
-        return (points, "", "") if grid == 1 else (None, "a binary criterion with scores between its two", "")
-    step = grid or 0.0
-    if not step or (high - low) / step > MOST_POINTS - 1 or abs(round(high - low) - (high - low)) > 1e-9:
-        reason = (
-            "single scores lie between the points of the scale"
-            if not step
-            else "the scale has too many points"
-        )
-        return None, f"{reason}: kappa needs a few fixed ones", ""
-    return np.arange(low, high + step / 2, step), "", "" if step == 1 else "half points"
+        return np.array([low, high]), "", ""
+    return np.arange(low, high + grid / 2, grid), "", "" if grid == 1 else "half points"
 
 
 def estimate_agreement(
@@ -79,7 +82,7 @@ def estimate_agreement(
     level: float,
     seed: int,
 ) -> tuple[dict[str, Estimate], bool]:
-    """Return each measure of agreement, and whether ratings were rounded to a point of the scale for it.
+    """Return each measure of agreement, and whether ratings were rounded to a point of the scale.
 
     Parameters
     ----------
@@ -88,56 +91,57 @@ def estimate_agreement(
     units
         The case (or cluster) of each answer: what is resampled.
     points
-        What the ratings can be; None and `why`: no table of them can be made.
+        The possible ratings. None: no table of them can be made, because of `why`.
     level, seed
         Of the intervals.
     """
-    codes = np.unique(units, return_inverse=True)[1] if units.size else np.zeros(0, dtype=int)
-    made: dict[str, Estimate] = {"bias": _bias(judge - reference, codes, level)}
+    unknown = partial(stats.not_estimable, n=judge.size, level=level)
     if judge.size == 0:
-        nothing = stats.not_estimable("no answer was rated by both", n=0, method="", level=level)
-        return dict.fromkeys(MEASURES, nothing), False
+        return dict.fromkeys(MEASURES, unknown(NOT_RATED, method="")), False
+    codes = cluster_codes(units)
+    estimates = {"bias": estimate_bias(judge - reference, codes, level)}
     if points is None:
-        made |= _without_points(judge, reference, codes, level=level, seed=seed)
-        tables = stats.not_estimable(why, n=judge.size, method="quadratic kappa", level=level)
-        return {name: made.get(name, tables) for name in MEASURES}, False
+        estimates |= _without_points(judge, reference, codes, level=level, seed=seed)
+        rest = unknown(why, method="quadratic kappa")
+        return {name: estimates.get(name, rest) for name in MEASURES}, False
     a, b = (nearest_point(side, points) for side in (judge, reference))
-    rounded = bool(np.any(np.abs(points[a] - judge) > 1e-9) or np.any(np.abs(points[b] - reference) > 1e-9))
     x, y = points[a], points[b]
-    made["exact"] = share(np.abs(x - y) < 1e-9, codes, level)
+    is_rounded = bool(np.any(np.abs(x - judge) > 1e-9) or np.any(np.abs(y - reference) > 1e-9))
+    estimates["exact"] = estimate_share(np.abs(x - y) < 1e-9, codes, level)
+    estimates |= _of_tables(a, b, codes, points, level=level, seed=seed)
     if points.size > 2:
-        made["within_one"] = share(np.abs(x - y) < 1 + 1e-9, codes, level)
-    made |= _of_tables(a, b, codes, points, level=level, seed=seed)
+        estimates["within_one"] = estimate_share(np.abs(x - y) < 1 + 1e-9, codes, level)
     if points.size == 2:
-        made["sensitivity"] = share((a == 1)[b == 1], codes[b == 1], level)
-        made["specificity"] = share((a == 0)[b == 0], codes[b == 0], level)
-    unfit = stats.not_estimable("not for this scale", n=judge.size, method="", level=level)
-    return {name: made.get(name, unfit) for name in MEASURES}, rounded
+        estimates["sensitivity"] = estimate_share((a == 1)[b == 1], codes[b == 1], level)
+        estimates["specificity"] = estimate_share((a == 0)[b == 0], codes[b == 0], level)
+    rest = unknown("not for this scale", method="")
+    return {name: estimates.get(name, rest) for name in MEASURES}, is_rounded
 
 
-def share(hits: np.ndarray, codes: np.ndarray, level: float) -> Estimate:
-    """Return the share of answers with Wilson's interval, widened where a case holds several answers."""
-    if np.unique(codes).size == hits.size:
+def estimate_share(hits: np.ndarray, units: np.ndarray, level: float) -> Estimate:
+    """Estimate a share of answers with Wilson's interval, widened for several answers per unit."""
+    if np.unique(units).size == hits.size:
         return stats.wilson(int(hits.sum()), hits.size, level=level)
-    return stats.wilson_clustered(hits.astype(float), codes, level=level)
+    return stats.wilson_clustered(hits.astype(float), units, level=level)
+
+
+def estimate_bias(gaps: Floats, units: np.ndarray, level: float) -> Estimate:
+    """Estimate the mean over units of their mean gap, with a paired t interval."""
+    return replace(stats.paired_t(unit_means(gaps, units), level=level), method="paired t on case means")
+
+
+def unit_means(values: np.ndarray, units: np.ndarray) -> Floats:
+    """Return the mean of the values of each unit."""
+    codes = cluster_codes(units)
+    return np.asarray(np.bincount(codes, values) / np.bincount(codes), dtype=np.float64)
 
 
 def nearest_point(ratings: Floats, points: Floats) -> np.ndarray:
-    """Return the index of the nearest point; halfway ones go down and up in turn, so that no side is favoured."""
+    """Return the index of the nearest point; halfway ratings go down and up in turn."""
     if points.size == 1:
         return np.zeros(ratings.size, dtype=int)
     step = points[1] - points[0]
     return np.asarray(np.clip(np.round((ratings - points[0]) / step), 0, points.size - 1), dtype=np.intp)
-
-
-def _bias(gaps: Floats, codes: np.ndarray, level: float) -> Estimate:
-    """Return the mean gap of the cases' mean gaps."""
-    if gaps.size == 0:
-        return stats.not_estimable(
-            "no answer was rated by both", n=0, method="paired t on case means", level=level
-        )
-    means = np.bincount(codes, gaps) / np.bincount(codes)
-    return replace(stats.paired_t(means, level=level), method="paired t on case means")
 
 
 def _of_tables(
@@ -158,46 +162,51 @@ def _of_tables(
     for tables in resampled_tables(a, b, points.size, units=codes, resamples=RESAMPLES, seed=seed):
         for name, (_, of_tables) in statistics.items():
             replicates[name].append(of_tables(tables))
-    cases, agreed = int(codes.max()) + 1, float(np.mean(a == b))
-    undefined = f"undefined: no variation in the ratings (raw agreement {agreed:.0%} of {a.size})"
+    cases, agreed = int(codes.max()) + 1, percent(float(np.mean(a == b)), 0)
+    undefined = f"undefined: no variation in the ratings (raw agreement {agreed} of {a.size})"
     estimates = {}
     for name, (method, _) in statistics.items():
         e = fisher_z_interval(
-            np.concatenate(replicates[name]), n=cases, seed=seed, level=level, undefined=undefined,
+            np.concatenate(replicates[name]),
+            n=cases,
+            level=level,
             method=f"{method}, Fisher-z case bootstrap",
-        )  # fmt: skip
-        estimates[name] = _widened(e, cases, a.size) if cases > 1 else replace(e, n=a.size)
+            seed=seed,
+            undefined=undefined,
+        )
+        estimates[name] = _widened(e, cases, a.size)
     return estimates
 
 
 def _widened(e: Estimate, cases: int, answers: int) -> Estimate:
     """Stretch an interval on Fisher's z scale to Student's t: few cases do not know their own spread."""
     if e.low is None or e.high is None or e.estimate is None:
-        perfect = e.estimate is not None and e.estimate > 1 - 1e-9
-        return replace(e, reason=f"both said the same of {plural(answers, 'answer')}") if perfect else e
+        is_perfect = cases > 1 and e.estimate is not None and e.estimate > 1 - 1e-9
+        return (
+            replace(e, reason=f"both gave the same rating to {plural(answers, 'answer')}")
+            if is_perfect
+            else e
+        )
     ratio = t_quantile(e.level, cases - 1) / z_quantile(e.level)
-    z, low, high = (
-        np.arctanh(np.clip(value, -1 + 1e-15, 1 - 1e-15)) for value in (e.estimate, e.low, e.high)
-    )
-    return replace(
-        e, low=float(np.tanh(z + ratio * (low - z))), high=float(np.tanh(z + ratio * (high - z))), n=answers
-    )
+    z, low, high = (np.arctanh(np.clip(x, -1 + 1e-15, 1 - 1e-15)) for x in (e.estimate, e.low, e.high))
+    low, high = (float(np.tanh(z + ratio * (end - z))) for end in (low, high))
+    return replace(e, low=low, high=high, n=answers)
 
 
 def _without_points(
     judge: Floats, reference: Floats, codes: np.ndarray, *, level: float, seed: int
 ) -> dict[str, Estimate]:
-    """Return what can be said of ratings on a scale without points; intervals only where a case is one answer."""
-    both = {
-        "exact": share(np.abs(judge - reference) < 1e-9, codes, level),
-        "icc": stats.icc([judge, reference], level=level, seed=seed),
-        "tau_b": stats.kendall_tau(judge, reference, level=level, seed=seed),
-        "spearman": stats.spearman(judge, reference, level=level, seed=seed),
+    """Return the measures for a scale without points; intervals only for one answer per case."""
+    pair = (judge, reference)
+    estimates = {
+        "icc": stats.icc(pair, level=level, seed=seed),
+        "tau_b": stats.kendall_tau(*pair, level=level, seed=seed),
+        "spearman": stats.spearman(*pair, level=level, seed=seed),
     }
-    if np.unique(codes).size == codes.size:
-        return both
-    reason = "cases with several answers, on a scale without points"
-    for name in ("icc", "tau_b", "spearman"):
-        e = both[name]
-        both[name] = stats.not_estimable(reason, n=e.n, method=e.method, level=level, estimate=e.estimate)
-    return both
+    if np.unique(codes).size < codes.size:
+        reason = "cases with several answers, on a scale without points"
+        for name, e in estimates.items():
+            estimates[name] = replace(
+                e, low=None, high=None, seed=None, status="not_estimable", reason=reason
+            )
+    return estimates | {"exact": estimate_share(np.abs(judge - reference) < 1e-9, codes, level)}

@@ -1,72 +1,61 @@
-"""What moves a judge besides the answer: its length, a favourite score, leniency, a new rubric, the order shown."""
+"""Judge bias: length, favorite scores, leniency, other judges, a new rubric, the order of answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
 
 from evalkit import stats
-from evalkit.agreement.estimates import estimate_agreement, scale_points, share
-from evalkit.agreement.finding import Finding, finding, number, reach, warnings_frame
+from evalkit.agreement.bias_rows import SUMMARY, Row, bias_row
+from evalkit.agreement.estimates import estimate_bias, estimate_share, scale_points
 from evalkit.agreement.length_bias import correlate_ranks, regress
-from evalkit.agreement.position_bias import find_position
+from evalkit.agreement.position_bias import position_rows
 from evalkit.agreement.ratings import (
-    ANSWER,
-    declared_scales,
-    describe,
+    ITEM,
+    AnswerFacts,
+    criteria_of,
     meet,
     merge_raters,
     rate_answers,
-    rating_grids,
     with_suites,
 )
-from evalkit.agreement.rubric_drift import find_drift
+from evalkit.agreement.results import HTML_ROWS, JudgeResult, with_interval
+from evalkit.agreement.rubric_drift import drift_rows
+from evalkit.agreement.warnings import no_labels
+from evalkit.data.result import warnings_frame
+from evalkit.data.scoring import Scoring
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
+from evalkit.util.format import number, percent
+from evalkit.util.html_table import html_table
+from evalkit.util.notes import Warning
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import altair as alt
 
     from evalkit.data.evals import Evals
     from evalkit.stats import Estimate
+    from evalkit.util.html_table import Html
 
-_ITEM: Final = [*ANSWER, "criterion"]
-Row = dict[str, Any]
-Dresser = Callable[[pl.DataFrame], pl.DataFrame]
-
-SUMMARY: Final[dict[str, Any]] = {
-    "finding": pl.String(),
-    "scope": pl.String(),
-    **{name: pl.Float64() for name in ("value", "low", "high")},
-    "n": pl.Int64(),
-    "cases": pl.Int64(),
-    "method": pl.String(),
-    "level": pl.Float64(),
-    "p_value": pl.Float64(),
-    "p_adjusted": pl.Float64(),
-    "text": pl.String(),
-    "status": pl.String(),
-    "reason": pl.String(),
-}
+_TRIAL: Final = ["run", "case", "epoch"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Forensics(Finding):
-    """What `judge_forensics` found.
+class Forensics(JudgeResult):
+    """The result of `judge_forensics`.
 
     Attributes
     ----------
     sentence
-        The findings that stand after adjustment, in words.
+        The findings that are significant after adjustment.
     summary
         polars frame: `finding` ("length correlation", "length effect", "heaping", "entropy", "mean", "leniency",
         "judges differ", "drift", "drift flips", "drift kappa", "position", "position shift"), `scope` (judge and
@@ -75,45 +64,46 @@ class Forensics(Finding):
     warnings
         polars frame `id`, `scope`, `text`.
     level
-        Confidence of the intervals.
+        Confidence level of the intervals.
     """
 
     level: float
 
     def chart(self) -> alt.TopLevelMixin:
-        """Draw a panel for each finding, with what stands after adjustment; see `evalkit.charts.habits`."""
+        """Plot a panel per finding, with those significant after adjustment; see `evalkit.charts.habits`."""
         from evalkit import charts
 
         return charts.habits(self.summary)
 
-    def _cells(self) -> tuple[Sequence[str], list[list[str]]]:
-        heads = ["finding", "scope", "value", "p (adjusted)", "n", "method", "text"]
+    def _html_tables(self) -> Iterator[Html]:
+        head = ["finding", "scope", "value", "p (adjusted)", "n", "method", "text"]
         rows = [
             [
-                *(row["finding"], row["scope"], reach(row["value"], row["low"], row["high"])),
-                *(number(row["p_adjusted"], 3), str(row["n"]), row["method"], row["text"]),
+                *(row["finding"], row["scope"], with_interval(row["value"], row["low"], row["high"])),
+                None if row["p_adjusted"] is None else number(row["p_adjusted"], 3),
+                *(row["n"], row["method"], row["text"]),
             ]
             for row in self.summary.iter_rows(named=True)
         ]
-        return heads, rows
+        yield html_table(head, rows, limit=HTML_ROWS)
 
 
 def judge_forensics(
     evals: Evals,
     *,
     grader: str | Sequence[str] | None = None,
-    rule: PassRule = DEFAULT_RULE,
-    level: float = 0.95,
+    rule: PassRule | None = None,
+    level: float | None = None,
     seed: int = 0,
 ) -> Forensics:
-    """Look for what moves a judge besides the quality of the answer.
+    """Look for effects on a judge other than the quality of the answer.
 
     Parameters
     ----------
     evals
         The collection.
     grader
-        Which judges; None: all of them, each by itself.
+        The judges; None: all of them, each by itself.
     rule
         When an answer passes: for verdicts that flip between two versions of a rubric.
     level, seed
@@ -134,230 +124,173 @@ def judge_forensics(
     degrees of freedom; without labels only the rank correlation of score and length, which good long answers explain
     too. Heaping: the share of the most frequent score (Wilson by case) and the entropy of the scores. Leniency: paired t
     on case means. Drift: the same answers judged under two versions of a rubric or prompt. Position: McNemar's mid-p on
-    pairs that were judged in both orders. These are looks at data, not experiments: p_adjusted is Benjamini-Hochberg's.
+    pairs that were judged in both orders. These are observations, not experiments: p_adjusted is Benjamini-Hochberg's.
 
     Examples
     --------
     >>> import evalkit as ek
     >>> found = ek.judge_forensics(ek.demo.make())
     >>> print(found.sentence)
-    Nothing stands out beyond chance in 6 looks; that is no proof that nothing is there.
+    None of 6 tests is significant after adjustment. That does not show that there is no effect.
     >>> "heaping" in found.summary["finding"].to_list()
     True
     """
     expect(judge_forensics, locals())
+    scoring = Scoring().replace_given(rule=rule, grader=grader, level=level)
     scores = with_suites(evals, "metadata")
-    kind = pl.col("grader_kind").fill_null("judge")
-    judged = _wanted(scores.filter(kind == "judge"), grader)
-    people = scores.filter(kind == "human")
-    facts = declared_scales(evals, rule)
-    grids = rating_grids(scores)
-
-    def dressed(frame: pl.DataFrame) -> pl.DataFrame:
-        return describe(frame, evals, facts, grids)
-
-    truth = merge_raters(rate_answers(people, "grader"), facts)
-    lengths = _lengths(evals)
+    judged = _of_graders(scores.filter(pl.col("grader_kind").fill_null("judge") == "judge"), scoring.grader)
+    people = scores.filter(pl.col("grader_kind") == "human")
+    facts = AnswerFacts.collect(evals, scores, scoring.rule or DEFAULT_RULE)
+    labels, lengths = merge_raters(rate_answers(people, "grader"), facts), _log_lengths(evals)
     rows: list[Row] = []
-    names = sorted(judged["grader"].unique(), key=lambda name: natural_key((name,)))
-    means = {}
-    for name in names:
-        mine = judged.filter(pl.col("grader") == name)
-        label = name or "the judge"
-        means[label] = merge_raters(rate_answers(mine, None))
-        both = dressed(meet(means[label], truth, _ITEM, value="score"))
-        alone = dressed(means[label].rename({"score": "judge"}))
-        single = dressed(
-            mine.select(*_ITEM, judge="score", reference="score").filter(pl.col("judge").is_not_null())
-        )
-        for scope, criterion in _criteria(alone, label):
-            told = alone.filter(criterion).filter(pl.col("judge").is_not_null())
-            pairs = both.filter(criterion).drop_nulls(["judge", "reference"])
-            rows += _length(scope, told, pairs, lengths, level, seed)
-            rows += _heaping(scope, single.filter(criterion), people, level)
-            rows += _leniency(scope, told, pairs, level)
-    rows += _between(means, dressed, level)
-    rows += find_drift(evals, judged, rule, dressed, level=level, seed=seed)
-    rows += find_position(judged, dressed, level=level)
-    for row, p in zip(rows, stats.benjamini_hochberg([row.get("p_value") for row in rows]), strict=True):
-        row["p_adjusted"] = p
-    summary = pl.DataFrame(
-        [{n: row.get(n) for n in SUMMARY} | {"level": level} for row in rows], schema=SUMMARY
-    )
+    ratings = {}
+    for name in sorted(judged["grader"].unique(), key=lambda name: natural_key((name,))):
+        mine, judge = judged.filter(pl.col("grader") == name), name or "the judge"
+        ratings[judge] = merge_raters(rate_answers(mine))
+        rated = facts.describe(ratings[judge].rename({"score": "judge"}))
+        pairs = facts.describe(meet(ratings[judge], labels, ITEM, "score"))
+        single = facts.describe(mine.select(*ITEM, judge="score", reference="score"))
+        for criterion, is_criterion in criteria_of(rated):
+            scope = f"{judge} · {criterion}"
+            frames = (frame.filter(is_criterion).drop_nulls("judge") for frame in (rated, pairs, single))
+            answers, labelled, judgements = frames
+            labelled = labelled.drop_nulls("reference")
+            rows += _length_rows(scope, answers, labelled, lengths, scoring.level, seed)
+            rows += _heaping_rows(scope, judgements, people.filter(is_criterion), scoring.level)
+            rows += _leniency_rows(scope, answers, labelled, scoring.level)
+    rows += _rows_between(ratings, facts, scoring.level)
+    rows += drift_rows(evals, judged, facts, scoring, seed=seed)
+    rows += position_rows(judged, facts, level=scoring.level)
+    adjusted = stats.benjamini_hochberg([row.get("p_value") for row in rows])
+    rows = [row | {"level": scoring.level, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
+    summary = pl.DataFrame([{name: row.get(name) for name in SUMMARY} for row in rows], schema=SUMMARY)
     return Forensics(
-        sentence=_sentence(summary, names, level),
+        sentence=_sentence(summary, scoring.level) if ratings else "No judge scored any answer.",
         summary=summary,
-        warnings=warnings_frame(list(_caveats(people, summary))),
+        warnings=warnings_frame(_warnings(people, summary)),
         notes=(),
-        level=level,
+        level=scoring.level,
     )
 
 
-def _wanted(judged: pl.DataFrame, grader: str | Sequence[str] | None) -> pl.DataFrame:
+def _of_graders(judged: pl.DataFrame, grader: str | Sequence[str] | None) -> pl.DataFrame:
     if grader is None or grader == "judge":
         return judged
-    wanted = [grader] if isinstance(grader, str) else list(grader)
+    names = [grader] if isinstance(grader, str) else list(grader)
     have = set(judged["grader"])
-    for name in wanted:
+    for name in names:
         if name not in have:
             raise SelectorError.unknown(name, kind="judge", have=sorted(have))
-    return judged.filter(pl.col("grader").is_in(wanted))
+    return judged.filter(pl.col("grader").is_in(names))
 
 
-def _criteria(frame: pl.DataFrame, label: str) -> list[tuple[str, pl.Expr]]:
-    known = sorted(frame.select("suite", "criterion").unique().iter_rows(), key=natural_key)
-    several = len({suite for suite, _ in known}) > 1
-    return [
-        (
-            f"{label} · {f'{suite} · ' if several else ''}{name}",
-            (pl.col("suite") == suite) & (pl.col("criterion") == name),
-        )
-        for suite, name in known
-    ]
-
-
-def _lengths(evals: Evals) -> pl.DataFrame:
-    """Return log2 of the length of each answer: of its output, or of the last thing the agent said."""
-    key = ["run", "case", "epoch"]
-    last = (
-        evals.turns.lazy()
-        .filter((pl.col("role") == "assistant") & (pl.col("content").fill_null("") != ""))
-        .sort("turn")
-        .group_by(key, maintain_order=True)
-        .agg(pl.col("content").last().str.len_chars())
+def _log_lengths(evals: Evals) -> pl.DataFrame:
+    """Return log2 of the characters of each answer: its output, or else the last assistant turn."""
+    is_reply = (pl.col("role") == "assistant") & (pl.col("content").fill_null("") != "")
+    replies = evals.turns.lazy().filter(is_reply).sort("turn").group_by(_TRIAL, maintain_order=True)
+    outputs = evals.outputs.with_columns(pl.col("output").str.len_chars())
+    texts = outputs.join(
+        replies.agg(pl.col("content").last().str.len_chars()), on=_TRIAL, how="full", coalesce=True
     )
-    told = evals.outputs.with_columns(pl.col("output").str.len_chars())
-    text = told.join(last, on=key, how="full", coalesce=True)
-    size = pl.coalesce("output", "content")
-    return (
-        text.select(pl.col("run", "case").cast(pl.String), "epoch", size=size.cast(pl.Float64))
-        .filter(pl.col("size") > 0)
-        .with_columns(length=pl.col("size").log(2))
-        .collect()
-    )
+    size = pl.coalesce("output", "content").cast(pl.Float64)
+    keys = texts.select(pl.col("run", "case").cast(pl.String), "epoch", size=size)
+    return keys.filter(pl.col("size") > 0).with_columns(length=pl.col("size").log(2)).collect()
 
 
-def _length(
-    scope: str, told: pl.DataFrame, pairs: pl.DataFrame, lengths: pl.DataFrame, level: float, seed: int
+def _length_rows(
+    scope: str, answers: pl.DataFrame, labelled: pl.DataFrame, lengths: pl.DataFrame, level: float, seed: int
 ) -> Iterator[Row]:
-    key = ["run", "case", "epoch"]
-    known = told.join(lengths, on=key, maintain_order="left")
+    known = answers.join(lengths, on=_TRIAL, maintain_order="left")
     score, length, units = (known[name].to_numpy() for name in ("judge", "length", "unit"))
     e = correlate_ranks(score, length, units, level=level, seed=seed)
-    text = f"Rank correlation of score and length {reach(e.estimate, e.low, e.high)}; longer answers may also be better, so this alone is no bias."
-    yield finding("length correlation", scope, e, known.height, known["unit"].n_unique(), text)
-    if pairs.is_empty():
-        return
-    labelled = pairs.join(lengths, on=key, maintain_order="left")
-    gap = (labelled["judge"] - labelled["reference"]).to_numpy()
-    e = regress(gap, labelled["length"].to_numpy(), labelled["unit"].to_numpy(), level=level)
-    text = f"With each doubling of the answer's length the judge moves by {reach(e.estimate, e.low, e.high)} against people."
-    yield finding("length effect", scope, e, labelled.height, labelled["unit"].n_unique(), text)
+    text = f"Rank correlation of score and length {_with_interval(e)}. Longer answers may be better, so this alone is no bias."
+    yield bias_row("length correlation", scope, e, known, text)
+    if labelled.height:
+        known = labelled.join(lengths, on=_TRIAL, maintain_order="left")
+        gap = (known["judge"] - known["reference"]).to_numpy()
+        e = regress(gap, known["length"].to_numpy(), known["unit"].to_numpy(), level=level)
+        text = f"Each doubling of the answer's length moves the judge by {_with_interval(e)} against people."
+        yield bias_row("length effect", scope, e, known, text)
 
 
-def _heaping(scope: str, single: pl.DataFrame, people: pl.DataFrame, level: float) -> Iterator[Row]:
+def _heaping_rows(scope: str, single: pl.DataFrame, labels: pl.DataFrame, level: float) -> Iterator[Row]:
     if single.is_empty():
         return
-    codes = np.unique(single["unit"].to_numpy(), return_inverse=True)[1]
-    counts = _counted(single["judge"])
-    mode = counts["judge"][0]
-    e = share(single["judge"].to_numpy() == mode, codes, level)
-    text = f"{e.estimate:.0%} of its scores are {mode:g}"
-    mine = (pl.col("suite") == single["suite"][0]) & (pl.col("criterion") == single["criterion"][0])
-    same = people.filter(mine)["score"].drop_nulls()
-    if len(same):
-        top = _counted(same).row(0)
-        text += f"; people's most frequent one is {top[0]:g} ({top[1] / len(same):.0%} of {len(same)})"
-    n, cases = single.height, single["unit"].n_unique()
-    yield finding("heaping", scope, e, n, cases, f"{text}.")
-    shares = counts["count"].to_numpy() / n
+    mode, _ = _most_frequent(single["judge"])
+    e = estimate_share(single["judge"].to_numpy() == mode, single["unit"].to_numpy(), level)
+    text = f"{percent(e.estimate, 0)} of its scores are {mode:g}"
+    scores = labels["score"].drop_nulls()
+    if len(scores):
+        top, share = _most_frequent(scores)
+        text += f"; the most frequent human score is {top:g} ({percent(share, 0)} of {len(scores)})"
+    yield bias_row("heaping", scope, e, single, f"{text}.")
+    shares = single["judge"].value_counts().sort("judge")["count"].to_numpy() / single.height
     bits = abs(float(-(shares * np.log2(shares)).sum()))
     points, _, _ = scale_points(single)
-    most = (
-        f" of the {np.log2(points.size):.2f} that its {points.size} points allow"
-        if points is not None
-        else ""
-    )
-    yield {
-        "finding": "entropy",
-        "scope": scope,
-        "value": bits,
-        "n": n,
-        "cases": cases,
-        "method": "Shannon, bits",
-        "text": f"Its scores carry {bits:.2f} bits{most}.",
-        "status": "ok",
-        "reason": "",
-    }
+    most = "" if points is None else f" of at most {np.log2(points.size):.2f} for {points.size} points"
+    entropy = stats.Estimate(bits, None, None, level, "Shannon, bits", single.height)
+    yield bias_row("entropy", scope, entropy, single, f"Its scores carry {bits:.2f} bits{most}.")
 
 
-def _counted(scores: pl.Series) -> pl.DataFrame:
-    """Return how often each score was given, the most frequent first; of equally many the highest."""
-    return scores.value_counts().sort("count", scores.name, descending=True)
+def _most_frequent(scores: pl.Series) -> tuple[float, float]:
+    """Return the most frequent score, of several the highest, and its share."""
+    score, count = scores.value_counts().sort("count", scores.name, descending=True).row(0)
+    return score, count / len(scores)
 
 
-def _leniency(scope: str, told: pl.DataFrame, pairs: pl.DataFrame, level: float) -> Iterator[Row]:
-    cases = told.group_by("unit", maintain_order=True).agg(pl.col("judge").mean())
+def _leniency_rows(scope: str, answers: pl.DataFrame, labelled: pl.DataFrame, level: float) -> Iterator[Row]:
+    cases = answers.group_by("unit", maintain_order=True).agg(pl.col("judge").mean())
     e = replace(stats.t_mean(cases["judge"].to_numpy(), level=level), method="t on case means")
-    yield finding(
-        "mean", scope, e, told.height, cases.height, f"Its mean score is {reach(e.estimate, e.low, e.high)}."
-    )
-    if pairs.is_empty():
-        return
-    e = _shift(pairs, level)
-    word = "not told apart from people's mean"
-    if e.low is not None and e.high is not None and not e.low <= 0 <= e.high:
-        word = "kinder than people" if e.low > 0 else "stricter than people"
-    text = f"Judge minus people {reach(e.estimate, e.low, e.high)}: {word}."
-    yield finding("leniency", scope, e, pairs.height, pairs["unit"].n_unique(), text)
+    yield bias_row("mean", scope, e, answers, f"Its mean score is {_with_interval(e)}.")
+    if labelled.height:
+        e = _shift(labelled, level)
+        reading = "not distinguishable from people's mean"
+        if e.low is not None and e.high is not None and not e.low <= 0 <= e.high:
+            reading = "more lenient than people" if e.low > 0 else "stricter than people"
+        text = f"Judge minus people {_with_interval(e)}: {reading}."
+        yield bias_row("leniency", scope, e, labelled, text)
 
 
-def _between(means: dict[str, pl.DataFrame], dressed: Dresser, level: float) -> Iterator[Row]:
-    labels = list(means)
-    for at, first in enumerate(labels):
-        for second in labels[at + 1 :]:
-            pairs = dressed(meet(means[second], means[first], _ITEM, value="score"))
+def _rows_between(ratings: dict[str, pl.DataFrame], facts: AnswerFacts, level: float) -> Iterator[Row]:
+    judges = list(ratings)
+    for index, first in enumerate(judges):
+        for second in judges[index + 1 :]:
+            pairs = facts.describe(meet(ratings[second], ratings[first], ITEM, "score"))
             pairs = pairs.drop_nulls(["judge", "reference"])
-            for scope, criterion in _criteria(pairs, f"{second} against {first}"):
-                part = pairs.filter(criterion)
+            for criterion, is_criterion in criteria_of(pairs):
+                part = pairs.filter(is_criterion)
                 e = _shift(part, level)
-                text = f"On the same answers {second} gives {reach(e.estimate, e.low, e.high)} more than {first}."
-                yield finding("judges differ", scope, e, part.height, part["unit"].n_unique(), text)
+                text = f"On the same answers {second} minus {first} is {_with_interval(e)}."
+                yield bias_row("judges differ", f"{second} against {first} · {criterion}", e, part, text)
 
 
 def _shift(pairs: pl.DataFrame, level: float) -> Estimate:
-    judge, reference, units = (pairs[name].to_numpy() for name in ("judge", "reference", "unit"))
-    made, _ = estimate_agreement(judge, reference, units, points=None, level=level, seed=0)
-    return made["bias"]
+    return estimate_bias((pairs["judge"] - pairs["reference"]).to_numpy(), pairs["unit"].to_numpy(), level)
 
 
-def _sentence(summary: pl.DataFrame, names: list[str], level: float) -> str:
-    if not names:
-        return "No judge scored any answer."
+def _with_interval(e: Estimate) -> str:
+    return with_interval(e.estimate, e.low, e.high)
+
+
+def _sentence(summary: pl.DataFrame, level: float) -> str:
     tested = summary.filter(pl.col("p_value").is_not_null())
-    found = tested.filter(pl.col("p_adjusted") < 1 - level).sort("p_adjusted")
-    if found.is_empty():
-        if tested.is_empty():
-            return "No look was possible: the data holds too little to test any of the judge's habits."
-        return f"Nothing stands out beyond chance in {plural(tested.height, 'look')}; that is no proof that nothing is there."
-    said = "; ".join(
-        f"{row['scope']}: {row['text'].rstrip('.')}" for row in found.head(3).iter_rows(named=True)
-    )
-    more = f" And {found.height - 3} more." if found.height > 3 else ""
-    return f"{found.height} of {plural(tested.height, 'look')} stood out after adjustment. {said}.{more}"
+    if tested.is_empty():
+        return "Too little data for any test of the judge's bias."
+    significant = tested.filter(pl.col("p_adjusted") < 1 - level).sort("p_adjusted")
+    if significant.is_empty():
+        tests = plural(tested.height, "test")
+        return f"None of {tests} is significant after adjustment. That does not show that there is no effect."
+    texts = [f"{row['scope']}: {row['text']}" for row in significant.head(3).iter_rows(named=True)]
+    if significant.height > 3:
+        texts.append(f"And {significant.height - 3} more.")
+    verb = "is" if significant.height == 1 else "are"
+    return f"{significant.height} of {tested.height} tests {verb} significant after adjustment. {' '.join(texts)}"
 
 
-def _caveats(people: pl.DataFrame, summary: pl.DataFrame) -> Iterator[tuple[str, str, str]]:
+def _warnings(people: pl.DataFrame, summary: pl.DataFrame) -> Iterator[Warning]:
     if people.is_empty():
-        yield (
-            "W12",
-            "overall",
-            "No person has labelled any of these: a judge's leaning cannot be told from the answers' quality.",
-        )
-    tested = summary["p_value"].drop_nulls().len()
-    if tested > 1:
-        yield (
-            "W08",
-            "overall",
-            f"{plural(tested, 'look was', plural='looks were')} taken; p_adjusted is Benjamini-Hochberg's over all of them.",
-        )
+        yield no_labels("a judge's bias cannot be told from the quality of the answers")
+    tests = summary["p_value"].count()
+    if tests > 1:
+        text = f"{plural(tests, 'test')} were made. p_adjusted is Benjamini-Hochberg's over all of them."
+        yield Warning("W08", "overall", text)

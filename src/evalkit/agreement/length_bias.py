@@ -1,4 +1,4 @@
-"""Score against length: a slope and a rank correlation, both with the case as the unit."""
+"""Score against answer length: a slope and a rank correlation over cases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from evalkit import stats
-from evalkit.stats.basics import is_constant, t_quantile, t_two_sided
+from evalkit.stats.basics import cluster_codes, is_constant, t_quantile, t_two_sided
 from evalkit.stats.bootstrap import RESAMPLES, fisher_z_interval, resampled_counts, sum_counted
 from evalkit.util.words import plural
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from evalkit.stats import Estimate
     from evalkit.stats.basics import Floats
 
+FEWEST_CASES = 3
+
 
 def regress(y: Floats, x: Floats, units: np.ndarray, *, level: float) -> Estimate:
-    """Return the slope of y on x with a standard error that allows for answers of one case being alike.
+    """Estimate the slope of y on x by least squares, with CR1 standard errors by case.
 
-    CR1: G/(G-1) (n-1)/(n-2) times the sandwich, t with G - 1 degrees of freedom (Cameron & Miller 2015, J Hum Resour
-    50:317-372). It needs three cases and lengths that vary.
+    G/(G-1) (n-1)/(n-2) times the sandwich, t with G - 1 degrees of freedom (Cameron & Miller 2015, J Hum Resour
+    50:317-372). Not estimable for fewer than three cases or a constant x.
 
     Examples
     --------
@@ -29,34 +31,27 @@ def regress(y: Floats, x: Floats, units: np.ndarray, *, level: float) -> Estimat
     0.9 [0.254, 1.546] (95% least squares, CR1 by case, n = 4, p = 0.0213)
     """
     method, n = "least squares, CR1 by case", y.size
-    codes = np.unique(units, return_inverse=True)[1] if n else np.zeros(0, dtype=int)
-    groups = int(codes.max()) + 1 if n else 0
-    if groups < 3 or is_constant(x):
-        reason = (
-            f"{plural(groups, 'case')} with a length; three are needed"
-            if groups < 3
-            else "all answers are equally long"
-        )
+    codes, groups, reason = _cases(units)
+    if not reason and is_constant(x):
+        reason = "all answers are equally long"
+    if reason:
         return stats.not_estimable(reason, n=n, method=method, level=level)
     d = x - x.mean()
     slope = float(d @ y / (d @ d))
-    rest = y - y.mean() - slope * d
-    sums = np.bincount(codes, d * rest)
+    residuals = y - y.mean() - slope * d
+    sums = np.bincount(codes, d * residuals)
     error = sqrt(float(sums @ sums) * groups / (groups - 1) * (n - 1) / (n - 2)) / float(d @ d)
     if error <= 1e-12:
-        return stats.not_estimable(
-            "the points lie on a line", n=n, method=method, level=level, estimate=slope
-        )
-    half = t_quantile(level, groups - 1) * error
-    return stats.Estimate(
-        slope, slope - half, slope + half, level, method, n, p_value=t_two_sided(slope / error, groups - 1)
-    )
+        reason = "the points lie on a line"
+        return stats.not_estimable(reason, n=n, method=method, level=level, estimate=slope)
+    half, p = t_quantile(level, groups - 1) * error, t_two_sided(slope / error, groups - 1)
+    return stats.Estimate(slope, slope - half, slope + half, level, method, n, p_value=p)
 
 
 def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, seed: int) -> Estimate:
-    """Return Spearman's correlation with a bootstrap over cases on Fisher's z scale; ties at mid-ranks.
+    """Estimate Spearman's correlation with a bootstrap over cases on Fisher's z scale.
 
-    The ranks are those of all answers, also in a resample: what is resampled is a correlation of ranks.
+    Ties are at mid-ranks. A resample keeps the ranks of all answers.
 
     Examples
     --------
@@ -66,23 +61,28 @@ def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, se
     >>> round(e.estimate, 4)
     0.8721
     """
-    method, n = "Spearman, Fisher-z case bootstrap", x.size
-    codes = np.unique(units, return_inverse=True)[1] if n else np.zeros(0, dtype=int)
-    groups = int(codes.max()) + 1 if n else 0
-    if groups < 3:
-        reason = f"{plural(groups, 'case')} with a length; three are needed"
-        return stats.not_estimable(reason, n=n, method=method, level=level)
-    a, b = (_ranks(side) for side in (x, y))
-    parts = np.stack([np.ones(n), a, b, a * a, b * b, a * b], axis=1)
-    sums = [np.bincount(codes, column, minlength=groups) for column in parts.T]
-    member = np.stack(sums, axis=1).astype(np.float64)
+    method = "Spearman, Fisher-z case bootstrap"
+    codes, groups, reason = _cases(units)
+    if reason:
+        return stats.not_estimable(reason, n=x.size, method=method, level=level)
+    a, b = (_mid_ranks(side) for side in (x, y))
+    moments = (np.ones(x.size), a, b, a * a, b * b, a * b)
+    sums = np.stack([np.bincount(codes, moment, minlength=groups) for moment in moments], axis=1)
     blocks = [np.ones((1, groups)), *resampled_counts(groups, resamples=RESAMPLES, seed=seed)]
-    replicates = np.concatenate([_correlation(sum_counted(counts, member)) for counts in blocks])
+    replicates = np.concatenate([_correlation(sum_counted(counts, sums)) for counts in blocks])
     reason = "scores or lengths do not vary"
     return fisher_z_interval(replicates, n=groups, level=level, method=method, seed=seed, undefined=reason)
 
 
-def _ranks(values: Floats) -> Floats:
+def _cases(units: np.ndarray) -> tuple[np.ndarray, int, str]:
+    """Return the code of each unit, their number, and why they are too few, or ""."""
+    codes = cluster_codes(units)
+    groups = int(codes.max()) + 1 if codes.size else 0
+    few = f"{plural(groups, 'case')} with a length; {FEWEST_CASES} are needed"
+    return codes, groups, few if groups < FEWEST_CASES else ""
+
+
+def _mid_ranks(values: Floats) -> Floats:
     """Return mid-ranks about their mean."""
     _, kind, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2

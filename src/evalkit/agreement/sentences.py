@@ -1,142 +1,117 @@
-"""What an agreement is worth, in words: no adjectives of size, only limits that somebody has argued for."""
+"""Sentences about an agreement: limits that were argued for, no adjectives of size."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.agreement.finding import reach
+from evalkit.agreement.results import with_interval
+from evalkit.util.format import level, number, percent
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from evalkit.agreement.ratings import Ratings
     from evalkit.stats import Estimate
 
+# Krippendorff's limits (2004, Content Analysis, ch. 11), applied to the ends of the interval.
 RELIABLE: Final = 0.80
 TENTATIVE: Final = 0.667
-"""Krippendorff's limits (2004, Content Analysis, ch. 11), held against the lower end of the interval."""
 
 
 def read_kappa(kappa: Estimate) -> str:
-    """Say what an agreement is worth, by the lower end of its interval; see `Agreement.verdict`."""
+    """Return the reading of a kappa, see `Agreement.verdict`."""
     if kappa.low is None or kappa.high is None:
-        perfect = kappa.estimate is not None and kappa.estimate > 1 - 1e-9
-        return "no disagreement seen" if perfect else "not estimable"
+        is_perfect = kappa.estimate is not None and kappa.estimate > 1 - 1e-9
+        return "no disagreement seen" if is_perfect else "not estimable"
     if kappa.low >= TENTATIVE:
         return "reliable" if kappa.low >= RELIABLE else "tentative"
     return "not reliable" if kappa.high < TENTATIVE else "not shown reliable"
 
 
 def main_row(summary: pl.DataFrame) -> dict[str, Any] | None:
-    """Return the row that the sentence is about: the verdicts, or else the criterion with the lowest lower end."""
-    whole = summary.filter((pl.col("group") == "all") & pl.col("kappa").is_not_null())
-    verdicts = whole.filter(pl.col("kind") == "verdict")
-    found = verdicts if verdicts.height else whole.sort("kappa_low", "kappa", nulls_last=True)
-    return found.row(0, named=True) if found.height else None
+    """Return the row of the verdicts, or else of the criterion with the lowest interval."""
+    rows = summary.filter((pl.col("group") == "all") & pl.col("kappa").is_not_null())
+    verdicts, criteria = (
+        rows.filter((pl.col("kind") == "verdict") == is_verdict) for is_verdict in (True, False)
+    )
+    chosen = verdicts if verdicts.height else criteria.sort("kappa_low", "kappa", nulls_last=True)
+    return chosen.row(0, named=True) if chosen.height else None
 
 
-def say(ratings: Ratings, summary: pl.DataFrame, main: dict[str, Any] | None, reference: str) -> str:
-    """Say the reading in one line: the words, the numbers, the weakest criterion, people among themselves."""
+def agreement_sentence(ratings: Ratings, summary: pl.DataFrame, reference: str) -> str:
+    """Return the reading with its numbers, the weakest criterion and the agreement between people."""
     sides = f"{ratings.judge} against {ratings.reference}"
+    main = main_row(summary)
     if main is None:
         rows = summary.filter((pl.col("group") == "all") & (pl.col("reason") != ""))
-        reasons = rows.sort("n", descending=True)["reason"].to_list()
-        why = reasons[0] if reasons else "no answer was rated by both"
-        return f"{sides}: agreement is not estimable ({why})."
-    about = "pass/fail" if main["kind"] == "verdict" else main["scope"]
-    reading = {"not estimable": "no reading"}.get(main["reading"], main["reading"])
-    text = (
-        f"{sides}: {reading} on {about}. Kappa {reach(main['kappa'], main['kappa_low'], main['kappa_high'])}"
-    )
-    text += f" ({main['level'] * 100:g}% {main['method']}, n = {plural(main['n'], 'answer')} of {plural(main['cases'], 'case')})"
-    text += (
-        f"; they give the same {'verdict' if main['kind'] == 'verdict' else 'score'} to {main['exact']:.0%}."
-    )
+        reasons = [*rows.sort("n", descending=True)["reason"], "no answer was rated by both"]
+        return f"{sides}: agreement is not estimable ({reasons[0]})."
+    return f"{sides}: {' '.join(_sentences(ratings, summary, main, reference))}"
+
+
+def _sentences(
+    ratings: Ratings, summary: pl.DataFrame, main: dict[str, Any], reference: str
+) -> Iterator[str]:
+    is_verdict = main["kind"] == "verdict"
+    reading = "no reading" if main["reading"] == "not estimable" else main["reading"]
+    yield f"{reading} on {'pass/fail' if is_verdict else main['scope']}."
+    n = f"n = {plural(main['n'], 'answer')} of {plural(main['cases'], 'case')}"
+    yield f"Kappa {_interval_of(main, 'kappa')} ({level(main['level'])} {main['method']}, {n})."
+    ratings_of = "verdict" if is_verdict else "score"
+    yield f"They give {percent(main['exact'], 0)} of the answers the same {ratings_of}."
     if main["reading"] == "not shown reliable":
-        text += (
-            f" The interval reaches below {TENTATIVE:g}, the least that permits even tentative conclusions."
-        )
+        yield f"The interval reaches below {TENTATIVE:g}, the minimum for tentative conclusions."
     if reference == "itself":
-        return text + f" Asked again, it changed {1 - main['exact']:.0%} of them."
-    weakest = _weakest(summary, main)
-    text += f" Weakest criterion: {weakest}." if weakest else ""
+        yield f"Judged again, {percent(1 - main['exact'], 0)} of the {ratings_of}s changed."
+        return
+    criteria = summary.filter(pl.col("kind") != "verdict")
+    weakest = main_row(criteria) if is_verdict else None
+    if weakest and criteria.filter((pl.col("group") == "all") & pl.col("kappa").is_not_null()).height > 1:
+        yield f"Weakest criterion: {weakest['scope']}, {_interval_of(weakest, 'kappa')}."
     if main["human_human"] is not None:
-        ceiling = reach(main["human_human"], main["human_human_low"], main["human_human_high"])
-        text += f" Two people among themselves reach {ceiling} ({plural(main['human_human_n'], 'answer')})"
-        low = main["kappa_low"]
-        at_least = low is not None and low >= main["human_human"]
-        text += ", no more than the judge's lower end." if at_least else "."
-    if reference != "human" and not _human(ratings):
-        text += " Two judges that agree can be wrong together."
-    return text
+        between = f"{_interval_of(main, 'human_human')} ({plural(main['human_human_n'], 'answer')})"
+        yield f"Two people agree with each other at {between}."
+        if main["kappa_low"] is not None and main["kappa_low"] >= main["human_human"]:
+            yield "The judge's lower end is at least as high."
+    labels = ratings.rows.filter((pl.col("side") == "reference") & (pl.col("grader_kind") == "human"))
+    if reference != "human" and labels.is_empty():
+        yield "Two judges that agree can be wrong together."
 
 
-class AgreementFacts(Protocol):
-    """An agreement as its sentence reads it."""
-
-    @property
-    def sentence(self) -> str:
-        """The main result in a sentence."""
-        ...
-
-    @property
-    def summary(self) -> pl.DataFrame:
-        """One row per scope and metric."""
-        ...
-
-    @property
-    def disagreements(self) -> pl.DataFrame:
-        """One row per disagreement."""
-        ...
-
-    @property
-    def warnings(self) -> pl.DataFrame:
-        """One row per warning."""
-        ...
-
-
-def explain(found: AgreementFacts) -> str:
-    """Say what was found in a paragraph."""
-    from evalkit.util.words import printable
-
-    parts = [found.sentence]
-    whole = found.summary.filter(pl.col("group") == "all")
-    main = main_row(found.summary)
+def explanation(
+    sentence: str, summary: pl.DataFrame, disagreements: pl.DataFrame, warnings: pl.DataFrame
+) -> str:
+    """Return an agreement as a paragraph."""
+    parts = [sentence]
+    main = main_row(summary)
     if main is not None and main["bias"] is not None and main["kind"] != "verdict":
-        parts.append(_bias_words(main))
-    for row in whole.filter(pl.col("kind") == "verdict").iter_rows(named=True):
+        parts.append(_bias_sentence(main))
+    for row in summary.filter((pl.col("group") == "all") & (pl.col("kind") == "verdict")).iter_rows(
+        named=True
+    ):
         if row["sensitivity"] is not None and row["specificity"] is not None:
+            passed, failed = (percent(row[name], 0) for name in ("sensitivity", "specificity"))
             parts.append(
-                f"Of what the reference passes it passes {row['sensitivity']:.0%}; of what the reference fails it fails {row['specificity']:.0%}."
+                f"It passes {passed} of what the reference passes and fails {failed} of what it fails."
             )
-    if found.disagreements.height:
-        worst = found.disagreements.row(0, named=True)
+    if disagreements.height:
+        worst = disagreements.row(0, named=True)
         parts.append(
-            f"They differ on {plural(found.disagreements.height, 'rating')}; the widest gap is case {worst['case']}, "
+            f"They differ on {plural(disagreements.height, 'rating')}. The largest difference is case {worst['case']}, "
             f"{worst['criterion']}: {worst['judge']:g} against {worst['reference']:g}."
         )
-    return printable(" ".join([*parts, *found.warnings["text"].to_list()[:3]]))
+    return " ".join([*parts, *warnings["text"].to_list()[:3]])
 
 
-def _human(ratings: Ratings) -> bool:
-    side = ratings.rows.filter(pl.col("side") == "reference")
-    return bool((side["grader_kind"] == "human").any())
+def _bias_sentence(row: dict[str, Any]) -> str:
+    if row["bias_low"] is None or row["bias_low"] <= 0 <= row["bias_high"]:
+        return "These cases do not show whether it scores higher or lower than the reference."
+    direction = "higher" if row["bias"] > 0 else "lower"
+    return f"It scores {number(abs(row['bias']))} {direction} than the reference on average."
 
 
-def _weakest(summary: pl.DataFrame, main: dict[str, Any]) -> str:
-    rows = summary.filter(
-        (pl.col("group") == "all") & (pl.col("kind") != "verdict") & pl.col("kappa").is_not_null()
-    ).sort("kappa_low", "kappa", nulls_last=True)
-    if main["kind"] != "verdict" or rows.height < 2:
-        return ""
-    row = rows.row(0, named=True)
-    return f"{row['scope']}, {reach(row['kappa'], row['kappa_low'], row['kappa_high'])}"
-
-
-def _bias_words(row: dict[str, Any]) -> str:
-    word = "higher" if row["bias"] > 0 else "lower"
-    sure = row["bias_low"] is not None and (row["bias_low"] > 0 or row["bias_high"] < 0)
-    if not sure:
-        return "Whether it scores higher or lower than the reference cannot be told from these cases."
-    return f"It scores {abs(row['bias']):.2f} {word} than the reference on average."
+def _interval_of(row: dict[str, Any], name: str) -> str:
+    return with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])

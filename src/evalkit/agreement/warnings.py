@@ -1,14 +1,15 @@
-"""What to beware of in labels: too few of them, of one kind, or chosen. W12 to W16, W18, W06, W11."""
+"""Warnings about labels: too few, of one kind, or selected (W06, W11 to W16, W18)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import polars as pl
 
-from evalkit.agreement.estimates import share
+from evalkit.agreement.estimates import estimate_share
 from evalkit.agreement.ratings import ANSWER, Ratings
+from evalkit.util.format import number, percent
+from evalkit.util.notes import Warning
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -17,135 +18,112 @@ if TYPE_CHECKING:
 FEW_LABELS: Final = 50
 FEW_OF_CLASS: Final = 5
 FEW_CASES: Final = 10
+DOMINANT_SHARE: Final = 0.8
 
 
-def find_doubts(ratings: Ratings, summary: pl.DataFrame, reference: str) -> Iterator[tuple[str, str, str]]:
-    """Yield the warnings of an agreement: number, scope, text."""
-    whole = summary.filter(pl.col("group") == "all")
-    told = whole.filter(pl.col("kind") == "verdict").row(0, named=True)
-    most = int(whole["n"].max() or 0)  # type: ignore[arg-type]
+def agreement_warnings(ratings: Ratings, summary: pl.DataFrame, reference: str) -> Iterator[Warning]:
+    """Yield the warnings of an agreement."""
+    rows = summary.filter(pl.col("group") == "all")
+    most, cases = (int(rows[name].max() or 0) for name in ("n", "cases"))  # type: ignore[arg-type]
     if reference == "human" and not ratings.people:
-        yield (
-            "W12",
-            "overall",
-            "No person has labelled any of these: every score is what the judge says, not what people would say.",
-        )
+        yield no_labels("every score is the judge's, not people's")
     elif most == 0:
-        yield "W13", "overall", "No answer was rated by both."
+        yield Warning("W13", "overall", "No answer was rated by both.")
     else:
-        yield from few_labels(ratings, most, classes=bool(told["n"]), what="kappa")
-    cases = int(whole["cases"].max() or 0)  # type: ignore[arg-type]
-    if 0 < cases < FEW_CASES:
-        yield (
-            "W18",
-            "overall",
-            f"Only {plural(cases, 'case')} (or clusters) stand behind the intervals, however many answers they hold: trust them little.",
+        has_verdicts = rows.filter(pl.col("kind") == "verdict")["n"].sum() > 0
+        yield from few_labels(ratings, most, has_verdicts=has_verdicts, what="kappa")
+    yield from few_cases(cases)
+    for row in rows.iter_rows(named=True):
+        yield from _dominant_score(ratings, row)
+    if selection := describe_selection(ratings):
+        yield Warning(
+            "W16", "overall", f"{selection} The agreement holds for answers like the labelled ones."
         )
-    for row in whole.iter_rows(named=True):
-        yield from _one_score(ratings, row)
-    yield from _selected(ratings)
-    if ratings.partly:
-        yield (
-            "W06",
-            "verdict",
-            f"{plural(ratings.partly, 'answer of the reference lacks', plural='answers of the reference lack')} a score on some criterion and therefore a verdict.",
-        )
+    if ratings.incomplete:
+        text = f"{plural(ratings.incomplete, 'answer')} without a verdict of the reference, which left a criterion unscored."
+        yield Warning("W06", "verdict", text)
     lost = ratings.pairs.filter(pl.col("judge").is_null() & pl.col("reference").is_not_null()).height
     if lost:
-        yield (
-            "W06",
-            "overall",
-            f"{plural(lost, 'rating of the reference meets', plural='ratings of the reference meet')} no score of the judge: left out.",
-        )
+        text = f"{plural(lost, 'rating')} of the reference left out: the judge gave no score."
+        yield Warning("W06", "overall", text)
     if ratings.other_rubric:
-        yield (
-            "W11",
-            "overall",
-            f"{plural(ratings.other_rubric, 'label')} were given under another wording of the rubric than the judge's: a difference may be the wording's.",
+        text = f"{plural(ratings.other_rubric, 'label')} given under another wording of the rubric than the judge's. Differences may come from the wording."
+        yield Warning("W11", "overall", text)
+
+
+def no_labels(consequence: str) -> Warning:
+    """Return W12."""
+    return Warning("W12", "overall", f"No human labels: {consequence}.")
+
+
+def few_cases(cases: int) -> Iterator[Warning]:
+    """Yield W18 for fewer than ten cases."""
+    if 0 < cases < FEW_CASES:
+        text = (
+            f"Only {plural(cases, 'case')} (or clusters), however many answers: the intervals are unreliable."
         )
+        yield Warning("W18", "overall", text)
 
 
-def few_labels(ratings: Ratings, most: int, *, classes: bool, what: str) -> Iterator[tuple[str, str, str]]:
-    """Yield W13 where answers rated by both, or their passes or fails, are few."""
-    found = []
+def few_labels(ratings: Ratings, most: int, *, has_verdicts: bool, what: str) -> Iterator[Warning]:
+    """Yield W13 for few answers rated by both, or few passes or fails."""
+    parts = []
     if most < FEW_LABELS:
-        found.append(f"only {plural(most, 'answer')} rated by both ({FEW_LABELS} are wanted)")
+        parts.append(f"only {plural(most, 'answer')} rated by both (at least {FEW_LABELS} needed)")
     known = ratings.verdicts.filter(pl.col("judge").is_not_null())["reference"].drop_nulls()
-    for word, words, count in (
-        ("fail", "fails", int((known == 0).sum())),
-        ("pass", "passes", int((known == 1).sum())),
-    ):
-        if classes and count < FEW_OF_CLASS:
-            found.append(
-                f"only {plural(count, word, plural=words)} of the reference ({FEW_OF_CLASS} are wanted)"
+    for verdict, name, names in ((0, "fail", "fails"), (1, "pass", "passes")):
+        count = int((known == verdict).sum())
+        if has_verdicts and count < FEW_OF_CLASS:
+            parts.append(
+                f"only {plural(count, name, plural=names)} of the reference (at least {FEW_OF_CLASS} needed)"
             )
-    if found:
-        text = "; ".join(found)
-        yield "W13", "overall", f"{text[0].upper()}{text[1:]}: {what} is unstable."
+    if parts:
+        text = "; ".join(parts)
+        yield Warning("W13", "overall", f"{text[0].upper()}{text[1:]}: {what} is unstable.")
 
 
-def _one_score(ratings: Ratings, row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """W14: one score dominates; W15: it is the only one."""
+def _dominant_score(ratings: Ratings, row: dict[str, Any]) -> Iterator[Warning]:
+    """Yield W14 where one score dominates, W15 where a side gave no other."""
     if not row["n"]:
         return
-    scope = row["scope"]
-    frame = ratings.verdicts if row["kind"] == "verdict" else ratings.pairs
-    both = frame.filter(pl.col("judge").is_not_null() & pl.col("reference").is_not_null())
-    if row["kind"] != "verdict":
-        both = both.filter(
-            (pl.col("criterion") == scope) | (pl.concat_str("suite", pl.lit(" · "), "criterion") == scope)
-        )
+    scope, is_verdict = row["scope"], row["kind"] == "verdict"
+    both = (ratings.verdicts if is_verdict else ratings.pairs).drop_nulls(["judge", "reference"])
+    if not is_verdict:
+        with_suite = pl.concat_str("suite", pl.lit(" · "), "criterion")
+        both = both.filter((pl.col("criterion") == scope) | (with_suite == scope))
     scores = pl.concat([both["judge"], both["reference"]])
-    top = scores.value_counts(sort=True).row(0)
-    share = top[1] / len(scores)
-    word = ("pass" if top[0] else "fail") if row["kind"] == "verdict" else f"{top[0]:g}"
-    constant = [side for side in ("judge", "reference") if both[side].n_unique() == 1]
+    top, count = scores.value_counts(sort=True).row(0)
+    exact = f"they agree exactly on {percent(row['exact'], 0)}"
+    constant = [f"the {side}" for side in ("judge", "reference") if both[side].n_unique() == 1]
     if constant:
-        who = " and ".join(f"the {side}" for side in constant)
-        yield (
-            "W15",
-            scope,
-            f"{scope}: {who} gave{' both' if len(constant) > 1 else ''} one score only, so agreement beyond chance is not defined or 0; they agree on {row['exact']:.0%} of {row['n']}.",
-        )
-    elif share > 0.8:
-        other = (
-            f"AC{1 if row['kind'] in ('verdict', 'binary') else 2} is {row['ac2']:.2f}"
-            if row["ac2"] is not None
-            else "see the raw share"
-        )
-        yield (
-            "W14",
-            scope,
-            f"{scope}: {share:.0%} of the ratings are {word}, which deflates kappa; {other}, and they agree exactly on {row['exact']:.0%}.",
-        )
+        text = f"{scope}: {' and '.join(constant)} gave one score only, so agreement beyond chance is undefined or 0; {exact} of {row['n']}."
+        yield Warning("W15", scope, text)
+    elif count / len(scores) > DOMINANT_SHARE:
+        name = ("pass" if top else "fail") if is_verdict else f"{top:g}"
+        coefficient = "AC1" if row["kind"] in ("verdict", "binary") else "AC2"
+        text = f"{scope}: {percent(count / len(scores), 0)} of the ratings are {name}, which deflates kappa; {coefficient} is {number(row['ac2'])}, and {exact}."
+        yield Warning("W14", scope, text)
 
 
-def _selected(ratings: Ratings) -> Iterator[tuple[str, str, str]]:
-    text = selection_words(ratings)
-    if text:
-        yield "W16", "overall", f"{text} The agreement holds for answers like the labelled ones."
-
-
-def selection_words(ratings: Ratings) -> str:
-    """Say so where the judge passes the labelled answers and the others at different rates, beyond chance."""
-    judged = ratings.judged.filter(pl.col("judge").is_not_null())
-    labelled = ratings.verdicts.filter(pl.col("reference").is_not_null()).select(ANSWER).unique()
-    inside = judged.join(labelled, on=ANSWER, how="semi")
-    outside = judged.join(labelled, on=ANSWER, how="anti")
+def describe_selection(ratings: Ratings) -> str:
+    """Return how the judge's pass rate differs between labelled and other answers beyond chance, or ""."""
+    judged = ratings.judged.drop_nulls("judge")
+    labelled = ratings.verdicts.drop_nulls("reference").select(ANSWER).unique()
+    inside, outside = (judged.join(labelled, on=ANSWER, how=how) for how in ("semi", "anti"))
     if inside.height < 5 or outside.height < 5:
         return ""
-    ends = []
-    for part in (inside, outside):
-        codes = np.unique(part["unit"].to_numpy(), return_inverse=True)[1]
-        ends.append(share(part["judge"].to_numpy() > 0.5, codes, 0.95))
-    first, second = ends
-    if None in (first.low, first.high, second.low, second.high):
+    first, second = (
+        estimate_share(part["judge"].to_numpy() > 0.5, part["unit"].to_numpy(), 0.95)
+        for part in (inside, outside)
+    )
+    ends = (first.estimate, first.low, first.high, second.estimate, second.low, second.high)
+    if None in ends:
         return ""
+    p1, low1, high1, p2, low2, high2 = (float(end or 0) for end in ends)
     # Newcombe's hybrid of the two intervals (1998): zero outside of it is no accident of sampling.
-    p1, p2 = float(first.estimate or 0), float(second.estimate or 0)
-    d = p1 - p2
-    low = d - ((p1 - float(first.low or 0)) ** 2 + (float(second.high or 0) - p2) ** 2) ** 0.5
-    high = d + ((float(first.high or 0) - p1) ** 2 + (p2 - float(second.low or 0)) ** 2) ** 0.5
+    low = p1 - p2 - ((p1 - low1) ** 2 + (high2 - p2) ** 2) ** 0.5
+    high = p1 - p2 + ((high1 - p1) ** 2 + (p2 - low2) ** 2) ** 0.5
     if low <= 0 <= high:
         return ""
-    return f"The judge passes {p1:.0%} of the {plural(inside.height, 'labelled answer')} but {p2:.0%} of the {plural(outside.height, 'other')}: the labels are no random sample."
+    shares = f"{percent(p1, 0)} of {plural(inside.height, 'labelled answer')} but {percent(p2, 0)} of {outside.height:,} others"
+    return f"The judge passes {shares}: the labels are not a random sample."

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.agreement.agreement import agreement, correct_for_judge
+from evalkit.agreement.agreement import agreement
+from evalkit.agreement.correct_for_judge import correct_for_judge
 from evalkit.data.evals import Evals
 from evalkit.data.schema import TRIALS
 from evalkit.grading.grade import grade_criteria

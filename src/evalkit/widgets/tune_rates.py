@@ -16,6 +16,7 @@ from evalkit.agreement.estimates import estimate_agreement
 from evalkit.agreement.ratings import pair_ratings
 from evalkit.compare.pairs import RUN_COLUMNS
 from evalkit.data.schema import TRIALS, VERDICTS, Verdict
+from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade_criteria
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, apply_rule
 from evalkit.grading.summarize import summarize_verdicts
@@ -239,7 +240,7 @@ def _human_labels(
     if human.select("run").head(1).collect().is_empty():
         return none
     try:
-        pairs = pair_ratings(evals, **chosen).pairs.filter(pl.col("reference").is_not_null())
+        pairs = pair_ratings(evals, Scoring(**chosen)).pairs.filter(pl.col("reference").is_not_null())
     except EvalkitError:
         return none
     labels, labeled = _to_array(pairs, frame, criteria, "reference")
