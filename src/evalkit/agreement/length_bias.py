@@ -67,7 +67,8 @@ def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, se
         return stats.not_estimable(reason, n=x.size, method=method, level=level)
     a, b = (_mid_ranks(side) for side in (x, y))
     moments = (np.ones(x.size), a, b, a * a, b * b, a * b)
-    sums = np.stack([np.bincount(codes, moment, minlength=groups) for moment in moments], axis=1)
+    columns = [np.bincount(codes, moment, minlength=groups) for moment in moments]
+    sums = np.stack(columns, axis=1).astype(np.float64)
     blocks = [np.ones((1, groups)), *resampled_counts(groups, resamples=RESAMPLES, seed=seed)]
     replicates = np.concatenate([_correlation(sum_counted(counts, sums)) for counts in blocks])
     reason = "scores or lengths do not vary"

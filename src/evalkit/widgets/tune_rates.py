@@ -16,7 +16,6 @@ from evalkit.agreement.estimates import estimate_agreement
 from evalkit.agreement.ratings import pair_ratings
 from evalkit.compare.pairs import RUN_COLUMNS
 from evalkit.data.schema import TRIALS, VERDICTS, Verdict
-from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade_criteria
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, apply_rule
 from evalkit.grading.summarize import summarize_verdicts
@@ -128,7 +127,7 @@ class ScoreArray:
             declared={name: declared.get(name, {}) for name in criteria},
             scores=scores,
             expected=expected,
-            human=_human_labels(evals, frame, criteria, chosen),
+            human=_human_labels(evals, frame, criteria, scoring),
             units=np.unique(unit.to_series().to_numpy(), return_inverse=True)[1],
             places={column: start_order(evals, column) for column in RUN_COLUMNS},
         )
@@ -233,14 +232,14 @@ def to_words(codes: np.ndarray) -> pl.Series:
 
 
 def _human_labels(
-    evals: Evals, frame: pl.DataFrame, criteria: tuple[str, ...], chosen: dict[str, Any]
+    evals: Evals, frame: pl.DataFrame, criteria: tuple[str, ...], scoring: Scoring
 ) -> np.ndarray:
     none = np.zeros((0, len(criteria)))
     human = evals.scores.lazy().filter(pl.col("grader_kind") == "human")
     if human.select("run").head(1).collect().is_empty():
         return none
     try:
-        pairs = pair_ratings(evals, Scoring(**chosen)).pairs.filter(pl.col("reference").is_not_null())
+        pairs = pair_ratings(evals, scoring).pairs.filter(pl.col("reference").is_not_null())
     except EvalkitError:
         return none
     labels, labeled = _to_array(pairs, frame, criteria, "reference")
