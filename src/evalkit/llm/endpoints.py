@@ -1,12 +1,16 @@
-"""Endpoints and their limits: data, each with its source."""
+"""Endpoints and their limits; the named ones stand in providers.toml."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from typing import Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
+
+import msgspec
 
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_KEY, redact
@@ -17,8 +21,6 @@ LOCAL_PORT: Final = 8712
 
 LOCAL_MODEL: Final = "smollm2-135m-instruct"
 """Its default model."""
-
-_MB: Final = 1_000_000
 
 
 def _check_address(url: str) -> str:
@@ -126,7 +128,7 @@ class Provider:
 
     name: str
     base_url: str
-    key_variable: str | None
+    key_variable: str | None = None
     batch: BatchLimits | None = None
     strict_schema: tuple[str, ...] | None = None
     logprobs: bool = True
@@ -158,67 +160,14 @@ class Provider:
         return self.strict_schema is None or model in self.strict_schema
 
 
-GROQ: Final = Provider(
-    "groq",
-    "https://api.groq.com/openai/v1",
-    "GROQ_API_KEY",
-    batch=BatchLimits(
-        windows=("24h", "7d"),
-        lines=50_000,
-        bytes=100 * _MB,  # the guide says 200 MB, the reference 100 MB: the smaller fits both
-        shard_lines=1_000,
-        one_model=False,
-        paging="cursor",
-        many_ids=200,
-        endpoint="/v1/chat/completions",
-        refused=("service_tier", "stream", "stream_options"),
-        retention_days=30,
-        source="console.groq.com/docs/batch and groq-python 1.6.0, read 2026-11-22",
-    ),
-    strict_schema=("openai/gpt-oss-120b", "openai/gpt-oss-20b"),
-    logprobs=False,
-    n=False,
-    agent_model="openai/gpt-oss-20b",
-    judge_model="openai/gpt-oss-120b",
-    plan_help="console.groq.com/settings/billing",
+DATA: Final[dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_name("providers.toml").read_text(encoding="utf-8")
 )
+"""Content of providers.toml."""
 
-OPENAI: Final = Provider(
-    "openai",
-    "https://api.openai.com/v1",
-    "OPENAI_API_KEY",
-    batch=BatchLimits(
-        windows=("24h",),
-        lines=50_000,
-        bytes=200 * _MB,
-        shard_lines=10_000,
-        one_model=True,
-        paging="after",
-        many_ids=0,
-        endpoint="/v1/chat/completions",
-        refused=("stream", "stream_options", "service_tier"),
-        retention_days=30,
-        source="platform.openai.com/docs/guides/batch, read 2026-11-22",
-        cached_costs_less=True,
-    ),
-    own_temperature=1.0,
-    agent_model="gpt-6.1-terra",
-    judge_model="gpt-6.1-terra",
-    plan_help="platform.openai.com/settings/organization/limits",
-)
-
-LOCAL: Final = Provider(
-    "local",
-    f"http://127.0.0.1:{LOCAL_PORT}/v1",
-    None,
-    n=False,
-    agent_model=LOCAL_MODEL,
-    judge_model=LOCAL_MODEL,
-    at_once=4,  # more would time out in its queue
-    answer_s=600.0,  # on two cores, with long prompts
-)
-
-PROVIDERS: Final[dict[str, Provider]] = {endpoint.name: endpoint for endpoint in (GROQ, OPENAI, LOCAL)}
+PROVIDERS: Final = {
+    name: msgspec.convert({"name": name, **fields}, Provider) for name, fields in DATA.items()
+}
 """Named endpoints."""
 
 

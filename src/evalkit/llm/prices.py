@@ -1,4 +1,4 @@
-"""Prices and shutdown dates of models: one table, each row with its date and source."""
+"""Prices and shutdown dates of models, from the rows of providers.toml."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from evalkit.llm.endpoints import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,91 +44,21 @@ class Model:
 
     provider: str
     name: str
-    input: float | None
-    output: float | None
-    cached: float | None
     state: State
     as_of: str
     source: str
+    input: float | None = None
+    output: float | None = None
+    cached: float | None = None
     kept: float | None = None
     gone: str | None = None
     instead: str | None = None
 
 
-def _groq(
-    name: str, prices: tuple[float, float] | None = None, *, state: State = "gone", gone: str | None = None
-) -> Model:
-    """Return a model of Groq, where cached tokens cost half."""
-    sent, written = prices or (None, None)
-    source = GONE["groq"] if state == "gone" else "console.groq.com/docs/models"
-    half = None if sent is None else sent / 2
-    return Model("groq", name, sent, written, half, state, "2026-11-22", source, gone=gone)
-
-
-def _openai(name: str, sent: float, cached: float, written: float, **more: Any) -> Model:
-    state: State = "deprecated" if "gone" in more else "production"
-    return Model("openai", name, sent, written, cached, state, **more)
-
-
-GONE: Final = {
-    "groq": "console.groq.com/docs/deprecations",
-    "openai": "developers.openai.com/api/docs/deprecations",
-}
-"""Pages on which each provider announces shutdowns. OpenAI's was read on 2026-11-30."""
-
-# Most of OpenAI's prices were copied by third parties, and have their dates.
-_COPILOT: Final = "github.com/github/docs, models-and-pricing.yml (a third party)"
-_ARTICLE: Final = "nicolalazzari.ai, OpenAI API pricing explained (a third party)"
-
-MODELS: Final = (
-    _groq("openai/gpt-oss-120b", (0.15, 0.60), state="production"),
-    _groq("openai/gpt-oss-20b", (0.075, 0.30), state="production"),
-    _groq("openai/gpt-oss-safeguard-20b", (0.075, 0.30), state="preview"),
-    _groq("qwen/qwen3.8-27b", (0.80, 4.00), state="preview"),
-    _groq("minimaxai/minimax-m2.7", state="enterprise"),
-    _groq("groq/compound", gone="2026-09-21"),
-    _groq("groq/compound-mini", gone="2026-09-21"),
-    _groq("qwen/qwen3.6-27b", gone="2026-09-14"),
-    _groq("llama-3.1-8b-instant", gone="2026-08-16"),
-    _groq("llama-3.3-70b-versatile", gone="2026-08-16"),
-    _groq("qwen/qwen3-32b", gone="2026-07-17"),
-    _groq("meta-llama/llama-4-scout-17b-16e-instruct", gone="2026-07-17"),
-    _groq("moonshotai/kimi-k2-instruct-0905", gone="2026-04-15"),
-    _groq("meta-llama/llama-4-maverick-17b-128e-instruct", gone="2026-03-09"),
-    _groq("meta-llama/llama-guard-4-12b", gone="2026-03-05"),
-    _openai(
-        *("gpt-6.1-terra", 1.00, 0.05, 5.00),
-        kept=1.25,
-        as_of="2026-11-30",
-        source="developers.openai.com/api/docs/models/gpt-6.1-terra",
-    ),
-    _openai(
-        *("gpt-6.1-sol", 2.00, 0.10, 10.00),
-        kept=2.50,
-        as_of="2026-10-27",
-        source="docs.litellm.ai/blog/gpt-6-1-terra (a third party)",
-    ),
-    _openai(
-        *("gpt-6-luna", 0.10, 0.01, 0.50),
-        kept=0.125,
-        as_of="2026-09-22",
-        source="github.com/merefield/codexometer, v0.18.4 (a third party)",
-    ),
-    _openai("gpt-5.2", 1.75, 0.175, 14.00, as_of="2026-06-01", source=_ARTICLE),
-    _openai(
-        *("gpt-5-mini", 0.25, 0.025, 2.00),
-        gone="2026-12-11",
-        instead="gpt-6.1-terra",
-        as_of="2026-06-01",
-        source=_COPILOT,
-    ),
-    _openai(
-        *("gpt-4.1", 2.00, 0.50, 8.00),
-        gone="2027-01-14",
-        instead="gpt-6-luna",
-        as_of="2026-06-01",
-        source=_COPILOT,
-    ),
+MODELS: Final = tuple(
+    msgspec.convert({"provider": name, **row}, Model)
+    for name, fields in DATA.items()
+    for row in fields.get("models", ())
 )
 """All known models."""
 
@@ -152,8 +86,9 @@ def obstacle(provider: Provider, model: str, *, today: date | None = None) -> st
     if facts is not None and facts.gone:
         is_past = date.fromisoformat(facts.gone) <= (today or datetime.now(tz=UTC).date())
         verb = "was" if is_past else "will be"
+        source = DATA[facts.provider]["deprecations"]
         instead = f"; {facts.instead} replaces it" if facts.instead else ""
-        return f"{model} {verb} shut down at {provider.name} on {facts.gone} ({GONE[provider.name]}){instead}"
+        return f"{model} {verb} shut down at {provider.name} on {facts.gone} ({source}){instead}"
     if facts is not None and facts.state == "enterprise":
         return f"{model} requires an enterprise plan at {provider.name} ({facts.source})"
     return ""
