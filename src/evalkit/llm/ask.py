@@ -8,7 +8,6 @@ import contextlib
 import sys
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from evalkit.llm.clock import Clock
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
     Display = bool | None | Callable[[Progress], None]
 
-# Unread replies. Beyond that no new request is sent.
-_MAX_UNREAD: Final = 256
 _INTERVAL_S: Final = 0.2
 
 
@@ -127,30 +124,21 @@ async def aask(
     """
     run = LiveRun(requests, provider=provider, clock=clock or Clock(), **settings)
     show = _display(progress)
-    queue: asyncio.Queue[Reply | None] = asyncio.Queue()
-    unread = asyncio.Semaphore(_MAX_UNREAD)
-
-    async def put(reply: Reply) -> None:
-        await unread.acquire()
-        queue.put_nowait(reply)
-
-    async def show_regularly(show: Callable[[Progress], None]) -> None:
-        while True:
-            show(run.progress())
-            await asyncio.sleep(_INTERVAL_S)
-
-    task = asyncio.create_task(run.run(put))
-    task.add_done_callback(lambda _: queue.put_nowait(None))
-    showing = asyncio.create_task(show_regularly(show)) if show else None
+    changed = asyncio.Event()
+    task = asyncio.create_task(run.run(changed.set))
+    task.add_done_callback(lambda _: changed.set())
     try:
-        while (reply := await queue.get()) is not None:
-            yield reply
-            unread.release()
+        while not task.done() or run.replies:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), _INTERVAL_S)
+            changed.clear()
+            while run.replies:
+                yield run.replies.popleft()
+            if show:
+                show(run.progress())
         await task
     finally:
         run.close()
-        if showing:
-            showing.cancel()
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()  # retrieved: it was raised above, or the reader has left
@@ -163,7 +151,7 @@ def _display(progress: Display) -> Callable[[Progress], None] | None:
 
 
 class _Thread:
-    """A daemon thread with an event loop that sends requests, and a queue of its replies.
+    """A daemon thread with an event loop for a run.
 
     The threads of concurrent.futures are joined at exit before an unread run can be stopped.
     """
@@ -171,37 +159,30 @@ class _Thread:
     def __init__(self, run: LiveRun) -> None:
         self._run = run
         self._thread = threading.Thread(target=self._main, name="evalkit-ask", daemon=True)
-        self._replies: deque[Reply] = deque()
         self._changed = threading.Event()
         self._started = threading.Event()
         self._ended = False
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._has_room: asyncio.Event | None = None
 
     def replies(self, show: Callable[[Progress], None] | None) -> Iterator[Reply]:
-        """Start the thread, yield its replies, and stop it when the reader leaves."""
+        """Start the thread, yield the replies, and stop it when the reader leaves."""
         try:
             # A half-started thread could not be stopped, and would send on.
             with delay_interrupt():
                 # An iterator that is never closed is stopped at exit.
                 atexit.register(self._stop)
                 self._thread.start()
-            shown_at = 0.0
-            while True:
+            shown_at, ended = 0.0, False
+            while not ended:
                 self._changed.wait(_INTERVAL_S)
                 self._changed.clear()
                 ended = self._ended
-                while self._replies:
-                    yield self._replies.popleft()
-                    if len(self._replies) == _MAX_UNREAD // 2:
-                        self._make_room()
-                self._make_room()
+                while self._run.replies:
+                    yield self._run.replies.popleft()
                 if show and time.monotonic() - shown_at >= _INTERVAL_S:
                     show(self._run.progress())
                     shown_at = time.monotonic()
-                if ended:
-                    break
             if self._error is not None:
                 raise self._error
         finally:
@@ -221,21 +202,8 @@ class _Thread:
 
     async def _send_all(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._has_room = asyncio.Event()
         self._started.set()
-        await self._run.run(self._put)
-
-    async def _put(self, reply: Reply) -> None:
-        self._replies.append(reply)
-        self._changed.set()
-        while len(self._replies) >= _MAX_UNREAD and self._has_room is not None:
-            # The reader sets it by way of the loop, so never between these two lines.
-            self._has_room.clear()
-            await self._has_room.wait()
-
-    def _make_room(self) -> None:
-        if self._has_room is not None:
-            self._call(self._has_room.set)
+        await self._run.run(self._changed.set)
 
     def _call(self, function: Callable[[], object]) -> None:
         """Call a function in the event loop if it is running."""

@@ -23,7 +23,7 @@ from evalkit.util.errors import FormatError
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Callable, Iterable
     from typing import Unpack
 
     from openai import AsyncOpenAI
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from evalkit.llm.clock import Clock
     from evalkit.llm.providers import Provider
 
+# Unread replies. With more, no new request is sent.
+_MAX_UNREAD: Final = 256
+_UNREAD_POLL_S: Final = 0.05
 # One request is never sent more often, also if the endpoint answers 429 each time.
 _MAX_TRIES: Final = 10
 # The endpoint is down after this many requests in a row that failed all their tries.
@@ -67,6 +70,7 @@ class LiveRun:
         **settings: Unpack[Settings],
     ) -> None:
         concurrency = settings.get("concurrency", 64)
+        self.replies: deque[Reply] = deque()
         self._total = len(requests) if isinstance(requests, Sized) else None
         self._requests = iter(requests)
         self._provider = provider
@@ -92,10 +96,10 @@ class LiveRun:
         self._limit = ConcurrencyLimit(self._concurrency, clock=clock)
         self._budget = Budget(provider, settings.get("max_cost"))
 
-    async def run(self, put: Callable[[Reply], Awaitable[None]]) -> None:
-        """Send all requests; pass each reply to `put`, which may block."""
+    async def run(self, notify: Callable[[], object]) -> None:
+        """Send all requests; append each reply to `replies` and call `notify`. Pause while too many are unread."""
         client = connect(self._provider, timeout=self._timeout_s)
-        workers = [asyncio.create_task(self._work(client, put)) for _ in range(self._concurrency)]
+        workers = [asyncio.create_task(self._work(client, notify)) for _ in range(self._concurrency)]
         working: asyncio.Future[list[BaseException | None]] = asyncio.gather(*workers, return_exceptions=True)
         closing = asyncio.create_task(self._closed.wait())
         try:
@@ -148,7 +152,7 @@ class LiveRun:
             ended=self._ended,
         )
 
-    async def _work(self, client: AsyncOpenAI, put: Callable[[Reply], Awaitable[None]]) -> None:
+    async def _work(self, client: AsyncOpenAI, notify: Callable[[], object]) -> None:
         try:
             for request in self._requests:
                 reply = await self._reply(client, request)
@@ -157,7 +161,10 @@ class LiveRun:
                 self._failed += reply.outcome != "success"
                 if self._closed.is_set():
                     return
-                await put(reply)
+                self.replies.append(reply)
+                notify()
+                while len(self.replies) >= _MAX_UNREAD:
+                    await asyncio.sleep(_UNREAD_POLL_S)
         except BaseException:
             self.close()
             raise

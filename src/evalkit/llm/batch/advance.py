@@ -77,11 +77,12 @@ class JobRunner:
             next_round = plan_next_round(self._folder, self.record, self._api.provider)
             if next_round is None:
                 return
-            self._journal.write(self._clock.time(), shards=next_round.shards, again=next_round.again)
+            shards, again = next_round
+            self._journal.write(self._clock.time(), shards=shards, again=again)
             for shard in self.record.shards:
-                shard.again = next_round.again.get(str(shard.number), shard.again)
-            self.record.shards += next_round.shards
-            if not next_round.shards:
+                shard.again = again.get(str(shard.number), shard.again)
+            self.record.shards += shards
+            if not shards:
                 return
 
     # --- create calls without a response

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    import httpx2
-
     from evalkit.llm.providers import BatchLimits, Provider
 
 ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -80,11 +78,18 @@ class BatchApi:
 
     def upload(self, path: Path, name: str) -> dict[str, Any]:
         """Upload a file of requests."""
-        with self._errors_translated(), path.open("rb") as file:
-            response = self._client.files.with_raw_response.create(
-                file=(name, file), purpose="batch", timeout=_TRANSFER_TIMEOUT_S
+        with path.open("rb") as file:
+            return self._call(
+                "post",
+                "/files",
+                expected="id",
+                body={"purpose": "batch"},
+                files=[("file", (name, file))],
+                options={
+                    "headers": {"Content-Type": "multipart/form-data"},
+                    "timeout": _TRANSFER_TIMEOUT_S,
+                },
             )
-            return self._object(response.http_response, expected="id")
 
     def download(self, file_id: str, path: Path, *, on_short: Callable[[], None] | None) -> None:
         """Save a file under its final name once it is complete. Resume a partial download.
@@ -95,7 +100,7 @@ class BatchApi:
             return
         partial = path.with_name(f"{path.name}.part")
         try:
-            size = self._get(f"/files/{file_id}").get("bytes")
+            size = self._call("get", f"/files/{file_id}").get("bytes")
         except (RetryableError, RejectedError):
             size = 0
         size = size if type(size) is int else 0
@@ -127,13 +132,11 @@ class BatchApi:
 
     def delete_file(self, file_id: str) -> None:
         """Delete a file. Ignore one that is gone."""
-        import openai
-
-        with self._errors_translated():
-            try:
-                self._client.files.with_raw_response.delete(file_id)
-            except openai.NotFoundError:
-                return
+        try:
+            self._call("delete", f"/files/{file_id}")
+        except RejectedError as error:
+            if error.status != 404:
+                raise
 
     # --- batches
 
@@ -145,15 +148,12 @@ class BatchApi:
             "completion_window": window,
             "metadata": metadata,
         }
-        with self._errors_translated():
-            return self._object(
-                self._client.post("/batches", cast_to=_raw_response(), body=body), expected="id"
-            )
+        return self._call("post", "/batches", expected="id", body=body)
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
         """Return a batch; None if the provider does not know it."""
         try:
-            return self._get(f"/batches/{batch_id}")
+            return self._call("get", f"/batches/{batch_id}")
         except RejectedError as error:
             if error.status != 404:
                 raise RetryableError(str(error), status=error.status) from None
@@ -169,7 +169,7 @@ class BatchApi:
             wanted = batch_ids[start : start + step]
             try:
                 # Written out: the client would send id[]=, which is another parameter.
-                page = self._get("/batches?" + "&".join(f"id={batch_id}" for batch_id in wanted))
+                page = self._call("get", "/batches?" + "&".join(f"id={batch_id}" for batch_id in wanted))
             except RejectedError:
                 continue
             found |= {row["id"]: row for row in _rows(page) if row["id"] in wanted}
@@ -178,8 +178,7 @@ class BatchApi:
     def cancel(self, batch_id: str) -> None:
         """Cancel a batch. Ignore one that has ended."""
         try:
-            with self._errors_translated():
-                self._object(self._client.post(f"/batches/{batch_id}/cancel", cast_to=_raw_response()))
+            self._call("post", f"/batches/{batch_id}/cancel")
         except RejectedError:
             return
         except RetryableError as error:
@@ -203,7 +202,7 @@ class BatchApi:
         seen: set[str] = set()
         query: dict[str, object] = {}
         for _ in range(_MAX_PAGES):
-            page = self._get("/batches", {"limit": _PAGE_SIZE, **query})
+            page = self._call("get", "/batches", options={"params": {"limit": _PAGE_SIZE, **query}})
             rows = _rows(page)
             new = [row for row in rows if row["id"] not in seen]
             seen.update(row["id"] for row in rows)
@@ -219,13 +218,13 @@ class BatchApi:
 
     # --- requests
 
-    def _get(self, path: str, query: dict[str, object] | None = None) -> dict[str, Any]:
-        with self._errors_translated():
-            options: Any = {"params": query} if query else {}
-            return self._object(self._client.get(path, cast_to=_raw_response(), options=options))
-
-    def _object(self, response: httpx2.Response, *, expected: str = "") -> dict[str, Any]:
+    def _call(self, method: str, path: str, *, expected: str = "", **options: Any) -> dict[str, Any]:
         """Return the JSON object of a response without the API key: it is written to the journal."""
+        import httpx2
+
+        with self._errors_translated():
+            # Unparsed: the client's own types change Groq's fields.
+            response = getattr(self._client, method)(path, cast_to=httpx2.Response, **options)
         value = decode_json(hide_key(response.content.decode("utf-8", "replace"), self._key))
         if not isinstance(value, dict):
             raise RetryableError("the response is not a JSON object")
@@ -270,13 +269,6 @@ class BatchApi:
             f"The plan of your {self.provider.name} API key has no Batch API ({status} {code}). Change the "
             f"plan{where}, or send live requests."
         )
-
-
-def _raw_response() -> Any:
-    """Return the type that makes the client return a response unparsed: its own types change Groq's fields."""
-    import httpx2
-
-    return httpx2.Response
 
 
 def _rows(page: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from evalkit.llm.batch.input_files import BatchFileWriter, read_abouts, read_requests
@@ -50,16 +50,16 @@ def collect_shard(
     return {"state": "collected", **changes}, notes
 
 
-@dataclass(frozen=True, slots=True)
-class NextRound:
-    """Shards of the next round, and for each shard of this one its retried requests per outcome."""
+def plan_next_round(
+    folder: Path, record: JobRecord, provider: Provider
+) -> tuple[list[Shard], dict[str, dict[str, int]]] | None:
+    """Write the files of the next round.
 
-    shards: list[Shard]
-    again: dict[str, dict[str, int]]
-
-
-def plan_next_round(folder: Path, record: JobRecord, provider: Provider) -> NextRound | None:
-    """Write the files of the next round; return None if nothing is to be decided."""
+    Returns
+    -------
+    tuple or None
+        The new shards, and the retried requests per shard number and outcome; None if nothing is to be decided.
+    """
     if record.cancelled or any(shard.state != "collected" for shard in record.shards):
         return None
     undecided = [shard for shard in record.shards if is_undecided(record, shard)]
@@ -90,7 +90,7 @@ def plan_next_round(folder: Path, record: JobRecord, provider: Provider) -> Next
         round=max(shard.round for shard in undecided) + 1,
         first=record.shards[-1].number + 1,
     )
-    return NextRound(writer.write(requests()), again)
+    return writer.write(requests()), again
 
 
 def is_undecided(record: JobRecord, shard: Shard) -> bool:

@@ -22,38 +22,14 @@ _FILE: Final = "journal.jsonl"
 
 
 class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One file of requests and its batch. Shard 0 holds cached answers and is never sent.
+    """One file of requests and its batch. Times are by the local clock; `file_at` by the provider's."""
 
-    Attributes
-    ----------
-    round
-        1 for the first attempt at its requests; retries are in later rounds.
-    model
-        The only model in the file; empty if there are several.
-    estimate
-        Maximum cost in US dollars; None if the price is unknown.
-    file_at, status, errors
-        As the provider reports them.
-    submitted_at, terminal_at, unseen_at, cancelling_at
-        By the local clock: batch created, first seen as ended, first reported unknown, cancelled as overdue.
-    doubtful
-        A create call got no response, so a duplicate of the batch may still appear.
-    gone
-        Results that are lost: "batch", "output" or "error".
-    why, why_status, message
-        Why the file was not sent or was rejected.
-    outcomes, spent, unpriced
-        Of a collected shard: requests per outcome, their cost, requests with an unknown price.
-    again
-        Requests per outcome that a later round retries; None before that is decided.
-    """
-
-    number: int
-    round: int
+    number: int  # 0: cached answers, never sent
+    round: int  # 1 for the first attempt at its requests
     lines: int
     bytes: int = 0
-    model: str = ""
-    estimate: float | None = None
+    model: str = ""  # empty: several models
+    estimate: float | None = None  # maximum cost in US dollars; None: unknown price
     state: ShardState = "planned"
     file_id: str = ""
     file_at: float = 0.0
@@ -63,47 +39,35 @@ class Shard(msgspec.Struct, kw_only=True, omit_defaults=True):
     output_file_id: str = ""
     error_file_id: str = ""
     errors: list[dict[str, Any]] = []
-    terminal_at: float = 0.0
-    unseen_at: float = 0.0
-    doubtful: bool = False
-    cancelling_at: float = 0.0
-    gone: list[str] = []
-    why: str = ""
+    terminal_at: float = 0.0  # first seen as ended
+    unseen_at: float = 0.0  # first reported unknown
+    doubtful: bool = False  # a create call got no response, so a duplicate of the batch may appear
+    cancelling_at: float = 0.0  # cancelled as overdue
+    gone: list[str] = []  # lost results: "batch", "output" or "error"
+    why: str = ""  # not sent, or rejected
     why_status: int | None = None
     message: str = ""
     outcomes: dict[str, int] = {}
     spent: float = 0.0
-    unpriced: int = 0
-    again: dict[str, int] | None = None
+    unpriced: int = 0  # requests with an unknown price
+    again: dict[str, int] | None = None  # requests per outcome that a later round retries; None: undecided
 
 
 class JobSettings(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Settings of a job.
+    """Settings of a job."""
 
-    Attributes
-    ----------
-    id
-        Unique; sent with each batch as metadata.
-    content
-        Hash of the address and the request IDs: equal for jobs that send the same requests.
-    key_variable
-        Name of the environment variable with the API key. The key itself is never stored.
-    cache
-        Path of the answer cache; empty if there is none.
-    """
-
-    id: str
-    content: str
+    id: str  # unique; sent with each batch as metadata
+    content: str  # hash of the address and the request IDs, equal for equal jobs
     created_at: float
     provider: str
     base_url: str
-    key_variable: str | None = None
+    key_variable: str | None = None  # the name of the variable; the API key is never stored
     window: str = "24h"
     max_cost: float | None = None
     max_rounds: int = 3
     shard_lines: int = 1_000
     note: str = ""
-    cache: str = ""
+    cache: str = ""  # path of the answer cache
 
 
 class JobRecord(msgspec.Struct, kw_only=True):
