@@ -78,10 +78,7 @@ class Cache:
     def get(self, key: str) -> dict[str, Any] | None:
         """Return the cached chat completion of a request, or None.
 
-        Raises
-        ------
-        FormatError
-            The file cannot be read.
+        Raises FormatError if the file cannot be read.
         """
         rows = self._query("SELECT body FROM answers WHERE key = ?", key)
         return msgspec.json.decode(rows[0][0], type=dict[str, Any]) if rows else None
@@ -89,10 +86,7 @@ class Cache:
     def put(self, key: str, body: dict[str, Any], *, model: str) -> None:
         """Store an answer unless the request has one.
 
-        Raises
-        ------
-        FormatError
-            The file cannot be written.
+        Raises FormatError if the file cannot be written.
         """
         row = (key, model, time.time(), msgspec.json.encode(body))
         with self._errors("written"), self._lock:
@@ -135,10 +129,7 @@ class Cache:
         int
             Number of deleted answers.
 
-        Raises
-        ------
-        FormatError
-            The file cannot be written, or another process is writing to it.
+        Raises FormatError if the file cannot be written, or another process is writing to it.
         """
         with self._errors("purged"), self._lock:
             deleted = self._database.execute(f"DELETE {_SELECTED}", (model, _before(older_than_days)))

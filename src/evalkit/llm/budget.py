@@ -75,10 +75,7 @@ class Budget:
     def estimate(self, body: Mapping[str, Any], size_bytes: int) -> float:
         """Return the approximate maximum cost of a request; 0.0 without a limit.
 
-        Raises
-        ------
-        ProviderError
-            There is a limit and the price is unknown.
+        Raises ProviderError if there is a limit and the price is unknown.
         """
         if self._max_cost is None:
             return 0.0

@@ -34,10 +34,7 @@ class ApiKey(str):
 def find_key(provider: Provider) -> ApiKey | None:
     """Return the API key from the environment; None if none is needed.
 
-    Raises
-    ------
-    ProviderError
-        The key is required and not set, or is not a valid key.
+    Raises ProviderError if the key is required and not set, or is not a valid key.
     """
     variable = provider.key_variable
     if variable is None:
@@ -82,10 +79,7 @@ def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
 
     `OPENAI_BASE_URL` is ignored, and an OpenAI organization in the environment is sent to OpenAI only.
 
-    Raises
-    ------
-    ProviderError
-        The API key is missing.
+    Raises ProviderError if the API key is missing.
     """
     import openai
 
@@ -96,10 +90,7 @@ def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
 def connect_sync(provider: Provider, *, timeout: float = 120.0) -> OpenAI:
     """Return a synchronous client, otherwise like `connect`.
 
-    Raises
-    ------
-    ProviderError
-        The API key is missing.
+    Raises ProviderError if the API key is missing.
     """
     import openai
 
@@ -127,10 +118,8 @@ def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT_S) 
     str or None
         None if it does; a message if the endpoint has no list of models.
 
-    Raises
-    ------
-    ProviderError
-        The model is not listed (with similar names), the key is missing or rejected, or there is no response.
+    Raises ProviderError if the model is not listed (with similar names), the key is missing or rejected, or
+    there is no response.
     """
     import openai
 

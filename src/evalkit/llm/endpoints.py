@@ -56,89 +56,39 @@ def _check_variable(name: str | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """Limits and behavior of a Batch API.
+    """Limits and behavior of a Batch API."""
 
-    Attributes
-    ----------
-    windows
-        Documented completion windows, shortest first.
-    lines, bytes, shard_lines
-        Maximum requests and bytes per file, and recommended requests per file.
-    one_model
-        Whether a file may contain one model only.
-    paging
-        Paging of the list of batches: by `cursor`, or `after` the last ID.
-    many_ids
-        Batches that one call can return (`?id=a&id=b`); 0: one.
-    endpoint
-        URL in each line and in the create call.
-    refused
-        Parameters of a chat completion that a batch does not accept.
-    retention_days
-        Lifetime of files.
-    cached_costs_less
-        Whether cached tokens are discounted in a batch.
-    source
-        Where this was read.
-    """
-
-    windows: tuple[str, ...]
-    lines: int
-    bytes: int
-    shard_lines: int
-    one_model: bool
-    paging: Literal["cursor", "after"]
-    many_ids: int
-    endpoint: str
-    refused: tuple[str, ...]
-    retention_days: int
-    source: str
-    cached_costs_less: bool = False
+    windows: tuple[str, ...]  # completion windows, shortest first
+    lines: int  # maximum per file
+    bytes: int  # maximum per file
+    shard_lines: int  # recommended lines per file
+    one_model: bool  # a file may contain one model only
+    paging: Literal["cursor", "after"]  # of the list of batches
+    many_ids: int  # batches that one call can return (`?id=a&id=b`); 0: one
+    endpoint: str  # URL in each line and in the create call
+    refused: tuple[str, ...]  # parameters that a batch does not accept
+    retention_days: int  # lifetime of files
+    source: str  # where this was read
+    cached_costs_less: bool = False  # cached tokens are discounted in a batch
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An endpoint with OpenAI's chat completions.
+    """An endpoint with OpenAI's chat completions."""
 
-    Attributes
-    ----------
-    name
-        `groq`, `openai`, `local`, or the host of a custom address.
-    base_url
-        Address without a trailing slash.
-    key_variable
-        Environment variable with the API key; None: no key.
-    batch
-        Its Batch API; None: none known.
-    strict_schema
-        Models that enforce a strict `json_schema`; None: all.
-    logprobs, n
-        Whether it supports log probabilities, and several choices per request.
-    own_temperature
-        Default temperature of its models. It is never sent: reasoning models may reject any.
-    agent_model, judge_model
-        Default models; None: a model is required.
-    at_once
-        Maximum number of concurrent requests; None: adaptive.
-    plan_help
-        Page about plans and limits.
-    answer_s
-        Default timeout of a response in seconds.
-    """
-
-    name: str
-    base_url: str
-    key_variable: str | None = None
-    batch: BatchLimits | None = None
-    strict_schema: tuple[str, ...] | None = None
-    logprobs: bool = True
-    n: bool = True
-    own_temperature: float | None = None
-    agent_model: str | None = None
+    name: str  # `groq`, `openai`, `local`, or the host of a custom address
+    base_url: str  # without a trailing slash
+    key_variable: str | None = None  # environment variable with the API key; None: no key
+    batch: BatchLimits | None = None  # None: no Batch API is known
+    strict_schema: tuple[str, ...] | None = None  # models that enforce a strict `json_schema`; None: all
+    logprobs: bool = True  # supports log probabilities
+    n: bool = True  # supports several choices per request
+    own_temperature: float | None = None  # of its models; never sent: reasoning models may reject any
+    agent_model: str | None = None  # default; None: a model is required
     judge_model: str | None = None
-    at_once: int | None = None
-    plan_help: str | None = None
-    answer_s: float = 120.0
+    at_once: int | None = None  # maximum number of concurrent requests; None: adaptive
+    plan_help: str | None = None  # page about plans and limits
+    answer_s: float = 120.0  # default timeout of a response
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _check_address(self.base_url))

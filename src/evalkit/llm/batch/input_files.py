@@ -75,10 +75,7 @@ class BatchFileWriter:
     def write(self, requests: Iterable[tuple[Request, str, dict[str, Any] | None]]) -> list[Shard]:
         """Write requests, each with its cache key and its cached answer or None; return the shards, synced.
 
-        Raises
-        ------
-        ProviderError
-            A single request exceeds the file size limit.
+        Raises ProviderError if a single request exceeds the file size limit.
         """
         head = b'","method":"POST","url":' + _encode(self._limits.endpoint) + b',"body":'
         unsupported = frozenset(self._limits.refused)

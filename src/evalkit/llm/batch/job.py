@@ -41,42 +41,24 @@ _CANCEL_LOCK_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Status of a job, read from its journal without a request to the provider.
-
-    Attributes
-    ----------
-    requests, waiting, outcomes
-        Number of requests; of those without an outcome; of those with each outcome.
-    shards
-        Number of files per state.
-    rounds, max_rounds
-        Highest number of attempts at a request, and its limit.
-    spent, estimate, max_cost
-        US dollars: for collected results (None: price unknown), maximum of running batches, limit.
-    cached
-        Requests answered from the cache.
-    notes
-        Unexpected events.
-    trouble
-        The last temporary error; the call will be retried.
-    """
+    """Status of a job, read from its journal without a request to the provider. Money is in US dollars."""
 
     name: str
     state: JobState
     provider: str
     note: str
     requests: int
-    waiting: int
-    outcomes: dict[str, int]
-    shards: dict[str, int]
-    rounds: int
+    waiting: int  # requests without an outcome
+    outcomes: dict[str, int]  # requests per outcome
+    shards: dict[str, int]  # files per state
+    rounds: int  # attempts at the most often sent request
     max_rounds: int
-    spent: float | None
-    estimate: float | None
+    spent: float | None  # for collected results; None: the price is unknown
+    estimate: float | None  # maximum cost of running batches
     max_cost: float | None
-    cached: int
-    notes: tuple[str, ...]
-    trouble: str = ""
+    cached: int  # requests answered from the cache
+    notes: tuple[str, ...]  # unexpected events
+    trouble: str = ""  # the last temporary error, to be retried
 
     @property
     def words(self) -> str:
@@ -96,15 +78,9 @@ class JobStatus:
 
 
 class Job:
-    """A batch job: files of requests at a provider, and a journal beside the data.
+    """A batch job: files of requests at a provider, and a journal in `.evalkit/jobs/NAME` beside the data.
 
-    `submit` returns it, and `open_job` finds it again, in any process, days later. The process may be killed at
-    any point.
-
-    Attributes
-    ----------
-    name, folder
-        Its folder in `.evalkit/jobs` of the folder with the data.
+    `submit` returns it, and `open_job` finds it again, in any process. The process may be killed at any point.
     """
 
     def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
@@ -169,12 +145,7 @@ class Job:
     def refresh(self) -> Job:
         """Do what is possible now: submit files, poll batches, download results, retry; return the job.
 
-        Raises
-        ------
-        ProviderError
-            The API key is missing or rejected, or its plan has no Batch API. The job is kept.
-        BusyError
-            Another process is working on it.
+        Raises ProviderError if the API key or its plan is rejected, and BusyError if another process works on it.
         """
         with self._held():
             self._advance()
@@ -228,10 +199,7 @@ class Job:
         progress
             True: print a line after each change; or a function that is called with a `JobStatus`.
 
-        Raises
-        ------
-        ProviderError
-            The API key is missing or rejected, or its plan has no Batch API. The job is kept.
+        Raises ProviderError if the API key or its plan is rejected. The job is kept.
         """
         show = _print_changes() if progress is True else progress
         end = None if timeout is None else self._clock.time() + timeout
@@ -280,17 +248,9 @@ class Job:
                     yield reply
 
     def delete_files(self) -> int:
-        """Delete the files of an ended job at the provider, which otherwise keeps them for up to 30 days.
+        """Delete the files of an ended job at the provider, and return their number.
 
-        Returns
-        -------
-        int
-            Number of deleted files.
-
-        Raises
-        ------
-        JobError
-            The job has not ended.
+        The provider keeps them for up to 30 days otherwise. Raises JobError if the job has not ended.
         """
         with self._held(), self._connected() as api:
             record = self._journal.read()

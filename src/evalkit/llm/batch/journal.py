@@ -107,10 +107,7 @@ class Journal:
     def read(self) -> JobRecord:
         """Read the journal. Skip a line that a crash left incomplete: nothing depended on it.
 
-        Raises
-        ------
-        FormatError
-            The file is missing or is not a journal.
+        Raises FormatError if the file is missing or is not a journal.
         """
         settings: dict[str, Any] = {}
         shards: dict[int, dict[str, Any]] = {}
