@@ -406,7 +406,7 @@ def test_a_limit_by_the_day_ends_the_run_with_a_sentence(server, groq, questions
     assert outcomes(replies) == ["api_error"] + ["not_run"] * 19
     assert len(server.asked) == 1
     for reply in replies:
-        assert "asks to wait 2.0 h" in reply.message
+        assert "asks to wait 2 h" in reply.message
         assert "tokens per day (TPD)" in reply.message
         assert "patience=900" in reply.message
 
@@ -418,7 +418,7 @@ def test_requests_by_the_day_that_are_used_up_end_it_too(server, groq, questions
     replies = list(ask(questions(3), provider=groq, concurrency=1))
 
     assert outcomes(replies) == ["not_run", "not_run", "success"]
-    assert "asks to wait 5.2 h" in replies[-1].message
+    assert "asks to wait 5 h 12 min" in replies[-1].message
 
 
 def test_a_server_that_bears_few_at_once_is_asked_fewer_at_once_and_none_is_lost(

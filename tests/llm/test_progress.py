@@ -36,14 +36,14 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(
     ("progress", "words"),
     [
-        (at(1_000, 20_000), "1,000 of 20,000, 12.3 per second, $0.5000, 40 s left"),
+        (at(1_000, 20_000), "1,000 of 20,000, 12.3 per second, $0.5000, 40.0 s left"),
         (at(5, None, left=None), "5, 12.3 per second, $0.5000"),
-        (at(5, cost=None), "5 of 100, 12.3 per second, price unknown, 40 s left"),
+        (at(5, cost=None), "5 of 100, 12.3 per second, unknown cost, 40.0 s left"),
         (
             at(5, left=600.0, cached=2, failed=1),
             "5 of 100, 12.3 per second, $0.5000, 10 min left, 2 from the cache, 1 failed",
         ),
-        (at(0, rate=0.0, left=20_000.0), "0 of 100, $0.5000, 5.6 h left"),
+        (at(0, rate=0.0, left=20_000.0), "0 of 100, $0.5000, 5 h 33 min left"),
         (at(5, waiting=300.0), "5 of 100, 12.3 per second, $0.5000, waiting 5 min for the rate limit"),
     ],
 )
@@ -109,6 +109,6 @@ print(len(replies), {{reply.outcome for reply in replies}})
     assert [one.output_type for one in outputs] == ["display_data", "stream"]
     html = outputs[0].data["text/html"]
     assert '<progress value="30" max="30" aria-label="requests answered"></progress> 30 of 30' in html
-    assert "price unknown" in html
+    assert "unknown cost" in html
     assert "<b>" not in html
     assert outputs[1].text == "60 {'success'}\n"

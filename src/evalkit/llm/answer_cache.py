@@ -14,6 +14,7 @@ import msgspec
 
 from evalkit.util.cache_folder import cache_folder
 from evalkit.util.errors import FormatError
+from evalkit.util.format import bytes_size
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Cache:
 
     def __repr__(self) -> str:
         try:
-            content = f"{plural(len(self), 'answer')}, {self.size / 1e6:.1f} MB"
+            content = f"{plural(len(self), 'answer')}, {bytes_size(self.size)}"
         except FormatError:
             content = "closed or unreadable"
         return f"Cache({str(self.path)!r}): {content}"

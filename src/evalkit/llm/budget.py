@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.llm.providers import cost, count_tokens, price
 from evalkit.util.errors import ProviderError
+from evalkit.util.format import money
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,13 +95,13 @@ class Budget:
         ):
             if self._reserved <= 1e-12:
                 doubtful = (
-                    f" (and possibly ${self._doubtful:.4f} for requests without a response)"
+                    f" (and possibly {money(self._doubtful)} for requests without a response)"
                     if self._doubtful
                     else ""
                 )
                 return (
-                    f"The limit of ${self._max_cost:g} is reached: ${self.spent:.4f} spent{doubtful}, and the next "
-                    f"request may cost ${estimate:.4f}. Raise max_cost and run again. Answered requests are kept."
+                    f"The limit max_cost={self._max_cost:g} is reached: {money(self.spent)} spent{doubtful}, and the next "
+                    f"request may cost {money(estimate)}. Raise max_cost and run again. Answered requests are kept."
                 )
             self._changed.clear()
             await self._changed.wait()

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from evalkit.util.format import duration, money, number
 from evalkit.util.hostile_text import escape
 
 if TYPE_CHECKING:
@@ -38,29 +39,23 @@ def progress_words(progress: Progress) -> str:
     Examples
     --------
     >>> print(progress_words(Progress(50, 100, 5.0, 0.0123, 0.0, 10.0, 8, 64, 3, 1, 0.0)))
-    50 of 100, 5.0 per second, $0.0123, 10 s left, 3 from the cache, 1 failed
+    50 of 100, 5.0 per second, $0.0123, 10.0 s left, 3 from the cache, 1 failed
     >>> print(progress_words(Progress(5, None, 0.0, None, 0.0, None, 1, 1, 0, 0, 120.0)))
-    5, price unknown, waiting 2 min for the rate limit
+    5, unknown cost, waiting 2 min for the rate limit
     """
     parts = [f"{progress.done:,}" if progress.total is None else f"{progress.done:,} of {progress.total:,}"]
     if progress.rate:
-        parts.append(f"{progress.rate:.1f} per second")
-    parts.append("price unknown" if progress.cost is None else f"${progress.cost:.4f}")
+        parts.append(f"{number(progress.rate, 1)} per second")
+    parts.append(money(progress.cost))
     if progress.left and not progress.waiting:
-        parts.append(f"{_duration(progress.left)} left")
+        parts.append(f"{duration(progress.left)} left")
     if progress.cached:
         parts.append(f"{progress.cached:,} from the cache")
     if progress.failed:
         parts.append(f"{progress.failed:,} failed")
     if progress.waiting >= 1:
-        parts.append(f"waiting {_duration(progress.waiting)} for the rate limit")
+        parts.append(f"waiting {duration(progress.waiting)} for the rate limit")
     return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3600:.1f} h"
 
 
 def find_display() -> Callable[[Progress], None] | None:

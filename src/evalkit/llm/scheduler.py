@@ -20,6 +20,7 @@ from evalkit.llm.requests import Reply, Request, request_key
 from evalkit.llm.responses import is_retryable
 from evalkit.llm.send import Response, read_response, send
 from evalkit.util.errors import FormatError
+from evalkit.util.format import duration
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -335,7 +336,7 @@ class LiveRun:
             self._limit.pause(seconds)
             return True
         self._stop_messages[None] = (
-            f"{self._provider.name} asks to wait {seconds / 3600:.1f} h, longer than patience={self._patience_s:g} s "
+            f"{self._provider.name} asks to wait {duration(seconds)}, longer than patience={self._patience_s:g} s "
             f"({why}). Run again later. Answered requests are kept."
         )
         return False

@@ -13,6 +13,7 @@ from evalkit.llm.batch.input_files import requests_path
 from evalkit.llm.batch.output_files import result_path
 from evalkit.llm.rate_limit import backoff
 from evalkit.util.errors import ProviderError
+from evalkit.util.format import money
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,8 +142,8 @@ class JobRunner:
                 self._skip(
                     shard,
                     "max_cost",
-                    f"The limit of ${self.record.settings.max_cost:g} is reached: ${self._spent:.4f} spent, and "
-                    f"this file may cost ${shard.estimate:.4f}.",
+                    f"The limit max_cost={self.record.settings.max_cost:g} is reached: {money(self._spent)} spent, and "
+                    f"this file may cost {money(shard.estimate)}.",
                 )
 
     def _submit(self, shard: Shard) -> bool:

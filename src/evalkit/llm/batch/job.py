@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from evalkit.llm.answer_cache import Cache
 from evalkit.llm.batch.advance import JobRunner
@@ -19,7 +19,9 @@ from evalkit.llm.batch.output_files import read_shard
 from evalkit.llm.clock import Clock
 from evalkit.llm.providers import provider as find_provider
 from evalkit.util.errors import BusyError, JobError
-from evalkit.util.hostile_text import escape, visible
+from evalkit.util.format import money
+from evalkit.util.hostile_text import Html, escape, visible
+from evalkit.util.html_table import html_list, html_table
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -70,11 +72,11 @@ class JobStatus:
             parts.append(f"{self.cached:,} from the cache")
         files = ", ".join(f"{count} {name}" for name, count in self.shards.items()) or "none"
         rounds = f", round {self.rounds} of {self.max_rounds}" if self.rounds > 1 else ""
-        money = "Cost unknown" if self.spent is None else f"${self.spent:.4f} spent"
+        cost = f"{money(self.spent)} spent"
         if self.estimate:
-            money += f", up to ${self.estimate:.4f} running"
+            cost += f", up to {money(self.estimate)} running"
         error = f" Last error, to be retried: {self.trouble}." if self.trouble else ""
-        return f"{', '.join(parts)}. Files: {files}{rounds}. {money}.{error}"
+        return f"{', '.join(parts)}. Files: {files}{rounds}. {cost}.{error}"
 
 
 class Job:
@@ -310,14 +312,13 @@ class Job:
     def __repr__(self) -> str:
         return f"Job({self.name!r}): {self.status().words}"
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> Html:
         status = self.status()
-        rows: list[tuple[str, Any]] = [("requests", status.requests), ("waiting", status.waiting)]
+        rows: list[tuple[str, int]] = [("requests", status.requests), ("waiting", status.waiting)]
         rows += [(name.replace("_", " "), count) for name, count in status.outcomes.items()]
         rows += [(f"files {name}", count) for name, count in status.shards.items()]
-        cells = "".join(f"<tr><th>{escape(name)}</th><td>{count:,}</td></tr>" for name, count in rows)
-        notes = "".join(f"<li>{escape(note)}</li>" for note in status.notes)
-        return f"<p>{escape(repr(self))}</p><table>{cells}</table>" + (f"<ul>{notes}</ul>" if notes else "")
+        table = html_table(["status", "count"], rows, row_heads=True)
+        return Html(f"<p>{escape(repr(self))}</p>{table}{html_list(status.notes)}")
 
 
 def job_state(record: JobRecord) -> JobState:
