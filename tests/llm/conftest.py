@@ -12,7 +12,7 @@ import pytest
 
 from evalkit.llm.providers import provider
 from evalkit.llm.requests import Request, custom_id
-from fakes import FakeServer
+from fakes import FakeClock, FakeServer
 
 
 def completion(text="4", **more):
@@ -136,26 +136,6 @@ def server():
 @pytest.fixture
 def groq(server):
     return provider("groq", base_url=server.url)
-
-
-class FakeClock:
-    """A clock that does not wait: it is later at once, and remembers how long it was asked to wait."""
-
-    def __init__(self):
-        self.now = 1_000.0
-        self.waits = []
-
-    def monotonic(self):
-        return self.now
-
-    def time(self):
-        return self.now
-
-    async def sleep_async(self, seconds):
-        until = self.now + seconds
-        self.waits.append(seconds)
-        await asyncio.sleep(0)
-        self.now = max(self.now, until)
 
 
 @pytest.fixture

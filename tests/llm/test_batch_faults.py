@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from evalkit.llm.batch.submit import open_job
-from evalkit.util.errors import BusyError
+from evalkit.util.errors import BusyError, FormatError
 from fakes import Answer, BatchPlan, FakeClock, Fault
 from fakes.holders import held_elsewhere
 from fakes.jobs import ask, begin, outcomes, run
@@ -573,6 +573,34 @@ def test_a_half_written_last_line_of_the_journal_is_passed_over(fake_groq, tmp_p
 
     assert outcomes(again.wait()) == ALL
     assert len(fake_groq.batches) == 1
+
+
+def test_a_journal_of_an_earlier_version_is_read(fake_groq, tmp_path):
+    """Until 2026-12 a shard was "uploading" before its upload, and had the counts and the expiry of its batch."""
+    fake_groq.faults = [Fault("POST /files", status=503, times=4)]
+    job = begin(fake_groq, tmp_path)
+    with (job.folder / "journal.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"at":1.0,"shard":1,"state":"uploading","counts":{"total":3},"expires_at":2.0}\n')
+
+    again = open_job(tmp_path, clock=FakeClock(fake_groq))
+
+    assert again.status().shards == {"planned": 1}
+    assert outcomes(again.wait()) == ALL
+    assert set(fake_groq.settle().values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "line", ['{"shard":1,"state":"beamed"}', '{"shard":99,"state":"planned"}', '{"job":7}']
+)
+def test_a_journal_that_cannot_be_read_is_refused_with_what_to_do(fake_groq, tmp_path, line):
+    job = begin(fake_groq, tmp_path)
+    with (job.folder / "journal.jsonl").open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+
+    with pytest.raises(
+        FormatError, match=r"journal\.jsonl' is not a journal .* Use the version that wrote it"
+    ):
+        open_job(tmp_path)
 
 
 def test_a_job_that_is_shown_asks_nobody_and_writes_nothing(fake_groq, tmp_path):
