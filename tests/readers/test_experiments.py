@@ -254,7 +254,7 @@ def test_langsmith_feedback_alone_is_kept_and_says_what_it_lacks(tmp_path):
     evals = ek.load(write(tmp_path / "feedback.json", FEEDBACK))
 
     assert evals.scores["case"].to_list() == ["r1", "r3"]
-    assert any("not beside it" in note for note in evals.notes)
+    assert any("run_id" in note for note in evals.notes)
 
 
 LANGFUSE = [

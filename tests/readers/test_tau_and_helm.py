@@ -323,7 +323,7 @@ def test_a_run_with_a_file_missing_loads_what_there_is(tmp_path, missing):
     evals = ek.load(made / "per_instance_stats.json")
 
     assert evals.scores.height == 2
-    assert any("there is no such file" in note for note in evals.notes)
+    assert any("Missing" in note for note in evals.notes)
 
 
 def test_a_run_without_scores_of_its_instances_says_so(tmp_path):

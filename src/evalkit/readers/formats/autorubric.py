@@ -55,12 +55,9 @@ def _items(
         for name in dict.fromkeys(
             vote["name"] for vote in votes if vote["weight"] is not None and vote["weight"] < 0
         ):
-            note = f"{file.path}: {name} has a negative weight: its scores are turned round, 1 is UNMET."
-            file.builder.notes += [] if note in file.builder.notes else [note]
+            file.note(f"{name} has a negative weight, so its scores are reversed: 1 is UNMET.")
         if record.get("item_idx") is not None and error and not reports:
-            file.builder.notes.append(
-                f"{file.path}:{line}: item {record['item_idx']} was not graded: {error}"
-            )
+            file.note(f"Line {line}: item {record['item_idx']} was not graded: {error}")
         yield line, {**record, **common, "votes": votes}
     file.builder.ignore_fields(
         "score and raw_score of a report", "duration_seconds", "token_usage of a report"
@@ -123,10 +120,9 @@ def _error(vote: fields.Record) -> str | None:
 ITEMS: Final = RecordFormat(
     records=_items,
     required=("item_idx",),
-    run="run",
     suite="dataset_name",
     case="item_idx",
-    runs={"started_at": fields.text("started_at", "created_at")},
+    runs={"started_at": ("started_at", "created_at")},
     scores="votes",
     criteria=_scale,
     score={

@@ -99,8 +99,6 @@ def _latency(record: fields.Record) -> Any:
 
 RUN: Final = RecordFormat(
     records=_cases,
-    run="run",
-    suite="suite",
     is_version=True,
     runs={"model": "model", "config": "settings"},
     cases={

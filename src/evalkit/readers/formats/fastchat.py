@@ -82,17 +82,14 @@ def _reviews(file: fields.RecordFile) -> fields.Records:
             names = {"run": runs[side], "position": side + 1, "beside": runs[1 - side]}
             yield line, {**record, **names, "judge": judge, "sample": sample + side + 1, "score": score}
     if not models:
-        file.builder.notes.append(
-            f"{path}: no folder of answers lies near it: the runs are called after the file."
-        )
+        file.note("No folder of answers is near it. The runs are named after the file.")
 
 
 def _judge(file: fields.RecordFile, record: fields.Record) -> str:
     match = _MODEL.match(str(record.get("reviewer_id")))
     if match:
         return match[0]
-    note = f"{file.path}: nothing says which model judged: it is taken for gpt-4, FastChat's reviewer."
-    file.builder.notes += [] if note in file.builder.notes else [note]
+    file.note("No judge is named. Using gpt-4, FastChat's reviewer.")
     return "gpt-4"
 
 
@@ -167,12 +164,8 @@ def _model(*paths: str) -> dict[str, fields.Field]:
     return {"model": fields.to(lambda run: str(as_text(run)).split(":", 1)[0] or run, *paths)}
 
 
-def _joined(texts: Any) -> str | None:
-    return "\n\n".join(text for text in map(as_text, sequence(texts)) if text) or None
-
-
 _QUESTION: Final[fields.Fields] = {
-    "input": lambda record: _joined(_prompts(record)),
+    "input": lambda record: fields.joined(_prompts(record), "\n\n"),
     "domain": "question.category",
     "tags": fields.to(lambda category: [as_text(category)] if category else None, "question.category"),
     "severity": fields.severity("question"),
@@ -182,14 +175,16 @@ QUESTIONS: Final = RecordFormat(
     records=_questions,
     required=("question_id",),
     case="question_id",
-    cases={**_QUESTION, "ideal_behavior": fields.to(_joined, "reference")},
+    cases={
+        **_QUESTION,
+        "ideal_behavior": lambda record: fields.joined(sequence(record.get("reference")), "\n\n"),
+    },
 )
 ANSWERS: Final = RecordFormat(
     records=_answers,
     required=("question_id", "model_id"),
     run="model_id",
     case="question_id",
-    epoch="epoch",
     is_version=True,
     runs=_model("model_id"),
     cases=_QUESTION,
@@ -205,13 +200,14 @@ REFERENCES: Final = replace(
     row="case",
     cases={
         **_QUESTION,
-        "ideal_behavior": lambda answer: _joined(answer["texts"]) if answer["epoch"] == 1 else None,
+        "ideal_behavior": lambda answer: (
+            fields.joined(answer["texts"], "\n\n") if answer["epoch"] == 1 else None
+        ),
     },
 )
 REVIEWS: Final = RecordFormat(
     records=_reviews,
     required=("question_id",),
-    run="run",
     case="question_id",
     epoch=fields.always(1),
     is_version=True,

@@ -67,6 +67,18 @@ class RecordFile:
         self.builder.problems += raw.problems
         return ((row["line"], row) for row in raw.frame.iter_rows(named=True))
 
+    def others(self, sniff: Callable[[Path, bytes], bool], pattern: str = "*") -> list[RecordFile]:
+        """Return the other files of the folder that a sniff accepts."""
+        paths = sorted(
+            path for path in self.path.parent.glob(pattern) if path != self.path and path.is_file()
+        )
+        return [self.beside(path) for path in paths if path.name[0] != "." and sniff(path, head(path))]
+
+    def note(self, text: str) -> None:
+        """Add a note about the file, each once."""
+        note = f"{self.path}: {text}"
+        self.builder.notes += [] if note in self.builder.notes else [note]
+
     def read_object(self) -> dict[str, Any]:
         """Return the one JSON object in the file; an empty one, and a problem, where there is none."""
         self._object = json_keys.read_object(self.path, self.builder)
@@ -111,6 +123,11 @@ def _follow(value: Any, path: str) -> Any:
     return _follow(value[key], path[len(key) + 1 :]) if key in value else None
 
 
+def same(*names: str) -> dict[str, Field]:
+    """Return fields for columns that have the names of the record's keys."""
+    return {name: name for name in names}
+
+
 def to(convert: Callable[[Any], Any], *paths: str) -> Callable[[Record], Any]:
     """Return a field with a converted value."""
     return lambda record: convert(get(record, paths))
@@ -129,11 +146,6 @@ def words(*paths: str) -> Callable[[Record], str | None]:
 def decoded_words(*paths: str) -> Callable[[Record], str | None]:
     """Return a field as `words` does, where the object may be written as JSON text."""
     return lambda record: json_values.words(decoded(get(record, paths)))
-
-
-def text(*paths: str) -> Callable[[Record], str | None]:
-    """Return a field as text, for columns of another type, such as times."""
-    return lambda record: as_text(get(record, paths))
 
 
 def seconds(*paths: str) -> Callable[[Record], float | None]:
@@ -200,6 +212,11 @@ def chat(value: Any) -> Turns:
 def said(role: str | None, content: Any) -> Turns:
     """Return one message as turns; none where it has no content."""
     return [] if content is None else [message({"role": role, "content": as_text(content)})]
+
+
+def joined(texts: Iterable[Any], between: str = "\n") -> str | None:
+    """Return texts that are not empty as one; null where there are none."""
+    return between.join(text for text in map(as_text, texts) if text) or None
 
 
 def last_said(turns: Iterable[dict[str, Any]], role: str) -> str | None:

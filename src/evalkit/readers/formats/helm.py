@@ -78,9 +78,7 @@ def _add_run(file: fields.RecordFile, folder: Path) -> dict[str, str]:
         file.builder.problems += spec_file.builder.problems
     else:
         spec = {}
-        file.builder.notes.append(
-            f"{spec_file.path}: there is no such file: the run is called after its folder."
-        )
+        file.note(f"Missing {_SPEC}. The run is named after its folder.")
     model = as_text(fields.get(spec, "adapter_spec.model"))
     run = as_text(spec.get("name")) or folder.name
     suite = re.sub(r"[,:]?model=[^,]*", "", run).replace(":,", ":").strip(",:") or run
@@ -100,7 +98,7 @@ def _states(
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the request and the answer of each instance that was not perturbed."""
     if not path.is_file():
-        file.builder.notes.append(f"{path}: there is no such file: what was asked and answered is not known.")
+        file.note(f"Missing {_STATE}. The prompts and answers are not known.")
         return {}
     state_file = fields.RecordFile.beside(path)
     state_file.read_object()
@@ -159,7 +157,7 @@ def _ideal(state: fields.Record) -> str | None:
     references = map(mapping, sequence(fields.get(state, "instance.references")))
     correct = [each for each in references if "correct" in sequence(each.get("tags"))]
     texts = [as_text(fields.get(each, "output.text")) for each in correct]
-    return "\n".join(text for text in texts if text) or None
+    return fields.joined(texts)
 
 
 def _error(state: fields.Record) -> str | None:
@@ -190,13 +188,9 @@ def _split(*paths: str) -> fields.Field:
 
 SCORES: Final = RecordFormat(
     required=("instance_id",),
-    run="run",
-    suite="suite",
     case="instance_id",
-    epoch="epoch",
     cases={"tags": _split("scores.0.name.split")},
     trials=None,
-    scores="scores",
     criterion="metric",
     criteria=_scale,
     grader="HELM",
@@ -207,9 +201,6 @@ SCORES: Final = RecordFormat(
     },
 )
 TRIALS: Final = RecordFormat(
-    run="run",
-    suite="suite",
-    epoch="epoch",
     cases={
         "input": ("instance.input.text", "instance.input.messages"),
         "ideal_behavior": _ideal,

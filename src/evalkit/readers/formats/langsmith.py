@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.columns import as_text
-from evalkit.readers.base import Reader, head
+from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import RecordFormat, has_keys, key_names
 from evalkit.readers.json_values import decoded, mapping, number
@@ -34,7 +34,7 @@ def is_experiment(path: Path, data: bytes) -> bool:
 def _rows(file: fields.RecordFile) -> fields.Records:
     """Yield rows with their feedback; objects in the same folder replace columns: they say who gave it, and why."""
     objects: dict[str, list[Any]] = {}
-    for each in _records_beside(file.path, "*.json*", is_feedback):
+    for _, each in (pair for other in file.others(is_feedback, "*.json*") for pair in other.records()):
         objects.setdefault(as_text(each.get("run_id")) or "", []).append(each)
     has_values: dict[str, bool] = {}
     for line, row in file.records():
@@ -50,35 +50,27 @@ def _rows(file: fields.RecordFile) -> fields.Records:
                 file.builder.ignore_fields(name)
         parts = {name: _part(row, name) for name in ("inputs", "outputs", "reference")}
         yield line, {**row, **parts, "feedback": feedback}
-    file.builder.notes += [
-        f"{file.path}: feedback.{key} is empty in every row: its evaluator failed, or gave neither score nor value."
-        for key, any_value in has_values.items()
-        if not any_value
-    ]
+    for key in (key for key, any_value in has_values.items() if not any_value):
+        file.note(
+            f"feedback.{key} is empty in every row. Its evaluator failed, or gave no score and no value."
+        )
 
 
 def _feedback_alone(file: fields.RecordFile) -> fields.Records:
     """Yield feedback on rows of no experiment in the same folder."""
-    rows = {as_text(row.get("id")) or "" for row in _records_beside(file.path, "*", is_experiment)}
-    is_alone = False
+    rows = {
+        as_text(row.get("id")) or "" for other in file.others(is_experiment) for _, row in other.records()
+    }
     for line, each in file.records():
-        if as_text(each.get("run_id")) not in rows:
-            is_alone = is_alone or bool(each.get("run_id"))
+        run_id = as_text(each.get("run_id"))
+        if run_id not in rows:
             yield line, each
-    if is_alone:
-        file.builder.notes.append(
-            f"{file.path}: the experiment of some feedback is not beside it: its run_id is the case."
-        )
+            if run_id:
+                file.note(
+                    "The experiment of some feedback is not in the same folder. Its run_id is the case."
+                )
     if rows:
-        file.builder.notes.append(
-            f"{file.path}: feedback on the rows of the experiment beside it was read with that."
-        )
-
-
-def _records_beside(path: Path, pattern: str, sniff: Any) -> list[fields.Record]:
-    others = [other for other in sorted(path.parent.glob(pattern)) if other != path and other.is_file()]
-    files = [fields.RecordFile.beside(other) for other in others if sniff(other, head(other))]
-    return [record for file in files for _, record in file.records()]
+        file.note("Feedback on the rows of an experiment in the same folder was read with that.")
 
 
 def _part(row: fields.Record, name: str) -> dict[str, Any] | None:
@@ -117,34 +109,10 @@ def _label(feedback: fields.Record) -> Any:
     return score if isinstance(score, str) and number(score) is None else feedback.get("value")
 
 
-FEEDBACK: Final = RecordFormat(
-    records=_feedback_alone,
-    required=("run_id",),
-    run="session_id",
-    case="run_id",
-    epoch=fields.always(1),
-    trials=None,
-    scores=lambda feedback: [feedback],
-    criterion="key",
-    true_or_false=lambda feedback: isinstance(_score(feedback), bool),
-    score={
-        "grader": ("feedback_source.metadata.evaluator", "feedback_source.type"),
-        "grader_kind": fields.choice(_KINDS, "feedback_source.type"),
-        "score": _number,
-        "label": _label,
-        "rationale": "comment",
-        "metadata": lambda feedback: (
-            fields.known(correction=fields.not_empty("correction"))(feedback) or None
-        ),
-    },
-)
-EXPERIMENT: Final = replace(
-    FEEDBACK,
+EXPERIMENT: Final = RecordFormat(
     records=_rows,
     required=("example_id",),
-    run=fields.always(None),
     case="example_id",
-    epoch=fields.always(None),
     cases={
         "input": fields.words("inputs"),
         "ideal_behavior": fields.words("reference"),
@@ -157,6 +125,27 @@ EXPERIMENT: Final = replace(
     },
     turns=lambda row: fields.chat(mapping(row["outputs"]).get("messages")),
     scores="feedback",
+    criterion="key",
+    true_or_false=lambda feedback: isinstance(_score(feedback), bool),
+    score={
+        "grader": ("feedback_source.metadata.evaluator", "feedback_source.type"),
+        "grader_kind": fields.choice(_KINDS, "feedback_source.type"),
+        "score": _number,
+        "label": _label,
+        "rationale": "comment",
+        "metadata": fields.to(lambda value: {"correction": value} if value else None, "correction"),
+    },
+)
+FEEDBACK: Final = replace(
+    EXPERIMENT,
+    records=_feedback_alone,
+    required=("run_id",),
+    run="session_id",
+    case="run_id",
+    epoch=fields.always(1),
+    cases={},
+    trials=None,
+    scores=lambda feedback: [feedback],
 )
 
 READERS: Final = (

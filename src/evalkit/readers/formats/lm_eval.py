@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.columns import as_text
-from evalkit.readers.base import Reader, head
+from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, has_records
 from evalkit.readers.json_keys import outline
@@ -56,14 +56,11 @@ def _totals(file: fields.RecordFile) -> fields.Records:
     beside = {_task_of(other) for other in file.path.parent.iterdir() if _NAME.match(other.stem)}
     bare = [task for task in tasks if task not in beside]
     if not tasks or len(bare) < len(tasks):
-        missing = f"; no samples lie beside it for {join_words(bare)}" if bare else ""
-        file.builder.notes.append(
-            f"{file.path}: totals, of which the samples beside them are the answers{missing}."
-        )
+        missing = f" There are none for {join_words(bare)}." if bare else ""
+        file.note(f"The file has totals. The answers are in the samples beside it.{missing}")
     else:
-        file.builder.add_problem(
-            None, "The file has totals alone. The answers are in samples_*.jsonl, which --log_samples writes."
-        )
+        reason = "The file has totals alone. The answers are in samples_*.jsonl, which --log_samples writes."
+        file.builder.add_problem(None, reason)
     return ()
 
 
@@ -72,31 +69,26 @@ def _task_of(path: Path) -> str:
     return match["task"] if match else path.stem
 
 
-def _summary_beside(path: Path, task: str) -> Path | None:
+def _summary_beside(file: fields.RecordFile, task: str) -> fields.RecordFile | None:
     """Return the results file of the same run: of the same date, or the only one with the task."""
-    match = _NAME.match(path.stem)
+    match = _NAME.match(file.path.stem)
     date = match["date"] if match else None
-    others = [other for other in sorted(path.parent.glob("*.json")) if is_results(other, head(other))]
+    others = file.others(is_results, "*.json")
     if date:
-        return next((other for other in others if date in other.name), None)
-    fitting = [
-        other
-        for other in others
-        if task in mapping(fields.RecordFile.beside(other).read_object().get("results"))
-    ]
+        return next((other for other in others if date in other.path.name), None)
+    fitting = [other for other in others if task in mapping(other.read_object().get("results"))]
     return fitting[0] if len(fitting) == 1 else None
 
 
 def _samples(file: fields.RecordFile) -> fields.Records:
     """Yield samples, numbered per document and filter."""
     task = _task_of(file.path)
-    summary = _summary_beside(file.path, task)
-    file.files = [str(each) for each in (file.path, summary) if each is not None]
+    summary = _summary_beside(file, task)
     if summary is None:
-        file.builder.notes.append(
-            f"{file.path}: no results file of the task {task!r} lies beside it: the model is taken from the folder's name."
-        )
-    run = _add_run(file, {} if summary is None else fields.RecordFile.beside(summary).read_object(), task)
+        file.note(f"No results file of the task {task!r} is beside it. The model is named after the folder.")
+    else:
+        file.files = [str(file.path), str(summary.path)]
+    run = _add_run(file, {} if summary is None else summary.read_object(), task)
     epochs: dict[tuple[str | None, str], int] = {}
     for line, record in _current(file):
         case, kind = _case(record), as_text(record.get("filter")) or "none"
@@ -208,9 +200,7 @@ def _scores(record: fields.Record) -> list[fields.Record]:
 SAMPLES: Final = RecordFormat(
     records=_samples,
     required=("case",),
-    run="run",
     suite="task",
-    epoch="epoch",
     cases={
         "input": fields.to(_question, "doc"),
         "ideal_behavior": "target",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers.base import Reader
-from evalkit.readers.base import head as head_of
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import RecordFormat, has_records
 from evalkit.readers.json_keys import first_records
@@ -37,11 +36,10 @@ def is_output(path: Path, data: bytes) -> bool:
 def _unanswered(file: fields.RecordFile) -> fields.Records:
     """Yield the requests that the output files beside them do not answer."""
     requests = _requests(file)
-    outputs = map(fields.RecordFile.beside, _beside(file.path, is_output))
-    answered = {str(record.get(_ID)) for output in outputs for _, record in output.records()}
+    answered = {str(r.get(_ID)) for output in file.others(is_output) for _, r in output.records()}
     has_output = bool(answered & requests.keys())
     if requests and not has_output:
-        file.builder.notes.append(f"{file.path}: requests alone: no output of theirs lies beside them.")
+        file.note("No output file of these requests is beside it.")
     for case, (line, body) in requests.items():
         if has_output and case not in answered:
             error = "neither the output nor the error file has an answer"
@@ -53,26 +51,15 @@ def _unanswered(file: fields.RecordFile) -> fields.Records:
 def _answers(file: fields.RecordFile) -> fields.Records:
     """Yield each choice of each answer, with its request."""
     records = list(file.records())
-    source = _input_of(file.path, {str(record.get(_ID)) for _, record in records})
+    source = _input_of(file, {str(record.get(_ID)) for _, record in records})
     requests = _requests(fields.RecordFile.beside(source)) if source else {}
     if source is None:
-        file.builder.notes.append(
-            f"{file.path}: the input file does not lie beside it: what was asked is not known."
-        )
-    file.files = [str(path) for path in (file.path, source) if path is not None]
-    lines: dict[str, int | None] = {}
+        file.note("The input file is not beside it. The prompts are not known.")
+    else:
+        file.files = [str(file.path), str(source)]
     for line, record in records:
-        case = as_text(record.get(_ID))
-        if not case:
-            detail = as_text(record.get("error") or record)
-            file.builder.add_problem(line, f"Missing {_ID!r}: {detail!r:.120}.")
-        elif lines.setdefault(case, line) != line:
-            file.builder.add_problem(
-                line, f"{_ID} {case!r} is already in line {lines[case]}. The first is kept."
-            )
-        else:
-            request = requests.get(case, (None, {}))[1]
-            yield from ((line, each) for each in _choices(file, source, requests, record, request))
+        request = requests.get(as_text(record.get(_ID)) or "", (None, {}))[1]
+        yield from ((line, each) for each in _choices(file, source, requests, record, request))
 
 
 def _choices(
@@ -82,7 +69,12 @@ def _choices(
     body = mapping(response.get("body"))  # some hosts write it as text
     error = _error(record, response, body)
     model = {"model": request.get("model") or body.get("model")}
-    common = {_ID: record[_ID], "body": request, "error": error, **_run(source or file.path, requests, model)}
+    common = {
+        _ID: record.get(_ID),
+        "body": request,
+        "error": error,
+        **_run(source or file.path, requests, model),
+    }
     if error is not None:
         return [common]
     replies = _replies(body)
@@ -133,7 +125,7 @@ def _run(source: Path, requests: dict[str, Any], body: fields.Record) -> dict[st
     """Return the run: the file's name, with the model where the file asks several."""
     model, name = as_text(body.get("model")), run_name(source)
     is_several = len({as_text(request.get("model")) for _, request in requests.values()} - {None}) > 1
-    return {"run": f"{name}: {model}" if is_several and model else name, "model": model}
+    return {"run": f"{name}: {model}" if is_several and model else name, "model": model, "epoch": 1}
 
 
 def _sent(body: fields.Record) -> fields.Turns:
@@ -157,23 +149,16 @@ def _requests(file: fields.RecordFile) -> dict[str, tuple[int | None, fields.Rec
     return requests
 
 
-def _input_of(path: Path, ids: set[str]) -> Path | None:
-    """Return the input file in the same folder with the most of some requests."""
-    shared = {
-        other: len(ids & _ids(other, other.stat().st_mtime_ns, other.stat().st_size))
-        for other in _beside(path, is_input)
-    }
-    return max(shared, key=lambda other: shared[other]) if any(shared.values()) else None
+def _input_of(file: fields.RecordFile, ids: set[str]) -> Path | None:
+    """Return the input file beside it with the most of some requests."""
+    paths = [other.path for other in file.others(is_input)]
+    shared = {path: len(ids & _ids(path, path.stat().st_mtime_ns, path.stat().st_size)) for path in paths}
+    return max(shared, key=lambda path: shared[path]) if any(shared.values()) else None
 
 
 @lru_cache(maxsize=8)
 def _ids(path: Path, changed: int, size: int) -> frozenset[str]:
     return frozenset(_requests(fields.RecordFile.beside(path)))
-
-
-def _beside(path: Path, sniff: Any) -> list[Path]:
-    others = sorted(other for other in path.parent.iterdir() if other != path and other.is_file())
-    return [other for other in others if not other.name.startswith(".") and sniff(other, head_of(other))]
 
 
 def _count(*names: str) -> fields.Field:
@@ -186,9 +171,9 @@ def _count(*names: str) -> fields.Field:
 
 ANSWERS: Final = RecordFormat(
     records=_answers,
-    run="run",
+    required=(_ID,),
+    on_repeat="reject",
     case=_ID,
-    epoch=lambda record: record.get("epoch", 1),
     is_version=True,
     runs={"model": "model"},
     trials={

@@ -72,52 +72,45 @@ def _parts(events: list[fields.Record]) -> dict[str, Any]:
     is_graded = any("choice" in metrics for metrics in data["metrics"]) and len(calls) > 1
     verdict = _sampled(calls[-1].get("sampled")) if is_graded else None
     answers = calls[:-1] if is_graded else calls
-    scores = []
-    for sample, match in enumerate(data["match"], 1):
-        correct = match.get("correct")
-        is_known = isinstance(correct, bool | int | float)
-        error = None if is_known else "the event does not say whether it is correct"
-        known = {"score": correct if is_known else None, "error": error, "answer": match.get("picked")}
-        details = {name: match[name] for name in ("expected", "options") if name in match}
-        scores.append(
-            {
-                **known,
-                "name": "match",
-                "line": match["line"],
-                "sample": sample,
-                "metadata": details,
-                "scale": PASS_OR_FAIL,
-            }
-        )
-    for sample, metrics in enumerate(data["metrics"], 1):
-        scores += [{**score, "rationale": verdict, "sample": sample} for score in _metrics(metrics)]
-    errors = [as_text(error.get("message") or error.get("type")) for error in data["error"]]
+    scores = [{**_match(event), "sample": sample} for sample, event in enumerate(data["match"], 1)]
+    for sample, event in enumerate(data["metrics"], 1):
+        scores += [{**score, "rationale": verdict, "sample": sample} for score in _metrics(event)]
     return {
         "call": answers[-1] if answers else {},
         "expected": data["match"][0].get("expected") if data["match"] else None,
         "scores": scores,
-        "error": "\n".join(error for error in errors if error) or None,
+        "error": fields.joined(error.get("message") or error.get("type") for error in data["error"]),
+    }
+
+
+def _match(event: fields.Record) -> dict[str, Any]:
+    is_known = isinstance(event.get("correct"), bool | int | float)
+    return {
+        "name": "match",
+        "line": event["line"],
+        "score": event["correct"] if is_known else None,
+        "error": None if is_known else "the event does not say whether it is correct",
+        "answer": event.get("picked"),
+        "metadata": {name: event[name] for name in ("expected", "options") if name in event},
+        "scale": PASS_OR_FAIL,
     }
 
 
 def _metrics(event: fields.Record) -> list[dict[str, Any]]:
     choice = as_text(event.get("choice"))
-    numbers: dict[str, Any] = {
-        n: v for n, v in event.items() if isinstance(v, bool | int | float) and n != "line"
-    }
-    if choice is not None and not numbers:
-        numbers = {"choice": None}
+    numbers = [(name, value) for name, value in event.items() if isinstance(value, bool | int | float)]
+    numbers = [pair for pair in numbers if pair[0] != "line"]
     return [
         {
             "name": name,
             "line": event["line"],
             "score": value,
-            "kind": "code" if choice is None else "judge",
+            "grader_kind": "code" if choice is None else "judge",
             "label": choice,
             "error": "the judge's choice stands for no number" if value is None else None,
             "scale": PASS_OR_FAIL if isinstance(value, bool) else {},
         }
-        for name, value in numbers.items()
+        for name, value in numbers or ([("choice", None)] if choice is not None else [])
     ]
 
 
@@ -133,29 +126,19 @@ def _turns(record: fields.Record) -> fields.Turns:
 
 LOG: Final = RecordFormat(
     records=_samples,
-    run="run",
-    suite="suite",
     epoch=fields.always(1),
     cases={"ideal_behavior": "expected"},
     trials={
         "output": fields.to(_sampled, "call.sampled"),
         "error": "error",
-        "started_at": fields.text("created"),
+        "started_at": "created",
     },
     turns=_turns,
-    scores="scores",
     criteria=lambda score: score["scale"],
     grader="oaieval",
     score={
-        "line": "line",
-        "sample": "sample",
-        "grader_kind": lambda score: score.get("kind", "code"),
-        "score": "score",
-        "label": "label",
-        "rationale": "rationale",
-        "error": "error",
-        "answer": "answer",
-        "metadata": "metadata",
+        **fields.same("line", "sample", "score", "label", "rationale", "error", "answer", "metadata"),
+        "grader_kind": lambda score: score.get("grader_kind", "code"),
     },
 )
 
@@ -206,7 +189,6 @@ def _is_judged(result: fields.Record) -> bool:
 ITEMS: Final = RecordFormat(
     records=_items,
     required=("case",),
-    run="run",
     suite="eval_id",
     runs={
         "agent_version": ("sample.model", "run"),

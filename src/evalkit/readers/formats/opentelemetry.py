@@ -160,12 +160,10 @@ def _error(root: fields.Record) -> str | None:
 
 TRACES: Final = RecordFormat(
     records=_traces,
-    run="run",
     runs={"agent": "agent", "agent_version": "version", "model": "model", "provider": "provider"},
     cases={"input": "input", "severity": "severity"},
     trials={name: name for name in ("output", "error", "stop_reason", *_SUMS, "latency_s", "started_at")},
     turns=lambda trial: trial["turns"],
-    scores="scores",
     criterion="gen_ai.evaluation.name",
     score={
         "grader": "gen_ai.evaluation.grader",

@@ -150,12 +150,11 @@ def _judge(component: fields.Record) -> Any:
 LINES: Final = RecordFormat(
     records=lambda file: _named(file.records()),
     required=("provider",),
-    run="run",
     runs={
         "agent_version": ("prompt_name", "provider"),
         "model": "provider",
         "provider": fields.to(lambda name: name.split(":", 1)[0] if ":" in name else None, "provider_id"),
-        "started_at": fields.text("started"),
+        "started_at": "started",
         "config": lambda record: {
             "provider": record["provider_id"],
             "prompt": as_text(fields.get(record, "prompt.label")),
@@ -163,8 +162,8 @@ LINES: Final = RecordFormat(
     },
     cases={
         "input": fields.to(lambda values: words(values or None), "testCase.vars", "vars"),
-        "expected_rubric": lambda record: (
-            "\n".join(" ".join(line.split()) for line in _assertions(record)) or None
+        "expected_rubric": lambda record: fields.joined(
+            " ".join(line.split()) for line in _assertions(record)
         ),
         "severity": fields.severity("testCase.metadata"),
         "domain": ("testCase.metadata.domain", "testCase.metadata.category"),

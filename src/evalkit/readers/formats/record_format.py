@@ -90,7 +90,7 @@ class RecordFormat:
     required
         Fields without which a record becomes a problem.
     run, suite, case, epoch
-        The key. A run without a name is named after the file; epochs without a number are counted.
+        The key. Runs without a name are named after the file. Epochs without a number are counted.
     runs, cases, trials, turns
         The other columns, by name. No trials: the format has scores alone. `turns` returns messages. An output that
         is not declared is the last text of the assistant in them, an input the last of the user.
@@ -117,16 +117,16 @@ class RecordFormat:
     row: Literal["trial", "case", "run"] = "trial"
     records: Callable[[RecordFile], Records] = RecordFile.records
     required: tuple[str | tuple[str, ...], ...] = ()
-    run: Field = _NULL
-    suite: Field = _NULL
+    run: Field = "run"
+    suite: Field = "suite"
     case: Field = "case"
-    epoch: Field = _NULL
+    epoch: Field = "epoch"
     runs: Fields = field(default_factory=dict)
     cases: Fields = field(default_factory=dict)
     trials: Fields | None = field(default_factory=dict)
     turns: Callable[[Record], list[dict[str, Any]]] = lambda record: []
     is_version: bool = False
-    scores: str | Callable[[Record], Iterable[Any]] = lambda record: ()
+    scores: str | Callable[[Record], Iterable[Any]] = "scores"
     criterion: Field = "name"
     criteria: Callable[[Record], Mapping[str, Any] | None] = _NULL
     score: Fields = field(default_factory=dict)
@@ -154,7 +154,8 @@ class RecordFormat:
         for line, record in records:
             missing = next((each for each in self.required if get(record, each) in (None, "")), None)
             if missing is not None:
-                builder.add_problem(line, f"Missing {missing if isinstance(missing, str) else missing[0]!r}.")
+                name = missing if isinstance(missing, str) else missing[0]
+                builder.add_problem(line, f"Missing {name!r} in {as_text(dict(record))!r:.100}.")
                 continue
             suite = as_text(get(record, self.suite)) or ""
             if self.row == "case":

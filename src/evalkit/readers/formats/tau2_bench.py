@@ -37,12 +37,13 @@ def _instructions(instructions: Any) -> str | None:
 
 def _rubric(task: fields.Record) -> str | None:
     criteria = mapping(task.get("evaluation_criteria"))
-    points = [
-        *(action_text(action, "arguments") for action in sequence(criteria.get("actions"))),
-        *(f"says {as_text(each)}" for each in sequence(criteria.get("communicate_info"))),
-        *(as_text(each) or "" for each in sequence(criteria.get("nl_assertions"))),
-    ]
-    return "\n".join(points) or None
+    return fields.joined(
+        [
+            *(action_text(action, "arguments") for action in sequence(criteria.get("actions"))),
+            *(f"says {as_text(each)}" for each in sequence(criteria.get("communicate_info"))),
+            *sequence(criteria.get("nl_assertions")),
+        ]
+    )
 
 
 def _turns(record: fields.Record) -> fields.Turns:
@@ -72,7 +73,6 @@ def _error(record: fields.Record) -> str | None:
 TASKS: Final = RecordFormat(
     row="case",
     required=("id",),
-    suite="suite",
     case="id",
     cases={
         "input": fields.to(_instructions, "user_scenario.instructions"),
@@ -83,7 +83,6 @@ TASKS: Final = RecordFormat(
 SIMULATIONS: Final = RecordFormat(
     records=_simulations,
     required=("task_id",),
-    suite="suite",
     case="task_id",
     epoch=fields.to(lambda trial: None if trial is None else (number(trial) or 0.0) + 1, "trial"),
     is_version=True,
@@ -91,7 +90,7 @@ SIMULATIONS: Final = RecordFormat(
         "agent": "agent.implementation",
         "model": "agent.llm",
         "provider": fields.provider("agent.llm"),
-        "started_at": fields.text("timestamp"),
+        "started_at": "timestamp",
         "config": "settings",
     },
     # The tasks have the input.
@@ -101,7 +100,7 @@ SIMULATIONS: Final = RecordFormat(
         "stop_reason": "termination_reason",
         "cost_usd": "agent_cost",
         "latency_s": "duration",
-        "started_at": fields.text("start_time"),
+        "started_at": "start_time",
     },
     turns=_turns,
     scores=lambda record: [record],

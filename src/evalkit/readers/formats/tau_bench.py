@@ -20,7 +20,7 @@ def action_text(action: Any, arguments: str) -> str:
 def _rubric(record: fields.Record) -> str | None:
     task = mapping(fields.get(record, "info.task"))
     actions = [action_text(action, "kwargs") for action in sequence(task.get("actions"))]
-    return "\n".join([*actions, *(f"says {as_text(o)}" for o in sequence(task.get("outputs")))]) or None
+    return fields.joined([*actions, *(f"says {as_text(output)}" for output in sequence(task.get("outputs")))])
 
 
 def _crash(record: fields.Record) -> str | None:
