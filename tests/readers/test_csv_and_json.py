@@ -45,9 +45,9 @@ def test_a_ragged_record_and_an_open_quote_cost_themselves_alone(tmp_path: Path)
 
     assert evals.scores.select("case", "score").rows() == [("01", 4.0), ("05", 2.0)]
     assert evals.problems.select("line", "reason").rows() == [
-        (3, "2 fields; the header has 3"),
-        (4, "4 fields; the header has 3"),
-        (5, "a quote is opened and not closed"),
+        (3, "2 fields. The header has 3."),
+        (4, "4 fields. The header has 3."),
+        (5, "A quote is opened and not closed."),
     ]
 
 
@@ -70,7 +70,7 @@ def test_a_csv_byte_that_is_no_utf8_costs_its_record(tmp_path: Path) -> None:
     evals = load(path, mapping=WIDE)
 
     assert evals.scores["case"].to_list() == ["02"]
-    assert evals.problems.select("line", "reason").rows() == [(2, "a byte of the record is not UTF-8")]
+    assert evals.problems.select("line", "reason").rows() == [(2, "Not valid UTF-8.")]
 
 
 def test_a_json_list_says_the_line_of_each_element(tmp_path: Path) -> None:

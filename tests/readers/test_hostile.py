@@ -238,7 +238,7 @@ def test_a_record_that_is_nested_beyond_all_measure_costs_itself_alone(kind: str
     made, cases = cases_of(write(tmp_path, kind, lambda text: text.replace('"ODD"', deep)), kind)
 
     assert cases == {"good"}
-    assert made.problems["reason"].str.starts_with("nested too deeply").to_list() == [True]
+    assert made.problems["reason"].str.contains("too deeply").to_list() == [True]
 
 
 @pytest.mark.parametrize("kind", WHOLE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from evalkit.data.columns import BOM
+from evalkit.data.columns import BOM, SURROGATE
 from evalkit.data.schema import Problem
 from evalkit.readers.base import CSV_SCORES, Reader
 from evalkit.readers.score_table import RECORD, Raw
@@ -25,17 +25,14 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the first line is text with a delimiter in it, and several different names: the first may be empty.
-
-    Of a file that is called CSV names may be empty and the same: they get numbers.
-    """
-    text = _decode(head)
-    if text is None or "\x00" in text or text.lstrip()[:1] in ("{", "[", "<"):
+    """Whether the first line has several names, all different; in a file called CSV they may be empty or equal."""
+    text = _decode(head, errors="replace")
+    if "\x00" in text or text.lstrip()[:1] in ("{", "[", "<"):
         return False
     first = next(iter(text.splitlines()), "")
     names = [name.strip() for name in first.split(_delimiter(first))]
-    clear = all(names[1:]) and len(set(names)) == len(names)
-    return len(names) > 1 and (clear or path.suffix.lower() in (".csv", ".tsv")) and len(first) < 20_000
+    is_clear = all(names[1:]) and len(set(names)) == len(names)
+    return len(names) > 1 and (is_clear or path.suffix.lower() in (".csv", ".tsv")) and len(first) < 20_000
 
 
 def rows(path: Path) -> Raw:
@@ -43,83 +40,67 @@ def rows(path: Path) -> Raw:
     if not path.is_file():
         raise PathError.missing(path)
     problems: list[Problem] = []
-    text = _decode(path.read_bytes(), whole=True) or ""
     header: list[str] = []
-    found: list[list[str]] = []
-    numbers, records = [], []
-    record = 0
-    for line, fields in _records(text, str(path), problems):
+    records: list[list[str]] = []
+    places: list[tuple[int, int]] = []
+    # A byte that is not UTF-8 stays marked.
+    text = _decode(path.read_bytes(), errors="surrogateescape")
+    for number, (line, fields) in enumerate(_records(text, str(path), problems)):
         if not header:
             header = _unique([name.strip() for name in fields])
             continue
-        record += 1
-        if len(fields) != len(header):
-            problems.append(
-                Problem(str(path), line, f"{plural(len(fields), 'field')}; the header has {len(header)}")
-            )
+        problem = _problem(fields, header)
+        if problem is not None:
+            problems.append(Problem(str(path), line, problem))
             continue
-        if any("\udc80" <= char <= "\udcff" for field in fields for char in field if char > "\ud7ff"):
-            problems.append(Problem(str(path), line, "a byte of the record is not UTF-8"))
-            continue
-        found.append(fields)
-        numbers.append(line)
-        records.append(record)
-    if header and header[0] == _NAMELESS and all(fields[0].isdigit() for fields in found):
-        # What pandas writes unless it is told not to: the numbers of a frame's rows.
-        header = header[1:]
-        found = [fields[1:] for fields in found]
-    made = (
-        [
-            pl.Series(name, values, dtype=pl.String).replace("", None)
-            for name, values in zip(header, zip(*found, strict=True), strict=True)
-        ]
-        if found
-        else []
-    )
-    extra = [pl.Series("line", numbers, dtype=pl.Int64), pl.Series(RECORD, records, dtype=pl.Int64)]
-    return Raw(
-        pl.DataFrame([*(s for s in made if s.name not in ("line", RECORD)), *extra]), str(path), problems
-    )
+        records.append(fields)
+        places.append((line, number))
+    if header and header[0] == _NAMELESS and all(fields[0].isdigit() for fields in records):
+        # The index of a frame, which pandas writes by default.
+        header, records = header[1:], [fields[1:] for fields in records]
+    columns = zip(header, zip(*records, strict=True), strict=True) if records else ()
+    table = [pl.Series(name, values, dtype=pl.String).replace("", None) for name, values in columns]
+    table = [column for column in table if column.name not in ("line", RECORD)]
+    lines = [pl.Series(n, [p[i] for p in places], dtype=pl.Int64) for i, n in enumerate(("line", RECORD))]
+    return Raw(pl.DataFrame([*table, *lines]), str(path), problems)
+
+
+def _problem(fields: list[str], header: list[str]) -> str | None:
+    if len(fields) != len(header):
+        return f"{plural(len(fields), 'field')}. The header has {len(header)}."
+    return "Not valid UTF-8." if any(map(SURROGATE.search, fields)) else None
 
 
 def _records(text: str, source: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """Yield each record with the number of the line on which it begins."""
     physical = list(io.StringIO(text, newline=""))
     delimiter = _delimiter(physical[0]) if physical else ","
-    before = csv.field_size_limit(1 << 30)
+    limit = csv.field_size_limit(1 << 30)
+    start = 0
     try:
-        at = 0
-        while at < len(physical):
-            rest = (physical[index] for index in range(at, len(physical)))
+        while start < len(physical):
+            base = start
+            rest = (physical[index] for index in range(base, len(physical)))
             reader = csv.reader(rest, delimiter=delimiter, strict=True)
-            start = at
             try:
                 for fields in reader:
                     if fields:
                         yield start + 1, fields
-                    start = at + reader.line_num
-                at = start
+                    start = base + reader.line_num
             except csv.Error as error:
-                # Only the line on which it began is lost; a quote that was not closed swallows nothing.
-                reason = (
-                    "a quote is opened and not closed"
-                    if "unexpected end" in str(error)
-                    else f"not CSV: {error}"
-                )
+                # Only the line on which the record begins is lost: a quote that is not closed swallows nothing.
+                is_open = "unexpected end" in str(error)
+                reason = "A quote is opened and not closed." if is_open else f"Not CSV: {error}."
                 problems.append(Problem(source, start + 1, reason))
-                at = start + 1
+                start += 1
     finally:
-        csv.field_size_limit(before)
+        csv.field_size_limit(limit)
 
 
-def _decode(data: bytes, *, whole: bool = False) -> str | None:
-    """Return the text; of a whole file, a byte that is not UTF-8 stays marked."""
+def _decode(data: bytes, *, errors: str) -> str:
     if data.startswith(_UTF16):
         return data.decode("utf-16", errors="replace")
-    data = data.removeprefix(BOM)
-    if whole:
-        return data.decode(errors="surrogateescape")
-    return data.decode(errors="replace")
+    return data.removeprefix(BOM).decode(errors=errors)
 
 
 def _delimiter(line: str) -> str:
@@ -127,11 +108,11 @@ def _delimiter(line: str) -> str:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Return the names, an empty or a second one numbered."""
-    made: list[str] = []
+    """Return the names; an empty or a second one gets its number."""
+    unique: list[str] = []
     for position, name in enumerate(names, 1):
-        made.append(name if name and name not in made else f"{name or 'column'}_{position}")
-    return made
+        unique.append(name if name and name not in unique else f"{name or 'column'}_{position}")
+    return unique
 
 
 READERS: Final = (Reader(CSV_SCORES, sniff, rows=rows, alone=True),)

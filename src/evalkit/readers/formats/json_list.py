@@ -1,4 +1,4 @@
-"""One JSON list of objects, wide or long."""
+"""One JSON list of objects, wide or long; and the records of a list that is broken or cut off."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from evalkit.util.words import plural
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 _BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_BETWEEN: Final = re.compile(r"[\s,]*")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether it is a list that begins with an object, or with nothing."""
+    """Whether it is a list that begins with an object, or is empty."""
     start = head.removeprefix(BOM).lstrip()
     return start.startswith(b"[") and start[1:].lstrip()[:1] in (b"{", b"]")
 
@@ -32,80 +32,68 @@ def sniff(path: Path, head: bytes) -> bool:
 def rows(path: Path) -> Raw:
     """Return the elements as columns, each with the line on which it begins."""
     problems: list[Problem] = []
-    data = read_bytes(path)
-    found, numbers, records = [], [], []
-    for record, (number, value) in enumerate(elements(data, str(path), problems), 1):
+    records: list[dict[str, Any]] = []
+    places: list[tuple[int, int]] = []
+    for number, (line, value) in enumerate(elements(read_bytes(path), str(path), problems), 1):
         if isinstance(value, dict):
-            found.append(value)
-            numbers.append(number)
-            records.append(record)
+            records.append(value)
+            places.append((line, number))
         else:
-            problems.append(Problem(str(path), number, f"a JSON object was expected, not {value!r:.40}"))
+            problems.append(Problem(str(path), line, f"Expected a JSON object, not {value!r:.40}."))
     if problems:
-        # A bracket before JSON lines makes no list of them: what keeps more records is right.
+        # A bracket before JSON lines makes no list of them: the reading with more records is right.
         by_line = jsonl.rows(path)
-        if by_line.frame.height > len(found):
+        if by_line.frame.height > len(records):
             return by_line
-    frame = columns(found).with_columns(
-        pl.Series("line", numbers, dtype=pl.Int64), pl.Series(RECORD, records, dtype=pl.Int64)
-    )
-    return Raw(frame, str(path), problems)
+    lines = [pl.Series(n, [p[i] for p in places], dtype=pl.Int64) for i, n in enumerate(("line", RECORD))]
+    return Raw(columns(records).with_columns(lines), str(path), problems)
 
 
 def elements(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int, Any]]:
-    """Return the elements of the list with their lines; what follows a break in it cannot be found."""
+    """Return the elements of the list with their lines, up to where it is broken."""
     try:
         raws = msgspec.json.decode(data, type=list[msgspec.Raw])
-        made, at, line = [], 0, 1
+        values, place, line = [], 0, 1
         for raw in map(bytes, raws):
-            start = data.index(raw, at)
-            line += data.count(b"\n", at, start)
-            made.append((line, decode(raw)))
+            start = data.index(raw, place)
+            line += data.count(b"\n", place, start)
+            values.append((line, decode(raw)))
             line += raw.count(b"\n")
-            at = start + len(raw)
-        return made
+            place = start + len(raw)
+        return values
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
-        return _slowly(data, source, problems)
+        return _elements_until_break(data.decode(errors="replace"), source, problems)
 
 
-def _slowly(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int, Any]]:
-    text = data.decode(errors="replace")
+def _elements_until_break(text: str, source: str, problems: list[Problem]) -> list[tuple[int, Any]]:
     decoder = json.JSONDecoder(parse_constant=str, strict=False)
-    made: list[tuple[int, Any]] = []
-    at, line = text.index("[") + 1, 1 + text.count("\n", 0, text.index("["))
+    values: list[tuple[int, Any]] = []
+    end, line = text.index("[") + 1, 1 + text.count("\n", 0, text.index("["))
     while True:
-        start = at
-        while at < len(text) and text[at] in " \t\r\n,":
-            at += 1
-        line += text.count("\n", start, at)
-        if text[at : at + 1] == "]":
-            if text[at + 1 :].strip():
-                problems.append(Problem(source, line, "something follows the end of the list"))
-            return made
+        start = _BETWEEN.match(text, end).end()  # type: ignore[union-attr]
+        line += text.count("\n", end, start)
+        if text[start : start + 1] == "]":
+            if text[start + 1 :].strip():
+                problems.append(Problem(source, line, "There is text after the end of the list."))
+            return values
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, start)
+            values.append((line, decode(json.dumps(value).encode())))
         except RecursionError:
-            problems.append(Problem(source, line, "nested too deeply"))
-            end = _end(text, at)
-            line += text.count("\n", at, end)
-            at = end
-            continue
+            problems.append(Problem(source, line, "Nested too deeply."))
+            end = _end_of_value(text, start)
         except ValueError:
-            cut = at >= len(text)
-            reason = "the list is cut off" if cut else "the JSON is broken or cut off here"
-            problems.append(
-                Problem(source, line, f"{reason}; {plural(len(made), 'record')} before it could be read")
-            )
-            return made
-        made.append((line, decode(json.dumps(value).encode())))
-        line += text.count("\n", at, end)
-        at = end
+            reason = "The list is cut off" if start >= len(text) else "The JSON is broken or cut off here"
+            count = plural(len(values), "record")
+            problems.append(Problem(source, line, f"{reason}. {count} before it could be read."))
+            return values
+        line += text.count("\n", start, end)
 
 
-def _end(text: str, at: int) -> int:
-    """Return where the value that begins at `at` ends, by its brackets alone."""
+def _end_of_value(text: str, start: int) -> int:
+    """Return where the value that begins at `start` ends, by its brackets alone."""
     depth = 0
-    for token in _BRACKET.finditer(text, at):
+    for token in _BRACKET.finditer(text, start):
         if token[0][0] != '"':
             depth += 1 if token[0] in "[{" else -1
         if depth <= 0:

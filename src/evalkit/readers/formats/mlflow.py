@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _KINDS: Final = {"HUMAN": "human", "LLM_JUDGE": "judge", "AI_JUDGE": "judge", "CODE": "code"}
+_INPUTS, _OUTPUTS = "mlflow.spanInputs", "mlflow.spanOutputs"
 _WORDS: Final = {"yes": 1, "no": 0, "pass": 1, "fail": 0, "true": 1, "false": 0}
 _EXPECTED: Final = {
     "expected_response": "ideal_behavior",
@@ -36,54 +37,41 @@ def _traces(file: fields.RecordFile) -> fields.Records:
     for line, record in file.records(within="traces"):
         trace = mapping(record.get("trace")) or record
         info = mapping(trace.get("info")) or record
-        spans = [mapping(s) for s in sequence(mapping(trace.get("data")).get("spans") or record.get("spans"))]
+        spans = [_span(s) for s in sequence(fields.get(trace, "data.spans") or record.get("spans"))]
         root = next((s for s in spans if not (s.get("parent_span_id") or s.get("parent_id"))), {})
-        request = (_attribute(root, "mlflow.spanInputs"), record.get("request"), info.get("request_preview"))
-        response = (
-            _attribute(root, "mlflow.spanOutputs"),
-            record.get("response"),
-            info.get("response_preview"),
-        )
-        assessments = []
+        facts = {
+            "trace_id": fields.get(info, ("trace_id", "request_id")),
+            "trace_metadata": fields.get(info, ("trace_metadata", "request_metadata")),
+            "spans": spans,
+            "root": root,
+            "request": _first(root.get(_INPUTS), record.get("request"), info.get("request_preview")),
+            "response": _first(root.get(_OUTPUTS), record.get("response"), info.get("response_preview")),
+            "assessments": [],
+        }
         for each in map(mapping, sequence(info.get("assessments") or record.get("assessments"))):
-            name = as_text(each.get("assessment_name") or each.get("name"))
+            name = as_text(fields.get(each, ("assessment_name", "name")))
             if name and each.get("valid") is False:
                 file.builder.ignore_fields("assessments that were overridden")
-            else:
-                assessments.append({**each, "name": name})
-                if name and each.get("expectation") is not None and name not in _EXPECTED:
-                    file.builder.ignore_fields(f"expectation {name}")
-        yield (
-            line,
-            {
-                **info,
-                "trace_id": info.get("trace_id") or info.get("request_id"),
-                "trace_metadata": info.get("trace_metadata") or info.get("request_metadata"),
-                "spans": spans,
-                "root": root,
-                "request": _first(request),
-                "response": _first(response),
-                "assessments": assessments,
-            },
-        )
+                continue
+            facts["assessments"].append({**each, "name": name})
+            if name and each.get("expectation") is not None and name not in _EXPECTED:
+                file.builder.ignore_fields(f"expectation {name}")
+        yield line, {**info, **facts}
 
 
-def _first(values: tuple[Any, ...]) -> Any:
+def _span(span: Any) -> dict[str, Any]:
+    """Return a span with its attributes, each of which MLflow writes as JSON text."""
+    attributes = mapping(mapping(span).get("attributes"))
+    return {**mapping(span), **{name: decoded(value) for name, value in attributes.items()}}
+
+
+def _first(*values: Any) -> Any:
     return decoded(next((value for value in values if value not in (None, "")), None))
 
 
-def _attribute(span: fields.Record, name: str) -> Any:
-    """Return an attribute of a span: MLflow writes each as JSON in a string."""
-    return decoded(mapping(span.get("attributes")).get(name))
-
-
 def _model(trace: fields.Record) -> str | None:
-    for span in trace["spans"]:
-        inputs = mapping(_attribute(span, "mlflow.spanInputs"))
-        name = _attribute(span, "mlflow.llm.model") or inputs.get("model")
-        if isinstance(name, str):
-            return name
-    return None
+    names = (s.get("mlflow.llm.model") or mapping(s.get(_INPUTS)).get("model") for s in trace["spans"])
+    return next((name for name in names if isinstance(name, str)), None)
 
 
 def _reply(trace: fields.Record) -> fields.Record:
@@ -98,11 +86,10 @@ def _turns(trace: fields.Record) -> fields.Turns:
     if not turns:
         turns = fields.said("user", words(request))
     for span in trace["spans"]:
-        if str(_attribute(span, "mlflow.spanType")).upper() == "TOOL":
-            call = {"name": span.get("name"), "arguments": _attribute(span, "mlflow.spanInputs")}
-            turns.append(message({"role": "assistant", "tool_calls": [call]}))
-            result = words(_attribute(span, "mlflow.spanOutputs"))
-            turns.append(message({"role": "tool", "name": span.get("name"), "content": result}))
+        if str(span.get("mlflow.spanType")).upper() == "TOOL":
+            call = {"name": span.get("name"), "arguments": span.get(_INPUTS)}
+            result = {"role": "tool", "name": span.get("name"), "content": words(span.get(_OUTPUTS))}
+            turns += [message({"role": "assistant", "tool_calls": [call]}), message(result)]
     reply = _reply(trace)
     return turns + ([message(dict(reply))] if reply else fields.said("assistant", words(response)))
 
@@ -112,14 +99,13 @@ def _input(trace: fields.Record) -> str | None:
 
 
 def _expected(column: str) -> fields.Field:
-    """Return an expectation as text, a list as its lines."""
+    """Return a field with an expectation as text, a list as its lines."""
 
     def expected(trace: fields.Record) -> str | None:
         for each in trace["assessments"]:
             if each.get("expectation") is not None and _EXPECTED.get(each["name"]) == column:
-                expectation = mapping(each["expectation"])
-                stored = decoded(mapping(expectation.get("serialized_value")).get("value"))
-                value = expectation.get("value", stored)
+                stored = decoded(fields.get(each, "expectation.serialized_value.value"))
+                value = mapping(each["expectation"]).get("value", stored)
                 return "\n".join(str(words(v)) for v in value) if isinstance(value, list) else words(value)
         return None
 

@@ -1,18 +1,26 @@
-"""What the attributes of a span say, by the GenAI conventions of OpenTelemetry and by OpenInference."""
+"""The attributes of a span, by the GenAI conventions of OpenTelemetry and by OpenInference."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.chat_messages import arguments, message
+from evalkit.data.chat_messages import message
 from evalkit.data.columns import as_text
 from evalkit.readers.json_values import decoded, mapping, sequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
+
+    from evalkit.readers.formats.fields import Record
 
 _CALLS: Final = ("chat", "text_completion", "generate_content")
-_PARTS: Final = ("name", "score", "label", "explanation", "annotator_kind")
+_PARTS: Final = {
+    "name": "gen_ai.evaluation.name",
+    "score": "gen_ai.evaluation.score.value",
+    "label": "gen_ai.evaluation.score.label",
+    "explanation": "gen_ai.evaluation.explanation",
+    "annotator_kind": "gen_ai.evaluation.grader",
+}
 
 
 def plain(attributes: Any) -> dict[str, Any]:
@@ -29,7 +37,7 @@ def plain(attributes: Any) -> dict[str, Any]:
     return {str(pair.get("key")): _value(pair.get("value")) for pair in pairs}
 
 
-def is_model_call(attributes: Mapping[str, Any]) -> bool:
+def is_model_call(attributes: Record) -> bool:
     """Whether the span is a call of a model."""
     return (
         attributes.get("gen_ai.operation.name") in _CALLS
@@ -38,8 +46,8 @@ def is_model_call(attributes: Mapping[str, Any]) -> bool:
     )
 
 
-def input_of(attributes: Mapping[str, Any]) -> Any:
-    """Return what the span was given, where it says so in one value: the last thing a user said in it, if any."""
+def input_of(attributes: Record) -> Any:
+    """Return the input of a span: the last text of the user in it, if any."""
     given = decoded(attributes.get("input.value"))
     if given is None:
         given = [turn for turn in messages_of(attributes) if turn["role"] == "user"]
@@ -48,8 +56,8 @@ def input_of(attributes: Mapping[str, Any]) -> Any:
     return mapping(said[-1]).get("content") if said else given
 
 
-def output_of(attributes: Mapping[str, Any]) -> str | None:
-    """Return what the span gave, where it says so in one value."""
+def output_of(attributes: Record) -> str | None:
+    """Return the output of a span as text."""
     given = attributes.get("output.value")
     if given is not None and not sequence(mapping(given).get("choices")):
         return as_text(given)
@@ -57,7 +65,7 @@ def output_of(attributes: Mapping[str, Any]) -> str | None:
     return said[-1]["content"] if said else None
 
 
-def messages_of(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
+def messages_of(attributes: Record) -> list[dict[str, Any]]:
     """Return the conversation of a model call as the columns of turns."""
     turns: list[dict[str, Any]] = []
     system = sequence(attributes.get("gen_ai.system_instructions"))
@@ -67,28 +75,19 @@ def messages_of(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
         for each in sequence(attributes.get(name)):
             turns += _turns(mapping(each))
     for prefix in ("llm.input_messages.", "llm.output_messages."):
-        nested = _unflattened(attributes, prefix)
-        turns += [
-            _inferred(mapping(mapping(nested[at]).get("message"))) for at in sorted(nested, key=_position)
-        ]
+        nested = _ordered(_unflattened(attributes, prefix))
+        turns += [_openinference_turn(mapping(each.get("message"))) for each in nested]
     return turns
 
 
-def evaluations(attributes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the results that OpenInference puts on a span, by the names of the GenAI conventions."""
-    for prefix in ("annotation.", "evaluation."):
-        told = {part: attributes.get(f"{prefix}{part}") for part in _PARTS}
-        if told["name"] is not None:
-            yield {
-                "gen_ai.evaluation.name": told["name"],
-                "gen_ai.evaluation.score.value": told["score"],
-                "gen_ai.evaluation.score.label": told["label"],
-                "gen_ai.evaluation.explanation": told["explanation"],
-                "gen_ai.evaluation.grader": told["annotator_kind"],
-            }
+def evaluations(attributes: Record) -> Iterator[dict[str, Any]]:
+    """Yield the evaluation results that OpenInference puts on a span, by the names of the GenAI conventions."""
+    for prefix in ("annotation", "evaluation"):
+        if attributes.get(f"{prefix}.name") is not None:
+            yield {name: attributes.get(f"{prefix}.{part}") for part, name in _PARTS.items()}
 
 
-def _turns(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _turns(told: Record) -> Iterator[dict[str, Any]]:
     """Yield a message of the GenAI conventions as turns: each tool result in it is one of its own."""
     text: list[str] = []
     reasoning: list[str] = []
@@ -114,32 +113,19 @@ def _turns(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**made, "reasoning": "".join(reasoning) or None, "parts": as_text(others) if others else None}
 
 
-def _inferred(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a message of OpenInference as a turn."""
-    calls = mapping(told.get("tool_calls"))
-    made = [mapping(mapping(calls[at]).get("tool_call")) for at in sorted(calls, key=_position)]
-    contents = mapping(told.get("contents"))
-    pieces = [mapping(mapping(contents[at]).get("message_content")) for at in sorted(contents, key=_position)]
-    turn = message(
-        {
-            "role": told.get("role"),
-            "content": pieces or told.get("content"),
-            "tool_call_id": told.get("tool_call_id"),
-            "name": told.get("name"),
-        }
-    )
-    if made:
-        functions = [(call.get("id"), mapping(call.get("function"))) for call in made]
-        turn["tool_calls"] = as_text(
-            [
-                {"id": i, "name": f.get("name"), "arguments": arguments(f.get("arguments"))}
-                for i, f in functions
-            ]
-        )
-    return turn
+def _openinference_turn(record: Record) -> dict[str, Any]:
+    calls = [mapping(call.get("tool_call")) for call in _ordered(record.get("tool_calls"))]
+    pieces = [mapping(piece.get("message_content")) for piece in _ordered(record.get("contents"))]
+    return message({**record, "content": pieces or record.get("content"), "tool_calls": calls})
 
 
-def _unflattened(attributes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def _ordered(numbered: Any) -> list[Record]:
+    """Return the values of an object whose keys are numbers."""
+    items = sorted(mapping(numbered).items(), key=lambda item: int(item[0]) if item[0].isdecimal() else -1)
+    return [mapping(value) for _, value in items]
+
+
+def _unflattened(attributes: Record, prefix: str) -> dict[str, Any]:
     """Return the attributes under a prefix as nested dicts: `a.0.b` is `{"0": {"b": ...}}`."""
     made: dict[str, Any] = {}
     for name, value in attributes.items():
@@ -154,10 +140,6 @@ def _unflattened(attributes: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         else:
             inner[last] = value
     return made
-
-
-def _position(key: str) -> int:
-    return int(key) if key.isdecimal() else -1
 
 
 def _value(value: Any) -> Any:
