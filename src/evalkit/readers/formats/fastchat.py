@@ -189,6 +189,7 @@ ANSWERS: Final = RecordFormat(
     runs=_model("model_id"),
     cases=_QUESTION,
     trials={
+        "output": lambda answer: answer["texts"][-1] if answer["texts"] else None,
         "error": lambda answer: None if answer["texts"] else "there is no answer",
         "started_at": fields.to(moment, "tstamp"),
     },
