@@ -67,7 +67,7 @@ def _items(
 def _votes(report: fields.Record, place: int, models: dict[str, str | None]) -> list[fields.Record]:
     """Return the judgements of a criterion: one a judge, or the only one there is."""
     criterion = mapping(report.get("criterion")) or report
-    named = fields.get(criterion, ("name", "requirement")) or f"criterion {place}"
+    named = as_text(fields.get(criterion, ("name", "requirement"))) or f"criterion {place}"
     common = {"criterion": criterion, "name": named, "weight": number(criterion.get("weight"))}
     votes = [mapping(each) for name in ("votes", "multi_choice_votes") for each in sequence(report.get(name))]
     only = next(iter(models)) if len(models) == 1 else ""

@@ -98,8 +98,10 @@ def _match(event: fields.Record) -> dict[str, Any]:
 
 def _metrics(event: fields.Record) -> list[dict[str, Any]]:
     choice = as_text(event.get("choice"))
-    numbers = [(name, value) for name, value in event.items() if isinstance(value, bool | int | float)]
-    numbers = [pair for pair in numbers if pair[0] != "line"]
+    numbers: dict[str, Any] = {n: v for n, v in event.items() if isinstance(v, bool | int | float)}
+    del numbers["line"]
+    if choice is not None and not numbers:
+        numbers["choice"] = None
     return [
         {
             "name": name,
@@ -110,7 +112,7 @@ def _metrics(event: fields.Record) -> list[dict[str, Any]]:
             "error": "the judge's choice stands for no number" if value is None else None,
             "scale": PASS_OR_FAIL if isinstance(value, bool) else {},
         }
-        for name, value in numbers or ([("choice", None)] if choice is not None else [])
+        for name, value in numbers.items()
     ]
 
 
