@@ -114,9 +114,9 @@ def test_stretches_too_long_to_weigh_are_paired_in_order():
 def test_the_words_of_each_side_add_up_to_its_text(left, right):
     before, after, _ = compare_words(say("user", left), say("user", right))
 
-    assert "".join(text for text, _ in before[0].pieces) == left
-    assert "".join(text for text, _ in after[0].pieces) == right
-    assert [t for t, differs in before[0].pieces if not differs] == [t for t, differs in after[0].pieces if not differs]  # fmt: skip
+    assert "".join(text for text, _ in before[0][1]) == left
+    assert "".join(text for text, _ in after[0][1]) == right
+    assert [t for t, differs in before[0][1] if not differs] == [t for t, differs in after[0][1] if not differs]  # fmt: skip
 
 
 def test_only_the_word_that_differs_is_marked():
@@ -124,22 +124,22 @@ def test_only_the_word_that_differs_is_marked():
         say("user", "map by line order"), say("user", "map by custom_id order")
     )
 
-    assert [text for text, differs in before[0].pieces if differs] == ["line"]
-    assert [text for text, differs in after[0].pieces if differs] == ["custom_id"]
+    assert [text for text, differs in before[0][1] if differs] == ["line"]
+    assert [text for text, differs in after[0][1] if differs] == ["custom_id"]
     assert spent == 14
 
 
 def test_where_little_is_the_same_all_differs():
     before, after, _ = compare_words(say("user", "let me look at the job first"), say("user", "right, both have 1,200 rows at the end"))  # fmt: skip
 
-    assert before[0].pieces == (("let me look at the job first", True),)
-    assert after[0].pieces == (("right, both have 1,200 rows at the end", True),)
+    assert before[0][1] == (("let me look at the job first", True),)
+    assert after[0][1] == (("right, both have 1,200 rows at the end", True),)
 
 
 def test_beyond_the_budget_a_section_differs_as_a_whole():
     before, _, spent = compare_words(say("user", "a b c"), say("user", "a b d"), budget=5)
 
-    assert (before[0].pieces, spent) == ((("a b c", True),), 0)
+    assert (before[0][1], spent) == ((("a b c", True),), 0)
 
 
 def test_sections_are_compared_with_their_like():
@@ -148,8 +148,8 @@ def test_sections_are_compared_with_their_like():
 
     before, after, _ = compare_words(left, right)
 
-    assert [(one.head, any(d for _, d in one.pieces)) for one in after] == [("", False), ("Tool call read_file", True), ("Tool call write_file", True)]  # fmt: skip
-    assert [text for text, differs in before[1].pieces if differs] == ["1"]
+    assert [(head, any(d for _, d in pieces)) for head, pieces in after] == [("", False), ("Tool call read_file", True), ("Tool call write_file", True)]  # fmt: skip
+    assert [text for text, differs in before[1][1] if differs] == ["1"]
 
 
 # --- the widget

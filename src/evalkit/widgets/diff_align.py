@@ -39,12 +39,8 @@ class Row:
     same: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """A section of a message: its head ("" for its text), and its words, those that differ apart."""
-
-    head: str
-    pieces: tuple[Piece, ...]
+Section = tuple[str, tuple[Piece, ...]]
+"""A section of a message: its head ("" for its text), and its words, those that differ apart."""
 
 
 def word_diff(before: str, after: str) -> list[Change]:
@@ -97,14 +93,14 @@ def first_difference(rows: Sequence[Row]) -> int | None:
 
 def compare_words(
     left: Message, right: Message, *, budget: int = BUDGET
-) -> tuple[list[Words], list[Words], int]:
+) -> tuple[list[Section], list[Section], int]:
     """Return both messages in sections with the words that differ apart, and the number of words compared.
 
     A section beyond the budget, or with little in common, differs as a whole.
     """
     old, new = ([_head(part.summary) for part in message.parts] for message in (left, right))
-    before: list[Words] = []
-    after: list[Words] = []
+    before: list[Section] = []
+    after: list[Section] = []
     spent = 0
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind != "equal":
@@ -114,14 +110,14 @@ def compare_words(
         for one, other in zip(left.parts[i1:i2], right.parts[j1:j2], strict=True):
             a, b, used = _pieces(one.text[:_MAX_TEXT], other.text[:_MAX_TEXT], budget - spent)
             spent += used
-            before.append(Words(_head(one.summary), a))
-            after.append(Words(_head(other.summary), b))
+            before.append((_head(one.summary), a))
+            after.append((_head(other.summary), b))
     return before, after, spent
 
 
-def whole_sections(parts: Sequence[Part], *, differs: bool) -> list[Words]:
+def whole_sections(parts: Sequence[Part], *, differs: bool) -> list[Section]:
     """Return the sections of a message without comparing words."""
-    return [Words(_head(part.summary), ((part.text[:_MAX_TEXT], differs),)) for part in parts]
+    return [(_head(part.summary), ((part.text[:_MAX_TEXT], differs),)) for part in parts]
 
 
 def _pieces(left: str, right: str, budget: int) -> tuple[tuple[Piece, ...], tuple[Piece, ...], int]:

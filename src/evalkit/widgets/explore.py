@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import polars as pl
 
@@ -34,25 +34,21 @@ _COLUMNS: Final = ("verdict", "severity", "case", "agent_version", "model", "epo
 _Column = Literal["score", "verdict", "severity", "case", "agent_version", "model", "run", "epoch"]
 
 
+@dataclass(eq=False, repr=False)
 class Explorer(TrialPanel):
-    """The trials of a collection, to filter and to read. Displays itself in a notebook; made by `explore`.
+    """Trials to filter and to read. Displays itself in a notebook; made by `explore`."""
 
-    Attributes
-    ----------
-    state
-        The selection, a `Slice`: plain data.
-    page
-        The page of the table, from 0.
-    """
+    name: ClassVar[str] = "explore"
 
-    name = "explore"
+    _trials: GradedTrials
+    state: Slice
+    page: int = 0
+    _row: int = 0
+    _expanded: frozenset[str] = frozenset()
+    _selected: tuple[Slice, pl.DataFrame] | None = None
 
-    def __init__(self, trials: GradedTrials, state: Slice) -> None:
-        self._trials = trials
-        self._start = self.state = state
-        self._expanded: frozenset[str] = frozenset()
-        self._row = self.page = 0
-        self._selected: tuple[Slice, pl.DataFrame] | None = None
+    def __post_init__(self) -> None:
+        self._grader = self.state.grader
 
     @property
     def selection(self) -> pl.DataFrame:
@@ -86,9 +82,8 @@ class Explorer(TrialPanel):
 
     @property
     def _summary(self) -> str:
-        return (
-            f"{fmt.count(self.selection.height)} of {plural(self._trials.graded(self.state).height, 'trial')}"
-        )
+        total = self._trials.graded(self.state).height
+        return f"{fmt.count(self.selection.height)} of {plural(total, 'trial')}"
 
     # Events
 
@@ -112,7 +107,7 @@ class Explorer(TrialPanel):
         self._go(replace(self.state, sort=column, descending=is_same and not self.state.descending))
 
     def _on_reset(self) -> None:
-        self._go(Slice(criterion=self.state.criterion, grader=self.state.grader or self._start.grader))
+        self._go(Slice(criterion=self.state.criterion, grader=self.state.grader or self._grader))
 
     def _on_page(self, to: Index) -> None:
         self._whole, self.page = None, min(to, self._clamp(self.selection.height) // PAGE)
@@ -200,12 +195,7 @@ class Explorer(TrialPanel):
         # A version that is only the name of the run, one per model, repeats the model.
         versions = graded.select(pl.col("run", "agent_version", "model").cast(pl.String)).unique()
         is_run_name = (versions["run"] == versions["agent_version"]).all()
-        if (
-            "model" in names
-            and is_run_name
-            and versions["model"].is_unique().all()
-            and not versions["model"].has_nulls()
-        ):
+        if "model" in names and is_run_name and versions["model"].drop_nulls().n_unique() == versions.height:
             names = [name for name in names if name != "agent_version"]
         return rows.select(*names, pl.col(self.state.measure).alias("score"))
 
@@ -273,11 +263,6 @@ def explore(
         The order: `score`, `verdict`, `severity`, `case`, `agent_version`, `model`, `run` or `epoch`.
     failures
         Clusters of `evalkit.find_failures`, as a filter.
-
-    Returns
-    -------
-    Explorer
-        Displays itself; `.selection` is the frame, `.code` the lines that give it.
 
     Raises
     ------

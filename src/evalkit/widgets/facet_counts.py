@@ -30,22 +30,8 @@ def count_facets(
 ) -> list[dict[str, Any]]:
     """Count the trials by value that the other filters keep, for each column with several values.
 
-    Parameters
-    ----------
-    frame
-        The graded trials.
-    masks
-        The trials that each filter keeps.
-    state
-        The chosen values.
-    expanded
-        Columns of which all values are shown.
-
-    Returns
-    -------
-    list of dict
-        `column`, `rows` (`name`, None for a missing value; `label`, `count`, `verdicts`, `pressed`), `more` (values
-        not shown), `all` (whether the column is expanded).
+    A row has `name` (None for a missing value), `label`, `count`, `verdicts` and `pressed`; `more` counts the values not
+    shown. A column in `expanded` shows all its values.
     """
     facets = []
     for column in FACETS:
@@ -108,11 +94,7 @@ def count_scores(
 ) -> dict[str, Any]:
     """Count the trials by score and verdict that the other filters keep.
 
-    Returns
-    -------
-    dict
-        `low`, `high` (the scale), `width` (of a bin), `bins` ([index, pass, fail, unscored] each), `range` (the chosen
-        one), `threshold`, `without` (trials without a score).
+    A bin is [index, pass, fail, unscored]; `range` is the chosen one; `without` counts the trials without a score.
     """
     low, high = scale
     width = (high - low) / _BINS or 1.0

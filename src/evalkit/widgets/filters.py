@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -19,7 +19,7 @@ from evalkit.util.errors import SelectorError
 from evalkit.widgets.transcript_view import chosen_scores, scores_that_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
@@ -41,34 +41,22 @@ SORTABLE: Final = ("score", "verdict", "severity", "case", "agent_version", "mod
 
 _LISTS: Final = ("tags", "grader")
 _KEY: Final = list(TRIALS.key)
-_KEY_CODE: Final = ", ".join(f'"{name}"' for name in _KEY)
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A selection of trials.
+    """A selection of trials: plain data."""
 
-    Attributes
-    ----------
-    where
-        Column -> the values that a trial may have; None stands for a missing value. `grader`: who scored it.
-    search
-        Text in a message, the output, a rationale or a quotation; case does not matter.
-    low, high
-        The lowest and the highest score. An unscored trial is in no range.
-    flips
-        Only cases whose majority verdict differs between (baseline, candidate).
-    criterion, grader
-        The criterion and the grader whose score counts; None: the mean, the only grader.
-    sort, descending
-        The order.
-    """
-
+    # Column -> the values that a trial may have; None stands for a missing value. "grader": who scored it.
     where: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    # Text in a message, the output, a rationale or a quotation; case does not matter.
     search: str = ""
+    # An unscored trial is in no range.
     low: float | None = None
     high: float | None = None
+    # Only cases whose majority verdict differs between (baseline, candidate).
     flips: tuple[str, str] | None = None
+    # None: the mean of the criteria.
     criterion: str | None = None
     grader: str | tuple[str, ...] | None = None
     sort: str = "score"
@@ -101,21 +89,15 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class GradedTrials:
-    """The trials of a collection, graded as a slice asks. What was computed is kept.
-
-    Attributes
-    ----------
-    evals, rule, rubric
-        As for `evalkit.grade`.
-    failures
-        A frame with `run`, `case`, `epoch`, `failure`: the failure cluster of a trial; None: no clusters.
-    """
+    """The trials of a collection, graded as a slice asks. What was computed is kept."""
 
     evals: Evals
     rule: PassRule = DEFAULT_RULE
     rubric: str | Sequence[str] | None = None
+    # `run`, `case`, `epoch` and the `failure` cluster of a trial.
     failures: pl.DataFrame | None = None
-    _kept: dict[Any, Any] = field(default_factory=dict)
+    _kept: dict[tuple[object, ...], pl.DataFrame] = field(default_factory=dict)
+    _masked: dict[str, Any] = field(default_factory=dict)
 
     def _options(self, state: Slice) -> dict[str, Any]:
         return {"rule": self.rule, "grader": state.grader, "rubric": self.rubric}
@@ -124,48 +106,50 @@ class GradedTrials:
         """Return what counts for a slice."""
         return Scoring(**self._options(state))
 
+    def _cached(self, key: tuple[object, ...], compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
     def graded(self, state: Slice) -> pl.DataFrame:
         """Return every trial with its score and verdict, as `grade` or `grade_criteria` gives them.
 
         With several graders, the column `grader` lists those that scored the trial.
         """
-        key = ("graded", state.criterion, state.grader)
-        if key not in self._kept:
-            if state.criterion is None:
-                frame = grade(self.evals, **self._options(state))
-            else:
-                frame = grade_criteria(self.evals, **self._options(state))
-                frame = frame.filter(pl.col("criterion") == state.criterion)
-            for more in (self.failures, self._graders_of if len(self.graders) > 1 else None):
-                if more is not None:
-                    frame = frame.join(more, on=_KEY, how="left", maintain_order="left")
-            self._kept[key] = frame
-        graded: pl.DataFrame = self._kept[key]
-        return graded
+        return self._cached(("graded", state.criterion, state.grader), lambda: self._grade(state))
+
+    def _grade(self, state: Slice) -> pl.DataFrame:
+        if state.criterion is None:
+            frame: pl.DataFrame = grade(self.evals, **self._options(state))
+        else:
+            frame = grade_criteria(self.evals, **self._options(state))
+            frame = frame.filter(pl.col("criterion") == state.criterion)
+        if self.failures is not None:
+            frame = frame.join(self.failures, on=_KEY, how="left", maintain_order="left")
+        if len(self.graders) > 1:
+            frame = frame.join(self._graders_of, on=_KEY, how="left", maintain_order="left")
+        return frame
 
     def scale(self, state: Slice) -> tuple[float, float]:
         """Return the declared scale of the score of a slice."""
-        is_used = (
-            pl.col("kind").ne_missing("binary")
-            if state.criterion is None
-            else pl.col("criterion") == state.criterion
-        )
-        frame = self.evals.criteria.filter(is_used)
-        low, high = frame.select(pl.col("scale_min").min(), pl.col("scale_max").max()).row(0)
-        return self.rule.scale or (0.0, 1.0) if low is None or high is None else (low, high)
+        criteria = self.evals.criteria.filter(pl.col("kind").ne_missing("binary"))
+        if state.criterion is not None:
+            criteria = self.evals.criteria.filter(pl.col("criterion") == state.criterion)
+        low, high = criteria["scale_min"].min(), criteria["scale_max"].max()
+        if isinstance(low, float) and isinstance(high, float):
+            return low, high
+        return self.rule.scale or (0.0, 1.0)
 
     def masks(self, state: Slice) -> dict[str, pl.Series]:
         """Return the graded trials that each filter keeps."""
-        if "masks" not in self._kept or self._kept["masks"][0] != state:
-            self._kept["masks"] = (state, self._masks(state))
-        masks: dict[str, pl.Series] = self._kept["masks"][1]
+        if self._masked.get("state") != state:
+            self._masked.update(state=state, masks=self._masks(state))
+        masks: dict[str, pl.Series] = self._masked["masks"]
         return masks
 
     def _masks(self, state: Slice) -> dict[str, pl.Series]:
         frame = self.graded(state)
-        masks = {
-            name: frame.select(_matches(name, values)).to_series() for name, values in state.where.items()
-        }
+        masks = {name: frame.select(_matches(name, found)).to_series() for name, found in state.where.items()}
         limits = [limit for limit, _ in _limits(state)]
         if limits:
             masks["score"] = frame.select(pl.all_horizontal(limits).fill_null(value=False)).to_series()
@@ -181,14 +165,12 @@ class GradedTrials:
         return kept.drop("grader", strict=False)
 
     def _flips(self, state: Slice) -> pl.DataFrame:
-        key = ("flips", state.flips, state.grader)
-        if key not in self._kept:
-            baseline, candidate = state.flips or ("", "")
-            sides: dict[str, Any] = {"baseline": baseline, "candidate": candidate}
-            change = compare(self.evals, **sides, **self._options(state), criteria="shared")
-            self._kept[key] = change.flips.select("suite", "case")
-        flips: pl.DataFrame = self._kept[key]
-        return flips
+        sides: dict[str, Any] = dict(zip(("baseline", "candidate"), state.flips or (), strict=True))
+        options = {**sides, **self._options(state)}
+        return self._cached(
+            ("flips", state.flips, state.grader),
+            lambda: compare(self.evals, **options, criteria="shared").flips,
+        )
 
     def _matching(self, state: Slice) -> pl.DataFrame:
         """Return the trials with the searched text in the texts or the scores that count."""
@@ -212,10 +194,8 @@ class GradedTrials:
 
     @cached_property
     def _graders_of(self) -> pl.DataFrame:
-        scored = self.evals.scores.lazy().filter(pl.col("score").is_not_null())
-        return (
-            scored.group_by(_KEY).agg(pl.col("grader").cast(pl.String).unique()).collect(engine="streaming")
-        )
+        scored = self.evals.scores.lazy().filter(pl.col("score").is_not_null()).group_by(_KEY)
+        return scored.agg(pl.col("grader").cast(pl.String).unique()).collect(engine="streaming")
 
     def check(self, state: Slice) -> Slice:
         """Return the slice.
@@ -249,11 +229,8 @@ class GradedTrials:
 
 def combine(masks: Mapping[str, pl.Series], *, but: str = "") -> pl.Series | bool:
     """Return the trials that all filters keep, or all but one of them."""
-    kept: pl.Series | bool = True
-    for name, mask in masks.items():
-        if name != but:
-            kept = mask if kept is True else mask & kept
-    return kept
+    kept = [mask for name, mask in masks.items() if name != but]
+    return reduce(and_, kept) if kept else True
 
 
 def _flat(series: pl.Series) -> pl.Series:
@@ -279,9 +256,9 @@ def _matches(column: str, values: Sequence[str | None]) -> pl.Expr:
 
 def _matches_code(column: str, values: Sequence[str | None]) -> str:
     if column not in _LISTS:
-        return f'pl.col("{column}").cast(pl.String).is_in({_literal(list(values))}, nulls_equal=True)'
-    names = _literal([value for value in values if value is not None])
-    matches = f'pl.col("{column}").list.eval(pl.element().is_in({names})).list.any()'
+        return f'pl.col("{column}").cast(pl.String).is_in({list(values)!r}, nulls_equal=True)'
+    names = [value for value in values if value is not None]
+    matches = f'pl.col("{column}").list.eval(pl.element().is_in({names!r})).list.any()'
     empty = f'pl.col("{column}").list.len().fill_null(0) == 0'
     return f"{matches}.fill_null(value=False) | ({empty})" if None in values else matches
 
@@ -302,97 +279,64 @@ def code(state: Slice, trials: GradedTrials) -> str:
     opens the same view.
     """
     scores = {"grader": state.grader, "rubric": trials.rubric}
-    options = "".join(f", {name}={_literal(value)}" for name, value in scores.items() if value is not None)
-    lines = [
-        "import polars as pl",
-        "",
-        "import evalkit as ek",
-        "",
-        f"rule = ek.PassRule({_rule_code(trials.rule)})",
-    ]
+    options = "".join(f", {name}={value!r}" for name, value in scores.items() if value is not None)
+    lines = ["import polars as pl", "", "import evalkit as ek", "", f"rule = ek.{trials.rule!r}"]
     if (state.search or "grader" in state.where) and trials.evals.is_scanned:
         lines.append("evals = evals.collect()")
     if state.criterion is None:
         lines.append(f"trials = ek.grade(evals, rule{options})")
     else:
         lines.append(f"trials = ek.grade_criteria(evals, rule{options})")
-        lines.append(f'trials = trials.filter(pl.col("criterion") == {_literal(state.criterion)})')
-    join = f'on=[{_KEY_CODE}], how="left", maintain_order="left")'
+        lines.append(f'trials = trials.filter(pl.col("criterion") == {state.criterion!r})')
+    join = f'on={_KEY}, how="left", maintain_order="left")'
     if trials.failures is not None:
-        lines.append(f'trials = trials.join(failures.trials.select({_KEY_CODE}, "failure"), {join}')
+        lines.append(f"trials = trials.join(failures.trials.select({[*_KEY, 'failure']}), {join}")
     for column, values in state.where.items():
         line = f"trials = trials.filter({_matches_code(column, values)})"
         if column == "grader":
             lines.append('scored = evals.scores.filter(pl.col("score").is_not_null())')
-            lines.append(
-                f'graders = scored.group_by({_KEY_CODE}).agg(pl.col("grader").cast(pl.String).unique())'
-            )
+            lines.append(f'graders = scored.group_by({_KEY}).agg(pl.col("grader").cast(pl.String).unique())')
             line = f'trials = trials.join(graders, {join}\n{line}.drop("grader")'
         lines.append(line)
     lines += [f"trials = trials.filter({limit})" for _, limit in _limits(state)]
     if state.search:
         lines += _search_code(state, trials)
     if state.flips:
-        baseline, candidate = map(_literal, state.flips)
-        sides = f"baseline={baseline}, candidate={candidate}"
+        sides = "baseline={!r}, candidate={!r}".format(*state.flips)
         lines += [
             f'change = ek.compare(evals, {sides}, rule=rule{options}, criteria="shared")',
             'trials = trials.join(change.flips, on=["suite", "case"], how="semi", maintain_order="left", nulls_equal=True)',
         ]
-    order = ", ".join(f"{name}={_literal(value)}" for name, value in state.order.items())
-    return "\n".join(
-        [*lines, f"selection = trials.sort({order})", f"# The same view: {_view_code(state, trials)}", ""]
-    )
-
-
-def _rule_code(rule: PassRule) -> str:
-    names = ("mean", "floor", "weights", "gates", "missing", "scale")
-    given = {name: getattr(rule, name) for name in names}
-    return ", ".join(
-        f"{name}={_literal(value)}"
-        for name, value in given.items()
-        if name in ("mean", "floor") or value != getattr(DEFAULT_RULE, name)
-    )
+    order = ", ".join(f"{name}={value!r}" for name, value in state.order.items())
+    lines += [f"selection = trials.sort({order})", f"# The same view: {_view_code(state, trials)}", ""]
+    return "\n".join(lines)
 
 
 def _search_code(state: Slice, trials: GradedTrials) -> list[str]:
     chosen = chosen_scores(trials.scoring(state))
     scores = "".join(
-        f'.filter(pl.col("{name}").cast(pl.String).is_in({_literal(values)}))'
-        for name, values in chosen.items()
+        f'.filter(pl.col("{name}").cast(pl.String).is_in({values!r}))' for name, values in chosen.items()
     )
     return [
-        f'words = "(?i)" + pl.escape_regex({_literal(state.search)})',
+        f'words = "(?i)" + pl.escape_regex({state.search!r})',
         'texts = [(evals.turns, ["content", "reasoning", "tool_calls"]), (evals.trials, ["output", "error"])]',
         f'texts.append((evals.scores{scores}, ["rationale", "evidence"]))',
         "matches = pl.concat(",
-        f"    frame.filter(pl.any_horizontal(pl.col(names).str.contains(words))).select({_KEY_CODE})",
+        f"    frame.filter(pl.any_horizontal(pl.col(names).str.contains(words))).select({_KEY})",
         "    for frame, names in texts",
         ")",
-        f'trials = trials.join(matches, on=[{_KEY_CODE}], how="semi", maintain_order="left")',
+        f'trials = trials.join(matches, on={_KEY}, how="semi", maintain_order="left")',
     ]
 
 
 def _view_code(state: Slice, trials: GradedTrials) -> str:
     start = Slice()
     given = {name: getattr(state, name) for name in Slice.__slots__}
-    options = [f"{name}={_literal(value)}" for name, value in given.items() if value != getattr(start, name)]
+    options = [f"{name}={value!r}" for name, value in given.items() if value != getattr(start, name)]
     if trials.rubric is not None:
-        options.append(f"rubric={_literal(trials.rubric)}")
+        options.append(f"rubric={trials.rubric!r}")
     if trials.rule != DEFAULT_RULE:
         options.append("rule=rule")
     if trials.failures is not None:
         options.append("failures=failures")
     return f"ek.explore({', '.join(['evals', *options])})"
-
-
-def _literal(value: object) -> str:
-    """Return a value as Python code in double quotes; characters that cannot be seen are escaped."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False) if value.isprintable() else ascii(value)
-    if isinstance(value, list | tuple):
-        items = ", ".join(map(_literal, value))
-        return f"[{items}]" if isinstance(value, list) else f"({items},)"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
-    return repr(value)

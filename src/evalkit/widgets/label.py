@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import polars as pl
 
@@ -43,20 +44,11 @@ _CANNOT_TELL: Final = "cannot tell"
 
 @dataclass(frozen=True, slots=True)
 class Labeling:
-    """The progress of a rater.
-
-    Attributes
-    ----------
-    tasks
-        What to label, in order.
-    index
-        The current task.
-    revealed
-        Whether the judge's scores are shown for it although labeling is blind.
-    """
+    """The progress of a rater: the tasks in order, and the current one."""
 
     tasks: tuple[Task, ...]
     index: int = 0
+    # Whether the judge's scores are shown for the current task although labeling is blind.
     revealed: bool = False
 
     @property
@@ -75,44 +67,31 @@ class Labeling:
         return replace(self, index=index, revealed=False)
 
 
+@dataclass(eq=False, repr=False)
 class Labeler(TrialPanel):
-    """Labeling by a person. Displays itself in a notebook; made by `label`.
+    """Labeling by a person. Displays itself in a notebook; made by `label`."""
 
-    Attributes
-    ----------
-    state
-        The progress, a `Labeling`: plain data.
-    file
-        The file of the labels.
-    """
+    name: ClassVar[str] = "label"
 
-    name = "label"
+    state: Labeling
+    file: LabelFile
+    rater: str
+    order: Order
+    blind: bool
+    _evals: Evals
+    _scoring: Scoring
+    _results: list[str] | None = None
 
-    def __init__(
-        self,
-        evals: Evals,
-        state: Labeling,
-        file: LabelFile,
-        *,
-        rater: str,
-        scoring: Scoring,
-        order: Order,
-        blind: bool,
-    ) -> None:
-        self.state = state
-        self.file = file
-        self.rater = rater
-        self.order = order
-        self.blind = blind
-        self._options = {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
-        self._evals = evals
-        self._scoring = scoring
-        self._criteria = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
-        self._results: list[str] | None = None
-        # A label is compared under the wording that the judge used.
-        scores = evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
-        hashes = scores.select("case", "criterion", "rubric_hash").unique(maintain_order=True).rows()
-        self._hashes = {(case, criterion): rubric_hash for case, criterion, rubric_hash in hashes}
+    @cached_property
+    def _criteria(self) -> dict[str, dict[str, Any]]:
+        return {row["criterion"]: row for row in self._evals.criteria.iter_rows(named=True)}
+
+    @cached_property
+    def _hashes(self) -> dict[tuple[str, str], str]:
+        """The wording that the judge used, by case and criterion: a label is compared under it."""
+        scores = self._evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
+        hashes = scores.select("case", "criterion", "rubric_hash").unique(maintain_order=True)
+        return {(case, criterion): rubric_hash for case, criterion, rubric_hash in hashes.iter_rows()}
 
     def __repr__(self) -> str:
         done = len(self._done)
@@ -146,22 +125,14 @@ class Labeler(TrialPanel):
         low, high = self._scale(name)
         if score is not None and low is not None and high is not None and not low <= score <= high:
             raise SelectorError(f"Score {score:g} is outside the scale of {name}, {low:g} to {high:g}.")
-        row: dict[str, Any] = {
-            "run": task.run,
-            "case": task.case,
-            "epoch": task.epoch,
-            "criterion": name,
-            "grader": self.rater,
-            "rubric_hash": self._hashes.get((task.case, name), ""),
-            "sample": 1,
-            "grader_kind": "human",
-        }
-        row |= (
-            {"score": score}
-            if score is not None
-            else {"label": _CANNOT_TELL, "error": "the rater cannot tell"}
-        )
-        row |= {"rationale": note.strip()} if note.strip() else {}
+        row: dict[str, Any] = {**asdict(task), "grader": self.rater, "grader_kind": "human", "sample": 1}
+        row["rubric_hash"] = self._hashes.get((task.case, name), "")
+        if score is None:
+            row |= {"label": _CANNOT_TELL, "error": "the rater cannot tell"}
+        else:
+            row["score"] = score
+        if note.strip():
+            row["rationale"] = note.strip()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self.file.put({**row, "metadata": {"order": self.order, "blind": self.blind, "labelled_at": now}})
         self.state, self._whole, self._results = self.state.to_next_open(set(self._done)), None, None
@@ -183,12 +154,8 @@ class Labeler(TrialPanel):
         """Return the task, its trial, the progress and the results."""
         if self._results is None:
             self._results = self._find_results()
-        return {
-            "task": self._task(),
-            "progress": self._progress(),
-            "results": self._results,
-            **self._reading(),
-        }
+        task, progress = self._task(), self._progress()
+        return {"task": task, "progress": progress, "results": self._results, **self._reading()}
 
     def _task(self) -> dict[str, Any]:
         task, label = self.state.task, self._done.get(self.state.task)
@@ -218,13 +185,8 @@ class Labeler(TrialPanel):
         done, of = len(set(self.state.tasks) & set(self._done)), len(self.state.tasks)
         hidden = "hidden" if self.blind else "shown"
         words = f"{done:,} of {plural(of, 'label')}. Judge scores {hidden}. {_ORDERS[self.order]}"
-        return {
-            "done": done,
-            "of": of,
-            "index": self.state.index,
-            "rater": visible(self.rater),
-            "words": words,
-        }
+        rater, index = visible(self.rater), self.state.index
+        return {"done": done, "of": of, "index": index, "rater": rater, "words": words}
 
     def _find_results(self) -> list[str]:
         labels = self.labels.filter(pl.col("score").is_not_null())
@@ -236,21 +198,16 @@ class Labeler(TrialPanel):
         tables = ("trials", "turns", "scores")
         labeled = {name: getattr(judged, name).join(keys, on=TRIALS.key, how="semi") for name in tables}
         is_random = pl.col("metadata").str.contains('"order": ?"random"').fill_null(value=False)
+        both = replace(judged, **labeled) + Evals.from_tables(scores=labels)
         return [
-            *_agreement_lines(replace(judged, **labeled) + Evals.from_tables(scores=labels), self._options),
-            _correction_line(judged, labels.filter(is_random), self._options),
+            *_agreement_lines(both, self._scoring),
+            _correction_line(judged, labels.filter(is_random), self._scoring),
         ]
 
     def to_html(self) -> Html:
         """Return the progress, the results and the labels as text and a table."""
         rows = [
-            [
-                task.case,
-                task.epoch,
-                task.criterion,
-                row.get("score", _CANNOT_TELL),
-                row.get("rationale") or "",
-            ]
+            [task.case, task.epoch, task.criterion, row.get("score", _CANNOT_TELL), row.get("rationale", "")]
             for task, row in self._done.items()
         ]
         table = html_table(["Case", "Epoch", "Criterion", "Score", "Note"], rows) if rows else ""
@@ -301,11 +258,6 @@ def label(
     seed
         Seed of the random order.
 
-    Returns
-    -------
-    Labeler
-        Displays itself; `.labels` is a frame, `.evals` the evaluations with the labels.
-
     Raises
     ------
     SelectorError
@@ -340,23 +292,26 @@ def label(
         raise SelectorError("No judge scores to compare labels with.")
     file = LabelFile.open(path)
     state = Labeling(tasks).to_next_open(set(file.labels_of(rater)))
-    return Labeler(evals, state, file, rater=rater, scoring=scoring, order=order, blind=blind)
+    return Labeler(state, file, rater, order, blind, evals, scoring)
+
+
+def _chosen(scoring: Scoring) -> dict[str, Any]:
+    return {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
 
 
 def _criteria_by_run(evals: Evals, scoring: Scoring) -> dict[str, list[str]]:
     """Return the criteria of each run in the order of the suite."""
     rank = {name: index for index, name in enumerate(evals.criteria["criterion"].cast(pl.String))}
-    scored = grade_criteria(evals, scoring.rule, grader=scoring.grader, rubric=scoring.rubric)
-    by_run: dict[str, list[str]] = {}
-    rows = scored.select("run", "criterion").unique().rows()
-    for run, criterion in sorted(rows, key=lambda row: (rank.get(row[1], len(rank)), row[1])):
-        by_run.setdefault(run, []).append(criterion)
-    return by_run
+    by_rank = (
+        pl.col("criterion").cast(pl.String).replace_strict(rank, default=len(rank), return_dtype=pl.Int64)
+    )
+    scored = grade_criteria(evals, **_chosen(scoring)).select("run", "criterion").unique()
+    return dict(scored.sort(by_rank, "criterion").group_by("run").agg("criterion").iter_rows())
 
 
-def _agreement_lines(evals: Evals, options: dict[str, Any]) -> list[str]:
+def _agreement_lines(evals: Evals, scoring: Scoring) -> list[str]:
     try:
-        summary = agreement(evals, reference="human", **options).summary
+        summary = agreement(evals, reference="human", **_chosen(scoring)).summary
     except EvalkitError as error:
         return [str(error)]
     lines = []
@@ -401,10 +356,10 @@ def more_labels(low: float, kappa: float, high: float, n: int) -> str:
     return f"About {plural(3 * n, 'more label')} halve the interval."
 
 
-def _correction_line(judged: Evals, labels: pl.DataFrame, options: dict[str, Any]) -> str:
+def _correction_line(judged: Evals, labels: pl.DataFrame, scoring: Scoring) -> str:
     if labels.is_empty():
         return "No corrected pass rate: the labels are not a random sample. Pass order='random'"
     try:
-        return correct_for_judge(judged + Evals.from_tables(scores=labels), **options).sentence
+        return correct_for_judge(judged + Evals.from_tables(scores=labels), **_chosen(scoring)).sentence
     except EvalkitError as error:
         return str(error)

@@ -1,13 +1,7 @@
 """The base class of every widget.
 
-A widget is three small things:
-
-- **a state**: a frozen dataclass and functions of it, tested without a browser or a kernel;
-- **a panel**: a subclass of `Panel` that holds the state;
-- **a view**: `NAME.js` with a `render({ model, el })` built on `shared.js`, and `NAME.css` on top of `shared.css`. It
-  writes text through `textContent` only and sends events to its panel only.
-
-A panel declares all three in one way::
+A widget is a plain state (a frozen dataclass), a `Panel` that holds it, and a thin view: `NAME.js` with a
+`render({ model, el })` built on `shared.js`, and `NAME.css`::
 
     class Tuner(Panel):
         name = "tune"
@@ -15,14 +9,11 @@ A panel declares all three in one way::
         def show(self):  # what the view draws: plain data by part
             return {"rule": ..., "groups": ...}
 
-        def _on_set(self, mean: Score | None = None) -> str | None:  # an event: {"kind": "set", "mean": 3.5}
+        def _on_set(self, mean: Score) -> str | None:  # the event {"kind": "set", "mean": 3.5}
             self.state = replace(self.state, mean=mean)
 
         def to_html(self):  # the static form: GitHub, nbconvert, an untrusted notebook
             return section("tuner", ...)
-
-
-    tuner.handle({"kind": "set", "mean": 3.5})  # what a test does, and what the front end does
 """
 
 from __future__ import annotations
@@ -56,19 +47,12 @@ _DARK_SYSTEM: Final = "body:not([data-jp-theme-light]):not([class*=vscode]) .ek"
 class Panel(ABC):
     """A widget. Displays itself: live with a kernel, as static HTML without one.
 
-    A method `_on_KIND` handles the events of that kind. Its annotations are the fields that msgspec checks: an event
-    of another shape is refused before it reaches the panel. It may return a message for the status line. An
-    `EvalkitError` that it raises is shown there.
-
-    Attributes
-    ----------
-    name
-        Its files: `NAME.js` and `NAME.css`.
-    shares
-        Names of views whose files come before its own.
+    A method `_on_KIND` handles the events of that kind. msgspec checks the fields by its annotations, and refuses an
+    event of another shape. It may return a message for the status line; an `EvalkitError` is shown there too.
     """
 
     name: ClassVar[str]
+    # Views whose files come before its own.
     shares: ClassVar[tuple[str, ...]] = ()
 
     _view: Any = None

@@ -113,18 +113,7 @@ def by_wording(evals: Evals, wordings: pl.DataFrame, grader: str) -> Evals:
 def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, seed: int = 0) -> pl.DataFrame:
     """Return at most `most` trials to judge again: `run`, `case`, `epoch`.
 
-    Parameters
-    ----------
-    evals
-        Scores of one judge under one wording (`by_wording`), and human scores.
-    rule
-        When a trial passes.
-    choice
-        See `Choice`.
-    most
-        The number of trials.
-    seed
-        Seed of the random sample.
+    `evals` has the scores of one judge under one wording (`by_wording`), and human scores.
     """
     graded = _grade(evals, rule).filter(pl.col("scored") > 0)
     if choice == "failures":
@@ -145,17 +134,7 @@ def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, se
 
 
 def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: float = 0.95) -> ScoreDiff:
-    """Compare the scores of one judge under two wordings, on the trials scored under both.
-
-    Parameters
-    ----------
-    before, after
-        The same evaluations with the scores under each wording (`by_wording`).
-    rule
-        When a trial passes.
-    level
-        Confidence level of the intervals.
-    """
+    """Compare the scores of one judge under two wordings (`by_wording`), on the trials scored under both."""
     new = _cells(after).select(*_CELL, after="score", rationale_after="rationale", hash_after="rubric_hash")
     # A cell with an equal wording has the same score: it says nothing about the change.
     cells = _cells(before).join(new, on=_CELL).filter(pl.col("rubric_hash") != pl.col("hash_after"))

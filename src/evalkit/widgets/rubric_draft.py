@@ -86,21 +86,9 @@ def version_of(rubric: Rubric) -> str:
 
 
 def find_stale(evals: Evals, wordings: pl.DataFrame, grader: str) -> pl.DataFrame:
-    """Count the scores of a grader that use another wording than `wordings`.
+    """Count the scores of a grader that use another wording than `wordings` (of `evalkit.judging.requests`).
 
-    Parameters
-    ----------
-    evals
-        The evaluations.
-    wordings
-        The current wording, as `evalkit.judging.requests.wordings` returns it.
-    grader
-        The grader.
-
-    Returns
-    -------
-    polars.DataFrame
-        `criterion`, `stale` (scores with another wording), `trials` (with such scores only), `current`.
+    Columns: `criterion`, `stale` (scores with another wording), `trials` (with such scores only), `current`.
     """
     key = ["run", "case", "criterion"]
     is_theirs = (pl.col("grader") == grader) & pl.col("grader_kind").ne_missing("human")

@@ -64,7 +64,7 @@ function render({ model, el }) {
     if (!given) { result.replaceChildren(muted("No result yet. Reword a criterion, then rejudge trials")); return; }
     const scores = region("Scores under both wordings");
     const verdict = ([before, after]) => (before === after ? badge(before) : [badge(before), " → ", badge(after)]);
-    const reasons = (one) => fold("Show both", paragraph(element("strong", null, "before "), one.was || "–"), paragraph(element("strong", null, "after "), one.now || "–"));
+    const reasons = (one) => fold("Show both", paragraph(element("strong", null, "before "), one.reasons[0]), paragraph(element("strong", null, "after "), one.reasons[1]));
     scores.append(table(["Case", "Criterion", ...numeric("Before", "After", "Human"), "Verdict", { content: element("span", { class: "ek-hear" }, "Change") }, "Reasons"], given.rows.map((one) => [
       [element("strong", null, one.case), " ", badge(one.severity), element("div", { class: "ek-muted" }, `${one.run}, epoch ${one.epoch}`)],
       one.criterion, one.before, one.after, one.human, verdict(one.verdicts), one.moved, { class: "ek-reasons", content: reasons(one) }])));

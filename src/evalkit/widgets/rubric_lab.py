@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import msgspec
 import polars as pl
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from evalkit.judging import Judge
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.progress import Progress
+    from evalkit.widgets.diff_align import Change
 
 # Rows of the comparison in the view; `.diff` has all.
 _LISTED: Final = 40
@@ -50,46 +51,33 @@ class Lab:
     most: int = 12
 
 
+@dataclass(eq=False, repr=False)
 class RubricLab(Panel):
     """A rubric to reword. Displays itself in a notebook; made by `rubric_lab`.
 
-    Attributes
-    ----------
-    evals
-        The evaluations, with the scores under the new wording beside those under the old.
-    diff
-        The effect of the last rejudging, a `ScoreDiff`; None before the first.
-    versions
-        Every wording that was used or saved, by its hash.
+    `evals` has the scores under the new wording beside those under the old, `diff` the effect of the last rejudging, and
+    `versions` every wording that was used or saved, by its hash.
     """
 
-    name = "rubric_lab"
+    name: ClassVar[str] = "rubric_lab"
 
-    def __init__(
-        self,
-        evals: Evals,
-        judge: Judge,
-        state: Lab,
-        *,
-        rule: PassRule,
-        path: Path | None,
-        folder: Path | None,
-        run_options: dict[str, Any],
-        seed: int,
-    ) -> None:
-        self.evals = evals
-        self.judge = judge
-        self.state = state
-        self.rule = rule
-        self.path = path
-        self.folder = folder
-        self.diff: ScoreDiff | None = None
-        self.versions: dict[str, Rubric] = {version_of(state.draft.saved): state.draft.saved}
-        self._run_options = run_options
-        self._seed = seed
-        self._progress = ""
-        self._old = wordings(judge, evals)
-        self._cost_lines: tuple[tuple[Any, ...], list[str]] | None = None
+    evals: Evals
+    judge: Judge
+    state: Lab
+    rule: PassRule
+    path: Path | None
+    folder: Path | None
+    cache: Cache | str | Path | None
+    max_cost: float | None
+    seed: int
+    diff: ScoreDiff | None = None
+    _progress: str = ""
+    _cost_lines: tuple[tuple[Any, ...], list[str]] | None = None
+
+    def __post_init__(self) -> None:
+        saved = self.state.draft.saved
+        self.versions: dict[str, Rubric] = {version_of(saved): saved}
+        self._old = wordings(self.judge, self.evals)
 
     def __repr__(self) -> str:
         changed = ", ".join(self.state.draft.changed) or "nothing"
@@ -114,7 +102,7 @@ class RubricLab(Panel):
     def trials(self) -> pl.DataFrame:
         """The trials to judge again: `run`, `case`, `epoch`."""
         before = by_wording(self.evals, self._old, self.judge.grader)
-        return choose_trials(before, self.rule, self.state.choice, most=self.state.most, seed=self._seed)
+        return choose_trials(before, self.rule, self.state.choice, most=self.state.most, seed=self.seed)
 
     def _edit(self, draft: Draft) -> None:
         self.state = replace(self.state, draft=draft)
@@ -155,10 +143,15 @@ class RubricLab(Panel):
         if only.is_empty():
             raise SelectorError(f"No trials match {self.state.choice!r}. Choose another sample.")
         self._keep_version(self.rubric)
-        rejudger, options = self.rejudger, self._run_options
+        rejudger = self.rejudger
         try:
             self.evals = rejudger.run(
-                self.evals, only=only, folder=self.folder, progress=self._show_progress, **options
+                self.evals,
+                only=only,
+                folder=self.folder,
+                cache=self.cache,
+                max_cost=self.max_cost,
+                progress=self._show_progress,
             )
         finally:
             self._progress = ""
@@ -171,18 +164,7 @@ class RubricLab(Panel):
         return self.diff.words[0]
 
     def save(self, path: str | Path | None = None) -> Path:
-        """Write the rubric into a suite file; its comments and cases stay.
-
-        Parameters
-        ----------
-        path
-            The file; None: the path given to `rubric_lab`.
-
-        Returns
-        -------
-        pathlib.Path
-            The file.
-        """
+        """Write the rubric into a suite file, by default the path given to `rubric_lab`; comments and cases stay."""
         file = Path(path) if path is not None else self.path
         if file is None:
             raise FormatError("No file to save to.", fix="Pass rubric_lab(..., path='suite.yaml').")
@@ -255,37 +237,30 @@ class RubricLab(Panel):
             for criterion, scores, trials in stale.select("criterion", "stale", "trials").iter_rows()
         ]
         try:
-            cost = self.rejudger.estimate(self.evals, only=only, cache=self._run_options["cache"]).words
+            cost = self.rejudger.estimate(self.evals, only=only, cache=self.cache).words
         except EvalkitError as error:
             cost = str(error)
-        return [
-            *(lines or [f"{grader} has not scored these criteria yet"]),
-            f"{plural(only.height, 'chosen trial')}: {cost}",
-        ]
+        lines = lines or [f"{grader} has not scored these criteria yet"]
+        return [*lines, f"{plural(only.height, 'chosen trial')}: {cost}"]
 
     def _result(self) -> dict[str, Any] | None:
         if self.diff is None:
             return None
-        verdicts = self.diff.verdicts.rename({side: f"verdict_{side}" for side in ("before", "after")})
-        columns = (*TRIALS.key, "verdict_before", "verdict_after", "moved")
-        joined = self.diff.scores.head(_LISTED).join(
-            verdicts.select(columns), on=TRIALS.key, how="left", maintain_order="left"
+        verdicts = self.diff.verdicts.select(*TRIALS.key, "moved", was="before", now="after")
+        scores = self.diff.scores.head(_LISTED).join(
+            verdicts, on=TRIALS.key, how="left", maintain_order="left"
         )
         rows = [
             {
-                "epoch": row["epoch"],
-                "severity": row["severity"] or NOT_GIVEN,
-                "moved": row["moved"],
-                "verdicts": [row[name] or "unscored" for name in ("verdict_before", "verdict_after")],
                 **{name: visible(row[name]) for name in ("case", "run", "criterion")},
-                **{
-                    name: "–" if row[name] is None else fmt.number(row[name])
-                    for name in ("before", "after", "human")
-                },
-                "was": visible(row["rationale_before"] or ""),
-                "now": visible(row["rationale_after"] or ""),
+                **{name: _number(row[name]) for name in ("before", "after", "human")},
+                "epoch": row["epoch"],
+                "moved": row["moved"],
+                "severity": row["severity"] or NOT_GIVEN,
+                "verdicts": [row["was"] or "unscored", row["now"] or "unscored"],
+                "reasons": [visible(row[f"rationale_{side}"] or "–") for side in ("before", "after")],
             }
-            for row in joined.iter_rows(named=True)
+            for row in scores.iter_rows(named=True)
         ]
         return {"words": self.diff.words, "rows": rows, "left": max(self.diff.scores.height - _LISTED, 0)}
 
@@ -293,10 +268,7 @@ class RubricLab(Panel):
         """Return the changes, the cost and the result as text and tables."""
         draft = self.state.draft
         changes = [
-            Html(
-                f"<strong>{escape(name)}</strong>, {escape(part)}: "
-                + "".join(f"<{_TAGS[kind]}>{escape(text)}</{_TAGS[kind]}>" for text, kind in pieces)
-            )
+            Html(f"<strong>{escape(name)}</strong>, {escape(part)}: {''.join(map(_tagged, pieces))}")
             for name in draft.changed
             for part, pieces in draft.differences(name)
         ]
@@ -307,6 +279,15 @@ class RubricLab(Panel):
             rows = [[row[name] for name in columns] for row in result["rows"]]
             parts += [*result["words"], html_table([name.capitalize() for name in columns], rows)]
         return section("rubric_lab", *parts)
+
+
+def _tagged(piece: Change) -> str:
+    text, kind = piece
+    return f"<{_TAGS[kind]}>{escape(text)}</{_TAGS[kind]}>"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else fmt.number(value)
 
 
 def rubric_lab(
@@ -346,11 +327,6 @@ def rubric_lab(
     seed
         Seed of a random sample.
 
-    Returns
-    -------
-    RubricLab
-        Displays itself; `.rubric`, `.evals`, `.diff` and `.stale` hold the results.
-
     Raises
     ------
     FormatError
@@ -380,9 +356,10 @@ def rubric_lab(
         evals,
         judge,
         Lab(draft, "disagreements" if has_labels else "failures"),
-        rule=choose_scoring(evals, rule=rule).rule,
-        path=None if path is None else Path(path),
-        folder=None if folder is None else Path(folder),
-        run_options={"cache": cache, "max_cost": max_cost},
-        seed=seed,
+        choose_scoring(evals, rule=rule).rule,
+        None if path is None else Path(path),
+        None if folder is None else Path(folder),
+        cache,
+        max_cost,
+        seed,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import polars as pl
 
@@ -20,21 +21,17 @@ if TYPE_CHECKING:
 _STATIC: Final = 200
 
 
+@dataclass(eq=False, repr=False)
 class Transcript(TrialPanel):
-    """A trial to read. Displays itself in a notebook; made by `transcript`.
+    """A trial to read. Displays itself in a notebook; made by `transcript`."""
 
-    Attributes
-    ----------
-    state
-        The trial as plain data.
-    """
+    name: ClassVar[str] = "transcript"
 
-    name = "transcript"
+    evals: Evals
+    state: TranscriptView
 
-    def __init__(self, evals: Evals, state: TranscriptView) -> None:
-        self.evals = evals
-        self.state = state
-        self._trials = evals.attempts().select(TRIALS.key).sort(TRIALS.key)
+    def __post_init__(self) -> None:
+        self._trials = self.evals.attempts().select(TRIALS.key).sort(TRIALS.key)
 
     def __repr__(self) -> str:
         return repr(self.state)
@@ -76,11 +73,6 @@ def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
         The evaluations. With `evals.with_scoring(grader=...)` only the scores of that grader are shown.
     run, case, epoch
         The trial.
-
-    Returns
-    -------
-    Transcript
-        Displays itself; `.state` is the trial as plain data.
 
     Raises
     ------

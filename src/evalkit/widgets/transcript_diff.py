@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import polars as pl
 
@@ -19,17 +19,13 @@ from evalkit.widgets.panel import Index, Panel, section
 from evalkit.widgets.transcript_view import read_trial
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evalkit.compare.pairs import Selector
     from evalkit.data.evals import Evals
-    from evalkit.widgets.diff_align import Words
+    from evalkit.widgets.diff_align import Section
     from evalkit.widgets.transcript_view import TranscriptView
 
 # Rows of the static form.
 _STATIC: Final = 100
-
-Scores = tuple[tuple[str, str, float | None, float | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,31 +36,21 @@ class TurnPair:
     right: int | None
     role: str
     same: bool
-    before: tuple[Words, ...]
-    after: tuple[Words, ...]
+    before: list[Section]
+    after: list[Section]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Two trials, aligned: plain data.
-
-    Attributes
-    ----------
-    baseline, candidate
-        The trials.
-    rows
-        Turn by turn.
-    first
-        The index of the first row that differs; None: no row does.
-    scores
-        (criterion, grader, baseline, candidate): the means over samples, None where missing.
-    """
+    """Two trials, aligned turn by turn: plain data."""
 
     baseline: TranscriptView
     candidate: TranscriptView
-    rows: tuple[TurnPair, ...]
+    rows: list[TurnPair]
+    # The index of the first row that differs; None: no row does.
     first: int | None
-    scores: Scores
+    # (criterion, grader, baseline, candidate): means over samples, None where missing.
+    scores: list[tuple[str, str, float | None, float | None]]
 
 
 def compare_trials(baseline: TranscriptView, candidate: TranscriptView) -> Difference:
@@ -72,21 +58,19 @@ def compare_trials(baseline: TranscriptView, candidate: TranscriptView) -> Diffe
     aligned = align(baseline.messages, candidate.messages)
     budget, rows = BUDGET, []
     for row in aligned:
-        left = [] if row.left is None else [baseline.messages[row.left]]
-        right = [] if row.right is None else [candidate.messages[row.right]]
+        left = None if row.left is None else baseline.messages[row.left]
+        right = None if row.right is None else candidate.messages[row.right]
         if left and right and not row.same:
-            before, after, spent = compare_words(*left, *right, budget=budget)
+            before, after, spent = compare_words(left, right, budget=budget)
             budget -= spent
         else:
-            before, after = (
-                whole_sections([part for one in side for part in one.parts], differs=not row.same)
-                for side in (left, right)
-            )
+            before = whole_sections(left.parts if left else (), differs=not row.same)
+            after = whole_sections(right.parts if right else (), differs=not row.same)
         first, second = (None if index is None else index + 1 for index in (row.left, row.right))
-        rows.append(TurnPair(first, second, [*left, *right][0].role, row.same, tuple(before), tuple(after)))
+        rows.append(TurnPair(first, second, (left or right).role, row.same, before, after))  # type: ignore[union-attr]
     old, new = _mean_scores(baseline), _mean_scores(candidate)
-    scores = tuple((*key, old.get(key), new.get(key)) for key in {**old, **new})
-    return Difference(baseline, candidate, tuple(rows), first_difference(aligned), scores)
+    scores = [(*key, old.get(key), new.get(key)) for key in {**old, **new}]
+    return Difference(baseline, candidate, rows, first_difference(aligned), scores)
 
 
 def _mean_scores(view: TranscriptView) -> dict[tuple[str, str], float | None]:
@@ -96,35 +80,28 @@ def _mean_scores(view: TranscriptView) -> dict[tuple[str, str], float | None]:
     return {key: sum(scores) / len(scores) if scores else None for key, scores in values.items()}
 
 
+@dataclass(eq=False, repr=False)
 class TranscriptDiff(Panel):
-    """Two trials of a case side by side. Displays itself in a notebook; made by `transcript_diff`.
+    """Two trials side by side. Displays itself in a notebook; made by `transcript_diff`. `state` is a `Difference`."""
 
-    Attributes
-    ----------
-    state
-        The two trials, a `Difference`: plain data.
-    """
+    name: ClassVar[str] = "transcript_diff"
 
-    name = "transcript_diff"
+    evals: Evals
+    case: str
+    # The trials to choose from on each side: (run, epoch).
+    trials: list[list[tuple[str, int]]]
+    chosen: tuple[int, int]
 
-    def __init__(
-        self, evals: Evals, case: str, trials: Sequence[list[tuple[str, int]]], chosen: tuple[int, int]
-    ) -> None:
-        self.evals = evals
-        self.case = case
-        self._trials = trials
-        self._on_sides(*chosen)
+    def __post_init__(self) -> None:
+        self._on_sides(*self.chosen)
 
     def _on_sides(self, baseline: Index, candidate: Index) -> None:
-        """Compare two other trials, by their positions in the lists of each side."""
-        chosen = [
-            min(index, len(side) - 1) for side, index in zip(self._trials, (baseline, candidate), strict=True)
-        ]
-        keys = [side[index] for side, index in zip(self._trials, chosen, strict=True)]
-        self.state = compare_trials(
-            *(read_trial(self.evals, run=run, case=self.case, epoch=epoch) for run, epoch in keys)
+        left, right = (
+            min(index, len(side) - 1) for side, index in zip(self.trials, (baseline, candidate), strict=True)
         )
-        self._chosen = chosen
+        keys = self.trials[0][left], self.trials[1][right]
+        views = (read_trial(self.evals, run=run, case=self.case, epoch=epoch) for run, epoch in keys)
+        self.state, self.chosen = compare_trials(*views), (left, right)
 
     def __repr__(self) -> str:
         state, count = self.state, sum(not row.same for row in self.state.rows)
@@ -140,8 +117,8 @@ class TranscriptDiff(Panel):
         return {
             "head": {
                 "case": visible(self.case),
-                "options": [[visible(_name(run, epoch)) for run, epoch in side] for side in self._trials],
-                "chosen": self._chosen,
+                "options": [[visible(_name(run, epoch)) for run, epoch in side] for side in self.trials],
+                "chosen": list(self.chosen),
                 "severity": state.baseline.severity,
                 "scores": [[visible(c), visible(g), a, b] for c, g, a, b in state.scores],
                 "differs": state.first is not None,
@@ -152,8 +129,8 @@ class TranscriptDiff(Panel):
                     "right": row.right,
                     "role": visible(row.role),
                     "same": row.same,
-                    "before": _plain(row.before),
-                    "after": _plain(row.after),
+                    "before": _visible(row.before),
+                    "after": _visible(row.after),
                 }
                 for row in state.rows
             ],
@@ -187,21 +164,17 @@ def _row_html(row: TurnPair, *, is_first: bool) -> list[Html]:
     return [Html(head), *map(Html, sides)]
 
 
-def _words_html(sections: Sequence[Words], tag: str) -> str:
-    return "".join(
-        (f"<p><small>{escape(words.head)}</small></p>" if words.head else "")
-        + "<pre>"
-        + "".join(
-            f"<{tag}>{escape(text)}</{tag}>" if differs else escape(text) for text, differs in words.pieces
-        )
-        + "</pre>"
-        for words in sections
-    )
+def _words_html(sections: list[Section], tag: str) -> str:
+    html = []
+    for head, pieces in sections:
+        words = (f"<{tag}>{escape(text)}</{tag}>" if differs else escape(text) for text, differs in pieces)
+        html.append(f"{f'<p><small>{escape(head)}</small></p>' if head else ''}<pre>{''.join(words)}</pre>")
+    return "".join(html)
 
 
-def _plain(sections: Sequence[Words]) -> list[list[Any]]:
+def _visible(sections: list[Section]) -> list[Any]:
     return [
-        [visible(one.head), [[visible(text), differs] for text, differs in one.pieces]] for one in sections
+        [visible(head), [[visible(text), differs] for text, differs in pieces]] for head, pieces in sections
     ]
 
 
@@ -231,11 +204,6 @@ def transcript_diff(
         several runs on a side, two of the same model come first; the others can be chosen.
     epoch
         The repetition; a side without it shows its first.
-
-    Returns
-    -------
-    TranscriptDiff
-        Displays itself; `.state` holds the rows as plain data.
 
     Raises
     ------

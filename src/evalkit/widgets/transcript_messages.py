@@ -75,16 +75,20 @@ def _message(turn: dict[str, Any]) -> Message:
     content = turn["content"] or ""
     parts: list[Part] = []
     if turn["reasoning"]:
-        parts.append(Part(turn["reasoning"], summary=f"Reasoning ({_size(turn['reasoning'])})"))
+        size = plural(len(turn["reasoning"]), "character")
+        parts.append(Part(turn["reasoning"], summary=f"Reasoning ({size})"))
     if kind == "tool":
         name = turn["tool_name"] or turn["tool_call_id"] or ""
-        summary = f"Tool result {name} ({_size(content)}): {_preview(content)}"
+        summary = f"Tool result {name} ({plural(len(content), 'character')}): {_preview(content)}"
         parts.append(Part(_pretty(content), summary=summary))
     elif content:
         parts += _split_long(content)
     parts += _tool_calls(turn["tool_calls"])
     if turn["parts"]:
-        summary = f"Not text: {_attachment_kinds(turn['parts'])}"
+        attachments = _parse(turn["parts"])
+        found = attachments if isinstance(attachments, list) else []
+        kinds = [str(part.get("type", "part")) for part in found if isinstance(part, dict)]
+        summary = f"Not text: {', '.join(kinds) or 'a part'}"
         parts.append(Part(_pretty(turn["parts"])[:_MAX_ATTACHMENT], summary=summary))
     return Message(kind, role, tuple(parts) or (Part("(empty)"),))
 
@@ -95,7 +99,7 @@ def _split_long(content: str) -> list[Part]:
     end = content.rfind("\n", _BEGINNING // 2, _BEGINNING)
     end = end if end > 0 else _BEGINNING
     head, rest = content[:end], content[end:].removeprefix("\n")
-    summary = f"The rest of the message ({_size(rest)})"
+    summary = f"The rest of the message ({plural(len(rest), 'character')})"
     if head.count("```") % 2:
         head, rest = f"{head}\n```", f"```\n{rest}"
     return [Part(head, "markdown"), Part(rest, "markdown", summary)]
@@ -118,12 +122,6 @@ def _tool_calls(text: str | None) -> list[Part]:
     return parts
 
 
-def _attachment_kinds(text: str) -> str:
-    parts = _parse(text)
-    named = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    return ", ".join(str(part.get("type", "part")) for part in named) or "a part"
-
-
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
@@ -136,20 +134,13 @@ def _pretty(text: str) -> str:
     value = _parse(text) if len(text) <= _MAX_JSON and text.lstrip().startswith(("{", "[")) else None
     if value is None:
         return text
-    if isinstance(value, dict) and any(_has_lines(item) for item in value.values()):
+    items = value.items() if isinstance(value, dict) else ()
+    long = {key: f"\n{item}" for key, item in items if isinstance(item, str) and "\n" in item}
+    if long:
         return "\n".join(
-            f"{key}:\n{item}" if _has_lines(item) else f"{key}: {json.dumps(item, ensure_ascii=False)}"
-            for key, item in value.items()
+            f"{key}:{long.get(key, f' {json.dumps(item, ensure_ascii=False)}')}" for key, item in items
         )
     return json.dumps(value, indent=1, ensure_ascii=False)
-
-
-def _has_lines(value: object) -> bool:
-    return isinstance(value, str) and "\n" in value
-
-
-def _size(text: str) -> str:
-    return plural(len(text), "character")
 
 
 def _preview(text: str) -> str:

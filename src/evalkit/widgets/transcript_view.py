@@ -55,30 +55,17 @@ _Position = Annotated[int, msgspec.Meta(ge=0, lt=1_000_000)]
 
 @dataclass(frozen=True, slots=True)
 class TranscriptView:
-    """A trial to read: plain data.
-
-    Attributes
-    ----------
-    run, case, epoch
-        The trial.
-    severity
-        The severity of its case, or "".
-    facts
-        Version, model, tokens and so on, in words.
-    source
-        `file:line`, or "".
-    asked
-        The texts of the case: (heading, text) pairs.
-    messages, judgements
-        The messages and the scores that count.
-    """
+    """A trial to read: plain data."""
 
     run: str
     case: str
     epoch: int
     severity: str
+    # Version, model, tokens and so on, in words.
     facts: tuple[str, ...]
+    # "file:line", or "".
     source: str
+    # The texts of the case: (heading, text).
     asked: tuple[tuple[str, str], ...]
     messages: tuple[Message, ...]
     judgements: tuple[Judgement, ...]
@@ -122,18 +109,17 @@ def read_trial(
     """
     _check_trial(evals, run, case, epoch)
     here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
-    if evals.is_scanned:
-        parts: dict[str, Any] = {
-            name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")
-        }
-        evals = replace(evals, **parts).collect()
-    trial = _first(evals.trials.filter(here))
+    tables: dict[str, Any] = {
+        name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")
+    }
+    evals = replace(evals, **tables).collect()
+    trial = _first(evals.trials)
     run_row = _first(evals.runs.filter(pl.col("run") == run))
     cases = evals.cases.filter(pl.col("case") == case)
     if run_row.get("suite"):
         cases = cases.filter(pl.col("suite") == run_row["suite"])
     case_row = _first(cases)
-    scores = scores_that_count(evals.scores.filter(here), scoring or scoring_of(evals))
+    scores = scores_that_count(evals.scores, scoring or scoring_of(evals))
     top = top_scores(evals, run_row)
     return TranscriptView(
         run=run,
@@ -143,7 +129,7 @@ def read_trial(
         facts=_facts(trial, run_row),
         source=_source(trial),
         asked=tuple((head, case_row[name]) for name, head in _CASE_TEXTS.items() if case_row.get(name)),
-        messages=tuple(read_messages(evals.turns.filter(here).sort("turn").to_dicts(), trial)),
+        messages=tuple(read_messages(evals.turns.sort("turn").to_dicts(), trial)),
         judgements=tuple(
             read_judgement(row, top)
             for row in scores.sort("grader_kind", "grader", "criterion", "sample").to_dicts()
@@ -230,17 +216,7 @@ def to_data(view: TranscriptView, *, markdown: bool = False) -> dict[str, Any]:
 
 
 def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | None = None) -> Html:
-    """Return a trial as HTML without scripts or styles: legible where styles are dropped.
-
-    Parameters
-    ----------
-    view
-        The trial.
-    heading
-        Whether it starts with the name and facts of the trial.
-    most
-        The number of messages to write; None: all.
-    """
+    """Return a trial as HTML without scripts or styles: its first `most` messages, with its name and facts as heading."""
     messages = "".join(
         f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
         f"{''.join(_part_html(part, view.evidence) for part in message.parts)}</li>"

@@ -106,7 +106,7 @@ function render({ model, el }) {
       flips.textContent = summary;
       flipped.hidden = rows.length === 0;
       replace(flipped, table(["Severity", "Case", "Run", ...numeric("Epoch", "Mean"), "Base rule", "Now"],
-        rows.map((one) => [badge(one.severity), one.case, one.run, one.epoch, number(one.mean), badge(one.before), badge(one.after)])),
+        rows.map(([severity, name, run, epoch, score, before, after]) => [badge(severity), name, run, epoch, score, badge(before), badge(after)])),
       left > 0 && muted(`… and ${count(left)} more in .flips`));
     },
     agreement(text) { agreement.textContent = text || "No human labels. Add some with ek.label(evals, rater=...)"; },

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 import msgspec
 import polars as pl
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 _BY: Final = ("agent_version", "run", "model", "agent", "provider")
 # Listed trials; the others are counted, and in `flips`.
 _LISTED: Final = 50
+_FLIP_HEADS: Final = ("Severity", "Case", "Run", "Epoch", "Mean", "Before", "After")
 _SYNTHETIC: Final = "Synthetic data: the runs, scores and labels are generated"
 _Weight = Annotated[float, msgspec.Meta(ge=0, le=1000)]
 _Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -38,47 +38,34 @@ _Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A rule being tuned.
-
-    Attributes
-    ----------
-    rule
-        The current rule.
-    base
-        The rule it is compared with.
-    target
-        The pass rate that a version has to reach, from 0 to 1; 0: no target.
-    """
+    """A rule being tuned, the rule it is compared with, and the pass rate to reach (0: no target)."""
 
     rule: PassRule
     base: PassRule
     target: float = 0.0
 
 
+@dataclass(eq=False, repr=False)
 class Tuner(Panel):
-    """A pass rule to tune. Displays itself in a notebook; made by `tune`.
+    """A pass rule to tune. Displays itself in a notebook; made by `tune`."""
 
-    Attributes
-    ----------
-    state
-        The rules and the target, a `Tuning`: plain data.
-    trials
-        The scores that are judged.
-    """
+    name: ClassVar[str] = "tune"
 
-    name = "tune"
+    state: Tuning
+    trials: ScoreArray
+    by: str
+    level: float
+    path: Path
+    made_up: bool
 
-    def __init__(
-        self, trials: ScoreArray, state: Tuning, *, by: str, level: float, path: Path | None, made_up: bool
-    ) -> None:
-        self.trials = trials
-        self.state = state
-        self.by = by
-        self.level = level
-        self.path = path
-        self._notice = _SYNTHETIC if made_up else ""
-        self._base = trials.judge(state.base).codes
-        self._judged: tuple[PassRule, Verdicts] | None = None
+    def __post_init__(self) -> None:
+        base = self.state.base
+        self._base = self.trials.judge(base)
+        self._judged = (base, self._base)
+        rates = self.trials.rates(self._base, base, [self.by], level=self.level)
+        self._rates_before: dict[str | None, float | None] = dict(
+            rates.select(self.by, "pass_rate").iter_rows()
+        )
 
     def __repr__(self) -> str:
         scored = self.summary.drop_nulls("pass_rate").select(self.by, "pass_rate").iter_rows()
@@ -97,10 +84,11 @@ class Tuner(Panel):
         polars frame: `run`, `agent_version`, `model`, `case`, `epoch`, `severity`, `mean`, `before`, `after`.
         """
         verdicts = self._verdicts
-        table = self.trials.frame.select("run", "agent_version", "model", "case", "epoch", "severity")
-        table = table.with_columns(
+        table = self.trials.frame.select(
+            "run", "agent_version", "model", "case", "epoch", "severity"
+        ).with_columns(
             pl.Series("mean", verdicts.means).fill_nan(None),
-            to_words(self._base).alias("before"),
+            to_words(self._base.codes).alias("before"),
             to_words(verdicts.codes).alias("after"),
         )
         order = [
@@ -109,7 +97,7 @@ class Tuner(Panel):
             natural_order("run"),
             pl.col("epoch"),
         ]
-        flipped = table.filter(pl.Series(verdicts.codes != self._base))
+        flipped = table.filter(pl.col("before") != pl.col("after"))
         return flipped.sort(order, descending=[True, False, False, False], nulls_last=True)
 
     @property
@@ -119,18 +107,12 @@ class Tuner(Panel):
 
     @property
     def _verdicts(self) -> Verdicts:
-        if self._judged is None or self._judged[0] != self.rule:
+        if self._judged[0] != self.rule:
             self._judged = (self.rule, self.trials.judge(self.rule))
         return self._judged[1]
 
     def _rates(self, *by: str) -> pl.DataFrame:
         return self.trials.rates(self._verdicts, self.rule, by, level=self.level)
-
-    @cached_property
-    def _rates_before(self) -> dict[str | None, float | None]:
-        base = self.state.base
-        rates = self.trials.rates(self.trials.judge(base), base, [self.by], level=self.level)
-        return dict(rates.select(self.by, "pass_rate").iter_rows())
 
     def _on_set(
         self,
@@ -167,14 +149,8 @@ class Tuner(Panel):
         return f"Saved to {self.save()}."
 
     def save(self, path: str | Path | None = None) -> Path:
-        """Write the rule as YAML: to `path`, else the path given to `tune`, else `rule.yaml`.
-
-        Returns
-        -------
-        pathlib.Path
-            The file; `evalkit.PassRule.read` reads it.
-        """
-        return self.rule.write(Path(path) if path is not None else self.path or Path("rule.yaml"))
+        """Write the rule as YAML to `path`, else to the path given to `tune`; `evalkit.PassRule.read` reads it."""
+        return self.rule.write(self.path if path is None else Path(path))
 
     def show(self) -> dict[str, Any]:
         """Return the sliders, the rates by group and severity, the flips, the agreement and the curve."""
@@ -194,63 +170,51 @@ class Tuner(Panel):
 
     def to_html(self) -> Html:
         """Return the rule, the rates and the flips as tables."""
-        has_target = bool(self.state.target)
-        head = [
-            self.by.replace("_", " ").capitalize(),
-            "Pass rate",
-            "Cases",
-            *(["Target"] if has_target else []),
-        ]
-        rows = [
-            [row["name"], row["words"], row["n"], *([row["gate"]] if has_target else [])]
-            for row in self._groups()
-        ]
-        columns = ("severity", "case", "run", "epoch", "before", "after")
+        target = ["Target"] if self.state.target else []
+        head = [self.by.replace("_", " ").capitalize(), "Pass rate", "Cases", *target]
+        rows = [[row["name"], row["words"], row["n"], row["gate"]][: len(head)] for row in self._groups()]
         flipped = self._flipped()
-        flips = [[row[name] for name in columns] for row in flipped["rows"]]
+        flips = (
+            html_table(_FLIP_HEADS, flipped["rows"], caption="Changed verdicts") if flipped["rows"] else ""
+        )
+        words = f"A trial passes when {self.rule.words}. {flipped['words']}. {self._agreement() or ''}"
         return section(
-            "tuner",
-            self._notice,
-            f"A trial passes when {self.rule.words}. {flipped['words']}. {self._agreement() or ''}",
-            html_table(head, rows, row_heads=True),
-            html_table([name.capitalize() for name in columns], flips, caption="Changed verdicts")
-            if flips
-            else "",
+            "tuner", _SYNTHETIC if self.made_up else "", words, html_table(head, rows, row_heads=True), flips
         )
 
     def _sliders(self) -> dict[str, Any]:
-        low, high = self.trials.scale
+        rule, (low, high) = self.rule, self.trials.scale
         criteria = [
             {
                 "name": name,
                 "label": visible(name),
-                "weight": ruled.weight,
-                "gate": (self.rule.gates or {}).get(name),
-                "binary": not ruled.in_mean,
+                "weight": one.weight,
+                "gate": (rule.gates or {}).get(name),
+                "binary": not one.in_mean,
             }
-            for name, ruled in self.trials.apply(self.rule).items()
+            for name, one in self.trials.apply(rule).items()
         ]
         return {
-            "mean": self.rule.mean,
-            "floor": self.rule.floor,
+            "mean": rule.mean,
+            "floor": rule.floor,
+            "target": self.state.target,
+            "criteria": criteria,
             "low": low,
             "high": high,
             "step": 0.05 if high - low <= 5 else (high - low) / 100,
-            "target": self.state.target,
-            "criteria": criteria,
-            "words": visible(f"A trial passes when {self.rule.words}."),
+            "words": visible(f"A trial passes when {rule.words}."),
             "base": visible(self.state.base.words),
-            "same": self.rule == self.state.base,
-            "path": str(self.path or "rule.yaml"),
-            "notice": self._notice,
+            "same": rule == self.state.base,
+            "path": str(self.path),
+            "notice": _SYNTHETIC if self.made_up else "",
         }
 
     def _groups(self) -> list[dict[str, Any]]:
         return [
             {
+                **{name: row[name] for name in ("low", "high", "n", "unscored")},
                 "name": _label(row[self.by]),
                 "rate": row["pass_rate"],
-                **{name: row[name] for name in ("low", "high", "n", "unscored")},
                 "before": self._rates_before.get(row[self.by]),
                 "words": _rate_words(row),
                 "method": f"{fmt.level(row['level'])} {row['method']}",
@@ -269,30 +233,30 @@ class Tuner(Panel):
                 "fails": row["failed"],
             }
         order = [severity for severity in (*reversed(SEVERITIES), NOT_GIVEN) if severity in cells]
-        rows = [
-            {"name": severity, "cells": [cells[severity].get(name) for name in names]} for severity in order
-        ]
+        rows = [{"name": one, "cells": [cells[one].get(name) for name in names]} for one in order]
         return {"names": names, "rows": rows}
 
     def _flip_summary(self, flips: pl.DataFrame) -> str:
         if flips.is_empty():
             return "No trial changes verdict"
-        now = flips["after"].cast(pl.String).value_counts(sort=True).sort("after").rows()
-        parts = ", ".join(f"{count:,} now {word}" for word, count in now)
+        counts = flips["after"].cast(pl.String).value_counts().sort("after").rows()
+        parts = ", ".join(f"{fmt.count(count)} now {word}" for word, count in counts)
         of = plural(self.trials.frame.height, "trial")
-        return f"{flips.height:,} of {of} {'changes' if flips.height == 1 else 'change'} verdict: {parts}"
+        return f"{fmt.count(flips.height)} of {of} change{'s' * (flips.height == 1)} verdict: {parts}"
 
     def _flipped(self) -> dict[str, Any]:
         flips = self.flips
+        listed = flips.head(_LISTED).select(name.lower() for name in _FLIP_HEADS)
         rows = [
-            {
-                **row,
-                "case": visible(row["case"]),
-                "run": visible(row["run"]),
-                "severity": _label(row["severity"]),
-                "mean": None if row["mean"] is None else fmt.rounded(row["mean"], 2),
-            }
-            for row in flips.head(_LISTED).drop("agent_version", "model").iter_rows(named=True)
+            [
+                _label(severity),
+                visible(case),
+                visible(run),
+                epoch,
+                "–" if mean is None else fmt.number(mean),
+                *verdicts,
+            ]
+            for severity, case, run, epoch, mean, *verdicts in listed.iter_rows()
         ]
         return {"words": self._flip_summary(flips), "rows": rows, "left": max(flips.height - _LISTED, 0)}
 
@@ -304,13 +268,14 @@ class Tuner(Panel):
         if not exact.n:
             return "No trial has both a verdict and human labels on every criterion."
         share = (
-            f"{fmt.percent(exact.estimate, 0)} of {plural(exact.n, 'labeled trial')} have the human verdict"
+            f"{fmt.percent(exact.estimate, 0)} of {plural(exact.n, 'labeled trial')} have the human verdict."
         )
         if kappa.estimate is None:
-            return f"{share}."
+            return share
         interval = "" if kappa.low is None else f" {fmt.interval(kappa.low, kappa.high)}"
-        method = f"{fmt.level(kappa.level)} {kappa.method}"
-        return f"{share}. Kappa {fmt.number(kappa.estimate)}{interval} ({method})."
+        return (
+            f"{share} Kappa {fmt.number(kappa.estimate)}{interval} ({fmt.level(kappa.level)} {kappa.method})."
+        )
 
 
 def tune(
@@ -349,11 +314,6 @@ def tune(
     path
         The file that "Save rule" writes; None: `rule.yaml`.
 
-    Returns
-    -------
-    Tuner
-        Displays itself; `.rule` is the current rule, `.flips` and `.summary` are frames, `.save()` writes the rule.
-
     Raises
     ------
     SelectorError
@@ -379,14 +339,8 @@ def tune(
     trials.apply(scoring.rule)
     state = Tuning(scoring.rule, scoring.rule, target)
     file = None if path is None else Path(path)
-    return Tuner(
-        trials,
-        state,
-        by=by,
-        level=scoring.level,
-        path=file,
-        made_up=any("made up" in str(note) for note in evals.notes),
-    )
+    made_up = any("made up" in str(note) for note in evals.notes)
+    return Tuner(state, trials, by, scoring.level, Path(path or "rule.yaml"), made_up)
 
 
 def reads_target(rate: float | None, low: float | None, high: float | None, target: float) -> str:

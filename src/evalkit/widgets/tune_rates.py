@@ -39,13 +39,7 @@ _STEPS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Verdicts of all trials under a rule, for any threshold of the mean.
-
-    Attributes
-    ----------
-    means
-        Weighted mean of each trial; NaN if a score is missing.
-    """
+    """Verdicts of all trials under a rule, for any threshold of the mean. A mean is NaN if a score is missing."""
 
     means: np.ndarray
     threshold: float
@@ -67,35 +61,22 @@ class Verdicts:
 
 @dataclass(frozen=True, eq=False)
 class ScoreArray:
-    """The scores of every trial as an array.
+    """The scores of every trial as an array (trials, criteria); NaN where missing."""
 
-    Attributes
-    ----------
-    frame
-        polars frame, one row per trial: the columns of `Evals.attempts`, without `error`.
-    criteria
-        The criteria, in the order of the columns of `scores`.
-    declared
-        Criterion -> its row of the `criteria` table.
-    scores
-        float array (trials, criteria): the mean of the samples; NaN if missing.
-    expected
-        bool array (trials, criteria): whether the run of the trial has the criterion.
-    human
-        float array (trials, criteria): the human labels; NaN if missing. Empty if there are none.
-    units
-        int array (trials,): the case, or cluster of cases, of a trial.
-    places
-        Column of runs -> value -> its place in the order of start time.
-    """
-
+    # One row per trial: the columns of `Evals.attempts`, without `error`.
     frame: pl.DataFrame
     criteria: tuple[str, ...]
+    # Criterion -> its row of the `criteria` table.
     declared: dict[str, dict[str, Any]]
+    # Means of the samples.
     scores: np.ndarray
+    # Whether the run of the trial has the criterion.
     expected: np.ndarray
+    # Human labels; empty if there are none.
     human: np.ndarray
+    # The case, or cluster of cases, of each trial.
     units: np.ndarray
+    # Column of runs -> value -> its place in the order of start time.
     places: dict[str, dict[str, int]]
 
     @classmethod
@@ -173,12 +154,9 @@ class ScoreArray:
         return summarize_verdicts(graded, by, rule, level=level, places=self.places)
 
     def curve(self, rule: PassRule, by: str) -> dict[str, list[tuple[float, float]]]:
-        """Return the pass rate at every threshold of the mean, under an otherwise equal rule.
+        """Return the pass rate over cases at every threshold of the mean: group -> (threshold, rate).
 
-        Returns
-        -------
-        dict
-            Group -> (threshold, pass rate over its cases), from the floor (if below the top) to the top of the scale.
+        Thresholds go from the floor, or the bottom if the floor is the top, to the top of the scale.
         """
         low, high = self.scale
         low = max(low, rule.floor) if rule.floor < high else low
