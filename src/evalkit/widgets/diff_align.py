@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -180,9 +181,8 @@ def _pair(
 def _bag(message: Message) -> Counter[str]:
     # The name of a tool counts as much as a sentence: another call of the same tool is the same step.
     heads = [_head(part.summary) for part in message.parts for _ in range(8) if part.summary]
-    return Counter(
-        [*heads, *(word for part in message.parts for word in part.text[:_MAX_TEXT].split()[:400])]
-    )
+    texts = (part.text[:_MAX_TEXT].split()[:400] for part in message.parts)
+    return Counter([*heads, *chain.from_iterable(texts)])
 
 
 def _overlap(first: Counter[str], second: Counter[str]) -> float:

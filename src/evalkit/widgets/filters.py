@@ -24,17 +24,7 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
 
-FACETS: Final = (
-    "verdict",
-    "severity",
-    "agent_version",
-    "model",
-    "grader",
-    "tags",
-    "domain",
-    "case",
-    "failure",
-)
+FACETS = ("verdict", "severity", "agent_version", "model", "grader", "tags", "domain", "case", "failure")
 """The columns that trials are filtered by."""
 
 SORTABLE: Final = ("score", "verdict", "severity", "case", "agent_version", "model", "run", "epoch")
@@ -314,9 +304,8 @@ def code(state: Slice, trials: GradedTrials) -> str:
 
 def _search_code(state: Slice, trials: GradedTrials) -> list[str]:
     chosen = chosen_scores(trials.scoring(state))
-    scores = "".join(
-        f'.filter(pl.col("{name}").cast(pl.String).is_in({values!r}))' for name, values in chosen.items()
-    )
+    filters = (f'pl.col("{name}").cast(pl.String).is_in({values!r})' for name, values in chosen.items())
+    scores = "".join(f".filter({one})" for one in filters)
     return [
         f'words = "(?i)" + pl.escape_regex({state.search!r})',
         'texts = [(evals.turns, ["content", "reasoning", "tool_calls"]), (evals.trials, ["output", "error"])]',

@@ -199,10 +199,8 @@ class Labeler(TrialPanel):
         labeled = {name: getattr(judged, name).join(keys, on=TRIALS.key, how="semi") for name in tables}
         is_random = pl.col("metadata").str.contains('"order": ?"random"').fill_null(value=False)
         both = replace(judged, **labeled) + Evals.from_tables(scores=labels)
-        return [
-            *_agreement_lines(both, self._scoring),
-            _correction_line(judged, labels.filter(is_random), self._scoring),
-        ]
+        correction = _correction_line(judged, labels.filter(is_random), self._scoring)
+        return [*_agreement_lines(both, self._scoring), correction]
 
     def to_html(self) -> Html:
         """Return the progress, the results and the labels as text and a table."""
@@ -302,9 +300,8 @@ def _chosen(scoring: Scoring) -> dict[str, Any]:
 def _criteria_by_run(evals: Evals, scoring: Scoring) -> dict[str, list[str]]:
     """Return the criteria of each run in the order of the suite."""
     rank = {name: index for index, name in enumerate(evals.criteria["criterion"].cast(pl.String))}
-    by_rank = (
-        pl.col("criterion").cast(pl.String).replace_strict(rank, default=len(rank), return_dtype=pl.Int64)
-    )
+    criterion = pl.col("criterion").cast(pl.String)
+    by_rank = criterion.replace_strict(rank, default=len(rank), return_dtype=pl.Int64)
     scored = grade_criteria(evals, **_chosen(scoring)).select("run", "criterion").unique()
     return dict(scored.sort(by_rank, "criterion").group_by("run").agg("criterion").iter_rows())
 

@@ -58,9 +58,8 @@ def order_trials(evals: Evals, scoring: Scoring, *, order: Order, seed: int) -> 
         return _keys(graded.sort(key).sample(fraction=1, shuffle=True, seed=seed))
     samples = choose_scores(evals.scores, **chosen).to_native().group_by(*key, "criterion")
     spread = samples.agg(pl.col("score").std().fill_null(0.0)).group_by(key).agg(spread=pl.col("score").max())
-    labeled = (
-        evals.scores.filter(pl.col("grader_kind") == "human").select(key).unique().with_columns(labels=1)
-    )
+    human = evals.scores.filter(pl.col("grader_kind") == "human")
+    labeled = human.select(key).unique().with_columns(labels=1)
     words = pl.col("severity", "verdict").cast(pl.String).fill_null("")
     closeness = 1 / (1 + (pl.col("mean").fill_null(rule.mean) - rule.mean).abs())
     ranked = (

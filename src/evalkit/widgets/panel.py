@@ -135,13 +135,11 @@ def resource(name: str) -> str:
 @cache
 def style(*names: str) -> str:
     """Return the style sheet of some views, with the colors of `evalkit.util.colors` first."""
-    light, dark = (
-        "".join(f"--ek-{name}:{value};" for name, value in colors.items()) for colors in (LIGHT, DARK)
-    )
-    colors = (
-        f".ek{{{light}}}{_DARK_HOSTS}{{{dark}}}@media (prefers-color-scheme:dark){{{_DARK_SYSTEM}{{{dark}}}}}"
-    )
-    return "\n".join([colors, *(resource(f"{name}.css") for name in ("shared", *reversed(names)))])
+    light, dark = ("".join(f"--ek-{name}:{color};" for name, color in one.items()) for one in (LIGHT, DARK))
+    themes = f".ek{{{light}}}{_DARK_HOSTS}{{{dark}}}"
+    system = f"@media (prefers-color-scheme:dark){{{_DARK_SYSTEM}{{{dark}}}}}"
+    sheets = (resource(f"{name}.css") for name in ("shared", *reversed(names)))
+    return "\n".join([themes + system, *sheets])
 
 
 def script(name: str, *shares: str) -> str:
@@ -160,10 +158,12 @@ def _events(panel: type[Panel]) -> Any:
                 (field.name, types[field.name]) + (() if field.default is field.empty else (field.default,))
                 for field in list(inspect.signature(method).parameters.values())[1:]
             ]
-            kind = name.removeprefix("_on_")
-            structs.append(
-                msgspec.defstruct(name, fields, tag_field="kind", tag=kind, forbid_unknown_fields=True)
-            )
+            options: dict[str, Any] = {
+                "tag_field": "kind",
+                "tag": name.removeprefix("_on_"),
+                "forbid_unknown_fields": True,
+            }
+            structs.append(msgspec.defstruct(name, fields, **options))
     return Union[tuple(structs)]  # noqa: UP007 - the members are known at run time only
 
 

@@ -76,9 +76,8 @@ class ScoreDiff:
         moved, near = self.towards, self.nearer
         if moved.estimate is not None:
             share = f"{fmt.percent(moved.estimate)} {fmt.interval(moved.low, moved.high, percent=True)}"
-            lines.append(
-                f"{plural(moved.n, 'changed verdict')} with a human verdict: {share} moved towards it."
-            )
+            changes = plural(moved.n, "changed verdict")
+            lines.append(f"{changes} with a human verdict: {share} moved towards it.")
         if near.estimate is not None and near.low is not None:
             way = "nearer to" if near.estimate < 0 else "further from"
             interval = fmt.interval(near.low, near.high, sign=True)
@@ -92,9 +91,8 @@ class ScoreDiff:
             if before.low is None or after.low is None:
                 lines.append(f"{scope}: too few labels for kappa ({counts}).")
             else:
-                lines.append(
-                    f"{scope}: kappa against humans {_kappa(before)} before, {_kappa(after)} after ({counts})."
-                )
+                kappas = f"{_kappa(before)} before, {_kappa(after)} after"
+                lines.append(f"{scope}: kappa against humans {kappas} ({counts}).")
         if not self.agreement:
             lines.append("No human labels on these trials, so the effect on agreement is unknown.")
         return [*lines, *([self.caution] if self.caution else [])]
@@ -148,15 +146,10 @@ def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: floa
         )
         .sort(pl.col("change").abs().round(9), *_CELL, descending=[True, *[False] * 4], nulls_last=True)
     )
-    verdicts = (
-        cells.select(TRIALS.key).unique(maintain_order=True).join(severities, on=TRIALS.key, how="left")
-    )
-    graded = {
-        "before": _grade(before, rule),
-        "after": _grade(after, rule),
-        "human": grade_people(before, rule),
-    }
-    for name, frame in graded.items():
+    trials = cells.select(TRIALS.key).unique(maintain_order=True)
+    verdicts = trials.join(severities, on=TRIALS.key, how="left")
+    sides = (_grade(before, rule), _grade(after, rule), grade_people(before, rule))
+    for name, frame in zip(_SIDES, sides, strict=True):
         side = frame.select(*TRIALS.key, pl.col("verdict").alias(name))
         verdicts = verdicts.join(side, on=TRIALS.key, how="left", maintain_order="left")
     verdicts = verdicts.with_columns(moved=_moved())
@@ -220,19 +213,16 @@ def grade_people(evals: Evals, rule: PassRule) -> pl.DataFrame:
         return none
     judged = evals.scores.filter(~is_human).select("run", "criterion").unique()
     complete = graded.join(judged.group_by("run").agg(criteria=pl.len()), on="run")
-    return complete.filter(pl.col("scored") == pl.col("criteria")).with_columns(
-        pl.col("verdict").cast(pl.String)
-    )
+    complete = complete.filter(pl.col("scored") == pl.col("criteria"))
+    return complete.with_columns(pl.col("verdict").cast(pl.String))
 
 
 def _agreement(
     scores: pl.DataFrame, verdicts: pl.DataFrame, evals: Evals, level: float
 ) -> dict[str, tuple[Estimate, Estimate]]:
     agreement = {}
-    passed = verdicts.with_columns(
-        pl.col(_SIDES).cast(pl.String).replace_strict({"pass": 1.0, "fail": 0.0}, default=None)
-    )
-    passed = passed.drop_nulls(_SIDES)
+    codes = pl.col(_SIDES).cast(pl.String).replace_strict({"pass": 1.0, "fail": 0.0}, default=None)
+    passed = verdicts.with_columns(codes).drop_nulls(_SIDES)
     if passed.height:
         agreement["verdict"] = _kappas(passed, np.array([0.0, 1.0]), level)
     declared = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
@@ -249,9 +239,8 @@ def _agreement(
 def _kappas(rated: pl.DataFrame, points: np.ndarray, level: float) -> tuple[Estimate, Estimate]:
     options: dict[str, Any] = {"points": points, "level": level, "seed": 0}
     units, human = rated["case"].cast(pl.String).to_numpy(), rated["human"].to_numpy()
-    before, after = (
-        estimate_agreement(rated[side].to_numpy(), human, units, **options)[0]["kappa"] for side in _SIDES[:2]
-    )
+    sides = (rated[side].to_numpy() for side in _SIDES[:2])
+    before, after = (estimate_agreement(side, human, units, **options)[0]["kappa"] for side in sides)
     return before, after
 
 

@@ -247,9 +247,8 @@ class RubricLab(Panel):
         if self.diff is None:
             return None
         verdicts = self.diff.verdicts.select(*TRIALS.key, "moved", was="before", now="after")
-        scores = self.diff.scores.head(_LISTED).join(
-            verdicts, on=TRIALS.key, how="left", maintain_order="left"
-        )
+        scores = self.diff.scores.head(_LISTED)
+        scores = scores.join(verdicts, on=TRIALS.key, how="left", maintain_order="left")
         rows = [
             {
                 **{name: visible(row[name]) for name in ("case", "run", "criterion")},

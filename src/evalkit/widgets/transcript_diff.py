@@ -96,9 +96,7 @@ class TranscriptDiff(Panel):
         self._on_sides(*self.chosen)
 
     def _on_sides(self, baseline: Index, candidate: Index) -> None:
-        left, right = (
-            min(index, len(side) - 1) for side, index in zip(self.trials, (baseline, candidate), strict=True)
-        )
+        left, right = min(baseline, len(self.trials[0]) - 1), min(candidate, len(self.trials[1]) - 1)
         keys = self.trials[0][left], self.trials[1][right]
         views = (read_trial(self.evals, run=run, case=self.case, epoch=epoch) for run, epoch in keys)
         self.state, self.chosen = compare_trials(*views), (left, right)
@@ -142,9 +140,8 @@ class TranscriptDiff(Panel):
         baseline, candidate = (_name(view.run, view.epoch) for view in (state.baseline, state.candidate))
         heads = [f"Baseline: {baseline}", f"Candidate: {candidate}"]
         means = [[f"{criterion} ({grader})", *map(_mean, pair)] for criterion, grader, *pair in state.scores]
-        rows = [
-            _row_html(row, is_first=index == state.first) for index, row in enumerate(state.rows[:_STATIC])
-        ]
+        shown = state.rows[:_STATIC]
+        rows = [_row_html(row, is_first=index == state.first) for index, row in enumerate(shown)]
         left = len(state.rows) - _STATIC
         return section(
             "difference",
@@ -173,9 +170,7 @@ def _words_html(sections: list[Section], tag: str) -> str:
 
 
 def _visible(sections: list[Section]) -> list[Any]:
-    return [
-        [visible(head), [[visible(text), differs] for text, differs in pieces]] for head, pieces in sections
-    ]
+    return [[visible(head), [[visible(text), new] for text, new in pieces]] for head, pieces in sections]
 
 
 def _mean(value: float | None) -> str | None:
@@ -224,11 +219,8 @@ def transcript_diff(
     trials: list[list[tuple[str, int]]] = []
     for selector in (baseline, candidate):
         label, runs = find_runs(evals, selector)
-        rows = (
-            attempts.filter(pl.col("run").cast(pl.String).is_in(runs))
-            .select("run", "epoch")
-            .sort("run", "epoch")
-        )
+        tried = attempts.filter(pl.col("run").cast(pl.String).is_in(runs))
+        rows = tried.select("run", "epoch").sort("run", "epoch")
         if rows.is_empty():
             others = attempts["run"].cast(pl.String).unique().sort().to_list()
             raise SelectorError(f"{label!r} has no trial of case {case!r}.", value=label, choices=others)

@@ -137,9 +137,8 @@ def _pretty(text: str) -> str:
     items = value.items() if isinstance(value, dict) else ()
     long = {key: f"\n{item}" for key, item in items if isinstance(item, str) and "\n" in item}
     if long:
-        return "\n".join(
-            f"{key}:{long.get(key, f' {json.dumps(item, ensure_ascii=False)}')}" for key, item in items
-        )
+        lines = {key: long.get(key) or f" {json.dumps(item, ensure_ascii=False)}" for key, item in items}
+        return "\n".join(f"{key}:{line}" for key, line in lines.items())
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 

@@ -109,9 +109,8 @@ def read_trial(
     """
     _check_trial(evals, run, case, epoch)
     here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
-    tables: dict[str, Any] = {
-        name: getattr(evals, name).filter(here) for name in ("trials", "turns", "scores")
-    }
+    names = ("trials", "turns", "scores")
+    tables: dict[str, Any] = {name: getattr(evals, name).filter(here) for name in names}
     evals = replace(evals, **tables).collect()
     trial = _first(evals.trials)
     run_row = _first(evals.runs.filter(pl.col("run") == run))
@@ -232,9 +231,8 @@ def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | N
         facts = "".join(f"<span>{escape(fact)}</span> " for fact in known)
         title = escape(view.title[0].upper() + view.title[1:])
         top = f'<p class="ek-title"><strong>{title}</strong></p><p class="ek-meta">{facts}</p>'
-    asked = "".join(
-        f"<p><strong>{name}</strong></p>{markdown(text[:_MAX_TEXT])}" for name, text in view.asked
-    )
+    texts = ((name, markdown(text[:_MAX_TEXT])) for name, text in view.asked)
+    asked = "".join(f"<p><strong>{name}</strong></p>{text}" for name, text in texts)
     if asked:
         top += f"<details><summary>Case details</summary>{asked}</details>"
     source = f'<p class="ek-meta">Source: <code>{escape(view.source)}</code></p>' if view.source else ""
@@ -304,10 +302,9 @@ def _judgement_html(first: Judgement, *others: Judgement) -> str:
 
 def _reason_html(judgement: Judgement) -> str:
     rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
-    quote = (
-        f"<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>" if judgement.evidence else ""
-    )
-    return rationale + quote
+    if not judgement.evidence:
+        return rationale
+    return f"{rationale}<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>"
 
 
 def _part_html(part: Part, evidence: Sequence[str]) -> str:

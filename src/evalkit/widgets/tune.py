@@ -63,9 +63,7 @@ class Tuner(Panel):
         self._base = self.trials.judge(base)
         self._judged = (base, self._base)
         rates = self.trials.rates(self._base, base, [self.by], level=self.level)
-        self._rates_before: dict[str | None, float | None] = dict(
-            rates.select(self.by, "pass_rate").iter_rows()
-        )
+        self._rates_before = dict(rates.select(self.by, "pass_rate").rows())
 
     def __repr__(self) -> str:
         scored = self.summary.drop_nulls("pass_rate").select(self.by, "pass_rate").iter_rows()
@@ -91,12 +89,7 @@ class Tuner(Panel):
             to_words(self._base.codes).alias("before"),
             to_words(verdicts.codes).alias("after"),
         )
-        order = [
-            pl.col("severity").to_physical(),
-            natural_order("case"),
-            natural_order("run"),
-            pl.col("epoch"),
-        ]
+        order = [pl.col("severity").to_physical(), *map(natural_order, ("case", "run")), pl.col("epoch")]
         flipped = table.filter(pl.col("before") != pl.col("after"))
         return flipped.sort(order, descending=[True, False, False, False], nulls_last=True)
 
@@ -174,13 +167,11 @@ class Tuner(Panel):
         head = [self.by.replace("_", " ").capitalize(), "Pass rate", "Cases", *target]
         rows = [[row["name"], row["words"], row["n"], row["gate"]][: len(head)] for row in self._groups()]
         flipped = self._flipped()
-        flips = (
-            html_table(_FLIP_HEADS, flipped["rows"], caption="Changed verdicts") if flipped["rows"] else ""
-        )
+        flips = html_table(_FLIP_HEADS, flipped["rows"], caption="Changed verdicts")
         words = f"A trial passes when {self.rule.words}. {flipped['words']}. {self._agreement() or ''}"
-        return section(
-            "tuner", _SYNTHETIC if self.made_up else "", words, html_table(head, rows, row_heads=True), flips
-        )
+        notice = _SYNTHETIC if self.made_up else ""
+        rates = html_table(head, rows, row_heads=True)
+        return section("tuner", notice, words, rates, flips if flipped["rows"] else "")
 
     def _sliders(self) -> dict[str, Any]:
         rule, (low, high) = self.rule, self.trials.scale
@@ -267,15 +258,13 @@ class Tuner(Panel):
         exact, kappa = estimates["exact"], estimates["kappa"]
         if not exact.n:
             return "No trial has both a verdict and human labels on every criterion."
-        share = (
-            f"{fmt.percent(exact.estimate, 0)} of {plural(exact.n, 'labeled trial')} have the human verdict."
-        )
+        labeled = plural(exact.n, "labeled trial")
+        share = f"{fmt.percent(exact.estimate, 0)} of {labeled} have the human verdict."
         if kappa.estimate is None:
             return share
         interval = "" if kappa.low is None else f" {fmt.interval(kappa.low, kappa.high)}"
-        return (
-            f"{share} Kappa {fmt.number(kappa.estimate)}{interval} ({fmt.level(kappa.level)} {kappa.method})."
-        )
+        method = f"{fmt.level(kappa.level)} {kappa.method}"
+        return f"{share} Kappa {fmt.number(kappa.estimate)}{interval} ({method})."
 
 
 def tune(

@@ -92,9 +92,8 @@ class ScoreArray:
         scored = grade_criteria(evals, **chosen)
         suites = evals.runs["suite"].fill_null("").unique().to_list()
         if len(suites) > 1:
-            raise SelectorError(
-                f"Several suites: {join_words(suites)}.", fix="Choose one: evals.filter(suite=...)."
-            )
+            fix = "Choose one: evals.filter(suite=...)."
+            raise SelectorError(f"Several suites: {join_words(suites)}.", fix=fix)
         if scored.is_empty():
             raise SelectorError("No scores to tune a rule on.")
         criteria = tuple(scored["criterion"].cast(pl.String).unique().sort())
@@ -231,10 +230,8 @@ def _to_array(
     trials = frame.select(TRIALS.key).with_row_index("_row")
     placed = rows.cast({name: trials.schema[name] for name in TRIALS.key}).join(trials, on=TRIALS.key)
     cells = placed["_row"].to_numpy(), _positions(placed["criterion"], criteria)
-    values, present = (
-        np.full((frame.height, len(criteria)), np.nan),
-        np.zeros((frame.height, len(criteria)), dtype=bool),
-    )
+    shape = frame.height, len(criteria)
+    values, present = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
     values[cells], present[cells] = placed[column].to_numpy(), True
     return values, present
 
