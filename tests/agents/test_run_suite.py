@@ -416,7 +416,7 @@ def test_a_case_without_a_prompt_is_refused_because_its_input_gives_the_mistake_
 
 
 def test_a_case_that_is_not_there_is_named(suite, tmp_path):
-    with pytest.raises(SelectorError, match="There is no case '07'"):
+    with pytest.raises(SelectorError, match="Unknown case '07'"):
         run_suite(suite, lambda case: "x", tmp_path / "runs", only=["01", "07"])
 
 
@@ -429,10 +429,10 @@ def test_a_suite_without_cases_is_refused(tmp_path):
     ("settings", "said"),
     [
         ({"epochs": 0}, "epochs is 0; it may be a whole number from 1"),
-        ({"epochs": True}, "epochs is True"),
-        ({"seed": -1}, "seed is -1"),
+        ({"epochs": True}, "Invalid epochs True"),
+        ({"seed": -1}, "Invalid seed -1"),
         ({"timeout": 0}, "timeout is 0; it may be a number above 0."),
-        ({"max_cost": "1"}, "max_cost is '1'"),
+        ({"max_cost": "1"}, "Invalid max_cost '1'"),
         ({"concurrency": -1}, "concurrency is -1"),
     ],
 )

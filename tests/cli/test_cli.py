@@ -226,13 +226,13 @@ def test_what_could_not_be_read_is_said_with_its_line(run, tmp_path, hostile):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["summary", "{data}x"], "There is no file or folder"),
+        (["summary", "{data}x"], "No file or folder"),
         (["summary", "{data}", "--by", "modl"], "Did you mean 'model'?"),
         (["summary", "{data}", "--gate", "Grok=4"], "Did you mean 'Groq'?"),
         (["summary", "{data}", "--floor", "5"], "floor"),
         (["summary", "{data}", "--grader", "nobody"], "nobody"),
         (["summary", "{data}", "--level", "95"], "95"),
-        (["compare", "{data}", "--baseline", "v1", "--candidate", "v9"], "There is no run"),
+        (["compare", "{data}", "--baseline", "v1", "--candidate", "v9"], "Unknown run"),
         (["compare", "{data}", "--baseline", "v1", "--candidate", "v1"], "v1"),
         (["compare", "{data}", "--baseline", "v1", "--candidate", "v2", "--margin", "pass=0.1"], "pass_rate"),
         (["report", "{data}", "-o", "{tmp}/r.docx"], "'.docx'"),
@@ -241,13 +241,13 @@ def test_what_could_not_be_read_is_said_with_its_line(run, tmp_path, hostile):
             ["compare", "{data}", "--baseline", "agentversion=v2", "--candidate", "v3"],
             "Did you mean 'agent_version'?",
         ),
-        (["compare", "{data}", "--baseline", "v2", "--candidate", "colour=v3"], "There is no run"),
+        (["compare", "{data}", "--baseline", "v2", "--candidate", "colour=v3"], "Unknown run"),
         (
             ["compare", "{data}", "--baseline", "v2", "--candidate", "agent_version=v3,colour=x"],
             "'colour'",
         ),
         (["convert", "{data}", "-o", "{data}"], "is not empty"),
-        (["lab", "{data}x"], "There is no file or folder"),
+        (["lab", "{data}x"], "No file or folder"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_and_ends_with_2(run, data, tmp_path, monkeypatch, arguments, words):

@@ -148,8 +148,8 @@ def test_what_is_there_already_is_told(run, asking):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--case", "03"], "There is no case '03'. There is: 01, 02."),
-        (["--prompt", "nofile.md"], "There is no file or folder 'nofile.md'."),
+        (["--case", "03"], "Unknown case '03'. Expected 01 or 02."),
+        (["--prompt", "nofile.md"], "No file or folder 'nofile.md'."),
         (["--call", "nowhere:f"], "There is no module 'nowhere' to import"),
         (["--epochs", "0"], "epochs"),
         (["--provider", "grok"], "Unknown provider 'grok'."),

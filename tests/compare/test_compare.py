@@ -386,9 +386,9 @@ def test_a_selector_is_a_run_a_version_a_model_or_a_dict():
 @pytest.mark.parametrize(
     ("selector", "error", "words"),
     [
-        ("v3", SelectorError, "no run, agent_version or model 'v3'"),
+        ("v3", SelectorError, "Unknown run, agent_version or model 'v3'"),
         ({"agent_versoin": "v1"}, ColumnError, "Did you mean 'agent_version'"),
-        ({"agent_version": "v9"}, SelectorError, "no agent version 'v9'"),
+        ({"agent_version": "v9"}, SelectorError, "Unknown agent version 'v9'"),
         ({"agent_version": "v2", "model": "m", "run": "v1-m"}, SelectorError, "No run has"),
     ],
 )
@@ -563,7 +563,7 @@ def test_a_human_who_labelled_one_criterion_is_no_difference_of_criteria():
 @pytest.mark.parametrize("thing", [pl.DataFrame({"a": [1]}), "scores.csv", None])
 def test_what_is_no_evals_is_refused_with_the_way_to_make_one(thing):
     with pytest.raises(
-        FormatError, match=r"compare takes an Evals, not .*load it first, ek\.compare\(ek\.load"
+        FormatError, match=r"compare takes an Evals, not .*Load it first: ek\.compare\(ek\.load"
     ):
         compare(thing, baseline="v1", candidate="v2")
 
@@ -738,5 +738,7 @@ def test_the_paired_table_of_real_data_comes_out(criterion, difference, interval
 
 
 def test_a_margin_of_nothing_in_particular_is_refused():
-    with pytest.raises(ArgumentError, match=r"margin is 0\.05; .*Did you mean \{'pass_rate': 0\.05\}\?"):
+    with pytest.raises(
+        ArgumentError, match=r"Invalid margin 0\.05\. .*Did you mean \{'pass_rate': 0\.05\}\?"
+    ):
         compare(demo.make(), baseline="v2", candidate="v3", margin=0.05)

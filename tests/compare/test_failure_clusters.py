@@ -148,5 +148,5 @@ def test_without_scikit_learn_one_sentence_says_what_to_install(monkeypatch):
 
 
 def test_a_number_of_clusters_below_one_is_refused(demo):
-    with pytest.raises(EvalkitError, match="clusters is 0; it may be a whole number from 1"):
+    with pytest.raises(EvalkitError, match="Invalid clusters 0. Expected a whole number from 1"):
         find_failures(demo, clusters=0)

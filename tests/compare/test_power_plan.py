@@ -277,7 +277,7 @@ def test_an_empty_collection_has_a_reason():
         ({"margin": -0.1}, "margin is -0.1"),
         ({"difference": 0.1, "margin": 0.1}, "give one of them"),
         ({"margin": {"mean_score": 0.2}}, "margin names mean_score"),
-        ({"power": 1}, "power is 1"),
+        ({"power": 1}, "Invalid power 1"),
     ],
 )
 def test_what_no_plan_can_be_for_is_refused(asked, words):

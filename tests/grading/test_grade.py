@@ -315,7 +315,7 @@ def test_two_judges_of_a_criterion_must_be_told_apart():
         match='several graders.*grader="j" .1 score., grader="k" .1 score.; or grader="any" to average',
     ):
         grade(evals)
-    with pytest.raises(SelectorError, match="no grader 'l'.*j, k"):
+    with pytest.raises(SelectorError, match="Unknown grader 'l'.*j or k"):
         grade(evals, grader="l")
     assert grade(evals, grader="k")["mean"].item() == 5.0
 

@@ -174,7 +174,7 @@ def test_what_has_no_score_is_counted_and_told(run, fake, folder, asking):
     [
         (["--only", "failure"], "--only 'failure'"),
         (["--samples", "0"], "samples"),
-        (["--rubric", "nowhere.yaml"], "There is no file or folder 'nowhere.yaml'"),
+        (["--rubric", "nowhere.yaml"], "No file or folder 'nowhere.yaml'"),
         (["--provider", "grok"], "Unknown provider 'grok'."),
         (["--model", "none-such"], "no model 'none-such'"),
     ],

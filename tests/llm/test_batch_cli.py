@@ -34,7 +34,7 @@ def test_a_folder_that_is_not_there(run, tmp_path):
     code, _, err = run("batch", "list", tmp_path / "gone")
 
     assert code == 2
-    assert err.startswith("evalkit: There is no file or folder")
+    assert err.startswith("evalkit: No file or folder")
 
 
 def test_the_list_has_a_line_for_each_job_and_asks_nobody(run, fake_groq, tmp_path):
@@ -76,7 +76,7 @@ def test_a_job_that_is_not_there_and_one_of_several(run, fake_groq, tmp_path):
     _, _, unknown = run("batch", "status", tmp_path, "nope")
     code, _, several = run("batch", "status", tmp_path)
 
-    assert "There is no job 'nope'." in unknown
+    assert "Unknown job 'nope'." in unknown
     assert code == 2
     assert "2 jobs match" in several
 

@@ -74,7 +74,7 @@ def test_the_weights_are_found_without_importing_their_package():
 
 
 def test_weights_that_are_not_there_are_named(tmp_path):
-    with pytest.raises(PathError, match=r"There is no file or folder .*none\.gguf"):
+    with pytest.raises(PathError, match=r"No file or folder .*none\.gguf"):
         serving.find_weights(tmp_path / "none.gguf")
 
 

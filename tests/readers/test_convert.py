@@ -282,7 +282,7 @@ def test_a_native_folder_without_transcripts_can_be_scanned(tmp_path: Path) -> N
 
 
 def test_what_cannot_be_scanned_is_told_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PathError, match="There is no file or folder"):
+    with pytest.raises(PathError, match="No file or folder"):
         scan(tmp_path / "nowhere")
     with pytest.raises(
         FormatError, match="cannot be scanned: it is neither what Evals.save wrote nor a native folder"

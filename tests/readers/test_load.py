@@ -527,11 +527,11 @@ def test_a_frame_with_two_columns_of_one_name_says_so(names: list[Any]) -> None:
 def test_a_path_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     write(tmp_path / "demo" / "scores.jsonl", NATIVE)
 
-    with pytest.raises(PathError, match="nearest that exists is .*demo"):
+    with pytest.raises(PathError, match="Did you mean .*demo"):
         load(tmp_path / "dmeo")
     with pytest.raises(PathError, match=r"Nothing fits .*holds: scores.jsonl"):
         load(str(tmp_path / "demo" / "*.csv"))
-    with pytest.raises(PathError, match="nearest that exists is .*demo"):
+    with pytest.raises(PathError, match="Did you mean .*demo"):
         load(str(tmp_path / "dmo" / "*.csv"))
 
 

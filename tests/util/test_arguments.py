@@ -136,7 +136,7 @@ def test_a_wrong_argument_says_what_is_allowed_and_the_nearest_guess(call, said)
         (lambda: ek.PassRule(scale=5), RuleError, "PassRule.scale is 5; it may be two numbers"),
         (lambda: ek.PassRule(scale=("1", "5")), RuleError, "PassRule.scale is ('1', '5')"),
         (lambda: ek.PassRule(weights={"Groq": "2"}), RuleError, "PassRule.weights is {'Groq': '2'}"),
-        (lambda: ek.Judge(model="m", provider=3), ProviderError, "A provider is one of groq, openai, local"),
+        (lambda: ek.Judge(model="m", provider=3), ProviderError, "Expected groq, openai, local"),
         (lambda: ek.Judge(model="m", provider="local", patterns=["x"]), FormatError, "Judge.patterns is ['x']"),
         (lambda: ek.Agent(command=3), FormatError, "A command is a program and its arguments"),
         (lambda: ek.charts.severity(DEMO, title=3), ArgumentError, "text or None."),

@@ -13,7 +13,7 @@ import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli.terminal import emit, one_line, shell_line, tell, working
-from evalkit.llm.providers import LOCAL_PORT
+from evalkit.llm.endpoints import LOCAL_PORT
 
 
 def serve_local(

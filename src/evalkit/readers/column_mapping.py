@@ -265,7 +265,7 @@ def resolve(
 
 
 def find_mapping(path: Path, top: Path) -> Path | None:
-    """Return the `evalkit.yaml` for a file: in its folder, or the did_you_mean above it up to `top`."""
+    """Return the `evalkit.yaml` for a file: in its folder, or the nearest above it up to `top`."""
     folder = path if path.is_dir() else path.parent
     while True:
         if (folder / MAPPING_FILE).is_file():

@@ -46,7 +46,7 @@ class EvalkitError(Exception):
     value
         The value that was refused; leave it out if there is none.
     choices
-        The valid values. The did_you_mean one is suggested.
+        The valid values. The nearest one is suggested.
     expected
         What was expected, as a noun phrase, where it is not a choice.
     fix
@@ -91,8 +91,8 @@ class EvalkitError(Exception):
             sentences.append(f"Expected {_either(self.choices)}.")
         elif self.expected:
             sentences.append(f"Expected {self.expected}.")
-        if self.choices and isinstance(self.value, str):
-            sentences.append(did_you_mean(self.value, map(str, self.choices)).strip())
+        if self.choices and self.value is not ...:
+            sentences.append(did_you_mean(str(self.value), map(str, self.choices)).strip())
         if self.fix:
             sentences.append(self.fix)
         return [sentence for sentence in sentences if sentence]
@@ -125,9 +125,12 @@ class ColumnError(EvalkitError, ValueError):
     def missing(cls, name: str, *, table: str, have: Iterable[str]) -> ColumnError:
         """Return the error for a missing column, with the nearest name."""
         have = list(have)
-        return cls(
-            f"The {table} table has no column {name!r}.{did_you_mean(name, have)} It has: {join_words(have, limit=40)}."
+        error = cls(
+            f"The {table} table has no column {name!r}.{did_you_mean(name, have)} "
+            f"Columns: {join_words(have, limit=40)}."
         )
+        error.argument, error.value, error.choices = "column", name, tuple(have)
+        return error
 
 
 class PathError(EvalkitError, FileNotFoundError):
@@ -135,18 +138,20 @@ class PathError(EvalkitError, FileNotFoundError):
 
     @classmethod
     def missing(cls, path: str | Path) -> PathError:
-        """Say what is not there and name the did_you_mean path that is."""
-        path = Path(path)
+        """Return the error for a missing path, with the nearest existing one."""
+        missing = path = Path(path)
         parent = path.parent
         while not parent.exists() and parent != parent.parent:
             path, parent = parent, parent.parent
         siblings = sorted(entry.name for entry in parent.iterdir()) if parent.is_dir() else []
         near = get_close_matches(path.name, siblings, n=1, cutoff=0.5)
-        hint = f" The did_you_mean that exists is {str(parent / near[0])!r}." if near else ""
-        if not hint:
-            holds = f"holds: {join_words(siblings, limit=8)}" if siblings else "is empty"
-            hint = f" {str(parent)!r} exists and {holds}."
-        return cls(f"There is no file or folder {str(path)!r}.{hint}")
+        if near:
+            hint = f"Did you mean {str(parent / near[0])!r}?"
+        elif siblings:
+            hint = f"{str(parent)!r} contains {join_words(siblings, limit=8)}."
+        else:
+            hint = f"{str(parent)!r} is empty."
+        return cls(f"No file or folder {str(missing)!r}.", value=str(missing), fix=hint)
 
 
 class FormatError(EvalkitError, ValueError):
@@ -163,10 +168,7 @@ class SelectorError(EvalkitError, ValueError):
     @classmethod
     def unknown(cls, name: object, *, kind: str, have: Iterable[object]) -> SelectorError:
         """Return the error for an unknown name, with the nearest valid one."""
-        options = [str(option) for option in have]
-        return cls(
-            f"There is no {kind} {name!r}.{did_you_mean(str(name), options)} There is: {join_words(options)}."
-        )
+        return cls(f"Unknown {kind} {name!r}.", argument=kind, value=name, choices=map(str, have))
 
 
 class ArgumentError(EvalkitError, TypeError, ValueError):
