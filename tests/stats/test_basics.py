@@ -43,16 +43,18 @@ def test_quantiles_and_p_values_agree_with_scipy(level, df):
 @pytest.mark.parametrize("quantile", [z_quantile, lambda level: t_quantile(level, 5)])
 @pytest.mark.parametrize("level", [0, 1, 95, -0.5, math.nan])
 def test_a_level_that_is_no_share_is_refused(quantile, level):
-    with pytest.raises(StatisticsError, match="level"):
+    with pytest.raises(StatisticsError) as error:
         quantile(level)
+    assert error.value.argument == "level"
 
 
 def test_counts_that_no_data_can_produce_are_refused_and_the_ends_are_not():
     for passes, n in ((0, 0), (0, 5), (5, 5), (2.5, 3)):
         check_counts(passes, n)
     for passes, n in ((-1, 5), (6, 5), (0, -1), (math.nan, 5)):
-        with pytest.raises(StatisticsError, match="between 0"):
+        with pytest.raises(StatisticsError) as error:
             check_counts(passes, n)
+        assert error.value.argument == "passes"
 
 
 def test_rows_with_a_gap_on_either_side_are_left_out_and_a_scalar_stands_for_all():
@@ -60,8 +62,9 @@ def test_rows_with_a_gap_on_either_side_are_left_out_and_a_scalar_stands_for_all
 
     assert (a.tolist(), b.tolist(), k.tolist()) == ([1, 4], [1, 4], [5, 5])
     assert present([1, None, math.nan, 3]).tolist() == [1, 3]
-    with pytest.raises(StatisticsError, match=r"lengths \[2, 3\]"):
+    with pytest.raises(StatisticsError) as error:
         together([1, 2], [1, 2, 3])
+    assert error.value.argument == "lengths"
 
 
 def test_clusters_follow_the_values_that_are_there_whatever_their_labels():
@@ -70,8 +73,9 @@ def test_clusters_follow_the_values_that_are_there_whatever_their_labels():
     assert (values.tolist(), codes.tolist()) == ([1, 3, 4], [0, 1, 0])
     assert with_clusters([1, None], None)[1] is None
     assert cluster_codes(np.array([2, "b", 2, None], dtype=object)).tolist() == [0, 2, 0, 1]
-    with pytest.raises(StatisticsError, match="1 clusters for 2 cases"):
+    with pytest.raises(StatisticsError) as error:
         with_clusters([1, 2], ["x"])
+    assert error.value.argument == "number of clusters"
 
 
 @checked

@@ -101,8 +101,9 @@ def test_no_pairs_give_no_number():
 
 @pytest.mark.parametrize(("b", "c", "n"), [(3, 3, 5), (-1, 0, 5), (float("nan"), 0, 5)])
 def test_impossible_flips_are_refused(b, c, n):
-    with pytest.raises(StatisticsError, match="flips"):
+    with pytest.raises(StatisticsError) as error:
         tango(b, c, n)
+    assert error.value.argument == "flips"
 
 
 @checked
@@ -285,8 +286,9 @@ def test_weights_move_the_estimate_and_zero_weights_leave_cases_out():
     assert weighted_difference([0, 0], [1, 2]).p_value == 1
     assert weighted_difference([1], [1]).status == "not_estimable"
     assert weighted_difference([1, 2], [0, 0]).estimate is None
-    with pytest.raises(StatisticsError, match="weight"):
+    with pytest.raises(StatisticsError) as error:
         weighted_difference([1, 2], [1, -1])
+    assert error.value.argument == "weight"
 
 
 def test_a_case_of_a_cluster_that_was_never_run_counts_nothing():

@@ -40,8 +40,9 @@ def test_swapping_versions_or_outcomes_changes_nothing(new, old):
 
 def test_without_runs_nothing_can_be_said_and_impossible_counts_are_refused():
     assert boschloo(0, 0, 3, 5) == boschloo(0, 0, 0, 0) == 1
-    with pytest.raises(StatisticsError, match="between 0"):
+    with pytest.raises(StatisticsError) as error:
         boschloo(6, 5, 0, 5)
+    assert error.value.argument == "passes"
 
 
 @pytest.mark.parametrize(("k_new", "k_old"), [(3, 4), (4, 7), (5, 5), (2, 9), (10, 3)])

@@ -35,8 +35,9 @@ def test_p_values_agree_with_the_references(b, c):
 
 @pytest.mark.parametrize(("b", "c"), [(0.5, 1), (-1, 2)])
 def test_fractions_of_cases_are_refused(b, c):
-    with pytest.raises(StatisticsError, match="whole numbers"):
+    with pytest.raises(StatisticsError) as error:
         mcnemar(b, c)
+    assert error.value.argument == "flips"
 
 
 def test_fifteen_pairs_are_enumerated_well_under_fifty_milliseconds():

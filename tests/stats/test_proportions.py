@@ -76,14 +76,16 @@ def test_no_cases_give_no_number_and_a_reason(method):
 
 @pytest.mark.parametrize(("passes", "n"), [(3, 2), (-1, 5), (1, -1), (float("nan"), 5)])
 def test_impossible_counts_are_refused(passes, n):
-    with pytest.raises(StatisticsError, match="between 0 and n"):
+    with pytest.raises(StatisticsError) as error:
         wilson(passes, n)
+    assert error.value.argument == "passes"
 
 
 @pytest.mark.parametrize("level", [0, 1, 95, -0.5])
 def test_a_level_in_percent_is_refused(level):
-    with pytest.raises(StatisticsError, match="level"):
+    with pytest.raises(StatisticsError) as error:
         wilson(1, 2, level=level)
+    assert error.value.argument == "level"
 
 
 @checked
@@ -174,11 +176,13 @@ def test_all_pass_in_clusters_counts_clusters():
 
 
 def test_clusters_of_another_length_are_refused():
-    with pytest.raises(StatisticsError, match="1 clusters for 2 cases"):
+    with pytest.raises(StatisticsError) as error:
         wilson_clustered([1, 0], ["a"])
+    assert error.value.argument == "number of clusters"
 
 
 @pytest.mark.parametrize("fractions", [[0.5, 1.1], [-0.1, 0.5]])
 def test_one_fraction_outside_0_to_1_is_enough_to_refuse(fractions):
-    with pytest.raises(StatisticsError, match="between 0 and 1"):
+    with pytest.raises(StatisticsError) as error:
         wilson_n_eff(fractions, 5)
+    assert error.value.argument == "pass fractions"

@@ -56,10 +56,12 @@ def test_all_k_passing_is_not_the_pass_rate_to_the_power_of_k():
 
 
 def test_more_passes_than_runs_are_refused():
-    with pytest.raises(StatisticsError, match="9 passes in 5 runs"):
+    with pytest.raises(StatisticsError) as error:
         pass_at_k([9], [5], 1)
-    with pytest.raises(StatisticsError, match="Invalid k"):
+    assert error.value.argument == "passes"
+    with pytest.raises(StatisticsError) as error:
         pass_hat_k([1], [5], 0)
+    assert error.value.argument == "k"
 
 
 def test_chance_flips_agree_with_simulated_identical_versions():

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from evalkit.agreement.estimates import (
-    MEASURES,
-    VERDICT_POINTS,
-    estimate_agreement,
-    nearest_point,
-    scale_points,
-)
+from evalkit.agreement.estimates import MEASURES, estimate_pairs, nearest_point
 from evalkit.agreement.ratings import (
     ANSWER,
     ITEM,
@@ -37,13 +32,11 @@ from evalkit.util.html_table import html_table
 from evalkit.util.words import plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import altair as alt
 
     from evalkit.data.evals import Evals
-    from evalkit.stats import Estimate
-    from evalkit.stats.basics import Floats
     from evalkit.util.html_table import Html
 
 __all__ = ["Agreement", "agreement"]
@@ -90,8 +83,6 @@ class Agreement(JudgeResult):
         The reading of the verdicts' kappa (of the weakest criterion's, where there are no verdicts): "reliable" (the
         interval's lower end is .80 or more), "tentative" (.667 or more), "not shown reliable", "not reliable" (its
         upper end is below .667), "no disagreement seen", or "not estimable".
-    sentence
-        The reading in words, with its numbers and the agreement between people.
     summary
         polars frame, a row for each criterion, then one for the verdicts (and again for each group of `by`): `scope`,
         `group`, `kind` (ordinal, binary, continuous, verdict), `n` (answers rated by both), `cases`, `exact` and
@@ -107,8 +98,6 @@ class Agreement(JudgeResult):
     disagreements
         polars frame, the worst first: `run`, `case`, `epoch`, `criterion`, `severity`, `reference`, `judge`,
         `difference`, `flips` (the verdicts differ too), `reference_rationale`, `judge_rationale`, `source`, `line`.
-    warnings
-        polars frame `id`, `scope`, `text`.
     rule, level, by
         The arguments.
     """
@@ -163,27 +152,22 @@ class Agreement(JudgeResult):
         )
 
     def _html_tables(self) -> Iterator[Html]:
-        head = [
-            *("scope", "n", "exact", "within one", "bias", "kappa", "two people", "alpha", "AC2", "reading"),
-        ]
-        rows = [
-            [
-                row["scope"] if row["group"] == "all" else f"{row['scope']} · {row['group']}",
-                f"{row['n']} of {plural(row['cases'], 'case')}",
-                *(None if row[name] is None else percent(row[name], 0) for name in ("exact", "within_one")),
-                *(
-                    with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
-                    for name in ("bias", "kappa")
-                ),
-                *(
-                    None if row[name] is None else number(row[name])
-                    for name in ("human_human", "alpha", "ac2")
-                ),
-                row["reading"] + (f": {row['reason']}" if row["reason"] else ""),
-            ]
-            for row in self.summary.iter_rows(named=True)
-        ]
-        yield html_table(head, rows, limit=HTML_ROWS)
+        head = ("scope", "n", "exact", "within one", "bias", "kappa", "two people", "alpha", "AC2", "reading")
+        yield html_table(head, map(_cells, self.summary.iter_rows(named=True)), limit=HTML_ROWS)
+
+
+def _cells(row: dict[str, Any]) -> list[str | None]:
+    def shown(text: Callable[..., str], *names: str) -> list[str | None]:
+        return [None if row[name] is None else text(row[name]) for name in names]
+
+    return [
+        row["scope"] if row["group"] == "all" else f"{row['scope']} · {row['group']}",
+        f"{row['n']} of {plural(row['cases'], 'case')}",
+        *shown(partial(percent, digits=0), "exact", "within_one"),
+        *(with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("bias", "kappa")),
+        *shown(number, "human_human", "alpha", "ac2"),
+        row["reading"] + (f": {row['reason']}" if row["reason"] else ""),
+    ]
 
 
 def agreement(
@@ -313,18 +297,16 @@ class _ScopeEstimates:
         self.both, labels = (
             frame.drop_nulls(["judge", "reference"]) for frame in (scope.pairs, scope.people)
         )
-        self.points, why, note = _points(self.both, scope.kind)
-        options: dict[str, Any] = {"level": level, "seed": seed}
-        self.estimates, self.is_rounded = _estimate(self.both, self.points, why, options)
-        why = "no two people rated the same answer"
-        points = _points(labels, scope.kind)[0]
-        self.estimates["human_human"] = _estimate(labels, points, why, options)[0]["kappa"]
+        options: dict[str, Any] = {"is_verdict": scope.kind == "verdict", "level": level, "seed": seed}
+        self.measures, self.points, note, self.is_rounded = estimate_pairs(self.both, **options)
+        people = estimate_pairs(labels, unrated="no two people rated the same answer", **options)
+        self.measures["human_human"] = people.measures["kappa"]
         self.n, self.people_n = (
             frame.n_unique(ANSWER) if frame.height else 0 for frame in (self.both, labels)
         )
         self.names = {"scope": scope.name, "group": scope.group}
         self.counts = {"n": self.n, "cases": self.both["unit"].n_unique()}
-        kappa = self.estimates["kappa"]
+        kappa = self.measures["kappa"]
         rounding = ", means taken to the nearest point" if self.is_rounded else ""
         self.method = kappa.method + (f", on {note}" if note else "") + rounding
         self.reason = kappa.reason
@@ -332,16 +314,16 @@ class _ScopeEstimates:
             self.reason = refused or "no answer has a verdict of both"
 
     def summary_row(self) -> dict[str, Any]:
-        kappa = self.estimates["kappa"]
+        kappa = self.measures["kappa"]
         row: dict[str, Any] = {**self.names, "kind": self.scope.kind, **self.counts}
-        for name, e in self.estimates.items():
+        for name, e in self.measures.items():
             row |= {name: e.estimate, f"{name}_low": e.low, f"{name}_high": e.high}
         row |= {"human_human_n": self.people_n, "reading": read_kappa(kappa), "level": self.level}
         row |= {"method": self.method, "status": kappa.status, "reason": self.reason}
         return {name: row[name] for name in SUMMARY}
 
     def estimate_rows(self) -> Iterator[dict[str, Any]]:
-        for name, e in self.estimates.items():
+        for name, e in self.measures.items():
             row = {**self.names, "measure": name, **self.counts, "level": self.level}
             row |= {"n": self.people_n} if name == "human_human" else {}
             facts = ("estimate", "low", "high", "method", "seed", "status", "reason")
@@ -356,17 +338,6 @@ class _ScopeEstimates:
         }
         counts = pl.DataFrame(points).group_by("reference", "judge").len().sort("reference", "judge")
         yield from ((*self.names.values(), *cell) for cell in counts.iter_rows())
-
-
-def _points(pairs: pl.DataFrame, kind: str) -> tuple[Floats | None, str, str]:
-    return (VERDICT_POINTS, "", "") if kind == "verdict" else scale_points(pairs)
-
-
-def _estimate(
-    pairs: pl.DataFrame, points: Floats | None, why: str, options: dict[str, Any]
-) -> tuple[dict[str, Estimate], bool]:
-    judge, reference, units = (pairs[name].to_numpy() for name in ("judge", "reference", "unit"))
-    return estimate_agreement(judge, reference, units, points=points, why=why, **options)
 
 
 def find_disagreements(ratings: Ratings, reference: str) -> pl.DataFrame:

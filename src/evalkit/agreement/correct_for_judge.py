@@ -60,16 +60,12 @@ class Corrected(JudgeResult):
 
     Attributes
     ----------
-    sentence
-        The corrected pass rate.
     summary
         polars frame, two rows (pass_rate in 0 to 1, mean_score in the scores' units) for all and for each group of
         `by`: `scope`, `metric`, `judged` (by the judge, mean of the cases) with `judged_low`, `judged_high`, `labelled`
         (by the labels alone), `corrected`, `low`, `high`, `shift` (corrected minus judged), `n` (labelled answers),
         `n_judged` (judged answers), `cases` (with labels), `method`, `level`, `seed`, `status` ("ok" or
         "not_estimable"), `reason`.
-    warnings
-        polars frame `id`, `scope`, `text`.
     rule, population, labels, level
         The arguments.
     """
@@ -168,10 +164,9 @@ def correct_for_judge(
     rows = []
     for scope, part in split_by(answers, by):
         labelled = answers if population == "other" else part
-        rate = _pass_rate(part, labelled, population, refused, scoring.level, seed)
-        mean = _mean_score(part, population, refused, scoring.level)
-        rows.append({"scope": scope, **_rate_row(part, rate, scoring.level)})
-        rows.append({"scope": scope, **_mean_row(part, mean, scoring.level)})
+        rate = _pass_rate_row(part, labelled, population, refused, scoring.level, seed)
+        mean = _mean_score_row(part, population, refused, scoring.level)
+        rows += [{"scope": scope, **row} for row in (rate, mean)]
     summary = pl.DataFrame(rows, schema=SUMMARY)
     return Corrected(
         sentence=_sentence(summary.row(0, named=True), ratings),
@@ -185,36 +180,30 @@ def correct_for_judge(
     )
 
 
-def _pass_rate(
+def _pass_rate_row(
     part: pl.DataFrame, labelled: pl.DataFrame, population: Population, refused: str, level: float, seed: int
-) -> Estimate:
+) -> dict[str, Any]:
     known, judged = labelled.drop_nulls(["judge", "reference"]), part.drop_nulls("judge")
+    cases = judged.group_by("unit", maintain_order=True).agg(pl.col("judge").mean(), pl.len())
+    by_judge = stats.wilson_n_eff(cases["judge"].to_numpy(), cases["len"].to_numpy(), level=level)
+    rate, n = float(by_judge.estimate or 0.0), float(by_judge.n_eff or by_judge.n)
+    judge, people = (known[side].to_numpy() > 0.5 for side in ("judge", "reference"))
+    units = known["unit"].to_numpy()
     if reason := _why_not(refused, known.height, judged.height):
         method = "post-stratified" if population == "same" else "Rogan-Gladen (Lee)"
-        return stats.not_estimable(reason, n=known.height, method=method, level=level)
-    judge_rate = _judge_rate(judged, level)
-    rate = float(judge_rate.estimate or 0.0)
-    n = float(judge_rate.n_eff or judge_rate.n)
-    by_judge, by_people = (known[side].to_numpy() > 0.5 for side in ("judge", "reference"))
-    units = known["unit"].to_numpy()
-    if population == "same":
-        tp, fp = _effective_counts(by_people[by_judge], units[by_judge], level)
-        fn, tn = _effective_counts(by_people[~by_judge], units[~by_judge], level)
+        e = stats.not_estimable(reason, n=known.height, method=method, level=level)
+    elif population == "same":
+        tp, fp = _effective_counts(people[judge], units[judge], level)
+        fn, tn = _effective_counts(people[~judge], units[~judge], level)
         e = stats.post_stratified(tp, fp, fn, tn, passes=rate * n, n=n, level=level, seed=seed)  # type: ignore[arg-type]
     else:
-        tp, fn = _effective_counts(by_judge[by_people], units[by_people], level)
-        fp, tn = _effective_counts(by_judge[~by_people], units[~by_people], level)
+        tp, fn = _effective_counts(judge[people], units[people], level)
+        fp, tn = _effective_counts(judge[~people], units[~people], level)
         specificity, sensitivity = (
-            hit / (hit + miss) if hit + miss else 0.0 for hit, miss in ((tn, fp), (tp, fn))
+            hits / (hits + misses) if hits + misses else 0.0 for hits, misses in ((tn, fp), (tp, fn))
         )
         e = stats.rogan_gladen(rate, n, specificity, fp + tn, sensitivity, tp + fn, level=level)
-    return replace(e, n=known.height)
-
-
-def _judge_rate(judged: pl.DataFrame, level: float) -> Estimate:
-    """Estimate the mean of the cases' pass rates by the judge."""
-    cases = judged.group_by("unit", maintain_order=True).agg(pl.col("judge").mean(), pl.len())
-    return stats.wilson_n_eff(cases["judge"].to_numpy(), cases["len"].to_numpy(), level=level)
+    return {"metric": "pass_rate", **_row(judged, "reference", by_judge, e)}
 
 
 def _effective_counts(hits: np.ndarray, units: np.ndarray, level: float) -> tuple[float, float]:
@@ -227,26 +216,27 @@ def _effective_counts(hits: np.ndarray, units: np.ndarray, level: float) -> tupl
     return rate * n, (1 - rate) * n
 
 
-def _mean_score(part: pl.DataFrame, population: Population, refused: str, level: float) -> Estimate:
+def _mean_score_row(part: pl.DataFrame, population: Population, refused: str, level: float) -> dict[str, Any]:
     judged = part.drop_nulls("judge_mean")
+    by_judge = stats.t_mean(_case_means(judged)["judge_mean"].to_numpy(), level=level)
     is_labelled = pl.col("reference_mean").is_not_null()
     known, rest = judged.filter(is_labelled), judged.filter(~is_labelled)
-    labelled_cases, other_cases = _case_means(known), _case_means(rest)
+    cases, others = _case_means(known), _case_means(rest)["judge_mean"].to_numpy()
+    judge, people = (cases[f"{side}_mean"].to_numpy() for side in ("judge", "reference"))
     reason = _why_not(refused, known.height, judged.height)
     if not reason and population == "other":
         reason = "error rates do not apply to mean scores: the labels must be of these answers"
-    if not reason and (known.height < FEW_LABELS or labelled_cases.height < FEW_CASES):
-        have = f"there are {known.height} of {labelled_cases.height}"
+    if not reason and (known.height < FEW_LABELS or cases.height < FEW_CASES):
+        have = f"there are {known.height} of {cases.height}"
         reason = f"{FEW_LABELS} labels of {FEW_CASES} cases are needed; {have}"
     if reason:
-        return stats.not_estimable(reason, n=known.height, method="PPI++ t on case means", level=level)
-    human = labelled_cases["reference_mean"].to_numpy()
-    if other_cases.height < 2:
-        e = stats.t_mean(human, level=level)
-        return replace(e, n=known.height, method="t on case means, the labels alone")
-    judge, unlabelled = (frame["judge_mean"].to_numpy() for frame in (labelled_cases, other_cases))
-    e = stats.ppi_mean(human, judge, unlabelled, level=level)
-    return replace(e, n=known.height, method=f"{e.method} on case means")
+        e = stats.not_estimable(reason, n=known.height, method="PPI++ t on case means", level=level)
+    elif others.size < 2:
+        e = replace(stats.t_mean(people, level=level), method="t on case means, the labels alone")
+    else:
+        e = stats.ppi_mean(people, judge, others, level=level)
+        e = replace(e, method=f"{e.method} on case means")
+    return {"metric": "mean_score", **_row(judged, "reference_mean", by_judge, e)}
 
 
 def _case_means(frame: pl.DataFrame) -> pl.DataFrame:
@@ -261,21 +251,7 @@ def _why_not(refused: str, labels: int, judged: int) -> str:
     return "" if labels else "no person has labelled any of these answers"
 
 
-def _rate_row(part: pl.DataFrame, e: Estimate, level: float) -> dict[str, Any]:
-    judged = part.drop_nulls("judge")
-    by_judge = _judge_rate(judged, level)
-    return {"metric": "pass_rate", **_row(judged, "reference", by_judge, e, level)}
-
-
-def _mean_row(part: pl.DataFrame, e: Estimate, level: float) -> dict[str, Any]:
-    judged = part.drop_nulls("judge_mean")
-    by_judge = stats.t_mean(_case_means(judged)["judge_mean"].to_numpy(), level=level)
-    return {"metric": "mean_score", **_row(judged, "reference_mean", by_judge, e, level)}
-
-
-def _row(
-    judged: pl.DataFrame, reference: str, by_judge: Estimate, e: Estimate, level: float
-) -> dict[str, Any]:
+def _row(judged: pl.DataFrame, reference: str, by_judge: Estimate, e: Estimate) -> dict[str, Any]:
     known = judged.drop_nulls(reference)
     labelled = known.group_by("unit", maintain_order=True).agg(pl.col(reference).mean())[reference].mean()
     # An estimate without its interval would be taken for a result.
@@ -294,7 +270,7 @@ def _row(
         "n_judged": judged.height,
         "cases": known["unit"].n_unique(),
         "method": e.method,
-        "level": level,
+        "level": e.level,
         "seed": e.seed,
         "status": e.status,
         "reason": e.reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -116,6 +116,33 @@ def estimate_agreement(
         estimates["specificity"] = estimate_share((a == 0)[b == 0], codes[b == 0], level)
     rest = unknown("not for this scale", method="")
     return {name: estimates.get(name, rest) for name in MEASURES}, is_rounded
+
+
+class PairEstimates(NamedTuple):
+    """Each measure of paired ratings, the points of the scale and a note on them, and whether ratings were rounded."""
+
+    measures: dict[str, Estimate]
+    points: Floats | None
+    note: str
+    is_rounded: bool
+
+
+def estimate_pairs(
+    pairs: pl.DataFrame, *, is_verdict: bool, level: float, seed: int, unrated: str = ""
+) -> PairEstimates:
+    """Estimate the agreement of the pairs that both sides rated; `unrated` is the reason where there are none."""
+    points, why, note = (VERDICT_POINTS, "", "") if is_verdict else scale_points(pairs)
+    judge, reference, units = (pairs[name].to_numpy() for name in ("judge", "reference", "unit"))
+    measures, is_rounded = estimate_agreement(
+        judge,
+        reference,
+        units,
+        points=points,
+        why=why if pairs.height else unrated or why,
+        level=level,
+        seed=seed,
+    )
+    return PairEstimates(measures, points, note, is_rounded)
 
 
 def estimate_share(hits: np.ndarray, units: np.ndarray, level: float) -> Estimate:

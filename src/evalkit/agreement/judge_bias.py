@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 
 from evalkit import stats
-from evalkit.agreement.bias_rows import SUMMARY, Row, bias_row
 from evalkit.agreement.estimates import estimate_bias, estimate_share, scale_points
 from evalkit.agreement.length_bias import correlate_ranks, regress
 from evalkit.agreement.position_bias import position_rows
@@ -22,7 +21,7 @@ from evalkit.agreement.ratings import (
     rate_answers,
     with_suites,
 )
-from evalkit.agreement.results import HTML_ROWS, JudgeResult, with_interval
+from evalkit.agreement.results import BIAS_ROWS, HTML_ROWS, JudgeResult, Row, bias_row, with_interval
 from evalkit.agreement.rubric_drift import drift_rows
 from evalkit.agreement.warnings import no_labels
 from evalkit.data.result import warnings_frame
@@ -54,15 +53,11 @@ class Forensics(JudgeResult):
 
     Attributes
     ----------
-    sentence
-        The findings that are significant after adjustment.
     summary
         polars frame: `finding` ("length correlation", "length effect", "heaping", "entropy", "mean", "leniency",
         "judges differ", "drift", "drift flips", "drift kappa", "position", "position shift"), `scope` (judge and
         criterion), `value`, `low`, `high`, `n` (answers), `cases`, `method`, `level`, `p_value`, `p_adjusted`
         (Benjamini-Hochberg over all of them), `text`, `status`, `reason`.
-    warnings
-        polars frame `id`, `scope`, `text`.
     level
         Confidence level of the intervals.
     """
@@ -163,7 +158,7 @@ def judge_forensics(
     rows += position_rows(judged, facts, level=scoring.level)
     adjusted = stats.benjamini_hochberg([row.get("p_value") for row in rows])
     rows = [row | {"level": scoring.level, "p_adjusted": p} for row, p in zip(rows, adjusted, strict=True)]
-    summary = pl.DataFrame([{name: row.get(name) for name in SUMMARY} for row in rows], schema=SUMMARY)
+    summary = pl.DataFrame([{name: row.get(name) for name in BIAS_ROWS} for row in rows], schema=BIAS_ROWS)
     return Forensics(
         sentence=_sentence(summary, scoring.level) if ratings else "No judge scored any answer.",
         summary=summary,

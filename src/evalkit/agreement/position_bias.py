@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from evalkit import stats
-from evalkit.agreement.bias_rows import Row, bias_row, missing_row
 from evalkit.agreement.estimates import estimate_bias, unit_means
 from evalkit.agreement.ratings import ITEM, AnswerFacts
-from evalkit.agreement.results import with_interval
+from evalkit.agreement.results import Row, bias_row, missing_row, with_interval
 from evalkit.grading.version_order import natural_key
 from evalkit.util.words import plural
 

@@ -43,13 +43,10 @@ class Ratings:
     judge, reference
         Names of the two sides.
     pairs
-        polars frame, a row for each answer, criterion (and later sample, where a judge is compared with itself) that
-        both sides rated: the columns of the answer and its case, `unit` (its cluster, or its case), `criterion`,
-        `pair`, `judge`, `reference` (f64, null: no score), `scale_min`, `scale_max`, `kind`, `grid` (1: every single
-        rating is a whole number; 0.5: or a half; null: neither).
+        polars frame, a row for each answer and criterion (and later sample, where a judge is compared with itself)
+        that both sides rated: `judge`, `reference` (f64, null: no score), `pair` and the columns of `AnswerFacts`.
     verdicts
-        The same without `criterion`: 1 pass, 0 fail under the rule, null unscored; also `judge_mean`, `reference_mean`
-        (null while a score is missing).
+        The same without `criterion`: 1 pass, 0 fail, null unscored; also `judge_mean`, `reference_mean`.
     judged
         Every answer that the judge's side rated, labelled or not: `judge`, `judge_mean`.
     raters, rater_verdicts
@@ -87,7 +84,8 @@ class Ratings:
 class AnswerFacts:
     """Facts of each answer and its case (`answers`), and of each criterion (`criteria`).
 
-    The latter has `kind`, `scale_min`, `scale_max` and `grid`: how fine single ratings are, before anything is averaged.
+    The latter has `kind`, `scale_min`, `scale_max` and `grid`: 1 where every single rating is a whole number, 0.5 where
+    it is a half, else null.
     """
 
     answers: pl.DataFrame
@@ -114,17 +112,7 @@ class AnswerFacts:
 
 
 def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") -> Ratings:
-    """Pair the ratings of a judge with those of a reference.
-
-    Parameters
-    ----------
-    evals
-        The collection.
-    scoring
-        The judge's grader and rubric, and the pass rule.
-    reference
-        "human" (all people: their mean, or their majority on a binary criterion), the name of a grader, "code", or
-        "itself": the judge's first sample against each later one.
+    """Pair the ratings of a judge with those of a reference, as `evalkit.agreement` does.
 
     Raises
     ------

@@ -1,9 +1,11 @@
-"""The base of what this package returns, and its way to print an estimate."""
+"""The base of the results of this package, and the rows of `judge_forensics`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
 
 from evalkit.data.result import Result
 from evalkit.util.format import interval, number, percent
@@ -12,8 +14,18 @@ from evalkit.util.words import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import polars as pl
+    from evalkit.stats import Estimate
 
+Row = dict[str, Any]
+
+BIAS_ROWS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("finding", "scope"), pl.String()),
+    **dict.fromkeys(("value", "low", "high"), pl.Float64()),
+    **dict.fromkeys(("n", "cases"), pl.Int64()),
+    "method": pl.String(),
+    **dict.fromkeys(("level", "p_value", "p_adjusted"), pl.Float64()),
+    **dict.fromkeys(("text", "status", "reason"), pl.String()),
+}
 HTML_ROWS = 40
 
 
@@ -63,3 +75,35 @@ def with_interval(
         return "not estimable"
     text = percent(value) if as_percent else number(value)
     return text if low is None else f"{text} {interval(low, high, percent=as_percent)}"
+
+
+def bias_row(finding: str, scope: str, e: Estimate, answers: pl.DataFrame, text: str) -> Row:
+    """Return the row of an estimate over answers; without an interval the text gives the reason."""
+    return {
+        "finding": finding,
+        "scope": scope,
+        "value": e.estimate,
+        "low": e.low,
+        "high": e.high,
+        "n": answers.height,
+        "cases": answers["unit"].n_unique(),
+        "method": e.method,
+        "p_value": e.p_value,
+        "text": text if e.status == "ok" else f"Not estimable: {e.reason}.",
+        "status": e.status,
+        "reason": e.reason,
+    }
+
+
+def missing_row(finding: str, text: str) -> Row:
+    """Return the row of a finding without data; the text says what it needs."""
+    return {
+        "finding": finding,
+        "scope": "all",
+        "n": 0,
+        "cases": 0,
+        "method": "",
+        "text": text,
+        "status": "not_estimable",
+        "reason": "no such data",
+    }

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.agreement.bias_rows import Row, bias_row, missing_row
-from evalkit.agreement.estimates import VERDICT_POINTS, estimate_agreement, scale_points
+from evalkit.agreement.estimates import estimate_pairs
 from evalkit.agreement.ratings import ANSWER, ITEM, AnswerFacts, criteria_of, grade_sides, meet
-from evalkit.agreement.results import with_interval
+from evalkit.agreement.results import Row, bias_row, missing_row, with_interval
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.format import number, percent
 from evalkit.util.words import plural
@@ -70,9 +69,7 @@ def _rows(
 ) -> Iterator[Row]:
     if pairs.is_empty():
         return
-    points, why, _ = (VERDICT_POINTS, "", "") if is_verdict else scale_points(pairs)
-    judge, reference, units = (pairs[name].to_numpy() for name in ("judge", "reference", "unit"))
-    estimates, _ = estimate_agreement(judge, reference, units, points=points, why=why, level=level, seed=seed)
+    estimates = estimate_pairs(pairs, is_verdict=is_verdict, level=level, seed=seed).measures
     shift, same, kappa = (estimates[name] for name in ("bias", "exact", "kappa"))
     if not is_verdict:
         text = f"Under the new version the same answers score {with_interval(shift.estimate, shift.low, shift.high)}."

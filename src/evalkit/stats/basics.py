@@ -39,23 +39,22 @@ def t_two_sided(t: float, df: float) -> float:
 def check_level(level: float) -> None:
     """Raise StatisticsError unless a level lies strictly between 0 and 1."""
     if not 0 < level < 1:
-        msg = f"Invalid level {level}. Expected a number between 0 and 1, such as 0.95."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("level", level, "a number between 0 and 1, such as 0.95")
 
 
 def check_counts(passes: float, n: float) -> None:
     """Raise StatisticsError unless passes lie between 0 and n."""
     if not (n >= 0 and -1e-9 <= passes <= n + 1e-9):
-        msg = f"Invalid passes {passes}. Expected a number between 0 and n = {n}."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("passes", passes, f"a number between 0 and n = {n}")
 
 
 def check_flips(only_candidate: float, only_baseline: float, n: float) -> tuple[float, float]:
     """Return the two kinds of flips as floats; raise StatisticsError for counts that n pairs cannot have."""
     b, c = float(only_candidate), float(only_baseline)
     if not (b >= 0 and c >= 0 and b + c <= n + 1e-9):
-        msg = f"Invalid flips {only_candidate} and {only_baseline}. Expected 0 or more, and at most n = {n} together."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid(
+            "flips", (only_candidate, only_baseline), f"numbers of 0 or more, at most n = {n} together"
+        )
     return b, c
 
 
@@ -63,16 +62,14 @@ def check_fractions(*fractions: Floats) -> None:
     """Raise StatisticsError unless all pass fractions lie between 0 and 1."""
     for f in fractions:
         if f.size and (f.min() < -1e-9 or f.max() > 1 + 1e-9):
-            msg = f"Invalid pass fractions {f.min():g} to {f.max():g}. Expected numbers between 0 and 1."
-            raise StatisticsError(msg)
+            raise StatisticsError.invalid("pass fractions", (f.min(), f.max()), "numbers between 0 and 1")
 
 
 def check_positive(**values: float) -> None:
     """Raise StatisticsError unless every value is above 0."""
     for name, value in values.items():
         if not value > 0:
-            msg = f"Invalid {name} {value}. Expected a number above 0."
-            raise StatisticsError(msg)
+            raise StatisticsError.invalid(name, value, "a number above 0")
 
 
 def present(values: ArrayLike) -> Floats:
@@ -92,8 +89,7 @@ def together(*columns: ArrayLike) -> tuple[Floats, ...]:
     arrays = [np.asarray(column, dtype=float) for column in columns]
     sizes = {array.size for array in arrays if array.ndim}
     if len(sizes) > 1:
-        msg = f"The columns have different lengths {sorted(sizes)}. Expected one value per case in each."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("lengths", sorted(sizes), "one value per case in each column")
     size = sizes.pop() if sizes else 1
     full = [np.broadcast_to(array.ravel() if array.ndim else array, (size,)) for array in arrays]
     keep = np.all([np.isfinite(array) for array in full], axis=0)
@@ -113,8 +109,7 @@ def codes_of(values: Floats, clusters: ArrayLike) -> NDArray[np.intp]:
     """Return the cluster code of each value; raise StatisticsError for another number of clusters."""
     codes = cluster_codes(clusters)
     if codes.size != values.size:
-        msg = f"There are {codes.size} clusters for {values.size} cases. Expected one cluster per case."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("number of clusters", codes.size, f"one per case: {values.size}")
     return codes
 
 

@@ -30,8 +30,7 @@ def resampled_counts(n: int, *, resamples: int = 9999, seed: int = 0) -> Iterato
     Counts turn a resampled mean into a matrix product, several times faster than gathering rows.
     """
     if n < 1 or resamples < 1:
-        msg = f"Invalid numbers of cases and resamples, {n} and {resamples}. Expected at least one of each."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("cases and resamples", (n, resamples), "at least one of each")
     rng = np.random.default_rng(seed)
     rows = max(1, min(resamples, CELLS // n))
     small = np.uint16 if n <= 2**16 else np.uint32

@@ -64,8 +64,7 @@ def post_stratified(
     check_level(level)
     check_counts(passes, n)
     if min(tp, fp, fn, tn) < 0:
-        msg = f"Invalid label counts {(tp, fp, fn, tn)}. Expected numbers of 0 or more."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("label counts", (tp, fp, fn, tn), "numbers of 0 or more")
     labels, method = tp + fp + fn + tn, "post-stratified"
     if labels == 0 or n == 0:
         reason = "no human labels" if labels == 0 else "no judged cases"
@@ -207,5 +206,4 @@ def rogan_gladen(
 def _check_shares(**shares: float) -> None:
     for name, value in shares.items():
         if not 0 <= value <= 1:
-            msg = f"Invalid {name} {value}. Expected a number between 0 and 1."
-            raise StatisticsError(msg)
+            raise StatisticsError.invalid(name, value, "a number between 0 and 1")

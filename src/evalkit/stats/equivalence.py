@@ -76,8 +76,9 @@ def non_inferiority_tango_n_eff(
     (True, -0.193)
     """
     if not 0 < margin < 1:
-        msg = f"Invalid margin {margin}. Expected a number between 0 and 1, such as 0.05 for 5 points of the pass rate."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid(
+            "margin", margin, "a number between 0 and 1, such as 0.05 for 5 points of the pass rate"
+        )
     two_sided = _two_sided(level)
     if clusters is None:
         interval = tango_n_eff(candidate, baseline, k, level=two_sided, resamples=1)
@@ -125,8 +126,7 @@ def non_inferiority_t(
 def _two_sided(level: float) -> float:
     check_level(level)
     if level <= 0.5:
-        msg = f"Invalid one-sided level {level}. Expected a number above 0.5."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("one-sided level", level, "a number above 0.5")
     return 2 * level - 1
 
 

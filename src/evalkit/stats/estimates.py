@@ -13,6 +13,11 @@ Status = Literal["ok", "not_estimable"]
 class StatisticsError(EvalkitError, ValueError):
     """An argument that no data can produce: a level of 95, more passes than cases, a negative margin."""
 
+    @classmethod
+    def invalid(cls, argument: str, value: object, expected: str) -> StatisticsError:
+        """Return the error of an invalid value."""
+        return cls(f"Invalid {argument} {value}.", argument=argument, value=value, expected=expected)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -23,28 +28,19 @@ class Estimate:
 
     Parameters
     ----------
-    estimate
-        The number. None without data; kept where only the interval is impossible.
-    low, high
-        Ends of the interval at `level`.
-    level
-        Confidence (or credibility) level of the interval, 0 to 1.
-    method
-        Name of the method.
-    n
-        Number of cases.
+    estimate, low, high, level
+        The number and its interval at a confidence (or credibility) level of 0 to 1. The number is None without data;
+        it is kept where only the interval is impossible.
+    method, n
+        Name of the method; number of cases.
     n_eff
         Number of single-run, independent cases that give the same width, where it differs (repeats and clusters).
-    k
-        Runs per case (harmonic mean).
-    clusters
-        Number of clusters, where they replaced the case as the unit.
+    k, clusters
+        Runs per case (harmonic mean). Number of clusters, where they replaced the case as the unit.
     p_value
         Two-sided p of "no difference", where the estimate is a difference.
-    status, reason
-        "ok", or "not_estimable" and why.
-    seed
-        Seed of the random draws, if any.
+    status, reason, seed
+        "ok", or "not_estimable" and why. Seed of the random draws, if any.
     """
 
     estimate: float | None

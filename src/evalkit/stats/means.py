@@ -40,8 +40,6 @@ def standard_error(
     --------
     >>> round(standard_error([1, 2, 3, 4]), 4)
     0.6455
-    >>> standard_error([1]) is None
-    True
     """
     array, codes = with_clusters(values, clusters)
     if codes is None:

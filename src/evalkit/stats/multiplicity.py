@@ -63,8 +63,7 @@ def _adjusted(p_values: Iterable[float | None], adjust: Callable[[Floats], Float
     known = sorted((float(p), i) for i, p in enumerate(adjusted) if p is not None and not np.isnan(p))
     for p, _ in known:
         if not 0 <= p <= 1:
-            msg = f"Invalid p-value {p}. Expected a number between 0 and 1."
-            raise StatisticsError(msg)
+            raise StatisticsError.invalid("p-value", p, "a number between 0 and 1")
     adjusted = [None] * len(adjusted)
     if known:
         for value, (_, i) in zip(adjust(np.array([p for p, _ in known])), known, strict=True):

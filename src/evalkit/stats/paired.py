@@ -76,11 +76,6 @@ def tango(only_candidate: float, only_baseline: float, n: float, *, level: float
     n
         All pairs, the agreeing ones too.
 
-    Raises
-    ------
-    StatisticsError
-        Negative counts, or more flips than pairs.
-
     Examples
     --------
     >>> print(tango(1, 7, 21))
@@ -306,8 +301,7 @@ def weighted_difference(differences: ArrayLike, weights: ArrayLike, *, level: fl
     d, w = together(differences, weights)
     method = "weighted paired t"
     if np.any(w < 0):
-        msg = f"Invalid weight {w.min():g}. Expected numbers of 0 or more."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("weight", w.min(), "numbers of 0 or more")
     d, w = d[w > 0], w[w > 0]
     n = d.size
     if n == 0:

@@ -49,8 +49,7 @@ def mcnemar(only_candidate: float, only_baseline: float) -> McNemar:
     """
     b, c = round(only_candidate), round(only_baseline)
     if b != only_candidate or c != only_baseline or b < 0 or c < 0:
-        msg = f"Invalid flips {only_candidate} and {only_baseline}. Expected whole numbers of 0 or more."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("flips", (only_candidate, only_baseline), "whole numbers of 0 or more")
     flips = b + c
     if flips == 0:
         return McNemar(1.0, 1.0, 1.0, 1.0, 0, 0)

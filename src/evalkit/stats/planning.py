@@ -53,8 +53,7 @@ def cases_needed(
     969.0
     """
     if delta == 0:
-        msg = "Invalid delta 0. Expected a difference other than 0."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("delta", delta, "a difference other than 0")
     variance = _difference_variance(omega2, sigma2_a, sigma2_b, k_a, k_b)
     return (1 + (cluster_size - 1) * rho) * (_z_sum(alpha, power) / delta) ** 2 * variance
 
@@ -268,8 +267,7 @@ def _log_power(p: float, count: np.ndarray) -> Floats:
 def _difference_variance(omega2: float, sigma2_a: float, sigma2_b: float, k_a: float, k_b: float) -> float:
     check_positive(k_a=k_a, k_b=k_b)
     if min(omega2, sigma2_a, sigma2_b) < 0:
-        msg = f"Invalid variances {(omega2, sigma2_a, sigma2_b)}. Expected numbers of 0 or more."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("variances", (omega2, sigma2_a, sigma2_b), "numbers of 0 or more")
     return omega2 + sigma2_a / k_a + sigma2_b / k_b
 
 

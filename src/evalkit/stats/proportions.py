@@ -55,17 +55,10 @@ def wilson(passes: float, n: float, *, level: float = 0.95) -> Estimate:
     n
         Cases scored.
 
-    Raises
-    ------
-    StatisticsError
-        More passes than cases, or a level outside 0 to 1.
-
     Examples
     --------
     >>> print(wilson(9, 10))
     0.9 [0.5958, 0.9821] (95% Wilson, n = 10)
-    >>> wilson(0, 0).status
-    'not_estimable'
     """
     check_counts(passes, n)
     z = z_quantile(level)

@@ -70,8 +70,9 @@ def cochran_q(passes: ArrayLike) -> Omnibus:
     """
     x = complete_rows(passes)
     if not np.all((x == 0) | (x == 1)):
-        msg = "Cochran's Q got pass fractions. Expected single runs, 0 or 1. Use friedman."
-        raise StatisticsError(msg)
+        raise StatisticsError(
+            "Cochran's Q got pass fractions.", expected="single runs, 0 or 1", fix="Use friedman."
+        )
     n, k = x.shape
     if n == 0 or k < 2:
         return _not_estimable(n, k, "Cochran Q")

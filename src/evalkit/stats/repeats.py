@@ -163,12 +163,11 @@ def observed_churn(first: ArrayLike, second: ArrayLike) -> Churn:
 def _checked_runs(passes: ArrayLike, runs: ArrayLike, k: int) -> tuple[Floats, Floats]:
     c, n = np.broadcast_arrays(np.asarray(passes, dtype=float), np.asarray(runs, dtype=float))
     if k < 1:
-        msg = f"Invalid k {k}. Expected a number of runs, 1 or more."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("k", k, "a number of runs, 1 or more")
     wrong = np.flatnonzero((c < 0) | (c > n))
     if wrong.size:
-        msg = f"A case has {c.ravel()[wrong[0]]:g} passes in {n.ravel()[wrong[0]]:g} runs. Expected at most as many passes as runs."
-        raise StatisticsError(msg)
+        passed, of = (float(side.ravel()[wrong[0]]) for side in (c, n))
+        raise StatisticsError.invalid("passes", passed, f"at most the runs of the case, {of:g}")
     return np.asarray(c, dtype=np.float64), np.asarray(n, dtype=np.float64)
 
 

@@ -58,8 +58,7 @@ def pocock_alpha(looks: int, *, alpha: float = 0.05) -> float:
     """
     check_level(1 - alpha)
     if looks < 1:
-        msg = f"Invalid looks {looks}. Expected a number of looks, 1 or more."
-        raise StatisticsError(msg)
+        raise StatisticsError.invalid("looks", looks, "a number of looks, 1 or more")
     bound = bisect(lambda c: _crossing_chance(c, looks) - alpha, 1.0, 8.0, steps=40)
     return 2 * float(ndtr(-bound))
 

@@ -62,17 +62,9 @@ class VarianceComponents:
         return sqrt((case + epoch / epochs + sample / (epochs * samples)) / cases)
 
     def best_next(self, *, agent_cost: float = 1.0, judge_cost: float = 1.0) -> dict[str, float]:
-        """Return the fall of the error variance per unit of money, best option first.
+        """Return the relative fall of the error variance per unit of money for one more "case", "epoch" or "sample".
 
-        Parameters
-        ----------
-        agent_cost, judge_cost
-            Price of one agent run and of one judgement of it (all criteria).
-
-        Returns
-        -------
-        dict
-            "case", "epoch", "sample" -> relative fall of the variance per unit of money for one more of them.
+        The best comes first. The costs are those of one agent run and of one judgement of it (all criteria).
 
         Examples
         --------

@@ -14,7 +14,9 @@ def verdict(
 ) -> Verdict:
     """Return the verdict word for an interval of candidate minus baseline.
 
-    "Not significant" is never "no regression": without a declared margin an interval that includes 0 is inconclusive.
+    "regressed" (interval below 0), "regressed within margin" (below 0 but above -margin), "improved", "no worse than
+    margin" (ni_low above -margin) or "inconclusive". "Not significant" is never "no regression": without a declared
+    margin an interval that includes 0 is inconclusive.
 
     Parameters
     ----------
@@ -25,12 +27,6 @@ def verdict(
     ni_low
         The one-sided 95% lower limit (the low end of the two-sided 90% interval). Defaults to `low`, which is
         stricter.
-
-    Returns
-    -------
-    str
-        "regressed" (interval below 0), "regressed within margin" (below 0 but above -margin), "improved",
-        "no worse than margin" (ni_low above -margin) or "inconclusive".
 
     Examples
     --------
