@@ -138,7 +138,7 @@ def test_a_key_in_what_an_agent_raises_is_masked(suite, tmp_path):
 def test_keys_that_have_no_place_are_named(suite, tmp_path):
     evals = run_suite(suite, lambda case: {"output": "x", "messagez": []}, tmp_path / "runs")
 
-    assert "have a key 'messagez' that is not kept. Did you mean 'messages'?" in evals.notes[-1]
+    assert "have a key 'messagez' that is not kept. Did you mean 'messages'?" in str(evals.notes[-1])
 
 
 def test_money_that_an_agent_reports_stops_it(suite, tmp_path):
@@ -157,7 +157,7 @@ def test_a_limit_on_money_that_nobody_counts_is_not_pretended(suite, tmp_path):
     evals = run_suite(many, lambda case: "x", tmp_path / "runs", max_cost=1, concurrency=1, epochs=20)
 
     assert evals.trials.height < 60
-    assert "max_cost=1 cannot be kept, because the agent does not report its cost_usd" in evals.notes[-1]
+    assert "max_cost=1 cannot be kept, because the agent does not report its cost_usd" in str(evals.notes[-1])
 
 
 def test_a_function_may_use_more_threads_than_there_are_cases(suite, tmp_path):
@@ -427,4 +427,4 @@ def test_a_broken_transcript_keeps_its_good_messages(suite, tmp_path):
 def test_a_note_says_how_many_trials_have_an_error(suite, tmp_path):
     evals = run_suite(suite, lambda case: _raise(ValueError("x")), tmp_path / "runs")
 
-    assert "3 of 3 trials with an error, the first: ValueError: x" in evals.notes[-1]
+    assert "3 of 3 trials with an error, the first: ValueError: x" in str(evals.notes[-1])

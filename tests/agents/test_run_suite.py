@@ -178,7 +178,7 @@ def test_what_is_there_is_not_asked_again(fake, suite, agent, tmp_path):
     assert sum(fake.bodies.values()) == 3
     assert evals.trials.height == again.trials.height == 3
     assert evals.runs.height == 1
-    assert "were there already" in again.notes[-1]
+    assert "were there already" in str(again.notes[-1])
 
 
 def test_more_epochs_go_on_with_the_same_run(fake, suite, agent, tmp_path):
@@ -204,7 +204,9 @@ def test_the_same_seed_elsewhere_is_not_paid_twice_and_says_so(fake, suite, agen
     evals = run_suite(suite, agent, tmp_path / "two", seed=1)
 
     assert set(fake.bodies.values()) == {1}
-    assert "3 answers were given to an earlier run, or to this one before it was stopped" in evals.notes[-1]
+    assert "3 answers were given to an earlier run, or to this one before it was stopped" in str(
+        evals.notes[-1]
+    )
     assert evals.trials["cost_usd"].to_list() == [0.0] * 3
 
 
@@ -306,7 +308,7 @@ def test_a_request_that_is_refused_is_a_trial_with_the_endpoint_s_words(fake, su
 
     failed = evals.trials.filter(pl.col("error").is_not_null())
     assert failed.select("case", "error").rows() == [("02", "api_error (400 policy): This is not allowed.")]
-    assert "1 of 3 trials with an error" in evals.notes[-1]
+    assert "1 of 3 trials with an error" in str(evals.notes[-1])
     assert evals.turns.filter(pl.col("case") == "02")["role"].to_list() == ["system", "user"]
 
 
@@ -317,7 +319,7 @@ def test_money_that_is_spent_stops_the_run_and_what_is_left_is_no_trial(fake, su
     evals = run_suite(suite, agent, tmp_path / "runs", max_cost=0.00035, concurrency=1)
 
     assert evals.trials.height == 1
-    assert "2 of 3 attempts not made: The limit of $0.00035 is reached" in evals.notes[-1]
+    assert "2 of 3 attempts not made: The limit of $0.00035 is reached" in str(evals.notes[-1])
     assert run_suite(suite, agent, tmp_path / "runs").trials.height == 3
 
 
@@ -341,7 +343,7 @@ def test_a_model_that_could_not_be_looked_up_is_asked_and_a_note_says_so(fake, s
     evals = run_suite(suite, agent, tmp_path / "runs")
 
     assert evals.trials["error"].null_count() == 3
-    assert f"{GROQ} was not checked" in evals.notes[0]
+    assert f"{GROQ} was not checked" in str(evals.notes[0])
 
 
 # --- runs beside each other

@@ -184,7 +184,9 @@ def test_a_judgement_carries_the_hash_of_the_rubric_it_was_made_by(evals):
 
 def test_it_says_everywhere_that_it_is_made_up(evals):
     assert "made up" in demo.NOTICE
-    assert evals.notes == (demo.NOTICE,)
+    assert [str(note) for note in evals.notes] == [demo.NOTICE]
+    assert evals.made_up
+    assert evals.runs["made_up"].all()
     assert all(json.loads(config)["made_up"] for config in evals.runs["config"])
     assert evals.turns.filter(role="system")["content"].str.contains("Made-up").all()
     assert (SHIPPED / "suite.yaml").read_text(encoding="utf-8").startswith("# DEMO. ")

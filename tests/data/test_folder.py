@@ -288,9 +288,9 @@ def test_messages_in_parts_keep_their_text_and_the_parts(tmp_path: Path) -> None
     ("line", "reason"),
     [
         ('{"run": "a", "case": "02", "latency_s": "fast"}', "latency_s is 'fast'"),
-        ('{"run": "a", "case": "02", "messages": "hello"}', "messages is not a list"),
-        ('{"run": "a", "case": "02", "messages": [3]}', "message 1 is not an object"),
-        ('{"run": "a", "case": "02", "messages": [{"reasoning": 7}]}', "message 1: reasoning is '7'"),
+        ('{"run": "a", "case": "02", "messages": "hello"}', "messages is 'hello'. Expected `array"),
+        ('{"run": "a", "case": "02", "messages": [3]}', "messages 1 is '3'. Expected `object`"),
+        ('{"run": "a", "case": "02", "messages": [{"reasoning": 7}]}', "messages 1.reasoning is '7'"),
         ('{"run": "a", "case": "02", "epoch": 1.5}', "epoch is 1.5"),
         ('{"run": "a", "case": "02", "started_at": "yesterday"}', "started_at is 'yesterday'"),
         ('{"case": "02"}', "there is no run"),
@@ -318,9 +318,32 @@ def test_made_up_runs_say_so(tmp_path: Path) -> None:
         tmp_path / "transcripts.jsonl", {"run": "a", "config": {"made_up": True}, "case": "01"}
     )
 
-    notes = native.read_transcripts(path).notes
+    evals = native.read_transcripts(path)
 
-    assert "made up" in notes[0]
+    assert evals.made_up
+    assert [note.kind for note in evals.notes] == ["synthetic"]
+
+
+def test_a_run_marked_as_made_up_stays_so_in_a_folder_and_old_folders_load(tmp_path: Path) -> None:
+    evals = Evals.from_tables(runs=pl.DataFrame({"run": ["a"]})).mark_made_up()
+
+    back = native.read(native.write(evals, tmp_path / "native"))
+    saved = Evals.load(evals.save(tmp_path / "saved"))
+    old = pl.read_parquet(tmp_path / "saved" / "runs.parquet").drop("made_up")
+    old.write_parquet(tmp_path / "saved" / "runs.parquet")
+    manifest = tmp_path / "saved" / "evalkit.json"
+    manifest.write_text('{"evalkit": 1, "notes": ["As it was."], "files": []}')
+
+    assert back.made_up
+    assert saved.made_up
+    assert not Evals.load(tmp_path / "saved").made_up
+    assert list(map(str, Evals.load(tmp_path / "saved").notes)) == ["As it was."]
+
+
+def test_a_criterion_called_made_up_makes_no_data_synthetic() -> None:
+    scores = pl.DataFrame({"run": "a", "case": "1", "criterion": "made up facts", "score": 1.0})
+
+    assert not Evals.from_tables(scores=scores, notes=["No scale for made up facts."]).made_up
 
 
 def test_a_broken_suite_is_a_problem_and_the_scores_stay(tmp_path: Path) -> None:
@@ -378,7 +401,7 @@ def test_transcripts_are_the_same_in_one_batch_and_in_many(
     path.write_text("\ufeff" + path.read_text().replace("\n", "\r\n\r\n"), encoding="utf-8")
 
     whole = native.read_transcripts(path)
-    monkeypatch.setattr("evalkit.data.folder_read._BATCH", 1)
+    monkeypatch.setattr("evalkit.data.folder_read._BATCH_BYTES", 1)
     parts = native.read_transcripts(path)
 
     assert parts.equals(whole)
@@ -393,5 +416,5 @@ def test_transcripts_are_the_same_in_one_batch_and_in_many(
     assert whole.turns["role"].to_list() == ["user", "7", "user", "assistant"]
     assert whole.problems.select("line", "reason").rows() == [
         (7, "run 'a', case '1', epoch 1 is in line 1 already; the first is kept"),
-        (9, "input_tokens is 1.5; it may be a whole number"),
+        (9, "input_tokens is 1.5. Expected a whole number."),
     ]

@@ -45,11 +45,11 @@ def test_a_check_fills_what_may_be_left_out_and_drops_what_no_table_has():
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"score": ["4", "good"]}, "Row 2 of scores.score is 'good'; it may be a finite number"),
+        ({"score": ["4", "good"]}, "Row 2 of scores.score is 'good'. Expected a finite number"),
         ({"score": [4.0, float("nan")]}, "scores.score is nan"),
         ({"score": [4.0, float("inf")]}, "scores.score is inf"),
-        ({"epoch": [1, 1.5]}, "scores.epoch is 1.5; it may be a whole number"),
-        ({"grader_kind": ["judge", "robot"]}, "'robot'; it may be judge, human, code"),
+        ({"epoch": [1, 1.5]}, "scores.epoch is 1.5. Expected a whole number"),
+        ({"grader_kind": ["judge", "robot"]}, "'robot'. Expected judge, human or code"),
         ({"case": ["01", None]}, r"scores.case has 1 null, first in row 2"),
         ({"case": ["01", "01"]}, "2 rows share a key, first run 'r', case '01', epoch 1, criterion 'a'"),
     ],
@@ -80,9 +80,9 @@ def test_a_filter_keeps_the_good_rows_and_says_where_the_others_were():
 
     assert good["score"].to_list() == [5.0, 3.0]
     assert [str(problem) for problem in problems] == [
-        "f.csv:3: scores.score is 'bad'; it may be a finite number.",
+        "f.csv:3: scores.score is 'bad'. Expected a finite number.",
         "f.csv:5: scores: a second row with the key run 'r', case '01', epoch 1, criterion 'a', sample 1; the first is kept.",
-        "f.csv:6: scores.case is empty; it may not be.",
+        "f.csv:6: scores.case is empty.",
     ]
 
 

@@ -129,7 +129,7 @@ def test_an_answer_that_stays_unreadable_is_a_null_with_its_reason(fake, submit)
 
     assert out.scores["score"].null_count() == 4
     assert out.scores["error"].str.contains(r"^invalid_json: .*\(asked 3 times\)$").all()
-    assert any("inconclusive" in note for note in out.notes)
+    assert any("inconclusive" in str(note) for note in out.notes)
 
 
 def test_submitting_again_goes_on_with_the_job_that_is_there(fake, submit, make_judge, tmp_path):
@@ -190,7 +190,7 @@ def test_while_it_is_under_way_a_note_says_how_much(fake, submit):
 
     assert not job.ended
     assert out.scores.is_empty()
-    assert any("4 judgements are still under way" in note for note in out.notes)
+    assert any("4 judgements are still under way" in str(note) for note in out.notes)
 
 
 def test_what_a_batch_did_not_run_is_no_score_and_is_asked_by_the_next_call(

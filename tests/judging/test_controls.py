@@ -49,7 +49,9 @@ def test_a_judge_that_is_kind_to_everything_fails_half_of_them_and_the_run_says_
     assert (controls.held, controls.passed) == (2, False)
     assert controls.table.filter(control="ideal")["held"].all()
     assert not controls.table.filter(control="bad")["held"].any()
-    assert any("2 of 4 controls held; not so: case 01 bad 5.0, case 02 bad 5.0" in note for note in out.notes)
+    assert any(
+        "2 of 4 controls held; not so: case 01 bad 5.0, case 02 bad 5.0" in str(note) for note in out.notes
+    )
 
 
 @pytest.mark.parametrize(

@@ -277,7 +277,7 @@ def test_scores_that_were_asked_for_in_another_way_stay_and_are_mentioned(fake, 
     out = make_judge(temperature=0.2).run(first)
 
     assert fake.count(CHAT) == 4
-    assert any("asked for in another way" in note and "name=" in note for note in out.notes)
+    assert any("asked for in another way" in str(note) and "name=" in str(note) for note in out.notes)
 
 
 def test_only_some_trials_are_judged_when_that_is_asked_for(fake, make_judge, make_evals):
@@ -550,7 +550,10 @@ def test_secrets_are_masked_before_they_go_to_a_remote_endpoint_and_a_note_says_
     assert key not in sent
     assert "ann@site.org" not in sent
     assert "batch_01jr3k9x2v" in sent
-    assert any("were masked" in n and "1 of kind email, 1 of kind secret, in 1 trial" in n for n in out.notes)
+    assert any(
+        "were masked" in str(n) and "1 of kind email, 1 of kind secret, in 1 trial" in str(n)
+        for n in out.notes
+    )
     assert metadata(out.scores.row(0, named=True))["masked"] == {"secret": 1, "email": 1}
 
 
@@ -580,8 +583,8 @@ def test_what_was_left_out_and_not_sent_is_on_the_row_and_in_a_note(fake, make_j
     facts = metadata(out.scores.row(0, named=True))
     assert facts["left_out_tokens"] > 10_000
     assert facts["not_sent"] == ["image_url"]
-    assert any("cut in the middle" in note for note in out.notes)
-    assert any("1 image_url" in note for note in out.notes)
+    assert any("cut in the middle" in str(note) for note in out.notes)
+    assert any("1 image_url" in str(note) for note in out.notes)
 
 
 def test_a_trial_of_which_nothing_is_there_is_left_alone(fake, make_judge, make_evals):
@@ -590,7 +593,7 @@ def test_a_trial_of_which_nothing_is_there_is_left_alone(fake, make_judge, make_
     out = make_judge().run(evals)
 
     assert out.scores.is_empty()
-    assert any("nothing to judge" in note for note in out.notes)
+    assert any("nothing to judge" in str(note) for note in out.notes)
 
 
 # --- notes
@@ -601,8 +604,8 @@ def test_too_little_that_could_be_read_is_inconclusive(fake, make_judge, make_ev
 
     out = make_judge().run(make_evals())
 
-    assert any("2 of 4 judgements without a score (2 empty)" in note for note in out.notes)
-    assert any("inconclusive: only 50% of what was asked for has a score" in note for note in out.notes)
+    assert any("2 of 4 judgements without a score (2 empty)" in str(note) for note in out.notes)
+    assert any("inconclusive: only 50% of what was asked for has a score" in str(note) for note in out.notes)
 
 
 def test_an_attempt_to_influence_the_judge_is_reported_and_changes_no_score(fake, make_judge, make_evals):
@@ -611,13 +614,13 @@ def test_an_attempt_to_influence_the_judge_is_reported_and_changes_no_score(fake
     out = make_judge().run(make_evals())
 
     assert set(out.scores["score"]) == {2.0}
-    assert any("attempt to influence it in 1 trial (v1, case 02, epoch 1)" in note for note in out.notes)
+    assert any("attempt to influence it in 1 trial (v1, case 02, epoch 1)" in str(note) for note in out.notes)
 
 
 def test_that_the_controls_were_not_run_is_said(make_judge, make_evals):
     out = make_judge().run(make_evals())
 
-    assert any("the controls were not run" in note for note in out.notes)
+    assert any("the controls were not run" in str(note) for note in out.notes)
 
 
 # --- the estimate
@@ -689,9 +692,9 @@ def test_what_a_call_says_of_its_scores_holds_until_the_next_call(fake, make_jud
     second = judge.run(first, cache=tmp_path / "two.sqlite")
     third = judge.run(second)
 
-    assert any("inconclusive" in note for note in first.notes)
-    assert not any("inconclusive" in note or "have no score" in note for note in second.notes)
-    assert any("were masked" in note for note in third.notes)
+    assert any("inconclusive" in str(note) for note in first.notes)
+    assert not any("inconclusive" in str(note) or "have no score" in str(note) for note in second.notes)
+    assert any("were masked" in str(note) for note in third.notes)
 
 
 def test_an_attempt_that_crashed_half_way_is_judged_by_what_is_there(fake, make_judge, make_evals):
@@ -710,7 +713,7 @@ def test_scores_without_transcripts_cannot_be_judged_and_are_counted(fake, make_
 
     again = make_judge(name="second").run(bare)
 
-    assert any("2 trials have no transcript and no output" in note for note in again.notes)
+    assert any("2 trials have no transcript and no output" in str(note) for note in again.notes)
 
 
 def test_a_judge_shows_itself_in_a_line_of_settings():

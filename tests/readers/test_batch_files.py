@@ -87,7 +87,7 @@ def test_an_output_without_what_was_asked_is_a_run_of_its_own_name(tmp_path):
 
     assert evals.runs.select("run", "model").row(0) == ("nightly", "m-2026")
     assert evals.turns["role"].to_list() == ["assistant"]
-    assert any("input file" in note for note in evals.notes)
+    assert any("input file" in str(note) for note in evals.notes)
 
 
 def test_a_request_that_no_file_answers_is_a_failed_trial(tmp_path):
@@ -102,7 +102,7 @@ def test_requests_alone_are_cases_and_no_failed_trials(tmp_path):
     evals = ek.load(write(tmp_path / "asked.jsonl", [request("a")]))
 
     assert (evals.cases.height, evals.trials.height) == (1, 0)
-    assert any("output file" in note for note in evals.notes)
+    assert any("output file" in str(note) for note in evals.notes)
 
 
 def test_hosts_that_write_their_lines_otherwise_are_understood(tmp_path):

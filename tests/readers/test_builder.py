@@ -33,7 +33,7 @@ def test_fields_without_a_place_are_told_once():
     builder.ignore_fields("embedding")
     builder.add_trial("a", "01", 1, None)
 
-    assert builder.build().notes == ("log.json: not kept: embedding, logprobs.",)
+    assert list(map(str, builder.build().notes)) == ["log.json: Ignored fields: embedding, logprobs."]
 
 
 def test_nothing_found_is_said():
@@ -77,4 +77,6 @@ def test_a_criterion_judged_by_true_and_by_numbers_has_no_scale():
     evals = builder.build()
 
     assert evals.criteria.select("criterion", "kind", "scale_max").rows() == [("Safe", "binary", 1.0)]
-    assert evals.notes == ("log.json: Tone is true or false in some records, a number in others.",)
+    assert list(map(str, evals.notes)) == [
+        "log.json: Tone is true or false in some records, a number in others."
+    ]

@@ -257,7 +257,7 @@ def test_a_scan_that_is_saved_keeps_what_the_agents_said(folder: Path, tmp_path:
 def test_transcripts_are_scanned_some_lines_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evalkit.data.folder_read._BATCH", 2_000)
+    monkeypatch.setattr("evalkit.data.folder_read._BATCH_BYTES", 2_000)
     native.write(load(DEMO), tmp_path / "in")
     parts = list(native.scan_transcripts(tmp_path / "in" / "transcripts.jsonl"))
 
@@ -284,11 +284,9 @@ def test_a_native_folder_without_transcripts_can_be_scanned(tmp_path: Path) -> N
 def test_what_cannot_be_scanned_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(PathError, match="No file or folder"):
         scan(tmp_path / "nowhere")
-    with pytest.raises(
-        FormatError, match="cannot be scanned: it is neither what Evals.save wrote nor a native folder"
-    ):
+    with pytest.raises(FormatError, match="cannot be scanned. Expected a saved folder or a native folder"):
         scan(tmp_path)
     load(DEMO).save(tmp_path / "saved")
     pl.DataFrame({"run": ["a"]}).write_parquet(tmp_path / "saved" / "scores.parquet")
-    with pytest.raises(FormatError, match=r"scores.parquet' is no scores table that Evals.save wrote"):
+    with pytest.raises(FormatError, match=r"scores.parquet' is not a saved scores table"):
         scan(tmp_path / "saved")

@@ -135,7 +135,7 @@ def test_the_index_that_pandas_writes_is_no_column(tmp_path: Path) -> None:
     evals = load(path, mapping=WIDE)
 
     assert evals.scores.select("case", "score").rows() == [("01", 4.0), ("02", 5.0)]
-    assert not any("column_1" in note for note in evals.notes)
+    assert not any("column_1" in str(note) for note in evals.notes)
 
 
 def test_a_first_column_without_a_name_that_holds_words_is_kept(tmp_path: Path) -> None:

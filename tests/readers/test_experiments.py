@@ -68,7 +68,7 @@ def test_a_phoenix_experiment_keeps_each_annotation_with_its_annotator(tmp_path,
         (None, "Timeout", None, None, None),
     ]
     assert "'example_id'" in evals.problems["reason"].to_list()[-1]
-    assert any("trace_id" in note for note in evals.notes)
+    assert any("trace_id" in str(note) for note in evals.notes)
 
 
 def test_a_phoenix_csv_says_what_its_json_says(tmp_path):
@@ -171,7 +171,7 @@ def test_mlflow_traces_keep_who_assessed_what_and_why(tmp_path):
     assert evals.trials.select("run", "output", "input_tokens", "latency_s").row(0) == ("run-a", "4", 5, 2.5)
     assert evals.turns["role"].to_list() == ["user", "assistant", "tool", "assistant"]
     assert evals.turns["tool_calls"][1] == '[{"id":null,"name":"add","arguments":{"a":2,"b":2}}]'
-    assert any("overridden" in note for note in evals.notes)
+    assert any("overridden" in str(note) for note in evals.notes)
 
 
 def test_what_search_traces_gives_says_the_same_as_parquet_and_as_json(tmp_path):
@@ -254,7 +254,7 @@ def test_langsmith_feedback_alone_is_kept_and_says_what_it_lacks(tmp_path):
     evals = ek.load(write(tmp_path / "feedback.json", FEEDBACK))
 
     assert evals.scores["case"].to_list() == ["r1", "r3"]
-    assert any("run_id" in note for note in evals.notes)
+    assert any("run_id" in str(note) for note in evals.notes)
 
 
 LANGFUSE = [
@@ -304,7 +304,7 @@ def test_langfuse_scores_keep_their_source_and_type(tmp_path):
         ("prod", "t2", "faithful", "EVAL", "judge", 0.5, None),
     ]
     assert "'traceId'" in evals.problems["reason"].item()
-    assert any("TEXT" in note for note in evals.notes)
+    assert any("TEXT" in str(note) for note in evals.notes)
 
 
 def test_langfuse_items_are_trials_with_their_evaluations(tmp_path):
@@ -377,7 +377,7 @@ def test_braintrust_events_take_the_reason_from_the_scorer_and_the_tokens_from_t
     assert evals.runs["model"].to_list() == ["m-1"]
     assert evals.cases.select("severity", "tags").row(0) == ("critical", ["math"])
     assert evals.criteria["scale_max"].to_list() == [1.0, 1.0]
-    assert any("comments" in note for note in evals.notes)
+    assert any("comments" in str(note) for note in evals.notes)
 
 
 def test_what_braintrust_eval_returns_is_read(tmp_path):

@@ -110,7 +110,7 @@ def test_a_review_alone_is_called_after_its_file(tmp_path):
     evals = ek.load(path)
 
     assert evals.scores["run"].to_list() == ["bard", "vicuna-13b"]
-    assert any("folder of answers" in note for note in evals.notes)
+    assert any("folder of answers" in str(note) for note in evals.notes)
 
 
 def test_the_judge_is_the_one_that_the_file_names(tmp_path):
@@ -125,7 +125,7 @@ def test_the_judge_is_the_one_that_the_file_names(tmp_path):
     evals = ek.load(made)
 
     assert sorted(set(evals.scores["grader"])) == ["gpt-3.5-turbo", "gpt-4"]
-    assert any("gpt-4" in note for note in evals.notes)
+    assert any("gpt-4" in str(note) for note in evals.notes)
 
 
 def test_reviews_without_scores_are_unscored_or_read_from_the_first_line(tmp_path):

@@ -288,7 +288,7 @@ def test_a_newer_version_is_read_as_far_as_it_is_known(version: int, notes: int,
     evals = load(write(tmp_path / "log.eval", sample(), header={**HEADER, "version": version}))
 
     assert evals.scores.height == 1
-    assert sum("newer Inspect" in note for note in evals.notes) == notes
+    assert sum("newer Inspect" in str(note) for note in evals.notes) == notes
 
 
 def test_odd_ids_are_read_from_the_json_and_written_nowhere(tmp_path: Path) -> None:
@@ -426,7 +426,7 @@ def test_shards_of_a_log_that_is_whole_are_passed_over(tmp_path: Path) -> None:
     evals = load(tmp_path)
 
     assert evals.trials["case"].to_list() == ["1"]
-    assert any("log.shards: not read" in note for note in evals.notes)
+    assert any("log.shards: not read" in str(note) for note in evals.notes)
 
 
 def test_the_same_log_twice_is_one_run(tmp_path: Path) -> None:

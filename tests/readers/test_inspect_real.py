@@ -71,7 +71,7 @@ def test_accuracy_and_stderr_over_cases_are_as_published(name: str) -> None:
     assert means.height == 3
     for model, mean, stderr in means.iter_rows():
         assert (round(mean, 2), round(stderr, 4)) == SAID[name, model]
-    assert any("logs.json" in note for note in evals.notes), "the manifests beside the logs are named"
+    assert any("logs.json" in str(note) for note in evals.notes), "the manifests beside the logs are named"
 
 
 def test_the_whole_folder_loads_at_once() -> None:

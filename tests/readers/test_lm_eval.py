@@ -157,7 +157,7 @@ def test_samples_alone_are_called_after_their_folder(tmp_path):
     evals = ek.load(write(tmp_path / "org__tiny", SAMPLES, None))
 
     assert evals.runs["run"].item() == "org__tiny: sums"
-    assert any("results file" in note for note in evals.notes)
+    assert any("results file" in str(note) for note in evals.notes)
 
 
 def test_results_alone_say_where_the_answers_are(tmp_path):

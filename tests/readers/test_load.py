@@ -156,9 +156,9 @@ def test_where_a_mapping_that_is_given_is_not_heeded_a_note_says_why(
     evals = load(path, mapping=mapping)
 
     assert evals.scores["criterion"].to_list() == ["reward"]
-    (note,) = [note for note in evals.notes if "without the mapping" in note]
-    assert note.startswith(f"{path}: read as what it is (tau-bench trajectories), without the mapping: ")
-    assert why in note
+    (note,) = [str(note) for note in evals.notes if "without the mapping" in str(note)]
+    assert str(note).startswith(f"{path}: read as what it is (tau-bench trajectories), without the mapping: ")
+    assert why in str(note)
 
 
 def test_a_mapping_beside_the_files_leaves_formats_of_their_own_alone(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_mapping_beside_the_files_leaves_formats_of_their_own_alone(tmp_path: 
     evals = load(tmp_path)
 
     assert evals.scores["criterion"].to_list() == ["reward"]
-    assert not any("mapping" in note for note in evals.notes)
+    assert not any("mapping" in str(note) for note in evals.notes)
 
 
 def test_what_is_said_of_three_files_or_more_is_said_once(tmp_path: Path) -> None:
@@ -183,8 +183,10 @@ def test_what_is_said_of_three_files_or_more_is_said_once(tmp_path: Path) -> Non
 
     two, three = load(*logs[:2], mapping={"scale": [0, 1]}), load(*logs, mapping={"scale": [0, 1]})
 
-    assert [note for note in two.notes if "mapping" in note] == [f"{path}: {said}" for path in logs[:2]]
-    assert [note for note in three.notes if "mapping" in note] == [
+    assert [str(note) for note in two.notes if "mapping" in str(note)] == [
+        f"2 files (a.json, b.json): {said}"
+    ]
+    assert [str(note) for note in three.notes if "mapping" in str(note)] == [
         f"3 files (a.json, b.json, c.json): {said}"
     ]
 
@@ -198,7 +200,7 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
         tmp_path, mapping={"case": "id", "criteria": {"tone": ["tone"], "facts": ["facts", "truth"]}}
     )
 
-    assert [note for note in evals.notes if "'facts'" in note] == [
+    assert [str(note) for note in evals.notes if "'facts'" in str(note)] == [
         "3 files (a/r.jsonl, b/r.jsonl, c/r.jsonl): there is no column 'facts' (criterion facts), "
         "which the mapping names."
     ]
@@ -211,7 +213,7 @@ def test_what_is_prose_by_its_name_is_passed_over_in_a_folder(tmp_path: Path) ->
     evals = load(tmp_path)
 
     assert evals.problems.is_empty()
-    assert any("passed over" in note and "README.md" in note for note in evals.notes)
+    assert any("Skipped files" in str(note) and "README.md" in str(note) for note in evals.notes)
 
 
 def test_what_is_no_table_by_its_suffix_is_read_as_one_only_where_it_is_named(tmp_path: Path) -> None:
@@ -227,7 +229,7 @@ def test_what_is_no_table_by_its_suffix_is_read_as_one_only_where_it_is_named(tm
 
     assert evals.problems.is_empty()
     assert evals.scores["score"].to_list() == [5.0]
-    [told] = [note for note in evals.notes if "passed over" in note]
+    [told] = [str(note) for note in evals.notes if "Skipped files" in str(note)]
     for name in ("notes.txt", "run.log", "scores.txt"):
         assert str(tmp_path / name) in told
     assert load(tmp_path / "scores.txt").scores["score"].to_list() == [4.0]
@@ -257,7 +259,7 @@ def test_a_column_that_one_file_lacks_is_a_note(tmp_path: Path) -> None:
 
     assert evals.scores.height == 3
     assert evals.problems.is_empty()
-    assert any("v2" in note and "no column 'facts'" in note for note in evals.notes)
+    assert any("v2" in str(note) and "no column 'facts'" in str(note) for note in evals.notes)
 
 
 def test_a_column_that_every_file_lacks_is_an_error_with_the_nearest(tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ def test_a_list_of_names_is_whichever_a_file_has(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({"critera": ["a"]}, "no key 'critera'. Did you mean 'criteria'"),
+        ({"critera": ["a"]}, "Unknown key 'critera' in the mapping. Did you mean 'criteria'"),
         ({"scale": [5, 1]}, r"scale is \[5, 1\]"),
         ({"scale": "wide"}, "scale is 'wide'"),
         ({"case": 4.5}, "case is 4.5"),
@@ -303,7 +305,7 @@ def test_a_mapping_that_cannot_be_understood_says_why(mapping: Any, message: str
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("case: [", "m.yaml:1: this is not YAML"), ("- a", "m.yaml is list"), ("cse: id", "'case'")],
+    [("case: [", "m.yaml:1: this is not YAML"), ("- a", "m.yaml:1: "), ("cse: id", "'case'")],
 )
 def test_a_mapping_file_that_cannot_be_understood_says_where(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(text)
@@ -343,8 +345,8 @@ def test_without_a_mapping_obvious_names_are_recognised_and_told(tmp_path: Path)
     ]
     assert evals.trials["output"].to_list() == ["So."]
     assert evals.runs["agent_version"].to_list() == ["v1"]
-    assert any("case = 'question_id'" in note for note in evals.notes)
-    assert "Columns not read: surprise." in evals.notes
+    assert any("case = 'question_id'" in str(note) for note in evals.notes)
+    assert "Columns not read: surprise." in map(str, evals.notes)
 
 
 def test_scores_with_their_reasons_beside_them_are_recognised(tmp_path: Path) -> None:
@@ -369,8 +371,8 @@ def test_a_pattern_names_the_column_of_each_rationale(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"case_id": "1", "sample_id": "2", "metric": "a", "score": 1}, "may each be the case"),
-        ({"metric": "a", "score": 1}, "which column says the case"),
+        ({"case_id": "1", "sample_id": "2", "metric": "a", "score": 1}, "may be the case"),
+        ({"metric": "a", "score": 1}, "which column is the case ID"),
         ({"id": "1", "tone": 4, "text": "x"}, r'"criteria": \["tone"\]'),
     ],
 )
@@ -443,7 +445,7 @@ def test_scales_are_as_declared_or_unknown(tmp_path: Path) -> None:
         ("facts", 0.0, 100.0),
         ("wit", None, None),
     ]
-    assert any("wit" in note and "scale" in note for note in evals.notes)
+    assert any("wit" in str(note) and "scale" in str(note) for note in evals.notes)
 
 
 @pytest.mark.parametrize(
@@ -500,9 +502,9 @@ def test_pandas_is_not_imported_to_recognise_it() -> None:
 def test_what_is_no_source_is_refused_by_name() -> None:
     with pytest.raises(FormatError, match="not int: 3"):
         load(3)
-    with pytest.raises(FormatError, match="given nothing"):
+    with pytest.raises(FormatError, match="Nothing to load"):
         load()
-    with pytest.raises(FormatError, match="given nothing"):
+    with pytest.raises(FormatError, match="Nothing to load"):
         load([])
     with pytest.raises(FormatError, match=r"not dict: .*polars.DataFrame\(records\)"):
         load([{"case": "1", "score": 1}])
@@ -520,7 +522,7 @@ def test_an_open_file_is_no_list_of_sources(tmp_path: Path) -> None:
 def test_a_frame_with_two_columns_of_one_name_says_so(names: list[Any]) -> None:
     frame = pd.DataFrame([["1", 2, 3]], columns=names)
 
-    with pytest.raises(FormatError, match=r"<frame> has several columns called '[a1]'; give each"):
+    with pytest.raises(FormatError, match=r"<frame> has several columns called '[a1]'. Give each"):
         load(frame)
 
 
@@ -529,7 +531,7 @@ def test_a_path_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
 
     with pytest.raises(PathError, match="Did you mean .*demo"):
         load(tmp_path / "dmeo")
-    with pytest.raises(PathError, match=r"Nothing fits .*holds: scores.jsonl"):
+    with pytest.raises(PathError, match=r"Nothing matches .*holds: scores.jsonl"):
         load(str(tmp_path / "demo" / "*.csv"))
     with pytest.raises(PathError, match="Did you mean .*demo"):
         load(str(tmp_path / "dmo" / "*.csv"))
@@ -552,11 +554,11 @@ def test_files_of_no_known_format_are_named_and_stop_nobody(tmp_path: Path) -> N
     evals = load(tmp_path)
 
     assert evals.scores.height == 1
-    assert any("picture.png" in note for note in evals.notes)
-    with pytest.raises(FormatError, match="picture.png' is of no format that is known"):
+    assert any("picture.png" in str(note) for note in evals.notes)
+    with pytest.raises(FormatError, match="Unknown format: .*picture.png"):
         load(tmp_path / "picture.png")
 
 
 def test_a_folder_with_nothing_to_read_says_so(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match="nothing to read"):
+    with pytest.raises(FormatError, match="no file to read"):
         load(tmp_path)

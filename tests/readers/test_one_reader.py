@@ -21,12 +21,11 @@ from tests.readers import test_scout_and_autorubric as rubrics
 from tests.readers import test_tau_and_helm as tau
 
 import evalkit as ek
-from evalkit.readers.base import head as head_of
-from evalkit.readers.registry import readers
+from evalkit.readers import base, registry
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"
-READERS = {reader.name: reader for reader in readers()[0]}
+READERS = {reader.name: reader for reader in registry.readers()[0]}
 # What reads any table of scores, and so much of what is JSON.
 TABLES = {name for name, reader in READERS.items() if reader.rows is not None}
 
@@ -61,7 +60,7 @@ OTHERS = {
 
 
 def readers_of(path):
-    head = b"" if path.is_dir() else head_of(path)
+    head = b"" if path.is_dir() else base.head(path)
     return [name for name, reader in READERS.items() if name not in TABLES and reader.sniff(path, head)]
 
 

@@ -111,7 +111,7 @@ def test_an_error_is_a_trial_that_failed_and_other_events_are_noted(tmp_path):
     evals = ek.load(write(tmp_path / "log.jsonl", events))
 
     assert evals.trials["error"].to_list() == ["60 s", None]
-    assert any("embedding events" in note for note in evals.notes)
+    assert any("embedding events" in str(note) for note in evals.notes)
 
 
 def test_a_broken_line_costs_no_other(tmp_path):

@@ -58,7 +58,7 @@ def test_the_rater_is_a_column_a_name_or_a_person(told: dict[str, str], grader: 
 def test_a_column_of_names_with_gaps_does_not_say_who_judged() -> None:
     evals = load(ANSWERS, mapping=JUDGED)
     assert evals.scores["grader"].unique().to_list() == ["judge"]
-    assert "Columns not read: annotator, annotator_tone." in evals.notes
+    assert "Columns not read: annotator, annotator_tone." in map(str, evals.notes)
     assert load(ANSWERS.fill_null("joe"), mapping=JUDGED).scores["grader"].unique().to_list()[0] != "judge"
 
 

@@ -45,7 +45,7 @@ def installed(monkeypatch, tmp_path):
     def install(**made):
         points = [Point("good", Reader("xyz", starts(b"XYZ"), read=lambda path: GOOD))]
         points += [Point(name, one) for name, one in made.items()]
-        monkeypatch.setattr("evalkit.readers.registry._points", lambda places: points)
+        monkeypatch.setattr("evalkit.readers.registry._entry_points", lambda places: points)
         return tmp_path
 
     return install
@@ -68,7 +68,7 @@ def test_a_reader_that_cannot_be_used_is_named_in_a_note(installed, made):
 
     assert evals.scores["score"].to_list() == [3.0]
     assert evals.problems.is_empty()
-    assert [note for note in evals.notes if "'broken' (broken:READER) could not be used" in note]
+    assert [str(note) for note in evals.notes if "'broken' (broken:READER) could not be used" in str(note)]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_distribution_that_is_installed_is_found_by_its_entry_point(monkeypatc
     evals = ek.load(tmp_path / "a.log")
 
     assert evals.scores.select("case", "score").row(0) == ("01", 4.0)
-    assert any("'wrong' (evalkit_mylog:ABSENT) could not be used" in note for note in evals.notes)
+    assert any("'wrong' (evalkit_mylog:ABSENT) could not be used" in str(note) for note in evals.notes)
 
 
 def test_what_evalkit_reads_itself_is_asked_first(installed, tmp_path):

@@ -133,7 +133,7 @@ def test_an_unknown_severity_is_lost_alone(tmp_path: Path) -> None:
     assert evals.scores.height == 4
     assert dict(evals.cases.select("case", "severity").rows()) == {"1": "high", "2": None}
     assert evals.problems.select("line", "reason").rows() == [
-        (2, "severity is 'awful'; it may be low, medium, high, critical")
+        (2, "severity is 'awful'. Expected low, medium, high or critical.")
     ]
 
 
@@ -394,4 +394,4 @@ def test_a_file_that_is_not_understood_is_named_once(tmp_path: Path) -> None:
     problem = load(tmp_path, mapping={"scale": [1, 5]}).problems.row(0, named=True)
 
     assert problem["source"] == str(tmp_path / "words.csv")
-    assert problem["reason"].startswith("it is not plain which columns hold the scores")
+    assert problem["reason"].startswith("Cannot tell which columns hold the scores")

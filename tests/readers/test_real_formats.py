@@ -92,7 +92,7 @@ def test_lm_eval_the_metric_is_the_published_one_and_cases_are_the_documents_has
         sample["doc"]["problem"],
         sample["target"],
     )
-    assert any("math_rephrased_full" in note for note in evals.notes)
+    assert any("math_rephrased_full" in str(note) for note in evals.notes)
 
 
 def test_lm_eval_older_samples_without_a_hash_are_the_same_cases(tmp_path):

@@ -61,9 +61,9 @@ def test_every_version_of_one_file_is_a_run(
     assert tone.rows() == [("v2", "q1", 4.0), ("v2", "q2", 5.0), ("v10", "q1", 1.0), ("v10", "q2", 2.0)]
     assert evals.runs.select("run", "agent_version").rows() == [("v2", "v2"), ("v10", "v10")]
     assert evals.problems.is_empty()
-    assert "No column says the run: it is made of agent_version ('version'): 'v2', 'v10'." in evals.notes, (
-        evals.notes
-    )
+    assert "No run column. Runs are named by agent_version ('version'): 'v2', 'v10'." in map(
+        str, evals.notes
+    ), evals.notes
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_files_that_judge_the_same_cases_of_a_version_are_runs_of_their_own(tmp_
     assert evals.scores.height == 12
     assert evals.trials.height == 6
     assert evals.problems.is_empty()
-    assert any("Several sources judge the same cases of v2" in note for note in evals.notes)
+    assert any("Several sources score the same cases of v2" in str(note) for note in evals.notes)
 
 
 def test_files_that_share_a_version_and_no_judgement_are_one_run(tmp_path: Path) -> None:

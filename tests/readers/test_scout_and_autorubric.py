@@ -163,7 +163,7 @@ def test_an_autorubric_experiment_has_a_row_a_judge_and_no_score_for_a_failed_ca
         ("tone", "ordinal", 1.0),
     ]
     assert evals.trials.height == 3
-    assert any("item 2 was not graded: infrastructure: down" in note for note in evals.notes)
+    assert any("item 2 was not graded: infrastructure: down" in str(note) for note in evals.notes)
     assert evals.problems["line"].to_list() == [4]
 
 

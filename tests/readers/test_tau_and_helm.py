@@ -288,7 +288,7 @@ def test_an_instance_is_a_case_and_a_metric_a_criterion(tmp_path):
     assert (trial["output"], trial["input_tokens"], trial["latency_s"], trial["line"]) == (" A", 12, 0.25, 2)
     assert evals.cases.select("input", "ideal_behavior", "tags").row(0) == ("What falls?", "All.", ["test"])
     assert evals.turns["role"].to_list() == ["user", "assistant"]
-    assert any("num_bytes" in note for note in evals.notes)
+    assert any("num_bytes" in str(note) for note in evals.notes)
     assert ek.grade(evals.filter(criterion="exact_match"))["verdict"].to_list() == ["pass"]
 
 
@@ -302,7 +302,7 @@ def test_perturbed_instances_are_left_out_and_training_trials_are_epochs(tmp_pat
 
     scores = evals.scores.filter(criterion="exact_match")
     assert scores.select("case", "epoch", "score").rows() == [("id1", 1, 1.0), ("id1", 2, 0.0)]
-    assert any("perturbed" in note for note in evals.notes)
+    assert any("perturbed" in str(note) for note in evals.notes)
 
 
 def test_a_request_that_failed_is_a_crashed_trial(tmp_path):
@@ -323,7 +323,7 @@ def test_a_run_with_a_file_missing_loads_what_there_is(tmp_path, missing):
     evals = ek.load(made / "per_instance_stats.json")
 
     assert evals.scores.height == 2
-    assert any("Missing" in note for note in evals.notes)
+    assert any("Missing" in str(note) for note in evals.notes)
 
 
 def test_a_run_without_scores_of_its_instances_says_so(tmp_path):

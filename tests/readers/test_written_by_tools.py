@@ -54,7 +54,7 @@ def test_mlflow_the_csv_of_search_traces_holds_feedback_expectations_tools_and_t
     ]
     assert json.loads(evals.turns["tool_calls"][1])[0]["arguments"] == {"a": 2, "b": 2}
     assert evals.runs["model"].to_list()[0] == "m-1"
-    assert any("overridden" in note and "expectation other" in note for note in evals.notes)
+    assert any("overridden" in str(note) and "expectation other" in str(note) for note in evals.notes)
 
 
 def test_promptfoo_a_call_that_failed_is_no_fail_and_a_judge_that_failed_says_why():
@@ -130,7 +130,7 @@ def test_deepeval_a_traced_run_has_its_tools_and_its_model_in_the_trace():
     ]
     assert rows(evals.scores, "criterion", "score") == [("Polite", 1.0)]
     assert evals.cases["severity"].to_list() == ["low"]
-    assert any("the metrics of a trace's spans" in note for note in evals.notes)
+    assert any("the metrics of a trace's spans" in str(note) for note in evals.notes)
 
 
 def test_langsmith_the_csv_with_the_index_of_the_frame_reads_its_lists_as_lists():
@@ -156,7 +156,10 @@ def test_langsmith_the_csv_with_the_index_of_the_frame_reads_its_lists_as_lists(
     ]
     assert rows(evals.criteria, "criterion", "kind") == [("correct", "binary")]
     # An evaluator that raised leaves an empty column; nothing of ours is in the note on what was left out.
-    assert [note.split(": ", 1)[1].split(" is ")[0] for note in evals.notes] == ["feedback.bad", "feedback.b"]
+    assert [str(note).split(": ", 1)[1].split(" is ")[0] for note in evals.notes] == [
+        "feedback.bad",
+        "feedback.b",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
@@ -253,7 +256,7 @@ def test_langfuse_scores_of_the_newest_api_and_none_of_a_whole_experiment():
     ]
     # The last are of an observation of a trace and of a session; the score of an experiment is no score of a case.
     assert evals.scores.height == 5
-    assert any("TEXT" in note and "a whole experiment" in note for note in evals.notes)
+    assert any("TEXT" in str(note) and "a whole experiment" in str(note) for note in evals.notes)
 
 
 def test_langfuse_the_result_of_an_experiment_is_called_as_it_was_called():
@@ -293,7 +296,7 @@ def test_autorubric_each_vote_is_a_row_and_a_fault_that_is_not_there_is_the_top(
     assert rows(evals.criteria, "criterion", "weight") == [
         *(("polite", 1.0), ("penal", 1.0), ("broken", 1.0), ("level", 2.0)),
     ]
-    assert sum("penal has a negative weight" in note for note in evals.notes) == 1
+    assert sum("penal has a negative weight" in str(note) for note in evals.notes) == 1
 
 
 def test_scout_each_kind_of_result_of_a_scanner_is_read(tmp_path):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from evalkit.data.chat_messages import message
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.llm.providers import count_tokens
 from evalkit.util.redact import hide_environment, redact
 from evalkit.util.words import did_you_mean, join_words

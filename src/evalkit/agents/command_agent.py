@@ -10,7 +10,7 @@ import threading
 from typing import IO, TYPE_CHECKING, Final
 
 from evalkit.agents.attempt import failed, read_transcript
-from evalkit.data.columns import BOM, decode
+from evalkit.data.json_text import BOM, decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,11 +12,12 @@ import polars as pl
 
 from evalkit.agents.case_input import hashed, seed_of
 from evalkit.data import folder as native
-from evalkit.data.columns import lines
 from evalkit.data.evals import Evals
+from evalkit.data.json_text import lines
 from evalkit.data.suite import Suite
 from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import FormatError, PathError
+from evalkit.util.notes import Note
 from evalkit.util.version import VERSION
 
 if TYPE_CHECKING:
@@ -260,4 +261,4 @@ def as_suite(suite: Suite | str | Path) -> Suite:
 
 def with_notes(evals: Evals, notes: Sequence[str]) -> Evals:
     """Return the evaluations with more notes."""
-    return replace(evals, notes=tuple(dict.fromkeys((*evals.notes, *notes))))
+    return replace(evals, notes=(*evals.notes, *(Note("run", note) for note in notes)))

@@ -108,7 +108,7 @@ def shell_line(*words: object) -> str:
 def tell_about(evals: Evals, *, notes: bool = False) -> None:
     """Print notes (all, or their number) and the first problems on standard error."""
     # Synthetic data is always announced.
-    shown = [note for note in evals.notes if notes or len(evals.notes) == 1 or is_synthetic(note)]
+    shown = [note for note in evals.notes if notes or len(evals.notes) == 1 or note.kind == "synthetic"]
     for note in shown:
         tell(f"Note: {note_line(note)}")
     if more := len(evals.notes) - len(shown):
@@ -124,11 +124,6 @@ def tell_about(evals: Evals, *, notes: bool = False) -> None:
 def note_line(note: Any) -> str:
     """Return a note with options in place of Python arguments."""
     return str(replace(note, text=for_shell(note.text))) if hasattr(note, "kind") else str(note)
-
-
-def is_synthetic(note: Any) -> bool:
-    """Whether a note announces synthetic data."""
-    return getattr(note, "kind", "") == "synthetic"
 
 
 def problem_line(row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 
 
 def message(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""`Evals`: the six tables of a collection of evaluations, together."""
+"""`Evals`: the six tables of a collection of evaluations."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +9,22 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import polars as pl
 
-from evalkit.data import parquet as saved
-from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES, Problem, Table
+from evalkit.data import evals_summary, parquet
+from evalkit.data.frames import some_of, to_polars
+from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES, TRIAL_KEY, Problem, Table
+from evalkit.data.scoring import Scoring
 from evalkit.util.arguments import expect, expect_evals
-from evalkit.util.errors import ColumnError, FormatError, SelectorError
-from evalkit.util.words import NOT_GIVEN, plural
+from evalkit.util.errors import ColumnError, SelectorError
+from evalkit.util.notes import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pandas as pd
 
-    from evalkit.data.schema import TableName
+__all__ = ["Evals", "PandasTables", "some_of", "to_polars"]
 
-_TRIAL: Final = ["run", "case", "epoch"]
+_LARGE: Final = ("trials", "turns", "scores")
 
 
 class PandasTables(NamedTuple):
@@ -41,56 +42,25 @@ class PandasTables(NamedTuple):
         return f"PandasTables, rows: {rows}"
 
 
-def to_polars(frame: Any) -> pl.DataFrame:
-    """Return any frame (polars eager or lazy, pandas, pyarrow, DuckDB) as a polars frame.
-
-    Raises
-    ------
-    FormatError
-        It is no frame.
-    """
-    if isinstance(frame, pl.DataFrame):
-        return frame
-    if isinstance(frame, pl.LazyFrame):
-        return frame.collect()
-    import narwhals as nw
-
-    try:
-        native = nw.from_native(frame)
-    except TypeError:
-        raise FormatError(
-            f"A frame was expected (polars, pandas, pyarrow), not {type(frame).__name__}."
-        ) from None
-    if isinstance(native, nw.LazyFrame):
-        native = native.collect()
-    return cast("pl.DataFrame", native.to_polars())
-
-
-def some_of(frame: Any, *columns: str) -> pl.DataFrame:
-    """Return some columns of a table; where it is lazy, only they are read."""
-    made: Any = frame.select(columns)
-    if isinstance(made, pl.LazyFrame):
-        made = made.collect(engine="streaming")
-    return cast("pl.DataFrame", made)
-
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Evals:
-    """What evaluations left behind: six tables, what could not be read, and what was taken for what.
+    """Hold the six tables of a collection of evaluations, with problems and notes.
 
-    Make one with `evalkit.load` or `Evals.from_tables`. It is never changed: each verb returns a new one.
+    Make one with `evalkit.load` or `Evals.from_tables`. It never changes: each verb returns a new one.
 
     Attributes
     ----------
     cases, criteria, runs, trials, turns, scores
-        polars frames with exactly the columns of `evalkit.data.schema.TABLES`; `scores` and `turns` are lazy ones where
-        they were scanned (`evalkit.scan`) rather than loaded.
+        polars frames with the columns of `evalkit.data.schema.TABLES`; `scores` and `turns` are lazy after
+        `evalkit.scan`.
     problems
         polars frame `source` (str), `line` (i64, null for a whole file), `reason` (str): what could not be read.
     notes
-        Sentences: which column was taken for what, which fields were dropped, that the data is made up.
+        `Note` values: what was guessed, ignored or skipped, and whether the data is synthetic.
     files
         Every file that was read.
+    scoring
+        The scores that count and the pass rule; see `with_scoring`.
 
     Examples
     --------
@@ -111,10 +81,17 @@ class Evals:
     turns: pl.DataFrame
     scores: pl.DataFrame
     problems: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PROBLEMS_SCHEMA))
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     files: tuple[str, ...] = ()
+    scoring: Scoring = field(default_factory=Scoring)
     _outputs: Any = None
-    """Of what was scanned: `run`, `case`, `epoch`, `output` of the trials, which have none."""
+    """After a scan: `run`, `case`, `epoch`, `output` of the trials, lazy."""
+
+    def __post_init__(self) -> None:
+        # Plain text is a note of no kind: people write some, and old folders hold some.
+        given: Iterable[Any] = self.notes
+        notes = (note if isinstance(note, Note) else Note("note", str(note)) for note in given)
+        object.__setattr__(self, "notes", tuple(dict.fromkeys(notes)))
 
     @classmethod
     def from_tables(
@@ -127,39 +104,31 @@ class Evals:
         turns: Any = None,
         scores: Any = None,
         problems: Iterable[Problem] = (),
-        notes: Iterable[str] = (),
+        notes: Iterable[Note | str] = (),
         files: Iterable[str] = (),
     ) -> Evals:
-        """Check each table and put them together.
+        """Check each table and combine them.
 
         Parameters
         ----------
         cases, criteria, runs, trials, turns, scores
-            Frames (polars or pandas) or None for an empty one. Columns that a table does not have are
-            dropped, columns that are not given are null. A run that only other tables name gets
-            a row in `runs`.
+            Frames (polars or pandas) or None for an empty one. Unknown columns are dropped, missing ones
+            are null. A run that only other tables name gets a row in `runs`.
         problems, notes, files
             See `Evals`.
 
         Raises
         ------
         ColumnError
-            A table lacks a key column, holds a value that it may not, or has two rows with the same key.
+            A table lacks a key column, holds an invalid value, or has two rows with the same key.
         """
-        given = {
-            "cases": cases,
-            "criteria": criteria,
-            "runs": runs,
-            "trials": trials,
-            "turns": turns,
-            "scores": scores,
+        frames = (cases, criteria, runs, trials, turns, scores)
+        tables: dict[str, Any] = {
+            name: table.empty() if frame is None else table.check(to_polars(frame))
+            for (name, table), frame in zip(TABLES.items(), frames, strict=True)
         }
-        made: dict[str, pl.DataFrame] = {}
-        for name, table in TABLES.items():
-            frame = given[name]
-            made[name] = table.empty() if frame is None else table.check(to_polars(frame))
-        made["runs"] = _with_all_runs(made)
-        return cls(**made, problems=_problems_frame(problems), notes=tuple(notes), files=tuple(files))
+        tables["runs"] = _with_all_runs(tables)
+        return cls(**tables, problems=_problems_frame(problems), notes=cast("Any", notes), files=tuple(files))
 
     def tables(self) -> Iterator[tuple[Table, pl.DataFrame]]:
         """Yield each table's definition with its frame."""
@@ -167,46 +136,93 @@ class Evals:
             yield table, getattr(self, name)
 
     def attempts(self) -> pl.DataFrame:
-        """Return one row for every trial that a record speaks of, with what is known of its run and case.
+        """Return one row per trial, with facts of its run and case.
 
         Returns
         -------
         polars.DataFrame
             `suite`, `run`, `agent`, `agent_version`, `model`, `provider`, `case`, `severity`, `domain`,
-            `tags`, `cluster`, `epoch`, `error`. A trial without a record in `trials` (scores alone were
-            loaded) has a row too; a crashed one without scores likewise.
+            `tags`, `cluster`, `epoch`, `error`. A trial that only scores name has a row too, and so has a
+            crashed one without scores.
         """
-        keys = pl.concat(some_of(frame, *_TRIAL) for frame in (self.trials, self.scores))
-        keys = keys.unique(maintain_order=True)
-        runs = self.runs.select(
-            "run", pl.col("suite").fill_null(""), "agent", "agent_version", "model", "provider"
-        )
-        cases = self.cases.select("suite", "case", "severity", "domain", "tags", "cluster")
+        keys = pl.concat(some_of(frame, *TRIAL_KEY) for frame in (self.trials, self.scores))
+        run_facts = ("agent", "agent_version", "model", "provider")
+        case_facts = ("severity", "domain", "tags", "cluster")
+        runs = self.runs.select("run", pl.col("suite").fill_null(""), *run_facts)
+        cases = self.cases.select("suite", "case", *case_facts)
+        errors = some_of(self.trials, *TRIAL_KEY, "error")
         joined = (
-            keys.join(runs, on="run", how="left", maintain_order="left")
+            keys.unique(maintain_order=True)
+            .join(runs, on="run", how="left", maintain_order="left")
             .join(cases, on=["suite", "case"], how="left", maintain_order="left")
-            .join(some_of(self.trials, *_TRIAL, "error"), on=_TRIAL, how="left", maintain_order="left")
+            .join(errors, on=TRIAL_KEY, how="left", maintain_order="left")
         )
-        return joined.select(
-            "suite",
-            *("run", "agent", "agent_version", "model", "provider"),
-            *("case", "severity", "domain", "tags", "cluster", "epoch", "error"),
-        )
+        return joined.select("suite", "run", *run_facts, "case", *case_facts, "epoch", "error")
+
+    @property
+    def made_up(self) -> bool:
+        """Whether a run is synthetic: generated, or judged without asking a model."""
+        return bool(self.runs["made_up"].any())
+
+    @property
+    def made_up_note(self) -> str:
+        """A sentence for synthetic data, "" for real data."""
+        if not self.made_up:
+            return ""
+        notes = (str(note) for note in self.notes if note.kind == "synthetic")
+        return next(notes, "The data, or part of it, is synthetic.")
+
+    def mark_made_up(self) -> Evals:
+        """Return the same with every run marked as synthetic."""
+        return replace(self, runs=self.runs.with_columns(made_up=pl.lit(value=True)))
+
+    def with_scoring(
+        self,
+        *,
+        rule: Any = None,
+        grader: str | Sequence[str] | None = None,
+        rubric: str | Sequence[str] | None = None,
+        weights: Mapping[str, float] | None = None,
+        level: float | None = None,
+    ) -> Evals:
+        """Choose once which scores count and what passes; every verb uses it unless told otherwise.
+
+        Parameters
+        ----------
+        rule
+            An `evalkit.PassRule`.
+        grader
+            The grader, or graders, whose scores count.
+        rubric
+            A rubric hash, or several, or "any".
+        weights
+            Weight per severity.
+        level
+            Confidence level of intervals, between 0 and 1.
+
+        Examples
+        --------
+        >>> Evals.from_tables().with_scoring(grader="human").with_scoring(level=0.9).scoring.grader
+        'human'
+        """
+        expect(Evals.with_scoring, locals())
+        given = {"rule": rule, "grader": grader, "rubric": rubric, "weights": weights, "level": level}
+        return replace(self, scoring=self.scoring.replace_given(**given))
 
     @property
     def is_scanned(self) -> bool:
-        """Whether `scores` or `turns` are lazy: `ek.scan` made it, and `collect` takes it into memory."""
+        """Whether `scores` or `turns` are lazy, as after `ek.scan`; `collect` reads them."""
         large: tuple[Any, ...] = (self.scores, self.turns)
         return any(isinstance(frame, pl.LazyFrame) for frame in large)
 
     @property
     def outputs(self) -> pl.LazyFrame:
-        """`run`, `case`, `epoch` and `output` of the trials, lazy: of what was scanned they are not in `trials`."""
-        made: pl.LazyFrame | None = self._outputs
-        return self.trials.lazy().select(*_TRIAL, "output") if made is None else made
+        """`run`, `case`, `epoch` and `output` of the trials, lazy; after a scan `trials` has no outputs."""
+        outputs: pl.LazyFrame | None = self._outputs
+        return self.trials.lazy().select(*TRIAL_KEY, "output") if outputs is None else outputs
 
     def collect(self) -> Evals:
-        """Return the same in memory, as `ek.load` gives it; of what was scanned choose first what fits.
+        """Read the lazy tables of a scan into memory; filter first.
 
         Examples
         --------
@@ -217,63 +233,67 @@ class Evals:
         >>> part.is_scanned, part.scores["case"].unique().to_list()
         (False, ['01'])
         """
-        made: dict[str, Any] = {table.name: frame.lazy().collect() for table, frame in self.tables()}
-        return replace(self, **{**made, "trials": self._whole_trials()}, _outputs=None)
+        tables: dict[str, Any] = {table.name: frame.lazy().collect() for table, frame in self.tables()}
+        return replace(self, **{**tables, "trials": self._trials_with_output()}, _outputs=None)
 
-    def _whole_trials(self) -> pl.DataFrame:
+    def _trials_with_output(self) -> pl.DataFrame:
         if self._outputs is None:
             return self.trials
-        outputs = self._outputs.join(self.trials.lazy().select(_TRIAL), on=_TRIAL, how="semi").collect()
-        joined = self.trials.drop("output").join(outputs, on=_TRIAL, how="left", maintain_order="left")
-        return joined.select(self.trials.columns)
+        keys = self.trials.lazy().select(TRIAL_KEY)
+        outputs = self._outputs.join(keys, on=TRIAL_KEY, how="semi").collect()
+        trials = self.trials.drop("output").join(outputs, on=TRIAL_KEY, how="left", maintain_order="left")
+        return trials.select(self.trials.columns)
 
     @cached_property
     def judged(self) -> pl.DataFrame:
-        """What was judged by what kind of grader: the distinct `run`, `criterion`, `grader_kind` of the scores.
-
-        Found once and kept: an Evals does not change.
-        """
+        """The distinct `run`, `criterion`, `grader_kind` of the scores."""
         columns = ["run", "criterion", "grader_kind"]
         return some_of(self.scores.lazy().unique(columns), *columns).sort(columns)
 
     def __add__(self, other: Evals) -> Evals:
-        """Put two collections together; see `evalkit.data.schema.Table.union` for records that both have."""
+        """Combine two collections; see `evalkit.data.schema.Table.union` for records that both have."""
         if not isinstance(other, Evals):
             return NotImplemented
         return Evals.concat([self, other])
 
     @classmethod
     def concat(cls, parts: Iterable[Evals]) -> Evals:
-        """Put many collections together: what adding one after the other gives, in one go."""
+        """Combine many collections: the same as adding them one after the other, but faster.
+
+        The scoring is that of the parts where they agree.
+        """
         parts = cast("list[Evals]", [*parts] if hasattr(parts, "__iter__") else [parts])
         if not parts:
             return cls.from_tables()
         for part in parts:
             expect_evals(part, "Evals.concat", loaded=True)
-        made: dict[str, pl.DataFrame] = {}
-        problems: list[Problem] = []
+        tables: dict[str, pl.DataFrame] = {}
+        clashes: list[Problem] = []
         for name, table in TABLES.items():
-            made[name], clashes = table.union_all([getattr(part, name) for part in parts])
-            problems += clashes
-        said = pl.concat([*(part.problems for part in parts), _problems_frame(problems)])
+            tables[name], more = table.union_all([getattr(part, name) for part in parts])
+            clashes += more
+        problems = pl.concat([*(part.problems for part in parts), _problems_frame(clashes)])
+        scorings = [part.scoring for part in parts if part.scoring != Scoring()]
+        agreed = scorings and all(scoring == scorings[0] for scoring in scorings)
         return cls(
-            **made,
-            problems=said.unique(maintain_order=True),
-            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+            **tables,
+            problems=problems.unique(maintain_order=True),
+            notes=tuple(note for part in parts for note in part.notes),
             files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
+            scoring=scorings[0] if agreed else Scoring(),
         )
 
     def filter(self, *predicates: pl.Expr, **columns: Any) -> Evals:
-        """Return the records that fit.
+        """Return the matching records.
 
         Parameters
         ----------
         *predicates
             polars expressions over the columns of `attempts()`.
         **columns
-            A column with the value, or the list of values, that it must have: of a run (`agent_version`,
-            `model`, ...), a case (`severity`, `domain`, `tags`: any of them), a trial (`case`, `epoch`) or a
-            score (`criterion`, `grader`, `grader_kind`, `rubric_hash`, `sample`, `judge_model`, `mode`).
+            A column with its value, or a list of values: of a run (`agent_version`, `model`, ...), a case
+            (`severity`, `domain`, `tags`: any of them), a trial (`case`, `epoch`) or a score (`criterion`,
+            `grader`, `grader_kind`, `rubric_hash`, `sample`, `judge_model`, `mode`).
 
         Raises
         ------
@@ -283,40 +303,36 @@ class Evals:
             A value that no record has.
         """
         given: tuple[Any, ...] = predicates
-        if wrong := [one for one in given if not isinstance(one, pl.Expr)]:
+        if wrong := [each for each in given if not isinstance(each, pl.Expr)]:
             raise ColumnError(
-                f"filter takes columns with values, as in filter(severity='critical'), and polars expressions, not {wrong[0]!r:.60}."
+                f"filter cannot take {wrong[0]!r:.60}. Expected columns with values, as in filter(severity='critical'), or polars expressions."
             )
         attempts = self.attempts()
-        by_trial = list(predicates)
-        by_score: list[pl.Expr] = []
+        by_trial, by_score = list(predicates), list[pl.Expr]()
         for name, wanted in columns.items():
-            values = (
-                list(wanted) if isinstance(wanted, list | tuple | set | frozenset | pl.Series) else [wanted]
-            )
+            many = isinstance(wanted, list | tuple | set | frozenset | pl.Series)
+            values = list(wanted) if many else [wanted]
             if name in attempts.columns:
-                frame, where = attempts, by_trial
+                by_trial.append(_is_one_of(attempts, name, values))
             elif name in TABLES["scores"].schema:
-                frame, where = some_of(self.scores, name), by_score
+                by_score.append(_is_one_of(some_of(self.scores, name), name, values))
             else:
                 have = list(dict.fromkeys([*attempts.columns, *TABLES["scores"].schema]))
                 raise ColumnError.missing(name, table="trials and scores", have=have)
-            where.append(_one_of(frame, name, values))
-        kept = attempts.filter(by_trial) if by_trial else attempts
-        made: dict[str, Any] = {table.name: frame for table, frame in self.tables()}
+        tables: dict[str, Any] = {table.name: frame for table, frame in self.tables()}
         if by_trial:
-            keys = kept.select(_TRIAL)
-            large: tuple[TableName, ...] = ("trials", "turns", "scores")
-            for table in large:
-                other: Any = keys.lazy() if isinstance(made[table], pl.LazyFrame) else keys
-                made[table] = made[table].join(other, on=_TRIAL, how="semi", maintain_order="left")
-            made["runs"] = made["runs"].filter(pl.col("run").is_in(kept["run"].unique().implode()))
-            asked = attempts.select("suite", "case").unique()
-            gone = asked.join(kept.select("suite", "case").unique(), on=["suite", "case"], how="anti")
-            made["cases"] = made["cases"].join(gone, on=["suite", "case"], how="anti", maintain_order="left")
+            kept = attempts.filter(by_trial)
+            keys = kept.select(TRIAL_KEY)
+            for name in _LARGE:
+                other: Any = keys.lazy() if isinstance(tables[name], pl.LazyFrame) else keys
+                tables[name] = tables[name].join(other, on=TRIAL_KEY, how="semi", maintain_order="left")
+            tables["runs"] = tables["runs"].filter(pl.col("run").is_in(kept["run"].unique().implode()))
+            case = ["suite", "case"]
+            gone = attempts.select(case).unique().join(kept.select(case).unique(), on=case, how="anti")
+            tables["cases"] = tables["cases"].join(gone, on=case, how="anti", maintain_order="left")
         if by_score:
-            made["scores"] = made["scores"].filter(by_score)
-        return replace(self, **made)
+            tables["scores"] = tables["scores"].filter(by_score)
+        return replace(self, **tables)
 
     def equals(self, other: Evals) -> bool:
         """Whether both hold the same records, problems, notes and files."""
@@ -335,7 +351,7 @@ class Evals:
         return PandasTables(**{table.name: frame.to_pandas() for table, frame in self.tables()})
 
     def save(self, folder: str | Path) -> Path:
-        """Write Parquet, one file a table; an earlier save in the same folder is replaced as a whole.
+        """Save as Parquet, one file per table; an earlier save in the folder is replaced as a whole.
 
         Parameters
         ----------
@@ -354,16 +370,16 @@ class Evals:
         """
         expect(Evals.save, locals())
         folder = Path(folder)
-        saved.check_target(folder)
+        parquet.check_target(folder)
         frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in self.tables()}
-        frames["trials"] = self._whole_trials()
-        with saved.replacing(folder) as fresh:
-            saved.write(fresh, {**frames, "problems": self.problems}, notes=self.notes, files=self.files)
+        frames |= {"trials": self._trials_with_output(), "problems": self.problems}
+        with parquet.replacing(folder) as fresh:
+            parquet.write(fresh, frames, notes=self.notes, files=self.files)
         return folder
 
     @classmethod
     def load(cls, folder: str | Path, *, tables: Iterable[str] = tuple(TABLES)) -> Evals:
-        """Read what `save` wrote, or some tables of it (and `runs`).
+        """Load a saved folder, or some of its tables (and `runs`).
 
         Raises
         ------
@@ -374,128 +390,49 @@ class Evals:
         """
         expect(cls.load, locals())
         folder = Path(folder)
-        manifest = saved.read_manifest(folder)
-        made, problems = saved.read(folder, {"runs", *tables})
-        made["runs"] = _with_all_runs(made)
-        return cls(**made, problems=problems, notes=tuple(manifest["notes"]), files=tuple(manifest["files"]))
+        manifest = parquet.read_manifest(folder)
+        frames, problems = parquet.read(folder, {"runs", *tables})
+        frames["runs"] = _with_all_runs(frames)
+        notes = parquet.notes_of(manifest)
+        return cls(**frames, problems=problems, notes=notes, files=tuple(manifest["files"]))
 
     def __repr__(self) -> str:
-        counts, rows = self._told()
-        lines = [f"Evals: {', '.join(counts)}"]
-        lines += [f"  {name:<9}{height:>9,}  {what}".rstrip() for name, height, what in rows]
-        return "\n".join(lines)
+        return evals_summary.as_text(self)
 
     def _repr_html_(self) -> str:
-        counts, rows = self._told()
-        body = "".join(
-            f"<tr><th scope='row' style='text-align:left'>{name}</th><td style='text-align:right'>{height:,}</td>"
-            f"<td style='text-align:left'>{html.escape(what)}</td></tr>"
-            for name, height, what in rows
-        )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return (
-            f"<p><strong>Evals</strong>: {html.escape(', '.join(counts))}</p>"
-            "<table><thead><tr><th scope='col' style='text-align:left'>table</th><th scope='col'>rows</th>"
-            f"<th scope='col' style='text-align:left'>what is in it</th></tr></thead><tbody>{body}</tbody></table>"
-            + (f"<ul>{notes}</ul>" if notes else "")
-        )
-
-    def _told(self) -> tuple[list[str], list[tuple[str, int, str]]]:
-        """Return what there is, plural, and for each table its rows and what is in them."""
-        suites = pl.concat([self.cases["suite"], self.runs["suite"].drop_nulls()]).unique()
-        scores = some_of(self.scores, "case", "score", "grader")
-        errors = some_of(self.trials, "error")["error"]
-        named = {
-            "cases": self.cases.height or scores["case"].n_unique(),
-            "trials": self.attempts().height,
-        }
-        counts = [
-            (len([name for name in suites if name]), "suite"),
-            (named["cases"], "case"),
-            (self.runs.height, "run"),
-            (named["trials"], "trial"),
-            (scores.height, "score"),
-            (self.problems.height, "problem"),
-        ]
-        facts = {
-            "cases": _kinds(self.cases["severity"]),
-            "criteria": _names(self.criteria["criterion"]),
-            "runs": f"versions {_names(self.runs['agent_version'])}; models {_names(self.runs['model'])}",
-            "trials": _crashed(errors.drop_nulls()),
-            "scores": f"{scores['score'].null_count():,} without a score; graders {_names(scores['grader'])}",
-        }
-        rows: list[tuple[str, int, str]] = []
-        for table, frame in self.tables():
-            height = some_of(frame, table.key[0]).height
-            what = [facts[table.name]] if height and table.name in facts else []
-            # What the counts above rest on where the table itself does not hold it.
-            if (more := named.get(table.name, 0) - height) > 0:
-                what.append(f"{more:,} {'more ' if height else ''}that only scores name")
-            rows.append((table.name, height, "; ".join(what)))
-        rows.append(("problems", self.problems.height, ""))
-        return [plural(count, word) for count, word in counts if count or word != "suite"], rows
-
-
-def _names(series: pl.Series, most: int = 4) -> str:
-    names = sorted({str(name) for name in series.drop_nulls().unique().to_list() if name != ""})
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(_plain(name) for name in names[:most]) + more) if names else NOT_GIVEN
-
-
-def _crashed(errors: pl.Series) -> str:
-    """How many trials crashed, and of what most of them."""
-    if errors.is_empty():
-        return "0 crashed"
-    most = errors.value_counts().sort("count", "error", descending=[True, False]).row(0)
-    often = "" if most[1] == errors.len() else f", {most[1]:,} of them"
-    return f"{errors.len():,} crashed{often}: {_plain(str(most[0]), 90)}"
-
-
-def _kinds(series: pl.Series) -> str:
-    counts = series.drop_nulls().value_counts().sort(series.name, descending=True)
-    return ", ".join(f"{count} {name}" for name, count in counts.iter_rows()) or f"severity {NOT_GIVEN}"
-
-
-def _plain(text: str, most: int = 40) -> str:
-    """One line of a name that somebody else chose, safe for a terminal."""
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+        return evals_summary.as_html(self)
 
 
 def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
     return pl.DataFrame(list(problems), schema=PROBLEMS_SCHEMA)
 
 
-def _with_all_runs(made: dict[str, pl.DataFrame]) -> pl.DataFrame:
+def _with_all_runs(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """Return the runs table with a row for each run that only other tables name."""
-    frames = [made[name].select("run") for name in ("trials", "scores", "turns") if made[name].height]
+    runs = tables["runs"]
+    frames = [tables[name].select("run") for name in ("trials", "scores", "turns") if tables[name].height]
     if not frames:
-        return made["runs"]
-    named = pl.concat(frames).unique(maintain_order=True)
-    new = named.join(made["runs"], on="run", how="anti", maintain_order="left")
-    if new.is_empty():
-        return made["runs"]
-    return pl.concat([made["runs"], TABLES["runs"].check(new)])
+        return runs
+    new = (
+        pl.concat(frames).unique(maintain_order=True).join(runs, on="run", how="anti", maintain_order="left")
+    )
+    return runs if new.is_empty() else pl.concat([runs, TABLES["runs"].check(new)])
 
 
-def _one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
-    """Return the condition that the column has one of the values; refuse a value that no row has."""
-    dtype = frame.schema[name]
-    listed = isinstance(dtype, pl.List)
-    have = (frame[name].explode(empty_as_null=True) if listed else frame[name]).drop_nulls().unique()
-    known = {str(value) for value in have.to_list()}
-    for value in values:
-        if value is not None and str(value) not in known:
+def _is_one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
+    """Return the condition that a column has one of the values; raise for a value that no row has."""
+    dtype, column = frame.schema[name], pl.col(name)
+    is_list = isinstance(dtype, pl.List)
+    present = (frame[name].explode(empty_as_null=True) if is_list else frame[name]).drop_nulls().unique()
+    known = {str(value) for value in present.to_list()}
+    given = [value for value in values if value is not None]
+    for value in given:
+        if str(value) not in known:
             raise SelectorError.unknown(value, kind=name.replace("_", " "), have=sorted(known))
-    if listed:
-        condition = pl.col(name).list.eval(pl.element().is_in(values)).list.any().fill_null(value=False)
+    if is_list:
+        return column.list.eval(pl.element().is_in(values)).list.any().fill_null(value=False)
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        condition = column.cast(pl.String).is_in([str(value) for value in given])
     else:
-        text = dtype in (pl.String, pl.Categorical, pl.Enum)
-        condition = (
-            pl.col(name).cast(pl.String).is_in([str(v) for v in values if v is not None])
-            if text
-            else pl.col(name).is_in([v for v in values if v is not None])
-        )
-        if None in values:
-            condition = condition.fill_null(value=False) | pl.col(name).is_null()
-    return condition
+        condition = column.is_in(given)
+    return condition.fill_null(value=False) | column.is_null() if None in values else condition

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.data.columns import decode
+from evalkit.data.json_text import decode
 from evalkit.util.arguments import expect_evals
 from evalkit.util.errors import FormatError
 from evalkit.util.version import VERSION as EVALKIT_VERSION

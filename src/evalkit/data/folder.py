@@ -1,7 +1,7 @@
-"""The native folder: `suite.yaml`, `transcripts.jsonl` (a trial a line), `scores.jsonl` (a judgement a line).
+"""The native folder: `suite.yaml`, `transcripts.jsonl` (a trial per line), `scores.jsonl` (a score per line).
 
-Reading keeps every good line; what is wrong with the others is a `Problem` with its file and line.
-Writing is atomic, and the same tables always give the same bytes.
+Reading keeps every good line; the others are `Problem`s with file and line. Writing is atomic, and the same
+tables always give the same bytes.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import polars as pl
 
-from evalkit.data.columns import fit, in_order, lines, read_bytes, read_frame
+from evalkit.data.columns import fit, in_order, read_frame
 from evalkit.data.evals import Evals
-from evalkit.data.folder_fields import SCORE_FIELDS, SCORES_FILE, SUITE_FILE, TRANSCRIPTS_FILE, raw_text
+from evalkit.data.folder_fields import SCORE_FIELDS, SCORES_FILE, SUITE_FILE, TRANSCRIPTS_FILE
 from evalkit.data.folder_read import read_transcripts, scan_transcripts
 from evalkit.data.folder_write import append, write
+from evalkit.data.json_text import lines, raw_text, read_bytes
 from evalkit.data.schema import SCORES, Key, Problem
 from evalkit.util.errors import ColumnError, FormatError, PathError, SuiteError
 from evalkit.util.file_lock import holding, locked
@@ -53,45 +54,42 @@ def read(folder: str | Path) -> Evals:
     Parameters
     ----------
     folder
-        A folder with `suite.yaml`, `transcripts.jsonl` or `scores.jsonl` in it.
+        A folder with `suite.yaml`, `transcripts.jsonl` or `scores.jsonl`.
 
     Returns
     -------
     Evals
-        What could be read. A score outside the scale that the suite declares is null with an `error`.
+        Every good record. A score outside the suite's scale is null with an `error`.
 
     Raises
     ------
     PathError
         There is no such folder.
     FormatError
-        None of the three files is in it.
+        It has none of the three files.
     """
     folder = Path(folder)
     if not folder.exists():
         raise PathError.missing(folder)
-    found: list[tuple[Path, Callable[[Path], Evals]]] = [
-        (path, read_suite)
-        for path in [folder / SUITE_FILE, *sorted(folder.glob("suite-*.yaml"))]
-        if path.is_file()
-    ]
-    readers = {TRANSCRIPTS_FILE: read_transcripts, SCORES_FILE: read_scores}
-    found += [(folder / name, reader) for name, reader in readers.items() if (folder / name).is_file()]
-    if not found:
-        raise FormatError(f"{str(folder)!r} holds none of {SUITE_FILE}, {', '.join(readers)}.")
-    evals = Evals.from_tables()
-    for path, reader in found:
-        evals = evals + reader(path)
-    return in_line_order(within_scale(evals))
+    readers: dict[Path, Callable[[Path], Evals]] = {
+        **dict.fromkeys([folder / SUITE_FILE, *sorted(folder.glob("suite-*.yaml"))], read_suite),
+        folder / TRANSCRIPTS_FILE: read_transcripts,
+        folder / SCORES_FILE: read_scores,
+    }
+    parts = [reader(path) for path, reader in readers.items() if path.is_file()]
+    if not parts:
+        names = f"{SUITE_FILE}, {TRANSCRIPTS_FILE}, {SCORES_FILE}"
+        raise FormatError(f"{str(folder)!r} holds none of {names}.")
+    return in_line_order(within_scale(Evals.concat(parts)))
 
 
 def in_line_order(evals: Evals) -> Evals:
-    """Return the same with its problems by file and line, those of a whole file first."""
+    """Sort the problems by file and line, those of a whole file first."""
     return replace(evals, problems=evals.problems.sort("source", "line", maintain_order=True))
 
 
 def read_suite(path: str | Path) -> Evals:
-    """Read a suite file into the tables `cases` and `criteria`; one that breaks its rules is a `Problem`."""
+    """Read a suite file into the tables `cases` and `criteria`; an invalid file is a `Problem`."""
     from evalkit.data.suite import Suite
 
     try:
@@ -102,10 +100,10 @@ def read_suite(path: str | Path) -> Evals:
 
 
 def read_scores(path: str | Path) -> Evals:
-    """Read a `scores.jsonl`: one judgement a line, the fields those of `evalkit.data.schema.SCORES`.
+    """Read a `scores.jsonl`: one score per line, with the fields of `evalkit.data.schema.SCORES`.
 
-    Only `run`, `case` and `criterion` are needed. A score that is no number is a `Problem` and a row
-    with a null `score` and an `error`; another value of the wrong type is a `Problem` and null.
+    Only `run`, `case` and `criterion` are needed. An invalid score is a `Problem` and a row with a null
+    `score` and an `error`; another invalid value is a `Problem` and null.
 
     Raises
     ------
@@ -113,25 +111,26 @@ def read_scores(path: str | Path) -> Evals:
         There is no such file.
     """
     path = Path(path)
+    files = [str(path)]
     frame, problems = read_frame(path, schema={c.name: c.dtype for c in SCORE_FIELDS})
-    if frame.is_empty() and not problems:
-        problems.append(Problem(str(path), None, "the file is empty"))
+    if frame.is_empty():
+        problems = problems or [Problem(str(path), None, "the file is empty")]
+        return Evals.from_tables(problems=problems, files=files)
     missing = [name for name in ("run", "case", "criterion") if name not in frame.columns]
-    if missing and not frame.is_empty():
+    if missing:
         problems.append(Problem(str(path), None, f"no line has {' or '.join(missing)}"))
-    if missing or frame.is_empty():
-        return Evals.from_tables(problems=problems, files=[str(path)])
+        return Evals.from_tables(problems=problems, files=files)
     source = pl.Series("source", [str(path)], dtype=Key).new_from_index(0, frame.height)
     frame = _exact_metadata(path, frame).with_columns(source)
     try:
-        return Evals.from_tables(scores=frame, problems=problems, files=[str(path)])
+        return Evals.from_tables(scores=frame, problems=problems, files=files)
     except ColumnError:
         good, more = fit(SCORES, frame)
-        return Evals.from_tables(scores=good, problems=in_order(problems + more), files=[str(path)])
+        return Evals.from_tables(scores=good, problems=in_order(problems + more), files=files)
 
 
 def within_scale(evals: Evals) -> Evals:
-    """Make null every score outside the scale its criterion declares, with an `error` and a `Problem`.
+    """Make every score outside its criterion's scale null, with an `error` and a `Problem`.
 
     Examples
     --------
@@ -144,7 +143,8 @@ def within_scale(evals: Evals) -> Evals:
     >>> evals.scores["error"].item()
     '50 is outside the scale 1 to 5'
     """
-    scale = evals.criteria.filter(pl.col("scale_min").is_not_null() | pl.col("scale_max").is_not_null())
+    ends = ["scale_min", "scale_max"]
+    scale = evals.criteria.filter(pl.any_horizontal(pl.col(ends).is_not_null()))
     if scale.is_empty() or evals.scores.is_empty():
         return evals
     by = ["run", "criterion"]
@@ -152,31 +152,22 @@ def within_scale(evals: Evals) -> Evals:
         evals.scores.group_by(by)
         .agg(lowest=pl.col("score").min(), highest=pl.col("score").max())
         .join(evals.runs.select("run", pl.col("suite").fill_null("")), on="run", how="left")
-        .join(
-            scale.select("suite", "criterion", "scale_min", "scale_max"),
-            on=["suite", "criterion"],
-            how="left",
-        )
+        .join(scale.select("suite", "criterion", *ends), on=["suite", "criterion"], how="left")
         .filter((pl.col("lowest") < pl.col("scale_min")) | (pl.col("highest") > pl.col("scale_max")))
     )
     if limits.is_empty():
         return evals
-    joined = evals.scores.join(
-        limits.select(*by, "scale_min", "scale_max"), on=by, how="left", maintain_order="left"
-    )
-    outside = ((pl.col("score") < pl.col("scale_min")) | (pl.col("score") > pl.col("scale_max"))).fill_null(
-        value=False
-    )
-    bad = joined.with_columns(outside=outside)
-    reasons: list[str | None] = [None] * bad.height
+    is_outside = (pl.col("score") < pl.col("scale_min")) | (pl.col("score") > pl.col("scale_max"))
+    joined = evals.scores.join(limits.select(*by, *ends), on=by, how="left", maintain_order="left")
+    joined = joined.with_columns(outside=is_outside.fill_null(value=False))
+    reasons: list[str | None] = [None] * joined.height
     problems = []
-    for index, row in zip(
-        bad["outside"].arg_true(), bad.filter("outside").iter_rows(named=True), strict=True
-    ):
+    rows = joined.filter("outside").iter_rows(named=True)
+    for index, row in zip(joined["outside"].arg_true(), rows, strict=True):
         text = f"{row['score']:g} is outside the scale {row['scale_min']:g} to {row['scale_max']:g}"
         reasons[index] = text
         problems.append(Problem(row["source"] or "<frame>", row["line"], f"{row['criterion']}: {text}"))
-    scores = bad.with_columns(
+    scores = joined.with_columns(
         score=pl.when("outside").then(None).otherwise("score"),
         error=pl.coalesce("error", pl.Series("error", reasons, dtype=pl.String)),
     ).select(list(SCORES.schema))
@@ -184,19 +175,19 @@ def within_scale(evals: Evals) -> Evals:
 
 
 def _exact_metadata(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with nested metadata as the text it is in the file, spaces and all."""
-    if "metadata" not in frame.columns or frame.schema["metadata"] != pl.String:
+    """Return the frame with nested metadata as its text in the file, spaces included."""
+    if frame.schema.get("metadata") != pl.String:
         return frame
     nested = frame["metadata"].str.contains(r"^[\[{]").fill_null(value=False)
     if not nested.any():
         return frame
-    at = dict(zip(frame["line"].filter(nested), nested.arg_true(), strict=True))
+    rows = dict(zip(frame["line"].filter(nested), nested.arg_true(), strict=True))
     texts = frame["metadata"].to_list()
     decoder = msgspec.json.Decoder(_Metadata)
     for number, raw in lines(read_bytes(path)):
-        if number in at:
+        if number in rows:
             try:
-                texts[at[number]] = raw_text(decoder.decode(raw).metadata)
+                texts[rows[number]] = raw_text(decoder.decode(raw).metadata)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
     return frame.with_columns(pl.Series("metadata", texts, dtype=pl.String))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -12,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.data.columns import BOM, as_text, typed_columns, without_collector
-from evalkit.data.columns import record as record_of
+from evalkit.data.chat_messages import content as message_content
+from evalkit.data.columns import typed_columns, utc
 from evalkit.data.evals import Evals
-from evalkit.data.folder_fields import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS, raw_text
+from evalkit.data.folder_fields import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS
+from evalkit.data.json_text import BOM, as_text, raw_text, record, without_collector
+from evalkit.data.lenient_decode import lenient_convert
 from evalkit.data.schema import RUNS, TRIALS, TURNS, Key, Problem
 from evalkit.util.errors import PathError
+from evalkit.util.notes import Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
 
 _Text = str | int | float | None
 
+_MISSING: Final = msgspec.Raw()
+"""The value of a nested field that is not there."""
 
-# What a field that is not there holds: told apart from the others without being looked into.
-_NOTHING: Final = msgspec.Raw()
-
-_BUFFER: Final = 1 << 20
-# Bytes of lines that become columns together: so few that what is decoded stays in the processor's cache.
-_BATCH: Final = 1 << 21
+_RUN_COLUMNS: Final = (*RUN_FIELDS, "started_at", "config", "made_up")
+_BUFFER_BYTES: Final = 1 << 20
+# Lines that become columns together: few enough that decoded records stay in the processor's cache.
+_BATCH_BYTES: Final = 1 << 21
 
 
 # Records are trees: the garbage collector need not watch them.
@@ -40,10 +42,10 @@ class _Message(msgspec.Struct, gc=False):
     role: _Text = None
     content: str | list[Any] | dict[str, Any] | None = None
     reasoning: str | None = None
-    tool_calls: msgspec.Raw = _NOTHING
+    tool_calls: msgspec.Raw = _MISSING
     tool_name: str | None = None
     tool_call_id: _Text = None
-    parts: msgspec.Raw = _NOTHING
+    parts: msgspec.Raw = _MISSING
     turn: int | None = None
 
 
@@ -55,7 +57,8 @@ class _Trial(msgspec.Struct, gc=False):
     model: _Text = None
     provider: _Text = None
     run_started_at: datetime | None = None
-    config: msgspec.Raw = _NOTHING
+    config: msgspec.Raw = _MISSING
+    made_up: bool | None = None
     case: _Text = None
     epoch: int | float | None = None
     messages: list[_Message] | None = None
@@ -70,13 +73,20 @@ class _Trial(msgspec.Struct, gc=False):
 
 
 def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
-    """Read a `transcripts.jsonl` into the tables `runs`, `trials` and, unless they are not wanted, `turns`.
+    """Read a `transcripts.jsonl` into the tables `runs`, `trials` and `turns`.
 
-    A line is `{run, suite, agent, agent_version, model, provider, run_started_at, config, case, epoch,
-    messages: [{role, content, reasoning, tool_calls, tool_name, tool_call_id, parts}], output, error,
+    A line is `{run, suite, agent, agent_version, model, provider, run_started_at, config, made_up, case,
+    epoch, messages: [{role, content, reasoning, tool_calls, tool_name, tool_call_id, parts}], output, error,
     stop_reason, input_tokens, output_tokens, cost_usd, latency_s, started_at}`. Only `run` and `case` are
-    needed; a line without `case`, `messages` and `output` speaks of the run alone. A value of the wrong
-    type is lost with a `Problem`, the rest of its line is kept.
+    needed; a line without `case`, `messages` and `output` describes the run alone. A value of the wrong
+    type is dropped with a `Problem`, the rest of its line is kept.
+
+    Parameters
+    ----------
+    path
+        The file.
+    turns
+        Whether the turns are wanted.
 
     Raises
     ------
@@ -86,43 +96,43 @@ def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
     path = Path(path)
     if not path.exists():
         raise PathError.missing(path)
-    reader = _Transcripts(str(path))
+    transcripts = _Transcripts(str(path))
     with without_collector():
-        for _ in _batches(path, reader, turns=turns):
-            reader.flush()
-        return reader.evals()
+        for _ in _batches(path, transcripts, turns=turns):
+            transcripts.flush()
+        return transcripts.evals()
 
 
 def scan_transcripts(path: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield the trials and the turns of a `transcripts.jsonl`, some lines at a time; what cannot be read is left out."""
-    reader = _Transcripts(str(path))
-    for _ in chain(_batches(path, reader, turns=True), [None]):
-        reader.flush()
-        yield reader.trials.pop(), reader.turns.pop()
+    """Yield the trials and the turns of a `transcripts.jsonl`, some lines at a time; bad records are dropped."""
+    transcripts = _Transcripts(str(path))
+    for _ in chain(_batches(path, transcripts, turns=True), [None]):
+        transcripts.flush()
+        yield transcripts.trials.pop(), transcripts.turns.pop()
 
 
-def _batches(path: Path, reader: _Transcripts, *, turns: bool) -> Iterator[None]:
-    """Let the reader take the lines, and yield whenever it is time to flush."""
+def _batches(path: Path, transcripts: _Transcripts, *, turns: bool) -> Iterator[None]:
+    """Add the lines, and yield whenever it is time to flush."""
     decode = msgspec.json.Decoder(_Trial).decode
-    taken = 0
-    with path.open("rb", buffering=_BUFFER) as file:
+    size = 0
+    with path.open("rb", buffering=_BUFFER_BYTES) as file:
         for number, raw in enumerate(file, 1):
             line = raw.removeprefix(BOM) if number == 1 else raw
             try:
-                record = decode(line)
+                trial = decode(line)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 line = line.strip()
-                loose = record_of(line, str(path), number, reader.problems) if line else None
-                if loose is None:
+                value = record(line, str(path), number, transcripts.problems) if line else None
+                if value is None:
                     continue
-                record = _convert(loose, reader.complain(number))
-            reader.take(number, record)
+                trial = lenient_convert(_Trial, value, transcripts.add_problem(number))
+            transcripts.add(number, trial)
             if not turns:
-                record.messages = None
-            taken += len(raw)
-            if taken > _BATCH:
+                trial.messages = None
+            size += len(raw)
+            if size > _BATCH_BYTES:
                 yield
-                taken = 0
+                size = 0
 
 
 class _Transcripts:
@@ -132,105 +142,95 @@ class _Transcripts:
         self.source = source
         self.problems: list[Problem] = []
         self.runs: dict[str, dict[str, Any]] = {}
-        self.known: set[tuple[Any, ...]] = set()
-        self.seen: dict[tuple[str, str, int], int] = {}
-        self.taken: list[_Trial] = []
-        self.keys: list[tuple[Any, ...]] = []
         self.trials: list[pl.DataFrame] = []
         self.turns: list[pl.DataFrame] = []
+        self._run_facts: set[tuple[Any, ...]] = set()
+        self._lines: dict[tuple[str, str, int], int] = {}
+        self._batch: list[_Trial] = []
+        self._keys: list[tuple[Any, ...]] = []
 
-    def complain(self, number: int) -> Callable[[str], None]:
+    def add_problem(self, number: int) -> Callable[[str], None]:
+        """Return a function that adds a problem of a line."""
         return lambda reason: self.problems.append(Problem(self.source, number, reason))
 
-    def take(self, number: int, record: _Trial) -> None:
+    def add(self, number: int, trial: _Trial) -> None:
         """Add one line."""
-        complain = self.complain(number)
-        if record.run is None:
-            complain("there is no run")
+        add_problem = self.add_problem(number)
+        if trial.run is None:
+            add_problem("there is no run")
             return
-        run = str(_id(record.run))
-        self._take_run(run, record, complain)
-        if record.case is None:
-            if record.messages is not None or record.output is not None:
-                complain("there is no case")
+        run = str(_id(trial.run))
+        self._add_run(run, trial, add_problem)
+        if trial.case is None:
+            if trial.messages is not None or trial.output is not None:
+                add_problem("there is no case")
             return
-        case, epoch = str(_id(record.case)), _whole(record.epoch, "epoch", complain)
-        if record.epoch is not None and epoch is None:
+        case, epoch = str(_id(trial.case)), _whole(trial.epoch, "epoch", add_problem)
+        if trial.epoch is not None and epoch is None:
             return
         key = (run, case, 1 if epoch is None else epoch)
-        if key in self.seen:
-            complain(
-                f"run {run!r}, case {case!r}, epoch {key[2]} is in line {self.seen[key]} already; the first is kept"
-            )
+        if key in self._lines:
+            text = f"run {run!r}, case {case!r}, epoch {key[2]} is in line {self._lines[key]} already"
+            add_problem(f"{text}; the first is kept")
             return
-        self.seen[key] = number
-        record.input_tokens = _whole(record.input_tokens, "input_tokens", complain)
-        record.output_tokens = _whole(record.output_tokens, "output_tokens", complain)
-        self.keys.append((*key, number))
-        self.taken.append(record)
+        self._lines[key] = number
+        trial.input_tokens = _whole(trial.input_tokens, "input_tokens", add_problem)
+        trial.output_tokens = _whole(trial.output_tokens, "output_tokens", add_problem)
+        self._keys.append((*key, number))
+        self._batch.append(trial)
 
-    def _take_run(self, run: str, record: _Trial, complain: Callable[[str], None]) -> None:
-        told = (
-            *(record.run, record.suite, record.agent, record.agent_version, record.model, record.provider),
-            *(record.run_started_at, None if record.config is _NOTHING else bytes(record.config)),
-        )
-        if told in self.known:
-            return
-        self.known.add(told)
+    def _add_run(self, run: str, trial: _Trial, add_problem: Callable[[str], None]) -> None:
         facts = (
-            run,
-            *(_id(getattr(record, name)) for name in RUN_FIELDS),
-            _utc(record.run_started_at),
-            raw_text(record.config),
+            *(trial.run, trial.suite, trial.agent, trial.agent_version, trial.model, trial.provider),
+            *(trial.run_started_at, trial.made_up),
+            None if trial.config is _MISSING else bytes(trial.config),
         )
-        names = (*RUN_FIELDS, "started_at", "config")
-        have = self.runs.setdefault(run, dict.fromkeys(names))
-        for name, value in zip(names, facts[1:], strict=True):
-            if have[name] is None:
-                have[name] = value
-            elif value is not None and value != have[name]:
-                complain(
-                    f"run {run!r} has {name} {value!r} here and {have[name]!r} before; the first is kept"
-                )
+        if facts in self._run_facts:
+            return
+        self._run_facts.add(facts)
+        names = [_id(getattr(trial, name)) for name in RUN_FIELDS]
+        config = raw_text(trial.config)
+        made_up = True if trial.made_up or _is_made_up(config) else trial.made_up
+        known = self.runs.setdefault(run, dict.fromkeys(_RUN_COLUMNS))
+        values = (*names, _utc(trial.run_started_at), config, made_up)
+        for name, value in zip(_RUN_COLUMNS, values, strict=True):
+            if known[name] is None:
+                known[name] = value
+            elif value is not None and value != known[name]:
+                text = f"run {run!r} has {name} {value!r} here and {known[name]!r} before"
+                add_problem(f"{text}; the first is kept")
 
     def evals(self) -> Evals:
-        """Return what was taken."""
-        runs = pl.DataFrame(
-            {
-                "run": list(self.runs),
-                **{
-                    name: [run[name] for run in self.runs.values()]
-                    for name in (*RUN_FIELDS, "started_at", "config")
-                },
-            },
-            schema_overrides={n: d for n, d in RUNS.schema.items() if n != "source"},
-        ).with_columns(source=pl.lit(self.source, dtype=Key))
+        """Return everything that was added."""
         self.flush()
-        made_up = [run for run, facts in self.runs.items() if _says_made_up(facts["config"])]
-        notes = [f"{self.source}: made up, not measured, as the config of its runs says."] if made_up else []
-        if not (self.seen or self.runs or self.problems):
+        source = pl.lit(self.source, dtype=Key).alias("source")
+        columns = {name: [facts[name] for facts in self.runs.values()] for name in _RUN_COLUMNS}
+        schema = {name: dtype for name, dtype in RUNS.schema.items() if name != "source"}
+        runs = pl.DataFrame({"run": list(self.runs), **columns}, schema_overrides=schema)
+        synthetic = any(facts["made_up"] for facts in self.runs.values())
+        note = Note("synthetic", "made up, not measured, as the file says.", (self.source,))
+        if not (self._lines or self.runs or self.problems):
             self.problems.append(Problem(self.source, None, "the file is empty"))
-        trials = pl.concat(self.trials).rechunk().with_columns(source=pl.lit(self.source, dtype=Key))
         return Evals.from_tables(
-            runs=runs,
-            trials=trials,
+            runs=runs.with_columns(source),
+            trials=pl.concat(self.trials).rechunk().with_columns(source),
             turns=pl.concat(self.turns).rechunk(),
             problems=self.problems,
-            notes=notes,
+            notes=[note] if synthetic else [],
             files=[self.source],
         )
 
     def flush(self) -> None:
-        """Make columns of the lines that were taken since the last time."""
-        keys = typed_columns((*TRIALS.key, "line"), self.keys, TRIALS)
-        columns = {name: _all(name, self.taken) for name in TRIAL_FIELDS}
-        columns["started_at"] = [_utc(time) for time in columns["started_at"]]
+        """Convert the lines since the last flush to columns."""
+        keys = typed_columns((*TRIALS.key, "line"), self._keys, TRIALS)
+        columns = {name: _all(name, self._batch) for name in TRIAL_FIELDS}
+        columns["started_at"] = list(map(_utc, columns["started_at"]))
         self.trials.append(pl.DataFrame([*keys, *_typed(columns, TRIALS)]))
-        lists = [messages or () for messages in _all("messages", self.taken)]
+        lists = [messages or () for messages in _all("messages", self._batch)]
         index = [place for place, messages in enumerate(lists) for _ in messages]
         turns = _typed(_turns(lists), TURNS)
         self.turns.append(pl.DataFrame([*(key.gather(index) for key in keys[:3]), *turns]))
-        self.keys, self.taken = [], []
+        self._keys, self._batch = [], []
 
 
 def _all(name: str, records: Sequence[Any]) -> list[Any]:
@@ -238,7 +238,7 @@ def _all(name: str, records: Sequence[Any]) -> list[Any]:
 
 
 def _typed(columns: dict[str, list[Any]], table: Table) -> list[pl.Series]:
-    """Return columns whose values are of the table's types already; a number that does not fit is null."""
+    """Return columns of values that have the table's types; a number out of range is null."""
     return [
         pl.Series(name, values, dtype=table.schema[name], strict=False) for name, values in columns.items()
     ]
@@ -249,35 +249,36 @@ def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
     messages = list(chain.from_iterable(lists))
     columns = {name: _all(name, messages) for name in ("turn", *MESSAGE_FIELDS)}
     if {*columns["turn"]} <= {None}:
-        columns["turn"] = [number for made in lists for number in range(1, len(made) + 1)]
+        columns["turn"] = [number for turns in lists for number in range(1, len(turns) + 1)]
     else:
-        columns["turn"] = [number for made in lists for number in _numbers(made)]
+        columns["turn"] = [number for turns in lists for number in _numbers(turns)]
     for name in ("role", "tool_call_id"):
         if not _are_texts(columns[name]):
-            columns[name] = [_id(value) for value in columns[name]]
+            columns[name] = list(map(_id, columns[name]))
     for name in ("tool_calls", "parts"):
-        columns[name] = [None if raw is _NOTHING else raw_text(raw) for raw in columns[name]]
+        columns[name] = [None if raw is _MISSING else raw_text(raw) for raw in columns[name]]
     if not _are_texts(columns["content"]):
-        made = [_content(content) for content in columns["content"]]
-        columns["content"] = [text for text, _ in made]
-        columns["parts"] = [own or parts for own, (_, parts) in zip(columns["parts"], made, strict=True)]
+        pairs = [message_content(value) for value in columns["content"]]
+        columns["content"] = [text for text, _ in pairs]
+        columns["parts"] = [own or parts for own, (_, parts) in zip(columns["parts"], pairs, strict=True)]
     return columns
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
-    """Whether there is nothing but text and nulls: most files hold nothing else, and this is quick to see."""
+    """Whether there is nothing but text and nulls, as in most files."""
     return {*map(type, values)} <= {str, type(None)}
 
 
 def _numbers(messages: Sequence[_Message]) -> Sequence[int]:
-    """Return the number of each turn: its own where it says one that is free, else its place."""
+    """Return the number of each turn: its own if it is free, else its place."""
     numbers: list[int] = []
     for position, message in enumerate(messages, 1):
         numbers.append(position if message.turn is None or message.turn in numbers else message.turn)
     return numbers
 
 
-def _says_made_up(config: str | None) -> bool:
+def _is_made_up(config: str | None) -> bool:
+    """Whether the config of a run marks it as synthetic, as in files of the demo."""
     try:
         value = msgspec.json.decode(config) if config else None
     except msgspec.MsgspecError:
@@ -285,70 +286,18 @@ def _says_made_up(config: str | None) -> bool:
     return isinstance(value, dict) and value.get("made_up") is True
 
 
-def _convert(record: dict[str, Any], complain: Callable[[str], None]) -> _Trial:
-    """Return a decoded line as a trial, each value that does not fit left out with a complaint."""
-    messages = record.get("messages")
-    kept = []
-    if messages is not None and not isinstance(messages, list):
-        complain("messages is not a list")
-    elif messages is not None:
-        for position, message in enumerate(messages, 1):
-            if isinstance(message, dict):
-                kept.append(_fields(_Message, message, complain, about=f"message {position}: "))
-            else:
-                complain(f"message {position} is not an object")
-    made: _Trial = _fields(_Trial, {**record, "messages": None}, complain)
-    made.messages = kept if isinstance(messages, list) else None
-    return made
-
-
-def _fields(
-    kind: type[Any], record: dict[str, Any], complain: Callable[[str], None], *, about: str = ""
-) -> Any:
-    made = {}
-    for field in msgspec.structs.fields(kind):
-        value = record.get(field.name)
-        if value is None:
-            continue
-        if field.type is msgspec.Raw:
-            made[field.name] = msgspec.Raw(
-                (as_text(value) if not isinstance(value, str) else json.dumps(value)) or ""
-            )
-            continue
-        try:
-            made[field.name] = msgspec.convert(value, field.type)
-        except (msgspec.ValidationError, OverflowError) as error:
-            complain(
-                f"{about}{field.name} is {as_text(value)!r:.80}; {str(error)[:1].lower()}{str(error)[1:]}"
-            )
-    return kind(**made)
-
-
-def _content(content: Any) -> tuple[str | None, str | None]:
-    """Return a message's text, and as JSON the parts of it that are not text alone."""
-    if content is None or isinstance(content, str):
-        return content, None
-    pieces = content if isinstance(content, list) else [content]
-    texts = [p if isinstance(p, str) else p.get("text") if isinstance(p, dict) else None for p in pieces]
-    plain = all(isinstance(p, str) or (isinstance(p, dict) and p.get("type") == "text") for p in pieces)
-    text = "".join(text for text in texts if isinstance(text, str))
-    return text, None if plain else as_text(pieces)
-
-
 def _id(value: _Text) -> str | None:
     return value if type(value) is str else as_text(value)
 
 
-def _whole(value: float | None, name: str, complain: Callable[[str], None]) -> int | None:
+def _whole(value: float | None, name: str, add_problem: Callable[[str], None]) -> int | None:
     if value is None or (type(value) is int and -(2**31) < value < 2**31):
         return value
     if value != int(value) or abs(value) >= 2**63 or (name == "epoch" and abs(value) >= 2**31):
-        complain(f"{name} is {value}; it may be a whole number")
+        add_problem(f"{name} is {value}. Expected a whole number.")
         return None
     return int(value)
 
 
 def _utc(time: datetime | None) -> datetime | None:
-    if time is None:
-        return None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return None if time is None else utc(time)

@@ -1,4 +1,4 @@
-"""Write the native folder, and add lines to its files."""
+"""Write the native folder, and append lines to its files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.data.columns import SURROGATE
 from evalkit.data.folder_fields import (
     MESSAGE_FIELDS,
     RUN_FIELDS,
@@ -21,7 +20,7 @@ from evalkit.data.folder_fields import (
     SUITE_FILE,
     TRANSCRIPTS_FILE,
 )
-from evalkit.data.schema import CASES, CRITERIA
+from evalkit.data.json_text import SURROGATE
 from evalkit.util.arguments import expect_evals
 from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import FormatError, PathError, SuiteError
@@ -34,8 +33,8 @@ if TYPE_CHECKING:
 
 _NESTED: Final = ("config", "tool_calls", "parts", "metadata")
 # Left out of a line when they are empty: reading puts the empty string back.
-_EMPTY_UNLESS_GIVEN: Final = ("suite", "grader", "rubric_hash")
-# What a suite without a name is called in a suite file, which needs one.
+_OPTIONAL: Final = ("suite", "grader", "rubric_hash")
+# A suite file needs a name.
 _UNNAMED: Final = "unnamed"
 
 
@@ -43,8 +42,8 @@ def write(evals: Evals, folder: str | Path) -> Path:
     """Write the three files of a native folder, each whole or not at all.
 
     The same tables always give the same bytes: fields stand in schema order, nulls are left out, rows
-    keep their order. `source` and `line` are not written. A table without rows has no file. A `suite.yaml` that is there and says the same
-    is left as it is, with its comments.
+    keep their order. `source` and `line` are not written. A table without rows has no file. A `suite.yaml`
+    with the same content is left as it is, with its comments.
 
     Returns
     -------
@@ -68,26 +67,26 @@ def write(evals: Evals, folder: str | Path) -> Path:
     _write_suites(evals, folder)
     names = [c.name for c in SCORE_FIELDS]
     rows = evals.scores.select(names).iter_rows()
-    _write_lines(folder / SCORES_FILE, (_given(zip(names, row, strict=True)) for row in rows))
+    _write_lines(folder / SCORES_FILE, (_fields(zip(names, row, strict=True)) for row in rows))
     _write_lines(folder / TRANSCRIPTS_FILE, _trial_lines(evals))
     return folder
 
 
 def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
-    """Add one JSON object a line to a file, and do not return before it is on the disk.
+    """Append one JSON object per line to a file, and return when it is on disk.
 
-    A last line that a crash left half-written is closed first, so that it costs no other record.
+    A last line that a crash left half-written is closed first, so that it spoils no other record.
 
     Parameters
     ----------
     path
-        The file; it and its folder are made when they are not there.
+        The file; it and its folder are created if needed.
     records
-        What to write. Nones are left out; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.
+        The objects. Nones are left out; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = b"".join(_encode(_given(record.items())) + b"\n" for record in records)
+    data = b"".join(_encode(_fields(record.items())) + b"\n" for record in records)
     if not data:
         return
     with path.open("a+b") as file:
@@ -100,111 +99,112 @@ def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def _write_suites(evals: Evals, folder: Path) -> None:
-    """Write a suite file for each suite of which a case, or a criterion with its scale, is known."""
+    """Write a file for each suite with a case, or a criterion with its scale."""
     criteria = evals.criteria.filter(pl.col("scale_min").is_not_null() & pl.col("scale_max").is_not_null())
     cases = evals.cases.filter(pl.col("case") != "")
     names = pl.concat([cases["suite"], criteria["suite"]]).unique(maintain_order=True)
     for number, name in enumerate(names, 1):
         path = folder / (SUITE_FILE if number == 1 else f"suite-{number}.yaml")
-        wanted = cases.filter(pl.col("suite") == name), criteria.filter(pl.col("suite") == name)
-        if not _says_the_same(path, *wanted):
+        tables = cases.filter(pl.col("suite") == name), criteria.filter(pl.col("suite") == name)
+        if not _is_current(path, *tables):
             try:
-                suite = _suite(name or _UNNAMED, *wanted)
+                suite = _suite(name or _UNNAMED, *tables)
             except ValueError as error:
                 raise FormatError(f"The suite {name!r} cannot be written as YAML: {error}") from None
             suite.write(path)
 
 
-def _says_the_same(path: Path, cases: pl.DataFrame, criteria: pl.DataFrame) -> bool:
+def _is_current(path: Path, cases: pl.DataFrame, criteria: pl.DataFrame) -> bool:
     from evalkit.data.suite import Suite
 
     try:
-        have_cases, have_criteria = Suite.read(path).tables()
+        file_cases, file_criteria = Suite.read(path).tables()
     except (SuiteError, PathError):
         return False
-    return CASES.check(have_cases).equals(cases) and CRITERIA.check(have_criteria).equals(criteria)
+    return file_cases.equals(cases) and file_criteria.equals(criteria)
 
 
 def _suite(name: str, cases: pl.DataFrame, criteria: pl.DataFrame) -> Suite:
-    from evalkit.data.suite import Case, Criterion, Suite
+    from evalkit.data.suite import Suite
 
-    made_criteria = []
-    for row in criteria.iter_rows(named=True):
-        given = {key: row[key] for key in ("description", "weight", "kind") if row[key] is not None}
-        anchors = msgspec.json.decode(row["anchors"]) if row["anchors"] else {}
-        scale = (row["scale_min"], row["scale_max"])
-        made_criteria.append(
-            Criterion.model_validate({"name": row["criterion"], "scale": scale, "anchors": anchors, **given})
-        )
-    made_cases = []
-    for row in cases.iter_rows(named=True):
-        plain = ("input", "prompt", "check", "domain", "severity", "tags", "cluster")
-        given = {key: row[key] for key in plain if row[key] is not None}
-        expected = {
-            "ideal_behavior": row["ideal_behavior"] or "",
-            "rubric": (row["expected_rubric"] or "").splitlines(),
+    criterion_fields = ("description", "weight", "kind")
+    case_fields = ("input", "prompt", "check", "domain", "severity", "tags", "cluster")
+    return Suite.model_validate(
+        {
+            "suite": name,
+            "criteria": [
+                {
+                    "name": row["criterion"],
+                    "scale": (row["scale_min"], row["scale_max"]),
+                    "anchors": msgspec.json.decode(row["anchors"]) if row["anchors"] else {},
+                    **{key: row[key] for key in criterion_fields if row[key] is not None},
+                }
+                for row in criteria.iter_rows(named=True)
+            ],
+            "cases": [
+                {
+                    "id": row["case"],
+                    "expected": {
+                        "ideal_behavior": row["ideal_behavior"] or "",
+                        "rubric": (row["expected_rubric"] or "").splitlines(),
+                    },
+                    **{key: row[key] for key in case_fields if row[key] is not None},
+                }
+                for row in cases.iter_rows(named=True)
+            ],
         }
-        made_cases.append(Case.model_validate({"id": row["case"], "expected": expected, **given}))
-    return Suite(suite=name, criteria=made_criteria, cases=made_cases)
+    )
 
 
 def _trial_lines(evals: Evals) -> Iterator[dict[str, Any]]:
-    """Yield the lines of `transcripts.jsonl`: the trials in order, then the runs that have none."""
+    """Yield the lines of `transcripts.jsonl`: the trials in order, then the runs without any."""
     messages: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    turns = evals.turns.sort("turn", maintain_order=True).select(
-        "run", "case", "epoch", "turn", *MESSAGE_FIELDS
-    )
-    for run, case, epoch, turn, *values in turns.iter_rows():
-        trial = messages.setdefault((run, case, epoch), [])
-        message = _given(zip(MESSAGE_FIELDS, values, strict=True))
-        trial.append(message if turn == len(trial) + 1 else {"turn": turn, **message})
-    runs = {row.pop("run"): row for row in evals.runs.drop("source").iter_rows(named=True)}
+    columns = ("run", "case", "epoch", "turn", *MESSAGE_FIELDS)
+    for run, case, epoch, turn, *values in (
+        evals.turns.sort("turn", maintain_order=True).select(columns).iter_rows()
+    ):
+        turns = messages.setdefault((run, case, epoch), [])
+        message = _fields(zip(MESSAGE_FIELDS, values, strict=True))
+        turns.append(message if turn == len(turns) + 1 else {"turn": turn, **message})
+    runs = {row["run"]: _run_fields(row) for row in evals.runs.iter_rows(named=True)}
+
+    def line(
+        key: tuple[Any, ...], turns: list[dict[str, Any]] | None, values: dict[str, Any]
+    ) -> dict[str, Any]:
+        run, case, epoch = key
+        fields = _fields({"case": case, "epoch": epoch, "messages": turns, **values}.items())
+        return {**runs.get(run, {"run": run}), **fields}
+
     for row in evals.trials.drop("source", "line").iter_rows(named=True):
         key = (row.pop("run"), row.pop("case"), row.pop("epoch"))
-        yield _trial_line(key, runs.get(key[0], {}), messages.pop(key, None), row)
-    for key, rest in messages.items():
-        yield _trial_line(key, runs.get(key[0], {}), rest, {})
-    idle = set(runs) - set(evals.trials["run"].unique()) - set(evals.turns["run"].unique())
-    for run, facts in runs.items():
-        if run in idle:
-            yield _run_facts(run, facts)
+        yield line(key, messages.pop(key, None), row)
+    for key, turns in messages.items():
+        yield line(key, turns, {})
+    idle = runs.keys() - set(evals.trials["run"].unique()) - set(evals.turns["run"].unique())
+    yield from (fields for run, fields in runs.items() if run in idle)
 
 
-def _run_facts(run: str, facts: dict[str, Any]) -> dict[str, Any]:
-    names = {name: facts.get(name) for name in RUN_FIELDS}
-    return _given(
-        {
-            "run": run,
-            **names,
-            "run_started_at": facts.get("started_at"),
-            "config": facts.get("config"),
-        }.items()
-    )
+def _run_fields(row: dict[str, Any]) -> dict[str, Any]:
+    config = row["config"] or ""
+    # The config of the demo says it already.
+    made_up = row["made_up"] if '"made_up"' not in config else None
+    names = {name: row[name] for name in ("run", *RUN_FIELDS)}
+    more = {"run_started_at": row["started_at"], "config": row["config"], "made_up": made_up}
+    return _fields({**names, **more}.items())
 
 
-def _trial_line(
-    key: tuple[Any, ...],
-    facts: dict[str, Any],
-    messages: list[dict[str, Any]] | None,
-    values: dict[str, Any],
-) -> dict[str, Any]:
-    run, case, epoch = key
-    start = _run_facts(run, facts)
-    return {**start, **_given({"case": case, "epoch": epoch, "messages": messages, **values}.items())}
-
-
-def _given(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a line's fields without those that say nothing, times and nested JSON as they are written."""
-    made = {}
+def _fields(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a line's fields without empty ones, times and nested JSON as they are written."""
+    fields = {}
     for name, value in items:
-        if value is None or (value == "" and name in _EMPTY_UNLESS_GIVEN):
+        if value is None or (value == "" and name in _OPTIONAL):
             continue
         if isinstance(value, datetime):
             value = value.isoformat().replace("+00:00", "Z")
         elif name in _NESTED and isinstance(value, str):
             value = _as_json(value)
-        made[name] = value
-    return made
+        fields[name] = value
+    return fields
 
 
 def _as_json(text: str) -> Any:
@@ -222,7 +222,7 @@ def _encode(fields: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(fields)
     except (UnicodeEncodeError, msgspec.MsgspecError):
-        # A lone surrogate: paid-for text is worth more than the one character.
+        # A lone surrogate costs one character, not the text.
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=_nested)
         return SURROGATE.sub("\ufffd", text).encode()
 
@@ -232,7 +232,7 @@ def _nested(value: Any) -> Any:
 
 
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write the lines, or take the file away where there are none."""
+    """Write the lines, or remove the file if there are none."""
     records = iter(records)
     first = next(records, None)
     if first is None:

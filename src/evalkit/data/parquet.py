@@ -1,4 +1,4 @@
-"""Tables as Parquet files in a folder, one a table, with a file that says that evalkit wrote them."""
+"""Save tables as Parquet files in a folder, with a manifest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -14,36 +15,30 @@ import polars as pl
 
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES
 from evalkit.util.errors import FormatError, PathError
+from evalkit.util.notes import Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 MANIFEST: Final = "evalkit.json"
-"""The file in a saved folder that says that evalkit wrote it."""
+"""The file of a saved folder that marks it as evalkit's."""
 
-# The format of a saved folder; a reader refuses a newer one.
+# The format of a saved folder; a newer one is refused.
 _VERSION: Final = 1
 
 
 def check_target(folder: Path) -> None:
-    """Refuse a folder that holds what evalkit did not write.
-
-    Raises
-    ------
-    FormatError
-        It does.
-    """
-    if folder.exists() and (
-        not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).exists())
-    ):
+    """Raise FormatError if a folder holds files that evalkit did not save."""
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder.is_dir() and (folder / MANIFEST).exists()):
         raise FormatError(
-            f"{str(folder)!r} holds files that evalkit did not save; name a new or an empty folder."
+            f"{str(folder)!r} holds files that evalkit did not save. Name a new or an empty folder."
         )
 
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to write into, which stands in place of `folder` when all went well."""
+    """Yield a new folder to write into; it takes the place of `folder` if nothing is raised."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     fresh.chmod(0o755)
@@ -54,32 +49,26 @@ def replacing(folder: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def write(
-    folder: Path,
-    tables: Mapping[str, Any],
-    *,
-    notes: Iterable[str],
-    files: Iterable[str],
-) -> None:
-    """Write tables (and `problems`) into a folder that is there; a lazy one is written as it is read."""
+def write(folder: Path, tables: Mapping[str, Any], *, notes: Iterable[Note], files: Iterable[str]) -> None:
+    """Write tables (and `problems`) into an existing folder; a lazy one is streamed."""
     for name, frame in tables.items():
         path = folder / f"{name}.parquet"
         if isinstance(frame, pl.LazyFrame):
             frame.sink_parquet(path)
         else:
             frame.write_parquet(path)
-    write_manifest(folder, notes=notes, files=files)
+    write_manifest(folder, notes, files)
 
 
-def write_manifest(folder: Path, *, notes: Iterable[str], files: Iterable[str], **more: Any) -> None:
-    """Write the file that says who wrote the folder."""
-    manifest = {"evalkit": _VERSION, "notes": list(notes), "files": list(files), **more}
+def write_manifest(folder: Path, notes: Iterable[Note], files: Iterable[str], **more: Any) -> None:
+    """Write the manifest of a saved folder."""
+    manifest = {"evalkit": _VERSION, "notes": list(map(asdict, notes)), "files": list(files), **more}
     text = json.dumps(manifest, indent=1, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the notes and files of a saved folder.
+    """Read the manifest of a saved folder.
 
     Raises
     ------
@@ -99,19 +88,29 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     if version > _VERSION:
         raise FormatError(
-            f"{str(folder)!r} was saved by a newer evalkit (format {version}); this one reads {_VERSION}."
+            f"{str(folder)!r} was saved by a newer evalkit (format {version}). This one reads {_VERSION}."
         )
     return cast("dict[str, Any]", manifest)
 
 
-def read(folder: Path, tables: Iterable[str] = tuple(TABLES)) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """Return the tables that are asked for, checked, and the problems."""
+def notes_of(manifest: dict[str, Any]) -> tuple[Note, ...]:
+    """Return the notes of a manifest; older ones hold plain text."""
+    return tuple(
+        Note(note["kind"], note["text"], tuple(note["files"]))
+        if isinstance(note, dict)
+        else Note("note", note)
+        for note in manifest["notes"]
+    )
+
+
+def read(folder: Path, tables: Iterable[str] = tuple(TABLES)) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Return the wanted tables, checked, and the problems."""
     wanted = set(tables)
-    made: dict[str, pl.DataFrame] = {
+    frames: dict[str, Any] = {
         name: table.check(read_parquet(folder / f"{name}.parquet")) if name in wanted else table.empty()
         for name, table in TABLES.items()
     }
-    return made, read_parquet(folder / "problems.parquet").cast(cast("Any", PROBLEMS_SCHEMA))
+    return frames, read_parquet(folder / "problems.parquet").cast(cast("Any", PROBLEMS_SCHEMA))
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
@@ -120,7 +119,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     Raises
     ------
     PathError
-        It is not there.
+        There is no such file.
     FormatError
         It cannot be read.
     """
@@ -133,15 +132,15 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def _swap(fresh: Path, folder: Path) -> None:
-    """Put `fresh` where `folder` is; what was there goes only when the new one stands."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.replace(folder, old)  # noqa: PTH105  (an empty folder is replaced in one step)
-        try:
-            os.replace(fresh, folder)  # noqa: PTH105
-        except OSError:
-            os.replace(old, folder)  # noqa: PTH105
-            raise
-        shutil.rmtree(old)
-    else:
+    """Replace `folder`; the old content is removed only when the new one is in place."""
+    if not folder.exists():
         os.replace(fresh, folder)  # noqa: PTH105
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    os.replace(folder, old)  # noqa: PTH105  (an empty folder is replaced in one step)
+    try:
+        os.replace(fresh, folder)  # noqa: PTH105
+    except OSError:
+        os.replace(old, folder)  # noqa: PTH105
+        raise
+    shutil.rmtree(old)

@@ -85,12 +85,10 @@ def parse(text: str, *, name: str) -> Document:
     """
     node = _compose(text, name=name)
     if node is None:
-        raise SuiteError(f"{name}:1: the file is empty; a suite has the keys suite, criteria and cases.")
+        raise SuiteError(f"{name}:1: the file is empty. Expected keys with values.")
     if not isinstance(node, MappingNode):
         found = "a list" if isinstance(node, SequenceNode) else "a single value"
-        raise SuiteError(
-            f"{name}:{_line(node)}: the file holds {found}; a suite has the keys suite, criteria and cases."
-        )
+        raise SuiteError(f"{name}:{_line(node)}: the file holds {found}. Expected keys with values.")
     document = Document({}, {}, {})
     document.data.update(_value(node, (), document, name))
     return document

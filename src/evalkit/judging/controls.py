@@ -12,6 +12,7 @@ from evalkit.data.evals import Evals
 from evalkit.data.suite import Suite
 from evalkit.util.errors import FormatError
 from evalkit.util.hostile_text import escape
+from evalkit.util.notes import Note
 from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def control_trials(suite: Any) -> Evals:
                 {**key, "turn": 2, "role": "assistant", "content": output},
             ]
     made = [
-        {"run": name, "suite": suite_name, "agent": "control", "agent_version": kind}
+        {"run": name, "suite": suite_name, "agent": "control", "agent_version": kind, "made_up": True}
         for (suite_name, kind), name in runs.items()
     ]
     return Evals.from_tables(
@@ -140,7 +141,7 @@ def control_trials(suite: Any) -> Evals:
         runs=pl.DataFrame(made),
         trials=pl.DataFrame(trials),
         turns=pl.DataFrame(turns),
-        notes=["Made up from the suite, to control the judge: no agent did this."],
+        notes=[Note("synthetic", "Made up from the suite, to control the judge: no agent did this.")],
     )
 
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evalkit.data.columns import encodable
+from evalkit.data.json_text import encodable
 from evalkit.llm.providers import count_tokens
 from evalkit.util.words import join_words
 

@@ -12,12 +12,13 @@ import msgspec
 import polars as pl
 
 from evalkit.data import folder as native
-from evalkit.data.columns import as_text, lines
+from evalkit.data.json_text import as_text, lines
 from evalkit.data.schema import CRITERIA, SCORES
 from evalkit.data.suite import Rubric
 from evalkit.judging.notes import is_outdated
 from evalkit.judging.requests import PASS_FAIL
 from evalkit.util.atomic_files import atomic_write, delay_interrupt
+from evalkit.util.notes import Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -125,13 +126,12 @@ def with_scores(
     new = new.join(scored, on=list(_KEY), how="anti", maintain_order="left")
     kept = old.join(new, on=list(_KEY), how="anti", maintain_order="left")
     # What an earlier call said of how far it came holds no longer; what it said of what was sent does.
-    before = [note for note in evals.notes if not is_outdated(note, judge.grader)]
-    said = tuple(dict.fromkeys([*before, *notes]))
+    before = [note for note in evals.notes if not is_outdated(str(note), judge.grader)]
     return replace(
         evals,
         scores=pl.concat([kept, new]),
         criteria=_with_criteria(evals, new, judge),
-        notes=said,
+        notes=(*before, *(Note("judging", note) for note in notes)),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from evalkit.data import columns
+from evalkit.data import json_text
 from evalkit.util.redact import hide_environment
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def decode_json(content: bytes | str) -> Any:
     {'text': 'cut � off'}
     """
     try:
-        return columns.decode(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
+        return json_text.decode(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
     except ValueError:
         return None
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers.json_values import digest
 
 if TYPE_CHECKING:
@@ -61,9 +61,10 @@ def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: st
                 _add(builder, attempt, _together([c for c in attempt.checks if c.name == name]), grader)
         return
     if names != {frozenset()}:
-        builder.notes.append(
-            f"{builder.source}: what is checked differs from case to case, or the verdict is not that all checks pass: "
-            f"the one criterion is {SUCCESS!r}, {grader}'s own verdict; the checks are in its metadata."
+        builder.add_note(
+            "criterion",
+            "what is checked differs from case to case, or the verdict is not that all checks pass: "
+            f"the one criterion is {SUCCESS!r}, {grader}'s own verdict; the checks are in its metadata.",
         )
     for attempt in graded:
         _add(builder, attempt, _whole(attempt), grader)

@@ -1,4 +1,4 @@
-"""What a reader is."""
+"""The reader of one format."""
 
 from __future__ import annotations
 
@@ -17,47 +17,42 @@ if TYPE_CHECKING:
     from evalkit.readers.column_mapping import Mapping
     from evalkit.readers.score_table import Raw
 
-
 NATIVE_SCORES: Final = "native scores"
-
 CSV_SCORES: Final = "CSV of scores"
 
 _HEAD: Final = 1 << 16
-
-_LONGEST_FIRST_LINE: Final = 1 << 26
+_MAX_FIRST_LINE: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One format: how it is recognised and how it is read.
+    """Recognize and read one format.
 
     Give `read`; or `rows` for a table of scores; or `partly` where some tables are cheaper than all.
 
     Attributes
     ----------
     name
-        What the format is called, in a word or two.
+        The name of the format, a word or two.
     sniff
         Whether a path is of this format: `sniff(path, head)`. `head` is the first 64 KiB; where the
         first line is longer, that line and 64 KiB more; it is empty for a folder.
     read
-        `read(path)` returns what is in it.
+        `read(path)` returns the tables.
     rows
-        `rows(path)` returns the records as they are; mapping and names do the rest.
+        `rows(path)` returns the records as they are; the mapping names their columns.
     partly
-        `partly(path, tables)` returns the tables of those names, and whatever else costs nothing.
+        `partly(path, tables)` returns the tables of those names, and any others that cost nothing.
     gives
-        The tables that it may give: where none of them is wanted a file is not read at all.
+        The tables that it may give. A file is not read if none of them is wanted.
     describes
-        Whether it says what runs and cases are: such files are read before those that only name them.
+        Whether it describes runs and cases. Such files are read first.
     whole
-        Whether a file is a whole run, or several: where two files hold different records of a run of the same
-        name, it was run twice, and the runs are called after their files too.
+        Whether a file holds whole runs. Two files with different records of a run of one name are two runs.
     alone
-        Whether what it gives depends on that one file, or on what is in that folder, and on nothing beside it: it
-        may then be cached.
+        Whether the tables depend on nothing but the file, or the content of the folder. They may be cached.
     beside
-        Whether it depends on the other files of its folder too: it is then cached as long as none of them changes.
+        Whether the tables depend on the other files of the folder too. They are cached until one changes.
     """
 
     name: str
@@ -72,12 +67,12 @@ class Reader:
     beside: bool = False
 
     def give(self, path: Path, tables: frozenset[str]) -> Evals:
-        """Return what is in a file: those tables at least.
+        """Read at least those tables of a file.
 
         Raises
         ------
         FormatError
-            It cannot be understood.
+            The file cannot be understood.
         """
         if self.partly is not None:
             return self.partly(path, tables)
@@ -87,38 +82,37 @@ class Reader:
 
 
 @dataclass(slots=True)
-class Found:
-    """One file (or folder) that is going to be read.
+class InputFile:
+    """A file or folder to read.
 
     Attributes
     ----------
-    instead
-        The reader of a format of its own, where the mapping may make a table of the file: it reads what the
-        mapping does not fit.
-    told
-        Whether the mapping was given to `load`, and not found beside the file.
+    fallback
+        The reader of a tool's format, for a file that the mapping does not fit.
+    mapping_passed
+        Whether the mapping was passed to `load` rather than found beside the file.
     """
 
     path: Path
     reader: Reader
     mapping: Mapping | None
     run: str = ""
-    instead: Reader | None = None
-    told: bool = False
+    fallback: Reader | None = None
+    mapping_passed: bool = False
 
 
 @dataclass(slots=True)
-class Plan:
-    """What is going to be read, and what was passed over on the way."""
+class ReadPlan:
+    """The files to read, and the files of unknown format."""
 
-    found: list[Found] = field(default_factory=list)
+    files: list[InputFile] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
 
 
 def head(path: Path) -> bytes:
-    """Return the start of a file: 64 KiB; where its first line is longer, that line and 64 KiB more."""
+    """Return the first 64 KiB of a file; where its first line is longer, that line and 64 KiB more."""
     with path.open("rb") as file:
         data = file.read(_HEAD)
         if len(data) == _HEAD and b"\n" not in data:
-            data += file.readline(_LONGEST_FIRST_LINE) + file.read(_HEAD)
+            data += file.readline(_MAX_FIRST_LINE) + file.read(_HEAD)
     return data

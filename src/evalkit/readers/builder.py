@@ -1,4 +1,4 @@
-"""What a reader of somebody else's format has found so far, and the tables that it makes in the end."""
+"""Collect records of a foreign format and build `Evals`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import polars as pl
 from evalkit.data.columns import columns, fit, in_order, series
 from evalkit.data.evals import Evals
 from evalkit.data.schema import TABLES, Problem
+from evalkit.util.notes import Note
 from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# The tables that are wanted of what is read in this thread: no reader has to hand them on.
+# The wanted tables of this thread: no reader has to pass them on.
 _WANTED: Final[ContextVar[frozenset[str]]] = ContextVar("wanted", default=frozenset(TABLES))
-# What a table of others' records is put together from, and in which order problems are told.
 _FACTS: Final = ("cases", "criteria", "runs")
 
 
 @contextmanager
 def only(tables: frozenset[str]) -> Iterator[None]:
-    """Let every `EvalsBuilder` that is made meanwhile keep the rows of those tables alone."""
+    """Make every `EvalsBuilder` created meanwhile keep the rows of those tables alone."""
     token = _WANTED.set(tables)
     try:
         yield
@@ -34,7 +34,7 @@ def only(tables: frozenset[str]) -> Iterator[None]:
 
 
 class _Rows:
-    """Rows, kept as columns: a list a column is a tenth of the memory of a dict a row."""
+    """Rows, kept as columns: a list per column takes a tenth of the memory of a dict per row."""
 
     __slots__ = ("_columns", "height")
 
@@ -47,24 +47,21 @@ class _Rows:
         for part in parts:
             for name, value in part.items():
                 if value is not None:
-                    self._up_to_here(name).append(value)
+                    self.column(name).append(value)
         self.height += 1
 
     def column(self, name: str) -> list[Any]:
         """Return the values of a column, null where a row did not have it."""
-        return self._up_to_here(name)
-
-    def frame(self) -> pl.DataFrame:
-        """Return the rows as they were found; see `evalkit.data.columns.series`."""
-        return pl.DataFrame([series(name, self.column(name)) for name in self._columns])
-
-    def _up_to_here(self, name: str) -> list[Any]:
         column = self._columns.get(name)
         if column is None:
             column = self._columns[name] = []
         if len(column) < self.height:
             column.extend([None] * (self.height - len(column)))
         return column
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows with inferred dtypes."""
+        return pl.DataFrame([series(name, self.column(name)) for name in self._columns])
 
 
 @dataclass(slots=True)
@@ -82,7 +79,7 @@ class EvalsBuilder:
 
     source: str
     problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note | str] = field(default_factory=list)
     ignored_fields: dict[str, None] = field(default_factory=dict)
     _facts: dict[str, dict[tuple[str, ...], dict[str, Any]]] = field(
         default_factory=lambda: {name: {} for name in _FACTS}
@@ -96,44 +93,41 @@ class EvalsBuilder:
     _wanted: frozenset[str] = field(default_factory=_WANTED.get)
 
     def add_run(self, run: str, **facts: Any) -> None:
-        """Say what is known of a run; what an earlier record said stays."""
-        self._know("runs", {"run": run}, facts)
+        """Add facts of a run; earlier facts stay."""
+        self._add_facts("runs", {"run": run}, facts)
 
     def add_case(self, suite: str, case: str, **facts: Any) -> None:
-        """Say what is known of a case; what an earlier record said stays."""
-        self._know("cases", {"suite": suite, "case": case}, facts)
+        """Add facts of a case; earlier facts stay."""
+        self._add_facts("cases", {"suite": suite, "case": case}, facts)
 
     def add_criterion(self, suite: str, criterion: str, **facts: Any) -> None:
-        """Say what is known of a criterion: its scale above all, where the format declares one."""
-        self._know("criteria", {"suite": suite, "criterion": criterion}, facts)
+        """Add facts of a criterion, above all a declared scale; earlier facts stay."""
+        self._add_facts("criteria", {"suite": suite, "criterion": criterion}, facts)
 
     def add_binary_criterion(self, suite: str, criterion: str) -> None:
-        """Say that a criterion is judged by true and false: 1 and 0 of a scale from 0 to 1.
-
-        Where others of its scores are something else, it has no scale.
-        """
+        """Add a criterion of true and false: 1 and 0. It has no scale if other scores of it are found."""
         self._binary[suite, criterion] = None
         self.add_criterion(suite, criterion, kind="binary", scale_min=0, scale_max=1)
 
     def next_epoch(self, run: str, case: str) -> int:
-        """Return 1 for the first attempt of a run at a case, 2 for the second, for formats that do not count."""
+        """Return 1 for the first trial of a run and case, 2 for the second."""
         self._epochs[run, case] = self._epochs.get((run, case), 0) + 1
         return self._epochs[run, case]
 
-    def next_sample(self, *judged: Any) -> int:
-        """Return 1 for the first judgement by a grader of a criterion of a trial, 2 for the second."""
-        self._samples[judged] = self._samples.get(judged, 0) + 1
-        return self._samples[judged]
+    def next_sample(self, *key: Any) -> int:
+        """Return 1 for the first score of a trial, criterion and grader, 2 for the second."""
+        self._samples[key] = self._samples.get(key, 0) + 1
+        return self._samples[key]
 
     def add_trial(self, run: str, case: str, epoch: int, line: int | None, **values: Any) -> None:
-        """Add an attempt."""
+        """Add a trial."""
         if "trials" not in self._wanted:
             self.add_run(run)
             return
         self._trials.add({"run": run, "case": case, "epoch": epoch, "line": line}, values)
 
     def add_turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
-        """Add the messages of an attempt, in order; `message` makes one."""
+        """Add the messages of a trial, in order; see `evalkit.data.chat_messages.message`."""
         if "turns" not in self._wanted:
             self.add_run(run)
             return
@@ -143,7 +137,7 @@ class EvalsBuilder:
     def add_score(
         self, run: str, case: str, epoch: int, criterion: str, line: int | None, **values: Any
     ) -> None:
-        """Add a judgement; true is 1 and false is 0."""
+        """Add a score; true is 1 and false is 0."""
         if self._wanted.isdisjoint(("scores", "criteria")):
             self.add_run(run)
             return
@@ -153,51 +147,54 @@ class EvalsBuilder:
         self._scores.add(key, values)
 
     def add_problem(self, line: int | None, reason: str) -> None:
-        """Say that a record could not be read, and why."""
+        """Add a record that could not be read, and why."""
         self.problems.append(Problem(self.source, line, reason))
 
+    def add_note(self, kind: str, text: str, *, file: str | None = None) -> None:
+        """Add a note about the file, or about another one; each note once."""
+        note = Note(kind, text, (self.source if file is None else file,))
+        if note not in self.notes:
+            self.notes.append(note)
+
     def ignore_fields(self, *names: str) -> None:
-        """Say which fields have no place in the six tables; they become one note."""
+        """Note fields that have no place in the tables."""
         self.ignored_fields.update(dict.fromkeys(names))
 
     def build(self, *, files: Iterable[str] | None = None) -> Evals:
         """Return the tables: every good record, and a `Problem` for each value and row that does not fit."""
-        self._take_back_scales()
-        tables: dict[str, Any] = {}
+        self._drop_mixed_scales()
         problems = list(self.problems)
-        found = {name: columns([*facts.values()]) for name, facts in self._facts.items() if facts}
+        frames = {name: columns([*facts.values()]) for name, facts in self._facts.items() if facts}
         for name, rows in (("trials", self._trials), ("turns", self._turns), ("scores", self._scores)):
             if rows.height:
-                found[name] = rows.frame()
-        for name, frame in found.items():
+                frames[name] = rows.frame()
+        tables: dict[str, Any] = {}
+        for name, frame in frames.items():
             table = TABLES[name]  # type: ignore[index]
             if "source" in table.schema:
                 frame = frame.with_columns(source=pl.lit(self.source))
             tables[name], more = fit(table, frame)
             problems += more
-        if not (found or problems or self.notes or self.ignored_fields):
-            problems.append(Problem(self.source, None, "there are no records in it"))
-        notes = list(self.notes)
         if self.ignored_fields:
-            notes.append(f"{self.source}: not kept: {join_words(list(self.ignored_fields), limit=20)}.")
+            self.add_note("ignored", f"Ignored fields: {join_words(self.ignored_fields, limit=20)}.")
+        if not (tables or problems or self.notes):
+            problems.append(Problem(self.source, None, "there are no records in it"))
         return Evals.from_tables(
             **tables,
             problems=in_order(problems),
-            notes=notes,
+            notes=self.notes,
             files=[self.source] if files is None else files,
         )
 
-    def _take_back_scales(self) -> None:
+    def _drop_mixed_scales(self) -> None:
         scores = zip(self._scores.column("criterion"), self._scores.column("score"), strict=True)
-        others = {criterion for criterion, score in scores if score not in (None, 0, 1)}
+        mixed = {criterion for criterion, score in scores if score not in (None, 0, 1)}
         for suite, criterion in self._binary:
-            if criterion in others:
+            if criterion in mixed:
                 self._facts["criteria"].pop((suite, criterion))
-                self.notes.append(
-                    f"{self.source}: {criterion} is true or false in some records, a number in others."
-                )
+                self.add_note("scale", f"{criterion} is true or false in some records, a number in others.")
 
-    def _know(self, table: str, key: dict[str, str], facts: dict[str, Any]) -> None:
+    def _add_facts(self, table: str, key: dict[str, str], facts: dict[str, Any]) -> None:
         known = self._facts[table].setdefault(tuple(key.values()), dict(key))
         for name, value in facts.items():
             if value is not None and known.get(name) is None:

@@ -1,4 +1,4 @@
-"""From any number of files into one saved folder, a few files in memory at a time."""
+"""Convert any number of files into one saved folder, a few files in memory at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from evalkit.data import parquet as saved
 from evalkit.data.evals import Evals
 from evalkit.data.folder import in_line_order, within_scale
 from evalkit.data.schema import TABLES, TRIALS, Problem
-from evalkit.readers import find_files, registry
-from evalkit.readers import read_files as reading
+from evalkit.readers import find_files, read_files, registry
 from evalkit.readers.run_names import Part, tell_apart
+from evalkit.util.notes import Note, merge_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ _LARGE: Final[tuple[TableName, ...]] = ("trials", "turns", "scores")
 def save(
     sources: Iterable[str | Path], folder: str | Path, *, mapping: Mapping | None = None
 ) -> Evals | None:
-    """Write what is in the sources as `Evals.save` would, file by file.
+    """Save the sources as `Evals.save` would, file by file.
 
     Parameters
     ----------
@@ -43,113 +43,116 @@ def save(
     Returns
     -------
     Evals or None
-        What is small of it: cases, criteria, runs, problems and notes; the other tables are lazy frames over
-        what was written. None, and nothing is written, where there is no file that can be read.
+        The small tables, problems and notes; the other tables are lazy frames over the saved files. None,
+        and nothing is saved, where there is no readable file.
     """
     folder = Path(folder)
-    known, notes = registry.readers()
-    plan = find_files.find(list(sources), mapping, known)
-    if not plan.found:
+    readers, notes = registry.readers()
+    plan = find_files.find(list(sources), mapping, readers)
+    if not plan.files:
         return None
     saved.check_target(folder)
     with saved.replacing(folder) as fresh:
-        held = fresh / "parts"
-        held.mkdir()
-        parts = [_hold(part, held, at) for at, part in enumerate(reading.read(plan, reading.Wanted()))]
-        small = _settle(parts, held, [*notes, *find_files.passed_over(plan.skipped)])
+        parts_folder = fresh / "parts"
+        parts_folder.mkdir()
+        parts = [
+            _store(part, parts_folder, number)
+            for number, part in enumerate(read_files.read(plan, read_files.Wanted()))
+        ]
+        small = _combine(parts, parts_folder, [*notes, *find_files.skipped_note(plan.skipped)])
         frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in small.tables()}
         saved.write(fresh, {**frames, "problems": small.problems}, notes=small.notes, files=small.files)
         for name in _LARGE:
-            paths = sorted(held.glob(f"{name}-*"))
+            paths = sorted(parts_folder.glob(f"{name}-*"))
             if paths:
                 _join(paths, fresh / f"{name}.parquet")
-        shutil.rmtree(held)
+        shutil.rmtree(parts_folder)
     lazy: dict[str, Any] = {name: pl.scan_parquet(folder / f"{name}.parquet") for name in _LARGE}
     return replace(small, **lazy)
 
 
-def _hold(part: Part, folder: Path, at: int) -> Part:
+def _store(part: Part, folder: Path, number: int) -> Part:
     """Write the large tables of one file, and return it with lazy frames of them."""
     lazy: dict[str, Any] = {}
     for name in _LARGE:
-        frame, path = getattr(part.evals, name), _path(folder, name, at)
-        lazy[name] = frame
+        frame, path = getattr(part.evals, name), _path(folder, name, number)
         if frame.height:
             frame.write_parquet(path)
             lazy[name] = pl.scan_parquet(path)
     return replace(part, evals=replace(part.evals, **lazy))
 
 
-def _settle(parts: list[Part], folder: Path, notes: list[str]) -> Evals:
-    """Do with what is held what `load` does with all at once, a file at a time; return what is small of it."""
-    told = tell_apart(parts)
+def _combine(parts: list[Part], folder: Path, notes: list[Note]) -> Evals:
+    """Apply to the stored files what `load` applies to all at once; return the small tables."""
+    all_evals = tell_apart(parts)
     empty: dict[str, Any] = {name: TABLES[name].empty() for name in _LARGE}
-    small = Evals.concat([Evals.from_tables(notes=notes), *(replace(evals, **empty) for evals in told)])
-    doubled, problems = {}, list[Problem]()
+    small = Evals.concat([Evals.from_tables(notes=notes), *(replace(evals, **empty) for evals in all_evals)])
+    repeated, clashes = {}, list[Problem]()
     for name in _LARGE:
-        doubled[name], merged, clashes = _merge(TABLES[name], [getattr(evals, name) for evals in told])
-        problems += clashes
+        repeated[name], merged, more = _merge(TABLES[name], [getattr(evals, name) for evals in all_evals])
+        clashes += more
         if merged.height:
-            told = [*told, replace(small, **{**empty, name: merged})]
-    said = [small.problems]
-    for at, evals in enumerate(told):
-        as_held = at < len(parts) and evals is parts[at].evals
+            all_evals = [*all_evals, replace(small, **{**empty, name: merged})]
+    problems = [small.problems]
+    for number, evals in enumerate(all_evals):
+        is_stored = number < len(parts)
+        unchanged = is_stored and evals is parts[number].evals
         for name in _LARGE:
             frame = getattr(evals, name)
-            again = doubled[name] if at < len(parts) else None
+            keys = repeated[name] if is_stored else None
             if not isinstance(frame, pl.LazyFrame) and frame.is_empty():
                 continue
-            if again is not None:
-                on = again.columns
-                frame = frame.lazy().join(again.lazy(), on=on, how="anti", maintain_order="left")
+            if keys is not None:
+                frame = frame.lazy().join(keys.lazy(), on=keys.columns, how="anti", maintain_order="left")
             if name == "scores":
                 frame = frame.lazy().collect()
                 checked = within_scale(replace(small, scores=frame, problems=small.problems.clear()))
-                said.append(checked.problems)
-                as_held, frame = as_held and checked.scores is frame, checked.scores
-            if not (as_held and again is None):
-                _write(frame.lazy().collect(), _path(folder, name, at))
-    clashes_told = Evals.from_tables(problems=problems).problems
-    small = replace(small, problems=pl.concat([*said, clashes_told]).unique(maintain_order=True))
-    return replace(in_line_order(small), notes=find_files.in_few_words(small.notes, small.files))
+                problems.append(checked.problems)
+                unchanged, frame = unchanged and checked.scores is frame, checked.scores
+            if not unchanged or keys is not None:
+                _rewrite(frame.lazy().collect(), _path(folder, name, number))
+    problems.append(Evals.from_tables(problems=clashes).problems)
+    small = replace(small, problems=pl.concat(problems).unique(maintain_order=True))
+    return replace(in_line_order(small), notes=merge_notes(small.notes))
 
 
 def _merge(table: Table, frames: list[Any]) -> tuple[pl.DataFrame | None, pl.DataFrame, list[Problem]]:
-    """Return the keys that several files have rows of, and these rows as `Table.union_all` makes one of them.
+    """Return the keys of which several files have rows, and these rows as `Table.union_all` merges them.
 
-    Of turns it is the trial that counts, so that its turns stay together.
+    The turns of a trial are merged as one.
     """
     key = list(TRIALS.key if table.name == "turns" else table.key)
     lazy = [frame for frame in frames if isinstance(frame, pl.LazyFrame)]
+    nothing = None, table.empty(), list[Problem]()
     if len(lazy) < 2:
-        return None, table.empty(), []
+        return nothing
     runs = pl.concat([frame.select(pl.col("run").unique()) for frame in lazy]).collect()
     shared = runs.filter(runs.is_duplicated())["run"].unique()
     if shared.is_empty():
-        return None, table.empty(), []
-    keys = pl.concat(
-        [frame.select(key).filter(pl.col("run").is_in(shared.implode())).unique() for frame in lazy]
-    )
-    doubled = keys.group_by(key).len().filter(pl.col("len") > 1).select(key).collect(engine="streaming")
-    if doubled.is_empty():
-        return None, table.empty(), []
-    rows = [frame.join(doubled.lazy(), on=key, how="semi", maintain_order="left").collect() for frame in lazy]
-    return doubled, *table.union_all(rows)
+        return nothing
+    is_shared = pl.col("run").is_in(shared.implode())
+    keys = pl.concat([frame.select(key).filter(is_shared).unique() for frame in lazy])
+    repeated = keys.group_by(key).len().filter(pl.col("len") > 1).select(key).collect(engine="streaming")
+    if repeated.is_empty():
+        return nothing
+    rows = [
+        frame.join(repeated.lazy(), on=key, how="semi", maintain_order="left").collect() for frame in lazy
+    ]
+    return repeated, *table.union_all(rows)
 
 
-def _path(folder: Path, name: str, at: int) -> Path:
-    return folder / f"{name}-{at:06}.parquet"
+def _path(folder: Path, name: str, number: int) -> Path:
+    return folder / f"{name}-{number:06}.parquet"
 
 
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    """Write a table of a file in place of what was held of it."""
+def _rewrite(frame: pl.DataFrame, path: Path) -> None:
     path.unlink(missing_ok=True)
     if frame.height:
         frame.write_parquet(path)
 
 
 def _join(parts: list[Path], path: Path) -> None:
-    """Put Parquet files one behind the other, a row group at a time: polars would hold several at once."""
+    """Concatenate Parquet files a row group at a time: polars would hold several at once."""
     from pyarrow import parquet
 
     with parquet.ParquetWriter(path, parquet.read_schema(parts[0]), compression="zstd") as writer:

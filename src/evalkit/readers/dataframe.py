@@ -1,4 +1,4 @@
-"""Frames in memory: polars and pandas."""
+"""Read frames in memory: polars, pandas, pyarrow and DuckDB."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from evalkit.util.errors import FormatError
 from evalkit.util.words import join_words
 
 
+def _package(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
 def is_frame(source: Any) -> bool:
-    """Whether it is a frame of polars or pandas; neither is imported to know."""
+    """Whether a value is a frame; no library is imported to know."""
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return True
-    return type(source).__module__.partition(".")[0] in ("pandas", "pyarrow", "duckdb") and hasattr(
-        source, "columns"
-    )
+    return _package(source) in ("pandas", "pyarrow", "duckdb") and hasattr(source, "columns")
 
 
 def rows(frame: Any, name: str) -> Raw:
@@ -29,48 +31,41 @@ def rows(frame: Any, name: str) -> Raw:
     Raises
     ------
     FormatError
-        It is no frame, or two of its columns have one name.
+        Two columns have one name.
     """
-    pandas = type(frame).__module__.partition(".")[0] == "pandas"
+    pandas = _package(frame) == "pandas"
     names = list(map(str, frame.columns)) if pandas else list(getattr(frame, "column_names", ()))
-    doubled = [column for column, count in Counter(names).items() if count > 1]
-    if doubled:
+    repeated = [repr(column) for column, count in Counter(names).items() if count > 1]
+    if repeated:
         raise FormatError(
-            f"{name} has several columns called {join_words(map(repr, doubled))}; give each its own name."
+            f"{name} has several columns called {join_words(repeated)}. Give each its own name."
         )
-    made = _from_pandas(frame) if pandas else to_polars(frame)
-    return Raw(
-        made.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")), name, file=False
-    )
+    columns = _from_pandas(frame) if pandas else to_polars(frame)
+    line = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line")
+    return Raw(columns.with_columns(line), name, file=False)
 
 
 def _from_pandas(frame: Any) -> pl.DataFrame:
-    """Return a pandas frame column by column: one that holds several kinds of value is text."""
-    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
-    if named:
-        frame = frame.reset_index(named)
-    made = []
+    """Convert column by column; a column of several kinds of value becomes text."""
+    index = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    if index:
+        frame = frame.reset_index(index)
+    columns = []
     for position, name in enumerate(frame.columns):
         column = frame.iloc[:, position]
         if str(column.dtype) == "object":
             values = [None if _is_missing(value) else _plain(value) for value in column.tolist()]
-            made.append(series(str(name), values))
+            columns.append(series(str(name), values))
         else:
-            made.append(
-                to_polars(column.to_frame(str(name)).reset_index(drop=True)).to_series().alias(str(name))
-            )
-    return pl.DataFrame(made)
+            single = column.to_frame(str(name)).reset_index(drop=True)
+            columns.append(to_polars(single).to_series().alias(str(name)))
+    return pl.DataFrame(columns)
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether it is None, NaN, NaT or NA."""
-    return (
-        value is None
-        or type(value).__name__ in ("NAType", "NaTType")
-        or (isinstance(value, float) and value != value)
-    )
+    is_nan = isinstance(value, float) and value != value
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _plain(value: Any) -> Any:
-    """Return a numpy scalar or array as what it stands for."""
-    return value.tolist() if type(value).__module__ == "numpy" else value
+    return value.tolist() if _package(value) == "numpy" else value

@@ -1,4 +1,4 @@
-"""Find the files, and find the reader of each by looking inside."""
+"""Find the files to read, and the reader of each by its content."""
 
 from __future__ import annotations
 
@@ -6,147 +6,115 @@ import glob
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from evalkit.data.evals import Evals
 from evalkit.data.schema import Problem
-from evalkit.readers.base import CSV_SCORES, NATIVE_SCORES, Found, Plan, Reader, head
+from evalkit.readers.base import CSV_SCORES, NATIVE_SCORES, InputFile, Reader, ReadPlan, head
 from evalkit.readers.column_mapping import MAPPING_FILE, Mapping, find_mapping
-from evalkit.readers.registry import known_words
+from evalkit.readers.registry import formats_sentence
 from evalkit.util.errors import FormatError, PathError
+from evalkit.util.notes import Note
 from evalkit.util.words import join_words
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-
-# In a folder: a sentence with commas in it would be taken for the header of a CSV.
+# In a folder: prose with commas would be taken for the header of a CSV.
 _PROSE: Final = re.compile(
     r"(?:readme|licen[cs]e|notice|changelog|sources)(?:\.\w+)?|.*\.(?:md|rst)", re.IGNORECASE
 )
-# Such a file may be records of a tool, but as CSV only where it is named, or a mapping says what its columns are.
-_LOOSE: Final = frozenset({".txt", ".log", ".out", ".err"})
+# Such a file may be a tool's log. It is a CSV only if it is named, or a mapping names its columns.
+_LOGS: Final = frozenset({".txt", ".log", ".out", ".err"})
 
 
-def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reader]) -> Plan:
-    """Look at each path, glob and folder, and choose the reader of each file.
+def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reader]) -> ReadPlan:
+    """Choose the reader of each file that the paths, globs and folders name.
 
     Raises
     ------
     PathError
-        A path is not there, or a glob fits nothing.
+        There is no such path, or a glob matches nothing.
     FormatError
-        A file that was named is of no format that is known.
+        A named file is of no known format.
     """
-    plan = Plan()
-    beside: dict[Path, Mapping] = {}
-
-    def chosen(path: Path, top: Path) -> Mapping | None:
-        if mapping is not None:
-            return mapping
-        where = find_mapping(path, top)
-        if where is None:
-            return None
-        return beside.setdefault(where, Mapping.read(where))
-
+    finder = _Finder(mapping, readers)
     for source in sources:
         for path, top in _expand(Path(source)):
             if path.is_dir():
-                _walk(path, top, readers, chosen, plan, told=mapping is not None)
+                finder.walk(path, top)
                 continue
-            found = _choose(path, readers, chosen(path, top), told=mapping is not None)
-            if found is None:
-                raise FormatError(f"{str(path)!r} is of no format that is known. {known_words(readers)}")
-            plan.found.append(found)
-    _name_runs(plan.found)
-    return plan
+            file = finder.choose(path, finder.mapping_of(path, top))
+            if file is None:
+                raise FormatError(f"Unknown format: {str(path)!r}. {formats_sentence(readers)}")
+            finder.plan.files.append(file)
+    _name_runs(finder.plan.files)
+    return finder.plan
 
 
-def passed_over(skipped: list[Path]) -> list[str]:
-    """Say which files of a folder were of no format that is known."""
-    told = f"Files of no format that is known were passed over: {join_words(skipped, limit=6)}."
-    return [told] if skipped else []
+def skipped_note(skipped: list[Path]) -> list[Note]:
+    """Return a note about the files of a folder that are of no known format."""
+    return (
+        [Note("skipped", f"Skipped files of unknown format: {join_words(skipped, limit=6)}.")]
+        if skipped
+        else []
+    )
 
 
-def in_few_words(notes: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:
-    """Return the notes, each once; what is said of three files or more is said of all of them in one note.
+class _Finder:
+    def __init__(self, mapping: Mapping | None, readers: list[Reader]) -> None:
+        self.mapping, self.readers, self.plan = mapping, readers, ReadPlan()
+        self._beside: dict[Path, Mapping] = {}
 
-    Examples
-    --------
-    >>> in_few_words(
-    ...     [f"logs/{name}.json: not kept: trace." for name in "abc"], [f"logs/{name}.json" for name in "abc"]
-    ... )
-    ('3 files (a.json, b.json, c.json): not kept: trace.',)
-    """
-    known = set(files)
-    about: dict[str, list[str]] = {}
-    for note in dict.fromkeys(notes):
-        file, between, said = note.partition(": ")
-        about.setdefault(said if between and file in known else note, []).append(note)
-    made: list[str] = []
-    for said, all_of_it in about.items():
-        if len(all_of_it) > 2:
-            paths = [Path(note.partition(": ")[0]) for note in all_of_it]
-            names = [path.name for path in paths]
-            if len(set(names)) < len(names):
-                names = [f"{path.parent.name}/{path.name}" for path in paths]
-            made.append(f"{len(names)} files ({join_words(names, limit=4)}): {said}")
-        else:
-            made += all_of_it
-    return tuple(made)
+    def mapping_of(self, path: Path, top: Path) -> Mapping | None:
+        """Return the passed mapping, else the one beside or above the file."""
+        if self.mapping is not None:
+            return self.mapping
+        file = find_mapping(path, top)
+        if file is not None and file not in self._beside:
+            self._beside[file] = Mapping.read(file)
+        return None if file is None else self._beside[file]
 
+    def choose(self, path: Path, mapping: Mapping | None) -> InputFile | None:
+        """Return the file with its reader. A passed mapping that names columns makes a table of any format."""
+        try:
+            data = b"" if path.is_dir() else head(path)
+        except OSError as error:
+            raise PathError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
+        if not path.is_dir() and not data.strip(b"\xef\xbb\xbf \t\r\n"):
+            return InputFile(path, _EMPTY, None)
+        matching = (reader for reader in self.readers if reader.sniff(path, data))
+        first = next(matching, None)
+        if first is None:
+            return None
+        passed = self.mapping is not None
+        names_columns = mapping is not None and bool(mapping.columns or mapping.criteria)
+        is_native = mapping is not None and first.name == NATIVE_SCORES
+        if first.rows is None and ((passed and names_columns) or is_native):
+            table = next((reader for reader in matching if reader.rows is not None), None)
+            if table is not None:
+                return InputFile(path, table, mapping, fallback=first, mapping_passed=passed)
+        return InputFile(path, first, mapping, mapping_passed=passed)
 
-def _choose(path: Path, readers: list[Reader], mapping: Mapping | None, *, told: bool) -> Found | None:
-    """Return the file with its reader; what a mapping was given for, and native scores with one, are a table if it fits."""
-    try:
-        data = b"" if path.is_dir() else head(path)
-    except OSError as error:
-        raise PathError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
-    if not path.is_dir() and not data.strip(b"\xef\xbb\xbf \t\r\n"):
-        return Found(path, _EMPTY, None)
-    fitting = (reader for reader in readers if reader.sniff(path, data))
-    first = next(fitting, None)
-    if first is None:
-        return None
-    named = mapping is not None and (mapping.columns or mapping.criteria)
-    if first.rows is None and ((told and named) or (mapping is not None and first.name == NATIVE_SCORES)):
-        table = next((reader for reader in fitting if reader.rows is not None), None)
-        if table is not None:
-            return Found(path, table, mapping, instead=first, told=told)
-    return Found(path, first, mapping, told=told)
-
-
-def _walk(
-    folder: Path,
-    top: Path,
-    readers: list[Reader],
-    chosen: Callable[[Path, Path], Mapping | None],
-    plan: Plan,
-    *,
-    told: bool,
-) -> None:
-    unit = _choose(folder, readers, None, told=told)
-    if unit is not None:
-        plan.found.append(unit)
-        return
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == MAPPING_FILE:
-            continue
-        if path.is_dir():
-            _walk(path, top, readers, chosen, plan, told=told)
-            continue
-        if not path.is_file():
-            continue
-        found = None if _PROSE.fullmatch(path.name) else _choose(path, readers, chosen(path, top), told=told)
-        guessed = found is not None and found.mapping is None and found.reader.name == CSV_SCORES
-        if found is None or (guessed and path.suffix.lower() in _LOOSE):
-            plan.skipped.append(path)
-        else:
-            plan.found.append(found)
+    def walk(self, folder: Path, top: Path) -> None:
+        """Plan the files of a folder, or the folder itself if a reader takes it as one."""
+        unit = self.choose(folder, None)
+        if unit is not None:
+            self.plan.files.append(unit)
+            return
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") or path.name == MAPPING_FILE:
+                continue
+            if path.is_dir():
+                self.walk(path, top)
+            elif path.is_file():
+                file = None if _PROSE.fullmatch(path.name) else self.choose(path, self.mapping_of(path, top))
+                guessed = file is not None and file.mapping is None and file.reader.name == CSV_SCORES
+                if file is None or (guessed and path.suffix.lower() in _LOGS):
+                    self.plan.skipped.append(path)
+                else:
+                    self.plan.files.append(file)
 
 
 def _expand(path: Path) -> list[tuple[Path, Path]]:
-    """Return the paths that a source names, each with the folder above which no mapping is looked for."""
+    """Return the paths that a source names, each with the topmost folder that may hold a mapping."""
     if path.exists():
         return [(path, path if path.is_dir() else path.parent)]
     if not glob.has_magic(str(path)):
@@ -156,31 +124,27 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
         fixed = fixed.parent
     matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (the whole pattern, absolute or not)
     if not matches:
-        hint = (
-            f"{str(fixed)!r} holds: {join_words(sorted(p.name for p in fixed.iterdir()), limit=8)}."
-            if fixed.is_dir()
-            else ""
-        )
-        raise PathError(f"Nothing fits {str(path)!r}. {hint or PathError.missing(fixed)}")
+        hint = str(PathError.missing(fixed))
+        if fixed.is_dir():
+            hint = f"{str(fixed)!r} holds: {join_words(sorted(p.name for p in fixed.iterdir()), limit=8)}."
+        raise PathError(f"Nothing matches {str(path)!r}. {hint}")
     return [(match, fixed) for match in matches]
 
 
-def _name_runs(found: list[Found]) -> None:
-    """Name each table's run after its folder; after the file where a folder holds several; apart in any case."""
-    tables = [one for one in found if one.reader.rows is not None or one.reader.whole]
-    held = Counter(one.path.parent.resolve() for one in tables)
-    paths = {}
-    for one in tables:
-        path = one.path.resolve()
-        paths[one.path] = path.with_suffix("") if held[path.parent] > 1 else path.parent
-    for one in tables:
-        path, depth = paths[one.path], 1
+def _name_runs(files: list[InputFile]) -> None:
+    """Name each table's run by its folder, or its file if the folder has several; then by as many parents as needed."""
+    tables = [file for file in files if file.reader.rows is not None or file.reader.whole]
+    per_folder = Counter(file.path.parent.resolve() for file in tables)
+    paths: dict[Path, Path] = {}
+    for file in tables:
+        path = file.path.resolve()
+        paths[file.path] = path.with_suffix("") if per_folder[path.parent] > 1 else path.parent
+    for file in tables:
+        path, depth = paths[file.path], 1
         others = {other for other in paths.values() if other != path}
-        while depth < len(path.parts) - 1 and any(
-            other.parts[-depth:] == path.parts[-depth:] for other in others
-        ):
+        while depth < len(path.parts) - 1 and any(o.parts[-depth:] == path.parts[-depth:] for o in others):
             depth += 1
-        one.run = "/".join(path.parts[-depth:]).strip("/") or "run"
+        file.run = "/".join(path.parts[-depth:]).strip("/") or "run"
 
 
 def _empty(path: Path) -> Evals:

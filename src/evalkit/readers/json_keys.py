@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.columns import BOM, decode, lines, read_bytes
+from evalkit.data.json_text import BOM, decode, lines, read_bytes
 from evalkit.readers.formats.json_list import elements
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.columns import BOM, as_text, decode, lines, read_bytes, record
+from evalkit.data.json_text import BOM, as_text, decode, lines, read_bytes, record
 from evalkit.data.schema import SEVERITIES
 from evalkit.readers.formats.json_list import elements
 

@@ -1,7 +1,7 @@
-"""Read what people have: files, folders, globs and frames, into `Evals`.
+"""Read files, folders, globs and frames into `Evals`.
 
-The format of a file is found by looking inside. A distribution adds one of its own by naming a
-`Reader` in the entry-point group `evalkit.readers.load`.
+The format of a file is found by its content. A distribution adds one by naming a `Reader` in the
+entry-point group `evalkit.loaders`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 from evalkit.data.evals import Evals
 from evalkit.data.folder import in_line_order, within_scale
 from evalkit.data.schema import TABLES
-from evalkit.readers import dataframe as frames
-from evalkit.readers import find_files, registry
-from evalkit.readers import read_files as reading
+from evalkit.readers import dataframe, find_files, read_files, registry
 from evalkit.readers.base import Reader
 from evalkit.readers.column_mapping import Mapping
 from evalkit.readers.run_names import Part, tell_apart
 from evalkit.readers.score_table import Raw, to_evals
 from evalkit.util.arguments import expect, expect_evals
 from evalkit.util.errors import FormatError, PathError
+from evalkit.util.notes import merge_notes
 from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
@@ -40,42 +39,41 @@ def load(
     tables: Iterable[TableName] | None = None,
     cache: bool = True,
 ) -> Evals:
-    """Read evaluations from wherever they are.
+    """Load evaluations from files, folders and frames.
 
     Parameters
     ----------
     *sources
-        Paths, globs or folders (native JSONL and suites, what `Evals.save` wrote, judge scores as JSON
-        lines, JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`; also lists and
-        generators of them.
+        Paths, globs or folders (native JSONL and suites, saved folders, logs of other tools, judge scores
+        as JSON lines, JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`; also
+        lists and generators of them.
     mapping
-        What the columns of judge scores are: a dict, or the path of a YAML file with the same. Without
-        it the `evalkit.yaml` beside the files is heeded, and obvious names are recognised. A column is
-        named for any of case (`"line"`: the line's number), input, output, ideal_behavior (or truth),
-        severity, tags, suite, run, agent, agent_version, model, epoch, grader, grader_kind, rationale,
-        label, sample (runs that no column names are called after their agent_version, and the model and
-        agent where they vary, else after their folder); `criteria` is a list of columns, or a dict of columns with the criterion each is
-        (a row is an answer), or else `criterion` and `score` (a row is a judgement); `scale` is
-        `[lowest, highest]`, for all or in a dict by criterion.
+        The columns of judge scores: a dict, or the path of a YAML file. The default is the `evalkit.yaml`
+        beside the files; columns with common names are recognized. Keys: case (`"line"`: the line's
+        number), input, output, ideal_behavior (or truth), severity, tags, suite, run, agent,
+        agent_version, model, epoch, grader, grader_kind, rationale, label, sample. `criteria` is a list
+        of columns, or a dict of columns with their criterion (a row is an answer); or else `criterion`
+        and `score` (a row is a judgement). `scale` is `[lowest, highest]`, for all or in a dict by
+        criterion. Runs without a column are named by agent_version, model and agent, else by folder.
     tables
-        Which tables are wanted, as `("scores",)`; None for all six. Only what they need is read and
-        unpacked; the others are empty, but `runs` names every run.
+        The tables to read, as `("scores",)`; None for all six. The others are empty, but `runs` names
+        every run.
     cache
-        Whether a large file that was read before and has not changed since may be taken from the cache.
+        Whether large files that were read before and have not changed may come from the cache.
 
     Returns
     -------
     Evals
-        Every good record. What could not be read is in `problems`, with its file and line; what was taken
-        for what is in `notes`.
+        Every good record. `problems` lists what could not be read, with file and line; `notes` lists
+        what was guessed.
 
     Raises
     ------
     PathError
-        A path is not there, or a glob fits nothing.
+        There is no such path, or a glob matches nothing.
     FormatError
-        A file is of no format that is known, or it is not plain which columns hold what; the message says
-        which mapping to give. Or a table is named that there is not.
+        A file is of unknown format, the columns cannot be told (the message names the mapping to pass),
+        or a table name is unknown.
 
     Examples
     --------
@@ -86,7 +84,7 @@ def load(
     >>> print(repr(evals).splitlines()[0])
     Evals: 1 suite, 9 cases, 6 runs, 162 trials, 798 scores, 0 problems
 
-    A table of your own, with what its columns are:
+    A table of your own, with its columns:
 
     >>> import polars as pl
     >>> frame = pl.DataFrame({"id": ["01", "02"], "answer": ["Yes.", "No."], "tone": [4, 5]})
@@ -95,70 +93,71 @@ def load(
     [('01', 'tone', 4.0), ('02', 'tone', 5.0)]
     """
     expect(load, locals())
-    sources = tuple(_each(sources))
+    sources = tuple(_flatten(sources))
     if not sources:
-        raise FormatError("load() was given nothing: name a path, a glob, a folder or a frame.")
-    if "" in [source for source in sources if isinstance(source, str)]:
-        raise PathError("One of the paths is empty, as an unset variable is; '.' is the folder you are in.")
-    told = None if mapping is None else Mapping.read(mapping)
+        raise FormatError("Nothing to load. Expected a path, a glob, a folder or a frame.")
+    if any(source == "" for source in sources if isinstance(source, str)):
+        raise PathError(
+            "One of the paths is empty, as an unset variable is. Pass '.' for the current folder."
+        )
+    checked = None if mapping is None else Mapping.read(mapping)
     wanted = _wanted(tables, cache=cache)
-    known, notes = registry.readers()
-    in_memory = [source for source in sources if not isinstance(source, str | Path | Evals)]
-    parts: list[Part] = []
-    skipped: list[Path] = []
-    frame = 0
-    plan = find_files.find([source for source in sources if isinstance(source, str | Path)], told, known)
-    parts += reading.read(plan, wanted)
-    skipped += plan.skipped
+    readers, notes = registry.readers()
+    paths = [source for source in sources if isinstance(source, str | Path)]
+    others = [source for source in sources if not isinstance(source, str | Path)]
+    plan = find_files.find(paths, checked, readers)
+    parts = [*read_files.read(plan, wanted), *_parts_in_memory(others, checked, wanted)]
+    if plan.skipped and not parts:
+        raise FormatError(
+            f"No file is of a known format: {join_words(plan.skipped, limit=6)}. {registry.formats_sentence(readers)}"
+        )
+    if not parts and not plan.files:
+        raise FormatError(f"There is no file to read in {join_words(map(str, sources))}.")
+    notes += find_files.skipped_note(plan.skipped)
+    evals = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])
+    return wanted.select(in_line_order(within_scale(replace(evals, notes=merge_notes(evals.notes)))))
+
+
+def _parts_in_memory(
+    sources: list[Any], mapping: Mapping | None, wanted: read_files.Wanted
+) -> Iterator[Part]:
+    count = sum(not isinstance(source, Evals) for source in sources)
+    number = 0
     for source in sources:
         if isinstance(source, Evals):
             expect_evals(source, "load", loaded=True)
-            parts.append(Part(wanted.so_far(source)))
-        elif not isinstance(source, str | Path):
-            if not frames.is_frame(source):
-                hint = (
-                    " Records may be a frame: polars.DataFrame(records)." if isinstance(source, dict) else ""
-                )
-                raise FormatError(
-                    f"load() takes paths, frames and Evals, not {type(source).__name__}: {source!r:.60}.{hint}"
-                )
-            frame += 1
-            name = "frame" if len(in_memory) == 1 else f"frame-{frame}"
-            raw = frames.rows(source, f"<{name}>")
-            empty = raw.frame.is_empty()
-            part = (
-                reading.nothing(raw)
-                if empty
-                else to_evals(raw, mapping=told, run=name, tables=wanted.tables)[0]
+            yield Part(wanted.select_for_checks(source))
+            continue
+        if not dataframe.is_frame(source):
+            hint = " Records may be a frame: polars.DataFrame(records)." if isinstance(source, dict) else ""
+            raise FormatError(
+                f"load() takes paths, frames and Evals, not {type(source).__name__}: {source!r:.60}.{hint}"
             )
-            parts.append(Part(wanted.so_far(part.evals), part.name))
-    if skipped and not parts:
-        raise FormatError(
-            f"No file is of a format that is known: {join_words(skipped, limit=6)}. {registry.known_words(known)}"
-        )
-    if not parts and not plan.found:
-        raise FormatError(f"There is nothing to read in {join_words(map(str, sources))}: no file at all.")
-    notes += find_files.passed_over(skipped)
-    total = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])
-    total = replace(total, notes=find_files.in_few_words(total.notes, total.files))
-    return wanted.of(in_line_order(within_scale(total)))
+        number += 1
+        name = "frame" if count == 1 else f"frame-{number}"
+        raw = dataframe.rows(source, f"<{name}>")
+        if raw.frame.is_empty():
+            part = read_files.no_records(raw)
+        else:
+            part, _ = to_evals(raw, mapping=mapping, run=name, tables=wanted.tables)
+        yield replace(part, evals=wanted.select_for_checks(part.evals))
 
 
-def _wanted(tables: Iterable[TableName] | None, *, cache: bool) -> reading.Wanted:
+def _wanted(tables: Iterable[TableName] | None, *, cache: bool) -> read_files.Wanted:
     names = frozenset(TABLES if tables is None else [tables] if isinstance(tables, str) else tables)
     for name in sorted(names - set(TABLES)):
         raise FormatError(
             f"There is no table {name!r}.{did_you_mean(name, TABLES)} There is: {join_words(TABLES)}."
         )
-    return reading.Wanted(names, cache)
+    return read_files.Wanted(names, cache)
 
 
-def _each(sources: Iterable[Any]) -> Iterator[Any]:
-    """Yield the sources, of lists and generators what is in them."""
+def _flatten(sources: Iterable[Any]) -> Iterator[Any]:
+    """Yield the sources, and those inside lists and generators."""
     for source in sources:
-        # An open file is an iterator too, and none of sources.
+        # An open file is an iterator too, but not of sources.
         if isinstance(source, list | tuple | Iterator) and not hasattr(source, "read"):
-            yield from _each(source)
+            yield from _flatten(source)
         else:
             yield source
 

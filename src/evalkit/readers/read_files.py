@@ -1,245 +1,231 @@
-"""Read what was found: only the tables that are wanted, several files at once, in the order of the plan."""
+"""Read the planned files: only the wanted tables, several at once, in order."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from evalkit.data.evals import Evals
 from evalkit.data.schema import CRITERIA, TABLES, Problem
-from evalkit.readers import load_cache as cache
+from evalkit.readers import load_cache
 from evalkit.readers.base import NATIVE_SCORES
 from evalkit.readers.builder import only
-from evalkit.readers.column_mapping import MissingColumns
+from evalkit.readers.column_roles import Missing, MissingColumns
 from evalkit.readers.run_names import Part
 from evalkit.readers.score_table import RECORD, Raw, to_evals
 from evalkit.util.errors import FormatError
+from evalkit.util.notes import Note
 from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from evalkit.readers.base import Found, Plan, Reader
-    from evalkit.readers.column_mapping import Missing
-
+    from evalkit.readers.base import InputFile, Reader, ReadPlan
 
 ALL: Final = frozenset(TABLES)
 # Decoding holds Python's lock; unpacking and polars do not: more threads than this only wait.
-_MOST: Final = 2
+_MAX_THREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of the files is wanted: which tables, and whether what was read before may be taken from the cache."""
+    """The tables to read, and whether they may come from the cache."""
 
     tables: frozenset[str] = ALL
     cache: bool = False
 
-    def of(self, evals: Evals) -> Evals:
-        """Return the tables that are wanted; of `runs` what was learned on the way stays."""
-        return _only(evals, {*self.tables, "runs"})
+    def select(self, evals: Evals, *more: str) -> Evals:
+        """Empty the tables that are not wanted; `runs` stays."""
+        names = {*self.tables, "runs", *more}
+        empty: dict[str, Any] = {t.name: t.empty() for t, _ in evals.tables() if t.name not in names}
+        return replace(evals, **empty) if empty else evals
 
-    def so_far(self, evals: Evals) -> Evals:
-        """Return the tables that are wanted, and what the scores are still to be checked by: their scales."""
-        return _only(evals, {*self.tables, "runs", *(["criteria"] if "scores" in self.tables else [])})
-
-
-def _only(evals: Evals, names: set[str]) -> Evals:
-    gone: dict[str, Any] = {
-        table.name: table.empty() for table, _ in evals.tables() if table.name not in names
-    }
-    return replace(evals, **gone) if gone else evals
+    def select_for_checks(self, evals: Evals) -> Evals:
+        """Empty the tables that are not wanted, except the scales that scores are still checked by."""
+        return self.select(evals, *(["criteria"] if "scores" in self.tables else []))
 
 
 @dataclass(slots=True)
 class _Outcome:
-    found: Found
+    file: InputFile
     part: Part | None = None
     columns: Sequence[str] = ()
     missing: Sequence[Missing] = ()
     error: FormatError | None = None
 
 
-def read(plan: Plan, wanted: Wanted) -> Iterator[Part]:
-    """Read what was found, in order; files that only name runs and cases after those that describe them.
+def read(plan: ReadPlan, wanted: Wanted) -> Iterator[Part]:
+    """Read the files in order; those that describe runs and cases come first.
 
     Raises
     ------
     FormatError
-        Nothing at all could be understood, or no file has a column that the mapping names.
+        No file could be understood, or no file has a column that the mapping names.
     """
-    account = _Account()
-    order = sorted(plan.found, key=lambda found: not found.reader.describes)
-    for outcome in _outcomes([one for one in order if wanted.tables & set(one.reader.gives)], wanted):
-        account.take(outcome)
+    failures, usages, read_any = [], dict[int, _MappingUsage](), False
+    order = sorted(plan.files, key=lambda file: not file.reader.describes)
+    for outcome in _outcomes([file for file in order if wanted.tables & set(file.reader.gives)], wanted):
+        if outcome.error is not None:
+            failures.append(outcome)
+            continue
+        read_any = True
+        mapping = outcome.file.mapping
+        if mapping is not None and outcome.columns:
+            usages.setdefault(id(mapping), _MappingUsage(mapping.name)).add(outcome)
         if outcome.part is not None:
             yield outcome.part
-    yield from account.close()
+    if failures and not read_any and failures[0].error is not None:
+        raise failures[0].error
+    for usage in usages.values():
+        usage.check()
+    if failures:
+        yield Part(_failed(failures))
 
 
-def _outcomes(found: Sequence[Found], wanted: Wanted) -> Iterator[_Outcome]:
-    """Yield what each file gives, in order; a few are read ahead, so that memory stays bounded."""
-    workers = min(len(found), _MOST, os.cpu_count() or 1)
+def _outcomes(files: Sequence[InputFile], wanted: Wanted) -> Iterator[_Outcome]:
+    """Yield the outcome of each file in order; a few are read ahead, so that memory stays bounded."""
+    workers = min(len(files), _MAX_THREADS, os.cpu_count() or 1)
     if workers < 2:
-        yield from (_try(one, wanted) for one in found)
+        yield from (_read(file, wanted) for file in files)
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="evalkit-load") as pool:
-        ahead = deque(pool.submit(_try, one, wanted) for one in found[:workers])
-        rest = iter(found[workers:])
+        ahead = deque(pool.submit(_read, file, wanted) for file in files[:workers])
+        rest = iter(files[workers:])
         try:
             while ahead:
                 outcome = ahead.popleft().result()
                 following = next(rest, None)
                 if following is not None:
-                    ahead.append(pool.submit(_try, following, wanted))
+                    ahead.append(pool.submit(_read, following, wanted))
                 yield outcome
         finally:
             for future in ahead:
                 future.cancel()
 
 
-def _try(found: Found, wanted: Wanted) -> _Outcome:
-    """Read one file; what cannot be understood of it is an outcome too."""
-    outcome = _Outcome(found)
-    if found.reader.rows is None:
-        _read(outcome, found.reader, wanted, why="it is for tables of judge scores")
-        return outcome
+def _read(file: InputFile, wanted: Wanted) -> _Outcome:
+    """Read one file; an error is an outcome too."""
     try:
-        evals, told = _fetch(found, found.reader, wanted, lambda: _table(found, wanted))
+        if file.reader.rows is None:
+            return _read_format(file, file.reader, wanted, why="it is for tables of judge scores")
+        return _read_table(file, wanted)
     except FormatError as error:
-        if found.instead is not None:
-            _read(outcome, found.instead, wanted, why=str(error).removeprefix(f"{found.path}: "))
-        else:
-            outcome.error = error
-        return outcome
-    gone = [f"{column!r} ({what})" for column, what, needed in told["missing"] if needed]
-    if gone and found.instead is not None and found.instead.name != NATIVE_SCORES:
-        _read(outcome, found.instead, wanted, why=f"there is no column {join_words(gone)}")
-        return outcome
-    outcome.part = Part(evals, told["name"])
-    outcome.columns, outcome.missing = told["columns"], told["missing"]
-    return outcome
+        return _Outcome(file, error=error)
 
 
-def _read(outcome: _Outcome, reader: Reader, wanted: Wanted, *, why: str) -> None:
-    """Read what is of a format of its own; `why` a mapping that was given for it is not heeded."""
-    found = outcome.found
+def _read_table(file: InputFile, wanted: Wanted) -> _Outcome:
+    """Read a table of judge scores, or with the fallback what the mapping does not fit."""
+
+    def make() -> tuple[Evals, dict[str, Any]]:
+        raw = file.reader.rows(file.path)  # type: ignore[misc]
+        if raw.frame.is_empty():
+            return no_records(raw).evals, {"name": None, "columns": [], "missing": []}
+        part, roles = to_evals(raw, mapping=file.mapping, run=file.run, tables=wanted.tables)
+        columns = [name for name in raw.frame.columns if name not in ("line", RECORD)]
+        facts = {"name": part.name, "columns": columns, "missing": roles.missing}
+        return wanted.select_for_checks(part.evals), facts
+
+    fallback = file.fallback
+    try:
+        evals, facts = _fetch(file, file.reader, wanted, make)
+    except FormatError as error:
+        if fallback is None:
+            raise
+        return _read_format(file, fallback, wanted, why=str(error).removeprefix(f"{file.path}: "))
+    absent = [f"{column!r} ({role})" for column, role, needed in facts["missing"] if needed]
+    if absent and fallback is not None and fallback.name != NATIVE_SCORES:
+        return _read_format(file, fallback, wanted, why=f"there is no column {join_words(absent)}")
+    return _Outcome(file, Part(evals, facts["name"]), facts["columns"], facts["missing"])
+
+
+def _read_format(file: InputFile, reader: Reader, wanted: Wanted, *, why: str) -> _Outcome:
+    """Read a file of a tool's own format; `why` says why a passed mapping does not apply."""
 
     def make() -> tuple[Evals, dict[str, Any]]:
         with only(wanted.tables):
-            return wanted.so_far(reader.give(found.path, wanted.tables)), {}
+            return wanted.select_for_checks(reader.give(file.path, wanted.tables)), {}
 
-    try:
-        evals, _ = _fetch(found, reader, wanted, make)
-    except FormatError as error:
-        outcome.error = error
-        return
-    mapping = found.mapping
-    scaled = declare(evals, mapping.scales) if mapping is not None else evals
-    heeded = (
-        scaled is not evals
-        and mapping is not None
-        and not (mapping.columns or mapping.values or mapping.criteria)
-    )
-    evals = scaled
-    if found.told and not heeded and "scores" in reader.gives:
-        note = f"{found.path}: read as what it is ({reader.name}), without the mapping: {why}"
-        evals = replace(evals, notes=(*evals.notes, note))
-    outcome.part = Part(evals, found.run if reader.whole else None, reader.whole)
-
-
-def _table(found: Found, wanted: Wanted) -> tuple[Evals, dict[str, Any]]:
-    """Read a table of judge scores, and say what its runs are called after and what the mapping names in vain."""
-    raw = found.reader.rows(found.path)  # type: ignore[misc]
-    if raw.frame.is_empty():
-        return nothing(raw).evals, {"name": None, "columns": [], "missing": []}
-    part, roles = to_evals(raw, mapping=found.mapping, run=found.run, tables=wanted.tables)
-    columns = [name for name in raw.frame.columns if name not in ("line", RECORD)]
-    return wanted.so_far(part.evals), {"name": part.name, "columns": columns, "missing": roles.missing}
+    evals, _ = _fetch(file, reader, wanted, make)
+    mapping = file.mapping
+    scaled = evals if mapping is None else declare_scales(evals, mapping.scales)
+    only_scales = mapping is not None and not (mapping.columns or mapping.values or mapping.criteria)
+    if file.mapping_passed and "scores" in reader.gives and not (only_scales and scaled is not evals):
+        text = f"read as what it is ({reader.name}), without the mapping: {why}"
+        scaled = replace(scaled, notes=(*scaled.notes, Note("mapping", text, (str(file.path),))))
+    return _Outcome(file, Part(scaled, file.run if reader.whole else None, reader.whole))
 
 
 def _fetch(
-    found: Found, reader: Reader, wanted: Wanted, make: Callable[[], tuple[Evals, dict[str, Any]]]
+    file: InputFile, reader: Reader, wanted: Wanted, make: Callable[[], tuple[Evals, dict[str, Any]]]
 ) -> tuple[Evals, dict[str, Any]]:
     if not (wanted.cache and (reader.alone or reader.beside)):
         return make()
-    mapping = [repr(found.mapping), found.run] if reader.rows is not None else []
-    about = [reader.name, *sorted(wanted.tables), *mapping]
-    return cache.fetch(found.path, about, make, beside=reader.beside)
+    mapping = [repr(file.mapping), file.run] if reader.rows is not None else []
+    key = [reader.name, *sorted(wanted.tables), *mapping]
+    return load_cache.fetch(file.path, key, make, beside=reader.beside)
 
 
-def nothing(raw: Raw) -> Part:
-    """Say that there are no records in it."""
+def no_records(raw: Raw) -> Part:
+    """Return a problem for a file without records."""
     problems = [*raw.problems, Problem(raw.source, None, "there are no records in it")]
-    return Part(Evals.from_tables(problems=problems, files=[raw.source] if raw.file else []))
+    return Part(Evals.from_tables(problems=problems, files=raw.files))
 
 
-class _Account:
-    """What came of the files so far, and what is to be said of it at the end."""
+@dataclass(slots=True)
+class _MappingUsage:
+    """The columns of a mapping that the files lack."""
 
-    def __init__(self) -> None:
-        self.outcomes = 0
-        self.failures: list[_Outcome] = []
-        self.missing: Counter[tuple[int, str, str]] = Counter()
-        self.tables: Counter[int] = Counter()
-        self.names: dict[int, str] = {}
-        self.columns: dict[int, dict[str, None]] = {}
+    name: str
+    tables: int = 0
+    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    columns: dict[str, None] = field(default_factory=dict)
 
-    def take(self, outcome: _Outcome) -> None:
-        """Note one outcome."""
-        if outcome.error is not None:
-            self.failures.append(outcome)
-            return
-        self.outcomes += 1
-        if not outcome.columns or outcome.found.mapping is None:
-            return
-        which = id(outcome.found.mapping)
-        self.names[which] = outcome.found.mapping.name
-        self.tables[which] += 1
-        self.missing.update((which, column, what) for column, what, needed in outcome.missing if needed)
-        self.columns.setdefault(which, {}).update(dict.fromkeys(outcome.columns))
+    def add(self, outcome: _Outcome) -> None:
+        self.tables += 1
+        self.missing.update((column, role) for column, role, needed in outcome.missing if needed)
+        self.columns.update(dict.fromkeys(outcome.columns))
 
-    def close(self) -> Iterator[Part]:
-        """Raise where nothing could be understood; yield what is to be said of single files."""
-        if self.failures and not self.outcomes and self.failures[0].error is not None:
-            raise self.failures[0].error
-        for (which, column, what), count in self.missing.items():
-            if count == self.tables[which]:
-                have = list(self.columns[which])
+    def check(self) -> None:
+        for (column, role), count in self.missing.items():
+            if count == self.tables:
+                columns = join_words(self.columns, limit=40)
                 raise FormatError(
-                    f"No file has the column {column!r} ({what}) that {self.names[which]} names."
-                    f"{did_you_mean(column, have)} They have: {join_words(have, limit=40)}."
+                    f"No file has the column {column!r} ({role}) that {self.name} names."
+                    f"{did_you_mean(column, self.columns)} Columns: {columns}."
                 )
-        if self.failures:
-            yield Part(_passed_over(self.failures))
 
 
-def _passed_over(failures: Iterable[_Outcome]) -> Evals:
-    """Say which files were not understood: one the mapping does not fit is a note, any other a problem."""
+def _failed(failures: Sequence[_Outcome]) -> Evals:
+    """Return a problem for each file that could not be read; for one that the mapping does not fit, a note."""
     problems, notes = [], []
     for failure in failures:
         if isinstance(failure.error, MissingColumns):
-            notes.append(f"Not read: {failure.error}")
+            notes.append(Note("skipped", f"Not read: {failure.error}"))
         else:
-            path = str(failure.found.path)
+            path = str(failure.file.path)
             problems.append(Problem(path, None, str(failure.error).removeprefix(f"{path}: ")))
     return Evals.from_tables(problems=problems, notes=notes)
 
 
-def declare(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
-    """Return the evals with a scale for each criterion that has none and is not pass or fail; the same where none is.
+def declare_scales(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
+    """Give each criterion that has no scale and is not pass or fail its declared one.
 
     Parameters
     ----------
     evals
-        What was read of a file.
+        The tables of a file.
     scales
-        Criterion (or `""`: all others) -> lowest and highest score.
+        Criterion (or `""`: all others) to lowest and highest score.
+
+    Returns
+    -------
+    Evals
+        The same object where no scale applies.
 
     Examples
     --------
@@ -247,35 +233,26 @@ def declare(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
     >>> evals = Evals.from_tables(
     ...     scores=pl.DataFrame({"run": "a", "case": "1", "criterion": "tone", "score": 0.5})
     ... )
-    >>> declare(evals, {"": (0, 1)}).criteria.select("criterion", "scale_min", "scale_max").row(0)
+    >>> declare_scales(evals, {"": (0, 1)}).criteria.select("criterion", "scale_min", "scale_max").row(0)
     ('tone', 0.0, 1.0)
     """
     keys = ["suite", "criterion"]
-    suites = evals.runs.select("run", "suite") if evals.runs.height else None
     used = evals.scores.select("run", "criterion").unique()
-    named = (
-        used.join(suites, on="run", how="left")
-        if suites is not None
-        else used.with_columns(suite=pl.lit(None))
-    )
-    named = named.select(
+    used = used.join(evals.runs.select("run", "suite"), on="run", how="left").select(
         pl.col("suite").cast(pl.String).fill_null(""), pl.col("criterion").cast(pl.String)
-    ).unique()
+    )
     known = evals.criteria.with_columns(pl.col(keys).cast(pl.String))
-    both = pl.concat([known, named.join(known, on=keys, how="anti").sort(keys)], how="diagonal_relaxed")
-    names = both["criterion"].to_list()
-    told = [scales.get(name, scales.get("", (None, None))) for name in names]
+    unknown = used.unique().join(known, on=keys, how="anti").sort(keys)
+    criteria = pl.concat([known, unknown], how="diagonal_relaxed")
+    ends = [scales.get(name, scales.get("", (None, None))) for name in criteria["criterion"]]
+    declared = pl.DataFrame(ends, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
     free = pl.col("scale_min").is_null() & pl.col("kind").cast(pl.String).ne_missing("binary")
-    new = pl.Series([one[0] is not None for one in told], dtype=pl.Boolean)
-    if not both.select((free & new).any()).item():
+    criteria = criteria.hstack(declared)
+    if not criteria.select((free & pl.col("low").is_not_null()).any()).item():
         return evals
-    made = both.with_columns(
-        pl.when(free)
-        .then(pl.Series([one[at] for one in told], dtype=pl.Float64))
-        .otherwise(pl.col(end))
-        .alias(end)
-        for at, end in enumerate(("scale_min", "scale_max"))
+    criteria = criteria.with_columns(
+        scale_min=pl.when(free).then("low").otherwise("scale_min"),
+        scale_max=pl.when(free).then("high").otherwise("scale_max"),
     )
-    return replace(
-        evals, criteria=made.select(pl.col(name).cast(dtype) for name, dtype in CRITERIA.schema.items())
-    )
+    columns = [pl.col(name).cast(dtype) for name, dtype in CRITERIA.schema.items()]
+    return replace(evals, criteria=criteria.select(columns))

@@ -1,4 +1,4 @@
-"""Every reader, by name."""
+"""List every reader: evalkit's own and those of plug-ins."""
 
 from __future__ import annotations
 
@@ -6,170 +6,129 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from evalkit.data.evals import Evals
 from evalkit.data.schema import Problem
 from evalkit.readers.base import Reader
 from evalkit.util.errors import FormatError
+from evalkit.util.notes import Note
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-    from evalkit.readers.score_table import Raw
-
+T = TypeVar("T")
 
 ENTRY_POINTS: Final = "evalkit.loaders"
 """The entry-point group in which other distributions offer a `Reader`."""
 
+# The formats of other tools, a module each; no file is of two of them.
+_TOOLS: Final = (
+    *("inspect.log", "autorubric", "scout", "phoenix", "mlflow", "langsmith", "langfuse", "braintrust"),
+    *("opentelemetry", "promptfoo", "lm_eval", "openai_evals", "deepeval", "fastchat", "tau_bench"),
+    *("tau2_bench", "helm", "openai_batch"),
+)
 
-def readers() -> tuple[list[Reader], list[str]]:
-    """Return the readers in the order in which they are asked, and notes on plug-ins that are broken."""
-    from evalkit.readers.formats import csv as csv_file
-    from evalkit.readers.formats import evalkit_files as native
-    from evalkit.readers.formats import json_list, jsonl, parquet
 
+def readers() -> tuple[list[Reader], list[Note]]:
+    """Return the readers in the order in which they are tried, and notes on broken plug-ins."""
+    from evalkit.readers.formats import csv, evalkit_files, json_list, jsonl, parquet
+
+    modules = [import_module(f"evalkit.readers.formats.{name}") for name in _TOOLS]
+    tools = [_guarded(reader) for module in modules for reader in module.READERS]
     plugins, notes = _plugins()
-    tools = [_guarded(reader) for module in _others() for reader in module.READERS]
-    ours = [*parquet.OWN, *native.READERS]
-    tables = [*parquet.TABLES_OF_SCORES, *json_list.READERS, *jsonl.READERS, *csv_file.READERS]
-    return [*ours, *tools, *plugins, *tables], notes
-
-
-def _others() -> list[Any]:
-    """Return what reads other tools' formats, a module each; no file is of two of them."""
-    from evalkit.readers.formats import (
-        autorubric,
-        braintrust,
-        deepeval,
-        fastchat,
-        helm,
-        langfuse,
-        langsmith,
-        lm_eval,
-        mlflow,
-        openai_evals,
-        phoenix,
-        promptfoo,
-        scout,
-        tau2_bench,
-        tau_bench,
-    )
-    from evalkit.readers.formats import openai_batch as batch
-    from evalkit.readers.formats import opentelemetry as otlp
-    from evalkit.readers.formats.inspect import log as inspect_log
-
-    return [
-        *(
-            inspect_log,
-            autorubric,
-            scout,
-            phoenix,
-            mlflow,
-            langsmith,
-            langfuse,
-            braintrust,
-            otlp,
-            promptfoo,
-            lm_eval,
-        ),
-        *(openai_evals, deepeval, fastchat, tau_bench, tau2_bench, helm, batch),
-    ]
+    tables = [*parquet.TABLES_OF_SCORES, *json_list.READERS, *jsonl.READERS, *csv.READERS]
+    return [*parquet.OWN, *evalkit_files.READERS, *tools, *plugins, *tables], notes
 
 
 @lru_cache(maxsize=1)
-def _points(places: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """Return the plug-ins' entry points. Every distribution is asked: again only where a folder of the path changed."""
+def _entry_points(folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    """Return the plug-ins. Searching all distributions is slow, so it is repeated only if a folder changed."""
     from importlib.metadata import entry_points
 
     return tuple(sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name))
 
 
-def _plugins() -> tuple[list[Reader], list[str]]:
-    found: list[Reader] = []
-    notes: list[str] = []
-    places = (Path(entry) for entry in sys.path)
-    for point in _points(tuple((str(p), p.stat().st_mtime_ns) for p in places if p.exists())):
-        told = f"The reader {point.name!r} ({point.value}) could not be used"
+def _plugins() -> tuple[list[Reader], list[Note]]:
+    plugins: list[Reader] = []
+    notes: list[Note] = []
+    folders = [Path(entry) for entry in sys.path]
+    for point in _entry_points(tuple((str(p), p.stat().st_mtime_ns) for p in folders if p.exists())):
+        name = f"The reader {point.name!r} ({point.value}) could not be used"
         try:
             reader = point.load()
             if not isinstance(reader, Reader):
                 raise TypeError(f"it is {type(reader).__name__}, not a Reader")
-            # What others wrote may not bear to be asked twice at once.
-            found.append(_guarded(reader, lock=Lock(), told=told, notes=notes))
+            # A plug-in may not be thread-safe.
+            plugins.append(_guarded(reader, lock=Lock(), name=name, notes=notes))
         except (Exception, SystemExit) as error:
-            notes.append(f"{told}: {type(error).__name__}: {error}")
-    return found, notes
+            notes.append(Note("plugin", f"{name}: {type(error).__name__}: {error}"))
+    return plugins, notes
 
 
 def _guarded(
-    reader: Reader, *, lock: Lock | None = None, told: str = "", notes: list[str] | None = None
+    reader: Reader, *, lock: Lock | None = None, name: str = "", notes: list[Note] | None = None
 ) -> Reader:
-    """Return a reader of somebody else's format, or somebody else's reader, so that its faults cost its own files alone.
-
-    Why it cannot even say whether a file is of its format becomes one of the `notes`, after `told`.
-    """
+    """Return a reader whose faults cost its own files alone; a fault of `sniff` becomes one of the `notes`."""
+    from evalkit.readers.score_table import Raw
 
     def sniff(path: Path, data: bytes) -> bool:
         try:
             return bool(reader.sniff(path, data))
         except Exception as error:
-            note = f"{told}: {type(error).__name__}: {error}"
+            note = Note("plugin", f"{name}: {type(error).__name__}: {error}")
             if notes is not None and note not in notes:
                 notes.append(note)
             return False
 
-    def failed(error: Exception) -> str:
-        return f"the reader {reader.name!r} failed: {type(error).__name__}: {error}"
+    def attempt(kind: type[T], read: Any, *args: Any) -> T:
+        try:
+            with lock or nullcontext():
+                return _checked(read(*args), kind)
+        except FormatError:
+            raise
+        except Exception as error:
+            raise _ReaderFailed(
+                f"the reader {reader.name!r} failed: {type(error).__name__}: {error}"
+            ) from error
 
     def partly(path: Path, tables: frozenset[str]) -> Evals:
         try:
-            with lock or nullcontext():
-                return _sound(reader.give(path, tables))
-        except FormatError:
-            raise
-        except Exception as error:
-            problems = [Problem(str(path), None, failed(error))]
-            return Evals.from_tables(problems=problems, files=[str(path)])
+            return attempt(Evals, reader.give, path, tables)
+        except _ReaderFailed as error:
+            return Evals.from_tables(problems=[Problem(str(path), None, str(error))], files=[str(path)])
 
     def rows(path: Path) -> Raw:
         try:
-            with lock or nullcontext():
-                return _sound_rows(reader, path)
-        except FormatError:
-            raise
-        except Exception as error:
-            raise FormatError(f"{path}: {failed(error)}") from error
+            return attempt(Raw, reader.rows, path)
+        except _ReaderFailed as error:
+            raise FormatError(f"{path}: {error}") from error.__cause__
 
     if reader.rows is not None:
         return replace(reader, sniff=sniff, rows=rows)
     return replace(reader, sniff=sniff, read=None, partly=partly)
 
 
-def _sound(made: Evals) -> Evals:
-    """Return what a reader gave, if it is what the others give."""
-    if not isinstance(made, Evals):
-        raise TypeError(f"it gave {type(made).__name__}, not Evals")
-    for table, frame in made.tables():
+class _ReaderFailed(Exception):
+    """A reader raised what it should not."""
+
+
+def _checked(result: Any, kind: type[T]) -> T:
+    """Return the result of a reader if it is of the kind, and its tables are those of the schema."""
+    if not isinstance(result, kind):
+        raise TypeError(f"it gave {type(result).__name__}, not {kind.__name__}")
+    for table, frame in result.tables() if isinstance(result, Evals) else ():
         if frame.schema != table.schema:
             raise TypeError(f"its table {table.name} was not made by Evals.from_tables")
-    return made
+    return result
 
 
-def _sound_rows(reader: Reader, path: Path) -> Raw:
-    from evalkit.readers.score_table import Raw
-
-    made = reader.rows(path) if reader.rows is not None else None
-    if not isinstance(made, Raw):
-        raise TypeError(f"it gave {type(made).__name__}, not Raw")
-    return made
-
-
-def known_words(readers: list[Reader]) -> str:
-    """Say in a sentence what can be read: all names together are a page, and there is one."""
+def formats_sentence(readers: list[Reader]) -> str:
+    """Return the readable formats as a sentence."""
     return (
-        f"evalkit reads {len(readers)} formats: its own files, what the common evaluation tools write, and judge scores as "
-        "JSON lines, JSON, CSV or Parquet."
+        f"evalkit reads {len(readers)} formats: its own files, those of the common evaluation tools, and judge "
+        "scores as JSON lines, JSON, CSV or Parquet."
     )

@@ -1,4 +1,4 @@
-"""Evaluations that do not fit into memory: the judgements and messages stay on the disk until a verb needs a column."""
+"""Open evaluations that do not fit into memory: scores and turns stay on disk."""
 
 from __future__ import annotations
 
@@ -22,36 +22,37 @@ from evalkit.util.errors import FormatError, PathError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from evalkit.data.schema import TableName
+    from evalkit.data.schema import Table, TableName
 
 _OUTPUT: Final = ["run", "case", "epoch", "output"]
 _SMALL: Final[tuple[TableName, ...]] = ("cases", "criteria", "runs", "trials")
 
 
 def scan(folder: str | Path) -> Evals:
-    """Open a saved or a native folder without reading its judgements.
+    """Open a saved or a native folder without reading its scores and turns.
 
     Parameters
     ----------
     folder
-        What `Evals.save` or `evalkit convert --to parquet` wrote, or a native folder with `scores.jsonl`.
+        A folder written by `Evals.save` or `evalkit convert --to parquet`, or a native folder with
+        `scores.jsonl`.
 
     Returns
     -------
     Evals
-        `scores` and `turns` are lazy polars frames, the other tables are read, `trials` without `output` (it is in
-        `outputs`). All verbs give what they give for what was loaded: those that reduce scores read the columns that
-        they reduce, those that show texts read the texts that they show. What needs all texts (a judge, the rubric
-        lab, the labeller, pandas, masking) says so: `evals.filter(...).collect()` is in memory. Nothing is
-        checked: lines of NDJSON that cannot be read are an error when a verb comes to them, have no line number, and
-        scores outside their scale count as they are; `load` and `convert` check.
+        `scores` and `turns` are lazy polars frames, the other tables are read, `trials` without `output`
+        (see `outputs`). Verbs that reduce scores give the same results as after `load`. Verbs that need
+        all texts (a judge, the rubric lab, the labeler, pandas, redaction) raise an error:
+        `evals.filter(...).collect()` is in memory. Nothing is checked: lines of NDJSON that cannot be read
+        are an error when a verb comes to them and have no line number, and scores outside their scale
+        count as they are. `load` and `convert` check.
 
     Raises
     ------
     PathError
         There is no such folder.
     FormatError
-        It is neither of the two.
+        It is neither a saved nor a native folder.
 
     Examples
     --------
@@ -67,81 +68,77 @@ def scan(folder: str | Path) -> Evals:
     if not folder.exists():
         raise PathError.missing(folder)
     lazy: dict[str, Any]
-    read: list[str] = []
+    files: list[str] = []
     if (folder / MANIFEST).is_file():
         read_manifest(folder)
         lazy = {name: _parquet(folder / f"{name}.parquet", name) for name in ("scores", "turns")}
         lazy["_outputs"] = _parquet(folder / "trials.parquet", "trials").select(_OUTPUT)
     elif (folder / SCORES_FILE).is_file():
-        read = [str(folder / SCORES_FILE)]
+        files = [str(folder / SCORES_FILE)]
         lazy = {"scores": _lines(folder / SCORES_FILE), **_transcripts(folder / TRANSCRIPTS_FILE)}
     else:
         raise FormatError(
-            f"{str(folder)!r} cannot be scanned: it is neither what Evals.save wrote nor a native folder with {SCORES_FILE}. "
-            f"Make one of it: evalkit convert --to parquet."
+            f"{str(folder)!r} cannot be scanned. Expected a saved folder or a native folder with {SCORES_FILE}. "
+            f"Convert it: evalkit convert --to parquet."
         )
     evals = load(folder, tables=_SMALL)
-    trials = evals.trials.with_columns(output=pl.lit(None, dtype=pl.String))
-    runs = _all_runs(evals, lazy["scores"])
-    files = tuple(dict.fromkeys([*evals.files, *read]))
-    return replace(evals, trials=trials, runs=runs, files=files, **lazy)
+    # `from_tables` adds the runs that only scores name.
+    runs = lazy["scores"].select("run").unique().collect(engine="streaming")
+    scores = runs.with_columns(case=pl.lit(""), criterion=pl.lit(""))
+    return replace(
+        evals,
+        trials=evals.trials.with_columns(output=pl.lit(None, dtype=pl.String)),
+        runs=Evals.from_tables(runs=evals.runs, scores=scores).runs,
+        files=tuple(dict.fromkeys([*evals.files, *files])),
+        **lazy,
+    )
 
 
 def _parquet(path: Path, name: TableName) -> pl.LazyFrame:
-    found = pl.scan_parquet(path)
-    if found.collect_schema() != TABLES[name].schema:
-        raise FormatError(f"{str(path)!r} is no {name} table that Evals.save wrote; load the folder instead.")
-    return found
+    frame = pl.scan_parquet(path)
+    if frame.collect_schema() != TABLES[name].schema:
+        raise FormatError(f"{str(path)!r} is not a saved {name} table. Load the folder instead.")
+    return frame
 
 
 def _lines(path: Path) -> pl.LazyFrame:
-    """Return the judgements of NDJSON; a key column that is missing or null is filled as `load` fills it."""
     if ends_polars(path):
         raise FormatError(
-            f"{str(path)!r} cannot be scanned by polars {pl.__version__}: a line may be nested so deeply that it would end "
-            f"the process. Load the folder instead, or install polars 2.1 or newer."
+            f"{str(path)!r} cannot be scanned by polars {pl.__version__}: a deeply nested line would crash the "
+            f"process. Load the folder instead, or install polars 2.1 or newer."
         )
-    found = pl.scan_ndjson(path, schema={column.name: column.dtype for column in SCORE_FIELDS})
-    filled = {"grader": "", "rubric_hash": "", "epoch": 1, "sample": 1}
-    return found.with_columns(
-        *(pl.col(name).fill_null(pl.lit(value)) for name, value in filled.items()),
+    frame = pl.scan_ndjson(path, schema={column.name: column.dtype for column in SCORE_FIELDS})
+    defaults = {"grader": "", "rubric_hash": "", "epoch": 1, "sample": 1}
+    return frame.with_columns(
+        *(pl.col(name).fill_null(pl.lit(value)) for name, value in defaults.items()),
         pl.lit(str(path)).cast(SCORES.schema["source"]).alias("source"),
         pl.lit(None, dtype=pl.Int64).alias("line"),
     ).select(list(SCORES.schema))
 
 
 def _transcripts(path: Path) -> dict[str, pl.LazyFrame]:
-    """Return the outputs and the turns of a file of transcripts, of which a few lines are in memory at a time."""
+    """Return the outputs and the turns of a file of transcripts, read a few lines at a time."""
     if not path.is_file():
         return {}
     from polars.io.plugins import register_io_source
 
-    def source(which: int, columns: list[str]) -> pl.LazyFrame:
+    def source(table: Table, columns: list[str]) -> pl.LazyFrame:
         def read(
             with_columns: list[str] | None,
             predicate: pl.Expr | None,
             n_rows: int | None,
             batch_size: int | None,
         ) -> Iterator[pl.DataFrame]:
-            left = n_rows
-            for part in native.scan_transcripts(path):
-                frame = part[which].select(columns)
-                frame = frame if left is None else frame.head(left)
-                left = None if left is None else left - frame.height
+            for trials, turns in native.scan_transcripts(path):
+                frame = (trials if table is TRIALS else turns).select(columns)
+                if n_rows is not None:
+                    frame = frame.head(n_rows)
+                    n_rows -= frame.height
                 frame = frame if predicate is None else frame.filter(predicate)
                 yield frame if with_columns is None else frame.select(with_columns)
-                if left == 0:
+                if n_rows == 0:
                     return
 
-        schema = {name: (TRIALS if which == 0 else TURNS).schema[name] for name in columns}
-        return register_io_source(read, schema=schema)
+        return register_io_source(read, schema={name: table.schema[name] for name in columns})
 
-    return {"_outputs": source(0, _OUTPUT), "turns": source(1, list(TURNS.schema))}
-
-
-def _all_runs(evals: Evals, scores: pl.LazyFrame) -> pl.DataFrame:
-    """Return the runs with those that only scores name."""
-    named = scores.select("run").unique().collect(engine="streaming")
-    return Evals.from_tables(
-        runs=evals.runs, scores=named.with_columns(case=pl.lit(""), criterion=pl.lit(""))
-    ).runs
+    return {"_outputs": source(TRIALS, _OUTPUT), "turns": source(TURNS, list(TURNS.schema))}

@@ -1,55 +1,58 @@
-"""A frame of judge scores, wide (a row is an answer) or long (a row is a judgement), into the six tables."""
+"""Build the tables from a frame of judge scores: wide (a row is an answer) or long (a row is a judgement)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.data.columns import as_text, cell_values, fit, in_order
+from evalkit.data.columns import cell_values, fit, in_order
 from evalkit.data.columns import series as text_series
 from evalkit.data.evals import Evals
+from evalkit.data.json_text import as_text
 from evalkit.data.schema import CASES, GRADER_KINDS, RUNS, SCORES, TABLES, TRIALS, Problem, Table
-from evalkit.readers.column_mapping import Mapping, Roles, resolve
+from evalkit.data.table import expected_of
+from evalkit.readers.column_roles import Roles, resolve
 from evalkit.readers.run_names import PARTS, Part, name_runs
-from evalkit.readers.score_values import NOTHING, as_names, read_scores
-from evalkit.util.errors import ColumnError, FormatError
+from evalkit.readers.score_values import NO_SCORE, as_names, read_scores
+from evalkit.util.errors import ColumnError
+from evalkit.util.notes import Note
 from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from evalkit.readers.column_mapping import Roles
-
+    from evalkit.readers.column_mapping import Mapping
 
 RECORD: Final = "__record"
 """The column with a record's number, where that is not the number of its line."""
 
-_KEYS: Final = ["run", "case", "epoch"]
+_TRIAL_KEY: Final = ("run", "case", "epoch")
 _TRIAL: Final = ("output", "latency_s", "input_tokens", "output_tokens", "cost_usd")
+_USAGE: Final = _TRIAL[2:]
 _CASE: Final = ("input", "ideal_behavior", "severity", "tags", "domain", "cluster")
 _RUN: Final = ("agent", "agent_version", "model", "provider")
 _SCORE: Final = (
     *("grader", "rubric_hash", "sample", "grader_kind", "label", "rationale", "evidence", "error"),
     *("judge_model", "prompt_hash", "seed", "mode", "metadata"),
 )
-# Rows that tell whether a column may hold scores.
-_LOOKED_AT: Final = 100
+_DEFAULTS: Final = {"rubric_hash": "", "sample": 1}
+_SAMPLE_ROWS: Final = 100
 
 
 @dataclass(slots=True)
 class Raw:
-    """The records of one file as they are, before anything is made of them.
+    """The records of one file as they are.
 
     Attributes
     ----------
     frame
-        Columns as found; `line`, and `__record` where records and lines differ.
+        Columns as read; `line`, and `__record` where records and lines differ.
     source
         The file, or `<frame>`.
     problems
-        What could not be read of it.
+        The records that could not be read.
     """
 
     frame: pl.DataFrame
@@ -57,480 +60,413 @@ class Raw:
     problems: list[Problem] = field(default_factory=list)
     file: bool = True
 
+    @property
+    def files(self) -> list[str]:
+        """The source, if it is a file."""
+        return [self.source] if self.file else []
+
 
 def to_evals(
     raw: Raw, *, mapping: Mapping | None, run: str, tables: Collection[str] = TABLES
 ) -> tuple[Part, Roles]:
-    """Make the tables of one file's records.
+    """Build the tables of one file's records.
 
     Parameters
     ----------
     raw
         The records.
     mapping
-        What the columns are; what it does not say is recognised by name.
+        The declared columns; others are recognized by name.
     run
-        What the run is called where no column says it, nor the version of its agent.
+        The name of the run where no column tells it.
     tables
-        Those that are wanted: of trials and cases that are not, nothing is made.
+        The wanted tables; trials and cases are skipped if unwanted.
 
     Raises
     ------
     FormatError
-        It cannot be told which columns hold the case and the scores.
+        The case or the scores cannot be found.
     """
-    frame = _plain(raw.frame)
+    frame = _without_nested(raw.frame)
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
-    numeric = [name for name in columns if _may_score(frame[name].head(_LOOKED_AT))]
+    numeric = [name for name in columns if _may_score(frame[name].head(_SAMPLE_ROWS))]
     roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
-    _doubt_grader(frame, roles)
-    maker = _Maker(frame, roles, raw, run)
-    problems = raw.problems
-    scores = maker.wide() if roles.criteria is not None else maker.long()
-    made = {
+    _drop_guessed_grader(frame, roles)
+    table = _ScoreTable(frame, roles, raw, run)
+    scores = table.wide() if roles.criteria is not None else table.long()
+    frames: dict[str, Any] = {
         "scores": scores,
-        "trials": maker.trials() if "trials" in tables else None,
-        "cases": maker.cases() if "cases" in tables else None,
-        "runs": maker.runs(),
-        "criteria": maker.criteria(scores),
+        "trials": table.trials() if "trials" in tables else None,
+        "cases": table.cases() if "cases" in tables else None,
+        "runs": table.runs(),
+        "criteria": table.criteria(scores),
     }
-    problems = in_order([*problems, *maker.problems])
-    notes = maker.notes(mapping)
-    files = [raw.source] if raw.file else []
+    problems = in_order([*raw.problems, *table.problems])
+    more: dict[str, Any] = {"notes": table.notes(mapping), "files": raw.files}
     try:
-        evals = Evals.from_tables(**made, problems=problems, notes=notes, files=files)
+        evals = Evals.from_tables(**frames, problems=problems, **more)
     except ColumnError:
-        scores, doubled = drop_judgements(scores, roles, source=raw.source, runs_known=maker.runs_known)
-        made["scores"], more = fit(SCORES, scores)
-        problems = in_order([*problems, *doubled, *more])
-        evals = Evals.from_tables(**made, problems=problems, notes=notes, files=files)
-    return Part(evals, run if maker.run_parts else None), roles
+        keys = {name: pl.col(name) for name in SCORES.key if name in scores.columns}
+        keys |= {name: pl.col(name).fill_null(value) for name, value in _DEFAULTS.items() if name in keys}
+        scores, repeats = table.first_rows(scores, keys)
+        frames["scores"], unfit = fit(SCORES, scores)
+        evals = Evals.from_tables(**frames, problems=in_order([*problems, *repeats, *unfit]), **more)
+    return Part(evals, run if table.run_parts else None), roles
 
 
-class _Maker:
-    """The tables of one frame."""
+class _ScoreTable:
+    """One frame, its roles, and the tables built of them."""
 
     def __init__(self, frame: pl.DataFrame, roles: Roles, raw: Raw, run: str) -> None:
-        self.roles = roles
-        self.source, self.file, self.run = raw.source, raw.file, run
+        self.roles, self.raw, self.run = roles, raw, run
         self.problems: list[Problem] = []
         self.run_parts: list[str] = []
-        self.used: set[str] = set()
-        self.words: set[str] = set()
-        self.scaled: tuple[list[str], list[float | None]] = ([], [])
-        wide = roles.criteria is not None
-        plural = RECORD if RECORD in frame.columns else "line"
-        keys = {
-            "run": self._runs(frame, run),
-            "case": as_names(frame[roles.columns["case"]])
-            if "case" in roles.columns
-            else frame[plural].cast(pl.String)
-            if "case" not in roles.values
-            else _constant(frame, roles.values["case"]),
-            "epoch": self._epochs(frame),
-        }
+        self.reported: set[str] = set()
+        self.binary: set[str] = set()
+        self.unscaled: list[str] = []
+        self.frame = frame
+        case = self.column("case")
+        if case is None:
+            case = frame[RECORD if RECORD in frame.columns else "line"].cast(pl.String)
+        keys = {"run": self._run_names(), "case": as_names(case), "epoch": self._epochs()}
         self.frame = frame.with_columns(values.alias(f"__{name}") for name, values in keys.items())
-        self._drop(pl.col("__run").is_null() | (pl.col("__run") == ""), "there is no run")
-        self._drop(pl.col("__case").is_null() | (pl.col("__case") == ""), "there is no case")
-        self._drop(pl.col("__epoch").is_null(), "the epoch is not a whole number")
-        if wide:
-            self.frame, doubled = drop_answers(
-                self.frame, roles, source=raw.source, runs_known=self.runs_known
-            )
-            self.problems += doubled
+        self._drop_rows(pl.col("__run").fill_null("") == "", "there is no run")
+        self._drop_rows(pl.col("__case").fill_null("") == "", "there is no case")
+        self._drop_rows(pl.col("__epoch").is_null(), "the epoch is not a whole number")
+        if roles.criteria is not None:
+            trial = {name: pl.col(f"__{name}") for name in _TRIAL_KEY}
+            self.frame, repeats = self.first_rows(self.frame, trial)
+            self.problems += repeats
 
     @property
     def runs_known(self) -> bool:
         """Whether a column, or the mapping, tells runs apart."""
-        return bool(self.run_parts) or "run" in {*self.roles.columns, *self.roles.values}
+        return bool(self.run_parts) or self.roles.has("run")
 
-    def column(self, what: str) -> pl.Series | None:
-        """Return what the file, or else the mapping, says of `what`."""
-        if what in self.roles.columns:
-            return self.frame[self.roles.columns[what]]
-        if what in self.roles.values:
-            return _constant(self.frame, self.roles.values[what])
+    def column(self, role: str) -> pl.Series | None:
+        """Return the column of a role, or the mapping's fixed value."""
+        if role in self.roles.columns:
+            return self.frame[self.roles.columns[role]]
+        if role in self.roles.values:
+            return _constant(self.frame, self.roles.values[role])
         return None
 
-    def read(self, what: str, table: Table) -> pl.Series | None:
-        """Return `column(what)` with the dtype it has in `table`; what cannot be is null and a problem."""
-        values = self.column(what)
+    def typed(self, role: str, table: Table) -> pl.Series | None:
+        """Return `column(role)` with its dtype in `table`; unreadable cells are null and a problem."""
+        values = self.column(role)
         if values is None:
             return None
-        dtype = table.schema[what]
-        made = cell_values(values, dtype)
-        bad = made.is_null() & values.is_not_null()
-        if bad.any() and what not in self.used:
-            allowed = f"; it may be {', '.join(dtype.categories)}" if isinstance(dtype, pl.Enum) else ""
+        dtype = table.schema[role]
+        cells = cell_values(values, dtype)
+        bad = cells.is_null() & values.is_not_null()
+        if bad.any() and role not in self.reported:
             for line, value in zip(self.frame["line"].filter(bad), values.filter(bad), strict=True):
                 text = as_text(value) or ""
                 if text.strip():
-                    self.problems.append(Problem(self.source, line, f"{what} is {text!r:.80}{allowed}"))
-        self.used.add(what)
-        return made.alias(what)
+                    self._add_problem(line, f"{role} is {text!r:.80}. Expected {expected_of(dtype)}.")
+        self.reported.add(role)
+        return cells.alias(role)
 
     def wide(self) -> pl.DataFrame:
-        """Return the scores of rows that are answers: the judge's, and the labels of people beside them."""
-        parts, wrong = [], []
-        told = [(self.roles.criteria or {}, self._score_columns(), self.roles.beside)]
+        """Return the scores of rows that are answers, and the human labels beside them."""
+        shared = self._score_columns()
+        parts = []
+        for criterion, column in (self.roles.criteria or {}).items():
+            part = self._judgements(_constant(self.frame, criterion), self.frame[column], shared)
+            for role, columns in self.roles.beside.items():
+                if criterion in columns:
+                    part = part.with_columns(as_names(self.frame[columns[criterion]]).alias(role))
+            parts.append(part)
         if self.roles.people:
-            told.append((self.roles.people, self._label_columns(), {}))
-        for named, shared, beside in told:
-            for criterion, column in named.items():
-                part, bad = self._answers(criterion, column, shared)
-                for what, columns in beside.items():
-                    if criterion in columns:
-                        part[what] = as_names(self.frame[columns[criterion]])
-                parts.append(pl.DataFrame({name: values.alias(name) for name, values in part.items()}))
-                wrong.append(bad)
-        self._complain(pl.concat(wrong))
-        scores = pl.concat(parts, how="diagonal_relaxed")
-        # What a judge left empty is unscored; what a person left empty nobody asked that person.
-        unasked = (pl.col("grader_kind") == "human") & pl.col("error").eq_missing(NOTHING)
-        return scores.filter(~unasked.fill_null(value=False)).with_columns(
-            source=pl.lit(self.source, dtype=pl.Categorical())
-        )
-
-    def _answers(
-        self, criterion: str, column: str, shared: dict[str, pl.Series]
-    ) -> tuple[dict[str, pl.Series], pl.DataFrame]:
-        """Return the scores in a column as columns of scores, and the lines that hold none that can be read."""
-        scores, labels, errors = read_scores(self.frame[column])
-        part = {**shared, "criterion": _constant(self.frame, criterion), "score": scores, "error": errors}
-        if labels is not None:
-            part["label"] = labels
-            self.words.add(criterion)
-        text = as_names(self.frame[column])
-        told = {"line": self.frame["line"], "criterion": part["criterion"], "text": errors}
-        return part, pl.DataFrame(told).filter(scores.is_null() & (text.fill_null("") != ""))
-
-    def _label_columns(self) -> dict[str, pl.Series]:
-        """Return what the labels of people share: which trial, and who judged it."""
-        made = {name: self.frame[f"__{name}"] for name in _KEYS} | {"line": self.frame["line"]}
-        rater = self.column("rater")
-        made["grader"] = (
-            _constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
-        )
-        kinds = pl.Series(["human"], dtype=pl.Enum(GRADER_KINDS))
-        return made | {"grader_kind": kinds.new_from_index(0, self.frame.height)}
+            rater = self.column("rater")
+            grader = _constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
+            kind = pl.Series(["human"], dtype=pl.Enum(GRADER_KINDS)).new_from_index(0, self.frame.height)
+            labels = {**self._keys(), "grader": grader, "grader_kind": kind}
+            parts += [
+                self._judgements(_constant(self.frame, criterion), self.frame[column], labels)
+                for criterion, column in self.roles.people.items()
+            ]
+        # An empty cell of a judge is unscored; an empty label was never asked for.
+        no_label = (pl.col("grader_kind") == "human") & pl.col("error").eq_missing(NO_SCORE)
+        return self._report(pl.concat(parts, how="diagonal_relaxed").filter(~no_label.fill_null(value=False)))
 
     def long(self) -> pl.DataFrame:
         """Return the scores of rows that are judgements."""
-        made = self._score_columns()
         criterion = as_names(self.frame[self.roles.columns["criterion"]])
-        missing = criterion.is_null() | (criterion == "")
-        if missing.any():
-            for line in self.frame["line"].filter(missing):
-                self.problems.append(Problem(self.source, line, "there is no criterion"))
-        made["criterion"] = criterion
+        without = criterion.fill_null("") == ""
+        for line in self.frame["line"].filter(without):
+            self._add_problem(line, "there is no criterion")
+        shared = self._score_columns()
+        for role in _USAGE:
+            values = self.typed(role, SCORES)
+            if values is not None:
+                shared[role] = values
+        error, label = shared.get("error"), shared.get("label")
         given = self.column("score")
-        words = self.column("label") if given is None else given
-        if words is None:  # pragma: no cover  (resolve asks for one of them)
-            raise FormatError(f"{self.source}: there is no score.")
-        scores, labels, errors = read_scores(words)
-        made["score"] = scores
-        if labels is not None:
-            made["label"] = made.get("label", labels)
-            self.words |= {*criterion.drop_nulls()}
-        told = made.get("error")
-        made["error"] = errors if told is None else pl.select(pl.coalesce(told, errors)).to_series()
-        made["error"] = made["error"].set(scores.is_not_null(), None)
-        bad = words.is_not_null() & scores.is_null() & (as_names(words).fill_null("") != "")
-        self._complain(
-            pl.DataFrame({"line": self.frame["line"], "criterion": criterion, "text": errors}).filter(
-                bad & ~missing
-            )
+        cells = self.column("label") if given is None else given
+        scores = self._judgements(criterion, cells, shared).with_columns(
+            *([] if label is None else [label]),
+            *([] if error is None else [pl.coalesce(error, pl.col("error")).alias("error")]),
         )
-        frame = pl.DataFrame({name: values.alias(name) for name, values in made.items()}).filter(~missing)
-        return frame.with_columns(source=pl.lit(self.source, dtype=pl.Categorical()))
+        scores = scores.with_columns(error=pl.when(pl.col("score").is_null()).then("error"))
+        return self._report(scores.filter(~without))
 
     def trials(self) -> pl.DataFrame | None:
-        """Return a row an attempt, where the file says anything of it."""
-        values = {what: self.read(what, TRIALS) for what in _TRIAL}
-        if self.roles.criteria is None:
-            # Beside a judgement, tokens and costs are the judge's.
-            values = {what: series for what, series in values.items() if what in ("output", "latency_s")}
-        return self._firsts(_KEYS, values, TRIALS)
+        """Return a row per trial, where the file has columns of it."""
+        # Beside a judgement, tokens and costs are the judge's.
+        roles = _TRIAL if self.roles.criteria is not None else _TRIAL[:2]
+        return self._first_values(_TRIAL_KEY, {role: self.typed(role, TRIALS) for role in roles}, TRIALS)
 
     def cases(self) -> pl.DataFrame | None:
-        """Return a row a case, where the file says anything of it."""
-        values = {what: self.read(what, CASES) for what in _CASE}
-        suite = self.column("suite")
-        return self._firsts(["suite", "case"], values, CASES, suite=suite)
+        """Return a row per case, where the file has columns of it."""
+        return self._first_values(("suite", "case"), {role: self.typed(role, CASES) for role in _CASE}, CASES)
 
     def runs(self) -> pl.DataFrame:
-        """Return a row a run; what nobody named is called after the run."""
-        values = {what: self.read(what, RUNS) for what in _RUN}
-        keys = {"run": self.frame["__run"], "suite": self.column("suite")}
-        given = {name: as_names(series) for name, series in {**keys, **values}.items() if series is not None}
-        frame = pl.DataFrame({name: series.alias(name) for name, series in given.items()})
-        by_run = frame.lazy().group_by("run", maintain_order=True)
-        several = by_run.agg(pl.col(n).drop_nulls().unique(maintain_order=True) for n in frame.columns[1:])
-        for name in (name for name in _RUN if name in self.roles.columns):
-            for run, found in (
-                several.select("run", name).filter(pl.col(name).list.len() > 1).collect().iter_rows()
-            ):
-                reason = f"run {run!r} has several values of {name}: {join_words(found, limit=6)}; the first is kept"
-                advice = f"; if each is a run of its own: mapping={{'run': {self.roles.columns[name]!r}}}"
-                self.problems.append(Problem(self.source, None, reason + advice))
-        frame = by_run.agg(pl.all().drop_nulls().first()).collect()
-        version = (
-            pl.col("agent_version") if "agent_version" in frame.columns else pl.lit(None, dtype=pl.String)
+        """Return a row per run; a run without a version is its own version."""
+        values = {role: self.typed(role, RUNS) for role in _RUN}
+        columns = {"run": self.frame["__run"], "suite": self.column("suite"), **values}
+        frame = pl.DataFrame(
+            {name: as_names(series) for name, series in columns.items() if series is not None}
         )
-        return frame.with_columns(agent_version=pl.coalesce(version, "run"), source=pl.lit(self.source))
+        by_run = frame.lazy().group_by("run", maintain_order=True)
+        several = by_run.agg(pl.exclude("run").drop_nulls().unique(maintain_order=True)).collect()
+        for role in (role for role in _RUN if role in self.roles.columns):
+            for run, names in several.filter(pl.col(role).list.len() > 1).select("run", role).iter_rows():
+                self._add_problem(
+                    None,
+                    f"run {run!r} has several values of {role}: {join_words(names, limit=6)}; the first is kept; "
+                    f"if each is a run of its own: mapping={{'run': {self.roles.columns[role]!r}}}",
+                )
+        if "agent_version" not in frame.columns:
+            by_run = frame.lazy().with_columns(agent_version="run").group_by("run", maintain_order=True)
+        return (
+            by_run.agg(pl.all().drop_nulls().first())
+            .collect()
+            .with_columns(agent_version=pl.coalesce("agent_version", "run"), source=pl.lit(self.raw.source))
+        )
 
     def criteria(self, scores: pl.DataFrame) -> pl.DataFrame | None:
-        """Return a row a criterion, with the scale that was declared, or null."""
-        names = scores["criterion"].cast(pl.String).unique(maintain_order=True).drop_nulls()
-        if self.roles.criteria is not None:
-            both = {**self.roles.criteria, **self.roles.people}
-            names = pl.Series("criterion", list(both), dtype=pl.String)
-        scales = self.roles.scales
-        columns = {column: name for name, column in (self.roles.criteria or {}).items()}
-        by_name = {columns.get(name, name): scale for name, scale in scales.items()}
-        own = self._scale_columns()
+        """Return a row per criterion, with its declared scale or null."""
+        roles = self.roles
+        names = scores["criterion"].cast(pl.String).unique(maintain_order=True).drop_nulls().to_list()
+        if roles.criteria is not None:
+            names = list({**roles.criteria, **roles.people})
+        columns = {column: name for name, column in (roles.criteria or {}).items()}
+        declared = {columns.get(name, name): scale for name, scale in roles.scales.items()}
         # Words for yes and no are pass or fail, whatever scale is declared for the numbers.
-        said = dict.fromkeys(self.words, (0.0, 1.0))
-        declared = {**said, **own, **by_name}
-        rows = [declared.get(n, by_name.get("", (None, None))) for n in names]
-        self.scaled = names.to_list(), [row[0] for row in rows]
+        scales = {**dict.fromkeys(self.binary, (0.0, 1.0)), **self._scale_columns(), **declared}
+        ends = [scales.get(name, declared.get("", (None, None))) for name in names]
+        self.unscaled = [name for name, (low, _) in zip(names, ends, strict=True) if low is None]
+        schema = {
+            "criterion": pl.String,
+            "scale_min": pl.Float64,
+            "scale_max": pl.Float64,
+            "kind": pl.String,
+        }
+        rows = [(n, *e, "binary" if n in self.binary else None) for n, e in zip(names, ends, strict=True)]
+        frame = pl.DataFrame(rows, schema=schema, orient="row")
         suites = self.column("suite")
-        frame = pl.DataFrame(
-            {
-                "criterion": names,
-                "scale_min": pl.Series([row[0] for row in rows], dtype=pl.Float64),
-                "scale_max": pl.Series([row[1] for row in rows], dtype=pl.Float64),
-                "kind": pl.Series([said.get(n) and "binary" for n in names], dtype=pl.String),
-            }
-        )
         if suites is None or frame.is_empty():
             return frame
-        return frame.join(
-            as_names(suites).fill_null("").unique(maintain_order=True).to_frame("suite"), how="cross"
-        )
+        suite = as_names(suites).fill_null("").unique(maintain_order=True).to_frame("suite")
+        return frame.join(suite, how="cross")
 
-    def notes(self, mapping: Mapping | None) -> list[str]:
-        """Say what was taken for what."""
+    def notes(self, mapping: Mapping | None) -> list[Note]:
+        """Return what was guessed, defaulted and ignored."""
         roles = self.roles
-        notes = [roles.sentence()]
-        if "case" not in roles.columns and "case" not in roles.values:
-            notes.append("A case is the number of its line or record: runs pair line by line.")
+        notes = [Note("guessed", roles.sentence())]
+        if not roles.has("case"):
+            notes.append(Note("default", "Cases are numbered by line or record: runs pair line by line."))
         if self.run_parts:
-            made = " and ".join(f"{part} ({roles.columns[part]!r})" for part in self.run_parts)
+            parts = " and ".join(f"{part} ({roles.columns[part]!r})" for part in self.run_parts)
             names = join_words(map(repr, self.frame["__run"].unique(maintain_order=True)), limit=6)
-            notes.append(f"No column says the run: it is made of {made}: {names}.")
+            notes.append(Note("default", f"No run column. Runs are named by {parts}: {names}."))
+        elif not self.runs_known and self.raw.file:
+            text = "Runs are named after their folder, or their file if a folder has several."
+            notes.append(Note("default", text))
         elif not self.runs_known:
-            notes.append(
-                "A run is called after the folder of its file, or the file where a folder holds several."
-                if self.file
-                else f"No column says the run: it is called {self.run!r}."
-            )
-        if "agent_version" not in roles.columns and "agent_version" not in roles.values:
-            notes.append("No column says the agent's version: it is the run's name.")
-        if "grader" not in roles.columns and "grader" not in roles.values:
-            notes.append("No column says who judged: the grader is called 'judge'.")
-        unscaled = [name for name, low in zip(*self.scaled, strict=True) if low is None]
-        if unscaled:
-            notes.append(
-                f'No scale is declared for {join_words(unscaled)}: give mapping={{"scale": [lowest, highest]}}.'
-            )
+            notes.append(Note("default", f"No run column. Using the run name {self.run!r}."))
+        if not roles.has("agent_version"):
+            notes.append(Note("default", "No version column. Using the run's name as the agent's version."))
+        if not roles.has("grader"):
+            notes.append(Note("default", "No grader column. Using the grader name 'judge'."))
+        if self.unscaled:
+            text = f'No scale for {join_words(self.unscaled)}. Pass mapping={{"scale": [lowest, highest]}}.'
+            notes.append(Note("scale", text))
+        name = mapping.name if mapping else "the mapping"
         notes += [
-            f"{self.source}: there is no column {column!r} ({what}), which {mapping.name if mapping else 'the mapping'} names."
-            for column, what, _ in roles.missing
+            Note(
+                "missing", f"there is no column {column!r} ({role}), which {name} names.", (self.raw.source,)
+            )
+            for column, role, _ in roles.missing
         ]
-        taken = {*roles.columns.values(), *(roles.criteria or {}).values(), *roles.people.values()}
-        taken |= {column for beside in roles.beside.values() for column in beside.values()}
-        dropped = [c for c in self.frame.columns if c not in taken and c != "line" and not c.startswith("__")]
-        if dropped:
-            notes.append(f"Columns not read: {', '.join(sorted(dropped))}.")
+        taken = {"line", *roles.used_columns()}
+        ignored = [c for c in self.frame.columns if c not in taken and not c.startswith("__")]
+        if ignored:
+            notes.append(Note("ignored", f"Columns not read: {', '.join(sorted(ignored))}."))
         return notes
 
-    def _runs(self, frame: pl.DataFrame, otherwise: str) -> pl.Series:
-        columns = self.roles.columns
-        if "run" in columns:
-            return as_names(frame[columns["run"]])
-        if "run" not in self.roles.values and not self.roles.by_folder:
-            given = {str(part): as_names(frame[columns[part]]) for part in PARTS if part in columns}
-            named = name_runs(given, otherwise=otherwise)
+    def first_rows(self, frame: pl.DataFrame, keys: dict[str, pl.Expr]) -> tuple[pl.DataFrame, list[Problem]]:
+        """Keep the first row of each key, and return a problem for every other row."""
+        columns = [key.alias(name) for name, key in keys.items()]
+        first = frame.select(pl.struct(columns).is_first_distinct()).to_series()
+        if first.all():
+            return frame, []
+        lines = frame.select(*columns, pl.col("line")).with_columns(
+            __first=pl.col("line").first().over(list(keys))
+        )
+        problems = []
+        for row in lines.filter(~first).iter_rows(named=True):
+            parts = [f"{n} {row[n]!r}" for n in keys if n != "run" and row[n] != _DEFAULTS.get(n)]
+            same = f"{', '.join(parts[:-1])} and {parts[-1]}"
+            text = f"the same {same} of run {row['run']!r} as in line {row['__first']}; the first is kept"
+            problems.append(Problem(self.raw.source, row["line"], text + self._repeats_advice()))
+        return frame.filter(first), problems
+
+    def _repeats_advice(self) -> str:
+        """Name the column that would tell repeated rows apart."""
+        if "epoch" not in self.roles.columns:
+            kind, key = "repeats", "epoch"
+        elif self.roles.criteria is None and "sample" not in self.roles.columns:
+            kind, key = "repeated judgements", "sample"
+        else:
+            return ""
+        advice = f"; if these are {kind}, name their column: mapping={{{key!r}: ...}}"
+        return (
+            advice if self.runs_known else f"{advice}, or if other versions: mapping={{'agent_version': ...}}"
+        )
+
+    def _keys(self) -> dict[str, pl.Series]:
+        return {**{name: self.frame[f"__{name}"] for name in _TRIAL_KEY}, "line": self.frame["line"]}
+
+    def _run_names(self) -> pl.Series:
+        roles = self.roles
+        if "run" in roles.columns:
+            return as_names(self.frame[roles.columns["run"]])
+        if "run" not in roles.values and not roles.by_folder:
+            parts = {
+                part: as_names(self.frame[roles.columns[part]]) for part in PARTS if part in roles.columns
+            }
+            named = name_runs(parts, default=self.run)
             if named is not None:
                 runs, self.run_parts = named
                 return runs
-        return _constant(frame, self.roles.values.get("run", otherwise))
+        return _constant(self.frame, roles.values.get("run", self.run))
 
-    def _epochs(self, frame: pl.DataFrame) -> pl.Series:
+    def _epochs(self) -> pl.Series:
         if "epoch" not in self.roles.columns:
-            return pl.Series("epoch", [1], dtype=pl.Int32).new_from_index(0, frame.height)
-        given = frame[self.roles.columns["epoch"]]
-        epochs = cell_values(given, pl.Int32())
-        return epochs.set(given.is_null(), 1)
+            return pl.Series("epoch", [1], dtype=pl.Int32).new_from_index(0, self.frame.height)
+        values = self.frame[self.roles.columns["epoch"]]
+        return cell_values(values, pl.Int32()).set(values.is_null(), 1)
 
-    def _drop(self, condition: pl.Expr, reason: str) -> None:
-        """Leave out the rows that no record can be made of, a problem each."""
-        bad = self.frame.select(condition.alias("bad"))["bad"].fill_null(value=False)
+    def _drop_rows(self, condition: pl.Expr, reason: str) -> None:
+        bad = self.frame.select(condition.fill_null(value=False).alias("bad"))["bad"]
         if bad.any():
-            self.problems += [Problem(self.source, line, reason) for line in self.frame["line"].filter(bad)]
+            for line in self.frame["line"].filter(bad):
+                self._add_problem(line, reason)
             self.frame = self.frame.filter(~bad)
 
+    def _add_problem(self, line: int | None, reason: str) -> None:
+        self.problems.append(Problem(self.raw.source, line, reason))
+
     def _score_columns(self) -> dict[str, pl.Series]:
-        made = {name: self.frame[f"__{name}"] for name in _KEYS}
-        made["line"] = self.frame["line"]
-        for what in _SCORE:
-            values = self.read(what, SCORES)
+        columns = self._keys()
+        for role in _SCORE:
+            values = self.typed(role, SCORES)
             if values is not None:
-                made[what] = values
-        if self.roles.criteria is None:
-            for what in ("input_tokens", "output_tokens", "cost_usd"):
-                values = self.read(what, SCORES)
-                if values is not None:
-                    made[what] = values
-        grader = as_names(made["grader"]) if "grader" in made else _constant(self.frame, "judge")
-        made["grader"] = grader.fill_null("judge")
-        if "grader_kind" not in made:
-            human = grader.str.to_lowercase().str.contains("^(human|person|annotator)").fill_null(value=False)
-            kinds = pl.select(pl.when(human).then(pl.lit("human")).otherwise(pl.lit("judge"))).to_series()
-            made["grader_kind"] = kinds.cast(pl.Enum(GRADER_KINDS))
-        return made
-
-    def _complain(self, wrong: pl.DataFrame) -> None:
-        """One problem a record whose scores cannot be read, however many they are."""
-        grouped = wrong.group_by("line", "text", maintain_order=True).agg("criterion")
-        for line, text, criteria in grouped.iter_rows():
-            names = ", ".join(dict.fromkeys(criteria))
-            self.problems.append(
-                Problem(self.source, line, f"{names}: the score is {text!r}, not a finite number")
+                columns[role] = values
+        grader = as_names(columns["grader"]) if "grader" in columns else _constant(self.frame, "judge")
+        columns["grader"] = grader.fill_null("judge")
+        if "grader_kind" not in columns:
+            is_human = grader.str.to_lowercase().str.contains("^(human|person|annotator)")
+            kinds = pl.select(
+                pl.when(is_human.fill_null(value=False)).then(pl.lit("human")).otherwise(pl.lit("judge"))
             )
+            columns["grader_kind"] = kinds.to_series().cast(pl.Enum(GRADER_KINDS))
+        return columns
 
-    def _firsts(
-        self,
-        keys: list[str],
-        values: dict[str, pl.Series | None],
-        table: Table,
-        *,
-        suite: pl.Series | None = None,
+    def _judgements(self, criterion: pl.Series, cells: Any, shared: dict[str, pl.Series]) -> pl.DataFrame:
+        """Return one row per cell; `__bad` marks the cells that hold no readable score."""
+        scores, labels, errors = read_scores(cells)
+        columns = {**shared, "criterion": criterion, "score": scores, "error": errors}
+        if labels is not None:
+            columns["label"] = labels
+            self.binary.update(criterion.drop_nulls().unique())
+        columns["__bad"] = scores.is_null() & (as_names(cells).fill_null("") != "")
+        columns["__text"] = errors
+        return pl.DataFrame({name: values.alias(name) for name, values in columns.items()})
+
+    def _report(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """Add one problem per record with unreadable scores, and return the score columns."""
+        bad = scores.filter("__bad").group_by("line", "__text", maintain_order=True).agg("criterion")
+        for line, text, criteria in bad.iter_rows():
+            names = ", ".join(dict.fromkeys(criteria))
+            self._add_problem(line, f"{names}: the score is {text!r}, not a finite number")
+        source = pl.lit(self.raw.source, dtype=pl.Categorical()).alias("source")
+        return scores.drop("__bad", "__text").with_columns(source)
+
+    def _first_values(
+        self, keys: tuple[str, ...], columns: dict[str, pl.Series | None], table: Table
     ) -> pl.DataFrame | None:
-        """Return the first value that is not null of each column, a row a key; None where nothing is said."""
-        given = {name: series for name, series in values.items() if series is not None}
-        if not given:
+        """Return the first value that is not null of each column, a row per key; None without columns."""
+        values = {name: series for name, series in columns.items() if series is not None}
+        if not values:
             return None
-        known = {"run": self.frame["__run"], "case": self.frame["__case"], "epoch": self.frame["__epoch"]}
-        known["suite"] = _constant(self.frame, "") if suite is None else as_names(suite).fill_null("")
-        parts = {name: known[name] for name in keys} | given
-        if "line" in table.schema:
-            parts["line"] = self.frame["line"]
-        frame = pl.DataFrame({name: series.alias(name) for name, series in parts.items()})
-        counts = (
-            frame.lazy().group_by(keys).agg(pl.col(n).drop_nulls().n_unique() for n in given if n != "tags")
-        )
-        several = counts.select(pl.col(n).gt(1).sum() for n in given if n != "tags").collect()
-        for name in several.columns:
-            if several[name].item():
-                reason = f"{plural(several[name].item(), f'{keys[-1]} has', plural=f'{keys[-1]}s have')} several values of {name}; the first of each is kept"
-                self.problems.append(Problem(self.source, None, reason))
+        suite = self.column("suite")
+        suites = _constant(self.frame, "") if suite is None else as_names(suite).fill_null("")
+        known = {**self._keys(), "suite": suites}
+        line = ("line",) if "line" in table.schema else ()
+        frame = pl.DataFrame({**{name: known[name] for name in (*keys, *line)}, **values})
+        counted = [pl.col(name).drop_nulls().n_unique() for name in values if name != "tags"]
+        counts = frame.lazy().group_by(keys).agg(counted).collect()
+        for name in counts.columns[len(keys) :]:
+            several = int((counts[name] > 1).sum())
+            if several:
+                text = f"{plural(several, f'{keys[-1]} has', plural=f'{keys[-1]}s have')} several values of {name}"
+                self._add_problem(None, f"{text}; the first of each is kept")
         frame = frame.group_by(keys, maintain_order=True).agg(pl.all().drop_nulls().first())
-        return frame.with_columns(source=pl.lit(self.source)) if "source" in table.schema else frame
+        return frame.with_columns(source=pl.lit(self.raw.source)) if "source" in table.schema else frame
 
     def _scale_columns(self) -> dict[str, tuple[float, float]]:
         low, high = self.column("scale_min"), self.column("scale_max")
         if low is None or high is None or "criterion" not in self.roles.columns:
             return {}
-        frame = pl.DataFrame(
-            {
-                "criterion": as_names(self.frame[self.roles.columns["criterion"]]),
-                "low": cell_values(low, pl.Float64()),
-                "high": cell_values(high, pl.Float64()),
-            }
-        ).drop_nulls()
-        return {name: (a, b) for name, a, b in frame.unique("criterion", keep="first").iter_rows() if a < b}
+        ends = {"low": cell_values(low, pl.Float64()), "high": cell_values(high, pl.Float64())}
+        criterion = as_names(self.frame[self.roles.columns["criterion"]])
+        rows = pl.DataFrame({"criterion": criterion, **ends}).drop_nulls().unique("criterion", keep="first")
+        return {name: (a, b) for name, a, b in rows.iter_rows() if a < b}
 
 
-def _doubt_grader(frame: pl.DataFrame, roles: Roles) -> None:
-    """Take back a guess: who scored every answer has a name in every row, so a column with gaps names somebody else."""
+def _drop_guessed_grader(frame: pl.DataFrame, roles: Roles) -> None:
+    """Undo a guess: a column with gaps is not the grader, who scored every row."""
     if roles.criteria is None or "grader" not in roles.guessed:
         return
-    names = as_names(frame[roles.columns["grader"]]).fill_null("")
-    if (names == "").any() and (names != "").any():
+    empty = as_names(frame[roles.columns["grader"]]).fill_null("") == ""
+    if empty.any() and not empty.all():
         del roles.columns["grader"]
         roles.guessed.remove("grader")
 
 
 def _may_score(values: pl.Series) -> bool:
-    """Whether most of the values are numbers, or words of them."""
+    """Whether most of the values are numbers, or text of numbers."""
     if values.dtype != pl.String:
         return values.dtype.is_numeric() or values.dtype == pl.Boolean
-    said = values.drop_nulls()
-    return 2 * cell_values(said, pl.Float64()).count() > said.len()
+    texts = values.drop_nulls()
+    return 2 * cell_values(texts, pl.Float64()).count() > texts.len()
 
 
-def _plain(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame without NaN, and with nested values as JSON text but for lists of text."""
-    made = []
+def _without_nested(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame without NaN, and with nested values as JSON text except lists of text."""
+    columns = []
     for series in frame:
         if series.dtype.is_float():
-            made.append(series.fill_nan(None))
+            columns.append(series.fill_nan(None))
         elif series.dtype == pl.Object or (series.dtype.is_nested() and series.dtype != pl.List(pl.String)):
-            made.append(text_series(series.name, series.to_list()))
+            columns.append(text_series(series.name, series.to_list()))
         else:
-            made.append(series)
-    return pl.DataFrame(made) if made else frame
+            columns.append(series)
+    return pl.DataFrame(columns) if columns else frame
 
 
 def _constant(frame: pl.DataFrame, value: str) -> pl.Series:
     return pl.Series("value", [value], dtype=pl.String).new_from_index(0, frame.height)
-
-
-_FILLED = {"rubric_hash": "", "sample": 1}
-
-
-def drop_answers(
-    frame: pl.DataFrame, roles: Roles, *, source: str, runs_known: bool
-) -> tuple[pl.DataFrame, list[Problem]]:
-    """Keep the first of the rows that are the same attempt: `__run`, `__case` and `__epoch`."""
-    keys = {name: pl.col(f"__{name}") for name in ("run", "case", "epoch")}
-    return _drop(frame, keys, _advice(roles, runs_known=runs_known), source)
-
-
-def drop_judgements(
-    scores: pl.DataFrame, roles: Roles, *, source: str, runs_known: bool
-) -> tuple[pl.DataFrame, list[Problem]]:
-    """Keep the first of the rows that are the same judgement: the key of `evalkit.data.schema.SCORES`."""
-    keys = {
-        name: pl.col(name).fill_null(_FILLED[name]) if name in _FILLED else pl.col(name)
-        for name in SCORES.key
-        if name in scores.columns
-    }
-    return _drop(scores, keys, _advice(roles, runs_known=runs_known), source)
-
-
-def _drop(
-    frame: pl.DataFrame, keys: dict[str, pl.Expr], advice: str, source: str
-) -> tuple[pl.DataFrame, list[Problem]]:
-    first = frame.select(
-        pl.struct(key.alias(name) for name, key in keys.items()).is_first_distinct()
-    ).to_series()
-    if first.all():
-        return frame, []
-    line = pl.col("line")
-    doubled = frame.select(*(key.alias(name) for name, key in keys.items()), line).with_columns(
-        __first=line.first().over(list(keys))
-    )
-    problems = []
-    for row in doubled.filter(~first).iter_rows(named=True):
-        told = [f"{name} {row[name]!r}" for name in keys if name != "run" and row[name] != _FILLED.get(name)]
-        same = f"{', '.join(told[:-1])} and {told[-1]}"
-        reason = (
-            f"the same {same} of run {row['run']!r} as in line {row['__first']}; the first is kept{advice}"
-        )
-        problems.append(Problem(source, row["line"], reason))
-    return frame.filter(first), problems
-
-
-def _advice(roles: Roles, *, runs_known: bool) -> str:
-    """Say which column would tell such rows apart, where one may not have been named."""
-    if "epoch" not in roles.columns:
-        what, key = "repeats", "epoch"
-    elif roles.criteria is None and "sample" not in roles.columns:
-        what, key = "repeated judgements", "sample"
-    else:
-        return ""
-    told = f"; if these are {what}, name their column: mapping={{{key!r}: ...}}"
-    return told if runs_known else f"{told}, or if other versions: mapping={{'agent_version': ...}}"

@@ -1,4 +1,4 @@
-"""What stands in a column: a name, or a score as a number or a word for yes and no."""
+"""Read cells of a score table: names, and scores as numbers or as words for yes and no."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from evalkit.data.columns import cell_values
 
-NOTHING: Final = "no score was given"
+NO_SCORE: Final = "no score was given"
 """The `error` of a row whose cell is empty."""
 
 _YES: Final = ("pass", "passed", "true", "yes", "correct")
@@ -16,7 +16,7 @@ _NO: Final = ("fail", "failed", "false", "no", "incorrect")
 
 
 def as_names(values: pl.Series) -> pl.Series:
-    """Return names: a whole number that came as a float is the whole number."""
+    """Return cells as names; a whole number that was read as a float loses its decimal point."""
     if values.dtype.is_float():
         whole = values.is_null() | ((values == values.round(0)) & (values.abs() < 2**53))
         if whole.all():
@@ -25,30 +25,18 @@ def as_names(values: pl.Series) -> pl.Series:
 
 
 def read_scores(values: pl.Series) -> tuple[pl.Series, pl.Series | None, pl.Series]:
-    """Return scores, labels (where the column holds words for yes and no), and why a score is null."""
-    labels = None
-    numbers = cell_values(values, pl.Float64())
-    text = as_names(values)
-    words = set(_lower(text).drop_nulls().unique()) - {""}
-    if (
-        words
-        and words <= {*_YES, *_NO}
-        and (words & set(_YES) or words & {"false", "no", "fail", "incorrect"})
-    ):
-        labels = text
-        numbers = pl.select(
-            pl.when(_lower(text).is_in(_YES)).then(1.0).when(_lower(text).is_in(_NO)).then(0.0)
-        ).to_series()
-    said = text.str.strip_chars().str.slice(0, 200)
-    reasons = pl.select(
-        pl.when(numbers.is_not_null())
-        .then(None)
-        .when(said.is_null() | (said == ""))
-        .then(pl.lit(NOTHING))
-        .otherwise(said)
-    ).to_series()
-    return numbers, labels, reasons
-
-
-def _lower(text: pl.Series) -> pl.Series:
-    return text.str.strip_chars().str.to_lowercase()
+    """Return scores, labels (if the column holds words for yes and no), and the reason for each null score."""
+    names = as_names(values)
+    text = names.str.strip_chars()
+    words = text.str.to_lowercase()
+    kinds = set(words.drop_nulls().unique()) - {""}
+    # "failed" alone is more often an error than a verdict.
+    is_binary = kinds <= {*_YES, *_NO} and bool(kinds - {"failed"})
+    if is_binary:
+        yes = pl.when(words.is_in(_YES)).then(1.0).when(words.is_in(_NO)).then(0.0)
+        numbers = pl.select(yes).to_series()
+    else:
+        numbers = cell_values(values, pl.Float64())
+    reason = pl.when(text.fill_null("") == "").then(pl.lit(NO_SCORE)).otherwise(text.str.slice(0, 200))
+    reasons = pl.select(pl.when(numbers.is_null()).then(reason)).to_series()
+    return numbers, names if is_binary else None, reasons

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 # Where the sentence about the sides ends and the numbers begin; the names before it may hold anything.
 _NUMBERS = (" Pass rate ", " No case was scored on both sides")
 _GRAVE = ("critical", "high")
-_MADE_UP = re.compile(r"made[ -]up", re.IGNORECASE)
 
 
 def build(
@@ -96,7 +94,7 @@ def build(
         asides=tuple(_asides(subject)),
         sections=tuple(_trimmed(part) for part in parts if part is not None),
         made=f"evalkit {version}, {time:%d %B %Y, %H:%M} UTC",
-        made_up=next((note for note in evals.notes if _MADE_UP.search(note)), ""),
+        made_up=evals.made_up_note,
     )
 
 

@@ -51,7 +51,7 @@ def problems(evals: Evals) -> Section | None:
             )
         )
     if evals.notes:
-        blocks += [Text("Notes made while reading:"), Items(evals.notes)]
+        blocks += [Text("Notes made while reading:"), Items(tuple(map(str, evals.notes)))]
     return Section("problems", "Problems and notes", tuple(blocks)) if blocks else None
 
 

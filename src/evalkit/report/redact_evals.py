@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from evalkit.util.arguments import expect_evals
+from evalkit.util.notes import Note
 from evalkit.util.redact import describe, redact
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def mask(evals: Evals) -> Evals:
     >>> key = "gsk_" + "a1B2" * 8
     >>> trials = pl.DataFrame({"run": ["a"], "case": ["01"], "output": [f"I used {key}."]})
     >>> masked = mask(Evals.from_tables(trials=trials))
-    >>> masked.trials["output"].item(), masked.notes
-    ('I used [secret-1].', ('Masked before this was written: 1 of kind secret.',))
+    >>> masked.trials["output"].item(), [str(note) for note in masked.notes]
+    ('I used [secret-1].', ['Masked before this was written: 1 of kind secret.'])
     """
     expect_evals(evals, "ek.report with redact=True", loaded=True)
     found: dict[str, None] = {}
@@ -45,11 +46,13 @@ def mask(evals: Evals) -> Evals:
     made = redact(found)
     changed = {old: new for old, new in zip(found, made.texts, strict=True) if old != new}
     if not changed:
-        return replace(evals, notes=(*evals.notes, "Nothing had to be masked before this was written."))
+        return replace(
+            evals,
+            notes=(*evals.notes, Note("redaction", "Nothing had to be masked before this was written.")),
+        )
     tables = {
         table: getattr(evals, table).with_columns(pl.col(column).replace(changed) for column in columns)
         for table, columns in _TEXTS.items()
     }
-    return replace(
-        evals, **tables, notes=(*evals.notes, f"Masked before this was written: {describe(made.counts)}.")
-    )
+    note = Note("redaction", f"Masked before this was written: {describe(made.counts)}.")
+    return replace(evals, **tables, notes=(*evals.notes, note))

@@ -24,6 +24,7 @@ from evalkit.data.suite import Suite
 from evalkit.data.suite_yaml import parse
 from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError
+from evalkit.util.notes import Note
 
 __all__ = ["NOTICE", "PLAN", "TRUTHS", "Attempt", "make", "suite_path", "write"]
 
@@ -133,7 +134,7 @@ def make(*, seed: int = SEED) -> Evals:
         trials=pl.DataFrame(trials, infer_schema_length=None),
         turns=pl.DataFrame(turns, infer_schema_length=None),
         scores=pl.DataFrame(scores, infer_schema_length=None),
-        notes=[NOTICE],
+        notes=[Note("synthetic", NOTICE)],
     )
 
 
@@ -203,6 +204,7 @@ def _run(version: str, model: str, suite: str) -> dict[str, Any]:
         "provider": "made up",
         "started_at": _STARTED[version] + timedelta(hours=MODELS.index(model)),
         "config": json.dumps({"made_up": True, "temperature": 0.7, "max_turns": 20}),
+        "made_up": True,
     }
 
 

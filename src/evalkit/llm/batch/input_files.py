@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.columns import SURROGATE
+from evalkit.data.json_text import SURROGATE
 from evalkit.llm.batch.journal import Shard
 from evalkit.llm.budget import estimate_cost
 from evalkit.llm.providers import cost

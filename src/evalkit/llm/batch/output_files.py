@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.columns import BOM
+from evalkit.data.json_text import BOM
 from evalkit.llm.batch.input_files import read_abouts
 from evalkit.llm.requests import Reply
 from evalkit.llm.responses import classify_response, decode_json, is_retryable, read_error

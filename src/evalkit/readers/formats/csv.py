@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from evalkit.data.columns import BOM, SURROGATE
+from evalkit.data.json_text import BOM, SURROGATE
 from evalkit.data.schema import Problem
 from evalkit.readers.base import CSV_SCORES, Reader
 from evalkit.readers.score_table import RECORD, Raw

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from evalkit.data.chat_messages import message
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers.assertions import name_cases
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields

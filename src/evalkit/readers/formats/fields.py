@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from evalkit.data.chat_messages import message
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers import json_keys, json_values
 from evalkit.readers.base import head
 from evalkit.readers.builder import EvalsBuilder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers.base import Reader
 from evalkit.readers.base import head as head_of
 from evalkit.readers.formats import fields

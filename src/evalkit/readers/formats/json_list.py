@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.data.columns import BOM, columns, decode, read_bytes
+from evalkit.data.columns import columns
+from evalkit.data.json_text import BOM, decode, read_bytes
 from evalkit.data.schema import Problem
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import jsonl

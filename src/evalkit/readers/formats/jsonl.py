@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from evalkit.data.columns import BOM, decode, lines, read_frame
+from evalkit.data.columns import read_frame
+from evalkit.data.json_text import BOM, decode, lines
 from evalkit.readers.base import Reader
 from evalkit.readers.score_table import Raw
 

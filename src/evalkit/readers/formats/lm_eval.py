@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, has_records

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.chat_messages import message
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import RecordFormat, key_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers.assertions import SUCCESS, name_cases
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.data.schema import TABLES, Key
 from evalkit.readers import json_values
 from evalkit.readers.assertions import Attempt, Check, add_checks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, has_paths

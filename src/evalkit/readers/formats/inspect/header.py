@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.data.columns import as_text
+from evalkit.data.json_text import as_text
 from evalkit.data.schema import RUNS
 from evalkit.readers.formats.fields import get, provider
 from evalkit.readers.formats.inspect.records import LETTERS, moment

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.columns import BOM, decode, in_order, read_bytes, without_collector
+from evalkit.data.columns import in_order
 from evalkit.data.evals import Evals
+from evalkit.data.json_text import BOM, decode, read_bytes, without_collector
+from evalkit.data.lenient_decode import lenient_convert, lenient_decode
 from evalkit.data.schema import Problem
 from evalkit.readers.base import Reader
 from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats.inspect.header import Header
 from evalkit.readers.formats.inspect.records import RAWS, STRINGS, decoder, has_short_score, is_short, ranges
 from evalkit.readers.formats.inspect.samples import Columns
-from evalkit.readers.formats.lenient_decode import lenient_convert, lenient_decode
 from evalkit.readers.formats.zip_salvage import Zip
 from evalkit.readers.json_keys import listed_in
 from evalkit.util.errors import FormatError

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from evalkit.data.columns import as_text, decode
+from evalkit.data.json_text import as_text, decode
 
 _Item = TypeVar("_Item")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.data.columns import as_text, decode, typed_columns
+from evalkit.data.columns import typed_columns
+from evalkit.data.json_text import as_text, decode
 from evalkit.data.schema import CASES, SCORES, SEVERITIES, TRIALS, TURNS, Key, Table
 from evalkit.readers.formats.inspect.records import (
     EVENT,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import msgspec
 
-from evalkit.data.columns import as_text, decode
+from evalkit.data.json_text import as_text, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

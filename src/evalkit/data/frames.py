@@ -1,0 +1,41 @@
+"""Convert any frame to polars, and read some columns of a lazy one."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import polars as pl
+
+from evalkit.util.errors import FormatError
+
+
+def to_polars(frame: Any) -> pl.DataFrame:
+    """Return any frame (polars eager or lazy, pandas, pyarrow, DuckDB) as a polars frame.
+
+    Raises
+    ------
+    FormatError
+        It is no frame.
+    """
+    if isinstance(frame, pl.DataFrame):
+        return frame
+    if isinstance(frame, pl.LazyFrame):
+        return frame.collect()
+    import narwhals as nw
+
+    try:
+        native = nw.from_native(frame)
+    except TypeError:
+        kind = type(frame).__name__
+        raise FormatError(f"{kind} is not a frame. Expected polars, pandas, pyarrow or DuckDB.") from None
+    if isinstance(native, nw.LazyFrame):
+        native = native.collect()
+    return cast("pl.DataFrame", native.to_polars())
+
+
+def some_of(frame: Any, *columns: str) -> pl.DataFrame:
+    """Return some columns of a table; of a lazy one only they are read."""
+    selected: Any = frame.select(columns)
+    if isinstance(selected, pl.LazyFrame):
+        selected = selected.collect(engine="streaming")
+    return cast("pl.DataFrame", selected)

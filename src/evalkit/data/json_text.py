@@ -1,0 +1,146 @@
+"""Decode JSON leniently, line by line."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from evalkit.data.schema import Problem
+from evalkit.util.errors import PathError
+from evalkit.util.format import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BOM: Final = b"\xef\xbb\xbf"
+SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_START_CHARS: Final = 41
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file without its byte-order mark."""
+    path = Path(path)
+    if not path.exists():
+        raise PathError.missing(path)
+    return path.read_bytes().removeprefix(BOM)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Turn the garbage collector off: millions of decoded records hold no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    r"""Yield the lines that are not blank with their numbers, from 1.
+
+    Only a newline ends a line: U+2028, which JSON strings may hold as it is, does not.
+
+    Examples
+    --------
+    >>> list(lines("1\r\n\n'a\u2028b'".encode()))
+    [(1, b'1'), (3, b"'a\xe2\x80\xa8b'")]
+    """
+    number, start, end = 0, 0, len(data)
+    while start < end:
+        stop = data.find(b"\n", start)
+        stop = end if stop < 0 else stop
+        number += 1
+        line = data[start:stop].strip()
+        if line:
+            yield number, line
+        start = stop + 1
+
+
+def decode(raw: bytes) -> Any:
+    """Decode JSON.
+
+    More lenient than the standard where nothing is lost: a bare NaN or Infinity becomes that word, a lone
+    surrogate becomes U+FFFD.
+
+    Raises
+    ------
+    ValueError
+        It is not JSON; the message says why.
+
+    Examples
+    --------
+    >>> decode(b'{"score": NaN}')
+    {'score': 'NaN'}
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} of the line is not UTF-8") from None
+    start = repr(shorten(text.strip(), _START_CHARS))
+    try:
+        value = json.loads(text, parse_constant=str, strict=False)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
+            raise ValueError(f"the JSON is cut off: {start}") from None
+        raise ValueError(f"not JSON ({error.msg}, character {error.pos + 1}): {start}") from None
+    except RecursionError:
+        raise ValueError(f"nested too deeply: {start}") from None
+    except ValueError:  # an integer of more digits than Python converts
+        raise ValueError(f"not JSON that can be read: {start}") from None
+    return encodable(value)
+
+
+def encodable(value: Any) -> Any:
+    r"""Replace each lone surrogate, which UTF-8 cannot hold, in a decoded value by U+FFFD.
+
+    Examples
+    --------
+    >>> encodable(["cut \ud83d off"])
+    ['cut � off']
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(SURROGATE.sub("\ufffd", text)) if SURROGATE.search(text) else value
+
+
+def record(raw: bytes, source: str, number: int, problems: list[Problem]) -> dict[str, Any] | None:
+    """Return the JSON object of a line; or None, with a `Problem`, if it is none."""
+    try:
+        value = decode(raw)
+    except ValueError as error:
+        problems.append(Problem(source, number, str(error)))
+        return None
+    if not isinstance(value, dict):
+        kind = {list: "a list", str: "a string", type(None): "null"}.get(type(value), f"{value!r:.40}")
+        problems.append(Problem(source, number, f"a JSON object was expected, not {kind}"))
+        return None
+    return value
+
+
+def as_text(value: Any) -> str | None:
+    """Return a decoded value as text: strings as they are, null as None, anything else as compact JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.encode(value).decode()
+    except (msgspec.MsgspecError, RecursionError, OverflowError, UnicodeEncodeError):
+        return SURROGATE.sub("\ufffd", repr(value))
+
+
+def raw_text(raw: msgspec.Raw) -> str | None:
+    """Return a nested value as its text in the file; a string as its content."""
+    data = bytes(raw)
+    if not data or data == b"null":
+        return None
+    return str(decode(data)) if data.startswith(b'"') else data.decode()
