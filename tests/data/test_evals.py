@@ -113,7 +113,7 @@ def test_a_folder_that_was_not_saved_by_evalkit_is_refused(tmp_path, manifest, e
 def test_loading_what_is_not_there_names_the_nearest(two_versions, tmp_path):
     two_versions.save(tmp_path / "saved")
 
-    with pytest.raises(PathError, match="nearest that exists is .*saved"):
+    with pytest.raises(PathError, match="Did you mean .*saved"):
         Evals.load(tmp_path / "savde")
 
 
@@ -159,7 +159,7 @@ def test_a_filter_takes_an_expression_and_a_tag(two_versions):
 
 
 def test_a_filter_with_an_unknown_value_or_column_names_the_nearest(two_versions):
-    with pytest.raises(SelectorError, match="no agent version 'v3'.*v1, v2"):
+    with pytest.raises(SelectorError, match="Unknown agent version 'v3'. Expected v1 or v2"):
         two_versions.filter(agent_version="v3")
     with pytest.raises(ColumnError, match="Did you mean 'agent_version'"):
         two_versions.filter(agent_versoin="v1")

@@ -359,7 +359,7 @@ def test_a_broken_suite_is_a_problem_and_the_scores_stay(tmp_path: Path) -> None
 def test_a_folder_that_is_not_there_and_one_that_holds_nothing_are_named(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
 
-    with pytest.raises(PathError, match="nearest that exists is .*demo"):
+    with pytest.raises(PathError, match="Did you mean .*demo"):
         native.read(tmp_path / "dmo")
     with pytest.raises(FormatError, match="holds none of suite.yaml"):
         native.read(tmp_path / "demo")

@@ -328,7 +328,7 @@ def tune(
     trials.apply(scoring.rule)
     state = Tuning(scoring.rule, scoring.rule, target)
     file = None if path is None else Path(path)
-    made_up = any("made up" in str(note) for note in evals.notes)
+    made_up = evals.made_up
     return Tuner(state, trials, by, scoring.level, Path(path or "rule.yaml"), made_up)
 
 
