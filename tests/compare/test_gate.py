@@ -80,10 +80,8 @@ def test_the_reasons_hold_the_numbers_with_their_level():
 
     low, high = (100 * end for end in proportion_confint(20, 40, alpha=0.1, method="wilson"))
     worse, reached = gate.table["reason"]
-    assert re.fullmatch(
-        r"Regressed: −50\.0 points, 90% interval −6\d\.\d points to −3\d\.\d points, 40 cases\.", worse
-    )
-    assert reached.startswith(f"It is 50.0%, 90% interval {low:.1f}% to {high:.1f}% (Wilson")
+    assert re.fullmatch(r"Regressed: −50\.0 points, 90% interval \[−6\d\.\d, −3\d\.\d\], 40 cases\.", worse)
+    assert reached.startswith(f"It is 50.0%, 90% interval [{low:.1f}%, {high:.1f}%] (Wilson")
 
 
 def test_an_improvement_is_no_regression():
@@ -98,7 +96,7 @@ def test_an_undecided_regression_says_that_a_margin_would_help():
     gate = check_gate(evals, baseline="v1", candidate="v2", no_regressions=True)
 
     assert gate.outcome == "undecided"
-    assert "declare one" in gate.table["reason"][0]
+    assert "margin={'pass_rate': 0.05}" in gate.table["reason"][0]
 
 
 def test_a_margin_of_the_mean_score_is_a_condition_of_its_own():
@@ -148,9 +146,9 @@ def test_too_many_unscored_trials_leave_the_rate_undecided():
     ("scores", "severity", "expected", "reason"),
     [
         ([PASS, PASS, FAIL], "critical", "pass", "2 cases, 2 trials."),
-        ([PASS, FAIL, PASS], "critical", "fail", "Trials failed of: 001 (1 of 1)."),
-        ([None, FAIL, PASS], "critical", "fail", "Trials failed of: 001 (1 of 1)."),
-        ([None, PASS, PASS], "critical", "undecided", "Trials are unscored of: 000 (1 of 1)."),
+        ([PASS, FAIL, PASS], "critical", "fail", "Failed trials: 001 (1 of 1)."),
+        ([None, FAIL, PASS], "critical", "fail", "Failed trials: 001 (1 of 1)."),
+        ([None, PASS, PASS], "critical", "undecided", "Unscored trials: 000 (1 of 1)."),
         ([PASS, PASS, PASS], "high", "undecided", "No case is of severity critical."),
     ],
 )
@@ -169,7 +167,7 @@ def test_a_critical_case_that_the_candidate_was_not_tried_on_is_no_pass():
 
     row = check_gate(lost, candidate="v2", critical_must_pass=True).table.row(0, named=True)
 
-    assert (row["outcome"], row["reason"]) == ("undecided", "There is no trial of: 001.")
+    assert (row["outcome"], row["reason"]) == ("undecided", "No trials of 001.")
     assert outcome(lost, candidate="v1", critical_must_pass=True) == "pass"
     assert (
         outcome(
@@ -194,9 +192,9 @@ def test_sides_that_were_judged_differently_are_compared_only_when_asked(tmp_pat
     evals = replace(evals, scores=TABLES["scores"].check(named))
     sides = {"baseline": "v1", "candidate": "v2"}
 
-    with pytest.raises(SelectorError, match="not judged alike"):
+    with pytest.raises(SelectorError, match="judge_model is v1 for 'v1' and v2 for 'v2'"):
         outcome(evals, **sides, no_regressions=True)
-    with pytest.raises(SelectorError, match="not judged alike"):
+    with pytest.raises(SelectorError, match="judge_model is v1 for 'v1' and v2 for 'v2'"):
         ek.report(evals, tmp_path / "refused.md", **sides)
 
     assert outcome(evals, **sides, no_regressions=True, judge="any") == "undecided"
@@ -219,12 +217,12 @@ def test_one_failed_condition_outweighs_one_that_is_undecided():
         (
             {"margin": {"pass_rate": 0.1}, "critical_must_pass": True},
             FormatError,
-            "belongs to no_regressions",
+            "needs no_regressions",
         ),
-        ({"pass_rate_at_least": 90}, FormatError, "is 90; it is a share"),
-        ({"pass_rate_at_least": 0.0}, FormatError, "it is a share above 0"),
-        ({"no_regressions": True}, SelectorError, "name baseline and candidate"),
-        ({"critical_must_pass": True}, SelectorError, "several versions (v1, v2); name the candidate"),
+        ({"pass_rate_at_least": 90}, FormatError, "pass_rate_at_least=90"),
+        ({"pass_rate_at_least": 0.0}, FormatError, "a share above 0"),
+        ({"no_regressions": True}, SelectorError, "two sides, baseline= and candidate="),
+        ({"critical_must_pass": True}, SelectorError, "several versions (v1, v2)"),
         ({"critical_must_pass": True, "candidate": "v9"}, SelectorError, "v9"),
     ],
 )
@@ -274,10 +272,10 @@ def test_the_gate_as_markdown_is_a_list(run, data):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "ask for --no-regressions, --pass-rate-at-least or --critical-must-pass."),
-        (("--critical-must-pass",), "say which with --candidate."),
-        (("--no-regressions",), "--no-regressions needs two sides: --baseline and --candidate."),
-        (("--candidate", "v3", "--pass-rate-at-least", "90"), "--pass-rate-at-least is 90.0"),
+        ((), "Pass --no-regressions, --pass-rate-at-least or --critical-must-pass."),
+        (("--critical-must-pass",), "Name one with --candidate."),
+        (("--no-regressions",), "--no-regressions needs two sides, --baseline and --candidate."),
+        (("--candidate", "v3", "--pass-rate-at-least", "90"), "--pass-rate-at-least 90.0"),
     ],
 )
 def test_a_gate_that_cannot_be_asked_ends_with_2_and_one_line(run, data, options, words):
@@ -334,4 +332,4 @@ def test_plan_of_a_difference_and_a_margin_is_refused(run, data):
     code, out, err = run("plan", data, "--margin", "pass_rate=0.1", "--difference", "0.1")
 
     assert (code, out) == (2, "")
-    assert "give one of them" in err
+    assert "Pass one of them" in err

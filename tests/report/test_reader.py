@@ -115,7 +115,7 @@ def test_a_reason_says_the_mean_that_the_rule_used_and_whose_words_these_are(tmp
 def test_warnings_have_true_minus_signs_and_no_python(body):
     warnings = words(re.search(r'id="table-warnings".*?</table>', body, re.DOTALL)[0])
 
-    assert "difference is −7.4 points" in warnings
+    assert "difference would be −7.4 points" in warnings
     assert not re.search(r"(?<![\w])-\d", warnings)
     assert "margin={" not in warnings
     assert "W20 overall Nobody declared beforehand" in warnings

@@ -101,7 +101,7 @@ def test_what_an_argument_cannot_be_is_one_sentence_with_its_name(verb, name, tm
         (lambda: ek.compare(DEMO, baseline=None, candidate="v2"), "Invalid baseline None. Expected the name of a run"),
         (lambda: ek.compare_many(DEMO, baseline="v1", candidates=[]), "candidates is empty. Expected at least one name."),
         (lambda: ek.summarize(DEMO, by=3), "Invalid by 3. Expected text or a list of texts. Did you mean '3'?"),
-        (lambda: ek.summarize(DEMO, rule=4.0), "Invalid rule 4.0. Expected a PassRule, for example ek.PassRule(mean=4, floor=3)."),
+        (lambda: ek.summarize(DEMO, rule=4.0), "Invalid rule 4.0. Expected a PassRule, for example ek.PassRule(mean=4, floor=3)"),
         (lambda: ek.summarize(DEMO, missing="fails"), "'exclude' or 'fail'. Did you mean 'fail'?"),
         (lambda: ek.agreement(DEMO, grader=[]), "grader is empty. Expected at least one name."),
         (lambda: ek.agreement(DEMO, grader=["demo-judge", 3]), "Expected text, a list of texts or None."),

@@ -102,15 +102,13 @@ def _check_verdicts(fail_on: Sequence[str] | None) -> list[str]:
 
 
 def _show(change: Comparison, words: str, *, markdown: bool) -> str:
-    from evalkit.compare.sentences import cells
+    from evalkit.compare.sentences import SUMMARY_HEADS, summary_cells
+    from evalkit.compare.warnings import remark
 
-    heads = cells(None)
-    rows = [cells(row) for row in change.estimates.iter_rows(named=True)]
-    left = [head in ("scope", "metric", "method", "verdict") for head in heads]
-    warnings = [
-        f"{row['id']} {'' if row['scope'] == 'overall' else name_cell(row['scope']) + ': '}{row['text']}"
-        for row in change.warnings.iter_rows(named=True)
-    ]
+    heads = list(SUMMARY_HEADS)
+    rows = [summary_cells(row) for row in change.estimates.iter_rows(named=True)]
+    left = [head in ("Scope", "Metric", "Method", "Verdict") for head in heads]
+    warnings = [remark(warning) for warning in change.cautions]
     rates = any_table(heads, rows, left=left, markdown=markdown)
     text = markdown_text if markdown else one_line
     parts = [

@@ -9,6 +9,7 @@ import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli.terminal import as_json, emit, page, working
+from evalkit.util.words import for_shell
 
 _EXIT_CODES: Final = {"pass": 0, "fail": 1, "undecided": 3}
 
@@ -60,7 +61,9 @@ def gate(
             critical_must_pass=conditions.critical_must_pass,
             level=conditions.level,
         )
-    lines = [f"{row['outcome']}: {row['condition']}. {row['reason']}" for row in result.table.to_dicts()]
+    lines = [
+        f"{outcome}: {condition}. {for_shell(reason)}" for condition, outcome, reason in result.conditions
+    ]
     markdown = form == "md"
     emit(as_json(result.to_dict()) if form == "json" else page(result.sentence, [], lines, markdown=markdown))
     raise typer.Exit(_EXIT_CODES[result.outcome])

@@ -9,7 +9,6 @@ import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli.terminal import any_table, as_json, emit, page, working
-from evalkit.util.format import difference_of, money
 
 if TYPE_CHECKING:
     from evalkit.compare.power_plan import Plan
@@ -57,18 +56,9 @@ def plan(
 
 
 def _show(result: Plan, *, markdown: bool) -> str:
-    heads = ["option", "cases", "epochs", "samples", "detects", "power", "price", "method"]
-    rows = [
-        [
-            row["option"],
-            *("" if row[name] is None else f"{row[name]:.4g}" for name in ("cases", "epochs", "samples")),
-            "" if row["mde"] is None else difference_of(row["mde"], result.metric, sign=False),
-            "" if row["power"] is None else f"{row['power']:.0%}",
-            "" if row["price_usd"] is None else money(row["price_usd"]),
-            row["reason"] or row["method"],
-        ]
-        for row in result.table.iter_rows(named=True)
-    ]
-    left = [head in ("option", "method") for head in heads]
+    from evalkit.compare.power_plan import HEADS
+
+    heads, rows = list(HEADS), result.cells()
+    left = [head in ("Option", "Method") for head in heads]
     table = any_table(heads, rows, left=left, markdown=markdown) if rows else ""
     return page(result.sentence, [table], result.notes, markdown=markdown)

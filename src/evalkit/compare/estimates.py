@@ -1,71 +1,99 @@
-"""The numbers of a comparison: one row for each scope and metric, each with its n, method and level."""
+"""The estimates of a comparison: one row per scope and metric."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.compare.pairs import CASE_COLUMNS, Pairs, make_pairs
+from evalkit.compare.pairs import CASE_COLUMNS, SIDES, make_pairs
+from evalkit.compare.verdicts import verdict_of
 from evalkit.data.schema import Severity
 from evalkit.grading.summarize import find_clusters
 from evalkit.grading.version_order import natural_key
 from evalkit.util.errors import ColumnError
-from evalkit.util.words import NOT_GIVEN, did_you_mean
+from evalkit.util.words import NOT_GIVEN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy as np
 
+    from evalkit.compare.pairs import Pairs, Selector
     from evalkit.data.evals import Evals
+    from evalkit.data.scoring import Scoring
     from evalkit.stats import Estimate
 
 Metric = Literal["pass_rate", "mean_score"]
-METRICS: Final[tuple[Metric, ...]] = ("pass_rate", "mean_score")
+METRICS: Final[dict[Metric, str]] = {"pass_rate": "rate", "mean_score": "mean"}
+"""Each metric with its column of units."""
 
 SUMMARY: Final[dict[str, Any]] = {
     "scope": pl.String(),
-    "metric": pl.Enum(METRICS),
-    "baseline": pl.Float64(),
-    "candidate": pl.Float64(),
-    "difference": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-    "p_value": pl.Float64(),
-    "p_adjusted": pl.Float64(),
+    "metric": pl.Enum(list(METRICS)),
+    **dict.fromkeys(("baseline", "candidate", "difference", "low", "high"), pl.Float64()),
+    **dict.fromkeys(("p_value", "p_adjusted"), pl.Float64()),
     "n": pl.Int64(),
     "n_eff": pl.Float64(),
     "method": pl.String(),
     "level": pl.Float64(),
     "verdict": pl.String(),
 }
-MORE: Final[dict[str, Any]] = {
+ESTIMATES: Final[dict[str, Any]] = {
+    **SUMMARY,
     "k": pl.Float64(),
-    "clusters": pl.Int64(),
-    "up": pl.Int64(),
-    "down": pl.Int64(),
+    **dict.fromkeys(("clusters", "up", "down"), pl.Int64()),
     "adjustment": pl.String(),
     "seed": pl.Int64(),
     "status": pl.String(),
     "reason": pl.String(),
 }
+Row = dict[str, Any]
+"""The columns of `ESTIMATES` and the arguments of `verdict_of`: `margin`, `one_sided_low`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """The options of a comparison beside its scoring; see `evalkit.compare`."""
+
+    by: tuple[str, ...] = ()
+    margin: Mapping[str, float] | None = None
+    adjust: Literal["holm", "bh", "none"] | None = None
+    judge: Literal["same", "any"] = "same"
+    criteria: Literal["same", "shared"] = "same"
+    rerun: Selector | None = None
+    seed: int = 0
+
+    def check_margin(self) -> None:
+        """Raise if the margin names no metric, or is no loss."""
+        for name, value in (self.margin or {}).items():
+            if name not in METRICS:
+                raise ColumnError(
+                    f"Unknown metric {name!r} in margin.", argument="margin", value=name, choices=METRICS
+                )
+            limit = 1 if name == "pass_rate" else float("inf")
+            if not 0 < value < limit:
+                expected = "a loss above 0" + (" and below 1 (0.05 is 5 points)" if limit == 1 else "")
+                raise ColumnError(
+                    f"Invalid margin {value!r} for {name}.", argument="margin", value=value, expected=expected
+                )
 
 
 def find_scopes(
-    evals: Evals, pairs: Pairs, columns: tuple[str, ...], asked: dict[str, Any]
+    evals: Evals, pairs: Pairs, columns: Sequence[str], scoring: Scoring
 ) -> list[tuple[str, pl.DataFrame]]:
     """Return the name and the units of each scope of `by`."""
     if not columns:
         return []
-    have = [*CASE_COLUMNS, "criterion", *pairs.strata]
+    choices = [*CASE_COLUMNS, "criterion", *pairs.strata]
     for column in columns:
-        if column not in have:
+        if column not in choices:
             raise ColumnError(
-                f"A comparison cannot be split by {column!r}; it can by {', '.join(have)}.{did_you_mean(column, have)}"
+                f"Cannot split a comparison by {column!r}.", argument="by", value=column, choices=choices
             )
     if "criterion" in columns:
-        pairs = make_pairs(evals, **asked, criteria=True)
+        pairs = make_pairs(evals, pairs.labels, pairs.runs, scoring, criteria=True)
     units = pairs.units(*columns)
     if "tags" in columns:
         units = units.explode("tags", empty_as_null=True, keep_nulls=True)
@@ -76,130 +104,124 @@ def find_scopes(
     ]
 
 
-def estimate_scope(
-    scope: str, units: pl.DataFrame, *, level: float, margin: dict[str, float] | None, seed: int
-) -> list[dict[str, Any]]:
-    """Return the rows of one scope: the paired difference of pass rates, and of mean scores."""
+def estimate_scope(scope: str, units: pl.DataFrame, level: float, options: CompareOptions) -> list[Row]:
+    """Return the rows of one scope: the paired difference of pass rates and of mean scores."""
     from evalkit import stats
 
-    old, new = (units[f"rate_{side}"].to_numpy() for side in ("baseline", "candidate"))
-    trials = [units[f"trials_{side}"].to_numpy() for side in ("baseline", "candidate")]
-    k = 2 / (1 / trials[0] + 1 / trials[1])
-    clusters = find_clusters(units)
+    margins = options.margin or {}
+    _, old, new = _paired(units, "rate")
+    k = 2 / sum(1 / units[f"trials_{side}"].to_numpy() for side in SIDES)
+    clusters, margin = find_clusters(units), margins.get("pass_rate")
     if clusters is None:
-        rate = stats.tango_n_eff(new, old, k, level=level, seed=seed)
+        rate = stats.tango_n_eff(new, old, k, level=level, seed=options.seed)
     else:
-        rate = stats.tango_clustered(new, old, clusters, k=k, level=level, seed=seed)
-    limits: dict[Metric, float | None] = {"pass_rate": None, "mean_score": None}
-    if margin and "pass_rate" in margin and len(units):
-        limits["pass_rate"] = stats.non_inferiority_tango_n_eff(
-            new, old, k, margin=margin["pass_rate"], clusters=clusters
-        ).low
-    meant = units.filter(pl.col("mean_baseline").is_not_null() & pl.col("mean_candidate").is_not_null())
-    before, after = meant["mean_baseline"].to_numpy(), meant["mean_candidate"].to_numpy()
-    grouped = find_clusters(meant)
-    mean = stats.paired_t(after - before, clusters=grouped, level=level)
-    if margin and "mean_score" in margin and mean.status == "ok":
-        limits["mean_score"] = stats.non_inferiority_t(
-            after - before, margin=margin["mean_score"], clusters=grouped
-        ).low
-    sides: dict[Metric, tuple[Estimate, np.ndarray, np.ndarray]] = {
-        "pass_rate": (rate, old, new),
-        "mean_score": (mean, before, after),
-    }
-    rows = []
-    for metric, (estimate, first, second) in sides.items():
-        bound = (margin or {}).get(metric)
-        word = stats.verdict(estimate.low, estimate.high, margin=bound, ni_low=limits[metric])
-        rows.append(_row(scope, metric, estimate, first, second, word))
-    return rows
+        rate = stats.tango_clustered(new, old, clusters, k=k, level=level, seed=options.seed)
+    low = None
+    if margin is not None and len(units):
+        low = stats.non_inferiority_tango_n_eff(new, old, k, margin=margin, clusters=clusters).low
+    rows = [_row(scope, "pass_rate", rate, old, new, margin=margin, one_sided_low=low)]
+    part, old, new = _paired(units, "mean")
+    clusters, margin = find_clusters(part), margins.get("mean_score")
+    mean = stats.paired_t(new - old, clusters=clusters, level=level)
+    low = None
+    if margin is not None and mean.status == "ok":
+        low = stats.non_inferiority_t(new - old, margin=margin, clusters=clusters).low
+    return [*rows, _row(scope, "mean_score", mean, old, new, margin=margin, one_sided_low=low)]
 
 
-def _row(
-    scope: str, metric: Metric, e: Estimate, first: np.ndarray, second: np.ndarray, word: str
-) -> dict[str, Any]:
-    return {
-        "scope": scope,
-        "metric": metric,
-        "baseline": float(first.mean()) if len(first) else None,
-        "candidate": float(second.mean()) if len(second) else None,
-        "difference": e.estimate,
-        "low": e.low,
-        "high": e.high,
-        "p_value": e.p_value,
-        "p_adjusted": e.p_value,
-        "n": e.n,
-        "n_eff": float(e.n) if e.n_eff is None else e.n_eff,
-        "method": e.method,
-        "level": e.level,
-        "verdict": word,
-        "k": e.k,
-        "clusters": e.clusters,
-        "up": int((second > first + 1e-9).sum()),
-        "down": int((second < first - 1e-9).sum()),
-        "adjustment": "none",
-        "seed": e.seed,
-        "status": e.status,
-        "reason": e.reason,
-    }
-
-
-def estimate_weighted(
-    units: pl.DataFrame, weights: Mapping[str, float], *, level: float
-) -> list[dict[str, Any]]:
+def estimate_weighted(units: pl.DataFrame, weights: Mapping[str, float], level: float) -> list[Row]:
     """Return the rows in which a case counts by its severity."""
     from evalkit import stats
 
-    known = set(Severity.categories)
     for name in weights:
-        if name not in known:
+        if name not in Severity.categories:
             raise ColumnError(
-                f"weights names the severity {name!r}; it may be {', '.join(sorted(known))}.{did_you_mean(name, known)}"
+                f"Unknown severity {name!r} in weights.",
+                argument="weights",
+                value=name,
+                choices=sorted(Severity.categories),
             )
     rows = []
-    for metric, column in (("pass_rate", "rate"), ("mean_score", "mean")):
-        part = units.filter(
-            pl.col(f"{column}_baseline").is_not_null() & pl.col(f"{column}_candidate").is_not_null()
-        )
-        first, second = (part[f"{column}_{side}"].to_numpy() for side in ("baseline", "candidate"))
-        w = (
-            part["severity"]
-            .cast(pl.String)
-            .replace_strict(dict(weights), default=1.0, return_dtype=pl.Float64)
-            .to_numpy()
-        )
-        estimate = stats.weighted_difference(second - first, w, level=level)
-        row = _row("weighted", metric, estimate, first, second, stats.verdict(estimate.low, estimate.high))  # type: ignore[arg-type]
+    for metric, column in METRICS.items():
+        part, old, new = _paired(units, column)
+        severity = part["severity"].cast(pl.String)
+        w = severity.replace_strict(dict(weights), default=1.0, return_dtype=pl.Float64).to_numpy()
+        row = _row("weighted", metric, stats.weighted_difference(new - old, w, level=level), old, new)
         if w.sum() > 0:
             row |= {
-                "baseline": float((first * w).sum() / w.sum()),
-                "candidate": float((second * w).sum() / w.sum()),
+                "baseline": float((old * w).sum() / w.sum()),
+                "candidate": float((new * w).sum() / w.sum()),
             }
         rows.append(row)
     return rows
 
 
-def adjust_scopes(
-    rows: list[dict[str, Any]], kind: str, *, level: float, margin: Mapping[str, float] | None = None
-) -> list[dict[str, Any]]:
-    """Adjust the p-values of each metric over its scopes; worse or better needs its adjusted p too.
-
-    "No worse than the margin" is another test, which its own interval has passed: it stays.
-    """
+def adjust_scopes(rows: list[Row], adjustment: str, level: float) -> list[Row]:
+    """Adjust the p-values of each metric over the rows, a family."""
     from evalkit import stats
 
-    made = {"holm": stats.holm, "bh": stats.benjamini_hochberg}.get(kind)
+    adjust = {"holm": stats.holm, "bh": stats.benjamini_hochberg}.get(adjustment, list)
     for metric in METRICS:
         family = [row for row in rows if row["metric"] == metric]
-        values = [row["p_value"] for row in family]
-        for row, p in zip(family, made(values) if made else values, strict=True):
-            row |= {"p_adjusted": p, "adjustment": kind}
-            if p is None or p < 1 - level:
-                continue
-            if row["verdict"] == "regressed within margin" or (
-                row["verdict"] == "improved" and metric in (margin or {})
-            ):
-                row["verdict"] = "no worse than margin"
-            elif row["verdict"] in ("regressed", "improved"):
-                row["verdict"] = "inconclusive"
+        for row, p in zip(family, adjust([row["p_value"] for row in family]), strict=True):
+            row |= {"p_adjusted": p, "adjustment": adjustment, "family_level": level}
     return rows
+
+
+def to_estimates(rows: Iterable[Row]) -> pl.DataFrame:
+    """Return the rows as a frame, each with its verdict."""
+    for row in rows:
+        row["verdict"] = verdict_of(
+            row["low"],
+            row["high"],
+            margin=row["margin"],
+            one_sided_low=row["one_sided_low"],
+            p_adjusted=row["p_adjusted"] if "family_level" in row else None,
+            level=row["family_level"] if "family_level" in row else row["level"],
+            evidence=row.get("evidence"),
+            decidable=row.get("decidable", True),
+        )
+    return pl.DataFrame(rows, schema=ESTIMATES)
+
+
+def _paired(units: pl.DataFrame, column: str) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
+    names = [f"{column}_{side}" for side in SIDES]
+    part = units.drop_nulls(names)
+    return part, part[names[0]].to_numpy(), part[names[1]].to_numpy()
+
+
+def _row(
+    scope: str,
+    metric: Metric,
+    estimate: Estimate,
+    old: np.ndarray,
+    new: np.ndarray,
+    *,
+    margin: float | None = None,
+    one_sided_low: float | None = None,
+) -> Row:
+    return {
+        "scope": scope,
+        "metric": metric,
+        "baseline": float(old.mean()) if len(old) else None,
+        "candidate": float(new.mean()) if len(new) else None,
+        "difference": estimate.estimate,
+        "low": estimate.low,
+        "high": estimate.high,
+        "p_value": estimate.p_value,
+        "p_adjusted": estimate.p_value,
+        "n": estimate.n,
+        "n_eff": float(estimate.n) if estimate.n_eff is None else estimate.n_eff,
+        "method": estimate.method,
+        "level": estimate.level,
+        "k": estimate.k,
+        "clusters": estimate.clusters,
+        "up": int((new > old + 1e-9).sum()),
+        "down": int((new < old - 1e-9).sum()),
+        "adjustment": "none",
+        "seed": estimate.seed,
+        "status": estimate.status,
+        "reason": estimate.reason,
+        "margin": margin,
+        "one_sided_low": one_sided_low,
+    }

@@ -1,4 +1,4 @@
-"""Failing trials, clustered by what the judge wrote: which mistakes there are, how many of each, where."""
+"""Cluster failing trials by the judge's rationales."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.grading.grade import grade, grade_criteria
-from evalkit.grading.pass_rule import DEFAULT_RULE
-from evalkit.grading.select_scores import choose_scores
+from evalkit.data.result import Result
+from evalkit.data.schema import SEVERITIES
+from evalkit.grading.grade import grade_trial_criteria, grade_trials
+from evalkit.grading.select_scores import choose_scores, choose_scoring
+from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError
 from evalkit.util.hostile_text import escape, visible
-from evalkit.util.words import NOT_GIVEN, plural
+from evalkit.util.html_table import Html, html_table
+from evalkit.util.words import NOT_GIVEN, join_words, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.data.scoring import Scoring
     from evalkit.grading.pass_rule import PassRule
 
 _KEY: Final = ["run", "case", "epoch"]
-# Fewer failing trials than this are read one by one.
-FEWEST: Final = 10
+# Fewer failing trials are read one by one.
+_FEWEST: Final = 10
 _MOST_CLUSTERS: Final = 10
 _TERMS: Final = 5
 _EXAMPLES: Final = 3
-# A word of a name, such as custom_id or gpt-4.1, stays one.
+# A name such as custom_id or gpt-4.1 is one word.
 _WORD: Final = r"(?u)\b[^\W\d][\w.\-]*\w\b"
-# The number of clusters is chosen on so many texts; of more, a sample.
+# The number of clusters is chosen on a sample of this many texts.
 _SAMPLE: Final = 2_000
-# Below this silhouette the clusters run into each other.
+# Below this silhouette clusters overlap.
 _WEAK: Final = 0.1
-
 _TRIALS: Final = {
     "run": pl.Categorical(),
     "case": pl.Categorical(),
@@ -57,21 +60,21 @@ _CLUSTERS: Final = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FailureClusters:
-    """What `find_failures` found.
+class FailureClusters(Result):
+    """The result of `find_failures`.
 
     Attributes
     ----------
     clusters
-        polars frame, the largest first: `failure` (its name: the first terms), `trials` (how many), `share` (of
-        those clustered), `cases`, `versions` (lists), `severities` (in words, with counts), `terms` (list).
+        polars frame, the largest first: `failure` (its name: the first terms), `trials` (count), `share` (of the
+        clustered trials), `cases`, `versions` (lists), `severities` (text with counts), `terms` (list).
     trials
-        polars frame, a row a failing trial with a reason: `run`, `case`, `epoch`, `severity`, `agent_version`,
-        `failure`, `rationale` (what was clustered), `closeness` (cosine to the middle of its cluster, 0 to 1).
+        polars frame, one row per failing trial with a rationale: `run`, `case`, `epoch`, `severity`, `agent_version`,
+        `failure`, `rationale` (the clustered text), `closeness` (cosine to the cluster's center, 0 to 1).
     failing
-        How many trials fail.
+        Number of failing trials.
     note
-        What to know: how many have no reason written; why there are no clusters.
+        Trials without a rationale, or why there are no clusters.
     method, seed
         How it was done.
     """
@@ -83,8 +86,13 @@ class FailureClusters:
     method: str
     seed: int
 
+    @property
+    def table(self) -> pl.DataFrame:
+        """The clusters."""
+        return self.clusters
+
     def examples(self, failure: str) -> pl.DataFrame:
-        """Return the three trials nearest to the middle of a cluster, of different cases where there are."""
+        """Return the three trials nearest to a cluster's center, of different cases if possible."""
         near = self.trials.filter(pl.col("failure") == failure).sort(
             "closeness", *_KEY, descending=[True, False, False, False]
         )
@@ -92,81 +100,66 @@ class FailureClusters:
         rest = near.join(first, on=_KEY, how="anti", maintain_order="left")
         return pl.concat([first, rest]).head(_EXAMPLES)
 
+    def _headline(self) -> str:
+        counts = f"{plural(self.failing, 'failing trial')} in {plural(self.clusters.height, 'cluster')}"
+        return f"Failures: {counts}. {self.note}".rstrip()
+
     def __repr__(self) -> str:
         lines = [
-            f"Failures: {plural(self.failing, 'failing trial')} in {plural(self.clusters.height, 'cluster')}. {self.note}"
+            f"  {row['trials']:>5}  {visible(row['failure'])}: {plural(len(row['cases']), 'case')}, {row['severities']}"
+            for row in self.clusters.iter_rows(named=True)
         ]
-        for row in self.clusters.iter_rows(named=True):
-            cases = len(row["cases"])
-            lines.append(
-                f"  {row['trials']:>5}  {visible(row['failure'])}: {plural(cases, 'case')}, {row['severities']}"
-            )
-        return "\n".join(line.rstrip() for line in lines)
+        return "\n".join([self._headline(), *lines])
 
-    def _repr_html_(self) -> str:
-        head = "".join(
-            f'<th scope="col" style="text-align:left">{name}</th>'
-            for name in ("failure", "trials", "cases", "versions", "severities", "what the judge wrote")
-        )
-        body = "".join(self._rows_html())
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" if body else ""
-        return (
-            f"<p><strong>{plural(self.failing, 'failing trial')} in {plural(self.clusters.height, 'cluster')}.</strong> {escape(self.note)}</p>"
-            f"{table}<p><small>{escape(self.method)}</small></p>"
-        )
-
-    def _rows_html(self) -> Iterator[str]:
-        for row in self.clusters.iter_rows(named=True):
-            cells = (
-                f"<strong>{escape(row['failure'])}</strong>",
-                f"{row['trials']:,} ({100 * row['share']:.0f}&nbsp;%)",
-                escape(_few(row["cases"])),
-                escape(_few(row["versions"])),
-                escape(row["severities"]),
-                "".join(
-                    f"<p><small>case {escape(one['case'])}, run {escape(one['run'])}, epoch {one['epoch']}</small><br>{escape(_short(one['rationale']))}</p>"
-                    for one in self.examples(row["failure"]).iter_rows(named=True)
-                ),
+    def _html_tables(self) -> Iterable[Html]:
+        heads = ("Failure", "Trials", "Cases", "Versions", "Severities", "Rationales")
+        rows = [
+            (
+                Html(f"<strong>{escape(row['failure'])}</strong>"),
+                f"{row['trials']:,} ({fmt.percent(row['share'], 0)})",
+                join_words(row["cases"], limit=8),
+                join_words(row["versions"], limit=8),
+                row["severities"],
+                Html("".join(map(_example, self.examples(row["failure"]).iter_rows(named=True)))),
             )
-            yield (
-                "<tr>"
-                + "".join(f'<td style="text-align:left;vertical-align:top">{cell}</td>' for cell in cells)
-                + "</tr>"
-            )
+            for row in self.clusters.iter_rows(named=True)
+        ]
+        if rows:
+            yield html_table(heads, rows)
+        yield Html(f"<p><small>{escape(self.method)}</small></p>")
 
 
 def find_failures(
     evals: Evals,
     *,
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     clusters: int | None = None,
     seed: int = 0,
 ) -> FailureClusters:
-    """Cluster the failing trials by what the judge wrote about the criteria that failed.
+    """Cluster the failing trials by the judge's rationales for the failed criteria.
 
-    The words of the rationales are weighed by TF-IDF and put together by k-means. That finds mistakes that are
-    worded alike; it does not know what they mean, and two wordings of one mistake may be two clusters. A judge that
-    repeats the case's wording makes clusters of cases. Read the examples.
+    Rationales are weighted by TF-IDF and clustered by k-means. That finds mistakes with similar wording; it does not
+    know their meaning, and two wordings of one mistake may be two clusters. A judge that repeats the case's wording
+    makes clusters of cases. Read the examples.
 
     Parameters
     ----------
     evals
-        What was loaded.
+        The collection.
     rule, grader, rubric
-        As for `evalkit.grade`: what failing is, and whose words count.
+        As for `evalkit.grade`: what fails, and whose rationales count.
     clusters
-        How many; None takes the number from 2 to 10 with the best silhouette.
+        Number of clusters; None takes the number from 2 to 10 with the best silhouette.
     seed
-        The same seed gives the same clusters.
+        Seed of k-means.
 
     Returns
     -------
     FailureClusters
-        `.clusters`, `.trials`, `.examples(failure)`; shown as a table, and in the explorer by
-        ``ek.explore(evals, failures=found)``. With fewer than 10 failing trials that have a reason there are no
-        clusters, and the note says so.
+        Shown as a table, and in the explorer by ``ek.explore(evals, failures=...)``. With fewer than 10 failing trials
+        that have a rationale there are no clusters, and the note says so.
 
     Raises
     ------
@@ -176,57 +169,58 @@ def find_failures(
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = ek.find_failures(ek.demo.make())
-    >>> print(repr(found).splitlines()[0])
+    >>> failures = ek.find_failures(ek.demo.make())
+    >>> print(repr(failures).splitlines()[0])
     Failures: 50 failing trials in ... clusters.
     """
     expect(find_failures, locals())
-    _need_sklearn()
-    graded = grade(evals, rule, grader=grader, rubric=rubric)
-    failing = graded.filter(pl.col("verdict") == "fail").sort(_KEY)
-    told = _reasons(evals, failing, rule, grader=grader, rubric=rubric)
-    silent = failing.height - told.height
-    note = (
-        f"{plural(silent, 'of them has', plural='of them have')} no reason written and stand{'s' * (silent == 1)} in no cluster."
-        if silent
-        else ""
+    _require_sklearn()
+    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
+    failing = grade_trials(evals, scoring).filter(pl.col("verdict") == "fail").sort(_KEY)
+    texts = _rationales(evals, failing, scoring)
+    if texts.height < _FEWEST:
+        counts = plural(texts.height, "failing trial has", plural="failing trials have")
+        note = (
+            f"{counts} a rationale; clusters need at least {_FEWEST}. "
+            "Read them one by one: ek.explore(evals, where={'verdict': 'fail'})."
+        )
+        empty = pl.DataFrame(schema=_CLUSTERS), pl.DataFrame(schema=_TRIALS)
+        return FailureClusters(*empty, failing.height, note, "Nothing was clustered.", seed)
+    without = failing.height - texts.height
+    note = ""
+    if without:
+        note = f"{plural(without, 'failing trial has', plural='failing trials have')} no rationale and no cluster."
+    count = None if clusters is None else min(clusters, texts.height)
+    labels, closeness, terms, score = _cluster(texts["rationale"].to_list(), count, seed=seed)
+    method = (
+        f"TF-IDF of words, k-means with {len(terms)} clusters, silhouette {fmt.number(score)}, seed {seed}, "
+        f"n = {texts.height:,} trials."
     )
-    if told.height < FEWEST:
-        note = f"{plural(told.height, 'failing trial has', plural='failing trials have')} a reason written; clusters need at least {FEWEST}. Read them one by one: ek.explore(evals, where={{'verdict': 'fail'}})."
-        empty = pl.DataFrame(schema=_TRIALS), pl.DataFrame(schema=_CLUSTERS)
-        return FailureClusters(empty[1], empty[0], failing.height, note, "Nothing was clustered.", seed)
-    wanted = None if clusters is None else min(clusters, told.height)
-    labels, closeness, terms, score = _cluster(told["rationale"].to_list(), wanted, seed=seed)
-    method = f"TF-IDF of words, k-means into {len(terms)} clusters, silhouette {score:.2f}, seed {seed}, n = {told.height:,} trials."
     if score < _WEAK:
-        note += " The words hardly tell the clusters apart: take them for a rough sorting."
-    names = _names(terms, labels)
-    trials = told.with_columns(
+        note += " The clusters overlap: treat them as a rough sorting."
+    names = _names(terms)
+    trials = texts.with_columns(
         failure=pl.Series([names[label] for label in labels]), closeness=pl.Series(closeness)
     ).select(pl.col(name).cast(dtype) for name, dtype in _TRIALS.items())
-    return FailureClusters(_summed(trials, names, terms), trials, failing.height, note.strip(), method, seed)
+    return FailureClusters(
+        _summarize(trials, names, terms), trials, failing.height, note.strip(), method, seed
+    )
 
 
-def _need_sklearn() -> None:
+def _require_sklearn() -> None:
     from importlib.util import find_spec
 
     if find_spec("sklearn") is None:
         raise EvalkitError(
-            'Clusters of failures need scikit-learn, which is not installed: pip install "evalkit-lab[failures]".'
+            "Clusters of failures need scikit-learn, which is not installed.",
+            fix='Install it: pip install "evalkit-lab[failures]".',
         )
 
 
-def _reasons(
-    evals: Evals,
-    failing: pl.DataFrame,
-    rule: PassRule,
-    *,
-    grader: str | Sequence[str] | None,
-    rubric: str | Sequence[str] | None,
-) -> pl.DataFrame:
-    """Return the failing trials with what was written of the criteria that failed, each wording once."""
-    chosen = choose_scores(evals.scores.lazy(), grader=grader, rubric=rubric).to_native()
-    failed = grade_criteria(evals, rule, grader=grader, rubric=rubric).filter(pl.col("verdict") == "fail")
+def _rationales(evals: Evals, failing: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
+    """Return the failing trials with the distinct rationales of their failed criteria."""
+    chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
+    failed = grade_trial_criteria(evals, scoring).filter(pl.col("verdict") == "fail")
     keys = [*_KEY, "criterion"]
     written = (
         chosen.filter(pl.col("rationale").str.strip_chars().str.len_chars() > 0)
@@ -235,7 +229,7 @@ def _reasons(
         .collect()
     )
     of_failed = written.join(failed.select(keys), on=keys, how="semi", maintain_order="left")
-    # A trial may fail by its mean alone: then all that was written of it counts.
+    # A trial may fail by its mean alone: then all of its rationales count.
     others = written.join(of_failed.select(_KEY), on=_KEY, how="anti", maintain_order="left")
     texts = (
         pl.concat([of_failed, others])
@@ -247,50 +241,54 @@ def _reasons(
 
 
 def _cluster(
-    texts: list[str], wanted: int | None, *, seed: int
+    texts: list[str], count: int | None, *, seed: int
 ) -> tuple[list[int], list[float], list[list[str]], float]:
-    """Return a cluster for each text, how close it is to the middle, the terms of each cluster, and the silhouette."""
+    """Return each text's cluster and closeness to its center, each cluster's terms, and the silhouette."""
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     options: dict[str, Any] = {"stop_words": "english", "sublinear_tf": True}
     try:
-        # A word that one text alone has, or that most have, tells no two mistakes apart.
+        # Words of a single text, or of most texts, separate no mistakes.
         weights = TfidfVectorizer(**options, token_pattern=_WORD, min_df=2, max_df=0.6)
         rows = weights.fit_transform(texts)
     except ValueError:
         weights = TfidfVectorizer(analyzer=str.split)
         rows = weights.fit_transform(texts)
-    labels, score = _best(rows, wanted, seed=seed)
-    count = int(labels.max()) + 1
-    centres = np.vstack([np.asarray(rows[labels == one].mean(axis=0)) for one in range(count)])
-    length = np.linalg.norm(centres, axis=1)
-    dots = np.asarray(rows.multiply(centres[labels]).sum(axis=1)).ravel()
+    labels, score = _best_labels(rows, count, seed=seed)
+    clusters = range(int(labels.max()) + 1)
+    centers = np.vstack([np.asarray(rows[labels == cluster].mean(axis=0)) for cluster in clusters])
+    length = np.linalg.norm(centers, axis=1)
+    dots = np.asarray(rows.multiply(centers[labels]).sum(axis=1)).ravel()
     closeness = dots / np.maximum(length[labels], 1e-12)
     words = weights.get_feature_names_out()
     overall = np.asarray(rows.mean(axis=0)).ravel()
-    terms = [_terms(words, centres[one] - overall) for one in range(count)]
+    terms = []
+    for center in centers:
+        weight = center - overall
+        strongest = [index for index in (-weight).argsort(kind="stable")[:_TERMS] if weight[index] > 0]
+        terms.append([str(words[index]) for index in strongest])
     return labels.tolist(), closeness.tolist(), terms, score
 
 
-def _best(rows: Any, wanted: int | None, *, seed: int) -> tuple[Any, float]:
-    """Return the labels of the number of clusters that is asked for, or has the best silhouette; and that."""
+def _best_labels(rows: Any, count: int | None, *, seed: int) -> tuple[Any, float]:
+    """Return the labels for a number of clusters, by default that of the best silhouette, and the silhouette."""
     import numpy as np
 
-    every = rows.shape[0]
-    some = rows
-    if every > _SAMPLE:
-        some = rows[np.random.default_rng(seed).choice(every, _SAMPLE, replace=False)]
-    if wanted is None:
-        scores = {
-            count: _silhouette(some, _fit(some, count, seed=seed))
-            for count in range(2, min(_MOST_CLUSTERS, some.shape[0] // 4) + 1)
-        }
+    total, sample = rows.shape[0], rows
+    if total > _SAMPLE:
+        sample = rows[np.random.default_rng(seed).choice(total, _SAMPLE, replace=False)]
+    if count is None:
+        most = min(_MOST_CLUSTERS, sample.shape[0] // 4)
+        scores = {c: _silhouette(sample, _fit(sample, c, seed=seed)) for c in range(2, most + 1)}
         # Of equals the fewest.
-        wanted = max(scores, key=lambda count: (round(scores[count], 9), -count))
-    labels = _packed(_fit(rows, wanted, seed=seed))
-    chosen = labels if every <= _SAMPLE else _fit(some, wanted, seed=seed)
-    return labels, _silhouette(some, chosen)
+        count = max(scores, key=lambda c: (round(scores[c], 9), -c))
+    fitted = _fit(rows, count, seed=seed).tolist()
+    # Renumber without gaps, the largest cluster 0, of equals the first.
+    sizes = Counter(fitted)
+    ranks = {label: rank for rank, label in enumerate(sorted(dict.fromkeys(fitted), key=lambda c: -sizes[c]))}
+    labels = np.array([ranks[label] for label in fitted])
+    return labels, _silhouette(sample, labels if total <= _SAMPLE else _fit(sample, count, seed=seed))
 
 
 def _fit(rows: Any, count: int, *, seed: int) -> Any:
@@ -300,7 +298,7 @@ def _fit(rows: Any, count: int, *, seed: int) -> Any:
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        # Fewer different texts than clusters: then there are fewer.
+        # Fewer distinct texts than clusters give fewer clusters.
         warnings.simplefilter("ignore", ConvergenceWarning)
         starts = 10 if rows.shape[0] <= _SAMPLE else 2
         return KMeans(count, n_init=starts, random_state=seed).fit_predict(rows)
@@ -314,56 +312,31 @@ def _silhouette(rows: Any, labels: Any) -> float:
     return float(silhouette_score(rows, labels, metric="cosine"))
 
 
-def _packed(labels: Any) -> Any:
-    """Return labels without gaps, the largest cluster 0, of equals the one that comes first."""
-    import numpy as np
-
-    names = labels.tolist()
-    sizes, order = Counter(names), list(dict.fromkeys(names))
-    ranks = {name: rank for rank, name in enumerate(sorted(order, key=lambda one: -sizes[one]))}
-    return np.array([ranks[name] for name in names])
-
-
-def _terms(words: Any, weight: Any) -> list[str]:
-    """Return the words that tell a cluster from the rest, the strongest first."""
-    strongest = [at for at in (-weight).argsort(kind="stable")[:_TERMS] if weight[at] > 0]
-    return [str(words[at]) for at in strongest]
-
-
-def _names(terms: list[list[str]], labels: list[int]) -> list[str]:
-    """Return a name for each cluster: its first terms, and a number where two would be called alike."""
-    made: list[str] = []
-    for at, words in enumerate(terms):
+def _names(terms: list[list[str]]) -> list[str]:
+    """Return a unique name per cluster: its first terms, and a number if two are alike."""
+    names: list[str] = []
+    for index, words in enumerate(terms):
         name = ", ".join(words[:3]) or "no words of its own"
-        made.append(name if name not in made else f"{name} ({at + 1})")
-    return made
+        names.append(name if name not in names else f"{name} ({index + 1})")
+    return names
 
 
-def _summed(trials: pl.DataFrame, names: list[str], terms: list[list[str]]) -> pl.DataFrame:
+def _summarize(trials: pl.DataFrame, names: list[str], terms: list[list[str]]) -> pl.DataFrame:
     rows = []
     for name, words in zip(names, terms, strict=True):
-        of = trials.filter(pl.col("failure") == name)
-        severities = Counter(of["severity"].fill_null(NOT_GIVEN).to_list())
-        order = ("critical", "high", "medium", "low", NOT_GIVEN)
-        rows.append(
-            {
-                "failure": name,
-                "trials": of.height,
-                "share": of.height / trials.height,
-                "cases": of["case"].cast(pl.String).unique().sort().to_list(),
-                "versions": [v for v in of["agent_version"].cast(pl.String).unique().sort().to_list() if v],
-                "severities": ", ".join(f"{severities[one]} {one}" for one in order if severities[one]),
-                "terms": words,
-            }
+        part = trials.filter(pl.col("failure") == name)
+        counts = Counter(part["severity"].fill_null(NOT_GIVEN).to_list())
+        order = [*reversed(SEVERITIES), NOT_GIVEN]
+        cases, versions = (
+            part[column].cast(pl.String).unique().sort().to_list() for column in ("case", "agent_version")
         )
-    return pl.DataFrame(rows, schema=_CLUSTERS)
+        severities = ", ".join(f"{counts[severity]} {severity}" for severity in order if counts[severity])
+        share = part.height / trials.height
+        rows.append((name, part.height, share, cases, [v for v in versions if v], severities, words))
+    return pl.DataFrame(rows, schema=_CLUSTERS, orient="row")
 
 
-def _few(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def _short(text: str, most: int = 240) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+def _example(trial: dict[str, Any]) -> str:
+    place = f"case {escape(trial['case'])}, run {escape(trial['run'])}, epoch {trial['epoch']}"
+    text = fmt.shorten(" ".join(trial["rationale"].split()), 240)
+    return f"<p><small>{place}</small><br>{escape(text)}</p>"

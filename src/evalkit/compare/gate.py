@@ -1,4 +1,4 @@
-"""A gate: conditions that a build asks of an agent version, each passed, failed or not decided by the data."""
+"""The gate: conditions that a build sets for an agent version."""
 
 from __future__ import annotations
 
@@ -7,66 +7,79 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.compare.compare import compare
+from evalkit.compare.compare import compare_sides
+from evalkit.compare.estimates import CompareOptions, Metric
 from evalkit.compare.pairs import find_runs
-from evalkit.grading.grade import grade
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.compare.verdicts import OUTCOMES, Outcome
+from evalkit.compare.warnings import MARGIN_FIX, MOST_UNSCORED
+from evalkit.data.result import Result
+from evalkit.grading.grade import grade_trials
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.summarize import summarize
+from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError, SelectorError
-from evalkit.util.format import percent
-from evalkit.util.words import join_words, plural, printable
+from evalkit.util.words import Option, Sentence, join_words, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from evalkit.compare.estimates import Metric
     from evalkit.compare.pairs import Selector
     from evalkit.data.evals import Evals
+    from evalkit.data.scoring import Scoring
+    from evalkit.grading.pass_rule import PassRule
+    from evalkit.util.html_table import Html
 
-Outcome = Literal["pass", "fail", "undecided"]
-TABLE: Final[dict[str, Any]] = {
+CONDITIONS: Final[dict[str, Any]] = {
     "condition": pl.String(),
     "outcome": pl.Enum(["fail", "undecided", "pass"]),
     "reason": pl.String(),
 }
-_OUTCOMES: Final[dict[str, Outcome]] = {
-    "regressed": "fail",
-    "improved": "pass",
-    "no worse than margin": "pass",
-    "regressed within margin": "pass",
-    "inconclusive": "undecided",
-}
-# Of the trials without a verdict, as for W06: above it a rate is what was not judged as much as what was.
-_MOST_UNSCORED: Final = 0.05
+Condition = tuple[str, Outcome, str]
+_ARGUMENTS: Final = (
+    *("baseline", "candidate", "margin"),
+    *("no_regressions", "pass_rate_at_least", "critical_must_pass"),
+)
+_COUNTED: Final = {"pass": "met", "fail": "failed", "undecided": "undecided"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Gate:
-    """What `check_gate` found.
+class Gate(Result):
+    """The result of `check_gate`.
 
     Attributes
     ----------
     outcome
-        "fail" when a condition failed; else "undecided" when the data could not decide one; else "pass".
+        "fail" if a condition failed; else "undecided" if the data could not decide one; else "pass".
     sentence
         The outcome in words.
     table
-        polars frame, a row for each condition: `condition`, `outcome`, `reason` with its numbers.
+        polars frame, one row per condition: `condition`, `outcome`, `reason` with its numbers.
     """
 
     outcome: Outcome
     sentence: str
-    table: pl.DataFrame
+    conditions: tuple[Condition, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, ready for JSON."""
+    @property
+    def table(self) -> pl.DataFrame:
+        """The conditions."""
+        return pl.DataFrame(self.conditions, schema=CONDITIONS, orient="row")
+
+    def _headline(self) -> str:
+        return self.sentence
+
+    def _remarks(self) -> Iterable[Sentence]:
+        for condition, outcome, reason in self.conditions:
+            yield Sentence(
+                "{outcome}: {condition}. {reason}", outcome=outcome, condition=condition, reason=reason
+            )
+
+    def _html_tables(self) -> Iterable[Html]:
+        return ()
+
+    def _facts(self) -> dict[str, Any]:
         return {"outcome": self.outcome, "sentence": self.sentence, "conditions": self.table.to_dicts()}
-
-    def __repr__(self) -> str:
-        rows = self.table.iter_rows(named=True)
-        lines = [f"  {row['outcome']}: {row['condition']}. {row['reason']}" for row in rows]
-        return printable("\n".join([self.sentence, *lines]))
 
 
 def check_gate(
@@ -78,14 +91,14 @@ def check_gate(
     margin: Mapping[str, float] | None = None,
     pass_rate_at_least: float | None = None,
     critical_must_pass: bool = False,
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     judge: Literal["same", "any"] = "same",
     criteria: Literal["same", "shared"] = "same",
-    level: float = 0.95,
+    level: float | None = None,
 ) -> Gate:
-    """Say whether an agent version may pass, by the conditions that are asked.
+    """Check whether an agent version meets conditions.
 
     Parameters
     ----------
@@ -93,18 +106,18 @@ def check_gate(
         The collection.
     candidate, baseline
         The version in question and what it is compared with, as for `evalkit.compare`. The candidate may be left out
-        where the data hold one version alone.
+        if the data hold one version.
     no_regressions
-        The pass rate must not have regressed. With a `margin` that can be shown; without one only a regression or an
+        The pass rate must not have regressed. Only a `margin` can show that; without one, only a regression or an
         improvement decides.
     margin
-        The largest loss that would not matter, by metric, as for `evalkit.compare`. A margin of `mean_score` is a
-        condition on the mean score too.
+        Largest loss that does not matter, per metric, as for `evalkit.compare`. A margin of `mean_score` makes the
+        mean score a condition too.
     pass_rate_at_least
-        What the true pass rate must reach, 0 to 1: passed when the whole interval does, failed when none of it does.
+        Required true pass rate, 0 to 1: met if the whole interval reaches it, failed if none of it does.
     critical_must_pass
-        Every scored trial of every case of severity "critical" must pass, and there must be one of each. A policy, not
-        an estimate.
+        Every scored trial of every case of severity "critical" must pass, and each such case must have one. A policy,
+        not an estimate.
     rule, grader, rubric
         As for `evalkit.grade`.
     judge, criteria, level
@@ -117,9 +130,9 @@ def check_gate(
     Raises
     ------
     FormatError
-        No condition is asked, or one that makes no sense.
+        There is no condition, or an invalid one.
     SelectorError
-        A side is not there, or has to be named.
+        A side is unknown or missing.
 
     Examples
     --------
@@ -129,134 +142,135 @@ def check_gate(
     """
     expect(check_gate, locals())
     if not (no_regressions or critical_must_pass) and pass_rate_at_least is None:
-        raise FormatError(
-            "The gate has no condition; ask for no_regressions, pass_rate_at_least or critical_must_pass."
-        )
+        fix = _sentence("Pass {no_regressions}, {pass_rate_at_least} or {critical_must_pass}.")
+        raise FormatError("The gate has no condition.", fix=fix)
     if margin and not no_regressions:
-        raise FormatError("A margin belongs to no_regressions, which is not asked.")
+        raise FormatError(_sentence("{margin} needs {no_regressions}."), argument="margin")
     if pass_rate_at_least is not None and not 0 < pass_rate_at_least <= 1:
-        raise FormatError(f"pass_rate_at_least is {pass_rate_at_least!r}; it is a share above 0, at most 1.")
-    chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
-    rows: list[tuple[str, Outcome, str]] = []
+        raise FormatError(
+            Sentence("Invalid {option}.", option=Option("pass_rate_at_least", pass_rate_at_least)),
+            argument="pass_rate_at_least",
+            value=pass_rate_at_least,
+            expected="a share above 0, at most 1",
+        )
+    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
+    rows: list[Condition] = []
     if no_regressions:
         if baseline is None or candidate is None:
-            raise SelectorError("no_regressions needs two sides: name baseline and candidate.")
-        sides: dict[str, Any] = {"baseline": baseline, "candidate": candidate}
-        alike: dict[str, Any] = {"judge": judge, "criteria": criteria}
-        change = compare(evals, **sides, **chosen, **alike, rule=rule, margin=margin, level=level)
+            text = _sentence("{no_regressions} needs two sides, {baseline} and {candidate}.")
+            raise SelectorError(text, argument="no_regressions")
+        compare_options = CompareOptions(margin=margin, judge=judge, criteria=criteria)
+        change, _ = compare_sides(evals, baseline, candidate, scoring, compare_options)
         metrics: list[Metric] = ["pass_rate"]
         if "mean_score" in (margin or {}):
             metrics.append("mean_score")
-        rows += [_no_regression(change.estimates, metric, margin) for metric in metrics]
+        rows += [_check_regression(change.estimates, metric, margin or {}) for metric in metrics]
     if critical_must_pass or pass_rate_at_least is not None:
-        mine = _of(evals, candidate)
+        own = _of_candidate(evals, candidate)
         if pass_rate_at_least is not None:
-            rates = summarize(mine, [], rule=rule, level=level, **chosen)
-            rows.append(_rate(rates, pass_rate_at_least))
+            rows.append(_check_rate(own, scoring, pass_rate_at_least))
         if critical_must_pass:
-            suites = mine.runs["suite"].fill_null("").unique().implode()
+            suites = own.runs["suite"].fill_null("").unique().implode()
             declared = evals.cases.filter(pl.col("suite").is_in(suites), severity="critical")
-            rows.append(_critical(grade(mine, rule, **chosen), declared))
-    table = pl.DataFrame(rows, schema=TABLE, orient="row")
-    outcome: Outcome = next((o for o in ("fail", "undecided") if o in table["outcome"]), "pass")
-    return Gate(outcome=outcome, sentence=_sentence(outcome, table), table=table)
+            rows.append(_check_critical(grade_trials(own, scoring), declared))
+    outcomes = [outcome for _, outcome, _ in rows]
+    outcome: Outcome = "fail" if "fail" in outcomes else "undecided" if "undecided" in outcomes else "pass"
+    return Gate(outcome, _describe(outcome, outcomes), tuple(rows))
 
 
-def _of(evals: Evals, candidate: Selector | None) -> Evals:
+def _sentence(template: str) -> Sentence:
+    return Sentence(template, **{name: Option(name) for name in _ARGUMENTS})
+
+
+def _of_candidate(evals: Evals, candidate: Selector | None) -> Evals:
     if candidate is not None:
         return evals.filter(run=find_runs(evals, candidate)[1])
     column = "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
     names = evals.runs[column].cast(pl.String).fill_null("").unique().sort().to_list()
     if len(names) > 1:
-        raise SelectorError(f"The data hold several versions ({join_words(names)}); name the candidate.")
+        raise SelectorError(
+            f"The data hold several versions ({join_words(names)}).",
+            argument="candidate",
+            fix=_sentence("Name one with {candidate}."),
+        )
     return evals
 
 
-def _no_regression(
-    estimates: pl.DataFrame, metric: Metric, margin: Mapping[str, float] | None
-) -> tuple[str, Outcome, str]:
+def _check_regression(estimates: pl.DataFrame, metric: Metric, margin: Mapping[str, float]) -> Condition:
     row = estimates.filter(scope="overall", metric=metric).row(0, named=True)
-    name = metric.replace("_", " ")
-    bound = (margin or {}).get(metric)
-    asked = f"no regression of the {name}" + ("" if bound is None else f" beyond {_size(bound, metric)}")
-    outcome = _OUTCOMES[row["verdict"]]
+    condition = f"no regression of the {metric.replace('_', ' ')}"
+    if metric in margin:
+        condition += f" beyond {fmt.difference_of(margin[metric], metric, sign=False)}"
     if row["difference"] is None or row["low"] is None:
-        return asked, "undecided", f"There is no interval: {row['reason']}."
+        return condition, "undecided", f"There is no interval: {row['reason']}."
+    outcome = OUTCOMES[row["verdict"]]
+    limits = fmt.interval(row["low"], row["high"], points=metric == "pass_rate", sign=True)
     reason = (
-        f"{row['verdict'].capitalize()}: {_size(row['difference'], metric, sign='+')}, {row['level'] * 100:g}% interval "
-        f"{_size(row['low'], metric, sign='+')} to {_size(row['high'], metric, sign='+')}, {plural(row['n'], 'case')}."
+        f"{row['verdict'].capitalize()}: {fmt.difference_of(row['difference'], metric)}, "
+        f"{fmt.level(row['level'])} interval {limits}, {plural(row['n'], 'case')}."
     )
-    if outcome == "undecided" and bound is None:
-        reason += " Without a margin nothing can show that there is none; declare one, e.g. margin={'pass_rate': 0.05}."
-    return asked, outcome, reason
+    if outcome == "undecided" and metric not in margin:
+        return condition, outcome, Sentence("{reason} {fix}", reason=reason, fix=MARGIN_FIX)
+    return condition, outcome, reason
 
 
-def _rate(rates: pl.DataFrame, least: float) -> tuple[str, Outcome, str]:
-    asked = f"pass rate at least {percent(least)}"
+def _check_rate(evals: Evals, scoring: Scoring, least: float) -> Condition:
+    condition = f"pass rate at least {fmt.percent(least)}"
+    rates = summarize(
+        evals, [], scoring.rule, grader=scoring.grader, rubric=scoring.rubric, level=scoring.level
+    )
     if rates.is_empty() or rates["low"][0] is None:
-        return asked, "undecided", "No trial has a verdict."
+        return condition, "undecided", "No trial has a verdict."
     row = rates.row(0, named=True)
     reason = (
-        f"It is {percent(row['pass_rate'])}, {row['level'] * 100:g}% interval {percent(row['low'])} to "
-        f"{percent(row['high'])} ({row['method']}), {plural(row['n'], 'case')}."
+        f"It is {fmt.percent(row['pass_rate'])}, {fmt.level(row['level'])} interval "
+        f"{fmt.interval(row['low'], row['high'], percent=True)} ({row['method']}), {plural(row['n'], 'case')}."
     )
-    share = row["unscored"] / row["trials"]
-    if share > _MOST_UNSCORED:
-        return (
-            asked,
-            "undecided",
-            f"{reason} But {row['unscored']} of {plural(row['trials'], 'trial')} are unscored.",
-        )
+    if row["unscored"] / row["trials"] > MOST_UNSCORED:
+        unscored = f"{row['unscored']} of {plural(row['trials'], 'trial')} are unscored"
+        return condition, "undecided", f"{reason} But {unscored}."
     outcome: Outcome = "pass" if row["low"] >= least else "fail" if row["high"] < least else "undecided"
     if outcome == "undecided":
-        reason += " The interval holds what is asked: more cases would decide."
-    return asked, outcome, reason
+        reason += " The interval contains the required rate: more cases would decide."
+    return condition, outcome, reason
 
 
-def _critical(graded: pl.DataFrame, declared: pl.DataFrame) -> tuple[str, Outcome, str]:
-    asked = "every critical case passes"
-    untried = declared.join(graded, on=["suite", "case"], how="anti", maintain_order="left")
+def _check_critical(graded: pl.DataFrame, declared: pl.DataFrame) -> Condition:
+    condition = "every critical case passes"
+    if declared.is_empty():
+        return condition, "undecided", "No case is of severity critical."
+    verdict = pl.col("verdict")
     cases = (
         graded.filter(pl.col("severity") == "critical")
         .group_by("suite", "case")
-        .agg(
-            failed=(pl.col("verdict") == "fail").sum(),
-            unscored=(pl.col("verdict") == "unscored").sum(),
-            trials=pl.len(),
-        )
+        .agg(failed=(verdict == "fail").sum(), unscored=(verdict == "unscored").sum(), trials=pl.len())
         .sort("suite", "case")
     )
-    if declared.is_empty():
-        return asked, "undecided", "No case is of severity critical."
-    words = {
-        name: join_words(
-            [f"{row['case']} ({row[name]} of {row['trials']})" for row in part.iter_rows(named=True)], limit=6
-        )
-        for name in ("failed", "unscored")
-        if (part := cases.filter(pl.col(name) > 0)).height
-    }
-    if "failed" in words:
-        return asked, "fail", f"Trials failed of: {words['failed']}."
-    if untried.height:
-        names = join_words(untried["case"].cast(pl.String), limit=6)
-        return asked, "undecided", f"There is no trial of: {names}."
-    if "unscored" in words:
-        return asked, "undecided", f"Trials are unscored of: {words['unscored']}."
-    return asked, "pass", f"{plural(cases.height, 'case')}, {plural(int(cases['trials'].sum()), 'trial')}."
+
+    def named(column: str) -> str:
+        rows = cases.filter(pl.col(column) > 0).iter_rows(named=True)
+        return join_words((f"{row['case']} ({row[column]} of {row['trials']})" for row in rows), limit=6)
+
+    if cases["failed"].sum():
+        return condition, "fail", f"Failed trials: {named('failed')}."
+    without = declared.join(graded, on=["suite", "case"], how="anti", maintain_order="left")
+    if without.height:
+        return condition, "undecided", f"No trials of {join_words(without['case'].cast(pl.String), limit=6)}."
+    if cases["unscored"].sum():
+        return condition, "undecided", f"Unscored trials: {named('unscored')}."
+    return (
+        condition,
+        "pass",
+        f"{plural(cases.height, 'case')}, {plural(int(cases['trials'].sum()), 'trial')}.",
+    )
 
 
-def _size(value: float, metric: Metric, *, sign: str = "") -> str:
-    text = f"{value * 100:{sign}.1f} points" if metric == "pass_rate" else f"{value:{sign}.2f}"
-    return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _sentence(outcome: Outcome, table: pl.DataFrame) -> str:
-    total, counts = table.height, dict(table["outcome"].value_counts().iter_rows())
+def _describe(outcome: Outcome, outcomes: Sequence[Outcome]) -> str:
+    total = len(outcomes)
     verb = {"pass": "passes", "fail": "fails"}.get(outcome, "cannot decide")
     if total == 1:
         return f"The gate {verb}."
     if outcome == "pass":
-        return f"The gate passes: all {total:,} conditions are met."
-    told = {"pass": "met", "fail": "failed", "undecided": "undecided"}
-    parts = [f"{counts[name]:,} {words}" for name, words in told.items() if name in counts]
-    return f"The gate {verb}: of {total:,} conditions {', '.join(parts)}."
+        return f"The gate passes: all {total} conditions are met."
+    counts = [f"{outcomes.count(name)} {word}" for name, word in _COUNTED.items() if name in outcomes]
+    return f"The gate {verb}: of {total} conditions {', '.join(counts)}."

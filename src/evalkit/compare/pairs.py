@@ -1,4 +1,4 @@
-"""Two sides of a comparison, case by case: who is compared, on what, and what has no partner."""
+"""Pair the cases of two sides: who is compared, on what, and what has no partner."""
 
 from __future__ import annotations
 
@@ -10,261 +10,259 @@ import polars as pl
 
 from evalkit.data.schema import Severity, Verdict
 from evalkit.grading.grade import count_cases
+from evalkit.grading.select_scores import choose_scores
 from evalkit.util.errors import ColumnError, SelectorError
-from evalkit.util.words import did_you_mean, join_words
+from evalkit.util.words import Option, Sentence, join_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from evalkit.data.evals import Evals
-    from evalkit.grading.pass_rule import PassRule
+    from evalkit.data.scoring import Scoring
 
 Selector = str | Mapping[str, Any]
 """A run, an agent_version or a model by name, or a mapping of columns of `runs` to values."""
 
 RUN_COLUMNS: Final = ("run", "suite", "agent", "agent_version", "model", "provider")
 CASE_COLUMNS: Final = ("suite", "case", "severity", "domain", "tags", "cluster")
-_SIDES: Final = ("baseline", "candidate")
-# Pairs are made within these where both sides have them in common.
+SIDES: Final = ("baseline", "candidate")
+# Pairs are made within these columns if both sides share values of them.
 _STRATA: Final = ("agent", "agent_version", "model")
 
 
 def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
-    """Return a label and the runs that a selector means.
+    """Return the label and the runs of a selector.
 
     A string is looked up as a run, then as an agent_version, then as a model.
 
     Raises
     ------
     SelectorError
-        Nothing has that name, or it means different runs as a version and as a model.
+        No run matches, or the name means different runs as a version and as a model.
     ColumnError
-        A mapping names a column that `runs` does not have.
+        A mapping names an unknown column of `runs`.
     """
     runs = evals.runs.with_columns(pl.col(c).cast(pl.String).fill_null("") for c in RUN_COLUMNS)
     if isinstance(selector, Mapping):
         for column in selector:
             if column not in RUN_COLUMNS:
                 raise ColumnError(
-                    f"A side is chosen by columns of runs ({join_words(RUN_COLUMNS)}), not by {column!r}."
-                    f"{did_you_mean(column, RUN_COLUMNS)} Filter the evals first for anything else."
+                    f"Cannot choose a side by {column!r}.",
+                    value=column,
+                    choices=RUN_COLUMNS,
+                    fix="For anything else, filter the evals first.",
                 )
-        found = evals.filter(**selector).runs["run"].cast(pl.String).to_list()
-        if not found:
-            raise SelectorError(f"No run has {_words(selector)}.")
-        return _words(selector), found
-    meanings = {
-        column: frozenset(runs.filter(pl.col(column) == str(selector))["run"])
-        for column in ("run", "agent_version", "model")
-    }
-    found_in = {column: named for column, named in meanings.items() if named}
-    if not found_in:
-        names = [name for c in ("run", "agent_version", "model") for name in sorted(set(runs[c])) if name]
-        raise SelectorError.unknown(selector, kind="run, agent_version or model", have=dict.fromkeys(names))
-    if len(set(found_in.values())) > 1:
-        options = " or ".join(f"{{{column!r}: {selector!r}}}" for column in found_in)
-        raise SelectorError(
-            f"{selector!r} is the name of a {' and of a '.join(found_in)}; say which: {options}."
+        label = ", ".join(
+            f"{column} {join_words(v) if isinstance(v, list | tuple | set) else v}"
+            for column, v in selector.items()
         )
-    return str(selector), sorted(next(iter(found_in.values())))
+        names = evals.filter(**selector).runs["run"].cast(pl.String).to_list()
+        if not names:
+            raise SelectorError(f"No run has {label}.")
+        return label, names
+    columns = ("run", "agent_version", "model")
+    meanings = {column: set(runs.filter(pl.col(column) == str(selector))["run"]) for column in columns}
+    meanings = {column: names for column, names in meanings.items() if names}
+    if not meanings:
+        known = [name for column in columns for name in sorted(set(runs[column])) if name]
+        raise SelectorError.unknown(selector, kind="run, agent_version or model", have=dict.fromkeys(known))
+    if len({frozenset(names) for names in meanings.values()}) > 1:
+        options = [
+            Option(column, python=str({column: selector}), shell=f"{column}={selector}")
+            for column in meanings
+        ]
+        raise SelectorError(
+            f"{selector!r} is the name of a {' and of a '.join(meanings)}.",
+            value=selector,
+            fix=Sentence(
+                f"Choose one: {' or '.join(f'{{{o.name}}}' for o in options)}.",
+                **{o.name: o for o in options},
+            ),
+        )
+    return str(selector), sorted(next(iter(meanings.values())))
 
 
 def share_criteria(
-    evals: Evals, sides: Mapping[str, Sequence[str]], *, criteria: Literal["same", "shared"], human: bool
+    evals: Evals, sides: Mapping[str, Sequence[str]], scoring: Scoring, *, criteria: Literal["same", "shared"]
 ) -> tuple[Evals, list[str]]:
-    """Return the scores by the criteria that every side was scored on, and the names of those left out.
+    """Return the scores on the criteria of all sides, and the criteria left out.
 
     Parameters
     ----------
     evals
         The collection.
     sides
-        What each side is called, and its runs.
+        Label -> runs.
+    scoring
+        Whose scores count.
     criteria
-        "same" refuses sides that were scored on different criteria; "shared" leaves out what one of them lacks.
-    human
-        Whether people's scores count too.
+        "same" refuses sides with different criteria; "shared" leaves out criteria that one of them lacks.
 
     Raises
     ------
     SelectorError
-        The sides differ and `criteria` is "same", or they share none.
+        The criteria differ and `criteria` is "same", or the sides share none.
     """
-    judged = evals.judged if human else evals.judged.filter(pl.col("grader_kind").ne_missing("human"))
-    pairs = judged.select("run", "criterion").rows()
-    scored = {side: {str(c) for run, c in pairs if run in set(runs)} for side, runs in sides.items()}
-    # A side that nobody scored has no criteria to differ by: it is unscored, and counted there.
+    if scoring.grader is None:
+        judged = evals.judged.filter(pl.col("grader_kind").ne_missing("human")).select("run", "criterion")
+    else:
+        runs = [run for names in sides.values() for run in names]
+        scores = evals.scores.lazy().filter(pl.col("run").is_in(runs))
+        chosen = choose_scores(scores, grader=scoring.grader, rubric=scoring.rubric or "any").to_native()
+        judged = chosen.select("run", "criterion").unique().collect()
+    pairs = [(str(run), str(criterion)) for run, criterion in judged.rows()]
+    scored = {side: {c for run, c in pairs if run in set(runs)} for side, runs in sides.items()}
+    # A side without scores has no criteria to differ by; its trials count as unscored.
     known = {side: names for side, names in scored.items() if names}
-    if len(known) < 2 or len({frozenset(names) for names in known.values()}) == 1:
+    if len({frozenset(names) for names in known.values()}) < 2:
         return evals, []
     every = set[str]().union(*known.values())
     shared = sorted(every.intersection(*known.values()))
     lacking = "; ".join(
-        f"{side!r} on {join_words(sorted(every - n))}" for side, n in known.items() if n != every
+        f"{side!r} lacks {join_words(sorted(every - n))}" for side, n in known.items() if n != every
     )
     if not shared:
-        raise SelectorError(f"The sides share no criterion: not scored is {lacking}.")
+        raise SelectorError(f"The sides share no criterion: {lacking}.", argument="criteria")
     if criteria == "same":
         raise SelectorError(
-            f"The sides were scored on different criteria (not scored: {lacking}), and a trial with fewer criteria passes more easily. "
-            f'Compare them by what they share ({join_words(shared)}): criteria="shared".'
+            f"The sides were scored on different criteria: {lacking}. Trials with fewer criteria pass more easily.",
+            argument="criteria",
+            fix=Sentence(
+                "Compare the shared criteria ({shared}): {option}.",
+                shared=join_words(shared),
+                option=Option("criteria", "shared"),
+            ),
         )
     return evals.filter(criterion=shared), sorted(every - set(shared))
 
 
+def shared_columns(sides: Iterable[pl.DataFrame], columns: Iterable[str]) -> list[str]:
+    """Return the columns of which all sides share a value; missing ones count as one value."""
+    frames = [side.select(pl.col(columns).cast(pl.String).fill_null("")) for side in sides]
+    return [column for column in columns if set.intersection(*(set(frame[column]) for frame in frames))]
+
+
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Two graded sides, matched.
+    """Two graded sides, paired.
 
     Attributes
     ----------
-    baseline, candidate
-        What the sides are called.
-    runs
-        The runs of each side.
+    labels, runs
+        Label and runs of each side.
     cells
-        One row for each case, stratum (models and the like that both sides have) and criterion that both sides
-        have scored: `passes_*`, `trials_*` (scored), `rate_*`, `mean_*` for `*` in baseline, candidate.
+        One row per case, stratum (model and the like that both sides have) and criterion that both sides have
+        scored: `passes_*`, `trials_*` (scored), `rate_*`, `mean_*` for `*` in baseline, candidate.
     sides
-        The same of each `side` before they are matched: also `unscored` (trials without a verdict), and cells that
-        only one side has.
+        The same per `side` before pairing, also cells of one side alone, and `unscored` (trials).
     unpaired
-        `case`, `severity`, `side`, `verdict`: cases that only one side has scored, with the majority verdict there.
+        `case`, `severity`, `side`, `verdict` (majority): cases that only one side has scored.
     strata
         The columns within which pairs were made.
     """
 
-    baseline: str
-    candidate: str
+    labels: dict[str, str]
     runs: dict[str, list[str]]
     cells: pl.DataFrame
     sides: pl.DataFrame
     unpaired: pl.DataFrame
     strata: tuple[str, ...]
 
+    @property
+    def all_runs(self) -> list[str]:
+        """The runs of both sides."""
+        return [*self.runs["baseline"], *self.runs["candidate"]]
+
     def units(self, *also: str) -> pl.DataFrame:
-        """Return one row a case (and value of `also`): the strata of a case averaged with equal weights.
+        """Return one row per case (and value of `also`), strata averaged with equal weights.
 
         Returns
         -------
         polars.DataFrame
-            The columns of the case, those of `also`, and `passes_*`, `trials_*` (sums), `rate_*` (mean of the
-            strata's pass fractions), `mean_*` (of the strata where both sides have a mean; else null).
+            The columns of the case, those of `also`, and `passes_*`, `trials_*` (sums), `rate_*` (mean over strata),
+            `mean_*` (over the strata where both sides have a mean; else null).
         """
         keys = [*CASE_COLUMNS, *(column for column in also if column not in CASE_COLUMNS)]
         both = pl.col("mean_baseline").is_not_null() & pl.col("mean_candidate").is_not_null()
         return self.cells.group_by(keys, maintain_order=True).agg(
-            *(pl.col(f"passes_{s}", f"trials_{s}").sum() for s in _SIDES),
-            *(pl.col(f"rate_{s}").mean() for s in _SIDES),
-            *(pl.col(f"mean_{s}").filter(both).mean() for s in _SIDES),
+            *(pl.col(f"passes_{s}", f"trials_{s}").sum() for s in SIDES),
+            *(pl.col(f"rate_{s}").mean() for s in SIDES),
+            *(pl.col(f"mean_{s}").filter(both).mean() for s in SIDES),
         )
+
+
+def find_sides(
+    evals: Evals, baseline: Selector, candidate: Selector
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the label and the runs of each side."""
+    sides = {"baseline": find_runs(evals, baseline), "candidate": find_runs(evals, candidate)}
+    return {side: label for side, (label, _) in sides.items()}, {
+        side: runs for side, (_, runs) in sides.items()
+    }
 
 
 def make_pairs(
     evals: Evals,
+    labels: dict[str, str],
+    runs: dict[str, list[str]],
+    scoring: Scoring,
     *,
-    baseline: Selector,
-    candidate: Selector,
-    rule: PassRule,
     criteria: bool = False,
-    grader: str | Sequence[str] | None = None,
-    rubric: str | Sequence[str] | None = None,
 ) -> Pairs:
-    """Grade both sides by one rule and match them case by case.
-
-    Parameters
-    ----------
-    evals, baseline, candidate, rule, grader, rubric
-        As for `evalkit.compare`.
-    criteria
-        Grade each criterion by itself instead of each trial.
+    """Grade both sides and pair them case by case; with `criteria`, also criterion by criterion.
 
     Raises
     ------
     SelectorError
-        A side is not there, both sides share a run, or several graders or rubrics judged them.
+        Both sides share a run, or several graders or rubrics scored them.
     """
-    labels, runs = {}, {}
-    for side, selector in zip(_SIDES, (baseline, candidate), strict=True):
-        labels[side], runs[side] = find_runs(evals, selector)
     shared = sorted(set(runs["baseline"]) & set(runs["candidate"]))
     if shared:
-        raise SelectorError(f"The run {shared[0]!r} is on both sides; a comparison needs two different ones.")
-    asked = [*runs["baseline"], *runs["candidate"]]
-    chosen = evals if len(asked) == evals.runs.height else evals.filter(run=asked)
-    counts = count_cases(chosen, rule, criteria=criteria, grader=grader, rubric=rubric)
+        raise SelectorError(f"The run {shared[0]!r} is on both sides.", expected="two different sides")
+    both = [*runs["baseline"], *runs["candidate"]]
+    chosen = evals if len(both) == evals.runs.height else evals.filter(run=both)
+    counts = count_cases(chosen, scoring, criteria=criteria)
     known = evals.runs.select("run", pl.col("suite").fill_null(""), *_STRATA)
-    which = (
-        pl.when(pl.col("run").is_in(runs["baseline"])).then(pl.lit("baseline")).otherwise(pl.lit("candidate"))
-    )
-    strata = _common(known, runs)
-    known = known.select("run", "suite", pl.col(strata).cast(pl.String).fill_null(""), side=which)
+    strata = shared_columns([known.filter(pl.col("run").is_in(runs[side])) for side in SIDES], _STRATA)
+    is_baseline = pl.col("run").is_in(runs["baseline"])
+    side = pl.when(is_baseline).then(pl.lit("baseline")).otherwise(pl.lit("candidate"))
+    known = known.select("run", "suite", pl.col(strata).cast(pl.String).fill_null(""), side=side)
     facts = [c for c in CASE_COLUMNS if c not in ("suite", "case")]
     keys = ["suite", "case", *strata, *(["criterion"] if criteria else [])]
     cells = counts.join(known, on="run", how="left", maintain_order="left").drop("run")
     if known.select("suite", *strata, "side").is_duplicated().any():
         sums = pl.col("passes", "trials", "unscored", "score", "means").sum()
         cells = cells.group_by([*keys, "side"], maintain_order=True).agg(sums)
-    cells = cells.join(
-        evals.cases.select("suite", "case", *facts), on=["suite", "case"], how="left", maintain_order="left"
-    ).with_columns(
+    cases = evals.cases.select("suite", "case", *facts)
+    cells = cells.join(cases, on=["suite", "case"], how="left", maintain_order="left").with_columns(
         rate=pl.col("passes") / pl.col("trials").replace(0, None),
         mean=pl.col("score") / pl.col("means").replace(0, None),
     )
     scored = cells.filter(pl.col("trials") > 0)
-    numbers = ["passes", "trials", "rate", "mean"]
     left, right = (
-        scored.filter(side=side).select(*keys, *facts, *(pl.col(n).alias(f"{n}_{side}") for n in numbers))
-        for side in _SIDES
+        scored.filter(side=side).select(
+            *keys, *facts, *(pl.col(n).alias(f"{n}_{side}") for n in ("passes", "trials", "rate", "mean"))
+        )
+        for side in SIDES
     )
     paired = left.join(right.drop(facts), on=keys, how="inner", maintain_order="left")
-    return Pairs(
-        labels["baseline"], labels["candidate"], runs, paired, cells, _unpaired(cells, paired), tuple(strata)
-    )
+    return Pairs(labels, runs, paired, cells, _unpaired(cells, paired), tuple(strata))
 
 
 def majority(passes: str, trials: str) -> pl.Expr:
-    """Return the verdict of a case on one side: pass when more than half of its scored trials do."""
+    """Return the verdict of a case on one side: pass if more than half of its scored trials do."""
     share = pl.col(passes) / pl.col(trials)
-    verdict = (
-        pl.when(pl.col(trials) == 0)
-        .then(pl.lit("unscored"))
-        .otherwise(pl.when(share > 0.5 + 1e-9).then(pl.lit("pass")).otherwise(pl.lit("fail")))
-    )
-    return verdict.cast(Verdict)
-
-
-def _common(known: pl.DataFrame, runs: dict[str, list[str]]) -> list[str]:
-    """Return the columns that both sides have values of in common."""
-    strata = []
-    for column in _STRATA:
-        values = [
-            set(known.filter(pl.col("run").is_in(runs[s]))[column].cast(pl.String).fill_null(""))
-            for s in _SIDES
-        ]
-        if values[0] & values[1]:
-            strata.append(column)
-    return strata
+    verdict = pl.when(share > 0.5 + 1e-9).then(pl.lit("pass")).otherwise(pl.lit("fail"))
+    return pl.when(pl.col(trials) == 0).then(pl.lit("unscored")).otherwise(verdict).cast(Verdict)
 
 
 def _unpaired(cells: pl.DataFrame, paired: pl.DataFrame) -> pl.DataFrame:
-    alone = (
+    return (
         cells.join(paired.select("suite", "case"), on=["suite", "case"], how="anti", maintain_order="left")
         .group_by("suite", "case", "severity", "side", maintain_order=True)
         .agg(pl.col("passes", "trials").sum())
         .with_columns(majority("passes", "trials").alias("verdict"))
-    )
-    # A case that neither side has scored is no odd one out: it is unscored, and counted there.
-    return (
-        alone.filter(pl.col("trials").sum().over("suite", "case") > 0)
         .filter(pl.col("trials") > 0)
         .select("case", pl.col("severity").cast(Severity), "side", "verdict")
         .sort("severity", descending=True, nulls_last=True, maintain_order=True)
-    )
-
-
-def _words(selector: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{column} {join_words(v) if isinstance(v, list | tuple | set) else v}"
-        for column, v in selector.items()
     )

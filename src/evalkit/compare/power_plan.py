@@ -1,80 +1,72 @@
-"""How many cases, epochs and judge samples it takes to see a difference, and what that costs."""
+"""Plan an evaluation: how many cases, epochs and judge samples detect a difference, and their price."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.compare.pilot_study import Pilot, find_pilot
+from evalkit.compare.pilot_study import Design, Pilot, find_pilot
 from evalkit.compare.variance import find_costs
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.data.result import Result
+from evalkit.grading.select_scores import choose_scoring
+from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError
-from evalkit.util.words import join_words, plural, printable
+from evalkit.util.html_table import html_table
+from evalkit.util.words import Option, Sentence, join_words, plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import altair as alt
 
     from evalkit.compare.estimates import Metric
     from evalkit.compare.pairs import Selector
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
+    from evalkit.util.html_table import Html
 
-TABLE: Final[dict[str, Any]] = {
+DESIGNS: Final[dict[str, Any]] = {
     "option": pl.String(),
     "cases": pl.Int64(),
-    "epochs": pl.Float64(),
-    "samples": pl.Float64(),
-    "mde": pl.Float64(),
-    "power": pl.Float64(),
-    "price_usd": pl.Float64(),
-    "method": pl.String(),
-    "reason": pl.String(),
+    **dict.fromkeys(("epochs", "samples", "mde", "power", "price_usd"), pl.Float64()),
+    **dict.fromkeys(("method", "reason"), pl.String()),
 }
-CURVE: Final[dict[str, Any]] = {
-    "n": pl.Int64(),
-    "k": pl.Float64(),
-    "difference": pl.Float64(),
-    "power": pl.Float64(),
-}
-_SIZES: Final[dict[str, tuple[float, ...]]] = {
-    "pass_rate": (0.05, 0.1, 0.2),
-    "mean_score": (0.1, 0.25, 0.5),
-}
-_MOST_EPOCHS: Final = 50
-_MOST_SAMPLES: Final = 20
+CURVE: Final[dict[str, Any]] = {"n": pl.Int64(), **dict.fromkeys(("k", "difference", "power"), pl.Float64())}
+HEADS: Final = ("Option", "Cases", "Epochs", "Samples", "Least difference", "Power", "Price", "Method")
+_SIZES: Final[dict[str, tuple[float, ...]]] = {"pass_rate": (0.05, 0.1, 0.2), "mean_score": (0.1, 0.25, 0.5)}
+_MOST: Final = {"epochs": 50, "samples": 20}
+_NAMES: Final = {"epochs": "epochs", "samples": "judge samples"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Plan:
-    """What `plan` found.
+class Plan(Result):
+    """The result of `plan`.
 
     Attributes
     ----------
     metric, difference, margin, power, alpha
-        What was asked.
+        The arguments.
     pairs
-        The pairs (baseline, candidate) whose data the plan rests on.
+        The pairs (baseline, candidate) behind the variances.
     mde
-        The least true difference that the design in hand sees with the power asked for (a share, or score points).
+        Least true difference that the design at hand detects with this power (a share, or score points).
     table
-        polars frame, a row for each option, the design in hand first: `option`, `cases`, `epochs`, `samples` (trials a
-        case and judgements a trial, on each side; null where no number is enough), `mde`, `power` (of seeing
-        `difference`, or of concluding "no worse than `margin`" of versions that are alike), `price_usd` (both sides,
-        the whole design), `method`, `reason`.
+        polars frame, one row per option, the design at hand first: `option`, `cases`, `epochs`, `samples` (trials per
+        case and judgements per trial, on each side; null if no number suffices), `mde`, `power` (to detect
+        `difference`, or to conclude "no worse than `margin`" of equal versions), `price_usd` (both sides), `method`,
+        `reason`.
     curve
         polars frame `n` (cases), `k` (epochs), `difference` (or the margin), `power`.
     pilot
-        The variances behind it; None where they could not be estimated.
+        The variances; None if they cannot be estimated.
     status, reason
-        "not_estimable" and why.
+        "ok", or "not_estimable" and why.
     notes
-        Sentences: what was assumed.
+        Assumptions.
     sentence
         The answer in words.
     """
@@ -86,7 +78,7 @@ class Plan:
     alpha: float
     pairs: tuple[tuple[str, str], ...]
     mde: float | None
-    table: pl.DataFrame
+    designs: pl.DataFrame
     curve: pl.DataFrame
     pilot: Pilot | None
     status: str
@@ -94,109 +86,104 @@ class Plan:
     notes: tuple[str, ...]
     sentence: str
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return `table`."""
-        return self.table
+    @property
+    def table(self) -> pl.DataFrame:
+        """The options."""
+        return self.designs
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, ready for JSON."""
-        names = ("metric", "difference", "margin", "power", "alpha", "mde", "status", "reason", "sentence")
+    def explain(self) -> str:
+        """Describe the result in a paragraph."""
+        return printable(" ".join([self.sentence, *self.notes]))
+
+    def chart(self) -> alt.TopLevelMixin:
+        """Plot power by number of cases, one line per true difference, at the epochs at hand."""
+        from evalkit import charts
+
+        curve = self.curve.filter(pl.col("k") == pl.col("k").last())
+        needed: dict[float, int] = {}
+        note = ""
+        if self.pilot is not None:
+            rows = []
+            for size in curve["difference"].unique().to_list():
+                goal = _Goal(self.pilot, size, self.margin is not None, self.power, self.alpha)
+                n = needed[size] = goal.cases_needed(self.pilot.k, self.pilot.samples)
+                if n <= curve["n"].max():  # type: ignore[operator]
+                    rows.append((n, self.pilot.k, size, goal.power_of(self.pilot.design._replace(cases=n))))
+            solved = pl.DataFrame(rows, schema=CURVE, orient="row")
+            curve = (
+                pl.concat([curve, solved]).unique(["n", "difference"], keep="last").sort("difference", "n")
+            )
+            note = "The step at 30 cases: below it, two cases are subtracted to make up for the normal approximation"
+            if "exact" in self.designs["method"][0]:
+                note = "Up to 200 cases exact power, which moves in steps; above it the normal approximation"
+        is_rate = self.metric == "pass_rate"
+        return charts.power(curve, target=self.power, points=is_rate, needed=needed, note=note)
+
+    def cells(self) -> list[list[str]]:
+        """Return the table as text, under `HEADS`."""
+        return [
+            [
+                row["option"],
+                *("" if row[name] is None else f"{row[name]:.4g}" for name in ("cases", "epochs", "samples")),
+                "" if row["mde"] is None else _size(row["mde"], self.metric),
+                "" if row["power"] is None else fmt.percent(row["power"], 0),
+                "" if row["price_usd"] is None else fmt.money(row["price_usd"]),
+                row["reason"] or row["method"],
+            ]
+            for row in self.designs.iter_rows(named=True)
+        ]
+
+    def _headline(self) -> str:
+        return self.sentence
+
+    def _remarks(self) -> Iterable[str]:
+        return self.notes
+
+    def _html_tables(self) -> Iterable[Html]:
+        return [html_table(HEADS, self.cells(), numeric=range(1, 7))]
+
+    def _facts(self) -> dict[str, Any]:
+        names = [field.name for field in fields(self) if field.name not in ("designs", "curve", "pilot")]
+        frames = {"table": self.designs.to_dicts(), "curve": self.curve.to_dicts()}
         return {
             **{name: getattr(self, name) for name in names},
             "pairs": [list(pair) for pair in self.pairs],
             "notes": list(self.notes),
-            "table": self.table.to_dicts(),
-            "curve": self.curve.to_dicts(),
+            **frames,
         }
-
-    def explain(self) -> str:
-        """Return a paragraph for somebody who does not read tables."""
-        return printable(" ".join([self.sentence, *self.notes]))
-
-    def chart(self) -> alt.TopLevelMixin:
-        """Draw the power by number of cases, a line for each true difference, at the epochs in hand."""
-        from evalkit import charts
-
-        at = self.curve.filter(pl.col("k") == pl.col("k").last())
-        needed: dict[float, int] = {}
-        note = ""
-        if self.pilot is not None:
-            k, samples = self.pilot.k, self.pilot.samples
-            rows = []
-            for size in at["difference"].unique().to_list():
-                one = _Asked(self.pilot, size, self.margin is not None, self.power, self.alpha, None, None)
-                n = needed[size] = one.cases(k, samples)
-                if n <= at["n"].max():  # type: ignore[operator]
-                    rows.append((n, k, size, one.chance(n, k, samples)))
-            solved = pl.DataFrame(rows, schema=CURVE, orient="row")
-            at = pl.concat([at, solved]).unique(["n", "difference"], keep="last").sort("difference", "n")
-            note = _step(self.table["method"][0])
-        return charts.power(
-            at, target=self.power, points=self.metric == "pass_rate", needed=needed, note=note
-        )
-
-    def __repr__(self) -> str:
-        return printable("\n".join([self.sentence, *(f"  {note}" for note in self.notes)]))
-
-    def _repr_html_(self) -> str:
-        heads = ("option", "cases", "epochs", "samples", "least difference seen", "power", "price", "method")
-        head = "".join(f"<th scope='col' style='text-align:left'>{text}</th>" for text in heads)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td style='text-align:left'>{html.escape(text)}</td>" for text in self._cells(row))
-            + "</tr>"
-            for row in self.table.iter_rows(named=True)
-        )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return (
-            f"<p><strong>{html.escape(self.sentence)}</strong></p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            + (f"<ul>{notes}</ul>" if notes else "")
-        )
-
-    def _cells(self, row: dict[str, Any]) -> list[str]:
-        return [
-            row["option"],
-            *("" if row[name] is None else f"{row[name]:.4g}" for name in ("cases", "epochs", "samples")),
-            _size(row["mde"], self.metric) if row["mde"] is not None else "",
-            "" if row["power"] is None else f"{row['power']:.0%}",
-            _money(row["price_usd"]),
-            row["reason"] or row["method"],
-        ]
 
 
 def plan(
     evals: Evals,
-    *,
     baseline: Selector | None = None,
     candidate: Selector | None = None,
+    *,
     difference: float | None = None,
     metric: Metric = "pass_rate",
     power: float = 0.8,
     alpha: float = 0.05,
     margin: float | Mapping[str, float] | None = None,
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
 ) -> Plan:
-    """Say what the data in hand can show, and what it takes to show more.
+    """Plan how many cases, epochs and judge samples a comparison needs.
 
     Parameters
     ----------
     evals
-        The data in hand: what they say about how much cases, trials and judgements vary is what the plan rests on.
+        The data at hand, as a pilot: how much cases, trials and judgements vary.
     baseline, candidate
-        The sides, as for `evalkit.compare`. Without them the variances are averaged over versions that follow each
-        other.
+        The sides, as for `evalkit.compare`. None: variances are averaged over consecutive versions.
     difference
-        The true difference that should be seen: 0.05 is 5 points of the pass rate.
+        True difference to detect: 0.05 is 5 points of the pass rate.
     metric
-        "pass_rate" or "mean_score" (in the scores' units).
+        "pass_rate" or "mean_score" (in score units).
     power, alpha
-        Chance of seeing it, and two-sided chance of a false alarm (one-sided for a margin).
+        Chance of detecting it, and two-sided chance of a false alarm (one-sided for a margin).
     margin
-        Instead of `difference`: the largest loss that would not matter, as a number or by metric as for `compare`.
-        What is planned then is "no worse than the margin", of versions that are alike.
+        Instead of `difference`: the largest loss that does not matter, as a number or per metric as for `compare`.
+        The plan is then for concluding "no worse than the margin" of equal versions.
     rule, grader, rubric
         As for `evalkit.grade`.
 
@@ -207,9 +194,9 @@ def plan(
     Raises
     ------
     FormatError
-        A difference or margin that no design could show, both of them, or a power or alpha outside 0 to 1.
+        The difference or margin is impossible, or both are given.
     SelectorError
-        A side is not there, or the sides are the same.
+        A side is unknown, or the sides are the same.
 
     Notes
     -----
@@ -220,236 +207,215 @@ def plan(
     Examples
     --------
     >>> import evalkit as ek
-    >>> needed = ek.plan(ek.demo.make(), baseline="v2", candidate="v3", difference=0.1)
+    >>> needed = ek.plan(ek.demo.make(), "v2", "v3", difference=0.1)
     >>> print(needed.sentence)
-    With the 9 cases at 5.93 epochs in hand a true difference of 36.5 points of the pass rate would be seen with 80% power, ...
+    With 9 cases at 5.93 epochs, a true difference of 36.5 points of the pass rate is detected with 80% power, ...
     >>> needed.table.filter(option="more cases")["cases"].item()
     94
     """
     expect(plan, locals())
-    target = _check(difference, margin, metric)
-    bound = target if margin is not None else None
-    pilot, pairs, notes = find_pilot(
-        evals, baseline, candidate, metric=metric, rule=rule, grader=grader, rubric=rubric
-    )
-    agent, judge, prices = find_costs(evals)
-    notes = [*notes, *([] if agent is None and judge is None else prices)]
-    asked = _Asked(pilot, target, bound is not None, power, alpha, agent, judge) if pilot else None
-    rows = [] if asked is None else [*_in_hand(asked), *_options(asked)]
-    table = pl.DataFrame(rows, schema=TABLE)
-    mde = table["mde"][0] if rows else None
-    reason = "" if pilot else notes[0]
+    target = _check_target(difference, margin, metric)
+    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
+    pilot, pairs, notes = find_pilot(evals, baseline, candidate, metric, scoring)
+    costs = find_costs(evals, scoring)
+    goal = _Goal(pilot, target, margin is not None, power, alpha, costs.agent, costs.judge) if pilot else None
+    rows = [] if goal is None else [_at_hand(goal), *_alternatives(goal)]
+    designs = pl.DataFrame(rows, schema=DESIGNS)
+    reason = "" if goal else notes[0]
+    notes = [*(notes if goal else notes[1:]), *([costs.note] if costs.is_known and costs.note else [])]
     return Plan(
         metric=metric,
         difference=difference,
-        margin=bound,
+        margin=target if margin is not None else None,
         power=power,
         alpha=alpha,
         pairs=tuple(pairs),
-        mde=mde,
-        table=table,
-        curve=pl.DataFrame([] if asked is None else _curve(asked, metric), schema=CURVE, orient="row"),
+        mde=designs["mde"][0] if rows else None,
+        designs=designs,
+        curve=pl.DataFrame([] if goal is None else _curve(goal, metric), schema=CURVE, orient="row"),
         pilot=pilot,
         status="ok" if pilot else "not_estimable",
         reason=reason,
-        notes=tuple(notes if pilot else notes[1:]),
-        sentence=_sentence(asked, table, metric) if asked else f"Nothing can be planned. {reason}",
+        notes=tuple(notes),
+        sentence=_describe(goal, designs, metric) if goal else f"No plan is possible. {reason}",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A pilot and what is asked of it."""
+class _Goal:
+    """What a plan must reach, given a pilot."""
 
     pilot: Pilot
     target: float | None
     no_worse: bool
     power: float
     alpha: float
-    agent: float | None
-    judge: float | None
+    agent_cost: float | None = None
+    judge_cost: float | None = None
 
-    def chance(self, n: float, k: float, samples: float) -> float | None:
+    def power_of(self, design: Design) -> float | None:
         if self.target is None:
             return None
-        if self.no_worse:
-            return self.pilot.assurance(self.target, n, k, samples, alpha=self.alpha)
-        return self.pilot.power(self.target, n, k, samples, alpha=self.alpha)
+        return self.pilot.power(self.target, design, alpha=self.alpha, no_worse=self.no_worse)
 
-    def cases(self, k: float, samples: float) -> int:
-        target, rates = self.target or 0.0, {"alpha": self.alpha, "power": self.power}
-        if self.no_worse:
-            return self.pilot.cases_for_margin(target, k, samples, **rates)
-        return self.pilot.cases(target, k, samples, **rates)
+    def suffices(self, design: Design) -> bool:
+        return (self.power_of(design) or 0.0) >= self.power
 
-    def row(self, option: str, n: int, k: float, samples: float) -> dict[str, Any]:
+    def cases_needed(self, k: float, samples: float) -> int:
+        rates = {"alpha": self.alpha, "power": self.power}
+        return self.pilot.cases_needed(self.target or 0.0, k, samples, **rates, no_worse=self.no_worse)
+
+    def row(self, option: str, design: Design, reason: str = "") -> dict[str, Any]:
+        n, k, samples = design
         price = None
-        if self.agent is not None or self.judge is not None:
-            price = 2 * n * k * ((self.agent or 0.0) + samples * (self.judge or 0.0))
-        plural = "Tango, exact" if self.no_worse else "McNemar mid-p, exact"
+        if self.agent_cost is not None or self.judge_cost is not None:
+            price = 2 * n * k * ((self.agent_cost or 0.0) + samples * (self.judge_cost or 0.0))
+        exact = "Tango, exact" if self.no_worse else "McNemar mid-p, exact"
         return {
             "option": option,
             "cases": n,
             "epochs": k,
             "samples": samples,
-            "mde": self.pilot.least(n, k, samples, alpha=self.alpha, power=self.power),
-            "power": self.chance(n, k, samples),
+            "mde": self.pilot.minimal_difference(design, alpha=self.alpha, power=self.power),
+            "power": self.power_of(design),
             "price_usd": price,
-            "method": plural if self.pilot.is_counted(n, k) else "normal approximation",
-            "reason": "",
+            "method": exact if self.pilot.is_exact(design) else "normal approximation",
+            "reason": reason,
         }
 
 
-def _check(
-    difference: float | None,
-    margin: float | Mapping[str, float] | None,
-    metric: str,
+def _check_target(
+    difference: float | None, margin: float | Mapping[str, float] | None, metric: Metric
 ) -> float | None:
     """Return the difference or margin as a positive number."""
     if margin is not None and difference is not None:
         raise FormatError(
-            "A plan is for a difference to be seen or for a margin to be kept; give one of them."
+            "A plan is for a difference or for a margin.", argument="margin", fix="Pass one of them."
         )
     if isinstance(margin, Mapping):
         if metric not in margin:
-            raise FormatError(f"margin names {join_words(margin)}; the plan is for {metric}.")
+            raise FormatError(
+                f"margin names {join_words(margin)}, the plan is for {metric}.", argument="margin"
+            )
         margin = margin[metric]
     if margin is not None and margin <= 0:
-        raise FormatError(f"margin is {margin!r}; it is a loss above 0 (0.05 is 5 points).")
+        raise _invalid("margin", margin, "a loss above 0 (0.05 is 5 points)")
     target = margin if margin is not None else difference
     if target is None:
         return None
     if target == 0 or (metric == "pass_rate" and abs(target) >= 1):
-        raise FormatError(
-            f"difference is {target!r}; it is not 0, and for pass rates below 1 (0.05 is 5 points)."
-        )
+        name = "difference" if margin is None else "margin"
+        raise _invalid(name, target, "not 0, and below 1 for pass rates (0.05 is 5 points)")
     return abs(target)
 
 
-def _in_hand(asked: _Asked) -> list[dict[str, Any]]:
-    pilot = asked.pilot
-    first = asked.row("in hand", pilot.n, pilot.k, pilot.samples)
-    if first["mde"] is None:
-        first["reason"] = "too few cases for any difference to be seen"
-    return [first]
+def _invalid(argument: str, value: float, expected: str) -> FormatError:
+    what = Sentence("Invalid {option}.", option=Option(argument, value))
+    return FormatError(what, argument=argument, value=value, expected=expected)
 
 
-def _options(asked: _Asked) -> list[dict[str, Any]]:
-    """Return what to do: more cases, epochs, samples; to reach the target, or just twice of each."""
-    pilot = asked.pilot
-    n, k, s = pilot.n, pilot.k, pilot.samples
-    if asked.target is None:
-        rows = [asked.row("twice the cases", 2 * n, k, s), asked.row("four times the cases", 4 * n, k, s)]
-        if pilot.runs_known:
-            rows.append(asked.row("twice the epochs", n, 2 * k, s))
-        if pilot.judge_known:
-            rows.append(asked.row("twice the judge samples", n, k, 2 * s))
-        return rows
-    rows = [asked.row("more cases", asked.cases(k, s), k, s)]
+def _at_hand(goal: _Goal) -> dict[str, Any]:
+    row = goal.row("in hand", goal.pilot.design)
+    return row | {"reason": "" if row["mde"] is not None else "too few cases to detect any difference"}
+
+
+def _alternatives(goal: _Goal) -> list[dict[str, Any]]:
+    """Return the ways to reach the target, or twice of each part without a target."""
+    pilot = goal.pilot
+    design = n, k, samples = pilot.design
+    if goal.target is None:
+        doubled = {
+            "twice the cases": design._replace(cases=2 * n),
+            "four times the cases": design._replace(cases=4 * n),
+            **({"twice the epochs": design._replace(epochs=2 * k)} if pilot.runs_known else {}),
+            **(
+                {"twice the judge samples": design._replace(samples=2 * samples)} if pilot.judge_known else {}
+            ),
+        }
+        return [goal.row(option, other) for option, other in doubled.items()]
+
+    def enough_cases(option: str, epochs: float) -> dict[str, Any]:
+        return goal.row(option, Design(goal.cases_needed(epochs, samples), epochs, samples))
+
+    rows = [enough_cases("more cases", k)]
     if pilot.runs_known:
         rows += [
-            asked.row(f"cases at {plural(epochs, 'epoch')}", asked.cases(epochs, s), epochs, s)
+            enough_cases(f"cases at {plural(epochs, 'epoch')}", epochs)
             for epochs in (1, 3, 10)
             if abs(epochs - k) > 0.5
         ]
-        rows.append(_grown(asked, "more epochs", "epochs", _MOST_EPOCHS))
+        rows.append(_fewest(goal, "epochs"))
     if pilot.judge_known:
-        rows.append(_grown(asked, "more judge samples", "samples", _MOST_SAMPLES))
+        rows.append(_fewest(goal, "samples"))
     return rows
 
 
-def _grown(asked: _Asked, option: str, what: str, most: int) -> dict[str, Any]:
-    """Return the fewest epochs, or judge samples, that are enough for the cases in hand."""
-    pilot = asked.pilot
-    now = pilot.k if what == "epochs" else pilot.samples
-
-    def made(count: float) -> dict[str, Any]:
-        design = (count, pilot.samples) if what == "epochs" else (pilot.k, count)
-        return asked.row(option, pilot.n, *design)
-
-    low, high = int(now), most
-    if (made(high)["power"] or 0.0) < asked.power:
-        row = made(high)
-        kept = {"option": option, "cases": pilot.n, "epochs": pilot.k, "samples": pilot.samples, what: None}
-        words = f"not even {most:,} {'epochs' if what == 'epochs' else 'judge samples'} are enough without new cases"
-        return {**row, **kept, "price_usd": None, "reason": words}
-    if (made(now)["power"] or 0.0) >= asked.power:
-        return {**made(now), "reason": "enough already"}
+def _fewest(goal: _Goal, part: str) -> dict[str, Any]:
+    """Return the fewest epochs, or judge samples, that suffice for the cases at hand."""
+    design, option, most = goal.pilot.design, f"more {_NAMES[part]}", _MOST[part]
+    if not goal.suffices(design._replace(**{part: most})):
+        row = goal.row(option, design._replace(**{part: most}))
+        at_hand = {"epochs": design.epochs, "samples": design.samples, part: None}
+        return {
+            **row,
+            **at_hand,
+            "price_usd": None,
+            "reason": f"not even {most} {_NAMES[part]} suffice",
+        }
+    if goal.suffices(design):
+        return goal.row(option, design, "enough already")
+    low, high = int(getattr(design, part)), most
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if (made(middle)["power"] or 0.0) >= asked.power else (middle, high)
-    return made(high)
+        low, high = (low, middle) if goal.suffices(design._replace(**{part: middle})) else (middle, high)
+    return goal.row(option, design._replace(**{part: high}))
 
 
-def _curve(asked: _Asked, metric: Metric) -> list[tuple[int, float, float, float]]:
-    pilot = asked.pilot
-    sizes = {asked.target} if asked.no_worse else {*_SIZES[metric], asked.target}
+def _curve(goal: _Goal, metric: Metric) -> list[tuple[float, float, float, float]]:
+    pilot = goal.pilot
+    sizes = {goal.target} if goal.no_worse else {*_SIZES[metric], goal.target}
     known = sorted(size for size in sizes if size is not None)
-    epochs = sorted({1.0, pilot.k}) if pilot.runs_known else [pilot.k]
-    # The epochs in hand come last: they are what the chart draws.
-    epochs = [k for k in epochs if k != pilot.k] + [pilot.k]
-    middle = asked.target if asked.target is not None else known[len(known) // 2]
-    one = _Asked(pilot, middle, asked.no_worse, asked.power, asked.alpha, None, None)
-    reach = min(20_000, max(2 * one.cases(pilot.k, pilot.samples), 2 * pilot.n, 40))
-    grid = {round(10 * (reach / 10) ** (step / 24)) for step in range(25)} | {pilot.n}
-    rows = []
-    for k in epochs:
-        for size in known:
-            each = _Asked(pilot, size, asked.no_worse, asked.power, asked.alpha, None, None)
-            for n in sorted(grid):
-                chance = each.chance(n, k, pilot.samples)
-                if chance is not None:
-                    rows.append((n, k, size, chance))
-    return rows
+    # The chart draws the last epochs: those at hand.
+    epochs = [1.0, pilot.k] if pilot.runs_known and pilot.k != 1 else [pilot.k]
+    goals = {size: _Goal(pilot, size, goal.no_worse, goal.power, goal.alpha) for size in known}
+    middle = goal.target if goal.target is not None else known[len(known) // 2]
+    needed = goals[middle].cases_needed(pilot.k, pilot.samples)
+    reach = min(20_000, max(2 * needed, 2 * pilot.n, 40))
+    grid = sorted({round(10 * (reach / 10) ** (step / 24)) for step in range(25)} | {pilot.n})
+    designs = [(size, Design(n, k, pilot.samples)) for k in epochs for size in known for n in grid]
+    rows = [(d.cases, d.epochs, size, goals[size].power_of(d)) for size, d in designs]
+    return [(n, k, size, power) for n, k, size, power in rows if power is not None]
 
 
-def _step(method: str) -> str:
-    """Return why the lines of the chart have a step."""
-    if "exact" in method:
-        return "Up to 200 cases the exact power, which moves in steps; above it the normal approximation"
-    return (
-        "The step at 30 cases: below it two cases are taken off, the normal approximation being too hopeful"
-    )
-
-
-def _sentence(asked: _Asked, table: pl.DataFrame, metric: Metric) -> str:
-    first = table.row(0, named=True)
-    what = metric.replace("_", " ")
-    design = f"{plural(first['cases'], 'case')} at {first['epochs']:.3g} {'epoch' if first['epochs'] == 1 else 'epochs'}"
+def _describe(goal: _Goal, designs: pl.DataFrame, metric: Metric) -> str:
+    rows = {row["option"]: row for row in designs.iter_rows(named=True)}
+    first, what = rows["in hand"], metric.replace("_", " ")
+    power = fmt.percent(goal.power, 0)
+    epochs = "epoch" if first["epochs"] == 1 else "epochs"
+    design = f"With {plural(first['cases'], 'case')} at {first['epochs']:.3g} {epochs}"
     if first["mde"] is None:
-        text = f"With the {design} in hand no difference of the {what} would be seen with {asked.power:.0%} power."
+        text = f"{design}, no difference of the {what} is detected with {power} power."
     else:
-        text = f"With the {design} in hand a true difference of {_size(first['mde'], metric)} of the {what} would be seen with {asked.power:.0%} power, a smaller one less often."
-    if asked.target is None:
+        least = _size(first["mde"], metric)
+        text = f"{design}, a true difference of {least} of the {what} is detected with {power} power, a smaller one less often."
+    if goal.target is None:
         return printable(text)
-    size = _size(asked.target, metric)
-    if asked.no_worse:
-        text = f'With the {design} in hand "no worse by {size}" of the {what} would be concluded of versions that are alike with {first["power"] or 0.0:.0%} probability.'
-    elif (first["power"] or 0.0) >= asked.power:
-        return printable(f"{text} One of {size} is within reach ({first['power']:.0%} power).")
-    more = table.filter(option="more cases").row(0, named=True)
-    price = f" (about {_money(more['price_usd'])} for both sides)" if more["price_usd"] is not None else ""
-    goal = f"For {asked.power:.0%} it" if asked.no_worse else f"One of {size}"
-    text += f" {goal} takes {plural(more['cases'], 'case')} at the same epochs{price}."
+    size, chance = _size(goal.target, metric), fmt.percent(first["power"] or 0.0, 0)
+    if goal.no_worse:
+        text = f'{design}, equal versions are found "no worse by {size}" of the {what} with {chance} probability.'
+    elif goal.suffices(goal.pilot.design):
+        return printable(f"{text} One of {size} is within reach ({chance} power).")
+    more = rows["more cases"]
+    price = "" if more["price_usd"] is None else f" (about {fmt.money(more['price_usd'])} for both sides)"
+    aim = power if goal.no_worse else size
+    text += f" For {aim}, {plural(more['cases'], 'case')} at the same epochs are needed{price}."
     others = [
-        row["reason"].removesuffix(" without new cases")
-        or (
-            f"{row['epochs']:g} epochs would do"
-            if row["option"] == "more epochs"
-            else f"{row['samples']:g} judge samples would do"
-        )
-        for row in table.iter_rows(named=True)
-        if row["option"] in ("more epochs", "more judge samples")
+        row["reason"] or f"{row[part]:g} {_NAMES[part]} would do"
+        for part in _NAMES
+        if (row := rows.get(f"more {_NAMES[part]}"))
     ]
-    words = "; ".join(others).replace(" are enough; not even ", " or ")
-    return printable(f"{text} With the cases in hand {words}." if words else text)
+    return printable(f"{text} At the same cases: {'; '.join(others)}." if others else text)
 
 
 def _size(value: float, metric: Metric) -> str:
-    return f"{value * 100:.1f} points" if metric == "pass_rate" else f"{value:.2f}"
-
-
-def _money(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"${value:,.2f}" if value >= 0.01 else f"${value:.2g}"
+    return fmt.difference_of(value, metric, sign=False)

@@ -1,4 +1,4 @@
-"""Ranks of versions: one table of cases by versions, resampled and tested as a whole."""
+"""Rank versions: one table of cases by versions, resampled and tested as a whole."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import polars as pl
 
 from evalkit import stats
 from evalkit.compare.estimates import METRICS, Metric
+from evalkit.compare.pairs import shared_columns
+from evalkit.grading.summarize import find_clusters
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
 RANKS: Final[dict[str, Any]] = {
-    "metric": pl.Enum(METRICS),
+    "metric": pl.Enum(list(METRICS)),
     "version": pl.String(),
-    "value": pl.Float64(),
-    "rank": pl.Float64(),
-    "low": pl.Float64(),
-    "high": pl.Float64(),
-    "p_best": pl.Float64(),
+    **dict.fromkeys(("value", "rank", "low", "high", "p_best"), pl.Float64()),
     "tied_with_best": pl.Boolean(),
     "n": pl.Int64(),
     "method": pl.String(),
@@ -32,152 +32,132 @@ RANKS: Final[dict[str, Any]] = {
     "reason": pl.String(),
 }
 OMNIBUS: Final[dict[str, Any]] = {
-    "metric": pl.Enum(METRICS),
+    "metric": pl.Enum(list(METRICS)),
     "statistic": pl.Float64(),
     "df": pl.Int64(),
     "p_value": pl.Float64(),
-    "n": pl.Int64(),
-    "versions": pl.Int64(),
-    "method": pl.String(),
-    "status": pl.String(),
-    "reason": pl.String(),
+    **dict.fromkeys(("n", "versions"), pl.Int64()),
+    **dict.fromkeys(("method", "status", "reason"), pl.String()),
 }
-# From so many cases a mean difference is normal enough for t, and a permutation slow.
+# From this many cases a mean difference is normal enough for t, and a permutation slow.
 _MANY: Final = 50
-Sets = tuple[tuple[str, ...], ...]
+Tied = tuple[tuple[str, ...], ...]
 
 
 def rank_versions(
-    graded: pl.DataFrame, sides: dict[str, list[str]], *, level: float, seed: int, resamples: int
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[Metric, Sets], dict[Metric, float | None]]:
-    """Return the ranks, the omnibus tests, the tied sets and the winner's bonus, for each metric."""
-    table = _cases(graded, sides)
+    graded: pl.DataFrame, sides: Mapping[str, list[str]], *, level: float, seed: int, resamples: int
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[Metric, Tied], dict[Metric, float | None]]:
+    """Return the ranks, the omnibus tests, and per metric the tied sets and the winner's bonus."""
+    cases = _cases_by_version(graded, sides)
     names = list(sides)
-    columns: dict[Metric, str] = {"pass_rate": "rate", "mean_score": "mean"}
-    ranked, tests = [], []
-    tied: dict[Metric, Sets] = {}
+    rows, tests = [], []
+    tied: dict[Metric, Tied] = {}
     bonus: dict[Metric, float | None] = {}
-    for metric, column in columns.items():
-        complete = table.drop_nulls([f"{column}_{at}" for at in range(len(names))])
-        values = complete.select(f"{column}_{at}" for at in range(len(names))).to_numpy().astype(float)
-        units = _clustered(values, complete["cluster"])
+    for metric, column in METRICS.items():
+        columns = [f"{column}_{index}" for index in range(len(names))]
+        complete = cases.drop_nulls(columns)
+        values = complete.select(columns).to_numpy().astype(float)
+        units = _merge_clusters(values, find_clusters(complete))
         ranking = stats.bootstrap_ranks(units, level=level, resamples=resamples, seed=seed)
-        single = metric == "pass_rate" and bool(np.isin(units, (0.0, 1.0)).all())
-        test = stats.cochran_q(units) if single else stats.friedman(units)
+        is_single = metric == "pass_rate" and bool(np.isin(units, (0.0, 1.0)).all())
+        test = stats.cochran_q(units) if is_single else stats.friedman(units)
         tests.append({"metric": metric, **asdict(test)})
-        apart = significant_pairs(units, rate=single, alpha=1 - level, seed=seed)
-        means = values.mean(axis=0) if len(values) else np.full(len(names), np.nan)
-        order = (
-            sorted(range(len(names)), key=lambda at: (-round(float(means[at]), 12), at))
-            if len(values)
-            else [*range(len(names))]
-        )
-        ok = ranking.status == "ok"
-        tied[metric] = _sets([names[at] for at in order], apart[np.ix_(order, order)]) if ok else ()
+        differs = significant_pairs(units, rate=is_single, alpha=1 - level, seed=seed)
+        means = [float(mean) for mean in values.mean(axis=0)] if len(values) else [None] * len(names)
+        order = sorted(range(len(names)), key=lambda index: (-round(means[index] or 0.0, 12), index))
+        is_ok = ranking.status == "ok"
+        tied[metric] = _tied_sets([names[i] for i in order], differs[np.ix_(order, order)]) if is_ok else ()
         bonus[metric] = ranking.winner_bonus
-        for at in order:
-            row = {
-                "metric": metric,
-                "version": names[at],
-                "value": float(means[at]) if len(values) else None,
-                "n": len(values),
-                "method": ranking.method,
-                "level": level,
-                "status": ranking.status,
-                "reason": ranking.reason,
+        for index in order:
+            row = {"metric": metric, "version": names[index], "value": means[index], "n": len(values)}
+            row |= {name: getattr(ranking, name) for name in ("method", "status", "reason")} | {
+                "level": level
             }
-            if ok:
+            if is_ok:
                 row |= {
-                    "rank": ranking.ranks[at],
-                    "low": ranking.low[at],
-                    "high": ranking.high[at],
-                    "p_best": ranking.p_best[at],
-                    "tied_with_best": not apart[order[0], at],
+                    "rank": ranking.ranks[index],
+                    "low": ranking.low[index],
+                    "high": ranking.high[index],
+                    "p_best": ranking.p_best[index],
+                    "tied_with_best": not differs[order[0], index],
                 }
-            ranked.append(row)
-    return pl.DataFrame(ranked, schema=RANKS), pl.DataFrame(tests, schema=OMNIBUS), tied, bonus
+            rows.append(row)
+    return pl.DataFrame(rows, schema=RANKS), pl.DataFrame(tests, schema=OMNIBUS), tied, bonus
 
 
-def _cases(graded: pl.DataFrame, sides: dict[str, list[str]]) -> pl.DataFrame:
-    """Return one row a case that every version was scored on: rate_0, mean_0, rate_1, ... in the order of `sides`."""
-    numbers = {run: at for at, runs in enumerate(sides.values()) for run in runs}
+def _cases_by_version(graded: pl.DataFrame, sides: Mapping[str, list[str]]) -> pl.DataFrame:
+    """Return one row per case that every version was scored on: rate_0, mean_0, rate_1, ... in the order of `sides`."""
+    strata = ("agent", "agent_version", "model")
+    versions = {run: index for index, runs in enumerate(sides.values()) for run in runs}
+    version = pl.col("run").cast(pl.String).replace_strict(versions, default=None, return_dtype=pl.Int64)
     trials = graded.filter(pl.col("verdict") != "unscored").with_columns(
-        pl.col("run")
-        .cast(pl.String)
-        .replace_strict(numbers, default=None, return_dtype=pl.Int64)
-        .alias("at"),
-        pl.col("agent", "agent_version", "model").cast(pl.String).fill_null(""),
+        version.alias("version"), pl.col(strata).cast(pl.String).fill_null("")
     )
-    strata = []
-    for column in ("agent", "agent_version", "model"):
-        values = [set(trials.filter(at=at)[column]) for at in range(len(sides))]
-        if set.intersection(*values):
-            strata.append(column)
-    keys = ["suite", "case", *strata]
-    cells = trials.group_by(*keys, "at", maintain_order=True).agg(
+    shared = shared_columns([trials.filter(version=index) for index in range(len(sides))], strata)
+    keys = ["suite", "case", *shared]
+    cells = trials.group_by(*keys, "version", maintain_order=True).agg(
         rate=(pl.col("verdict") == "pass").mean(),
         mean=pl.col("mean").mean(),
         cluster=pl.col("cluster").first(),
     )
-    everywhere = cells.filter(pl.col("at").n_unique().over(keys) == len(sides))
     # A stratum without a mean on some version gives none to the others either.
-    everywhere = everywhere.with_columns(
-        pl.when(pl.col("mean").is_null().any().over(keys)).then(None).otherwise(pl.col("mean")).alias("mean")
+    mean = pl.when(pl.col("mean").is_null().any().over(keys)).then(None).otherwise(pl.col("mean"))
+    cells = cells.filter(pl.col("version").n_unique().over(keys) == len(sides)).with_columns(
+        mean.alias("mean")
     )
-    units = everywhere.group_by("suite", "case", "at", maintain_order=True).agg(
+    units = cells.group_by("suite", "case", "version", maintain_order=True).agg(
         pl.col("rate", "mean").mean(), pl.col("cluster").first()
     )
     cases = units.group_by("suite", "case", maintain_order=True).agg(pl.col("cluster").first())
-    for at in range(len(sides)):
-        mine = units.filter(at=at).select(
-            "suite", "case", *(pl.col(c).alias(f"{c}_{at}") for c in ("rate", "mean"))
+    for index in range(len(sides)):
+        own = units.filter(version=index).select(
+            "suite", "case", *(pl.col(column).alias(f"{column}_{index}") for column in METRICS.values())
         )
-        cases = cases.join(mine, on=["suite", "case"], how="left", maintain_order="left")
+        cases = cases.join(own, on=["suite", "case"], how="left", maintain_order="left")
     return cases
 
 
-def _clustered(values: Floats, clusters: pl.Series) -> Floats:
-    """Return one row a cluster where some cluster holds several cases.
+def _merge_clusters(values: Floats, clusters: list[str] | None) -> Floats:
+    """Return one row per cluster: its sums over the mean size of a cluster.
 
-    Its sums over the mean size of a cluster: their mean is the mean over cases, and what a resample divides by is the
-    same for every version, so ranks and signs are those of the case means.
+    Their mean is the mean over cases, and every version is divided by the same number, so ranks and signs are those of
+    the case means.
     """
-    if clusters.drop_nulls().is_unique().all():
+    if clusters is None:
         return values
-    labels = [f"\0{at}" if name is None else str(name) for at, name in enumerate(clusters.to_list())]
-    codes = np.unique(labels, return_inverse=True)[1]
-    sums = np.stack([np.bincount(codes, values[:, j]) for j in range(values.shape[1])], axis=1)
+    codes = np.unique(clusters, return_inverse=True)[1]
+    sums = np.stack([np.bincount(codes, column) for column in values.T], axis=1)
     return np.asarray(sums * (len(sums) / len(values)), dtype=np.float64)
 
 
 def significant_pairs(units: Floats, *, rate: bool, alpha: float, seed: int) -> NDArray[np.bool_]:
-    """Say for each pair of versions whether it can be told apart, with Holm over all pairs."""
-    k = units.shape[1]
-    pairs = [(i, j) for i in range(k) for j in range(i)]
+    """Return a matrix of the pairs of versions that differ, with Holm's adjustment over all pairs."""
+    count = units.shape[1]
+    pairs = [(i, j) for i in range(count) for j in range(i)]
     # Enough resamples for the least p to survive the adjustment.
     resamples = max(9999, 400 * len(pairs))
-    values: list[float | None] = []
+    p_values: list[float | None] = []
     for i, j in pairs:
         d = units[:, i] - units[:, j]
         if rate:
-            values.append(stats.mcnemar(int((d > 0).sum()), int((d < 0).sum())).mid_p)
+            p_values.append(stats.mcnemar(int((d > 0).sum()), int((d < 0).sum())).mid_p)
         elif len(d) < _MANY:
-            values.append(stats.sign_flip(d, resamples=resamples, seed=seed))
+            p_values.append(stats.sign_flip(d, resamples=resamples, seed=seed))
         else:
-            values.append(stats.paired_t(d).p_value)
-    apart = np.zeros((k, k), dtype=bool)
-    for (i, j), p in zip(pairs, stats.holm(values), strict=True):
-        apart[i, j] = apart[j, i] = p is not None and p < alpha
-    return apart
+            p_values.append(stats.paired_t(d).p_value)
+    differs = np.zeros((count, count), dtype=bool)
+    for (i, j), p in zip(pairs, stats.holm(p_values), strict=True):
+        differs[i, j] = differs[j, i] = p is not None and p < alpha
+    return differs
 
 
-def _sets(names: list[str], apart: NDArray[np.bool_]) -> Sets:
-    """Return the longest runs of neighbours in rank of which no pair is told apart."""
-    found: list[tuple[int, int]] = []
+def _tied_sets(names: list[str], differs: NDArray[np.bool_]) -> Tied:
+    """Return the longest runs of neighbors in rank of which no pair differs."""
+    spans: list[tuple[int, int]] = []
     for start in range(len(names)):
         end = start
-        while end + 1 < len(names) and not apart[start : end + 1, end + 1].any():
+        while end + 1 < len(names) and not differs[start : end + 1, end + 1].any():
             end += 1
-        if end > start and not any(first <= start and end <= last for first, last in found):
-            found.append((start, end))
-    return tuple(tuple(names[start : end + 1]) for start, end in found)
+        if end > start and not any(first <= start and end <= last for first, last in spans):
+            spans.append((start, end))
+    return tuple(tuple(names[start : end + 1]) for start, end in spans)

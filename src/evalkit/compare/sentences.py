@@ -1,185 +1,144 @@
-"""A comparison in words: the sentence, the paragraph, the cells of its table."""
+"""Describe a comparison: its sentence, its paragraph and its table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.util.format import number, percent, points
+from evalkit.util import format as fmt
+from evalkit.util.html_table import html_table
 from evalkit.util.words import plural, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import polars as pl
 
+    from evalkit.util.html_table import Html
 
-_MOST: Final = 3
-
-# The warnings that change what a reader may conclude.
-_GRAVE: Final = ["W01", "W06", "W07", "W11", "W17", "W20"]
-
+_NAMED: Final = 3
+# Warnings that change what a reader may conclude.
+_GRAVE: Final = ("W01", "W06", "W07", "W11", "W17", "W20")
+SUMMARY_HEADS: Final = (
+    *("Scope", "Metric", "Baseline", "Candidate", "Difference", "Interval"),
+    *("p (adjusted)", "n", "Method", "Verdict"),
+)
+_NUMERIC: Final = ("Baseline", "Candidate", "Difference", "Interval", "p (adjusted)", "n")
 _OPENINGS: Final = {
     "regressed": "{candidate} is worse than {baseline}.",
-    "regressed within margin": "{candidate} is worse than {baseline}, but by less than the margin that was declared.",
+    "regressed within margin": "{candidate} is worse than {baseline}, by less than the margin.",
     "improved": "{candidate} improved on {baseline}.",
-    "no worse than margin": "{candidate} is no worse than {baseline} by the margin that was declared.",
-    "inconclusive": "Whether {candidate} is better or worse than {baseline} overall cannot be told from these cases.",
+    "no worse than margin": "{candidate} is no worse than {baseline}, within the margin.",
+    "inconclusive": "These cases do not show whether {candidate} is better or worse than {baseline} overall.",
 }
 
 
-def interval(row: dict[str, Any]) -> str:
-    """Return a row's interval as words, e.g. "[-21.0, +6.2] points"."""
+def metric_value(value: float | None, metric: str) -> str:
+    """Format a pass rate as a percentage, a mean score as a number."""
+    return fmt.percent(value) if metric == "pass_rate" else fmt.number(value)
+
+
+def interval_text(row: Mapping[str, Any]) -> str:
+    """Format the interval of a row, or the reason why there is none."""
     if row["low"] is None:
         return f"no interval: {row['reason']}"
-    if row["metric"] == "pass_rate":
-        low, high = (points(row[end]).removesuffix(" points") for end in ("low", "high"))
-        return f"[{low}, {high}] points"
-    return f"[{number(row['low'], sign=True)}, {number(row['high'], sign=True)}]"
+    return fmt.interval(row["low"], row["high"], points=row["metric"] == "pass_rate", sign=True)
 
 
-def say(baseline: str, candidate: str, row: dict[str, Any], flips: pl.DataFrame) -> str:
-    """Say the verdict in one line: the words, the numbers, the worst flips."""
+def describe_change(labels: Mapping[str, str], row: Mapping[str, Any], flips: pl.DataFrame) -> str:
+    """Describe the overall row in one line: the verdict, the worst flips, the numbers."""
     overall = row["verdict"] + (" overall" if row["verdict"] == "inconclusive" else "")
-    text = f"{candidate} against {baseline}: {overall}"
-    worst = _worst(flips)
-    text += f"; {worst}." if worst else "."
-    if row["n"]:
-        text += f" Pass rate {percent(row['baseline'])} to {percent(row['candidate'])}, {points(row['difference'])} {interval(row).removesuffix(' points')}"
-        text += f" ({row['level']:.0%} {row['method']}, n = {plural(row['n'], 'case')}"
-        text += f", {row['k']:.3g} trials each)." if row["k"] and row["k"] > 1 else ")."
-    else:
-        text += " No case was scored on both sides."
-    return text
-
-
-class ComparisonFacts(Protocol):
-    """A comparison as its sentence reads it."""
-
-    @property
-    def baseline(self) -> str:
-        """Name of the baseline."""
-        ...
-
-    @property
-    def candidate(self) -> str:
-        """Name of the candidate."""
-        ...
-
-    @property
-    def estimates(self) -> pl.DataFrame:
-        """One row per estimate."""
-        ...
-
-    @property
-    def flips(self) -> pl.DataFrame:
-        """One row per flipped case."""
-        ...
-
-    @property
-    def warnings(self) -> pl.DataFrame:
-        """One row per warning."""
-        ...
-
-    @property
-    def verdict(self) -> str:
-        """One word."""
-        ...
-
-
-def explain(change: ComparisonFacts) -> str:
-    """Say what was found in a paragraph."""
-    row = change.estimates.row(0, named=True)
-    names = {"candidate": change.candidate, "baseline": change.baseline}
-    parts = [_OPENINGS[change.verdict].format(**names)]
+    flipped = _describe_regressions(flips)
+    text = (
+        f"{labels['candidate']} against {labels['baseline']}: {overall}{f'; {flipped}' if flipped else ''}."
+    )
     if not row["n"]:
+        return f"{text} No case was scored on both sides."
+    trials = f", {row['k']:.3g} trials each" if row["k"] and row["k"] > 1 else ""
+    return (
+        f"{text} Pass rate {fmt.percent(row['baseline'])} to {fmt.percent(row['candidate'])}, "
+        f"{fmt.points(row['difference'])} {interval_text(row)} "
+        f"({fmt.level(row['level'])} {row['method']}, n = {plural(row['n'], 'case')}{trials})."
+    )
+
+
+def explain_change(
+    labels: Mapping[str, str], estimates: pl.DataFrame, flips: pl.DataFrame, warnings: pl.DataFrame
+) -> str:
+    """Describe a comparison in a paragraph."""
+    rate, mean = estimates.head(2).to_dicts()
+    parts = [_OPENINGS[rate["verdict"]].format(**labels)]
+    if not rate["n"]:
         return f"{parts[0]} No case was scored on both sides."
     parts.append(
-        f"Of the {plural(row['n'], 'case')} that both were tried on, {percent(row['baseline'])} passed before and {percent(row['candidate'])} now: "
-        f"a change of {points(row['difference'])}, and with {row['level']:.0%} confidence the true change lies between {interval(row).strip('[]').replace('[', '').replace(']', '').replace(', ', ' and ')}."
+        f"Of {plural(rate['n'], 'case')}, {fmt.percent(rate['baseline'])} passed before and "
+        f"{fmt.percent(rate['candidate'])} pass now, a difference of {fmt.points(rate['difference'])} "
+        f"({fmt.level(rate['level'])} interval {interval_text(rate)})."
     )
-    mean = change.estimates.row(1, named=True)
     if mean["difference"] is not None:
+        old, new = fmt.number(mean["baseline"]), fmt.number(mean["candidate"])
         parts.append(
-            f"The mean score went from {mean['baseline']:.2f} to {mean['candidate']:.2f} ({number(mean['difference'], sign=True)})."
+            f"The mean score went from {old} to {new} ({fmt.number(mean['difference'], sign=True)})."
         )
-    down, up = (change.flips.filter(kind=kind) for kind in ("regression", "improvement"))
+    down, up = (flips.filter(kind=kind) for kind in ("regression", "improvement"))
     if down.height:
-        parts.append(
-            f"{_cases(down)} passed before and {'fails' if down.height == 1 else 'fail'} now: look there first."
-        )
+        parts.append(f"{_name_cases(down)} passed before and {'fails' if down.height == 1 else 'fail'} now.")
     if up.height:
-        parts.append(f"{_cases(up)} failed before and {'passes' if up.height == 1 else 'pass'} now.")
-    if not down.height and not up.height:
+        parts.append(f"{_name_cases(up)} failed before and {'passes' if up.height == 1 else 'pass'} now.")
+    if flips.is_empty():
         parts.append("No case changed its verdict.")
-    grave = change.warnings.filter(change.warnings["id"].is_in(_GRAVE))
-    parts += grave["text"].to_list()[:_MOST]
-    return printable(" ".join(parts))
+    grave = warnings.filter(warnings["id"].is_in(_GRAVE))
+    return printable(" ".join([*parts, *grave["text"].to_list()[:_NAMED]]))
 
 
-def cells(row: dict[str, Any] | None) -> list[str]:
-    """Return the cells of a comparison's table: the heads for None."""
-    if row is None:
-        return [
-            "scope",
-            "metric",
-            "baseline",
-            "candidate",
-            "difference",
-            "interval",
-            "p (adjusted)",
-            "n",
-            "method",
-            "verdict",
-        ]
-    rate = row["metric"] == "pass_rate"
-    sides = [
-        percent(row[s]) if rate else ("unknown" if row[s] is None else f"{row[s]:.2f}")
-        for s in ("baseline", "candidate")
-    ]
-    p = (
-        ""
-        if row["p_adjusted"] is None
-        else f"{row['p_adjusted']:.3f}"
-        if row["p_adjusted"] >= 0.001
-        else "< 0.001"
-    )
-    change = points(row["difference"]) if rate else number(row["difference"], sign=True)
+def summary_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a row of estimates under `SUMMARY_HEADS`."""
+    metric, p = row["metric"], row["p_adjusted"]
     return [
-        *(
-            row["scope"],
-            row["metric"].replace("_", " "),
-            *sides,
-            change,
-            interval(row).removesuffix(" points"),
-        ),
-        *(p, str(row["n"]), f"{row['level']:.0%} {row['method']}", row["verdict"]),
+        row["scope"],
+        metric.replace("_", " "),
+        metric_value(row["baseline"], metric),
+        metric_value(row["candidate"], metric),
+        fmt.difference_of(row["difference"], metric),
+        interval_text(row),
+        "" if p is None else fmt.p_value(p).removeprefix("p ").removeprefix("= "),
+        f"{row['n']}",
+        f"{fmt.level(row['level'])} {row['method']}",
+        row["verdict"],
     ]
 
 
-def _worst(flips: pl.DataFrame) -> str:
-    """Name the regressions of the worst severity while they are few, and count the others."""
+def summary_table(estimates: pl.DataFrame, scope: str = "Scope") -> Html:
+    """Return the estimates as an HTML table; `scope` heads the first column."""
+    rows = [summary_cells(row) for row in estimates.iter_rows(named=True)]
+    return html_table([scope, *SUMMARY_HEADS[1:]], rows, numeric=_NUMERIC)
+
+
+def _describe_regressions(flips: pl.DataFrame) -> str:
+    """Name the regressions of the worst severity if they are few, else count them."""
     down = flips.filter(kind="regression")
     if down.is_empty():
         return ""
     severity = down["severity"][0]
-    first = down.filter(severity=severity) if severity is not None else down
-    if first.height > _MOST:
-        grave = f" ({first.height} {severity})" if severity is not None else ""
-        up = flips.height - down.height
-        return f"{down.height:,} cases regressed{grave}, {up:,} improved"
+    worst = down.filter(severity=severity) if severity is not None else down
+    if worst.height > _NAMED:
+        grave = f" ({worst.height} {severity})" if severity is not None else ""
+        return f"{down.height:,} cases regressed{grave}, {flips.height - down.height:,} improved"
     named = [
-        f"{row['severity'] + ' ' if row['severity'] else ''}case {row['case']} "
-        f"{'fails' if row['candidate_passes'] == 0 else 'mostly fails'} "
+        f"{_case_name(row)} {'fails' if row['candidate_passes'] == 0 else 'mostly fails'} "
         f"({row['candidate_passes']}/{row['candidate_trials']}, was {row['baseline_passes']}/{row['baseline_trials']})"
-        for row in first.iter_rows(named=True)
+        for row in worst.iter_rows(named=True)
     ]
-    rest = down.height - first.height
-    return ", ".join(named) + (f" and {rest} more" if rest else "")
+    return ", ".join(named) + _and_more(down.height - worst.height)
 
 
-def _cases(flips: pl.DataFrame) -> str:
-    named = [
-        f"{row['severity'] + ' ' if row['severity'] else ''}case {row['case']}"
-        for row in flips.head(_MOST).iter_rows(named=True)
-    ]
-    rest = flips.height - len(named)
-    text = ", ".join(named) + (f" and {rest} more" if rest else "")
-    return text[0].upper() + text[1:]
+def _name_cases(flips: pl.DataFrame) -> str:
+    names = ", ".join(_case_name(row) for row in flips.head(_NAMED).iter_rows(named=True))
+    return names[0].upper() + names[1:] + _and_more(flips.height - _NAMED)
+
+
+def _case_name(row: Mapping[str, Any]) -> str:
+    return f"{row['severity'] + ' ' if row['severity'] else ''}case {row['case']}"
+
+
+def _and_more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""

@@ -1,76 +1,82 @@
-"""Where the noise of a score comes from: cases, epochs, judge samples, criteria; and where a dollar helps most."""
+"""Split the variance of scores by source: cases, epochs, judge samples, criteria."""
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
 from evalkit import stats
 from evalkit.compare.pairs import RUN_COLUMNS
-from evalkit.data.evals import some_of
-from evalkit.grading.grade import grade, grade_criteria
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.data.result import Result
+from evalkit.data.scoring import Scoring
+from evalkit.grading.grade import grade_trial_criteria, grade_trials
+from evalkit.grading.select_scores import choose_scores, choose_scoring
 from evalkit.grading.version_order import natural_key
+from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
-from evalkit.util.words import printable
+from evalkit.util.html_table import html_table
+from evalkit.util.words import join_words, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import altair as alt
 
     from evalkit.compare.estimates import Metric
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
+    from evalkit.util.html_table import Html
 
 COMPONENTS: Final[dict[str, Any]] = {
     "version": pl.String(),
     "component": pl.Enum(["case", "epoch", "sample", "criterion"]),
-    "variance": pl.Float64(),
-    "share": pl.Float64(),
-    "df": pl.Int64(),
-    "n": pl.Int64(),
-    "status": pl.String(),
-    "reason": pl.String(),
+    **dict.fromkeys(("variance", "share"), pl.Float64()),
+    **dict.fromkeys(("df", "n"), pl.Int64()),
+    **dict.fromkeys(("status", "reason"), pl.String()),
 }
 ADVICE: Final[dict[str, Any]] = {
-    "version": pl.String(),
-    "more": pl.String(),
-    "gain": pl.Float64(),
-    "most": pl.Float64(),
+    **dict.fromkeys(("version", "more"), pl.String()),
+    **dict.fromkeys(("gain", "most"), pl.Float64()),
     "reason": pl.String(),
 }
-_WORDS: Final = {"case": "cases", "epoch": "epochs", "sample": "judge samples"}
+_NAMES: Final = {"case": "cases", "epoch": "epochs", "sample": "judge samples"}
 _UNKNOWN: Final = {
-    "epoch": "each case was tried once: what a second trial would change is inside the cases' part",
-    "sample": "each answer was judged once: the judge's own noise is inside the part above",
+    "epoch": "each case has one trial, so noise between trials is part of the case component",
+    "sample": "each answer has one judgement, so the judge's noise is part of the component above",
     "criterion": "one criterion has no spread between criteria",
+}
+_VERSION: Final = ("suite", "run", "agent", "agent_version", "model", "provider", "case")
+_JUDGEMENT: Final = {
+    **dict.fromkeys(_VERSION, pl.String()),
+    **dict.fromkeys(("epoch", "sample"), pl.Int32()),
+    "criterion": pl.String(),
+    "value": pl.Float64(),
 }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Variance:
-    """What `variance` found.
+class Variance(Result):
+    """The result of `variance`.
 
     Attributes
     ----------
     metric
         "mean_score" or "pass_rate".
     components
-        polars frame, a row for each version and source: `version`, `component` (case, epoch, sample: the judge asked
-        again, criterion), `variance` (in squared units of the metric; null where the data cannot tell it), `share` (of
-        the version's known variance), `df` (degrees of freedom behind it), `n` (cases), `status`, `reason`.
+        polars frame, one row per version and source: `version`, `component` (case, epoch, sample: the judge again,
+        criterion), `variance` (squared units of the metric; null if the data cannot show it), `share` (of the
+        version's known variance), `df` (degrees of freedom), `n` (cases), `status`, `reason`.
     advice
-        polars frame, a row for each version and thing to have more of, the best first: `version`, `more`, `gain` (fall
-        of the squared standard error for each dollar, or for each trial where prices are unknown), `most` (share of
-        the standard error that any number of them could take away), `reason` (why a gain is null).
+        polars frame, one row per version and thing to have more of, the best first: `version`, `more`, `gain` (fall of
+        the squared standard error per dollar, or per trial without prices), `most` (share of the standard error that
+        any number of them removes), `reason` (why a gain is null).
     agent_cost, judge_cost
-        Dollars a trial and a judgement (all criteria); None where no record says.
+        Dollars per trial and per judgement (all criteria); None if unknown.
     notes
-        Sentences: what was taken for granted.
+        Assumptions.
     sentence
         The largest source and what to have more of.
     """
@@ -83,61 +89,45 @@ class Variance:
     notes: tuple[str, ...]
     sentence: str
 
-    def to_frame(self) -> pl.DataFrame:
-        """Return `components`."""
+    @property
+    def table(self) -> pl.DataFrame:
+        """The components."""
         return self.components
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data, ready for JSON."""
-        return {
-            "metric": self.metric,
-            "sentence": self.sentence,
-            "components": self.components.to_dicts(),
-            "advice": self.advice.to_dicts(),
-            "agent_cost": self.agent_cost,
-            "judge_cost": self.judge_cost,
-            "notes": list(self.notes),
-        }
-
     def explain(self) -> str:
-        """Return a paragraph for somebody who does not read tables."""
+        """Describe the result in a paragraph."""
         return printable(" ".join([self.sentence, *self.notes]))
 
     def chart(self, version: str | None = None) -> alt.TopLevelMixin:
-        """Draw the parts of one version's variance, or their mean over all versions."""
+        """Plot the components of one version, or their mean over all versions."""
         from evalkit import charts
 
         frame = self.components if version is None else self.components.filter(version=version)
-        mean = frame.group_by("component", maintain_order=True).agg(pl.col("variance").mean())
-        return charts.variance(mean)
+        return charts.variance(
+            frame.group_by("component", maintain_order=True).agg(pl.col("variance").mean())
+        )
 
-    def __repr__(self) -> str:
-        return printable("\n".join([self.sentence, *(f"  {note}" for note in self.notes)]))
+    def _headline(self) -> str:
+        return self.sentence
 
-    def _repr_html_(self) -> str:
-        heads = ("version", "source", "variance", "share", "df", "cases")
-        lines = [
+    def _remarks(self) -> Iterable[str]:
+        return self.notes
+
+    def _html_tables(self) -> Iterable[Html]:
+        rows = [
             (
                 row["version"],
                 row["component"],
                 row["reason"] if row["variance"] is None else f"{row['variance']:.3g}",
-                "" if row["share"] is None else f"{row['share']:.0%}",
-                "" if row["df"] is None else str(row["df"]),
-                str(row["n"]),
+                "" if row["share"] is None else fmt.percent(row["share"], 0),
+                row["df"],
+                row["n"],
             )
             for row in self.components.iter_rows(named=True)
         ]
-        head = "".join(f"<th scope='col' style='text-align:left'>{text}</th>" for text in heads)
-        body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(t)}</td>" for t in line) + "</tr>"
-            for line in lines
-        )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return (
-            f"<p><strong>{html.escape(self.sentence)}</strong></p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            + (f"<ul>{notes}</ul>" if notes else "")
-        )
+        return [
+            html_table(("Version", "Source", "Variance", "Share", "df", "Cases"), rows, numeric=(3, 4, 5))
+        ]
 
 
 def variance(
@@ -145,21 +135,21 @@ def variance(
     *,
     by: str | Sequence[str] | None = None,
     metric: Metric = "mean_score",
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     case_cost: float = 0.0,
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
 ) -> Variance:
-    """Split the variance of the scores by source, and say where the next dollar helps most.
+    """Split the variance of the scores by source, and find where the next dollar helps most.
 
     Parameters
     ----------
     evals
-        The collection. Costs are taken from `trials.cost_usd` and `scores.cost_usd`.
+        The collection. Costs come from `trials.cost_usd` and `scores.cost_usd`.
     by
-        Columns of runs that make a version. None: agent_version, and model where a version has several.
+        Columns of runs that make a version. None: agent_version, and model if a version has several.
     metric
-        "mean_score" (the criteria on their scale) or "pass_rate" (verdicts; no criterion part).
+        "mean_score" (criteria on their scale) or "pass_rate" (verdicts; no criterion component).
     rule, grader, rubric
         As for `evalkit.grade`.
     case_cost
@@ -168,18 +158,18 @@ def variance(
     Returns
     -------
     Variance
-        A source that the data cannot tell from another is null, with the reason.
+        A component that the data cannot show is null, with the reason.
 
     Raises
     ------
     ColumnError
-        `by` names no column of runs.
+        `by` names an unknown column of runs.
 
     Notes
     -----
     Nested analysis of variance by the method of moments (Searle 1971), see `evalkit.stats.variance_components`. The
-    squared standard error of a version's mean is case/n + epoch/(n K) + sample/(n K S). With pass rates each of the
-    judge's samples counts as a verdict by itself, which is an approximation.
+    squared standard error of a version's mean is case/n + epoch/(n K) + sample/(n K S). For pass rates, each judge
+    sample counts as a verdict of its own: an approximation.
 
     Examples
     --------
@@ -188,77 +178,63 @@ def variance(
     Of the noise in the mean score, 56% is between cases, 34% is between epochs, 10% is between judge samples. ...
     """
     expect(variance, locals())
-    columns = _columns(evals, by)
-    rows = find_judgements(evals, metric, rule, grader=grader, rubric=rubric)
-    agent_cost, judge_cost, notes = find_costs(evals)
-    prices = _prices(agent_cost, judge_cost)
-    parts = rows.partition_by(columns, as_dict=True, maintain_order=True)
-    components: list[dict[str, Any]] = []
+    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
+    columns = _version_columns(evals, by)
+    judgements = find_judgements(evals, metric, scoring)
+    costs = find_costs(evals, scoring)
+    parts = judgements.partition_by(columns, as_dict=True, maintain_order=True)
+    rows: list[dict[str, Any]] = []
     advice: list[dict[str, Any]] = []
     for name, part in sorted(parts.items(), key=lambda item: natural_key(item[0])):
         version = " · ".join(str(value) for value in name if value) or "all"
-        found = split(part)
-        components += _parts(version, found, part)
-        advice += _advise(version, found, *prices, case_cost)
-    frame = pl.DataFrame(components, schema=COMPONENTS)
-    gains = pl.DataFrame(advice, schema=ADVICE)
+        split = split_variance(part)
+        rows += _component_rows(version, split, part)
+        advice += _advise(version, split, costs, case_cost)
+    components, gains = pl.DataFrame(rows, schema=COMPONENTS), pl.DataFrame(advice, schema=ADVICE)
     return Variance(
-        metric, frame, gains, agent_cost, judge_cost, tuple(notes), _sentence(frame, gains, metric, notes)
+        metric,
+        components,
+        gains,
+        costs.agent,
+        costs.judge,
+        (costs.note,) if costs.note else (),
+        _describe(components, gains, metric, costs),
     )
 
 
-def find_judgements(
-    evals: Evals,
-    metric: Metric,
-    rule: PassRule,
-    *,
-    grader: str | Sequence[str] | None = None,
-    rubric: str | Sequence[str] | None = None,
-) -> pl.DataFrame:
-    """Return a row for each judgement of each trial: `value`, of each criterion for mean scores.
+def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFrame:
+    """Return the scored judgements of each trial, per criterion for mean scores.
 
     Returns
     -------
     polars.DataFrame
-        `suite`, the columns of runs, `case`, `epoch`, `sample`, `criterion` ("" for pass rates), `value`. Nothing
-        unscored.
+        `suite`, the columns of runs, `case`, `epoch`, `sample`, `criterion` ("" for pass rates), `value`.
     """
-    keep = ["suite", "run", "agent", "agent_version", "model", "provider", "case", "epoch"]
-    made = []
-    for sample in sorted(some_of(evals.scores, "sample")["sample"].unique()):
-        part = replace(evals, scores=evals.scores.filter(pl.col("sample") == sample))
-        number = pl.lit(int(sample)).alias("sample")
-        if metric == "pass_rate":
-            graded = grade(part, rule, grader=grader, rubric=rubric).filter(pl.col("verdict") != "unscored")
-            passed = (pl.col("verdict") == "pass").cast(pl.Float64).alias("value")
-            made.append(graded.select(*_strings(keep), number, pl.lit("").alias("criterion"), passed))
-            continue
-        answers = grade_criteria(part, rule, grader=grader, rubric=rubric).filter(
-            pl.col("score").is_not_null()
-        )
-        scales = answers.select("scale_min", "scale_max").unique()
-        if scales.height > 1:
-            # A yes-or-no criterion is a gate: it does not enter the mean.
-            answers = answers.filter((pl.col("scale_min") != 0) | (pl.col("scale_max") != 1))
-        made.append(
-            answers.select(
-                *_strings(keep), number, pl.col("criterion").cast(pl.String), pl.col("score").alias("value")
-            )
-        )
-    empty = pl.DataFrame(
-        schema={
-            **dict.fromkeys(keep, pl.String),
-            "epoch": pl.Int32,
-            "sample": pl.Int32,
-            "criterion": pl.String,
-            "value": pl.Float64,
-        }
+    chosen = (
+        choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native().collect()
     )
-    rows: pl.DataFrame = pl.concat([empty, *made], how="vertical_relaxed")
-    return rows
+    # Chosen above: each sample by itself may lack a grader or a rubric.
+    chosen_scoring = Scoring(rule=scoring.rule, grader="any", rubric="any")
+    parts = []
+    for sample in chosen["sample"].unique().sort():
+        part = replace(evals, scores=chosen.filter(sample=sample))
+        if metric == "pass_rate":
+            graded = grade_trials(part, chosen_scoring).filter(pl.col("verdict") != "unscored")
+            value = (pl.col("verdict") == "pass").cast(pl.Float64)
+            rows = graded.with_columns(value=value, criterion=pl.lit(""))
+        else:
+            rows = grade_trial_criteria(part, chosen_scoring).filter(pl.col("score").is_not_null())
+            if rows.select("scale_min", "scale_max").n_unique() > 1:
+                # A binary criterion is a gate, not part of the mean.
+                rows = rows.filter((pl.col("scale_min") != 0) | (pl.col("scale_max") != 1))
+            rows = rows.with_columns(value="score")
+        names = pl.col(*_VERSION, "criterion").cast(pl.String).fill_null("")
+        parts.append(rows.with_columns(names, sample=pl.lit(int(sample), pl.Int32)).select(list(_JUDGEMENT)))
+    judgements: pl.DataFrame = pl.concat([pl.DataFrame(schema=_JUDGEMENT), *parts], how="vertical_relaxed")
+    return judgements
 
 
-def split(judgements: pl.DataFrame) -> stats.VarianceComponents:
+def split_variance(judgements: pl.DataFrame) -> stats.VarianceComponents:
     """Return the variance components of one version's judgements."""
     case, epoch = (
         judgements.select(pl.struct(names).rank("dense")).to_series().to_numpy()
@@ -273,86 +249,109 @@ def split(judgements: pl.DataFrame) -> stats.VarianceComponents:
     )
 
 
-def find_costs(evals: Evals) -> tuple[float | None, float | None, list[str]]:
-    """Return what a trial and a judgement of it cost on average in dollars, and what is not known."""
-    agent = _mean(_paid(evals.trials["cost_usd"]))
+class Costs(NamedTuple):
+    """Mean cost of a trial and of a judgement of it, in dollars; None if unknown."""
+
+    agent: float | None
+    judge: float | None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether either is known."""
+        return self.agent is not None or self.judge is not None
+
+    @property
+    def note(self) -> str:
+        """The assumption that a missing price requires."""
+        if not self.is_known:
+            return "No costs are known: a trial and its judgement are assumed to cost the same."
+        if self.agent is None:
+            return "No trial has a cost (trials.cost_usd): prices are the judge's alone."
+        return (
+            "No score has a cost (scores.cost_usd): prices are the agent's alone."
+            if self.judge is None
+            else ""
+        )
+
+    @property
+    def prices(self) -> tuple[float, float]:
+        """Prices to weigh designs by."""
+        return (self.agent or 0.0, self.judge or 0.0) if self.is_known else (1.0, 1.0)
+
+
+def find_costs(evals: Evals, scoring: Scoring) -> Costs:
+    """Return what a trial and a judgement by the chosen graders cost on average."""
     keys = ["run", "case", "epoch", "grader", "rubric_hash", "sample"]
-    priced = evals.scores.lazy().filter(pl.col("cost_usd").is_not_null())
-    judge = _mean(_paid(priced.group_by(keys).agg(pl.col("cost_usd").sum()).collect()["cost_usd"]))
-    notes = []
-    if agent is None and judge is None:
-        notes.append("No record has a price: an agent's trial and its judgement are taken as equally dear.")
-    elif agent is None:
-        notes.append("No trial has a price (trials.cost_usd): prices are those of the judge alone.")
-    elif judge is None:
-        notes.append("No score has a price (scores.cost_usd): prices are those of the agent alone.")
-    return agent, judge, notes
+    chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
+    priced = chosen.filter(pl.col("cost_usd").is_not_null()).group_by(keys).agg(pl.col("cost_usd").sum())
+    return Costs(_mean_cost(evals.trials["cost_usd"]), _mean_cost(priced.collect()["cost_usd"]))
 
 
-def _paid(costs: pl.Series) -> pl.Series:
-    """Return the costs of what was paid for: answers out of a cache cost nothing, new ones will."""
+def _mean_cost(costs: pl.Series) -> float | None:
+    """Return the mean of the costs above 0: cached answers cost nothing, new ones will."""
     paid = costs.filter(costs > 0)
-    return costs if paid.is_empty() else paid
+    return _mean(costs if paid.is_empty() else paid)
 
 
-def _columns(evals: Evals, by: str | Sequence[str] | None) -> list[str]:
-    if by is not None:
-        columns = [by] if isinstance(by, str) else list(by)
-        for column in columns:
-            if column not in RUN_COLUMNS:
-                raise ColumnError.missing(column, table="runs", have=RUN_COLUMNS)
-        return columns or ["suite"]
-    models = evals.runs.group_by("agent_version").agg(pl.col("model").n_unique())["model"].max()
-    return ["agent_version", "model"] if isinstance(models, int) and models > 1 else ["agent_version"]
+def _version_columns(evals: Evals, by: str | Sequence[str] | None) -> list[str]:
+    if by is None:
+        models = evals.runs.group_by("agent_version").agg(pl.col("model").n_unique())["model"].max()
+        return ["agent_version", "model"] if isinstance(models, int) and models > 1 else ["agent_version"]
+    columns = [by] if isinstance(by, str) else list(by)
+    for column in columns:
+        if column not in RUN_COLUMNS:
+            raise ColumnError.missing(column, table="runs", have=RUN_COLUMNS)
+    return columns or ["suite"]
 
 
-def _strings(columns: list[str]) -> list[pl.Expr]:
-    return [
-        pl.col(column) if column == "epoch" else pl.col(column).cast(pl.String).fill_null("")
-        for column in columns
-    ]
-
-
-def _parts(version: str, found: stats.VarianceComponents, judgements: pl.DataFrame) -> list[dict[str, Any]]:
+def _component_rows(
+    version: str, split: stats.VarianceComponents, judgements: pl.DataFrame
+) -> list[dict[str, Any]]:
     trials = judgements.select("suite", "case", "run", "epoch").n_unique()
-    judged = judgements.select("suite", "case", "run", "epoch", "sample").n_unique()
+    samples = judgements.select("suite", "case", "run", "epoch", "sample").n_unique()
     df = {
-        "case": found.cases - 1,
-        "epoch": trials - found.cases,
-        "sample": judged - trials,
-        "criterion": found.criteria - 1,
+        "case": split.cases - 1,
+        "epoch": trials - split.cases,
+        "sample": samples - trials,
+        "criterion": split.criteria - 1,
     }
-    shares = found.shares()
+    shares = split.shares()
     rows = []
-    for component in ("case", "epoch", "sample", "criterion"):
-        value = getattr(found, component)
-        reason = found.reason or ("" if value is not None else _UNKNOWN.get(component, ""))
+    for component, freedom in df.items():
+        value = getattr(split, component)
+        is_known = value is not None
         rows.append(
             {
                 "version": version,
                 "component": component,
                 "variance": value,
                 "share": shares.get(component),
-                "df": None if value is None else df[component],
-                "n": found.cases,
-                "status": "ok" if value is not None else "not_estimable",
-                "reason": reason,
+                "df": freedom if is_known else None,
+                "n": split.cases,
+                "status": "ok" if is_known else "not_estimable",
+                "reason": split.reason or ("" if is_known else _UNKNOWN.get(component, "")),
             }
         )
     return rows
 
 
 def _advise(
-    version: str, found: stats.VarianceComponents, agent: float, judge: float, writing: float
+    version: str, split: stats.VarianceComponents, costs: Costs, case_cost: float
 ) -> list[dict[str, Any]]:
-    """Return what one more case, epoch or sample takes off the squared standard error, for each unit of money."""
-    if found.status != "ok" or found.case is None:
+    """Return what one more case, epoch or sample takes off the squared standard error, per unit of money."""
+    if split.status != "ok" or split.case is None:
         return []
-    n, k, s = float(found.cases), found.epochs, found.samples
-    now = found.standard_error(cases=n, epochs=k, samples=s) ** 2
+
+    def squared_error(cases: float, epochs: float, samples: float) -> float:
+        return split.standard_error(cases=cases, epochs=epochs, samples=samples) ** 2
+
+    agent, judge = costs.prices
+    n, k, s = float(split.cases), split.epochs, split.samples
+    now = squared_error(n, k, s)
     trial = agent + s * judge
+    # One more of each, its price, and endlessly many of it.
     designs = {
-        "case": ((n + 1, k, s), k * trial + writing, None),
+        "case": ((n + 1, k, s), k * trial + case_cost, None),
         "epoch": ((n, k + 1, s), n * trial, (n, 1e12, s)),
         "sample": ((n, k, s + 1), n * k * judge, (n, k, 1e12)),
     }
@@ -360,65 +359,55 @@ def _advise(
     for source, (design, price, limit) in designs.items():
         row: dict[str, Any] = {
             "version": version,
-            "more": _WORDS[source],
+            "more": _NAMES[source],
             "gain": None,
             "most": None,
             "reason": "",
         }
-        known = getattr(found, source) is not None
-        if not known or now <= 0 or price <= 0:
-            row["reason"] = (
-                _UNKNOWN[source] if not known else "the scores do not vary" if now <= 0 else "no price"
-            )
+        if getattr(split, source) is None:
+            row["reason"] = _UNKNOWN[source]
+        elif now <= 0 or price <= 0:
+            row["reason"] = "the scores do not vary" if now <= 0 else "no price"
         else:
-            row["gain"] = (1 - _squared(found, design) / now) / price
-            row["most"] = 1.0 if limit is None else 1 - (_squared(found, limit) / now) ** 0.5
+            row["gain"] = (1 - squared_error(*design) / now) / price
+            row["most"] = 1.0 if limit is None else 1 - (squared_error(*limit) / now) ** 0.5
         rows.append(row)
     return sorted(rows, key=lambda row: (row["gain"] is None, -(row["gain"] or 0.0)))
 
 
-def _squared(found: stats.VarianceComponents, design: tuple[float, float, float]) -> float:
-    cases, epochs, samples = design
-    return found.standard_error(cases=cases, epochs=epochs, samples=samples) ** 2
-
-
-def _prices(agent: float | None, judge: float | None) -> tuple[float, float]:
-    if agent is None and judge is None:
-        return 1.0, 1.0
-    return agent or 0.0, judge or 0.0
-
-
-def _sentence(frame: pl.DataFrame, advice: pl.DataFrame, metric: Metric, notes: list[str]) -> str:
-    noise = frame.filter((pl.col("component") != "criterion") & pl.col("variance").is_not_null())
-    total = noise["variance"].sum()
-    what = metric.replace("_", " ")
+def _describe(components: pl.DataFrame, advice: pl.DataFrame, metric: Metric, costs: Costs) -> str:
+    noise = components.filter((pl.col("component") != "criterion") & pl.col("variance").is_not_null())
+    total, what = noise["variance"].sum(), metric.replace("_", " ")
     if noise.is_empty():
-        reason = frame["reason"][0] if frame.height else "nothing was scored"
-        return f"Where the noise of the {what} comes from cannot be told: {reason}."
+        reason = components["reason"][0] if components.height else "nothing was scored"
+        return f"The sources of noise in the {what} are unknown: {reason}."
     if not total > 0:
         return f"The {what} does not vary: there is no noise to split."
     parts = noise.group_by("component", maintain_order=True).agg(pl.col("variance").sum())
     parts = parts.sort("variance", descending=True, maintain_order=True)
-    words = {"case": "between cases", "epoch": "between epochs", "sample": "between judge samples"}
-    said = ", ".join(f"{value / total:.0%} is {words[name]}" for name, value in parts.iter_rows())
-    text = f"Of the noise in the {what}, {said}."
-    known = advice.filter(pl.col("gain").is_not_null())
-    if known.height:
-        first = known.group_by("version", maintain_order=True).first()
-        money = "The next trial" if any("equally dear" in note for note in notes) else "The next dollar"
-        kinds: dict[str, list[str]] = {}
-        for row in first.iter_rows(named=True):
-            kinds.setdefault(row["more"], []).append(row["version"])
-        if len(kinds) == 1:
-            text += f" {money} helps most when it buys more {next(iter(kinds))}."
+    shares = ", ".join(
+        f"{fmt.percent(v / total, 0)} is between {_NAMES[name]}" for name, v in parts.iter_rows()
+    )
+    text = f"Of the noise in the {what}, {shares}."
+    gains = advice.filter(pl.col("gain").is_not_null())
+    if gains.height:
+        best: dict[str, list[str]] = {}
+        for row in gains.group_by("version", maintain_order=True).first().iter_rows(named=True):
+            best.setdefault(row["more"], []).append(row["version"])
+        unit = "dollar" if costs.is_known else "trial"
+        if len(best) == 1:
+            text += f" The next {unit} helps most when it buys more {next(iter(best))}."
         else:
-            named = "; ".join(f"more {more} for {', '.join(names)}" for more, names in kinds.items())
-            text += f" {money} helps most when it buys {named}."
-        limits = known.filter(pl.col("more") == "epochs")["most"].drop_nulls()
-        if len(limits) and "cases" in kinds:
-            text += f" Without new cases, even endless epochs would take only about {_mean(limits) or 0.0:.0%} off the standard error."
-    gaps = frame.filter((pl.col("status") != "ok") & pl.col("component").is_in(["epoch", "sample"]))
-    text += "".join(f" Not known: {reason}." for reason in gaps["reason"].unique(maintain_order=True))
+            each = "; ".join(f"more {more} for {join_words(names)}" for more, names in best.items())
+            text += f" The next {unit} helps most when it buys {each}."
+        limits = gains.filter(more="epochs")["most"].drop_nulls()
+        if len(limits) and "cases" in best:
+            most = fmt.percent(_mean(limits) or 0.0, 0)
+            text += (
+                f" Without new cases, any number of epochs removes only about {most} of the standard error."
+            )
+    gaps = components.filter((pl.col("status") != "ok") & pl.col("component").is_in(["epoch", "sample"]))
+    text += "".join(f" Unknown: {reason}." for reason in gaps["reason"].unique(maintain_order=True))
     return printable(text)
 
 

@@ -1,316 +1,439 @@
-"""What to beware of in a comparison: the warnings of `docs/statistics.md`, each with its number.
+"""The warnings of comparisons: the one place that makes them. `docs/statistics.md` lists them.
 
-W09 (looks), W10 (best of many) belong to comparisons of many versions, W13 to W16 to agreement with people.
+W13 to W16 belong to agreement with people.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.compare.pairs import SIDES
 from evalkit.data.schema import SCORES
-from evalkit.grading.grade import grade
-from evalkit.util.format import points
-from evalkit.util.words import join_words, plural
+from evalkit.grading.grade import grade_trials
+from evalkit.grading.select_scores import choose_scores
+from evalkit.util.format import difference_of, number, percent, points
+from evalkit.util.notes import Warning
+from evalkit.util.words import Option, Sentence, join_words, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from evalkit.compare.estimates import CompareOptions, Metric
     from evalkit.compare.pairs import Pairs
     from evalkit.data.evals import Evals
-    from evalkit.grading.pass_rule import PassRule
+    from evalkit.data.scoring import Scoring
 
-_MANY: Final = 2000
-Caveat = tuple[str, str, str]
-SCHEMA: Final = {"id": pl.String(), "scope": pl.String(), "text": pl.String()}
-_SIDES: Final = ("baseline", "candidate")
+# Cases that are enough to estimate W21.
+_SAMPLE: Final = 2000
+_FEW_CASES: Final = 30
+_FEW_CLUSTERS: Final = 10
+MOST_UNSCORED: Final = 0.05
+"""Share of unscored trials above which a rate depends on them."""
+_ADJUSTMENTS: Final = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 
 
-def find_caveats(
+def remark(warning: Warning) -> Sentence:
+    """Return a warning as a line: its id, its scope, its text and what to do."""
+    scope = "" if warning.scope in ("overall", "by") else f"{warning.scope}: "
+    template = "{id} {scope}{text} {fix}" if warning.fix else "{id} {scope}{text}"
+    return Sentence(template, id=warning.id, scope=scope, text=warning.text, fix=warning.fix)
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """The unscored trials of a comparison, and the difference of pass rates if they had been scored.
+
+    Attributes
+    ----------
+    counts, trials
+        Unscored trials and all trials of each side.
+    as_fails, lowest, highest
+        The difference if all of them failed, in the worst case and in the best case.
+    """
+
+    counts: Mapping[str, int]
+    trials: Mapping[str, int]
+    as_fails: float
+    lowest: float
+    highest: float
+
+    @property
+    def share(self) -> float:
+        """The share of all trials."""
+        total = sum(self.trials.values())
+        return sum(self.counts.values()) / total if total else 0.0
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether they forbid a verdict: they are many and could decide the sign."""
+        return self.share > MOST_UNSCORED and self.lowest < 0 < self.highest
+
+
+def find_unscored(pairs: Pairs) -> Unscored:
+    """Return the unscored trials of both sides."""
+    sides = {side: pairs.sides.filter(side=side) for side in SIDES}
+    counts = {side: int(frame["unscored"].sum()) for side, frame in sides.items()}
+    trials = {side: int(frame["trials"].sum()) + counts[side] for side, frame in sides.items()}
+    if not sum(counts.values()):
+        return Unscored(counts, trials, 0.0, 0.0, 0.0)
+    return Unscored(
+        counts,
+        trials,
+        as_fails=_difference_if(pairs, passing=()),
+        lowest=_difference_if(pairs, passing=("baseline",)),
+        highest=_difference_if(pairs, passing=("candidate",)),
+    )
+
+
+def _difference_if(pairs: Pairs, passing: Sequence[str]) -> float:
+    """Return the difference of pass rates if unscored trials passed on some sides and failed on the others."""
+    added = pl.when(pl.col("side").is_in(passing)).then(pl.col("unscored")).otherwise(0)
+    rate = (pl.col("passes") + added) / (pl.col("trials") + pl.col("unscored"))
+    rates = pairs.sides.group_by("suite", "case", "side").agg(rate=rate.mean())
+    wide = rates.pivot("side", index=["suite", "case"], values="rate")
+    return _mean(wide["candidate"] - wide["baseline"]) if set(SIDES) <= set(wide.columns) else 0.0
+
+
+def find_warnings(
     evals: Evals,
     pairs: Pairs,
     units: pl.DataFrame,
     cases: pl.DataFrame,
     estimates: pl.DataFrame,
-    *,
-    rule: PassRule,
-    margin: dict[str, float] | None,
-    grader: str | Sequence[str] | None,
-    rubric: str | Sequence[str] | None,
-    judge: str,
+    scoring: Scoring,
+    options: CompareOptions,
     rerun: pl.DataFrame | None,
-    left_out: Sequence[str],
-    level: float,
-) -> tuple[pl.DataFrame, bool]:
-    """Return the warnings (`id`, `scope`, `text`) and whether they forbid a verdict on the pass rate."""
-    unscored, blocked = _unscored(pairs)
-    found: list[Caveat] = [
-        *_small(estimates, units, level),
-        *_all_pass(units, level),
+) -> list[Warning]:
+    """Return the warnings of a comparison, but for unscored trials and left-out criteria."""
+    return [
+        *_few_cases(estimates, units, scoring.level),
+        *_all_pass(units, scoring.level),
         *_repeats(units),
-        *unscored,
-        *_unmatched(pairs, cases),
-        *say_left_out(left_out),
-        *_family(estimates),
-        *_judges(evals, pairs, rubric, judge),
-        *_simpson(pairs, units),
+        *_unpaired(pairs, cases),
+        *_several_scopes(estimates),
+        *_judges(evals, pairs, scoring, options),
+        *_mixes(pairs, units),
         *_few_clusters(estimates),
-        *_churn(units, cases, rerun),
-        *(
-            []
-            if margin
-            else [
-                (
-                    "W20",
-                    "overall",
-                    "No margin was declared, so nothing here can say \"no regression\"; declare one, e.g. margin={'pass_rate': 0.05}.",
-                )
-            ]
-        ),
-        *_rule_order(evals, pairs, units, rule, {"grader": grader, "rubric": rubric}),
+        *_flips(units, cases, rerun),
+        *_no_margin(options.margin),
+        *_averaged_scores(evals, pairs, units, scoring),
     ]
-    return pl.DataFrame(found, schema=SCHEMA, orient="row"), blocked
 
 
-def _small(estimates: pl.DataFrame, units: pl.DataFrame, level: float) -> Iterator[Caveat]:
-    row = estimates.row(0, named=True)
-    if 0 < row["n"] < 30:
-        d = units["rate_candidate"] - units["rate_baseline"]
-        spread = float(d.std() or 0.0)  # type: ignore[arg-type]
-        text = f"{plural(row['n'], 'case is', plural='cases are')} few: the interval is wide."
+def _few_cases(estimates: pl.DataFrame, units: pl.DataFrame, confidence: float) -> Iterator[Warning]:
+    n = estimates["n"][0]
+    if 0 < n < _FEW_CASES:
+        text = f"Only {plural(n, 'case')}, so the interval is wide."
+        spread = float((units["rate_candidate"] - units["rate_baseline"]).std() or 0.0)  # type: ignore[arg-type]
         if spread:
             # 2.8 = 1.96 + 0.84: power .8 at .05 two-sided (Miller 2024).
-            text += f" A true change of less than about {2.8016 * spread / sqrt(row['n']) * 100:.0f} points would be missed more than one time in five."
-        yield "W01", "overall", text
+            least = number(2.8016 * spread / sqrt(n) * 100, 0)
+            text += f" A true change below {least} points is missed more than one time in five."
+        yield Warning("W01", "overall", text)
     rates = estimates.filter((pl.col("metric") == "pass_rate") & (pl.col("scope") != "weighted"))
-    still = [row for row in rates.iter_rows(named=True) if row["n"] and _least_p(row) >= 1 - level]
-    if still:
-        names = join_words([f"{row['scope']} ({row['up'] + row['down']} of {row['n']})" for row in still])
-        text = f"Too few cases changed in: {names}. No result there can reach p < {1 - level:.2g}, whatever is true."
-        yield "W02", still[0]["scope"], text
+    rows = [row for row in rates.to_dicts() if row["n"] and _least_p(row) >= 1 - confidence]
+    if rows:
+        names = join_words(f"{row['scope']} ({row['up'] + row['down']} of {row['n']})" for row in rows)
+        text = f"Too few cases changed in {names}: no result there can reach p < {1 - confidence:.2g}."
+        yield Warning("W02", rows[0]["scope"], text)
 
 
 def _least_p(row: dict[str, Any]) -> float:
-    """Return the p-value if all cases that changed had changed the same way."""
+    """Return the p-value if all changed cases had changed the same way."""
     changed = int(row["up"] + row["down"])
-    # McNemar's mid-p counts half of the likeliest outcome; a permutation of several trials a case counts all of it.
+    # McNemar's mid-p counts half of the likeliest outcome; a permutation of several trials counts all of it.
     return float(min(1.0, 0.5**changed * (1 if row["method"] == "Tango" else 2)))
 
 
-def _all_pass(units: pl.DataFrame, level: float) -> Iterator[Caveat]:
+def _all_pass(units: pl.DataFrame, confidence: float) -> Iterator[Warning]:
     from evalkit import stats
 
-    for side in _SIDES:
-        if units.height and (units[f"rate_{side}"] >= 1).all():
-            low = stats.lower_bound_exact(units.height, units.height, level=level).low
-            yield (
-                "W03",
-                "overall",
-                f"{'All ' if units.height > 1 else ''}{plural(units.height, 'case')} pass{'' if units.height > 1 else 'es'} on the {side} side; that is compatible with a true rate of {low:.0%}.",
-            )
+    n = units.height
+    for side in SIDES:
+        if n and (units[f"rate_{side}"] >= 1).all():
+            low = percent(stats.lower_bound_exact(n, n, level=confidence).low, 0)
+            cases = f"All {plural(n, 'case')} pass" if n > 1 else "The only case passes"
+            text = f"{cases} on the {side} side, which is compatible with a true rate of {low}."
+            yield Warning("W03", "overall", text)
 
 
-def _repeats(units: pl.DataFrame) -> Iterator[Caveat]:
+def _repeats(units: pl.DataFrame) -> Iterator[Warning]:
     if units.is_empty():
         return
-    ranges = {side: units[f"trials_{side}"].unique().sort().to_list() for side in _SIDES}
-    most = max(counts[-1] for counts in ranges.values())
+    counts = {side: units[f"trials_{side}"].unique().sort().to_list() for side in SIDES}
+    most = max(numbers[-1] for numbers in counts.values())
     if most > 1:
-        yield (
+        yield Warning(
             "W04",
             "overall",
-            f"Cases were tried up to {most} times a side; trials are averaged inside the case. Counting rows would make the interval look up to {sqrt(most):.1f} times narrower.",
+            f"Each case ran up to {most} times per version. Trials are averaged per case. "
+            f"Counting trials as cases would make the interval up to {number(sqrt(most), 1)} times narrower.",
         )
-    if any(len(counts) > 1 for counts in ranges.values()):
-        spans = {side: f"{c[0]} to {c[-1]}" if len(c) > 1 else f"{c[0]}" for side, c in ranges.items()}
-        words = ", ".join(f"{span} on the {side} side" for side, span in spans.items())
-        text = f"Cases have unequal numbers of scored trials ({words}); every case still counts once."
-        tied = [units.select(pl.corr(f"trials_{side}", f"rate_{side}")).item() for side in _SIDES]
+    if any(len(numbers) > 1 for numbers in counts.values()):
+        spans = {s: f"{c[0]} to {c[-1]}" if len(c) > 1 else f"{c[0]}" for s, c in counts.items()}
+        text = f"Scored trials per case vary ({', '.join(f'{side} {span}' for side, span in spans.items())})."
+        text += " Every case counts once."
+        tied = [units.select(pl.corr(f"trials_{side}", f"rate_{side}")).item() for side in SIDES]
         if any(value is not None and value < -0.3 for value in tied):
-            text += " Cases that fail were tried more often: if failures were retried, compare first attempts only."
-        yield "W05", "overall", text
+            text += " Failing cases have more trials: if failures were retried, compare first attempts only."
+        yield Warning("W05", "overall", text)
 
 
-def _unscored(pairs: Pairs) -> tuple[list[Caveat], bool]:
-    lost = {side: int(pairs.sides.filter(side=side)["unscored"].sum()) for side in _SIDES}
-    total = int(pairs.sides["trials"].sum()) + sum(lost.values())
-    if not sum(lost.values()) or not total:
-        return [], False
-    bounds = [
-        _bound(pairs, fill_baseline, fill_candidate)
-        for fill_baseline, fill_candidate in (("pass", "fail"), ("fail", "pass"))
-    ]
-    as_fail = _bound(pairs, "fail", "fail")
-    text = f"{plural(lost['baseline'], 'baseline trial')} and {plural(lost['candidate'], 'candidate trial')} without a verdict are left out. Counted as fails, the difference is {points(as_fail)}; at the extremes it lies between {points(bounds[0])} and {points(bounds[1])}."
-    blocked = sum(lost.values()) / total > 0.05 and bounds[0] < 0 < bounds[1]
-    if blocked:
-        text += " More than 5% are missing and they could decide the sign: no verdict."
-    return [("W06", "overall", text)], blocked
-
-
-def _bound(pairs: Pairs, fill_baseline: str, fill_candidate: str) -> float:
-    """Return the difference of pass rates if every unscored trial were what is given."""
-    fill = pl.when(pl.col("side") == "baseline").then(pl.lit(fill_baseline)).otherwise(pl.lit(fill_candidate))
-    given = pl.when(fill == "pass").then(pl.col("unscored")).otherwise(0)
-    rate = (pl.col("passes") + given) / (pl.col("trials") + pl.col("unscored"))
-    rates = (
-        pairs.sides.group_by("suite", "case", "side")
-        .agg(rate.mean().alias("rate"))
-        .pivot("side", index=["suite", "case"], values="rate")
-    )
-    if not set(_SIDES) <= set(rates.columns):
-        return 0.0
-    return _mean(rates["candidate"] - rates["baseline"])
-
-
-def _unmatched(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Caveat]:
-    alone = pairs.unpaired
-    if alone.is_empty():
+def warn_of_unscored(unscored: Unscored) -> Iterator[Warning]:
+    """Yield W06 if trials are unscored."""
+    if not sum(unscored.counts.values()):
         return
-    found = dict(alone["side"].value_counts().iter_rows())
-    counts = {side: found[side] for side in _SIDES if side in found}
-    each = ", ".join(f"{count} only on the {side} side" for side, count in counts.items())
-    names = join_words(sorted(alone["case"].cast(pl.String)), limit=6)
-    text = f"{plural(cases.height, 'case is', plural='cases are')} on both sides and compared; left out: {each} ({names})."
-    for side in counts:
-        rate = _mean(alone.filter(side=side)["verdict"] == "pass")
-        there = _mean(cases[f"{side}_rate"])
-        if cases.height and abs(rate - there) > 0.1:
-            text += f" Those on the {side} side pass {rate:.0%} of the time, the compared ones {there:.0%}: they are not alike."
-    yield "W07", "overall", text
+    counts = " and ".join(f"{plural(unscored.counts[s], f'{s} trial')}" for s in SIDES)
+    text = (
+        f"{counts} are unscored and left out ({percent(unscored.share)}). "
+        f"If they failed, the difference would be {points(unscored.as_fails)}. "
+        f"In the worst and best case it is between {points(unscored.lowest)} and {points(unscored.highest)}."
+    )
+    if unscored.is_decisive:
+        text += f" More than {percent(MOST_UNSCORED, 0)} are unscored and could decide the sign: no verdict."
+    yield Warning("W06", "overall", text)
 
 
-def say_left_out(names: Sequence[str]) -> Iterator[Caveat]:
-    """Yield W07 where criteria that not every side was scored on were left out."""
-    if names:
-        text = f"Only one side was scored on {join_words(names)}; the comparison is by the other criteria."
-        yield "W07", "overall", text
+def _unpaired(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Warning]:
+    if pairs.unpaired.is_empty():
+        return
+    counts = {side: part for side in SIDES if (part := pairs.unpaired.filter(side=side)).height}
+    each = ", ".join(f"{part.height} only on the {side} side" for side, part in counts.items())
+    names = join_words(sorted(pairs.unpaired["case"].cast(pl.String)), limit=6)
+    text = f"{plural(cases.height, 'case is', plural='cases are')} compared. Left out: {each} ({names})."
+    for side, part in counts.items():
+        rate, compared = _mean(part["verdict"] == "pass"), _mean(cases[f"{side}_rate"])
+        if cases.height and abs(rate - compared) > 0.1:
+            text += (
+                f" Left-out cases on the {side} side pass {percent(rate, 0)} of the time, "
+                f"compared ones {percent(compared, 0)}: they are not alike."
+            )
+    yield Warning("W07", "overall", text)
 
 
-def _family(estimates: pl.DataFrame) -> Iterator[Caveat]:
+def warn_left_out(criteria: Sequence[str]) -> Iterator[Warning]:
+    """Yield W07 if criteria that not every side was scored on were left out."""
+    if criteria:
+        text = f"Only one side was scored on {join_words(criteria)}. The comparison uses the other criteria."
+        yield Warning("W07", "overall", text)
+
+
+def _several_scopes(estimates: pl.DataFrame) -> Iterator[Warning]:
     split = estimates.filter((pl.col("adjustment") != "none") & (pl.col("metric") == "pass_rate"))
     if split.height > 1:
-        name = {"holm": "Holm", "bh": "Benjamini-Hochberg"}[split["adjustment"][0]]
-        yield (
-            "W08",
-            "by",
-            f"{plural(split.height, 'scope is', plural='scopes are')} tested for each metric; p_adjusted is {name}'s, and a scope is called regressed or improved only where it allows that.",
+        name = _ADJUSTMENTS[split["adjustment"][0]]
+        scopes = plural(split.height, "scope is", plural="scopes are")
+        text = f"{scopes} tested per metric. p_adjusted is {name}'s, and the verdict of a scope needs it."
+        yield Warning("W08", "by", text)
+
+
+def warn_of_many(count: int, adjust: str, margin: Mapping[str, float] | None) -> Iterator[Warning]:
+    """Yield W08 if several candidates are tested against one baseline."""
+    if count < 2:
+        return
+    text = f"{plural(count, 'version is', plural='versions are')} tested against the baseline. "
+    if adjust in _ADJUSTMENTS:
+        text += f"p_adjusted is {_ADJUSTMENTS[adjust]}'s."
+    else:
+        text += "Nothing is adjusted, so a false alarm is likelier than the level suggests."
+    if margin:
+        text += ' "No worse" is tested for each version by itself.'
+    yield Warning("W08", "overall", text)
+
+
+def warn_of_looks(
+    evals: Evals,
+    sides: Mapping[str, list[str]],
+    looks: pl.DataFrame,
+    *,
+    sequential: bool,
+    planned: int | None,
+    confidence: float,
+) -> Iterator[Warning]:
+    """Yield W09 if one pair was tested repeatedly, or may have been."""
+    if sequential and looks.is_empty():
+        yield Warning(
+            "W09", "overall", "No pair of trials was scored on both sides: there is no evidence yet."
+        )
+    elif sequential:
+        count = int(looks["look"].max())  # type: ignore[arg-type]
+        text = (
+            f"{plural(count, 'look')} so far. Verdicts on pass rates use e-values, which stay valid at every look "
+            "(20 or more decides a single pair). Intervals are valid at one look only."
+        )
+        if evals.runs["started_at"].null_count():
+            text += " Some runs have no started_at, so all runs count as one look."
+        yield Warning("W09", "overall", f'{text} The hypothesis tested is "the same on these cases".')
+    elif planned:
+        planned_looks = plural(planned, "look was", plural="looks were")
+        text = f"{planned_looks} planned, so each uses a level of {percent(confidence)} (Pocock)."
+        yield Warning("W09", "overall", text)
+    else:
+        repeated = {}
+        for name, runs in list(sides.items())[1:]:
+            own = evals.runs.filter(pl.col("run").cast(pl.String).is_in(runs))
+            repeated[name] = max(own.group_by("suite", "agent", "model").len()["len"].to_list())
+        names = [f"{name} ({count} runs)" for name, count in repeated.items() if count > 1]
+        if names:
+            yield Warning(
+                "W09",
+                "overall",
+                f"Some versions have several runs: {join_words(names)}. If each was compared before the next "
+                "started, a false alarm is likelier than the level suggests.",
+                Sentence(
+                    "Pass {sequential}, or {looks} if the looks were planned.",
+                    sequential=Option("sequential", value=True),
+                    looks=Option("looks"),
+                ),
+            )
+
+
+def warn_of_winner(
+    ranks: pl.DataFrame, bonus: Mapping[Metric, float | None], versions: int
+) -> Iterator[Warning]:
+    """Yield W10: a version picked as the best looks better than it is."""
+    for metric, extra in bonus.items():
+        best = ranks.filter((pl.col("metric") == metric) & (pl.col("rank") == 1))
+        if versions < 3 or best.height != 1 or extra is None or extra < 0.005:
+            continue
+        amount = difference_of(extra, metric, sign=False)
+        yield Warning(
+            "W10",
+            str(best["version"][0]),
+            f"Picked as the best of {versions} by {metric.replace('_', ' ')}, it looks better than it is, by about "
+            f"{amount}. Run it again on fresh trials before quoting its number.",
         )
 
 
-def _judges(evals: Evals, pairs: Pairs, rubric: str | Sequence[str] | None, judge: str) -> Iterator[Caveat]:
-    both = pl.col("run").is_in([*pairs.runs["baseline"], *pairs.runs["candidate"]])
+def _judges(evals: Evals, pairs: Pairs, scoring: Scoring, options: CompareOptions) -> Iterator[Warning]:
+    both = pl.col("run").is_in(pairs.all_runs)
     scores = evals.scores.lazy().filter(both)
-    if rubric == "any":
-        worded = scores.group_by("case", "criterion").agg(pl.col("rubric_hash").n_unique()).collect()
-        if (worded["rubric_hash"] > 1).any():
-            yield (
-                "W11",
-                "overall",
-                "The sides were judged by different versions of the rubric: a change of the rubric looks like a change of the agent.",
+    if scoring.grader is not None:
+        scores = choose_scores(scores, grader=scoring.grader, rubric=scoring.rubric or "any").to_native()
+    if scoring.rubric == "any":
+        rubrics = scores.group_by("case", "criterion").agg(pl.col("rubric_hash").n_unique()).collect()
+        if (rubrics["rubric_hash"] > 1).any():
+            text = (
+                "Different rubric versions scored the sides, so a rubric change looks like an agent change."
             )
-    if judge == "any":
-        used = scores.select(pl.col("judge_model", "prompt_hash").drop_nulls().n_unique()).collect()
-        if max(used.row(0)) > 1:
-            yield (
-                "W11",
-                "overall",
-                "The sides were judged by different models or prompts: a change of the judge looks like a change of the agent.",
-            )
+            yield Warning("W11", "overall", text)
+    if options.judge == "any":
+        judges = scores.select(pl.col("judge_model", "prompt_hash").drop_nulls().n_unique()).collect()
+        if max(judges.row(0)) > 1:
+            text = "Different judge models or prompts scored the sides, so a judge change looks like an agent change."
+            yield Warning("W11", "overall", text)
     kinds = set(evals.judged.filter(both)["grader_kind"].cast(pl.String).drop_nulls())
     if "human" not in kinds and kinds <= {"judge"}:
-        yield (
-            "W12",
-            "overall",
-            "No person has labelled any of these: every rate is what the judge says, not what people would say.",
-        )
+        yield Warning("W12", "overall", "No human labels: every rate is the judge's, unchecked by people.")
 
 
-def _simpson(pairs: Pairs, units: pl.DataFrame) -> Iterator[Caveat]:
+def _mixes(pairs: Pairs, units: pl.DataFrame) -> Iterator[Warning]:
     overall = _mean(units["rate_candidate"] - units["rate_baseline"])
     rows = pairs.sides.group_by("side").agg(pl.col("passes").sum() / pl.col("trials").sum())
     pooled = dict(rows.iter_rows())
-    if set(_SIDES) <= set(pooled) and units.height:
+    if set(SIDES) <= set(pooled) and units.height:
         raw = pooled["candidate"] - pooled["baseline"]
-        if raw * overall < 0 and abs(raw) > 0.005 and abs(overall) > 0.005:
-            yield (
+        if raw * overall < 0 and min(abs(raw), abs(overall)) > 0.005:
+            yield Warning(
                 "W17",
                 "overall",
-                f"Pooled over all trials the difference is {points(raw)}, paired by case it is {points(overall)}: the sides hold different mixes of cases, and only the paired figure is a comparison.",
+                f"Pooled over trials the difference is {points(raw)}, paired by case it is {points(overall)}. "
+                "The sides hold different mixes of cases, so only the paired figure compares them.",
             )
     for (severity,), part in units.partition_by("severity", as_dict=True, maintain_order=True).items():
-        d = _mean(part["rate_candidate"] - part["rate_baseline"])
-        if part.height >= 10 and d * overall < 0 and abs(d) > 0.005:
-            yield (
-                "W17",
-                str(severity),
-                f"The {part.height:,} {severity or 'other'} cases moved the other way ({points(d)}); exploratory.",
-            )
+        difference = _mean(part["rate_candidate"] - part["rate_baseline"])
+        if part.height >= 10 and difference * overall < 0 and abs(difference) > 0.005:
+            cases = f"{part.height:,} {severity or 'other'} cases"
+            text = f"The {cases} moved the other way ({points(difference)}). Exploratory."
+            yield Warning("W17", str(severity), text)
 
 
-def _few_clusters(estimates: pl.DataFrame) -> Iterator[Caveat]:
-    groups = estimates["clusters"][0]
-    if groups is not None and groups < 10:
-        yield (
-            "W18",
-            "overall",
-            f"Only {plural(groups, 'cluster stands', plural='clusters stand')} behind the interval (t, df = {groups - 1}): trust it little.",
-        )
+def _few_clusters(estimates: pl.DataFrame) -> Iterator[Warning]:
+    clusters = estimates["clusters"][0]
+    if clusters is not None and clusters < _FEW_CLUSTERS:
+        text = f"Only {plural(clusters, 'cluster')} (t, df = {clusters - 1}), so the interval is unreliable."
+        yield Warning("W18", "overall", text)
 
 
-def _churn(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None) -> Iterator[Caveat]:
+def _flips(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None) -> Iterator[Warning]:
     from evalkit import stats
 
     flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
     if not flips:
         return
-    text = f"{plural(flips, 'case')} flipped"
+    text, fix = f"{plural(flips, 'case')} flipped.", ""
     if rerun is not None and rerun.height:
         churn = stats.observed_churn(rerun["rate_baseline"].to_numpy(), rerun["rate_candidate"].to_numpy())
         text += (
-            f". Between two runs of the same version {churn.flips:.1f} of {rerun.height} did (the A/A run)."
+            f" Between two runs of one version {number(churn.flips, 1)} of {rerun.height} flipped (A/A run)."
         )
     elif (units["trials_baseline"] > 1).any():
         churn = stats.expected_churn(units["rate_baseline"].to_numpy(), units["trials_baseline"].to_numpy())
-        text += f". Judging by the baseline's own repeats, about {churn.flips:.1f} of {units.height} would flip between two single runs of the same version."
+        text += (
+            f" By the baseline's own repeats, about {number(churn.flips, 1)} of {units.height} flip "
+            "between two single runs of one version."
+        )
     else:
-        text += ", but nothing says how many flip between two runs of the same version: run the baseline twice (rerun=), or several epochs."
-    yield "W19", "overall", text
+        text += " How many flip between two runs of one version is unknown."
+        fix = Sentence("Run the baseline twice ({rerun}) or with several epochs.", rerun=Option("rerun"))
+    yield Warning("W19", "overall", text, fix)
 
 
-def _rule_order(
-    evals: Evals, pairs: Pairs, units: pl.DataFrame, rule: PassRule, chosen: dict[str, Any]
-) -> Iterator[Caveat]:
-    """W21: the rule on a case's averaged scores is another estimand; say so where it gives another answer."""
-    if units.is_empty() or max(int(units[f"trials_{side}"].max()) for side in _SIDES) < 2:  # type: ignore[arg-type]
+def _no_margin(margin: Mapping[str, float] | None) -> Iterator[Warning]:
+    if not margin:
+        text = 'No margin set, so "no regression" cannot be concluded.'
+        yield Warning("W20", "overall", text, MARGIN_FIX)
+
+
+MARGIN_FIX: Final = Sentence(
+    "Pass a margin, for example {margin}.", margin=Option("margin", {"pass_rate": 0.05})
+)
+
+
+def _averaged_scores(evals: Evals, pairs: Pairs, units: pl.DataFrame, scoring: Scoring) -> Iterator[Warning]:
+    """Yield W21 if the rule on a case's averaged scores, another estimand, gives another rate."""
+    if units.is_empty() or max(int(units[f"trials_{side}"].max()) for side in SIDES) < 2:  # type: ignore[arg-type]
         return
-    runs = [*pairs.runs["baseline"], *pairs.runs["candidate"]]
-    part = evals if len(runs) == evals.runs.height else evals.filter(run=runs)
+    both = pairs.all_runs
+    part = evals if len(both) == evals.runs.height else evals.filter(run=both)
     scores = part.scores.lazy()
-    if units.height > _MANY:
-        # A warning of five points needs no more than a sample.
-        units = units.sample(_MANY, seed=0)
+    if units.height > _SAMPLE:
+        units = units.sample(_SAMPLE, seed=0)
         scores = scores.filter(pl.col("case").is_in(units["case"].implode()))
-    keep = ["run", "case", "criterion", "grader", "grader_kind", "rubric_hash"]
-    averaged = scores.group_by(keep, maintain_order=True).agg(pl.col("score").mean()).collect()
-    whole = replace(part, trials=part.trials.clear(), turns=part.turns.clear(), scores=SCORES.check(averaged))
-    verdicts = grade(whole, rule, **chosen).filter(pl.col("verdict") != "unscored")
+    keys = ["run", "case", "criterion", "grader", "grader_kind", "rubric_hash"]
+    averaged = SCORES.check(scores.group_by(keys, maintain_order=True).agg(pl.col("score").mean()).collect())
+    part = replace(part, trials=part.trials.clear(), turns=part.turns.clear(), scores=averaged)
+    verdicts = grade_trials(part, scoring).filter(pl.col("verdict") != "unscored")
     shifts = {}
-    for side in _SIDES:
-        mine = verdicts.filter(pl.col("run").is_in(pairs.runs[side]))
-        rates = mine.group_by("suite", "case").agg((pl.col("verdict") == "pass").mean().alias("rate"))
+    for side in SIDES:
+        own = verdicts.filter(pl.col("run").is_in(pairs.runs[side]))
+        rates = own.group_by("suite", "case").agg((pl.col("verdict") == "pass").mean().alias("rate"))
         if rates.height:
             shifts[side] = _mean(rates["rate"]) - _mean(units[f"rate_{side}"])
     if any(abs(shift) >= 0.05 for shift in shifts.values()):
-        words = " and ".join(f"the {side} by {points(shift)}" for side, shift in shifts.items())
-        text = f"The rule is applied to each trial. Applied to each case's averaged scores it would move {words}."
-        yield "W21", "overall", text
+        moves = " and ".join(f"the {side} by {points(shift)}" for side, shift in shifts.items())
+        text = f"The rule is applied to each trial. Applied to each case's averaged scores, it would move {moves}."
+        yield Warning("W21", "overall", text)
+
+
+def merge_warnings(warnings: Mapping[str, Iterable[Warning]]) -> list[Warning]:
+    """Return the warnings of several comparisons; one that all share appears once."""
+    owners: dict[Warning, list[str]] = {}
+    for name, own in warnings.items():
+        for warning in own:
+            owners.setdefault(replace(warning, scope=""), []).append(name)
+    merged = [
+        replace(warning, scope="overall" if len(names) == len(warnings) else ", ".join(names))
+        for warning, names in owners.items()
+    ]
+    return sorted(merged, key=lambda warning: warning.id)
 
 
 def _mean(series: pl.Series) -> float:
-    """Return the mean of numbers or truth values; 0 for none."""
+    """Return the mean of numbers or booleans; 0 for none."""
     value = series.cast(pl.Float64).mean()
     return value if isinstance(value, float) else 0.0

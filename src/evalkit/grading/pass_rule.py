@@ -1,47 +1,48 @@
-"""The pass rule: what a trial must reach, and what that means for each criterion of a suite."""
+"""The pass rule: the scores a trial needs to pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from math import isinf
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from evalkit.util.arguments import expect, is_number
 from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError, RuleError, SuiteError
-from evalkit.util.words import did_you_mean, join_words
+from evalkit.util.words import Option, Sentence, join_words
 
 TOLERANCE: Final = 1e-9
 """How far below a threshold a sum of scores may lie and still reach it."""
+_USUAL_SCALES: Final = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (0.0, 10.0), (0.0, 100.0))
 
 
 @dataclass(frozen=True, slots=True)
 class PassRule:
-    """When a trial passes: the mean of its criteria reaches `mean`, none is below `floor`, every gate is reached.
+    """The condition for a trial to pass: a minimum mean, a minimum per criterion, and gates.
 
     Attributes
     ----------
     mean
-        What the mean of the criteria must reach, in the scores' own units.
+        Minimum mean over the criteria, in score units.
     floor
-        What every single criterion must reach.
+        Minimum score of every criterion.
     weights
-        Criterion -> weight in the mean; None takes the suite's own weights (1 where it names none). The
-        floor ignores weights.
+        Weight per criterion in the mean. None: the suite's weights, 1 where it has none. The floor ignores weights.
     gates
-        Criterion -> the score that it must reach, whatever the mean.
+        Minimum score of single criteria.
     missing
-        What a trial is that lacks a score: "unscored" (or a certain fail, where no value of the missing score
-        could let it pass), or "fail".
+        Verdict of a trial that lacks a score. "unscored": it fails only if no value of the missing score could
+        make it pass. "fail": it fails.
     scale
-        The scale the numbers above are on. None: 4.0 and 3.0 are for a declared 1 to 5, other numbers for the
-        scale that the criteria declare.
+        Scale of the numbers above. None: the default rule (4.0 and 3.0) needs a scale of 1 to 5; any other rule
+        uses the scale that the criteria declare.
 
     Notes
     -----
-    A binary criterion is a gate at its maximum and does not enter the mean; where all are binary, a trial
-    passes when all of them do.
+    A binary criterion is a gate at its maximum and is left out of the mean. If all criteria are binary, a trial
+    passes when all of them pass.
 
     Examples
     --------
@@ -59,73 +60,65 @@ class PassRule:
     scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for field in ("mean", "floor"):
-            value = getattr(self, field)
-            if not is_number(value):
-                raise RuleError(f"PassRule.{field} is {value!r}; it may be a number, such as 4.0.")
+        for name in ("mean", "floor"):
+            self._require(name, is_number(getattr(self, name)), "a number, for example 4.0")
         if self.missing not in ("unscored", "fail"):
-            raise RuleError(f"PassRule.missing is {self.missing!r}; it may be 'unscored' or 'fail'.")
-        for field in ("weights", "gates"):
-            value = getattr(self, field)
-            if value is not None and not (isinstance(value, Mapping) and all(map(is_number, value.values()))):
-                raise RuleError(
-                    f"PassRule.{field} is {value!r:.60}; it may be a criterion with its number: {{'Groq': 2}}."
-                )
-        pair: Any = self.scale
-        if pair is not None and not (
-            isinstance(pair, tuple | list) and len(pair) == 2 and all(map(is_number, pair))
-        ):
-            raise RuleError(f"PassRule.scale is {pair!r:.60}; it may be two numbers, such as (1, 5).")
-        if pair is not None and pair[0] >= pair[1]:
-            raise RuleError(
-                f"PassRule.scale is {pair[0]:g} to {pair[1]:g}; it may be the lowest and the highest, such as (1, 5)."
-            )
+            raise _field_error("missing", self.missing, choices=("unscored", "fail"))
+        for name in ("weights", "gates"):
+            value = getattr(self, name)
+            is_valid = value is None or (isinstance(value, Mapping) and all(map(is_number, value.values())))
+            self._require(name, is_valid, "a number per criterion, for example {'Groq': 2}")
+        for name, weight in (self.weights or {}).items():
+            if weight < 0 or isinf(weight):
+                raise _field_error(f"weights[{name!r}]", weight, expected="0 or more")
+        scale: Any = self.scale
+        is_pair = isinstance(scale, tuple | list) and len(scale) == 2 and all(map(is_number, scale))
+        self._require(
+            "scale", scale is None or (is_pair and scale[0] < scale[1]), "(low, high), for example (1, 5)"
+        )
         if self.floor > self.mean:
-            raise RuleError(
-                f"PassRule.floor is {self.floor:g}, above the mean of {self.mean:g}; it may be at most the mean."
-            )
-        bad = [name for name, weight in (self.weights or {}).items() if not 0 <= weight < float("inf")]
-        if bad:
-            raise RuleError(
-                f"PassRule.weights[{bad[0]!r}] is {(self.weights or {})[bad[0]]!r}; it may be 0 or more."
-            )
+            raise _field_error("floor", self.floor, expected=f"at most the mean ({self.mean:g})")
+
+    def _require(self, name: str, is_valid: bool, expected: str) -> None:
+        if not is_valid:
+            raise _field_error(name, getattr(self, name), expected=expected)
 
     @property
     def words(self) -> str:
-        """The rule as words for a sentence: "a trial passes when ..."."""
+        """Describe the rule, to follow "a trial passes when"."""
         return self.words_for(())
 
     def words_for(self, kinds: Iterable[str | None]) -> str:
-        """Return the rule as words, for criteria of these kinds: what is pass or fail has no mean of 4.
+        """Describe the rule for criteria of these kinds.
 
         Examples
         --------
         >>> PassRule().words_for(["binary", "binary"])
         'every criterion passes'
         >>> PassRule().words_for(["binary", "ordinal"])
-        'the mean of the criteria is at least 4 and none is below 3, and every one that is pass or fail passes'
+        'the mean of the criteria is at least 4 and none is below 3, and every binary criterion passes'
         """
-        found = set(kinds)
-        kind = "weighted mean" if self.weights else "mean"
-        text = f"the {kind} of the criteria is at least {self.mean:g} and none is below {self.floor:g}"
-        if found == {"binary"}:
+        kinds = set(kinds)
+        mean = "weighted mean" if self.weights else "mean"
+        text = f"the {mean} of the criteria is at least {self.mean:g} and none is below {self.floor:g}"
+        if kinds == {"binary"}:
             text = "every criterion passes"
-        elif "binary" in found:
-            text += ", and every one that is pass or fail passes"
+        elif "binary" in kinds:
+            text += ", and every binary criterion passes"
         if self.gates:
             text += ", and " + ", ".join(f"{name} reaches {gate:g}" for name, gate in self.gates.items())
         return text + (" (a missing score fails)" if self.missing == "fail" else "")
 
     @classmethod
     def read(cls, path: str | Path) -> PassRule:
-        """Read a rule from a YAML file with the keys mean, floor, weights, gates, missing, scale.
+        """Read a rule from a YAML file with the keys mean, floor, weights, gates, missing and scale.
 
         Raises
         ------
         PathError
-            There is no such file.
+            The file does not exist.
         RuleError
-            It has a key that no rule has, or a value that none may have; the message begins with the file.
+            It has an unknown key or an invalid value.
         """
         from evalkit.data.suite_yaml import parse
 
@@ -136,12 +129,12 @@ class PassRule:
         try:
             data = parse(path.read_text(encoding="utf-8"), name=str(path)).data
         except (SuiteError, UnicodeDecodeError) as error:
-            raise RuleError(f"This is no rule: {error}") from None
+            raise RuleError(f"Not a rule file. {error}") from None
         known = [field.name for field in fields(cls)]
         for name in data:
             if name not in known:
                 raise RuleError(
-                    f"{path}: a rule has no key {name!r}.{did_you_mean(name, known)} It has: {join_words(known)}."
+                    f"{path}: Unknown key {name!r}.", argument="path", value=str(name), choices=known
                 )
         scale = data.get("scale")
         try:
@@ -150,22 +143,16 @@ class PassRule:
             raise RuleError(f"{path}: {error}") from None
 
     def write(self, path: str | Path) -> Path:
-        """Write the rule as YAML, whole or not at all.
-
-        Returns
-        -------
-        pathlib.Path
-            The file.
-        """
+        """Write the rule as YAML, atomically, and return the path."""
         from evalkit.data.suite_yaml import fresh
 
         expect(PassRule.write, locals())
         path = Path(path)
         if not path.parent.is_dir():
             raise PathError.missing(path.parent)
-        said = {name: value for name, value in self.to_dict().items() if value is not None}
+        values = {name: value for name, value in self.to_dict().items() if value is not None}
         with atomic_write(path) as file:
-            file.write_text(f"# A trial passes when {self.words}.\n{fresh(said)}", encoding="utf-8")
+            file.write_text(f"# A trial passes when {self.words}.\n{fresh(values)}", encoding="utf-8")
         return path
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,7 +165,7 @@ DEFAULT_RULE: Final = PassRule()
 
 @dataclass(frozen=True, slots=True)
 class RuledCriterion:
-    """What the rule makes of one criterion."""
+    """A criterion under a rule."""
 
     scale_min: float
     scale_max: float
@@ -188,87 +175,157 @@ class RuledCriterion:
 
 
 def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dict[str, RuledCriterion]:
-    """Say what `rule` makes of each criterion; refuse a scale that it is not for."""
+    """Return each criterion under the rule.
+
+    Parameters
+    ----------
+    declared
+        Per criterion `scale_min`, `scale_max`, `kind` and `weight`, and `score_range` where the scale is unknown.
+    rule
+        The rule.
+
+    Raises
+    ------
+    RuleError
+        The rule names an unknown criterion, or is for another scale.
+    """
     for field in ("weights", "gates"):
         for name in getattr(rule, field) or {}:
             if declared and name not in declared:
                 raise RuleError(
-                    f"PassRule.{field} names the criterion {name!r}, which nobody scored.{did_you_mean(name, declared)} There is: {join_words(declared)}."
+                    Sentence(
+                        "{option} names the unknown criterion {name!r}.",
+                        option=_rule_option(field),
+                        name=name,
+                    ),
+                    argument=field,
+                    value=name,
+                    choices=declared,
                 )
-    _refuse_unscaled(declared, rule)
-    made = {}
+    if not rule.scale:
+        _require_scales(declared)
+    criteria = {}
     for name, facts in declared.items():
         low, high = facts.get("scale_min"), facts.get("scale_max")
-        binary = facts.get("kind") == "binary"
+        is_binary = facts.get("kind") == "binary"
         if low is None or high is None:
             low, high = rule.scale or (0.0, 1.0)
-        gate = (rule.gates or {}).get(name, high if binary else None)
-        own = facts.get("weight")
-        weight = rule.weights.get(name, 0.0) if rule.weights else (1.0 if own is None else own)
-        if gate is not None and not low <= gate <= high:
-            raise RuleError(
-                f"PassRule.gates[{name!r}] is {gate:g}; it may be on the scale of the criterion, {low:g} to {high:g}."
-            )
-        made[name] = RuledCriterion(low, high, weight, gate, in_mean=not binary)
-        if not binary:
-            _check_scale(name, (low, high), rule)
-    scales = {(c.scale_min, c.scale_max) for c in made.values() if c.in_mean}
-    if len(scales) > 1:
-        words = "; ".join(f"{n!r} {c.scale_min:g} to {c.scale_max:g}" for n, c in made.items() if c.in_mean)
-        raise RuleError(
-            f"One mean over criteria on different scales has no meaning ({words}); grade them apart: evals.filter(criterion=[...])."
+        gate = (rule.gates or {}).get(name, high if is_binary else None)
+        declared_weight = facts.get("weight")
+        weight = (
+            rule.weights.get(name, 0.0)
+            if rule.weights
+            else 1.0
+            if declared_weight is None
+            else declared_weight
         )
-    return made
+        if gate is not None and not low <= gate <= high:
+            raise _field_error(
+                f"gates[{name!r}]", gate, expected=f"a score on its scale, {low:g} to {high:g}"
+            )
+        criteria[name] = RuledCriterion(low, high, weight, gate, in_mean=not is_binary)
+        if not is_binary:
+            _require_fit(name, (low, high), rule)
+    scales = {name: f"{c.scale_min:g} to {c.scale_max:g}" for name, c in criteria.items() if c.in_mean}
+    if len(set(scales.values())) > 1:
+        each = "; ".join(f"{name!r} {scale}" for name, scale in scales.items())
+        raise RuleError(
+            f"Criteria on different scales have no common mean ({each}).",
+            fix=Sentence(
+                "Grade one scale at a time: {option}.",
+                option=Option(
+                    "criterion",
+                    python="evals.filter(criterion=[...])",
+                    shell="name the criteria of one scale in --mapping FILE.yaml",
+                ),
+            ),
+        )
+    return criteria
 
 
-def _refuse_unscaled(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> None:
-    """Raise where nothing says on what scale a criterion is: name all of them, and all that has to be said."""
+def _field_error(field: str, value: object, **parts: Any) -> RuleError:
+    text = repr(value)
+    what = Sentence("Invalid {option}: {value}.", option=_rule_option(field), value=text[:60])
+    return RuleError(what, argument=field, value=value, **parts)
+
+
+def _rule_option(field: str) -> Option:
+    name, _, key = field.partition("[")
+    shell = f"--{'gate' if name == 'gates' else 'weight' if name == 'weights' else name}"
+    return Option(name, python=f"PassRule.{field}", shell=f"{shell} {key.rstrip(']')}".rstrip())
+
+
+def _whole_rule(mean: str, floor: str, low: float, high: float) -> Option:
+    """Return the option that declares a rule together with its scale."""
+    mean_word, floor_word = ("MEAN", "FLOOR") if mean == "..." else (mean, floor)
+    return Option(
+        "rule",
+        python=f"PassRule(mean={mean}, floor={floor}, scale=({low:g}, {high:g}))",
+        shell=f"--mean {mean_word} --floor {floor_word} --scale {low:g},{high:g}",
+    )
+
+
+def _require_scales(declared: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise if a criterion has no scale; the error names all of them and a rule that declares one."""
     scales = {
         name: (facts.get("scale_min"), facts.get("scale_max"))
         for name, facts in declared.items()
         if facts.get("kind") != "binary"
     }
     lacking = [name for name, scale in scales.items() if None in scale]
-    if rule.scale or not lacking:
+    if not lacking:
         return
-    others = join_words(
-        dict.fromkeys(f"{low:g} to {high:g}" for low, high in scales.values() if high is not None)
+    known = dict.fromkeys(f"{low:g} to {high:g}" for low, high in scales.values() if None not in (low, high))
+    text = f"No scale is declared for {join_words(map(repr, lacking), limit=6)}."
+    if known:
+        text += f" The other criteria are on {join_words(known)}."
+    lowest, highest = declared[lacking[0]].get("score_range") or (None, None)
+    if lowest is not None and highest is not None:
+        text += f" Its scores lie between {lowest:g} and {highest:g}."
+    low, high = _likely_scale(lowest, highest)
+    # The shares of the scale that the default rule takes on 1 to 5.
+    mean, floor = (f"{low + share * (high - low):g}" for share in (0.75, 0.5))
+    mapping = Option(
+        "mapping", python="mapping={'scale': [1, 5]}", shell="--mapping FILE.yaml holding {'scale': [1, 5]}"
     )
-    beside = f" (the others are on {others})" if len(lacking) < len(scales) else ""
-    seen = declared[lacking[0]].get("seen") or (None, None)
-    known = "" if None in seen else f"; the scores given lie between {seen[0]:g} and {seen[1]:g}"
-    low, high = _likely_scale(*seen)
-    # As high on it as the default rule asks on 1 to 5.
-    mean, floor = (low + part * (high - low) for part in (0.75, 0.5))
-    loading = ""
-    if (low, high) == (1, 5):
-        loading = "; or declare it when loading: mapping={'scale': [1, 5]}"
     raise RuleError(
-        f"No scale is declared for {join_words(map(repr, lacking), limit=6)}{beside}{known}. Say it together with what must be reached on it, "
-        f"as in PassRule(mean={mean:g}, floor={floor:g}, scale=({low:g}, {high:g})){loading}."
+        text,
+        argument="scale",
+        fix=Sentence(
+            "Declare it with the rule, for example {rule}"
+            + (", or when loading: {mapping}." if (low, high) == (1, 5) else "."),
+            rule=_whole_rule(mean, floor, low, high),
+            mapping=mapping,
+        ),
     )
 
 
 def _likely_scale(low: float | None, high: float | None) -> tuple[float, float]:
-    """Return a scale that scores between two ends may be on: to show how one is declared, never to go by."""
+    """Return a usual scale that holds these scores, as an example."""
     if low is None or high is None:
         return (1.0, 5.0)
-    usual = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (0.0, 10.0), (0.0, 100.0))
-    return next((scale for scale in usual if scale[0] <= low and high <= scale[1]), (low, max(high, low + 1)))
+    fitting = (scale for scale in _USUAL_SCALES if scale[0] <= low and high <= scale[1])
+    return next(fitting, (low, max(high, low + 1)))
 
 
-def _check_scale(name: str, scale: tuple[float, float], rule: PassRule) -> None:
-    words = f"{scale[0]:g} to {scale[1]:g}"
-    fits = scale[0] <= rule.floor and rule.mean <= scale[1]
-    default = (rule.mean, rule.floor) == (DEFAULT_RULE.mean, DEFAULT_RULE.floor)
-    wanted = rule.scale or ((1.0, 5.0) if default else scale)
-    if tuple(wanted) == tuple(scale) and fits:
-        return
-    if tuple(wanted) == tuple(scale):
-        name_, value = ("mean", rule.mean) if rule.mean > scale[1] else ("floor", rule.floor)
-        wrong = f"The rule's {name_} of {value:g} lies outside the scale of {name!r}, {words}."
+def _require_fit(name: str, scale: tuple[float, float], rule: PassRule) -> None:
+    low, high = scale
+    is_default = (rule.mean, rule.floor) == (DEFAULT_RULE.mean, DEFAULT_RULE.floor)
+    rule_low, rule_high = rule.scale or ((1.0, 5.0) if is_default else scale)
+    if (rule_low, rule_high) != (low, high):
+        what = (
+            f"The criterion {name!r} is on {low:g} to {high:g}. "
+            f"The rule (mean {rule.mean:g}, floor {rule.floor:g}) is for {rule_low:g} to {rule_high:g}."
+        )
+    elif rule.mean > high or rule.floor < low:
+        field, value = ("mean", rule.mean) if rule.mean > high else ("floor", rule.floor)
+        what = f"The rule's {field} of {value:g} is outside the scale of {name!r}, {low:g} to {high:g}."
     else:
-        wrong = f"The criterion {name!r} is on {words}; the rule (mean {rule.mean:g}, floor {rule.floor:g}) is for {wanted[0]:g} to {wanted[1]:g}."
-    raise RuleError(
-        f"{wrong} Give a rule for {words}: PassRule(mean=..., floor=..., scale=({scale[0]:g}, {scale[1]:g}))."
+        return
+    fix = Sentence(
+        "Pass a rule for {low:g} to {high:g}: {rule}.",
+        low=low,
+        high=high,
+        rule=_whole_rule("...", "...", low, high),
     )
+    raise RuleError(what, argument="rule", fix=fix)

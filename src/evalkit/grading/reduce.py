@@ -1,8 +1,4 @@
-"""Scores reduced to one row a trial, in narwhals expressions: plain sums and minima that every engine has.
-
-What a trial is named by is the caller's: columns as they are, or for an `Evals` one whole number made of them
-(`Codes`), which engines group by in about half the time.
-"""
+"""Reduce scores to one row per trial, in narwhals expressions: sums and minima that every engine has."""
 
 from __future__ import annotations
 
@@ -20,21 +16,21 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
 
 Carried = list[tuple[str, str]]
-"""The runs, each with a criterion that its records carry."""
+"""Each run with each criterion that its chosen scores carry."""
 
-# Of a trial: it fails for certain; it lacks no score.
+# Of a trial: it fails whatever its missing scores; no score is missing.
 FAILED: Final = "_failed"
 COMPLETE: Final = "_complete"
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """How `run`, `case` and `epoch` of an Evals make one whole number, in the order case, run, epoch.
+    """Encode `case`, `run` and `epoch` of an Evals as one integer; engines group by it in half the time.
 
     Attributes
     ----------
     low, span
-        Of `case`, `run` and `epoch`: the lowest code, and how many there are from it to the highest.
+        Per `case`, `run` and `epoch`: the lowest code, and the number of codes up to the highest.
     """
 
     low: tuple[int, int, int]
@@ -42,7 +38,7 @@ class Codes:
 
     @classmethod
     def of(cls, evals: Evals) -> Codes:
-        """Return the codes of all records of an Evals."""
+        """Return the codes of all scores and trials of an Evals."""
         keys = [some_of(frame, "case", "run", "epoch") for frame in (evals.scores, evals.trials)]
         frames = [frame for frame in keys if not frame.is_empty()]
         columns = [[f[name].to_physical() for f in frames] for name in ("case", "run", "epoch")]
@@ -52,9 +48,9 @@ class Codes:
         return cls((low[0], low[1], low[2]), (span[0], span[1], span[2]))
 
     def trial(self) -> pl.Expr:
-        """Return the number of a record's trial."""
+        """Return the integer of a row's trial."""
         cases, runs, epochs = self.span
-        # What does not fit 64 bits is made of ids that no file holds; it is slower, and right.
+        # Only ids that no file holds need more than 64 bits.
         wide = pl.Int64() if cases * runs * epochs < 2**63 else pl.Int128()
         case, run, epoch = (
             pl.col(name).to_physical().cast(wide) - low
@@ -63,38 +59,38 @@ class Codes:
         return (case * runs + run) * epochs + epoch
 
     def cell(self, trial: str) -> pl.Expr:
-        """Return the number of the case and run that a trial is of."""
+        """Return the integer of a trial's case and run."""
         return pl.col(trial) // self.span[2]
 
     def name(self, cells: pl.DataFrame, evals: Evals) -> pl.DataFrame:
-        """Return a table with `case` and `run` in place of the number of their `cell`."""
+        """Replace `cell` by `case` and `run`."""
         runs = self.span[1]
         codes = {"case": pl.col("cell") // runs + self.low[0], "run": pl.col("cell") % runs + self.low[1]}
         for column, code in codes.items():
             cells = cells.with_columns(code.cast(pl.Int64).alias("_code"))
-            named = _name(cells, column, [evals.cases if column == "case" else evals.runs])
+            named = _decode(cells, column, [evals.cases if column == "case" else evals.runs])
             if named[column].null_count():
-                # Scores alone may name a case that no suite describes.
-                named = _name(cells, column, [evals.scores, evals.trials])
+                # Scores alone may name a case that the suite lacks.
+                named = _decode(cells, column, [evals.scores, evals.trials])
             cells = named.drop("_code")
         return cells.drop("cell")
 
 
-def _name(cells: pl.DataFrame, column: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _decode(cells: pl.DataFrame, column: str, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     names = pl.concat([frame.lazy().select(column) for frame in frames]).unique()
     names = names.with_columns(pl.col(column).to_physical().cast(pl.Int64).alias("_code"))
     return cells.join(names.collect(), on="_code", how="left")
 
 
-def reduce_answers(scores: Any, key: Sequence[str]) -> Any:
-    """Return one row for each criterion of each trial: the mean of its samples, and how many there are.
+def reduce_samples(scores: Any, key: Sequence[str]) -> Any:
+    """Return one row per trial and criterion: the mean of its samples as `score`, and their number.
 
     Parameters
     ----------
     scores
         A narwhals frame.
     key
-        The columns that name a trial.
+        Columns that identify a trial.
     """
     import narwhals as nw
 
@@ -113,126 +109,112 @@ def reduce_trials(
     carried: Carried,
     single: bool = False,
 ) -> Any:
-    """Return one row a trial: its mean, its lowest score, its verdict and the reason.
+    """Return one row per trial: `mean`, `lowest`, `scored`, `expected`, `verdict`, `reason`, and two flags.
 
     Parameters
     ----------
     scores, key
-        As for `reduce_answers`; `run` must be in the key unless all runs carry the same criteria.
+        As for `reduce_samples`; `run` is in the key unless all runs carry the same criteria.
     criteria
-        What the rule makes of each criterion.
-    rule
-        The rule.
+        The criteria under the rule.
     carried
-        What the records of each run carry.
+        The criteria of each run.
     single
-        Whether the rows are one an answer already.
+        Whether there is one row per trial and criterion already.
     """
     import narwhals as nw
 
     score = nw.col("score")
-    rows = scores.select(*key, "criterion", score.cast(nw.Float64))
-    answers = rows if single else reduce_answers(scores, key)
-    plain = all(c.in_mean and c.weight == 1 for c in criteria.values())
-    gates = {n: c.gate for n, c in criteria.items() if c.gate is not None}
+    answers = (
+        scores.select(*key, "criterion", score.cast(nw.Float64)) if single else reduce_samples(scores, key)
+    )
+    is_plain = all(c.in_mean and c.weight == 1 for c in criteria.values())
+    gates = {name: c.gate for name, c in criteria.items() if c.gate is not None}
+    weights = {name: c.weight * c.in_mean for name, c in criteria.items()}
     top = next((c.scale_max for c in criteria.values() if c.in_mean), 1.0)
-    sums = [score.count().alias("scored"), score.min().alias("lowest"), score.sum().alias("_ws")]
-    if not plain:
-        weight = _lookup({n: c.weight * c.in_mean for n, c in criteria.items()})
-        counts = nw.when(~score.is_null())
-        ordinal = _lookup({n: float(c.in_mean) for n, c in criteria.items()}) > 0
+    sums = [score.count().alias("scored"), score.min().alias("lowest"), score.sum().alias("_sum")]
+    if not is_plain:
+        weight, is_scored = _by_criterion(weights), nw.when(~score.is_null())
+        in_mean = _by_criterion({name: float(c.in_mean) for name, c in criteria.items()}) > 0
         answers = answers.with_columns(
-            counts.then(weight).otherwise(0.0).alias("_w"),
-            counts.then(score * weight).otherwise(0.0).alias("_ws"),
-            nw.when(ordinal).then(score).alias("_low"),
+            is_scored.then(weight).otherwise(0.0).alias("_weight"),
+            is_scored.then(score * weight).otherwise(0.0).alias("_sum"),
+            nw.when(in_mean).then(score).alias("_low"),
         )
-        sums[2:] = [
-            nw.col("_w").sum(),
-            nw.col("_ws").sum(),
-            nw.col("_low").min(),
-            score.mean().alias("_plain"),
-        ]
+        sums[2:] = [nw.col("_weight", "_sum").sum(), nw.col("_low").min(), score.mean().alias("_plain")]
     if gates:
-        gate = _lookup({n: gates.get(n, -1e300) for n in criteria})
+        gate = _by_criterion({name: gates.get(name, -1e300) for name in criteria})
         answers = answers.with_columns(nw.when(score < gate - TOLERANCE).then(1).otherwise(0).alias("_gated"))
         sums.append(nw.col("_gated").sum())
-    trials = answers.group_by(*key).agg(*sums)
-    trials = _with_expected(trials, scores, carried, {n: c.weight * c.in_mean for n, c in criteria.items()})
-    if plain:
-        trials = trials.with_columns(nw.col("scored").alias("_w"), nw.col("lowest").alias("_low"))
-        trials = trials.with_columns((nw.col("_ws") / nw.col("scored")).alias("_plain"))
-    if not gates:
-        trials = trials.with_columns(nw.lit(0).alias("_gated"))
-    complete = nw.col("scored") == nw.col("expected")
-    below = (nw.col("_low") < rule.floor - TOLERANCE).fill_null(value=False)
-    gated = nw.col("_gated") > 0
-    short = nw.col("_ws") + (nw.col("_full") - nw.col("_w")) * top < rule.mean * nw.col("_full") - TOLERANCE
-    never = "fail" if rule.missing == "fail" else "unscored"
-    failed = below | gated | short
-    verdict = (
-        nw.when(failed)
-        .then(nw.lit("fail"))
-        .otherwise(nw.when(complete).then(nw.lit("pass")).otherwise(nw.lit(never)))
-    )
-    reason = (
-        nw.when(below)
-        .then(nw.lit(f"a criterion is below {rule.floor:g}"))
-        .otherwise(
-            nw.when(gated)
-            .then(nw.lit("a gate is not reached"))
-            .otherwise(
-                nw.when(short & complete)
-                .then(nw.lit(f"the mean is below {rule.mean:g}"))
-                .otherwise(
-                    nw.when(short)
-                    .then(nw.lit("the mean cannot be reached any more"))
-                    .otherwise(nw.when(~complete).then(nw.lit("a score is missing")))
-                )
-            )
-        )
-    )
-    mean = nw.when(nw.col("_full") > 0).then(nw.col("_ws") / nw.col("_w")).otherwise(nw.col("_plain"))
+    trials = _with_expected(answers.group_by(*key).agg(*sums), scores, carried, weights)
+    if is_plain:
+        trials = trials.with_columns(nw.col("scored").alias("_weight"), nw.col("lowest").alias("_low"))
+        trials = trials.with_columns((nw.col("_sum") / nw.col("scored")).alias("_plain"))
+    is_gated = nw.col("_gated") > 0 if gates else nw.lit(value=False)
+    is_complete = nw.col("scored") == nw.col("expected")
+    is_low = (nw.col("_low") < rule.floor - TOLERANCE).fill_null(value=False)
+    total = nw.col("_total")
+    is_short = nw.col("_sum") + (total - nw.col("_weight")) * top < rule.mean * total - TOLERANCE
+    has_failed = is_low | is_gated | is_short
+    incomplete = "fail" if rule.missing == "fail" else "unscored"
+    mean = nw.when(total > 0).then(nw.col("_sum") / nw.col("_weight")).otherwise(nw.col("_plain"))
     return trials.select(
         *key,
-        # Engines add floats in any order; the thirteenth decimal would differ from one call to the next.
-        nw.when(complete).then(mean).round(12).alias("mean"),
+        # Engines add floats in any order; the thirteenth decimal would differ from call to call.
+        nw.when(is_complete).then(mean).round(12).alias("mean"),
         "lowest",
-        nw.col("scored").cast(nw.Int32),
-        nw.col("expected").cast(nw.Int32),
-        verdict.alias("verdict"),
-        reason.alias("reason"),
-        failed.alias(FAILED),
-        complete.alias(COMPLETE),
+        nw.col("scored", "expected").cast(nw.Int32),
+        _first_match((has_failed, "fail"), (is_complete, "pass"), otherwise=incomplete).alias("verdict"),
+        _first_match(
+            (is_low, f"a criterion is below {rule.floor:g}"),
+            (is_gated, "a gate is not reached"),
+            (is_short & is_complete, f"the mean is below {rule.mean:g}"),
+            (is_short, "the missing scores cannot raise the mean enough"),
+            (~is_complete, "a score is missing"),
+        ).alias("reason"),
+        has_failed.alias(FAILED),
+        is_complete.alias(COMPLETE),
     )
 
 
 def _with_expected(trials: Any, scores: Any, carried: Carried, weights: Mapping[str, float]) -> Any:
-    """Add what the records of each trial's run carry: how many criteria (`expected`), of what weight (`_full`)."""
+    """Add the criteria that each trial's run carries: their number (`expected`) and total weight (`_total`)."""
     import narwhals as nw
 
     runs: dict[str, list[float]] = {}
     for run, criterion in carried:
         runs.setdefault(run, []).append(weights[criterion])
-    kinds = {(len(full), sum(full)) for full in runs.values()}
-    if len(kinds) == 1:
-        # All runs alike: no join over millions of trials.
-        count, full = next(iter(kinds))
-        return trials.with_columns(nw.lit(count).alias("expected"), nw.lit(float(full)).alias("_full"))
+    totals = {(len(values), sum(values)) for values in runs.values()}
+    if len(totals) == 1:
+        # All runs are alike: no join over millions of trials.
+        count, total = next(iter(totals))
+        return trials.with_columns(nw.lit(count).alias("expected"), nw.lit(float(total)).alias("_total"))
     expected = (
         scores.select("run", "criterion")
         .unique()
-        .with_columns(_lookup(weights).alias("_full"))
+        .with_columns(_by_criterion(weights).alias("_total"))
         .group_by("run")
-        .agg(nw.len().alias("expected"), nw.col("_full").sum())
+        .agg(nw.len().alias("expected"), nw.col("_total").sum())
     )
     return trials.join(expected, on="run", how="left")
 
 
-def _lookup(values: Mapping[str, float]) -> Any:
-    """Return an expression that gives each criterion its value, in words that every engine has."""
+def _by_criterion(values: Mapping[str, float]) -> Any:
+    """Return an expression for each criterion's value that every engine has."""
     import narwhals as nw
 
-    made: Any = nw.lit(0.0)
-    for name, value in values.items():
-        made = nw.when(nw.col("criterion").cast(nw.String) == name).then(nw.lit(float(value))).otherwise(made)
-    return made
+    name = nw.col("criterion").cast(nw.String)
+    return _first_match(
+        *((name == criterion, float(value)) for criterion, value in values.items()), otherwise=0.0
+    )
+
+
+def _first_match(*cases: tuple[Any, Any], otherwise: Any = None) -> Any:
+    """Return the value of the first condition that holds."""
+    import narwhals as nw
+
+    expression = nw.lit(otherwise) if otherwise is not None else None
+    for condition, value in reversed(cases):
+        when = nw.when(condition).then(nw.lit(value))
+        expression = when if expression is None else when.otherwise(expression)
+    return nw.lit(0.0) if expression is None else expression

@@ -1,4 +1,4 @@
-"""Order of names and of versions: as a person counts, or by when their runs started."""
+"""Sort names and versions: naturally, or by the start of their runs."""
 
 from __future__ import annotations
 
@@ -23,29 +23,24 @@ def differ_by_number(names: Sequence[object]) -> bool:
 
     Examples
     --------
-    >>> (
-    ...     differ_by_number(["v1", "v2", "v10"]),
-    ...     differ_by_number(["2026-01-31", "2026-02-01"]),
-    ...     differ_by_number(["base", "tuned"]),
-    ... )
-    (True, True, False)
+    >>> differ_by_number(["v1", "v2", "v10"]), differ_by_number(["base", "tuned"])
+    (True, False)
     """
     stems = {_NUMBER.sub("#", str(name)) for name in names}
     return len(stems) == 1 and "#" in next(iter(stems))
 
 
 def start_order(data: Any, column: str) -> dict[str, int]:
-    """Return the place of each value of a column of `runs`, the one that ran first at 0.
+    """Return the place of each value of a column of `runs` by start time, the earliest at 0.
 
-    Nothing where their names say the order, where a run does not say when it began, or where the runs of two values
-    lie between each other's.
+    Empty if the names differ by number, if a start time is missing, or if the runs of two values overlap.
 
     Examples
     --------
     >>> from datetime import UTC, datetime
-    >>> began = [datetime(2026, 1, day, tzinfo=UTC) for day in (9, 2)]
-    >>> start_order(Evals.from_tables(runs=pl.DataFrame({"run": ["new", "old"], "started_at": began})), "run")
-    {'old': 0, 'new': 1}
+    >>> started = [datetime(2026, 1, day, tzinfo=UTC) for day in (9, 2)]
+    >>> start_order(Evals.from_tables(runs=pl.DataFrame({"run": ["b", "a"], "started_at": started})), "run")
+    {'a': 0, 'b': 1}
     """
     if not isinstance(data, Evals) or column not in data.runs.columns:
         return {}
@@ -63,46 +58,40 @@ def start_order(data: Any, column: str) -> dict[str, int]:
     names = spans["name"].to_list()
     if len(names) < 2 or spans["unknown"].any() or differ_by_number(names):
         return {}
-    apart = all(one["last"] < two["first"] for one, two in pairwise(spans.to_dicts()))
-    return {name: place for place, name in enumerate(names)} if apart else {}
+    separate = all(before["last"] < after["first"] for before, after in pairwise(spans.to_dicts()))
+    return {name: place for place, name in enumerate(names)} if separate else {}
 
 
 def natural_key(values: Iterable[object]) -> list[tuple[object, ...]]:
-    """Return a key that sorts as a person would: the worst severity first, "v2" before "v10", null last.
+    """Return a key for natural order: the worst severity first, "v2" before "v10", null last.
 
     Examples
     --------
     >>> sorted([["v10"], ["v2"], [None], ["low"], ["critical"]], key=natural_key)
     [['critical'], ['low'], ['v2'], ['v10'], [None]]
     """
-    key: list[tuple[object, ...]] = []
-    for value in values:
-        if value is None:
-            key.append((3,))
-        elif value in SEVERITIES:
-            key.append((0, -SEVERITIES.index(str(value))))
-        elif isinstance(value, int | float):
-            key.append((1, value))
-        else:
-            parts = re.split(r"(\d+)", str(value))
-            key.append(
-                (
-                    2,
-                    [(part, 0) if at % 2 == 0 else ("", int(part)) for at, part in enumerate(parts)],
-                    str(value),
-                )
-            )
-    return key
+    return [_natural_key(value) for value in values]
+
+
+def _natural_key(value: object) -> tuple[object, ...]:
+    if value is None:
+        return (3,)
+    if value in SEVERITIES:
+        return (0, -SEVERITIES.index(str(value)))
+    if isinstance(value, int | float):
+        return (1, value)
+    parts = re.split(r"(\d+)", str(value))
+    return (2, [(part, 0) if at % 2 == 0 else ("", int(part)) for at, part in enumerate(parts)], str(value))
 
 
 def natural_order(column: str) -> pl.Expr:
-    """Return the expression to sort a column of names by, "case 9" before "case 10".
+    """Return the expression to sort a column of names by in natural order.
 
     Examples
     --------
     >>> pl.DataFrame({"case": ["10", "a2", "9", "a10"]}).sort(natural_order("case"))["case"].to_list()
     ['9', '10', 'a2', 'a10']
     """
-    # Every run of digits gets twelve of them: zeros in front, then the last twelve stay.
+    # Pad every number to twelve digits.
     padded = pl.col(column).cast(pl.String).str.replace_all(r"(\d+)", "000000000000${1}")
     return padded.str.replace_all(r"\d*(\d{12})", "${1}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from evalkit.compare.pairs import find_runs, share_criteria
+from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade
 from evalkit.grading.summarize import summarize
 from evalkit.report import flip_section as flips
@@ -52,7 +53,9 @@ def build(
     if baseline is not None:
         # Before anything is reckoned, so that every number of the report is by the same criteria.
         of_sides = dict(find_runs(evals, side) for side in (baseline, candidate))
-        evals, left_out = share_criteria(evals, of_sides, criteria=criteria, human=grader is not None)
+        evals, left_out = share_criteria(
+            evals, of_sides, Scoring(grader=grader, rubric=rubric), criteria=criteria
+        )
     graded = grade(evals, rule, **chosen)
     subject = sections.Subject(evals, rule, by or _by(evals, baseline, candidate), graded, chosen)
     subject = replace(subject, fewer=sections.find_fewer(subject, left_out))
