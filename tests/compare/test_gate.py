@@ -221,7 +221,7 @@ def test_one_failed_condition_outweighs_one_that_is_undecided():
         ),
         ({"pass_rate_at_least": 90}, FormatError, "pass_rate_at_least=90"),
         ({"pass_rate_at_least": 0.0}, FormatError, "a share above 0"),
-        ({"no_regressions": True}, SelectorError, "two sides, baseline= and candidate="),
+        ({"no_regressions": True}, SelectorError, "two sides"),
         ({"critical_must_pass": True}, SelectorError, "several versions (v1, v2)"),
         ({"critical_must_pass": True, "candidate": "v9"}, SelectorError, "v9"),
     ],
