@@ -235,7 +235,7 @@ def _trial(sample: Sample, texts: Attachments) -> tuple[Any, ...]:
 
 def _turn(message: Message, texts: Attachments) -> tuple[Any, ...]:
     content, reasoning, parts = _content(message.content, texts)
-    if is_given(message.error):
+    if message.error and is_given(message.error):
         parts = [*(parts or ()), {"type": "error", "error": decode(bytes(message.error))}]
     return (
         message.role,
