@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # FastChat's prompts ask for a score from 1 to 10.
 _SCALE: Final = {"kind": "ordinal", "scale_min": 1, "scale_max": 10}
 _UNREAD: Final = -1
-_NO_SCORES: Final = "the judge's text does not give the two scores"
-_NO_SCORE: Final = "the judge's text gives no score"
 _ABOVE: Final = 3
 _ANSWERS: Final = ("answer", "answers", "model_answer")
 _REFERENCE: Final = "reference_answer"
@@ -80,7 +78,18 @@ def _reviews(file: fields.RecordFile) -> fields.Records:
         judge = match[1] if match else _judge(file, record)
         for side, score in enumerate(_two_scores(record)):
             names = {"run": runs[side], "position": side + 1, "beside": runs[1 - side]}
-            yield line, {**record, **names, "judge": judge, "sample": sample + side + 1, "score": score}
+            judgement = {
+                "criterion": "overall",
+                "judge": judge,
+                "sample": sample + side + 1,
+                "score": score,
+                "rationale": record.get("text"),
+                "error": "the judge's text does not give the two scores" if score is None else None,
+                "metadata": fields.known("review_id", "reviewer_id", "position", "beside")(
+                    {**record, **names}
+                ),
+            }
+            yield line, {**record, **names, **judgement}
     if not models:
         file.note("No folder of answers is near it. The runs are named after the file.")
 
@@ -107,9 +116,16 @@ def _single(file: fields.RecordFile) -> fields.Records:
         given = record.get("judge")
         judge = [as_text(part) or "" for part in (given if isinstance(given, list) and given else [given])]
         score = None if record.get("score") == _UNREAD else record.get("score")
-        details = {"prompt": judge[1]} if len(judge) > 1 else None
-        names = {"criterion": f"turn {as_text(record.get('turn')) or 1}", "judge": judge[0]}
-        yield line, {**record, **names, "score": score, "details": details}
+        judgement = {
+            "run": record.get("model"),
+            "criterion": f"turn {as_text(record.get('turn')) or 1}",
+            "judge": judge[0],
+            "score": score,
+            "rationale": record.get("judgment"),
+            "error": "the judge's text gives no score" if score is None else None,
+            "metadata": {"prompt": judge[1]} if len(judge) > 1 else None,
+        }
+        yield line, {**record, **judgement}
 
 
 def _pairs(file: fields.RecordFile) -> fields.Records:
@@ -214,43 +230,19 @@ REVIEWS: Final = RecordFormat(
     is_version=True,
     runs=_model("run"),
     trials=None,
-    scores=lambda review: [review],
-    criterion=fields.always("overall"),
-    criteria=fields.always(_SCALE),
-    score={
-        "sample": "sample",
-        "grader": "judge",
-        "grader_kind": fields.always("judge"),
-        "judge_model": "judge",
-        "score": "score",
-        "rationale": "text",
-        "error": fields.to(lambda score: _NO_SCORES if score is None else None, "score"),
-        "metadata": fields.known("review_id", "reviewer_id", "position", "beside"),
-    },
-)
-SINGLE: Final = RecordFormat(
-    records=_single,
-    required=("question_id", "model"),
-    run="model",
-    case="question_id",
-    epoch=fields.always(1),
-    is_version=True,
-    runs=_model("model"),
-    trials=None,
     scores=lambda judgement: [judgement],
     criterion="criterion",
     criteria=fields.always(_SCALE),
     score={
+        **fields.same("sample", "score", "rationale", "error", "metadata"),
         "grader": "judge",
         "grader_kind": fields.always("judge"),
         "judge_model": fields.not_empty("judge"),
-        "score": "score",
-        "rationale": "judgment",
-        "error": fields.to(lambda score: _NO_SCORE if score is None else None, "score"),
-        "metadata": "details",
     },
     counts_samples=True,
-    ignored=("user_prompt", "tstamp"),
+)
+SINGLE: Final = replace(
+    REVIEWS, records=_single, required=("question_id", "model"), ignored=("user_prompt", "tstamp")
 )
 MODELS: Final = RecordFormat(
     row="run",

@@ -92,21 +92,15 @@ def _object(value: Any) -> Any:
         return value
 
 
-def _score(feedback: fields.Record) -> Any:
+def _judged(feedback: fields.Record) -> dict[str, Any]:
+    """Return the feedback with its score as a number or true and false, and its label."""
     score, value = feedback.get("score"), feedback.get("value")
     if score is None and isinstance(value, bool | int | float):
         score = value
-    return str(score) == "True" if str(score) in ("True", "False") else score
-
-
-def _number(feedback: fields.Record) -> Any:
-    score = _score(feedback)
-    return score if isinstance(score, bool) else number(score)
-
-
-def _label(feedback: fields.Record) -> Any:
-    score = _score(feedback)
-    return score if isinstance(score, str) and number(score) is None else feedback.get("value")
+    if str(score) in ("True", "False"):
+        return {**feedback, "score": str(score) == "True", "label": value}
+    is_label = isinstance(score, str) and number(score) is None
+    return {**feedback, "score": number(score), "label": score if is_label else value}
 
 
 EXPERIMENT: Final = RecordFormat(
@@ -124,14 +118,13 @@ EXPERIMENT: Final = RecordFormat(
         "latency_s": fields.to(number, "execution_time"),
     },
     turns=lambda row: fields.chat(mapping(row["outputs"]).get("messages")),
-    scores="feedback",
+    scores=lambda row: map(_judged, row["feedback"]),
     criterion="key",
-    true_or_false=lambda feedback: isinstance(_score(feedback), bool),
+    true_or_false=lambda feedback: isinstance(feedback["score"], bool),
     score={
         "grader": ("feedback_source.metadata.evaluator", "feedback_source.type"),
         "grader_kind": fields.choice(_KINDS, "feedback_source.type"),
-        "score": _number,
-        "label": _label,
+        **fields.same("score", "label"),
         "rationale": "comment",
         "metadata": fields.to(lambda value: {"correction": value} if value else None, "correction"),
     },
@@ -145,7 +138,7 @@ FEEDBACK: Final = replace(
     epoch=fields.always(1),
     cases={},
     trials=None,
-    scores=lambda feedback: [feedback],
+    scores=lambda feedback: [_judged(feedback)],
 )
 
 READERS: Final = (

@@ -224,7 +224,7 @@ class RecordFormat:
             builder.add_binary_criterion(suite, name)
         tool = {"grader": self.grader, "grader_kind": "code"} if self.grader else {}
         values = {"line": line, **tool, **_values("scores", self.score, score)}
-        if self.counts_samples and "sample" not in values:
+        if self.counts_samples and values.get("sample") is None:
             values["sample"] = builder.next_sample(*trial, name, values.get("grader"))
         builder.add_score(*trial, name, **values)
 

@@ -71,7 +71,7 @@ def _scores(row: fields.Record) -> list[fields.Record]:
         if target not in (None, "null"):
             expected = _BOOLEANS.get(str(target).lower(), number(target))
             label = (as_text(target) or "").strip('"')
-            person = {"grader": "validation", "kind": "human", "sample": 1}
+            person = {"grader": "validation", "kind": "human"}
             scores.append({**person, "name": name, "value": expected, "label": label})
     return scores
 
