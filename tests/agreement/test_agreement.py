@@ -737,3 +737,17 @@ def test_fastchats_judges_have_verdicts_under_a_rule_for_their_scale():
     row = row_of(found, "verdict")
     assert row["n"] > 200
     assert row["sensitivity_low"] < row["sensitivity"] < row["sensitivity_high"]
+
+
+def test_the_words_of_an_agreement(demo, golden):
+    few = agreement(
+        evals_of(
+            scores_of([5] * 8, rubric_hash="new"),
+            scores_of([5] * 7 + [4], grader="anna", kind="human", rubric_hash="old"),
+        )
+    )
+
+    golden("demo", f"{agreement(demo)!r}\n\n{agreement(demo).explain()}")
+    golden("itself", repr(agreement(demo, reference="itself")))
+    golden("few_labels", repr(few))
+    golden("no_labels", repr(agreement(evals_of(scores_of(JUDGE)))))

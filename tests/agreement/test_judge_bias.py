@@ -329,3 +329,18 @@ def test_text_of_the_data_is_escaped():
 
     assert "<img" not in found._repr_html_()
     assert json.dumps(found.to_dict())
+
+
+def test_the_words_of_the_findings(golden):
+    for name, evals in (
+        ("demo", ek.demo.make()),
+        ("length", judged_by_length(0.5)),
+        ("orders", in_both_orders(12, 2, 16)),
+        ("no_scores", Evals.from_tables()),
+    ):
+        found = judge_forensics(evals)
+        rows = [
+            f"{row['scope']} | {row['finding']} | {row['text']}"
+            for row in found.summary.iter_rows(named=True)
+        ]
+        golden(name, "\n".join([repr(found), "", *rows]))

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.util.html_table import Html
 
-__all__ = ["Agreement", "agreement"]
-
 _WITH_ENDS: Final = ("bias", "kappa", "sensitivity", "specificity", "human_human")
 SUMMARY: Final[dict[str, Any]] = {
     **dict.fromkeys(("scope", "group", "kind"), pl.String()),
@@ -386,7 +384,3 @@ def _rationales(rows: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
     texts = pl.col("_text").drop_nulls().str.join("\n").replace("", None).alias(name)
     grouped = rows.with_columns(_text=named).group_by(key, maintain_order=True)
     return grouped.agg(texts, pl.col("source").first(), pl.col("line").first())
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -160,7 +160,7 @@ def correct_for_judge(
     answers = ratings.judged.join(human, on=ANSWER, how="left", maintain_order="left")
     refused = ratings.refused
     if labels == "selected":
-        refused = refused or "the labels were selected, not drawn at random: a correction would be biased"
+        refused = refused or "the labels were selected, so a correction would be biased"
     rows = []
     for scope, part in split_by(answers, by):
         labelled = answers if population == "other" else part
@@ -225,7 +225,7 @@ def _mean_score_row(part: pl.DataFrame, population: Population, refused: str, le
     judge, people = (cases[f"{side}_mean"].to_numpy() for side in ("judge", "reference"))
     reason = _why_not(refused, known.height, judged.height)
     if not reason and population == "other":
-        reason = "error rates do not apply to mean scores: the labels must be of these answers"
+        reason = "error rates do not apply to mean scores, which need labels of these answers"
     if not reason and (known.height < FEW_LABELS or cases.height < FEW_CASES):
         have = f"there are {known.height} of {cases.height}"
         reason = f"{FEW_LABELS} labels of {FEW_CASES} cases are needed; {have}"
@@ -248,7 +248,7 @@ def _why_not(refused: str, labels: int, judged: int) -> str:
         return refused
     if not judged:
         return "the judge scored no answer"
-    return "" if labels else "no person has labelled any of these answers"
+    return "" if labels else "no person labeled any of these answers"
 
 
 def _row(judged: pl.DataFrame, reference: str, by_judge: Estimate, e: Estimate) -> dict[str, Any]:
@@ -315,6 +315,6 @@ def _warnings(ratings: Ratings, summary: pl.DataFrame, labels: Labels) -> Iterat
         yield Warning("W16", "overall", text)
     if ratings.incomplete:
         text = (
-            f"{plural(ratings.incomplete, 'answer')} labelled on some of the judge's criteria only: left out."
+            f"{plural(ratings.incomplete, 'answer')} labeled on some of the judge's criteria only: left out."
         )
         yield Warning("W06", "overall", text)

@@ -21,7 +21,15 @@ from evalkit.agreement.ratings import (
     rate_answers,
     with_suites,
 )
-from evalkit.agreement.results import BIAS_ROWS, HTML_ROWS, JudgeResult, Row, bias_row, with_interval
+from evalkit.agreement.results import (
+    BIAS_ROWS,
+    HTML_ROWS,
+    JudgeResult,
+    Row,
+    bias_row,
+    estimate_text,
+    with_interval,
+)
 from evalkit.agreement.rubric_drift import drift_rows
 from evalkit.agreement.warnings import no_labels
 from evalkit.data.result import warnings_frame
@@ -198,13 +206,13 @@ def _length_rows(
     known = answers.join(lengths, on=_TRIAL, maintain_order="left")
     score, length, units = (known[name].to_numpy() for name in ("judge", "length", "unit"))
     e = correlate_ranks(score, length, units, level=level, seed=seed)
-    text = f"Rank correlation of score and length {_with_interval(e)}. Longer answers may be better, so this alone is no bias."
+    text = f"Rank correlation of score and length {estimate_text(e)}. Longer answers may be better, so this alone is no bias."
     yield bias_row("length correlation", scope, e, known, text)
     if labelled.height:
         known = labelled.join(lengths, on=_TRIAL, maintain_order="left")
         gap = (known["judge"] - known["reference"]).to_numpy()
         e = regress(gap, known["length"].to_numpy(), known["unit"].to_numpy(), level=level)
-        text = f"Each doubling of the answer's length moves the judge by {_with_interval(e)} against people."
+        text = f"Each doubling of the answer's length moves the judge by {estimate_text(e)} against people."
         yield bias_row("length effect", scope, e, known, text)
 
 
@@ -236,13 +244,13 @@ def _most_frequent(scores: pl.Series) -> tuple[float, float]:
 def _leniency_rows(scope: str, answers: pl.DataFrame, labelled: pl.DataFrame, level: float) -> Iterator[Row]:
     cases = answers.group_by("unit", maintain_order=True).agg(pl.col("judge").mean())
     e = replace(stats.t_mean(cases["judge"].to_numpy(), level=level), method="t on case means")
-    yield bias_row("mean", scope, e, answers, f"Its mean score is {_with_interval(e)}.")
+    yield bias_row("mean", scope, e, answers, f"Its mean score is {estimate_text(e)}.")
     if labelled.height:
         e = _shift(labelled, level)
         reading = "not distinguishable from people's mean"
         if e.low is not None and e.high is not None and not e.low <= 0 <= e.high:
             reading = "more lenient than people" if e.low > 0 else "stricter than people"
-        text = f"Judge minus people {_with_interval(e)}: {reading}."
+        text = f"Judge minus people {estimate_text(e)}: {reading}."
         yield bias_row("leniency", scope, e, labelled, text)
 
 
@@ -255,16 +263,12 @@ def _rows_between(ratings: dict[str, pl.DataFrame], facts: AnswerFacts, level: f
             for criterion, is_criterion in criteria_of(pairs):
                 part = pairs.filter(is_criterion)
                 e = _shift(part, level)
-                text = f"On the same answers {second} minus {first} is {_with_interval(e)}."
+                text = f"On the same answers {second} minus {first} is {estimate_text(e)}."
                 yield bias_row("judges differ", f"{second} against {first} · {criterion}", e, part, text)
 
 
 def _shift(pairs: pl.DataFrame, level: float) -> Estimate:
     return estimate_bias((pairs["judge"] - pairs["reference"]).to_numpy(), pairs["unit"].to_numpy(), level)
-
-
-def _with_interval(e: Estimate) -> str:
-    return with_interval(e.estimate, e.low, e.high)
 
 
 def _sentence(summary: pl.DataFrame, level: float) -> str:

@@ -10,7 +10,7 @@ import polars as pl
 from evalkit import stats
 from evalkit.agreement.estimates import estimate_bias, unit_means
 from evalkit.agreement.ratings import ITEM, AnswerFacts
-from evalkit.agreement.results import Row, bias_row, missing_row, with_interval
+from evalkit.agreement.results import Row, bias_row, estimate_text, missing_row
 from evalkit.grading.version_order import natural_key
 from evalkit.util.words import plural
 
@@ -55,7 +55,7 @@ def _rows(scope: str, pairs: pl.DataFrame, level: float) -> Iterator[Row]:
     elif scored.height:
         shift = (scored["score_AB"] - scored["score_BA"]).to_numpy()
         e = estimate_bias(shift, scored["unit"].to_numpy(), level)
-        text = f"The score in order AB is {with_interval(e.estimate, e.low, e.high)} above that in order BA."
+        text = f"The score in order AB is {estimate_text(e)} above that in order BA."
         yield bias_row("position shift", scope, e, scored, text)
 
 

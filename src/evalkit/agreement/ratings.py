@@ -150,8 +150,8 @@ def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") ->
         reference_rows.with_columns(side=pl.lit("reference")),
     ]
     return Ratings(
-        judge=join_words(sorted(judge_rows["grader"].unique())) or "the judge",
-        reference=_name(reference, people),
+        judge=_names(judge_rows) or "the judge",
+        reference=_reference_name(reference, people),
         pairs=facts.describe(meet(judge_side, reference_side, ITEM, "score")),
         verdicts=facts.describe(verdicts),
         judged=facts.describe(graded["judge"].select(*ANSWER, judge="verdict", judge_mean="mean")),
@@ -396,7 +396,12 @@ def _notes(judge_rows: pl.DataFrame, people: tuple[str, ...]) -> list[str]:
     return notes
 
 
-def _name(reference: str, people: tuple[str, ...]) -> str:
+def _names(rows: pl.DataFrame) -> str:
+    names = sorted(set(rows["grader"]) - {""})
+    return join_words(names) if names else ""
+
+
+def _reference_name(reference: str, people: tuple[str, ...]) -> str:
     if reference != "human":
         return reference
     if len(people) > 1:

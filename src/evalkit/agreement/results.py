@@ -77,6 +77,11 @@ def with_interval(
     return text if low is None else f"{text} {interval(low, high, percent=as_percent)}"
 
 
+def estimate_text(e: Estimate) -> str:
+    """Return an estimate with its interval, for example "0.61 [0.35, 0.78]"."""
+    return with_interval(e.estimate, e.low, e.high)
+
+
 def bias_row(finding: str, scope: str, e: Estimate, answers: pl.DataFrame, text: str) -> Row:
     """Return the row of an estimate over answers; without an interval the text gives the reason."""
     return {

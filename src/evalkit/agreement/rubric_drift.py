@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.agreement.estimates import estimate_pairs
 from evalkit.agreement.ratings import ANSWER, ITEM, AnswerFacts, criteria_of, grade_sides, meet
-from evalkit.agreement.results import Row, bias_row, missing_row, with_interval
+from evalkit.agreement.results import Row, bias_row, estimate_text, missing_row
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.format import number, percent
 from evalkit.util.words import plural
@@ -72,7 +72,7 @@ def _rows(
     estimates = estimate_pairs(pairs, is_verdict=is_verdict, level=level, seed=seed).measures
     shift, same, kappa = (estimates[name] for name in ("bias", "exact", "kappa"))
     if not is_verdict:
-        text = f"Under the new version the same answers score {with_interval(shift.estimate, shift.low, shift.high)}."
+        text = f"Under the new version the same answers score {estimate_text(shift)}."
         yield bias_row("drift", scope, shift, pairs, text)
     estimate, low, high = (None if x is None else 1 - x for x in (same.estimate, same.high, same.low))
     flips = replace(same, estimate=estimate, low=low, high=high)
@@ -82,5 +82,5 @@ def _rows(
     kind = "verdict" if is_verdict else "score"
     text = f"{percent(estimate, 0)} of {plural(pairs.height, kind)} changed (mean change {number(shift.estimate)})."
     yield bias_row("drift flips", scope, flips, pairs, text)
-    text = f"Kappa between the versions {with_interval(kappa.estimate, kappa.low, kappa.high)}."
+    text = f"Kappa between the versions {estimate_text(kappa)}."
     yield bias_row("drift kappa", scope, kappa, pairs, text)

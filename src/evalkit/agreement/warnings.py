@@ -37,7 +37,7 @@ def agreement_warnings(ratings: Ratings, summary: pl.DataFrame, reference: str) 
         yield from _dominant_score(ratings, row)
     if selection := describe_selection(ratings):
         yield Warning(
-            "W16", "overall", f"{selection} The agreement holds for answers like the labelled ones."
+            "W16", "overall", f"{selection} The agreement holds for answers like the labeled ones."
         )
     if ratings.incomplete:
         text = f"{plural(ratings.incomplete, 'answer')} without a verdict of the reference, which left a criterion unscored."
@@ -125,5 +125,5 @@ def describe_selection(ratings: Ratings) -> str:
     high = p1 - p2 + ((high1 - p1) ** 2 + (p2 - low2) ** 2) ** 0.5
     if low <= 0 <= high:
         return ""
-    shares = f"{percent(p1, 0)} of {plural(inside.height, 'labelled answer')} but {percent(p2, 0)} of {outside.height:,} others"
+    shares = f"{percent(p1, 0)} of {plural(inside.height, 'labeled answer')} but {percent(p2, 0)} of {outside.height:,} others"
     return f"The judge passes {shares}: the labels are not a random sample."
