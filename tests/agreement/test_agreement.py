@@ -457,17 +457,18 @@ def test_several_judges_or_rubrics_are_refused_in_the_words_of_grading():
     judges = evals_of(scores_of(JUDGE, grader="a"), scores_of(JUDGE, grader="b"), labels)
     rubrics = evals_of(scores_of(JUDGE, rubric_hash="x"), scores_of(JUDGE, rubric_hash="y"), labels)
 
-    with pytest.raises(SelectorError, match='grader="b"'):
-        agreement(judges)
-    with pytest.raises(SelectorError, match='rubric="y"'):
-        agreement(rubrics)
+    for evals, argument in ((judges, "grader"), (rubrics, "rubric")):
+        with pytest.raises(SelectorError) as error:
+            agreement(evals)
+        assert error.value.argument == argument
     assert row_of(agreement(judges, grader="a"))["n"] == 20
     assert row_of(agreement(rubrics, rubric="y"))["n"] == 20
 
 
 def test_an_unknown_reference_names_the_nearest():
-    with pytest.raises(SelectorError, match="Did you mean 'anna'"):
+    with pytest.raises(SelectorError) as error:
         agreement(judged_and_labelled(), reference="ana")
+    assert "anna" in error.value.choices
 
 
 def test_a_grader_of_unknown_kind_counts_as_a_judge_and_that_is_noted():
@@ -557,8 +558,9 @@ def test_a_split_gives_each_group_its_own_rows(demo):
 
 
 def test_a_split_by_no_such_column_names_the_nearest(demo):
-    with pytest.raises(ColumnError, match="agent_version"):
+    with pytest.raises(ColumnError) as error:
         agreement(demo, by="agent_versoin")
+    assert "agent_version" in error.value.choices
 
 
 def test_the_default_rule_on_another_scale_leaves_the_verdicts_out_and_says_why():
@@ -629,8 +631,9 @@ def test_the_chart_draws_the_confusion_that_was_counted(demo):
     drawn = found.chart("Groq").to_dict()
     assert f"n = {row_of(found, 'Groq')['n']} answers" in json.dumps(drawn)
     assert "pass" in json.dumps(found.chart().to_dict())
-    with pytest.raises(SelectorError, match="Did you mean 'Groq'"):
+    with pytest.raises(SelectorError) as error:
         found.chart("Grok")
+    assert "Groq" in error.value.choices
 
 
 def test_the_same_seed_gives_the_same_interval(demo):
@@ -751,3 +754,18 @@ def test_the_words_of_an_agreement(demo, golden):
     golden("itself", repr(agreement(demo, reference="itself")))
     golden("few_labels", repr(few))
     golden("no_labels", repr(agreement(evals_of(scores_of(JUDGE)))))
+
+
+def test_the_scoring_of_the_collection_counts_where_nothing_else_is_given(demo):
+    strict = PassRule(mean=4.5, floor=3)
+    scored = demo.with_scoring(rule=strict, level=0.9)
+
+    given, kept = agreement(demo, rule=strict, level=0.9), agreement(scored)
+
+    assert kept.summary.equals(given.summary)
+    assert (kept.rule, kept.level) == (strict, 0.9)
+    assert ek.correct_for_judge(scored).summary.equals(
+        ek.correct_for_judge(demo, rule=strict, level=0.9).summary
+    )
+    assert ek.judge_forensics(scored).level == 0.9
+    assert agreement(scored, level=0.8).level == 0.8

@@ -23,8 +23,7 @@ from evalkit.agreement.sentences import agreement_sentence, explanation, main_ro
 from evalkit.agreement.warnings import agreement_warnings
 from evalkit.data.result import warnings_frame
 from evalkit.data.schema import Severity
-from evalkit.data.scoring import Scoring
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.format import number, percent
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     import altair as alt
 
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
     from evalkit.util.html_table import Html
 
 _WITH_ENDS: Final = ("bias", "kappa", "sensitivity", "specificity", "human_human")
@@ -230,7 +230,7 @@ def agreement(
     ['Ai Platform', 'Batch Api', 'Groq', 'verdict']
     """
     expect(agreement, locals())
-    scoring = Scoring().replace_given(rule=rule, grader=grader, rubric=rubric, level=level)
+    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
     by = (by,) if isinstance(by, str) else tuple(by or ())
     ratings = pair_ratings(evals, scoring, reference=reference)
     options: dict[str, Any] = {"refused": ratings.refused, "level": scoring.level, "seed": seed}
@@ -251,7 +251,7 @@ def agreement(
             [row for scope in scopes for row in scope.confusion_rows()], schema=CONFUSION, orient="row"
         ),
         disagreements=find_disagreements(with_rationales(ratings, evals), reference),
-        rule=scoring.rule or DEFAULT_RULE,
+        rule=scoring.rule,
         level=scoring.level,
         by=by,
     )

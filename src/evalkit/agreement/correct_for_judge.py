@@ -20,8 +20,7 @@ from evalkit.agreement.warnings import (
     no_labels,
 )
 from evalkit.data.result import warnings_frame
-from evalkit.data.scoring import Scoring
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.util.arguments import expect
 from evalkit.util.format import level as level_text
 from evalkit.util.html_table import html_table
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
     from evalkit.stats import Estimate
     from evalkit.util.html_table import Html
 
@@ -153,7 +153,7 @@ def correct_for_judge(
     demo-judge passes 68.9% [51.3%, 82.4%]; people would pass 60.6% [38.7%, 77.7%] ...
     """
     expect(correct_for_judge, locals())
-    scoring = Scoring().replace_given(rule=rule, grader=grader, rubric=rubric, level=level)
+    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
     by = (by,) if isinstance(by, str) else tuple(by or ())
     ratings = pair_ratings(evals, scoring)
     human = ratings.verdicts.select(*ANSWER, "reference", "reference_mean")
@@ -173,7 +173,7 @@ def correct_for_judge(
         summary=summary,
         warnings=warnings_frame(_warnings(ratings, summary, labels)),
         notes=ratings.notes,
-        rule=scoring.rule or DEFAULT_RULE,
+        rule=scoring.rule,
         population=population,
         labels=labels,
         level=scoring.level,

@@ -33,8 +33,7 @@ from evalkit.agreement.results import (
 from evalkit.agreement.rubric_drift import drift_rows
 from evalkit.agreement.warnings import no_labels
 from evalkit.data.result import warnings_frame
-from evalkit.data.scoring import Scoring
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     import altair as alt
 
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
     from evalkit.stats import Estimate
     from evalkit.util.html_table import Html
 
@@ -139,11 +139,11 @@ def judge_forensics(
     True
     """
     expect(judge_forensics, locals())
-    scoring = Scoring().replace_given(rule=rule, grader=grader, level=level)
+    scoring = choose_scoring(evals, rule=rule, grader=grader, level=level)
     scores = with_suites(evals, "metadata")
     judged = _of_graders(scores.filter(pl.col("grader_kind").fill_null("judge") == "judge"), scoring.grader)
     people = scores.filter(pl.col("grader_kind") == "human")
-    facts = AnswerFacts.collect(evals, scores, scoring.rule or DEFAULT_RULE)
+    facts = AnswerFacts.collect(evals, scores, scoring.rule)
     labels, lengths = merge_raters(rate_answers(people, "grader"), facts), _log_lengths(evals)
     rows: list[Row] = []
     ratings = {}

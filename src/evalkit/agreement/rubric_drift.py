@@ -10,7 +10,6 @@ import polars as pl
 from evalkit.agreement.estimates import estimate_pairs
 from evalkit.agreement.ratings import ANSWER, ITEM, AnswerFacts, criteria_of, grade_sides, meet
 from evalkit.agreement.results import Row, bias_row, estimate_text, missing_row
-from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.format import number, percent
 from evalkit.util.words import plural
 
@@ -55,8 +54,8 @@ def drift_rows(
             rows += _rows(f"{name} · {criterion}", pairs.filter(is_criterion), **options)
         sides = {"judge": after, "reference": before}
         sides = {side: ratings.with_columns(rater=pl.lit("")) for side, ratings in sides.items()}
-        rule = scoring.rule or DEFAULT_RULE
-        graded, refused = grade_sides(evals, sides, named.filter(pl.col("rater") == judge), rule)
+        mine = named.filter(pl.col("rater") == judge)
+        graded, refused = grade_sides(evals, sides, mine, scoring.rule)
         if not refused:
             verdicts = facts.describe(meet(graded["judge"], graded["reference"], ANSWER, "verdict"))
             verdicts = verdicts.drop_nulls(["judge", "reference"])

@@ -36,9 +36,7 @@ def agreement_warnings(ratings: Ratings, summary: pl.DataFrame, reference: str) 
     for row in rows.iter_rows(named=True):
         yield from _dominant_score(ratings, row)
     if selection := describe_selection(ratings):
-        yield Warning(
-            "W16", "overall", f"{selection} The agreement holds for answers like the labeled ones."
-        )
+        yield Warning("W16", "overall", f"{selection} The agreement holds for answers like the labeled ones.")
     if ratings.incomplete:
         text = f"{plural(ratings.incomplete, 'answer')} without a verdict of the reference, which left a criterion unscored."
         yield Warning("W06", "verdict", text)
