@@ -94,13 +94,7 @@ class Cache:
             self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
 
     def models(self) -> list[dict[str, Any]]:
-        """Return a summary per model, largest first.
-
-        Returns
-        -------
-        list of dict
-            `model`, `answers`, `bytes` (of their text), `oldest` and `newest` (seconds since 1970).
-        """
+        """Return per model, largest first: `model`, `answers`, `bytes`, `oldest` and `newest` (seconds since 1970)."""
         rows = self._query(
             "SELECT model, count(*), sum(length(body)), min(created_at), max(created_at) FROM answers "
             "GROUP BY model ORDER BY 3 DESC, 1"
@@ -123,12 +117,7 @@ class Cache:
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def purge(self, *, model: str | None = None, older_than_days: float | None = None) -> int:
-        """Delete answers, of one model or older than some days if given, and free their disk space.
-
-        Returns
-        -------
-        int
-            Number of deleted answers.
+        """Delete answers, of one model or older than some days if given, free disk space, and return their number.
 
         Raises FormatError if the file cannot be written, or another process is writing to it.
         """

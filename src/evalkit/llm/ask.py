@@ -54,30 +54,23 @@ def ask(
     ----------
     requests
         Read as needed, in the other thread, so a generator of any length works.
-    provider
-        Receives the requests.
     cache
         Answers are looked up and stored here, and equal requests are sent once.
     concurrency
-        Maximum number of concurrent requests. It starts with 16 and grows while the endpoint keeps up. The local
-        model has its own limit.
+        Maximum number of concurrent requests. It starts with 16 and grows while the endpoint keeps up.
     max_cost
         Limit in US dollars. Requests in flight count at their maximum cost. Requests above the limit are `not_run`.
     timeout
         Seconds per response; None: the provider's default.
     tries
-        Maximum number of attempts after temporary errors: 408, 409, 425, 429, 498, 5xx, a lost connection. Other
-        errors are final.
+        Attempts after temporary errors: 408, 409, 425, 429, 498, 5xx, a lost connection. Other errors are final.
     patience
-        Maximum seconds that the endpoint may ask to wait. A longer wait, as for a daily limit, makes the rest
-        `not_run`.
+        Maximum seconds that the endpoint may ask to wait. A longer wait makes the rest `not_run`.
     grace
         Seconds for requests in flight after an interruption.
     progress
         True: a bar in a terminal or a notebook; None: nothing; or a function that is called with a `Progress` a few
         times per second, in the reading thread.
-    clock
-        For tests.
 
     Yields
     ------
@@ -116,11 +109,6 @@ async def aask(
     """Send requests like `ask`, with the same arguments, in the running event loop.
 
     Use `contextlib.aclosing` to leave the loop early: otherwise requests continue until garbage collection.
-
-    Yields
-    ------
-    Reply
-        One per request, in order of arrival.
     """
     run = LiveRun(requests, provider=provider, clock=clock or Clock(), **settings)
     show = _display(progress)

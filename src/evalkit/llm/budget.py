@@ -27,14 +27,9 @@ def estimate_cost(
     *,
     output_tokens: int = _DEFAULT_OUTPUT_TOKENS,
 ) -> float:
-    """Return the approximate maximum cost of a request in US dollars.
+    """Return the approximate maximum cost of a request, by the prices of an input token and an output token.
 
-    Parameters
-    ----------
-    prices
-        US dollars per input token and per output token.
-    output_tokens
-        Assumed for a request that sets no limit.
+    `output_tokens` is assumed for a request that sets no limit.
     """
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     tokens = limit if isinstance(limit, int) else output_tokens
@@ -51,20 +46,12 @@ def unknown_price(provider: Provider, model: str, max_cost: float) -> ProviderEr
 
 
 class Budget:
-    """Keep live requests below a cost limit. A running request counts at its estimate.
-
-    Attributes
-    ----------
-    spent, saved
-        US dollars for responses, and for responses served from the cache.
-    priced
-        Whether the price of every response is known.
-    """
+    """Keep live requests below a cost limit in US dollars. A running request counts at its estimate."""
 
     def __init__(self, provider: Provider, max_cost: float | None) -> None:
         self.spent = 0.0
-        self.saved = 0.0
-        self.priced = True
+        self.saved = 0.0  # by the cache
+        self.priced = True  # the price of every response is known
         self._provider = provider
         self._max_cost = max_cost
         self._reserved = 0.0

@@ -111,12 +111,7 @@ def _settings(provider: Provider, timeout: float) -> dict[str, Any]:
 
 
 def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT_S) -> str | None:
-    """Check that an endpoint lists a model, before money is spent.
-
-    Returns
-    -------
-    str or None
-        None if it does; a message if the endpoint has no list of models.
+    """Check that an endpoint lists a model, before money is spent; return a message if it has no list of models.
 
     Raises ProviderError if the model is not listed (with similar names), the key is missing or rejected, or
     there is no response.

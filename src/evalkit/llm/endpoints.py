@@ -136,10 +136,7 @@ def provider(
     key_variable
         Environment variable with the API key. Default for a custom address: `EVALKIT_API_KEY`, which may be unset.
 
-    Raises
-    ------
-    ProviderError
-        The name is unknown, or the address is not an http(s) URL.
+    Raises ProviderError if the name is unknown, or the address is not an http(s) URL.
 
     Examples
     --------

@@ -123,15 +123,10 @@ def price_words(provider: Provider, model: str) -> str:
 def cost(
     provider: Provider, model: str, usage: Mapping[str, Any] | None, *, mode: Literal["live", "batch"]
 ) -> float | None:
-    """Return the cost of a response in US dollars; None if the price or the usage is unknown.
+    """Return the cost of a chat completion by its `usage`, in US dollars; None if price or usage is unknown.
 
     A batch costs half. Tokens read from the provider's cache cost less and tokens written to it more; in a batch
     only at providers that document it.
-
-    Parameters
-    ----------
-    usage
-        `usage` of the chat completion.
 
     Examples
     --------

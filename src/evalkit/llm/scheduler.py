@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -86,7 +87,7 @@ class LiveRun:
         self._random = random.Random()  # noqa: S311  (spreads waits, not security)
         # Why nothing more is sent: to any model (None), or to one.
         self._stop_messages: dict[str | None, str] = {}
-        self._requested: dict[str, asyncio.Future[None]] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of equal requests
         self._sending: set[asyncio.Task[Any]] = set()
         self._failed_in_a_row = 0
         self._done = self._cached = self._failed = self._answered = 0
@@ -178,23 +179,19 @@ class LiveRun:
         except (TypeError, ValueError, RecursionError) as error:
             message = f"The request cannot be sent as JSON: {error}."
             return Reply(request.custom_id, "not_run", message=message, tries=0)
-        if self._cache is None:
+        cache, model = self._cache, str(request.body.get("model"))
+        if cache is None:
             return await self._ask(client, request, content)
-        model = str(request.body.get("model"))
-        while (body := self._cache.get(key)) is None and key in self._requested:
-            # The future itself is not awaited: cancelling this task would cancel it for the others.
-            await asyncio.wait({self._requested[key]})
-        if body is not None:
-            self._budget.save(body, model)
-            return Reply(request.custom_id, "success", body, 200, cached=True, tries=0)
-        self._requested[key] = asyncio.get_running_loop().create_future()
-        try:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            body = cache.get(key)
+            if body is not None:
+                self._budget.save(body, model)
+                return Reply(request.custom_id, "success", body, 200, cached=True, tries=0)
             reply = await self._ask(client, request, content)
             if reply.body is not None:
                 self._keep(key, reply.body, model)
             return reply
-        finally:
-            self._requested.pop(key).set_result(None)
 
     def _keep(self, key: str, body: dict[str, Any], model: str) -> None:
         """Cache an answer. A full disk costs the cache, not the answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -36,81 +37,57 @@ _RANDOM: Final = random.Random()  # noqa: S311  (spreads waits, not security)
 _T = TypeVar("_T")
 
 
+@dataclass(slots=True)
 class JobRunner:
-    """Advance a job as far as possible now. The caller holds the lock of the journal.
+    """Advance a job as far as possible now. The caller holds the lock of the journal."""
 
-    Attributes
-    ----------
-    record
-        Content of the journal, kept up to date.
-    last_error
-        The last temporary error of this step.
-    wait_s
-        Seconds that the provider asks to wait.
-    """
-
-    def __init__(
-        self, journal: Journal, record: JobRecord, *, api: BatchApi, cache: Cache | None, clock: Clock
-    ) -> None:
-        self.record = record
-        self.last_error = ""
-        self.wait_s = 0.0
-        self._journal = journal
-        self._folder = journal.folder
-        self._api = api
-        self._cache = cache
-        self._clock = clock
+    journal: Journal
+    record: JobRecord  # kept up to date
+    api: BatchApi
+    cache: Cache | None
+    clock: Clock
+    last_error: str = ""  # the last temporary error
+    wait_s: float = 0.0  # the provider asks to wait so long
 
     def advance(self) -> None:
         """Submit files, poll batches, download results and plan further rounds until nothing is left to do now."""
         while True:
-            self._recover()
+            unclear = [shard for shard in self.record.in_state("submitted") if shard.doubtful]
+            unclear += self.record.in_state("creating")
+            if unclear:
+                with self._deferred():
+                    self.reconcile(unclear)
             self._submit_all()
             self._poll()
             for shard in self.record.in_state("terminal"):
                 if all([self._download(shard, "output"), self._download(shard, "error")]):
                     changes, notes = collect_shard(
-                        self._folder, shard, provider=self._api.provider, cache=self._cache
+                        self.journal.folder, shard, provider=self.api.provider, cache=self.cache
                     )
                     self._write(shard, **changes)
                     for note in notes:
                         self._note(note)
-            next_round = plan_next_round(self._folder, self.record, self._api.provider)
+            next_round = plan_next_round(self.journal.folder, self.record, self.api.provider)
             if next_round is None:
                 return
             shards, again = next_round
-            self._journal.write(self._clock.time(), shards=shards, again=again)
+            self.journal.write(self.clock.time(), shards=shards, again=again)
             for shard in self.record.shards:
                 shard.again = again.get(str(shard.number), shard.again)
             self.record.shards += shards
             if not shards:
                 return
 
-    # --- create calls without a response
-
-    def _recover(self) -> None:
-        doubtful = [shard for shard in self.record.in_state("submitted") if shard.doubtful]
-        shards = [*self.record.in_state("creating"), *doubtful]
-        if shards:
-            with self._deferred():
-                self.reconcile(shards)
-
     def reconcile(self, shards: list[Shard]) -> None:
         """List batches to find ones whose create call got no response, and duplicates of known ones."""
         since = min(shard.file_at for shard in shards)
-        batches = self._find(shards, since)
+        batches = self.api.find([shard.file_id for shard in shards], since=since)
         absent = [shard for shard in shards if shard.state == "creating" and not batches[shard.file_id]]
         if absent:
-            self._clock.sleep(_LIST_AGAIN_S)
-            batches.update(self._find(absent, since))
+            self.clock.sleep(_LIST_AGAIN_S)
+            batches.update(self.api.find([shard.file_id for shard in absent], since=since))
         for shard in shards:
             self.claim_batch(shard, batches[shard.file_id])
-
-    def _find(self, shards: list[Shard], since: float) -> dict[str, list[dict[str, Any]]]:
-        try:
-            return self._api.find([shard.file_id for shard in shards], since=since)
-        except RejectedError as error:
-            raise RetryableError(f"the list of batches cannot be read: {error}") from None
 
     def claim_batch(self, shard: Shard, batches: list[dict[str, Any]]) -> None:
         """Take an existing batch of the shard's file and cancel all others: they would be billed as well."""
@@ -118,14 +95,12 @@ class JobRunner:
             self._write(shard, state="uploaded", doubtful=True)
         elif shard.state == "creating":
             best = min(batches, key=lambda row: row.get("status") in ("failed", "cancelled", "cancelling"))
-            now = self._clock.time()
+            now = self.clock.time()
             self._write(shard, state="submitted", batch_id=best["id"], submitted_at=now, doubtful=True)
         for row in batches:
             if row["id"] != shard.batch_id and row.get("status") not in ENDED | {"cancelling"}:
-                self._api.cancel(row["id"])
+                self.api.cancel(row["id"])
                 self._note(f"The batch {row['id']} duplicates {shard.batch_id} and was cancelled.")
-
-    # --- submission
 
     def _submit_all(self) -> None:
         """Upload files and create batches within the cost limit; skip them if the job is cancelled."""
@@ -164,13 +139,13 @@ class JobRunner:
                 is_done = True
         except RejectedError as error:
             self._skip(shard, "refused", str(error), outcome="api_error", why_status=error.status)
-            self._note(f"{self._api.provider.name} rejects a file or its batch: {error}")
+            self._note(f"{self.api.provider.name} rejects a file or its batch: {error}")
             is_done = True
         return is_done
 
     def _upload(self, shard: Shard) -> None:
         name = f"evalkit-{self.record.settings.id}-{shard.number:04d}.jsonl"
-        file = self._retried(lambda: self._api.upload(requests_path(self._folder, shard), name))
+        file = self._retried(lambda: self.api.upload(requests_path(self.journal.folder, shard), name))
         self._write(shard, state="uploaded", file_id=str(file["id"]), file_at=_number(file.get("created_at")))
 
     def _create(self, shard: Shard) -> None:
@@ -182,7 +157,7 @@ class JobRunner:
         settings = self.record.settings
         self._write(shard, state="creating")
         try:
-            batch = self._api.create(
+            batch = self.api.create(
                 shard.file_id,
                 window=settings.window,
                 metadata={"evalkit": f"{settings.id}-{shard.number}"},
@@ -199,7 +174,7 @@ class JobRunner:
             state="submitted",
             batch_id=str(batch["id"]),
             status=str(batch.get("status") or ""),
-            submitted_at=self._clock.time(),
+            submitted_at=self.clock.time(),
         )
 
     def _is_affordable(self, shard: Shard) -> bool:
@@ -226,8 +201,6 @@ class JobRunner:
             shard, state="collected", why=why, why_status=why_status, message=message, outcomes=outcomes
         )
 
-    # --- running batches
-
     def _poll(self) -> None:
         """Update the status of running batches; cancel them first if the job is cancelled."""
         shards = self.record.in_state("submitted")
@@ -237,14 +210,14 @@ class JobRunner:
                     self._cancel(shard)
         batches: dict[str, dict[str, Any]] = {}
         with self._deferred():
-            batches = self._api.batches([shard.batch_id for shard in shards])
+            batches = self.api.batches([shard.batch_id for shard in shards])
         failures = 0
         for shard in shards:
             batch = batches.get(shard.batch_id)
             if batch is None and failures < _TRIES:
                 failures += 1
                 with self._deferred():
-                    batch = self._api.batch(shard.batch_id)
+                    batch = self.api.batch(shard.batch_id)
                     failures = 0
                     if batch is None:
                         self._note_unknown(shard)
@@ -268,7 +241,7 @@ class JobRunner:
 
     def _end(self, shard: Shard, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the changes for an ended batch. Its output file may be named a little later."""
-        now = self._clock.time()
+        now = self.clock.time()
         since = shard.terminal_at or now
         counts = batch.get("request_counts")
         is_unnamed = isinstance(counts, dict) and counts.get("completed") and not batch.get("output_file_id")
@@ -280,7 +253,7 @@ class JobRunner:
 
     def _check_overdue(self, shard: Shard, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the changes for a batch that runs long after its window: cancel it, then give it up."""
-        now = self._clock.time()
+        now = self.clock.time()
         due = shard.submitted_at + window_seconds(self.record.settings.window)
         # The provider's clock may be wrong, by two days at most.
         due = min(max(due, _number(batch.get("expires_at"))), due + 2 * _HOURS["d"])
@@ -301,30 +274,28 @@ class JobRunner:
 
     def _cancel(self, shard: Shard) -> None:
         with self._deferred():
-            self._api.cancel(shard.batch_id)
+            self.api.cancel(shard.batch_id)
 
     def _note_unknown(self, shard: Shard) -> None:
         """Record that the provider does not know a batch; give it up after a while."""
-        now = self._clock.time()
+        now = self.clock.time()
         if not shard.unseen_at:
             self._write(shard, unseen_at=now)
         elif now - shard.unseen_at > _UNKNOWN_BATCH_S:
             self._write(shard, state="terminal", terminal_at=now, gone=["batch"])
-            self._note(f"{self._api.provider.name} no longer has the batch {shard.batch_id}.")
-
-    # --- ended batches
+            self._note(f"{self.api.provider.name} no longer has the batch {shard.batch_id}.")
 
     def _download(self, shard: Shard, kind: Literal["output", "error"]) -> bool:
         """Download a result file; return whether it is complete, lost or absent."""
         file_id = shard.output_file_id if kind == "output" else shard.error_file_id
         if not file_id or kind in shard.gone:
             return True
-        path = result_path(self._folder, shard, kind)
-        is_late = self._clock.time() - shard.terminal_at > _MISSING_FILE_S
+        path = result_path(self.journal.folder, shard, kind)
+        is_late = self.clock.time() - shard.terminal_at > _MISSING_FILE_S
         on_short = partial(self.mark_lost, shard, kind, "is shorter than stated.") if is_late else None
         try:
             with self._deferred():
-                self._retried(lambda: self._api.download(file_id, path, on_short=on_short))
+                self._retried(lambda: self.api.download(file_id, path, on_short=on_short))
                 return True
         except RejectedError as error:
             self.last_error = f"a result file cannot be downloaded yet: {error}"
@@ -338,16 +309,14 @@ class JobRunner:
         self._write(shard, gone=[*shard.gone, kind])
         self._note(f"The {kind} file of the batch {shard.batch_id} {why}")
 
-    # --- journal and errors
-
     def _write(self, shard: Shard, **changes: Any) -> None:
-        self._journal.write(self._clock.time(), shard=shard.number, **changes)
+        self.journal.write(self.clock.time(), shard=shard.number, **changes)
         for name, value in changes.items():
             setattr(shard, name, value)
 
     def _note(self, text: str) -> None:
         if text not in self.record.notes:
-            self._journal.write(self._clock.time(), note=text)
+            self.journal.write(self.clock.time(), note=text)
             self.record.notes.append(text)
 
     @contextmanager
@@ -368,7 +337,7 @@ class JobRunner:
                 wait_s = max(error.wait_s or 0.0, backoff(attempt, random=_RANDOM))
                 if attempt == _TRIES or wait_s > _MAX_WAIT_S:
                     raise
-                self._clock.sleep(wait_s)
+                self.clock.sleep(wait_s)
         raise AssertionError("unreachable")
 
 

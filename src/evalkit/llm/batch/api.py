@@ -74,8 +74,6 @@ class BatchApi:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    # --- files
-
     def upload(self, path: Path, name: str) -> dict[str, Any]:
         """Upload a file of requests."""
         with path.open("rb") as file:
@@ -138,8 +136,6 @@ class BatchApi:
             if error.status != 404:
                 raise
 
-    # --- batches
-
     def create(self, file_id: str, *, window: str, metadata: dict[str, str]) -> dict[str, Any]:
         """Create a batch. Never retried here: after an error only `find` tells whether it exists."""
         body = {
@@ -186,20 +182,18 @@ class BatchApi:
                 raise
 
     def find(self, file_ids: Sequence[str], *, since: float) -> dict[str, list[dict[str, Any]]]:
-        """Return the batches of the given input files, oldest first.
+        """Return the batches of the given input files, oldest first, created at `since` or later (0: unknown).
 
-        Parameters
-        ----------
-        since
-            The earliest time at which one can have been created, by the provider's clock; 0: unknown.
-
-        Raises RetryableError if the list could not be read to its end, so no batch can be said to be missing.
+        Raises RetryableError if the list cannot be read to its end, so that no batch can be said to be missing.
         """
         found: dict[str, list[dict[str, Any]]] = {file_id: [] for file_id in file_ids}
         seen: set[str] = set()
         query: dict[str, object] = {}
         for _ in range(_MAX_PAGES):
-            page = self._call("get", "/batches", options={"params": {"limit": _PAGE_SIZE, **query}})
+            try:
+                page = self._call("get", "/batches", options={"params": {"limit": _PAGE_SIZE, **query}})
+            except RejectedError as error:
+                raise RetryableError(f"the list of batches cannot be read: {error}") from None
             rows = _rows(page)
             new = [row for row in rows if row["id"] not in seen]
             seen.update(row["id"] for row in rows)
@@ -212,8 +206,6 @@ class BatchApi:
             if not new:
                 break
         raise RetryableError("the list of batches could not be read to its end")
-
-    # --- requests
 
     def _call(self, method: str, path: str, *, expected: str = "", **options: Any) -> dict[str, Any]:
         """Return the JSON object of a response without the API key: it is written to the journal."""

@@ -53,12 +53,9 @@ def collect_shard(
 def plan_next_round(
     folder: Path, record: JobRecord, provider: Provider
 ) -> tuple[list[Shard], dict[str, dict[str, int]]] | None:
-    """Write the files of the next round.
+    """Write the files of the next round; return its shards, and the retried requests per old shard and outcome.
 
-    Returns
-    -------
-    tuple or None
-        The new shards, and the retried requests per shard number and outcome; None if nothing is to be decided.
+    None if nothing is to be decided.
     """
     if record.cancelled or any(shard.state != "collected" for shard in record.shards):
         return None

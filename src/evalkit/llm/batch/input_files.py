@@ -6,7 +6,7 @@ import json
 import os
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -56,29 +56,27 @@ class _OpenFiles:
                 file.close()
 
 
+@dataclass(slots=True)
 class BatchFileWriter:
     """Write requests into numbered files: those to upload, and beside each one with the `about` of its requests."""
 
-    def __init__(
-        self, folder: Path, provider: Provider, limits: BatchLimits, *, round: int = 1, first: int = 1
-    ) -> None:
-        self._folder = folder
-        self._provider = provider
-        self._limits = limits
-        self._round = round
-        self._first = first
-        self._shards: list[Shard] = []
-        self._open: dict[str, _OpenFiles] = {}
-        self._cached: _OpenFiles | None = None
-        self._prices: dict[str, tuple[float, float] | None] = {}
+    folder: Path
+    provider: Provider
+    limits: BatchLimits
+    round: int = 1
+    first: int = 1
+    _shards: list[Shard] = field(default_factory=list)
+    _open: dict[str, _OpenFiles] = field(default_factory=dict)
+    _cached: _OpenFiles | None = None
+    _prices: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
     def write(self, requests: Iterable[tuple[Request, str, dict[str, Any] | None]]) -> list[Shard]:
         """Write requests, each with its cache key and its cached answer or None; return the shards, synced.
 
         Raises ProviderError if a single request exceeds the file size limit.
         """
-        head = b'","method":"POST","url":' + _encode(self._limits.endpoint) + b',"body":'
-        unsupported = frozenset(self._limits.refused)
+        head = b'","method":"POST","url":' + _encode(self.limits.endpoint) + b',"body":'
+        unsupported = frozenset(self.limits.refused)
         line = bytearray()
         with ExitStack() as stack:
             for request, key, answer in requests:
@@ -113,21 +111,21 @@ class BatchFileWriter:
 
     def _files_for(self, body: dict[str, Any], size: int, custom_id: str, stack: ExitStack) -> _OpenFiles:
         """Return files with room for the request."""
-        if size > self._limits.bytes:
+        if size > self.limits.bytes:
             raise ProviderError(
-                f"The request {custom_id} has {size:,} bytes. A batch file at {self._provider.name} has at most "
-                f"{self._limits.bytes:,}. Shorten the request."
+                f"The request {custom_id} has {size:,} bytes. A batch file at {self.provider.name} has at most "
+                f"{self.limits.bytes:,}. Shorten the request."
             )
         model = str(body.get("model"))
-        group = model if self._limits.one_model else ""
+        group = model if self.limits.one_model else ""
         files = self._open.get(group)
         if files is not None:
             shard = files.shard
-            if shard.lines < self._limits.shard_lines and shard.bytes + size <= self._limits.bytes:
+            if shard.lines < self.limits.shard_lines and shard.bytes + size <= self.limits.bytes:
                 return files
             files.sync()
-        number = self._first + sum(shard.number > 0 for shard in self._shards)
-        shard = Shard(number=number, round=self._round, lines=0, model=model, estimate=0.0)
+        number = self.first + sum(shard.number > 0 for shard in self._shards)
+        shard = Shard(number=number, round=self.round, lines=0, model=model, estimate=0.0)
         self._open[group] = self._open_files(shard, stack)
         return self._open[group]
 
@@ -136,14 +134,14 @@ class BatchFileWriter:
         if self._cached is None:
             shard = Shard(number=0, round=0, lines=0, estimate=0.0, state="collected", again={})
             self._cached = self._open_files(shard, stack)
-            answers = (self._folder / "0000.output.jsonl").open("wb", buffering=_BUFFER_BYTES)
+            answers = (self.folder / "0000.output.jsonl").open("wb", buffering=_BUFFER_BYTES)
             self._cached.answers = stack.enter_context(answers)
         return self._cached
 
     def _open_files(self, shard: Shard, stack: ExitStack) -> _OpenFiles:
         self._shards.append(shard)
         requests, abouts = (
-            stack.enter_context(path(self._folder, shard).open("wb", buffering=_BUFFER_BYTES))
+            stack.enter_context(path(self.folder, shard).open("wb", buffering=_BUFFER_BYTES))
             for path in (requests_path, abouts_path)
         )
         return _OpenFiles(shard, requests, abouts)
@@ -155,7 +153,7 @@ class BatchFileWriter:
         shard.bytes += size
         if model not in self._prices:
             usages = ({"prompt_tokens": n, "completion_tokens": 1 - n} for n in (1, 0))
-            sent, written = (cost(self._provider, model, usage, mode="batch") for usage in usages)
+            sent, written = (cost(self.provider, model, usage, mode="batch") for usage in usages)
             self._prices[model] = None if sent is None or written is None else (sent, written)
         prices = self._prices[model]
         if prices is None or shard.estimate is None:

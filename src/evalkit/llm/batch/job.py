@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from evalkit.llm.batch.journal import JobRecord, Shard
+    from evalkit.llm.batch.journal import JobRecord
     from evalkit.llm.providers import Provider
     from evalkit.llm.requests import Reply, Request
 
@@ -122,6 +122,9 @@ class Job:
             outcomes.update(shard.outcomes)
             outcomes.subtract(shard.again or {})
         sent = [shard for shard in record.shards if shard.number]
+        states = [
+            shard.status if shard.state == "submitted" and shard.status else shard.state for shard in sent
+        ]
         estimates = [shard.estimate for shard in record.in_state("creating", "submitted", "terminal")]
         known = [estimate for estimate in estimates if estimate is not None]
         is_priced = not any(shard.unpriced for shard in record.shards)
@@ -133,7 +136,7 @@ class Job:
             requests=sum(shard.lines for shard in record.shards if shard.round <= 1),
             waiting=sum(shard.lines for shard in sent if shard.state != "collected"),
             outcomes={name: count for name, count in sorted(outcomes.items()) if count},
-            shards=dict(sorted(Counter(_state_name(shard) for shard in sent).items())),
+            shards=dict(sorted(Counter(states).items())),
             rounds=max((shard.round for shard in sent), default=0),
             max_rounds=settings.max_rounds,
             spent=sum(shard.spent for shard in record.shards) if is_priced else None,
@@ -273,7 +276,7 @@ class Job:
             return
         path = record.settings.cache
         with Cache(path) if path else nullcontext() as cache, self._connected() as api:
-            runner = JobRunner(self._journal, record, api=api, cache=cache, clock=self._clock)
+            runner = JobRunner(self._journal, record, api, cache, self._clock)
             try:
                 runner.advance()
             finally:
@@ -295,19 +298,16 @@ class Job:
     def _held(self, *, patience_s: float = 0.0) -> Iterator[None]:
         """Hold the lock of the job, waiting for another process if allowed."""
         end = self._clock.time() + patience_s
-        while True:
-            lock = self._journal.held()
-            try:
-                lock.__enter__()
-                break
-            except BusyError:
-                if self._clock.time() >= end:
-                    raise
-                self._clock.sleep(0.5)
-        try:
+        with ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(self._journal.held())
+                    break
+                except BusyError:
+                    if self._clock.time() >= end:
+                        raise
+                    self._clock.sleep(0.5)
             yield
-        finally:
-            lock.__exit__(None, None, None)
 
     def __repr__(self) -> str:
         return f"Job({self.name!r}): {self.status().words}"
@@ -330,10 +330,6 @@ def job_state(record: JobRecord) -> JobState:
     if any(is_undecided(record, shard) for shard in record.shards):
         return "running"
     return "stopped" if any(shard.why for shard in record.shards) else "done"
-
-
-def _state_name(shard: Shard) -> str:
-    return (shard.status or shard.state) if shard.state == "submitted" else shard.state
 
 
 def _print_changes() -> Callable[[JobStatus], None]:

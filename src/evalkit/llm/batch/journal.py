@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -114,7 +115,7 @@ class Journal:
         notes: dict[str, None] = {}
         cancelled = False
         try:
-            for event in self._events():
+            for event in _events(self.path):
                 settings.update(event.get("job", {}))
                 shards.update({fields["number"]: fields for fields in event.get("shards", ())})
                 if "shard" in event:
@@ -141,16 +142,15 @@ class Journal:
                 "Use the version that wrote it, or delete the folder of the job."
             ) from None
 
-    def _events(self) -> Iterator[dict[str, Any]]:
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except OSError as error:
-            raise FormatError(f"Cannot read the journal {str(self.path)!r}: {error.strerror}.") from None
-        for line in lines:
-            try:
-                event = msgspec.json.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise FormatError(f"Cannot read the journal {str(path)!r}: {error.strerror}.") from None
+    for line in lines:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            event = msgspec.json.decode(line)
             if isinstance(event, dict):
                 yield event
 

@@ -59,8 +59,6 @@ def submit(
     requests
         Read once, so a generator of any length works. Parameters that a batch does not accept (`stream`,
         `service_tier`) are removed.
-    provider
-        Receives the requests.
     folder
         The folder with the data. The job's own folder is created in its `.evalkit/jobs`.
     window
@@ -72,23 +70,16 @@ def submit(
         Maximum number of attempts at a request that expired, is missing or failed temporarily.
     shard_lines
         Requests per file; None: the number recommended by the provider.
-    note
-        Description of the job.
     cache
         Cached answers are not requested again; new answers are cached.
-    clock
-        For tests.
 
     Returns
     -------
     Job
         The submitted job. An unfinished job in this folder with the same requests is resumed instead.
 
-    Raises
-    ------
-    ProviderError
-        Nothing was sent: no Batch API, no API key, no such window, an unknown price with `max_cost`, an invalid ID
-        or size. Or the plan of the key has no Batch API; then the job is kept.
+    Raises ProviderError if nothing can be sent: no Batch API, no API key, no such window, an unknown price with
+    `max_cost`, an invalid ID or size. Or the plan of the key has no Batch API; then the job is kept.
     """
     limits = _checked_limits(provider, window, shard_lines)
     clock = clock or Clock()
@@ -132,21 +123,9 @@ def submit(
 
 
 def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None = None) -> Job:
-    """Return a submitted job of a folder.
+    """Return a job of a folder by its name or the beginning of it; None: the only job.
 
-    Parameters
-    ----------
-    folder
-        The folder with the data.
-    name
-        Name of the job, or the beginning of it; None: the only job.
-    clock
-        For tests.
-
-    Raises
-    ------
-    SelectorError
-        No job matches, or several do.
+    Raises SelectorError if no job matches, or several do.
     """
     found = jobs(folder, clock=clock)
     matches = [job for job in found if name is None or job.name == name] or [
