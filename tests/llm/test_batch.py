@@ -294,7 +294,7 @@ def test_money_that_was_not_needed_is_there_for_the_next_file(fake_groq, tmp_pat
 def test_a_limit_needs_a_price(fake_groq, tmp_path):
     fake_groq.models.append("new")
 
-    with pytest.raises(ProviderError, match=r"price .* at groq is unknown, so max_cost=1"):
+    with pytest.raises(ProviderError, match=r"price .* at groq is unknown"):
         begin(fake_groq, tmp_path, ask(1, model="new"), max_cost=1)
     assert jobs(tmp_path) == []
     job = run(fake_groq, tmp_path, ask(1, model="new"))
@@ -417,7 +417,7 @@ def test_an_endpoint_without_a_batch_api(fake_groq, tmp_path):
 
 
 def test_a_file_of_more_lines_than_are_allowed(fake_groq, tmp_path):
-    with pytest.raises(ProviderError, match="shard_lines=50001.* 1 to 50,000 requests"):
+    with pytest.raises(ProviderError, match="shard_lines=50001 .* 1 to 50,000 requests"):
         begin(fake_groq, tmp_path, shard_lines=50_001)
 
 

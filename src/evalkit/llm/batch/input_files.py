@@ -169,13 +169,18 @@ def check_ids(requests: Iterable[Request]) -> Iterator[Request]:
         key = request.custom_id
         if not _ID.fullmatch(key):
             raise ProviderError(
-                f"Invalid custom_id {key!r}. Expected 1 to {_MAX_ID} printable ASCII characters without quotes and "
-                "backslashes, as custom_id() returns them."
+                f"Invalid custom_id {key!r}.",
+                argument="custom_id",
+                value=key,
+                expected=f"1 to {_MAX_ID} printable ASCII characters without quotes and backslashes",
+                fix="Use custom_id(run, case, epoch).",
             )
         if key in seen:
             raise ProviderError(
-                f"Duplicate custom_id {key!r}. Give each request its own ID, for example "
-                "custom_id(run, case, epoch)."
+                f"Duplicate custom_id {key!r}.",
+                argument="custom_id",
+                value=key,
+                fix="Give each request its own ID, for example custom_id(run, case, epoch).",
             )
         seen.add(key)
         yield request

@@ -317,7 +317,7 @@ class Job:
         rows: list[tuple[str, int]] = [("requests", status.requests), ("waiting", status.waiting)]
         rows += [(name.replace("_", " "), count) for name, count in status.outcomes.items()]
         rows += [(f"files {name}", count) for name, count in status.shards.items()]
-        table = html_table(["status", "count"], rows, row_heads=True)
+        table = html_table(["Status", "Count"], rows, row_heads=True)
         return Html(f"<p>{escape(repr(self))}</p>{table}{html_list(status.notes)}")
 
 

@@ -21,7 +21,6 @@ from evalkit.llm.budget import unknown_price
 from evalkit.llm.clock import Clock
 from evalkit.llm.requests import request_key
 from evalkit.util.errors import PathError, ProviderError, SelectorError
-from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -136,9 +135,8 @@ def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None
     if not found:
         raise SelectorError(f"There are no batch jobs in {str(folder)!r}.")
     if matches:
-        raise SelectorError(
-            f"{len(matches):,} jobs match. Name one of: {join_words(j.name for j in matches)}."
-        )
+        names = [job.name for job in matches]
+        raise SelectorError(f"{len(names):,} jobs match.", argument="name", value=name, choices=names)
     raise SelectorError.unknown(name, kind="job", have=[job.name for job in found])
 
 
@@ -156,12 +154,18 @@ def _checked_limits(provider: Provider, window: str, shard_lines: int | None) ->
     if not _WINDOW.fullmatch(window) or not shortest <= window_seconds(window) <= longest:
         span = " to ".join(dict.fromkeys((limits.windows[0], limits.windows[-1])))
         raise ProviderError(
-            f"Unknown completion window {window!r} at {provider.name}. Expected {span}, in hours (h) or days (d)."
+            f"Unknown completion window {window!r} at {provider.name}.",
+            argument="window",
+            value=window,
+            expected=f"{span}, in hours (h) or days (d)",
         )
     lines = limits.shard_lines if shard_lines is None else shard_lines
     if not 1 <= lines <= limits.lines:
         raise ProviderError(
-            f"Invalid shard_lines={lines}. A batch file at {provider.name} has 1 to {limits.lines:,} requests."
+            f"Invalid shard_lines={lines} at {provider.name}.",
+            argument="shard_lines",
+            value=lines,
+            expected=f"1 to {limits.lines:,} requests",
         )
     return replace(limits, shard_lines=lines)
 
