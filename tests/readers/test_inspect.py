@@ -426,7 +426,7 @@ def test_shards_of_a_log_that_is_whole_are_passed_over(tmp_path: Path) -> None:
     evals = load(tmp_path)
 
     assert evals.trials["case"].to_list() == ["1"]
-    assert any("log.shards: not read" in str(note) for note in evals.notes)
+    assert any("log.shards: Not read" in str(note) for note in evals.notes)
 
 
 def test_the_same_log_twice_is_one_run(tmp_path: Path) -> None:

@@ -55,9 +55,9 @@ def _items(
         for name in dict.fromkeys(
             vote["name"] for vote in votes if vote["weight"] is not None and vote["weight"] < 0
         ):
-            file.note(f"{name} has a negative weight, so its scores are reversed: 1 is UNMET.")
+            file.note("scale", f"{name} has a negative weight, so its scores are reversed: 1 is UNMET.")
         if record.get("item_idx") is not None and error and not reports:
-            file.note(f"Line {line}: item {record['item_idx']} was not graded: {error}")
+            file.note("unscored", f"Line {line}: item {record['item_idx']} was not graded: {error}")
         yield line, {**record, **common, "votes": votes}
     file.builder.ignore_fields(
         "score and raw_score of a report", "duration_seconds", "token_usage of a report"

@@ -91,14 +91,14 @@ def _reviews(file: fields.RecordFile) -> fields.Records:
             }
             yield line, {**record, **names, **judgement}
     if not models:
-        file.note("No folder of answers is near it. The runs are named after the file.")
+        file.note("default", "No folder of answers is near it. The runs are named after the file.")
 
 
 def _judge(file: fields.RecordFile, record: fields.Record) -> str:
     match = _MODEL.match(str(record.get("reviewer_id")))
     if match:
         return match[0]
-    file.note("No judge is named. Using gpt-4, FastChat's reviewer.")
+    file.note("default", "No judge is named. Using gpt-4, FastChat's reviewer.")
     return "gpt-4"
 
 

@@ -74,10 +74,9 @@ class RecordFile:
         )
         return [self.beside(path) for path in paths if path.name[0] != "." and sniff(path, head(path))]
 
-    def note(self, text: str) -> None:
+    def note(self, kind: str, text: str) -> None:
         """Add a note about the file, each once."""
-        note = f"{self.path}: {text}"
-        self.builder.notes += [] if note in self.builder.notes else [note]
+        self.builder.add_note(kind, text, file=str(self.path))
 
     def read_object(self) -> dict[str, Any]:
         """Return the one JSON object in the file; an empty one, and a problem, where there is none."""

@@ -78,7 +78,7 @@ def _add_run(file: fields.RecordFile, folder: Path) -> dict[str, str]:
         file.builder.problems += spec_file.builder.problems
     else:
         spec = {}
-        file.note(f"Missing {_SPEC}. The run is named after its folder.")
+        file.note("default", f"Missing {_SPEC}. The run is named after its folder.")
     model = as_text(fields.get(spec, "adapter_spec.model"))
     run = as_text(spec.get("name")) or folder.name
     suite = re.sub(r"[,:]?model=[^,]*", "", run).replace(":,", ":").strip(",:") or run
@@ -98,7 +98,7 @@ def _states(
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the request and the answer of each instance that was not perturbed."""
     if not path.is_file():
-        file.note(f"Missing {_STATE}. The prompts and answers are not known.")
+        file.note("missing", f"Missing {_STATE}. The prompts and answers are not known.")
         return {}
     state_file = fields.RecordFile.beside(path)
     state_file.read_object()

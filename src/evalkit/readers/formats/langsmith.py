@@ -52,7 +52,8 @@ def _rows(file: fields.RecordFile) -> fields.Records:
         yield line, {**row, **parts, "feedback": feedback}
     for key in (key for key, any_value in has_values.items() if not any_value):
         file.note(
-            f"feedback.{key} is empty in every row. Its evaluator failed, or gave no score and no value."
+            "unscored",
+            f"feedback.{key} is empty in every row. Its evaluator failed, or gave no score and no value.",
         )
 
 
@@ -67,10 +68,11 @@ def _feedback_alone(file: fields.RecordFile) -> fields.Records:
             yield line, each
             if run_id:
                 file.note(
-                    "The experiment of some feedback is not in the same folder. Its run_id is the case."
+                    "default",
+                    "The experiment of some feedback is not in the same folder. Its run_id is the case.",
                 )
     if rows:
-        file.note("Feedback on the rows of an experiment in the same folder was read with that.")
+        file.note("skipped", "Feedback on the rows of an experiment in the same folder was read with that.")
 
 
 def _part(row: fields.Record, name: str) -> dict[str, Any] | None:

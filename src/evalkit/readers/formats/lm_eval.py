@@ -57,7 +57,7 @@ def _totals(file: fields.RecordFile) -> fields.Records:
     bare = [task for task in tasks if task not in beside]
     if not tasks or len(bare) < len(tasks):
         missing = f" There are none for {join_words(bare)}." if bare else ""
-        file.note(f"The file has totals. The answers are in the samples beside it.{missing}")
+        file.note("skipped", f"The file has totals. The answers are in the samples beside it.{missing}")
     else:
         reason = "The file has totals alone. The answers are in samples_*.jsonl, which --log_samples writes."
         file.builder.add_problem(None, reason)
@@ -85,7 +85,10 @@ def _samples(file: fields.RecordFile) -> fields.Records:
     task = _task_of(file.path)
     summary = _summary_beside(file, task)
     if summary is None:
-        file.note(f"No results file of the task {task!r} is beside it. The model is named after the folder.")
+        file.note(
+            "default",
+            f"No results file of the task {task!r} is beside it. The model is named after the folder.",
+        )
     else:
         file.files = [str(file.path), str(summary.path)]
     run = _add_run(file, {} if summary is None else summary.read_object(), task)

@@ -39,7 +39,7 @@ def _unanswered(file: fields.RecordFile) -> fields.Records:
     answered = {str(r.get(_ID)) for output in file.others(is_output) for _, r in output.records()}
     has_output = bool(answered & requests.keys())
     if requests and not has_output:
-        file.note("No output file of these requests is beside it.")
+        file.note("missing", "No output file of these requests is beside it.")
     for case, (line, body) in requests.items():
         if has_output and case not in answered:
             error = "neither the output nor the error file has an answer"
@@ -54,7 +54,7 @@ def _answers(file: fields.RecordFile) -> fields.Records:
     source = _input_of(file, {str(record.get(_ID)) for _, record in records})
     requests = _requests(fields.RecordFile.beside(source)) if source else {}
     if source is None:
-        file.note("The input file is not beside it. The prompts are not known.")
+        file.note("missing", "The input file is not beside it. The prompts are not known.")
     else:
         file.files = [str(file.path), str(source)]
     for line, record in records:

@@ -22,6 +22,7 @@ from evalkit.readers.formats.inspect.samples import Columns
 from evalkit.readers.formats.zip_salvage import Zip
 from evalkit.readers.json_keys import listed_in
 from evalkit.util.errors import FormatError
+from evalkit.util.notes import Note
 from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
@@ -37,10 +38,14 @@ _SAMPLE: Final = re.compile(r"^samples/(.+)_epoch_(\d+)(?:\.json|/sample\.json)$
 _CHUNK: Final = re.compile(r"/(\d+)\.json$")
 _HEADERS: Final = ("header.json", "_journal/start.json")
 _BROKEN: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_NOT_KEPT: Final = "Inspect logs: not kept are events other than the messages, store, sandbox, files, timelines and the usage by role."
-_SUMMARIES: Final = (
-    "Inspect logs: scores without trials or turns are read from the logs' summaries, where line breaks are blanks and "
-    "the history of edited scores is not told; load all tables for both."
+_IGNORED: Final = Note(
+    "ignored",
+    "Inspect logs: ignored are events other than messages, store, sandbox, files, timelines and the usage by role.",
+)
+_SUMMARIES: Final = Note(
+    "summaries",
+    "Inspect logs: scores without trials or turns are read from the summaries, without line breaks and without the "
+    "history of edited scores. Load all tables for both.",
 )
 _DETAIL: Final = frozenset({"trials", "turns"})
 
@@ -63,7 +68,8 @@ def is_shards(path: Path, data: bytes) -> bool:
 
 def skip_shards(path: Path) -> Evals:
     """Skip the parts of a merged log."""
-    return Evals.from_tables(notes=[f"{path}: not read, {path.with_suffix('.eval').name} holds them all."])
+    text = f"Not read. {path.with_suffix('.eval').name} has all of its samples."
+    return Evals.from_tables(notes=[Note("skipped", text, (str(path),))])
 
 
 def read_json(path: Path, tables: frozenset[str]) -> Evals:
@@ -259,26 +265,27 @@ class _Log:
                 frames["criteria"] = self.header.criteria(self.columns.lettered, names)
             tables |= {name: frame for name, frame in frames.items() if name in self.tables}
         return Evals.from_tables(
-            **tables, problems=in_order(self.problems), notes=list(self._notes()), files=[self.source]
+            **tables, problems=in_order(self.problems), notes=self._notes(), files=[self.source]
         )
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self) -> Iterator[Note]:
         if self.header.is_too_new:
             version = self.header.log.get("version")
-            yield f"{self.source}: written by a newer Inspect (format {version}); read as far as known."
+            text = f"Written by a newer Inspect (format {version}). Read as far as known."
+            yield Note("version", text, (self.source,))
         columns = self.columns
         if columns is None:
             return
         if columns.tables & _DETAIL:
-            yield _NOT_KEPT
+            yield _IGNORED
         if self.is_summarized and "scores" in self.tables:
             yield _SUMMARIES
         if columns.ignored:
             names = join_words(sorted(columns.ignored), limit=20)
-            yield f"Inspect logs: metadata of samples without a column: {names}."
+            yield Note("ignored", f"Inspect logs: metadata of samples without a column: {names}.")
         if columns.invalid:
             count = plural(columns.invalid, "sample is", plural="samples are")
-            yield f"{self.source}: {count} marked as invalid, and kept."
+            yield Note("invalid", f"{count} marked as invalid, and kept.", (self.source,))
 
 
 class _Summary(msgspec.Struct):
