@@ -46,10 +46,6 @@ def order_trials(evals: Evals, scoring: Scoring, *, order: Order, seed: int) -> 
 
     By information, trials come first on which the judge's samples disagree, or whose mean is near the threshold. The
     strata (severity by verdict) alternate, those with the fewest labels first. At random, it is a shuffle with `seed`.
-
-    Returns
-    -------
-    list of (run, case, epoch)
     """
     key, rule = TRIALS.key, scoring.rule
     chosen: dict[str, Any] = {"grader": scoring.grader, "rubric": scoring.rubric}
@@ -84,16 +80,10 @@ class LabelFile:
     """A file of labels: human scores as JSON lines, which `evalkit.load` reads.
 
     A label is on disk before `put` returns. A label given again replaces the earlier one. Invalid lines stay.
-
-    Attributes
-    ----------
-    path
-        The file.
-    rows
-        Its rows, by the key of a score.
     """
 
     path: Path
+    # By the key of a score.
     rows: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
 
     @classmethod

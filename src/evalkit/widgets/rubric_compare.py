@@ -34,31 +34,22 @@ _SIDES: Final = ("before", "after", "human")
 class ScoreDiff:
     """The effect of a new wording on the scores of the same trials.
 
-    Attributes
-    ----------
-    scores
-        polars frame, one row per trial and criterion scored under both wordings, largest change first: `run`, `case`,
-        `epoch`, `criterion`, `severity`, `before`, `after` (means of the samples), `change`, `human` (mean of the human
-        labels, or null), `rationale_before`, `rationale_after`.
-    verdicts
-        polars frame, one row per trial: `run`, `case`, `epoch`, `severity`, `before`, `after`, `human` (verdicts; null
-        unless humans scored all criteria), `moved`: "towards humans", "away from humans", "changed" (no human verdict),
-        or "" (unchanged).
-    agreement
-        Scope ("verdict" or a criterion) -> (before, after): kappa against humans on these trials.
-    nearer
-        The mean change of the distance to human scores by case; negative is nearer.
-    towards
-        The share of the changed verdicts with a human verdict that moved towards it.
-    caution
-        A warning about the choice of trials, or "".
+    `scores` has one row per trial and criterion scored under both wordings, largest change first: `run`, `case`, `epoch`,
+    `criterion`, `severity`, `before`, `after` (means of the samples), `change`, `human` (mean of the human labels),
+    `rationale_before`, `rationale_after`. `verdicts` has one row per trial: `run`, `case`, `epoch`, `severity`, `before`,
+    `after`, `human` (null unless humans scored all criteria), `moved`: "towards humans", "away from humans", "changed"
+    (no human verdict), or "" (unchanged).
     """
 
     scores: pl.DataFrame
     verdicts: pl.DataFrame
+    # "verdict" or a criterion -> kappa against humans (before, after) on these trials.
     agreement: dict[str, tuple[Estimate, Estimate]]
+    # Mean change of the distance to human scores by case; negative is nearer.
     nearer: Estimate
+    # Of the changed verdicts with a human verdict, the share that moved towards it.
     towards: Estimate
+    # A warning about the choice of trials, or "".
     caution: str = ""
 
     @property

@@ -96,15 +96,13 @@ async function copy(text) {
   try { await navigator.clipboard.writeText(text); return "Copied"; } catch { return "Select and copy by hand"; }
 }
 
-// mount({ model, el, name, label }): the root of a view.
-// `draw({ part: show })` calls show(value) now and on every change. `send` sends an event to the panel; `pending()` counts
-// unanswered events. `keys(find)` runs find(key, target) on a key press outside fields. render() returns `close`.
+// The root of a view. `draw({ part: show })` calls show(value) now and on every change. `send` sends an event; `pending()`
+// counts unanswered ones. `keys(find)` runs find(key, target) on a key press outside fields. render() returns `close`.
 function mount({ model, el, name, label }) {
   const status = element("span", { class: "ek-status", role: "status" });
   const root = element("section", { class: `ek ek-${name}`, "aria-label": label });
   const listeners = [];
-  let timer = null;
-  let open = 0;
+  let [timer, open] = [null, 0];
   const on = (part, work) => { model.on(`change:${part}`, work); listeners.push([`change:${part}`, work]); };
   const draw = (parts) => Object.entries(parts).forEach(([part, show]) => {
     const update = () => show(model.get(part));
@@ -112,12 +110,12 @@ function mount({ model, el, name, label }) {
     update();
   });
   const isSilent = () => { status.textContent = "The kernel does not respond. Run the cell again."; };
-  on("status", () => {
+  draw({ status(answer) {
     open = Math.max(0, open - 1);
     clearTimeout(timer);
     root.removeAttribute("aria-busy");
-    status.textContent = model.get("status")?.text || "";
-  });
+    status.textContent = answer?.text || "";
+  } });
   const send = (event, timeout_ms = 8000) => {
     root.setAttribute("aria-busy", "true");
     clearTimeout(timer);
@@ -154,7 +152,6 @@ function debounce(work, wait_ms = 150) {
   return later;
 }
 
-// Charts: SVG from aggregated numbers.
 function scale([low, high], [from, to]) {
   const span = high - low || 1;
   const position = (value) => from + ((value - low) / span) * (to - from);

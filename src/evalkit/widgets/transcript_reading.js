@@ -63,9 +63,7 @@ function reading(app, { none = "No judgements." } = {}) {
   const result = element("span", { class: "ek-muted", role: "status" });
   const node = element("div", { class: "ek-reading" });
   const formatted = button("Markdown", () => app.send({ kind: "format", markdown: !trial.markdown }), { "aria-pressed": "false", title: "Render Markdown or show the source" });
-  let trial = null;
-  let items = [];
-  let texts = [];
+  let [trial, items, texts] = [null, [], []];
 
   const go = (index) => {
     const item = items[index];

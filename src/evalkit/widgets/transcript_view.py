@@ -214,8 +214,8 @@ def to_data(view: TranscriptView, *, markdown: bool = False) -> dict[str, Any]:
     }
 
 
-def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | None = None) -> Html:
-    """Return a trial as HTML without scripts or styles: its first `most` messages, with its name and facts as heading."""
+def transcript_html(view: TranscriptView, *, most: int | None = None) -> Html:
+    """Return a trial as HTML without scripts or styles: its first `most` messages."""
     messages = "".join(
         f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
         f"{''.join(_part_html(part, view.evidence) for part in message.parts)}</li>"
@@ -225,12 +225,10 @@ def transcript_html(view: TranscriptView, *, heading: bool = True, most: int | N
     if left > 0:
         messages += f"<li>{plural(left, 'more message')} not shown. Run the notebook to see all.</li>"
     scores = "".join(_judgement_html(*samples) for _, samples in groupby(view.judgements, _scored_by))
-    top = ""
-    if heading:
-        known = [f"severity {view.severity}", *view.facts] if view.severity else view.facts
-        facts = "".join(f"<span>{escape(fact)}</span> " for fact in known)
-        title = escape(view.title[0].upper() + view.title[1:])
-        top = f'<p class="ek-title"><strong>{title}</strong></p><p class="ek-meta">{facts}</p>'
+    known = [f"severity {view.severity}", *view.facts] if view.severity else view.facts
+    facts = "".join(f"<span>{escape(fact)}</span> " for fact in known)
+    title = escape(view.title[0].upper() + view.title[1:])
+    top = f'<p class="ek-title"><strong>{title}</strong></p><p class="ek-meta">{facts}</p>'
     texts = ((name, markdown(text[:_MAX_TEXT])) for name, text in view.asked)
     asked = "".join(f"<p><strong>{name}</strong></p>{text}" for name, text in texts)
     if asked:

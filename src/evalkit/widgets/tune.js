@@ -83,7 +83,7 @@ function render({ model, el }) {
     target.put(rule.target);
     rule.criteria.forEach(({ weight, gate }, index) => { criteria[index].weight?.put(weight); criteria[index].gate.put(gate ?? none); });
   };
-  const draws = {
+  app.draw({
     rule(rule) {
       place();
       words.textContent = rule.words;
@@ -95,7 +95,7 @@ function render({ model, el }) {
       const head = ["Version", "Pass rate, 0 to 100%", ...numeric("Now", "Base rule", "Cases", "Unscored"), ...(goal ? ["Target"] : [])];
       const body = rows.map((one) => ({ title: one.method, cells: [{ title: one.name, content: element("strong", null, shorten(one.name, 40)) }, rateBar(one, goal),
         one.words, one.before === null ? "–" : percent(one.before, 1), count(one.n), count(one.unscored), ...(goal ? [one.gate] : [])] }));
-      groups.replaceChildren(table(head, body, { rowHeads: true }), muted(`● now with its interval (${rows[0]?.method || ""}), ○ base rule`));
+      replace(groups, table(head, body, { rowHeads: true }), muted(`● now with its interval (${rows[0]?.method || ""}), ○ base rule`));
     },
     severities({ names, rows }) {
       const head = ["Severity", ...names.map((name) => ({ content: shorten(name, 12), title: name, numeric: true }))];
@@ -111,7 +111,7 @@ function render({ model, el }) {
     },
     agreement(text) { agreement.textContent = text || "No human labels. Add some with ek.label(evals, rater=...)"; },
     curve(given) { replace(curve, curvePlot(given)); },
-  };
+  });
 
   const controls = element("div", { class: "ek-controls" }, heading("Rule"), mean.node, floor.node,
     criteria.map(({ label, weight, gate }) => element("fieldset", null, element("legend", null, label), weight?.node, gate.node)),
@@ -120,7 +120,6 @@ function render({ model, el }) {
     element("div", null, heading("By severity"), severities, heading("Agreement with human labels"), agreement));
   app.root.append(first.notice ? muted(first.notice) : "",
     element("div", { class: "ek-tuning" }, controls, element("div", { class: "ek-shown" }, words, groups, details, flips, flipped)));
-  app.draw(draws);
   app.on("status", place);
   return app.close;
 }

@@ -335,8 +335,6 @@ def tune(
 def reads_target(rate: float | None, low: float | None, high: float | None, target: float) -> str:
     """Say whether a pass rate reaches a target with its whole interval.
 
-    Examples
-    --------
     >>> [reads_target(*given, target=0.75) for given in ((0.9, 0.8, 0.95), (0.9, 0.6, 0.95), (0.5, 0.3, 0.7))]
     ['reached', 'inconclusive', 'missed']
     """
