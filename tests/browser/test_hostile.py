@@ -88,7 +88,7 @@ def shown(open_page, tmp_path):
         if live:
             page.add_style_tag(content=style(view.name, *view.shares))
             module = base64.b64encode(script(view.name, *view.shares).encode()).decode()
-            page.evaluate(RENDER, [module, {**view.show(), "told": {"at": 0, "text": ""}}])
+            page.evaluate(RENDER, [module, {**view.show(), "status": {"count": 0, "text": ""}}])
         return page, view
 
     return show
@@ -137,7 +137,7 @@ def test_outside_jupyterlab_every_widget_is_accessible_too(shown, axe, kind, sch
 
 def test_a_slider_that_was_moved_again_is_not_put_back_by_the_answer_to_the_first_move(shown):
     page, view = shown("tuner", made(TURNS))
-    slider = page.get_by_label("Mean at least")
+    slider = page.get_by_label("Minimum mean")
     for moves in (1, 2):
         slider.press("ArrowRight")
         page.wait_for_function("moves => window.asked.length === moves", arg=moves)
@@ -145,18 +145,18 @@ def test_a_slider_that_was_moved_again_is_not_put_back_by_the_answer_to_the_firs
 
     for at, message in enumerate(moved, 1):
         view.handle(message)
-        page.evaluate("fresh => window.answer(fresh)", {**view.show(), "told": {"at": at, "text": ""}})
+        page.evaluate("fresh => window.answer(fresh)", {**view.show(), "status": {"count": at, "text": ""}})
         assert float(slider.input_value()) == moved[-1]["mean"]
 
     view.handle({"kind": "reset"})
-    page.evaluate("fresh => window.answer(fresh)", {**view.show(), "told": {"at": 3, "text": ""}})
+    page.evaluate("fresh => window.answer(fresh)", {**view.show(), "status": {"count": 3, "text": ""}})
     assert float(slider.input_value()) == view.rule.mean < moved[-1]["mean"]
 
 
 def test_words_are_sent_when_their_box_is_left_so_that_nothing_chosen_next_takes_them_away(shown):
     page, _ = shown("rubric_lab", made(TURNS))
 
-    page.get_by_label("What it judges").fill("Other words.")
+    page.get_by_label("Description").fill("Other words.")
     page.keyboard.press("Tab")
 
     assert page.evaluate("window.asked") == [{"kind": "edit", "description": "Other words."}]
@@ -222,10 +222,10 @@ def test_the_rest_of_two_megabytes_is_fetched_when_it_is_asked_for(shown, kind):
     assert page.said == []
 
 
-def test_a_kernel_that_does_not_answer_is_told(shown):
+def test_a_kernel_that_does_not_respond_is_reported(shown):
     page, _ = shown("explorer", made(TURNS))
     page.clock.install()
     page.get_by_role("button", name="fail").first.click()
     page.clock.fast_forward(10_000)
 
-    expect(page.get_by_text("The kernel does not answer; run the cell again.")).to_be_visible()
+    expect(page.get_by_text("The kernel does not respond. Run the cell again.")).to_be_visible()

@@ -11,7 +11,6 @@ import pytest
 
 import evalkit as ek
 from evalkit.data import folder as native
-from evalkit.data.scoring import Scoring
 from evalkit.util.errors import ArgumentError, BusyError, SelectorError
 from evalkit.util.format import interval, number
 from evalkit.widgets import label_store as labels
@@ -21,7 +20,6 @@ from fakes.interrupts import interrupt_at
 
 DEMO = ek.demo.make()
 JUDGED = DEMO.filter(grader_kind="judge")
-FLOOR_1, FLOOR_3 = (Scoring(rule=ek.PassRule(floor=floor)) for floor in (1, 3))
 
 
 @pytest.fixture
@@ -144,9 +142,9 @@ def test_sighted_labeling_shows_the_judge(path):
 
 
 def test_the_random_order_is_a_draw_and_its_seed_repeats_it():
-    first, second = (order_trials(JUDGED, FLOOR_3, order="random", seed=seed) for seed in (1, 2))
+    first, second = (order_trials(JUDGED, order="random", seed=seed) for seed in (1, 2))
 
-    assert first == order_trials(JUDGED, FLOOR_3, order="random", seed=1)
+    assert first == order_trials(JUDGED, order="random", seed=1)
     assert first != second
     assert sorted(first) == sorted(second)
 
@@ -175,7 +173,12 @@ def evals_of(*rows):
 def test_what_the_judge_is_unsure_of_comes_before_what_is_clear():
     evals = evals_of(scored("clear", 1, 1), scored("torn", 1, 3), scored("near", 3.9, 3.9))
 
-    order = [case for _, case, _ in order_trials(evals, FLOOR_1, order="information", seed=0)]
+    order = [
+        case
+        for _, case, _ in order_trials(
+            evals.with_scoring(rule=ek.PassRule(floor=1)), order="information", seed=0
+        )
+    ]
 
     assert order == ["torn", "near", "clear"]
 
@@ -187,7 +190,12 @@ def test_a_stratum_with_labels_waits_for_one_without():
         scores=evals.scores.with_columns(pl.col("grader").replace("", "judge")), criteria=evals.criteria
     )
 
-    order = [case for _, case, _ in order_trials(evals, FLOOR_1, order="information", seed=0)]
+    order = [
+        case
+        for _, case, _ in order_trials(
+            evals.with_scoring(rule=ek.PassRule(floor=1)), order="information", seed=0
+        )
+    ]
 
     assert order == ["pass-1", "fail-2", "fail-1"]
 

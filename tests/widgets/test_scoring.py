@@ -32,7 +32,16 @@ def contradicting():
     )
 
 
+def kept(evals, grader=None):
+    return evals.with_scoring(grader=grader)
+
+
 WIDGETS = {
+    "transcript": lambda evals, folder, **grader: ek.transcript(kept(evals, **grader), run="a", case="01"),
+    "transcript_diff": lambda evals, folder, **grader: ek.transcript_diff(
+        kept(evals, **grader), "01", baseline="a", candidate="b"
+    ),
+    "explore_kept": lambda evals, folder, **grader: ek.explore(kept(evals, **grader)),
     "explore": lambda evals, folder, **grader: ek.explore(evals, **grader),
     "tune": lambda evals, folder, **grader: ek.tune(evals, **grader),
     "label": lambda evals, folder, **grader: ek.label(
@@ -49,7 +58,7 @@ def test_only_the_scores_of_the_grader_are_shown(contradicting, tmp_path, name, 
     shown = json.dumps(widget.show()) + widget.to_html()
     assert "Judge words" not in shown
     assert "1 of 5" not in shown
-    if name != "tune":
+    if name in ("explore", "explore_kept", "label", "transcript"):
         assert "Human words" in shown
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import evalkit as ek
 from evalkit.data.scoring import Scoring
 from evalkit.util.errors import ColumnError, PathError, RuleError, SelectorError
+from evalkit.util.hostile_text import escape
 from evalkit.widgets.tune import reads_target, tune
 from evalkit.widgets.tune_rates import ScoreArray, to_words
 
@@ -168,11 +169,11 @@ def test_the_rule_is_kept_in_a_file_and_read_back(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("men: 4", "no key 'men'. Did you mean 'mean'?"),
-        ("mean: high", "PassRule.mean is 'high'"),
+        ("men: 4", "Did you mean 'mean'?"),
+        ("mean: high", "PassRule.mean"),
         ("- 4", "holds a list"),
-        ("mean: 4\nweights: 3", "PassRule.weights is 3"),
-        ("scale: [1]", "PassRule.scale is"),
+        ("mean: 4\nweights: 3", "PassRule.weights"),
+        ("scale: [1]", "PassRule.scale"),
         ("mean: [", "bad.yaml:1"),
     ],
 )
@@ -231,4 +232,4 @@ def test_without_a_kernel_the_rule_and_the_rates_are_a_table_and_names_are_no_ma
     assert "<img" not in html
     assert "&lt;img src=x" in html
     assert "A trial passes when the mean" in html
-    assert "Synthetic data" in html
+    assert str(escape(DEMO.made_up_note)) in html

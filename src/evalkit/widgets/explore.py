@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 import polars as pl
 
 from evalkit.data.schema import TRIALS
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -18,7 +19,7 @@ from evalkit.util.words import plural
 from evalkit.widgets.facet_counts import count_facets, count_scores
 from evalkit.widgets.filters import GradedTrials, Slice, code
 from evalkit.widgets.panel import Index, Name, section
-from evalkit.widgets.transcript_view import TrialPanel, choose_scoring, read_trial
+from evalkit.widgets.transcript_view import TrialPanel, read_trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,8 +138,7 @@ class Explorer(TrialPanel):
         if self.picked is None:
             return None
         run, case, epoch = self.picked
-        scoring = self._trials.scoring(self.state)
-        return read_trial(self._trials.evals, run=run, case=case, epoch=epoch, scoring=scoring)
+        return read_trial(self._trials.scored_for(self.state), run=run, case=case, epoch=epoch)
 
     # What is shown
 
@@ -281,7 +281,7 @@ def explore(
     expect(explore, locals())
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
     clusters = None if failures is None else failures.trials.select(*TRIALS.key, "failure")
-    trials = GradedTrials(evals, scoring.rule, scoring.rubric, clusters)
+    trials = GradedTrials(replace(evals, scoring=scoring), clusters)
     chosen, message = scoring.grader, ""
     if chosen is None:
         chosen, message = _main_judge(trials)

@@ -12,7 +12,6 @@ import polars as pl
 from evalkit.compare.compare import compare
 from evalkit.data.evals import some_of
 from evalkit.data.schema import SEVERITIES, TRIALS, VERDICTS
-from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade, grade_criteria
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.errors import SelectorError
@@ -79,22 +78,22 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class GradedTrials:
-    """The trials of a collection, graded as a slice asks. What was computed is kept."""
+    """The trials of a collection, graded by its scoring and as a slice asks. What was computed is kept."""
 
     evals: Evals
-    rule: PassRule = DEFAULT_RULE
-    rubric: str | Sequence[str] | None = None
     # `run`, `case`, `epoch` and the `failure` cluster of a trial.
     failures: pl.DataFrame | None = None
     _kept: dict[tuple[object, ...], pl.DataFrame] = field(default_factory=dict)
     _masked: dict[str, Any] = field(default_factory=dict)
 
-    def _options(self, state: Slice) -> dict[str, Any]:
-        return {"rule": self.rule, "grader": state.grader, "rubric": self.rubric}
+    @property
+    def rule(self) -> PassRule:
+        """The pass rule."""
+        return self.evals.scoring.rule or DEFAULT_RULE
 
-    def scoring(self, state: Slice) -> Scoring:
-        """Return what counts for a slice."""
-        return Scoring(**self._options(state))
+    def scored_for(self, state: Slice) -> Evals:
+        """Return the evaluations, scored by the grader of a slice."""
+        return replace(self.evals, scoring=replace(self.evals.scoring, grader=state.grader))
 
     def _cached(self, key: tuple[object, ...], compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         if key not in self._kept:
@@ -109,10 +108,8 @@ class GradedTrials:
         return self._cached(("graded", state.criterion, state.grader), lambda: self._grade(state))
 
     def _grade(self, state: Slice) -> pl.DataFrame:
-        if state.criterion is None:
-            frame: pl.DataFrame = grade(self.evals, **self._options(state))
-        else:
-            frame = grade_criteria(self.evals, **self._options(state))
+        frame: pl.DataFrame = (grade if state.criterion is None else grade_criteria)(self.scored_for(state))
+        if state.criterion is not None:
             frame = frame.filter(pl.col("criterion") == state.criterion)
         if self.failures is not None:
             frame = frame.join(self.failures, on=_KEY, how="left", maintain_order="left")
@@ -155,21 +152,20 @@ class GradedTrials:
         return kept.drop("grader", strict=False)
 
     def _flips(self, state: Slice) -> pl.DataFrame:
-        sides: dict[str, Any] = dict(zip(("baseline", "candidate"), state.flips or (), strict=True))
-        options = {**sides, **self._options(state)}
+        baseline, candidate = state.flips or ("", "")
         return self._cached(
             ("flips", state.flips, state.grader),
-            lambda: compare(self.evals, **options, criteria="shared").flips,
+            lambda: compare(self.scored_for(state), baseline, candidate, criteria="shared").flips,
         )
 
     def _matching(self, state: Slice) -> pl.DataFrame:
         """Return the trials with the searched text in the texts or the scores that count."""
-        evals, pattern = self.evals, f"(?i){pl.escape_regex(state.search)}"
+        evals, pattern = self.scored_for(state), f"(?i){pl.escape_regex(state.search)}"
         columns: tuple[tuple[pl.DataFrame | pl.LazyFrame, tuple[str, ...]], ...] = (
             (evals.turns, ("content", "reasoning", "tool_calls")),
             (evals.outputs, ("output",)),
             (evals.trials, ("error",)),
-            (scores_that_count(evals.scores, self.scoring(state)), ("rationale", "evidence")),
+            (scores_that_count(evals.scores, evals.scoring), ("rationale", "evidence")),
         )
         matches = pl.concat(
             frame.lazy().filter(pl.any_horizontal(pl.col(names).str.contains(pattern))).select(_KEY)
@@ -268,7 +264,7 @@ def code(state: Slice, trials: GradedTrials) -> str:
     They need `evals`, and `failures` where clusters were given. The last line is a comment: the call of `explore` that
     opens the same view.
     """
-    scores = {"grader": state.grader, "rubric": trials.rubric}
+    scores = {"grader": state.grader, "rubric": trials.evals.scoring.rubric}
     options = "".join(f", {name}={value!r}" for name, value in scores.items() if value is not None)
     lines = ["import polars as pl", "", "import evalkit as ek", "", f"rule = ek.{trials.rule!r}"]
     if (state.search or "grader" in state.where) and trials.evals.is_scanned:
@@ -303,7 +299,7 @@ def code(state: Slice, trials: GradedTrials) -> str:
 
 
 def _search_code(state: Slice, trials: GradedTrials) -> list[str]:
-    chosen = chosen_scores(trials.scoring(state))
+    chosen = chosen_scores(trials.scored_for(state).scoring)
     filters = (f'pl.col("{name}").cast(pl.String).is_in({values!r})' for name, values in chosen.items())
     scores = "".join(f".filter({one})" for one in filters)
     return [
@@ -322,8 +318,8 @@ def _view_code(state: Slice, trials: GradedTrials) -> str:
     start = Slice()
     given = {name: getattr(state, name) for name in Slice.__slots__}
     options = [f"{name}={value!r}" for name, value in given.items() if value != getattr(start, name)]
-    if trials.rubric is not None:
-        options.append(f"rubric={trials.rubric!r}")
+    if trials.evals.scoring.rubric is not None:
+        options.append(f"rubric={trials.evals.scoring.rubric!r}")
     if trials.rule != DEFAULT_RULE:
         options.append("rule=rule")
     if trials.failures is not None:

@@ -15,6 +15,7 @@ from evalkit.agreement.correct_for_judge import correct_for_judge
 from evalkit.data.evals import Evals
 from evalkit.data.schema import TRIALS
 from evalkit.grading.grade import grade_criteria
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError, SelectorError
@@ -23,7 +24,7 @@ from evalkit.util.html_table import html_table
 from evalkit.util.words import plural
 from evalkit.widgets.label_store import LabelFile, Order, Task, order_trials
 from evalkit.widgets.panel import Score, Step, Text, section
-from evalkit.widgets.transcript_view import TrialPanel, choose_scoring, read_trial
+from evalkit.widgets.transcript_view import TrialPanel, read_trial
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,6 @@ class Labeler(TrialPanel):
     order: Order
     blind: bool
     _evals: Evals
-    _scoring: Scoring
     _results: list[str] | None = None
 
     @cached_property
@@ -144,7 +144,7 @@ class Labeler(TrialPanel):
 
     def _trial(self) -> TranscriptView:
         task = self.state.task
-        view = read_trial(self._evals, run=task.run, case=task.case, epoch=task.epoch, scoring=self._scoring)
+        view = read_trial(self._evals, run=task.run, case=task.case, epoch=task.epoch)
         if not self.blind:
             return view
         revealed = (one for one in view.judgements if self.state.revealed and one.criterion == task.criterion)
@@ -199,8 +199,8 @@ class Labeler(TrialPanel):
         labeled = {name: getattr(judged, name).join(keys, on=TRIALS.key, how="semi") for name in tables}
         is_random = pl.col("metadata").str.contains('"order": ?"random"').fill_null(value=False)
         both = replace(judged, **labeled) + Evals.from_tables(scores=labels)
-        correction = _correction_line(judged, labels.filter(is_random), self._scoring)
-        return [*_agreement_lines(both, self._scoring), correction]
+        correction = _correction_line(judged, labels.filter(is_random))
+        return [*_agreement_lines(both), correction]
 
     def to_html(self) -> Html:
         """Return the progress, the results and the labels as text and a table."""
@@ -274,15 +274,15 @@ def label(
     expect(label, locals(), loaded=True)
     if not rater.strip():
         raise SelectorError("Empty rater.", argument="rater", value=rater, fix="Pass rater='ann'.")
-    scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
-    by_run = _criteria_by_run(evals, scoring)
+    evals = replace(evals, scoring=choose_scoring(evals, rule=rule, grader=grader, rubric=rubric))
+    by_run = _criteria_by_run(evals)
     known = sorted({name for names in by_run.values() for name in names})
     for name in criteria or ():
         if name not in known:
             raise SelectorError.unknown(name, kind="criterion", have=known)
     tasks = tuple(
         Task(*trial, name)
-        for trial in order_trials(evals, scoring, order=order, seed=seed)
+        for trial in order_trials(evals, order=order, seed=seed)
         for name in by_run.get(trial[0], ())
         if criteria is None or name in criteria
     )
@@ -290,25 +290,25 @@ def label(
         raise SelectorError("No judge scores to compare labels with.")
     file = LabelFile.open(path)
     state = Labeling(tasks).to_next_open(set(file.labels_of(rater)))
-    return Labeler(state, file, rater, order, blind, evals, scoring)
+    return Labeler(state, file, rater, order, blind, evals)
 
 
 def _chosen(scoring: Scoring) -> dict[str, Any]:
     return {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
 
 
-def _criteria_by_run(evals: Evals, scoring: Scoring) -> dict[str, list[str]]:
+def _criteria_by_run(evals: Evals) -> dict[str, list[str]]:
     """Return the criteria of each run in the order of the suite."""
     rank = {name: index for index, name in enumerate(evals.criteria["criterion"].cast(pl.String))}
     criterion = pl.col("criterion").cast(pl.String)
     by_rank = criterion.replace_strict(rank, default=len(rank), return_dtype=pl.Int64)
-    scored = grade_criteria(evals, **_chosen(scoring)).select("run", "criterion").unique()
+    scored = grade_criteria(evals).select("run", "criterion").unique()
     return dict(scored.sort(by_rank, "criterion").group_by("run").agg("criterion").iter_rows())
 
 
-def _agreement_lines(evals: Evals, scoring: Scoring) -> list[str]:
+def _agreement_lines(evals: Evals) -> list[str]:
     try:
-        summary = agreement(evals, reference="human", **_chosen(scoring)).summary
+        summary = agreement(evals, reference="human", **_chosen(evals.scoring)).summary
     except EvalkitError as error:
         return [str(error)]
     lines = []
@@ -353,10 +353,12 @@ def more_labels(low: float, kappa: float, high: float, n: int) -> str:
     return f"About {plural(3 * n, 'more label')} halve the interval."
 
 
-def _correction_line(judged: Evals, labels: pl.DataFrame, scoring: Scoring) -> str:
+def _correction_line(judged: Evals, labels: pl.DataFrame) -> str:
     if labels.is_empty():
         return "No corrected pass rate: the labels are not a random sample. Pass order='random'"
     try:
-        return correct_for_judge(judged + Evals.from_tables(scores=labels), **_chosen(scoring)).sentence
+        return correct_for_judge(
+            judged + Evals.from_tables(scores=labels), **_chosen(judged.scoring)
+        ).sentence
     except EvalkitError as error:
         return str(error)

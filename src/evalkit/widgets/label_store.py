@@ -12,12 +12,11 @@ import polars as pl
 from evalkit.data import folder as native
 from evalkit.data.schema import SCORES, TRIALS
 from evalkit.grading.grade import grade
-from evalkit.grading.select_scores import choose_scores
+from evalkit.grading.select_scores import choose_scores, choose_scoring
 from evalkit.util.atomic_files import atomic_write, delay_interrupt
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals
-    from evalkit.data.scoring import Scoring
 
 Order = Literal["information", "random"]
 """`information`: what teaches most about the judge first. `random`: a random sample, which a correction needs."""
@@ -41,23 +40,27 @@ class Task:
         return self.run, self.case, self.epoch
 
 
-def order_trials(evals: Evals, scoring: Scoring, *, order: Order, seed: int) -> list[Trial]:
+def order_trials(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
     """Return the scored trials in the order in which a person should label them.
 
     By information, trials come first on which the judge's samples disagree, or whose mean is near the threshold. The
     strata (severity by verdict) alternate, those with the fewest labels first. At random, it is a shuffle with `seed`.
     """
-    key, rule = TRIALS.key, scoring.rule
-    chosen: dict[str, Any] = {"grader": scoring.grader, "rubric": scoring.rubric}
-    graded: pl.DataFrame = grade(evals, rule, **chosen).filter(pl.col("scored") > 0)
+    key, scoring = TRIALS.key, choose_scoring(evals)
+    graded: pl.DataFrame = grade(evals).filter(pl.col("scored") > 0)
     if order == "random":
         return _keys(graded.sort(key).sample(fraction=1, shuffle=True, seed=seed))
-    samples = choose_scores(evals.scores, **chosen).to_native().group_by(*key, "criterion")
+    samples = (
+        choose_scores(evals.scores, grader=scoring.grader, rubric=scoring.rubric)
+        .to_native()
+        .group_by(*key, "criterion")
+    )
     spread = samples.agg(pl.col("score").std().fill_null(0.0)).group_by(key).agg(spread=pl.col("score").max())
     human = evals.scores.filter(pl.col("grader_kind") == "human")
     labeled = human.select(key).unique().with_columns(labels=1)
     words = pl.col("severity", "verdict").cast(pl.String).fill_null("")
-    closeness = 1 / (1 + (pl.col("mean").fill_null(rule.mean) - rule.mean).abs())
+    threshold = scoring.rule.mean
+    closeness = 1 / (1 + (pl.col("mean").fill_null(threshold) - threshold).abs())
     ranked = (
         graded.join(spread, on=key, how="left")
         .join(labeled, on=key, how="left")

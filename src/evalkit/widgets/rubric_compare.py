@@ -11,7 +11,8 @@ import polars as pl
 from evalkit import stats
 from evalkit.agreement.estimates import estimate_agreement, scale_points
 from evalkit.data.schema import TRIALS, Key
-from evalkit.grading.grade import grade
+from evalkit.data.scoring import Scoring
+from evalkit.grading.grade import grade_trials
 from evalkit.util import format as fmt
 from evalkit.util.errors import EvalkitError, SelectorError
 from evalkit.util.words import plural
@@ -158,7 +159,8 @@ def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: floa
 
 def _grade(evals: Evals, rule: PassRule) -> pl.DataFrame:
     judged = evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
-    graded: pl.DataFrame = grade(replace(evals, scores=judged), rule)
+    # The wording is compared, not the grader that was chosen for the evals.
+    graded: pl.DataFrame = grade_trials(replace(evals, scores=judged), Scoring(rule=rule))
     return graded
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from evalkit.data.schema import TRIALS
 from evalkit.data.suite import Rubric
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.judging.requests import rubric_of, wordings
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -22,7 +23,6 @@ from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.panel import Name, Panel, Text, section
 from evalkit.widgets.rubric_compare import Choice, ScoreDiff, by_wording, choose_trials, compare_wordings
 from evalkit.widgets.rubric_draft import Draft, anchors_of, find_stale, version_of
-from evalkit.widgets.transcript_view import choose_scoring
 
 if TYPE_CHECKING:
     from evalkit.data.evals import Evals

@@ -15,8 +15,6 @@ import polars as pl
 
 from evalkit.data.evals import some_of
 from evalkit.data.schema import GRADER_KINDS, TRIALS
-from evalkit.data.scoring import Scoring
-from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util import format as fmt
 from evalkit.util.errors import SelectorError
 from evalkit.util.hostile_text import (
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.data.scoring import Scoring
     from evalkit.widgets.transcript_messages import Judgement, Message, Part
 
 # Longer text is cut; the rest is counted.
@@ -85,22 +84,8 @@ class TranscriptView:
         return [judgement.evidence for judgement in self.judgements if judgement.evidence]
 
 
-def choose_scoring(evals: Evals, **given: Any) -> Scoring:
-    """Return the scoring of a widget: its arguments, else those of the evals, else the default rule."""
-    scoring = scoring_of(evals).replace_given(**given)
-    return scoring if scoring.rule is not None else replace(scoring, rule=DEFAULT_RULE)
-
-
-def scoring_of(evals: Evals) -> Scoring:
-    """Return what counts in an Evals."""
-    scoring: Scoring = getattr(evals, "scoring", None) or Scoring()
-    return scoring
-
-
-def read_trial(
-    evals: Evals, *, run: str, case: str, epoch: int = 1, scoring: Scoring | None = None
-) -> TranscriptView:
-    """Return one trial to read, with the scores that count by `scoring`; None: by the scoring of the evals.
+def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> TranscriptView:
+    """Return one trial to read, with the scores that count by `evals.scoring`.
 
     Raises
     ------
@@ -118,7 +103,7 @@ def read_trial(
     if run_row.get("suite"):
         cases = cases.filter(pl.col("suite") == run_row["suite"])
     case_row = _first(cases)
-    scores = scores_that_count(evals.scores, scoring or scoring_of(evals))
+    scores = scores_that_count(evals.scores, evals.scoring)
     top = top_scores(evals, run_row)
     return TranscriptView(
         run=run,

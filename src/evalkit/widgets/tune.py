@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from evalkit.data.schema import SEVERITIES
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_order
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -18,7 +19,6 @@ from evalkit.util.hostile_text import Html, visible
 from evalkit.util.html_table import html_table
 from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.panel import Panel, Score, section
-from evalkit.widgets.transcript_view import choose_scoring
 from evalkit.widgets.tune_rates import ScoreArray, Verdicts, to_words
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _BY: Final = ("agent_version", "run", "model", "agent", "provider")
 # Listed trials; the others are counted, and in `flips`.
 _LISTED: Final = 50
 _FLIP_HEADS: Final = ("Severity", "Case", "Run", "Epoch", "Mean", "Before", "After")
-_SYNTHETIC: Final = "Synthetic data: the runs, scores and labels are generated"
 _Weight = Annotated[float, msgspec.Meta(ge=0, le=1000)]
 _Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -56,7 +55,8 @@ class Tuner(Panel):
     by: str
     level: float
     path: Path
-    made_up: bool
+    # A sentence for synthetic data, or "".
+    notice: str
 
     def __post_init__(self) -> None:
         base = self.state.base
@@ -169,9 +169,8 @@ class Tuner(Panel):
         flipped = self._flipped()
         flips = html_table(_FLIP_HEADS, flipped["rows"], caption="Changed verdicts")
         words = f"A trial passes when {self.rule.words}. {flipped['words']}. {self._agreement() or ''}"
-        notice = _SYNTHETIC if self.made_up else ""
         rates = html_table(head, rows, row_heads=True)
-        return section("tuner", notice, words, rates, flips if flipped["rows"] else "")
+        return section("tuner", self.notice, words, rates, flips if flipped["rows"] else "")
 
     def _sliders(self) -> dict[str, Any]:
         rule, (low, high) = self.rule, self.trials.scale
@@ -197,7 +196,7 @@ class Tuner(Panel):
             "base": visible(self.state.base.words),
             "same": rule == self.state.base,
             "path": str(self.path),
-            "notice": _SYNTHETIC if self.made_up else "",
+            "notice": visible(self.notice),
         }
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -327,9 +326,7 @@ def tune(
     trials = ScoreArray.of(evals, scoring)
     trials.apply(scoring.rule)
     state = Tuning(scoring.rule, scoring.rule, target)
-    file = None if path is None else Path(path)
-    made_up = evals.made_up
-    return Tuner(state, trials, by, scoring.level, Path(path or "rule.yaml"), made_up)
+    return Tuner(state, trials, by, scoring.level, Path(path or "rule.yaml"), evals.made_up_note)
 
 
 def reads_target(rate: float | None, low: float | None, high: float | None, target: float) -> str:
