@@ -162,9 +162,7 @@ def test_an_annotation_that_is_not_known_lets_everything_through():
     expect(verb, {"thing": object()})
 
 
-def test_a_class_of_suites_says_how_a_file_is_read_when_it_is_asked_for_what_it_has_not():
-    with pytest.raises(AttributeError, match=r"Suite has no attribute 'load'\. .*Suite\.read\(path\)"):
-        ek.Suite.load  # noqa: B018
-    with pytest.raises(AttributeError, match=r"Did you mean 'rubric_hash'"):
+def test_a_class_of_suites_has_no_attribute_that_it_does_not_define():
+    with pytest.raises(AttributeError, match="rubric_hsh"):
         ek.Suite.rubric_hsh  # noqa: B018
     assert not hasattr(ek.Case, "load")

@@ -436,3 +436,7 @@ def _is_one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
     else:
         condition = column.is_in(given)
     return condition.fill_null(value=False) | column.is_null() if None in values else condition
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,28 +1,20 @@
-"""A suite: what is asked, what a good answer does, and by what it is judged; YAML in and out.
+"""A suite: cases, expectations and criteria, in YAML.
 
-`Suite.read` takes a file and says with file and line what is wrong with it. `write` changes only what
-was changed: comments, quotes and the order of keys stay. The hashes are of the words alone, so a
-judgement can be matched to the rubric as it was worded then.
+`Suite.read` reports what is wrong with file and line. `write` changes only what was changed: comments,
+quotes and the order of keys stay. Hashes depend on the words alone, so a score can be matched to the
+wording of the rubric at the time.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from evalkit.data.suite_base import Part, told, told_html
 from evalkit.data.suite_errors import broken_rule, check_unique, explained
+from evalkit.data.suite_parts import Part, Severity, as_html, as_text, digest
 from evalkit.data.suite_yaml import Document, fresh, parse, respell
 from evalkit.util.arguments import expect
 from evalkit.util.atomic_files import atomic_write
@@ -37,55 +29,21 @@ Origin = Literal["given", "ours"]
 """Who wrote a part: `given` is as it came to us, `ours` was authored here."""
 
 
-class Severity(StrEnum):
-    """How bad a failure is: critical > high > medium > low.
-
-    Examples
-    --------
-    >>> Severity.critical > Severity.high, Severity("low") < "medium"
-    (True, True)
-    >>> sorted(["high", "critical", "low"], key=Severity, reverse=True)
-    ['critical', 'high', 'low']
-    """
-
-    low = "low"
-    medium = "medium"
-    high = "high"
-    critical = "critical"
-
-    @property
-    def rank(self) -> int:
-        """0 for the mildest, 3 for the worst."""
-        return list(Severity).index(self)
-
-    def __lt__(self, other: str) -> bool:
-        return self.rank < Severity(other).rank
-
-    def __le__(self, other: str) -> bool:
-        return self.rank <= Severity(other).rank
-
-    def __gt__(self, other: str) -> bool:
-        return self.rank > Severity(other).rank
-
-    def __ge__(self, other: str) -> bool:
-        return self.rank >= Severity(other).rank
-
-
 class Criterion(Part):
-    """One thing judged: what it is, and what each score means.
+    """One criterion of a rubric, with the meaning of each score.
 
     Attributes
     ----------
     name
-        What it is called; unique in its suite.
+        Unique in its suite.
     description
         What it judges.
     anchors
-        What each score means, by score. `4` and `"4"` are the same score.
+        Score to its meaning. `4` and `"4"` are the same score.
     scale
-        The lowest and the highest score there is. Declared, never inferred.
+        The lowest and the highest score. Declared, never inferred.
     weight
-        Its weight in the mean of the criteria. Not part of the hash: it changes no judgement.
+        Its weight in the mean of the criteria. Not part of the hash: it changes no score.
     kind
         `ordinal`, `binary` or `continuous`.
     origin
@@ -128,9 +86,9 @@ class Criterion(Part):
     @property
     def hash(self) -> str:
         """12 hex digits of what a judge reads of it: name, description, anchors, scale and kind."""
-        return _digest(self._judged())
+        return digest(self._content())
 
-    def _judged(self) -> dict[str, Any]:
+    def _content(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "description": self.description,
@@ -141,14 +99,14 @@ class Criterion(Part):
 
 
 class Expected(Part):
-    """What a good answer to a case does: in a paragraph, and as points that can be checked off."""
+    """What a good answer to a case does: as a paragraph, and as checkable points."""
 
     ideal_behavior: str = ""
     rubric: list[str] = Field(default_factory=list)
 
 
 class Case(Part):
-    """One thing asked, and what is expected of an answer.
+    """One test item, and what is expected of an answer.
 
     Attributes
     ----------
@@ -157,13 +115,13 @@ class Case(Part):
     input
         The situation in which an agent goes wrong, as the suite words it. Not a prompt.
     prompt
-        What an agent is sent: the task a user would give, in which the mistake is tempting.
+        What an agent is sent: the task of a user, in which the mistake is tempting.
     expected
         `ideal_behavior` and `rubric`, the checkable points.
     severity
-        How bad a failure is; None where nobody said.
+        How bad a failure is; None if unknown.
     check, domain, tags
-        What kind of check it is, the field it is from, the slices it belongs to.
+        The kind of check, the field, the slices it belongs to.
     cluster
         Cases with the same cluster are not independent of each other.
     facts
@@ -188,15 +146,15 @@ class Case(Part):
 
     @property
     def hash(self) -> str:
-        """12 hex digits of the case's content: everything but `facts` and `origin`, which say where it is from."""
+        """12 hex digits of the case's content, without `facts` and `origin`."""
         data = self.model_dump(mode="json", exclude={"facts", "origin"})
-        return _digest({**data, "tags": sorted(self.tags)})
+        return digest({**data, "tags": sorted(self.tags)})
 
 
 class Rubric(Part):
-    """The criteria of a suite, with what each score means.
+    """The criteria of a suite, with the meaning of each score.
 
-    Read from a suite file it writes back that whole file, its cases untouched.
+    A rubric read from a suite file writes back the whole file, its cases untouched.
     """
 
     suite: str = Field(min_length=1)
@@ -217,15 +175,15 @@ class Rubric(Part):
         Parameters
         ----------
         path
-            A YAML file with the keys suite, criteria and cases, or a folder that holds a suite.yaml.
+            A YAML file with the keys suite, criteria and cases, or a folder with a suite.yaml.
 
         Raises
         ------
         PathError
             There is no such file.
         SuiteError
-            The file is not YAML, has a key that no suite has, repeats an id, or holds a wrong value;
-            the message begins with file and line.
+            The file is not YAML, has an unknown key, repeats an id, or holds an invalid value; the message
+            begins with file and line.
         """
         expect(cls.read, locals())
         path = Path(path)
@@ -234,7 +192,7 @@ class Rubric(Part):
         if not path.is_file():
             raise PathError.missing(path)
         try:
-            # In bytes, because the way lines end is part of what is written back.
+            # Bytes keep the line ends, which are written back.
             text = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
@@ -243,7 +201,7 @@ class Rubric(Part):
 
     @classmethod
     def parse(cls, text: str, *, name: str = "<text>") -> Self:
-        r"""Read a suite from the text of a file; see `read`.
+        r"""Parse the text of a suite file; see `read`.
 
         Examples
         --------
@@ -278,7 +236,7 @@ class Rubric(Part):
         return text
 
     def write(self, path: str | Path) -> Path:
-        """Write the file, whole or not at all; what was not changed stays as it was read, comments too.
+        """Write the file atomically; unchanged parts stay as they were read, comments included.
 
         Returns
         -------
@@ -301,25 +259,25 @@ class Rubric(Part):
         raise SelectorError.unknown(name, kind="criterion", have=[c.name for c in self.criteria])
 
     def __eq__(self, other: object) -> bool:
-        # The words count, not the text they were read from.
+        # The content counts, not the text it was read from.
         return isinstance(other, type(self)) and self.model_dump() == other.model_dump()
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return told(self)
+        return as_text(self)
 
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        return told_html(self)
+        return as_html(self)
 
     def _data(self) -> dict[str, Any]:
         data: dict[str, Any] = _plain(self.model_dump())
         return data
 
     def _checked(self) -> dict[str, Any]:
-        """Return the content, checked again: a list may have been changed without anybody looking."""
+        """Return the content, checked again: changes inside a list were not."""
         data = self._data()
         try:
             return type(self).model_validate(data)._data()
@@ -361,7 +319,7 @@ class Suite(Rubric):
         raise SelectorError.unknown(id, kind="case", have=[c.id for c in self.cases])
 
     def rubric_hash(self, case_id: str, criterion_name: str) -> str:
-        """Return the content hash of what a judge of this case on this criterion goes by (12 hex digits)."""
+        """Return the content hash of what a judge of this case on this criterion reads (12 hex digits)."""
         expected = self.case(case_id).expected
         return rubric_hash(
             self.criterion(criterion_name),
@@ -376,49 +334,45 @@ class Suite(Rubric):
         -------
         tuple
             The `cases` and the `criteria` frame, with the columns and dtypes of `schema.CASES` and
-            `schema.CRITERIA`; a text that is not there is null.
+            `schema.CRITERIA`; a missing text is null.
         """
         import polars as pl
 
         from evalkit.data.schema import CASES, CRITERIA
 
+        texts = ("input", "prompt", "check", "domain", "cluster")
         cases = [
             {
                 "suite": self.suite,
                 "case": case.id,
-                "input": case.input or None,
-                "prompt": case.prompt or None,
                 "ideal_behavior": case.expected.ideal_behavior or None,
                 "expected_rubric": _points(case.expected.rubric) or None,
-                "check": case.check or None,
-                "domain": case.domain or None,
                 "severity": case.severity.value if case.severity else None,
                 "tags": case.tags,
-                "cluster": case.cluster or None,
+                **{name: getattr(case, name) or None for name in texts},
             }
             for case in self.cases
         ]
-        criteria = [
-            {
-                "suite": self.suite,
-                "criterion": criterion.name,
-                "description": criterion.description or None,
-                "anchors": json.dumps(criterion._judged()["anchors"], ensure_ascii=False)
-                if criterion.anchors
-                else None,
-                "scale_min": criterion.scale[0],
-                "scale_max": criterion.scale[1],
-                "weight": criterion.weight,
-                "kind": criterion.kind,
-            }
-            for criterion in self.criteria
+        criteria = []
+        for criterion in self.criteria:
+            anchors = json.dumps(criterion._content()["anchors"], ensure_ascii=False)
+            criteria.append(
+                {
+                    "suite": self.suite,
+                    "criterion": criterion.name,
+                    "description": criterion.description or None,
+                    "anchors": anchors if criterion.anchors else None,
+                    "scale_min": criterion.scale[0],
+                    "scale_max": criterion.scale[1],
+                    "weight": criterion.weight,
+                    "kind": criterion.kind,
+                }
+            )
+        frames = [
+            table.check(pl.DataFrame(rows, infer_schema_length=None)) if rows else table.empty()
+            for table, rows in ((CASES, cases), (CRITERIA, criteria))
         ]
-        return (
-            CASES.check(pl.DataFrame(cases, infer_schema_length=None)) if cases else CASES.empty(),
-            CRITERIA.check(pl.DataFrame(criteria, infer_schema_length=None))
-            if criteria
-            else CRITERIA.empty(),
-        )
+        return frames[0], frames[1]
 
 
 def rubric_hash(criterion: Criterion, *, ideal_behavior: str | None, expected_rubric: str | None) -> str:
@@ -427,18 +381,18 @@ def rubric_hash(criterion: Criterion, *, ideal_behavior: str | None, expected_ru
     Parameters
     ----------
     criterion
-        What is judged.
+        The criterion.
     ideal_behavior, expected_rubric
-        As they stand in the `cases` table; null is the same as no words.
+        As in the `cases` table; null is the same as "".
 
     Returns
     -------
     str
         12 hex digits. White space does not change them, any word does.
     """
-    return _digest(
+    return digest(
         {
-            "criterion": criterion._judged(),
+            "criterion": criterion._content(),
             "ideal_behavior": ideal_behavior or "",
             "expected_rubric": expected_rubric or "",
         }
@@ -446,7 +400,7 @@ def rubric_hash(criterion: Criterion, *, ideal_behavior: str | None, expected_ru
 
 
 def _points(rubric: list[str]) -> str:
-    """Return checkable points as the `cases` table has them, one a line."""
+    """Return checkable points as the `cases` table has them, one per line."""
     return "\n".join(" ".join(point.split()) for point in rubric)
 
 
@@ -459,20 +413,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value.value if isinstance(value, Severity) else value
-
-
-def _digest(content: object) -> str:
-    text = json.dumps(_squeezed(content), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
-
-
-def _squeezed(value: Any) -> Any:
-    """Return `value` with every run of white space as one space."""
-    if isinstance(value, str):
-        return " ".join(value.split())
-    if isinstance(value, dict):
-        return {key: _squeezed(item) for key, item in value.items()}
-    return [_squeezed(item) for item in value] if isinstance(value, list) else value
 
 
 def __dir__() -> list[str]:

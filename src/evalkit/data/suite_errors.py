@@ -1,4 +1,4 @@
-"""What is wrong with a suite file, said in one sentence with file and line."""
+"""Explain what is wrong with a suite file in one sentence, with file and line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from evalkit.util.errors import SuiteError
+from evalkit.util.format import shorten
 from evalkit.util.words import did_you_mean, join_words
 
 if TYPE_CHECKING:
@@ -16,14 +17,16 @@ if TYPE_CHECKING:
 
     from evalkit.data.suite_yaml import Document, Path
 
+_VALUE_CHARS = 60
+
 
 def broken_rule(at: Path, text: str) -> PydanticCustomError:
-    """Return the error of a rule that is about several values; `at` is where to look, seen from the model."""
+    """Return the error of a rule about several values; `at` is the place, seen from the model."""
     return PydanticCustomError("evalkit", "{text}", {"text": text, "at": at})
 
 
 def check_unique(names: list[str], at: tuple[str, str]) -> None:
-    """Raise where a name is there twice; `at` is the list and the key, e.g. ("cases", "id")."""
+    """Raise if a name is repeated; `at` is the list and the key, for example ("cases", "id")."""
     seen: dict[str, int] = {}
     for place, name in enumerate(names):
         if name in seen:
@@ -32,11 +35,11 @@ def check_unique(names: list[str], at: tuple[str, str]) -> None:
 
 
 def explained(error: ValidationError, document: Document, model: type[BaseModel], *, name: str) -> SuiteError:
-    """Return the first thing wrong as a sentence that begins with file and line; the others are counted."""
+    """Return the first error as a sentence that begins with file and line; the others are counted."""
     details = error.errors()
-    found = sorted(((document.line(_path(detail)), detail) for detail in details), key=lambda pair: pair[0])
-    line, detail = found[0]
-    more = f" ({len(found) - 1} more in this file.)" if len(found) > 1 else ""
+    detail = min(details, key=lambda each: document.line(_path(each)))
+    line = document.line(_path(detail))
+    more = f" ({len(details) - 1} more in this file.)" if len(details) > 1 else ""
     where = f"{name}:{line}" if document.lines else name
     return SuiteError(f"{where}: {_sentence(detail, document, model)}{more}")
 
@@ -47,7 +50,6 @@ def _path(detail: ErrorDetails) -> Path:
 
 
 def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) -> str:
-    """Say what is wrong, what it may be, and the likeliest typo."""
     path, kind, value = _path(detail), detail["type"], detail["input"]
     what = _called(path, document)
     taken = document.taken_for(path)
@@ -64,7 +66,7 @@ def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) 
         return f'{what} is {taken[0]} without quotes, which YAML takes for {taken[1]}; write "{taken[0]}".'
     if kind in ("enum", "literal_error"):
         options = _options(detail)
-        return f"{what} is {value!r}; it may be {join_words(options)}.{did_you_mean(str(value), options)}"
+        return f"{what} is {value!r}. Expected {join_words(options)}.{did_you_mean(str(value), options)}"
     if kind == "string_too_short":
         return f"{what} is empty."
     wanted = {
@@ -76,13 +78,14 @@ def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) 
         "float_type": "a number",
         "float_parsing": "a number",
     }.get(kind)
+    text = shorten(repr(value), _VALUE_CHARS)
     if wanted is None:
-        return f"{what} is {_short(value)}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
-    return f"{what} is {_short(value)}; it must be {wanted}."
+        return f"{what} is {text}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
+    return f"{what} is {text}. Expected {wanted}."
 
 
 def _twice(path: Path, document: Document, text: str) -> str:
-    """Return the sentence of a broken rule; for a double, with the line of the first."""
+    """Return the sentence of a broken rule; for a repeated name, with the line of the first."""
     if not text.endswith("twice"):
         return text
     listing, place, key = path
@@ -95,7 +98,7 @@ def _twice(path: Path, document: Document, text: str) -> str:
 
 
 def _called(path: Path, document: Document) -> str:
-    """Name a place as a person would: `case '02': severity`."""
+    """Return a place as `case '02': severity`."""
     if len(path) < 2 or not isinstance(path[1], int):
         return ".".join(str(step) for step in path)
     parts: Any = document.data.get(str(path[0]))
@@ -122,8 +125,3 @@ def _options(detail: ErrorDetails) -> list[str]:
     """Return the allowed words, which pydantic gives as `'a', 'b' or 'c'`."""
     words = str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
     return [word.strip().strip("'") for word in words.split(",")]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,7 +1,6 @@
-"""YAML with its lines: what a file says, where it says it, and how to change only that.
+"""Read YAML with line numbers, and change values in place.
 
-Reading gives plain values and the line of each. Changing replaces the few characters that differ and
-leaves the others as they were, so that comments, quotes and wrapped lines survive.
+A change replaces the few characters that differ, so that comments, quotes and wrapped lines survive.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _WORDS = {
     "null": "nothing",
     "timestamp": "a date",
 }
-# What YAML may not hold as it is, or what some readers take for the end of a line.
+# Characters that YAML must escape, or that some readers take for a line break.
 _UNSAFE = re.compile("[^\t -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -95,14 +94,14 @@ def parse(text: str, *, name: str) -> Document:
 
 
 def respell(text: str, old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Return `text` changed so that it says `new`, touching only what differs from `old`.
+    """Return `text` with the values `new`, changing only what differs from `old`.
 
     Parameters
     ----------
     text
-        A file that says `old`: perhaps in other words (`1` for `1.0`, a key left out for its default).
+        A file with the values `old`, perhaps spelled differently (`1` for `1.0`, a default left out).
     old, new
-        The values before and after. A key of the text that is in neither is left alone.
+        The values before and after. A key of the text that is in neither stays.
     """
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     crlf = "\r\n" in text
@@ -118,12 +117,12 @@ def respell(text: str, old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def fresh(data: Any) -> str:
-    """Return `data` as YAML, long texts as blocks and everything that could be misread in quotes."""
+    """Return `data` as YAML, long texts as blocks and ambiguous texts in quotes."""
     yaml = YAML(typ="rt", pure=True)
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     out = io.StringIO()
-    yaml.dump(_dressed(data), out)
+    yaml.dump(_styled(data), out)
     return out.getvalue()
 
 
@@ -131,7 +130,7 @@ def fresh(data: Any) -> str:
 
 
 def _compose(text: str, *, name: str) -> Node | None:
-    """Return the tree of nodes, after everything that could blow it up has been refused."""
+    """Return the tree of nodes; aliases and deep nesting are refused before they are followed."""
     try:
         depth = 0
         for event in YAML(typ="safe", pure=True).parse(text.removeprefix("\ufeff")):
@@ -164,7 +163,6 @@ def _compose(text: str, *, name: str) -> Node | None:
 
 
 def _value(node: Node, path: Path, document: Document, name: str) -> Any:
-    """Return what `node` says, and note the line of everything in it."""
     document.lines[path] = _line(node)
     kind = str(node.tag).removeprefix(_CORE)
     if isinstance(node, ScalarNode):
@@ -225,7 +223,7 @@ _Edit = tuple[int, int, str]
 
 
 def _edits(text: str, node: Node, old: Any, new: Any, *, flow: bool = False) -> list[_Edit]:
-    """Return the replacements (from, to, by what) that make `node`, which says `old`, say `new`.
+    """Return the replacements (from, to, text) that change `node` from `old` to `new`.
 
     Between brackets (`flow`) there are no block texts.
     """
@@ -291,7 +289,7 @@ def _sequence_edits(
 
 
 def _matched(old: list[Any], new: list[Any]) -> list[tuple[Any, int | None]]:
-    """Return each new item with the place of the old one it came from."""
+    """Return each new item with the index of its old one."""
     if any(isinstance(item, dict) for item in (*old, *new)):
         places = {_name(item): at for at, item in enumerate(old)}
         return [(item, places.get(_name(item))) for item in new]
@@ -302,12 +300,11 @@ def _matched(old: list[Any], new: list[Any]) -> list[tuple[Any, int | None]]:
 
 
 def _name(item: Any) -> Any:
-    """Return what an item of a list is known by; None where only its place tells it apart."""
     return item.get("id", item.get("name")) if isinstance(item, dict) else None
 
 
 def _end(text: str, node: Node) -> int:
-    """Return where the last thing `node` says ends: its end mark lies after the comments that follow."""
+    """Return where the content of a node ends: its end mark lies after the comments that follow."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(text, last[1] if isinstance(last, tuple) else last)
@@ -334,7 +331,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _first_line(text: str, node: Node) -> int:
-    """Return the start of the line that holds the dash of the first item, or of the comments right above."""
+    """Return the start of the first item's line, or of the comments right above."""
     at = _line_start(text, node.start_mark.index)
     while at and re.match(r"[ ]*#", text[(above := _line_start(text, at - 1)) :]):
         at = above
@@ -345,7 +342,7 @@ def _first_line(text: str, node: Node) -> int:
 
 
 def _spelled(text: str, node: Node, new: Any, *, flow: bool) -> str:
-    """Return `new` as it may stand in the place of `node`."""
+    """Return `new` as text in the place of `node`."""
     low = int(node.start_mark.index)
     line = text[_line_start(text, low) : low]
     indent = len(line) - len(line.lstrip(" -"))
@@ -386,7 +383,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    """Say whether `value` can stand without quotes, in a list in brackets too."""
+    """Whether `value` needs no quotes, in a list in brackets too."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9 _./-]*(?<! )", value):
         return False
     # YAML 1.1, which many still read, takes these for true and false.
@@ -394,7 +391,7 @@ def _is_plain(value: str) -> bool:
 
 
 def _is_block(value: str) -> bool:
-    """Say whether `value` can stand as a literal block and be read back the same."""
+    """Whether `value` survives as a literal block."""
     return (
         bool(value.strip())
         and not value.startswith((" ", "\t", "\n"))
@@ -421,14 +418,14 @@ def _block(data: Any, *, indent: int) -> str:
     return re.sub(r"(?m)^(?=.)", " " * indent, text)
 
 
-def _dressed(value: Any) -> Any:
-    """Return `value` with each string in the clothes it is to be written in."""
+def _styled(value: Any) -> Any:
+    """Return `value` with the style of each string."""
     if isinstance(value, dict):
         # What is empty says nothing; a score with an empty text does.
-        dressed = ((_dressed(k) if isinstance(k, str) else k, _dressed(v)) for k, v in value.items())
-        return CommentedMap((k, v) for k, v in dressed if isinstance(k, int) or v not in (None, "", [], {}))
+        styled = ((_styled(k) if isinstance(k, str) else k, _styled(v)) for k, v in value.items())
+        return CommentedMap((k, v) for k, v in styled if isinstance(k, int) or v not in (None, "", [], {}))
     if isinstance(value, list):
-        items = CommentedSeq(_dressed(item) for item in value)
+        items = CommentedSeq(_styled(item) for item in value)
         if not any(isinstance(item, str | dict) for item in value):
             items.fa.set_flow_style()
         return items

@@ -1,9 +1,8 @@
-"""Made-up runs over the Batch API suite, with a truth that is known because it was put there.
+"""Synthetic runs over the Batch API suite, with known truth.
 
-Two invented models, three versions of an invented agent, nine cases, three attempts at each: 162 trials.
-Whether an attempt passes is planned (`PLAN`); the scores are drawn until they agree with the plan, and the
-transcript is the one of an answer that earns them. Everything is drawn from `random.Random` with whole
-numbers, so that the same seed gives the same bytes on every machine.
+Two fictitious models, three versions of a fictitious agent, nine cases, three epochs: 162 trials. `PLAN` decides
+whether a trial passes; scores are drawn until they agree with it. Everything is drawn from `random.Random`
+with whole numbers, so that the same seed gives the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ _PLANNED: Final = {
     "v3": ((3, 3), (0, 0), (3, 3), (3, 3), (3, 3), (3, 3), (3, 3), (2, 3), (3, 3)),
 }
 PLAN: Final = {version: dict(zip(_CASES, plan, strict=True)) for version, plan in _PLANNED.items()}
-"""By version and case: of three attempts, how many pass with demo-large and with demo-small.
+"""By version and case: how many of three trials pass with demo-large and with demo-small.
 
-The other trials fail, but for the two in `CRASHED` and `UNREADABLE`, which have no verdict.
+The others fail, except `CRASHED` and `UNREADABLE`, which have no verdict.
 """
 
 CRASHED: Final = ("v1-demo-large", "07", 2)
@@ -74,7 +73,7 @@ TRUTHS: Final[dict[str, Any]] = {
     },
     "rows": {"cases": 9, "criteria": 3, "runs": 6, "trials": 162},
 }
-"""What must come out of an analysis with the default rule; tests and pages of the docs read it."""
+"""The results of an analysis with the default rule."""
 
 _STARTED: Final = {
     "v1": datetime(2026, 9, 7, 20, 0, tzinfo=UTC),
@@ -108,13 +107,13 @@ def make(*, seed: int = SEED) -> Evals:
     Returns
     -------
     Evals
-        162 trials with their turns and scores; `notes` says that it is made up.
+        162 trials with their turns and scores, marked as `made_up`.
 
     Examples
     --------
     >>> evals = make()
-    >>> evals.trials.height, evals.notes[0][:10]
-    (162, 'Demo data:')
+    >>> evals.trials.height, evals.made_up
+    (162, True)
     """
     suite = Suite.read(suite_path())
     attempts = _attempts(suite, seed=seed)
@@ -144,7 +143,7 @@ def write(folder: str | Path, *, seed: int = SEED) -> Path:
     Parameters
     ----------
     folder
-        Where to; made when it is not there. The same seed writes the same bytes.
+        Created if needed. The same seed writes the same bytes.
 
     Returns
     -------
@@ -155,12 +154,13 @@ def write(folder: str | Path, *, seed: int = SEED) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = suite_path().read_text(encoding="utf-8")
     header = f"# DEMO. {NOTICE}\n# The suite itself is a copy of suites/groq-batch-api.yaml; the runs beside it are invented.\n#\n"
-    _write_whole(folder / native.SUITE_FILE, header + text)
+    with atomic_write(folder / native.SUITE_FILE) as fresh:
+        fresh.write_text(header + text, encoding="utf-8", newline="\n")
     return native.write(make(seed=seed), folder)
 
 
 def suite_path() -> Path:
-    """Return where the bundled suite is: in the installed package, or in the checkout."""
+    """Return the path of the bundled suite, in the installed package or in the checkout."""
     package = Path(__file__).parents[2]
     for data in (package / "_share/data", package.parents[1] / "data"):
         path = data / "suites/groq-batch-api.yaml"
@@ -170,7 +170,6 @@ def suite_path() -> Path:
 
 
 def _attempts(suite: Suite, *, seed: int) -> list[Attempt]:
-    """Return all attempts in order: which of them pass is the plan, which epoch it is is chance."""
     text = resources.files("evalkit.data.demo").joinpath("content.yaml").read_text(encoding="utf-8")
     content = parse(text, name="content.yaml").data
     attempts = []
@@ -189,7 +188,6 @@ def _attempts(suite: Suite, *, seed: int) -> list[Attempt]:
 
 
 def _some(items: range, count: int, chance: Random) -> list[int]:
-    """Return `count` of the items, drawn without replacement."""
     left = list(items)
     return [left.pop(chance.randrange(len(left))) for _ in range(count)]
 
@@ -209,7 +207,6 @@ def _run(version: str, model: str, suite: str) -> dict[str, Any]:
 
 
 def _trial(attempt: Attempt, *, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the trial and its turns; one that crashes stops in the middle, with no answer."""
     chance = attempt.random("transcript", seed=seed)
     crashed = attempt.key == CRASHED
     ids = {
@@ -248,7 +245,6 @@ def _trial(attempt: Attempt, *, seed: int) -> tuple[dict[str, Any], list[dict[st
 
 
 def _messages(attempt: Attempt, chance: Random, *, crashed: bool) -> list[dict[str, Any]]:
-    """Return the messages of a trial, ids still as marks."""
     openings = _OPENINGS[attempt.version]
     opening = openings[chance.randrange(len(openings))]
     messages = [_message("system", _SYSTEM), _message("user", attempt.case.prompt)]
@@ -264,22 +260,12 @@ def _messages(attempt: Attempt, chance: Random, *, crashed: bool) -> list[dict[s
 
 
 def _message(role: str, content: str, *, tool_calls: str | None = None) -> dict[str, Any]:
-    return {
-        "role": role,
-        "content": content,
-        "tool_calls": tool_calls,
-        "tool_name": None,
-        "tool_call_id": None,
-    }
+    empty = {"tool_name": None, "tool_call_id": None}
+    return {"role": role, "content": content, "tool_calls": tool_calls, **empty}
 
 
 def _letters(chance: Random) -> str:
     return "".join("0123456789abcdefghjkmnpqrstvwxyz"[chance.randrange(32)] for _ in range(8))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    with atomic_write(path) as fresh:
-        fresh.write_text(text, encoding="utf-8", newline="\n")
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m evalkit.data.demo FOLDER`: write the made-up data."""
+"""`python -m evalkit.data.demo FOLDER`: write the synthetic data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The made-up judge and the made-up people of the demo: scores that fit the answer they are for."""
+"""The synthetic scores of the demo: a judge and two people."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _UNREAD: Final = (
 def judge_scores(
     attempts: Sequence[Attempt], suite: Suite, *, unreadable: tuple[str, str, int], seed: int
 ) -> list[dict[str, Any]]:
-    """Return the judge's scores of all attempts, as rows of the `scores` table."""
+    """Return the judge's scores of all trials, as rows of the `scores` table."""
     rows = []
     for attempt in attempts:
         chance = attempt.random("scores", seed=seed)
@@ -86,7 +86,7 @@ def judge_scores(
 def human_scores(
     attempts: Sequence[Attempt], judged: list[dict[str, Any]], *, seed: int
 ) -> list[dict[str, Any]]:
-    """Return the scores of two people for a random part of what the judge has scored."""
+    """Return the scores of two people for a random part of the trials."""
     first = {row_key(row): row for row in reversed(judged) if row["score"] is not None}
     chosen = sorted(attempts, key=lambda attempt: attempt.random("chosen", seed=seed).random())[:_LABELLED]
     rows = []
@@ -112,12 +112,12 @@ def human_scores(
 
 
 def row_key(row: dict[str, Any]) -> tuple[str, str, int, str]:
-    """Return what a score is about: run, case, epoch and criterion."""
+    """Return run, case, epoch and criterion of a score."""
     return row["run"], row["case"], row["epoch"], row["criterion"]
 
 
 def _draw(attempt: Attempt, samples: int, chance: Random) -> dict[str, list[int]]:
-    """Draw scores until the default rule says of them what the plan says."""
+    """Draw scores until the default rule agrees with the plan."""
     while True:
         drawn = {}
         for criterion, pools in _DRAWN.items():
@@ -133,7 +133,7 @@ def _draw(attempt: Attempt, samples: int, chance: Random) -> dict[str, list[int]
 
 
 def _judged(attempt: Attempt, criterion: str, score: int) -> tuple[str, str]:
-    """Return what the judge quotes of the answer, and why."""
+    """Return the judge's quote and reason."""
     if criterion == "Groq" and attempt.best and score == 5:
         extra = attempt.told["extra"]
         return str(extra["quote"]), str(extra["why"])
@@ -142,7 +142,7 @@ def _judged(attempt: Attempt, criterion: str, score: int) -> tuple[str, str]:
 
 
 def _apart(chance: Random, attempt: Attempt) -> int:
-    """Return how far a person is from the judge: most often not at all, a little stricter on what passes."""
+    """Return the difference of a person from the judge: mostly none, a little stricter on passes."""
     steps = (0, 0, 0, 0, 0, 0, 0, -1, -1, 1) if attempt.passes else (0, 0, 0, 0, 0, 0, 0, 0, 1, -1)
     return steps[chance.randrange(len(steps))]
 
@@ -153,16 +153,14 @@ def _hash(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One trial of the demo before it is written down.
+    """One planned trial of the demo.
 
     Attributes
     ----------
-    version, model, case, epoch
-        Which one it is.
     passes
         Whether the plan lets it pass.
     told
-        What the agent says and does, and what a judge says of it: an entry of `content.yaml`.
+        The texts of agent and judge: an entry of `content.yaml`.
     best
         Whether the answer ends with the paragraph on GroqCloud.
     """
@@ -192,5 +190,5 @@ class Attempt:
         return f"{answer}\n\n{self.told['extra']['text']}" if self.best else answer
 
     def random(self, purpose: str, *, seed: int) -> Random:
-        """Return its own source of chance, so that a change in one trial moves no other."""
+        """Return a random source of its own, so that a change in one trial affects no other."""
         return Random(f"{seed}/{purpose}/{'/'.join(map(str, self.key))}")  # noqa: S311
