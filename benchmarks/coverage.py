@@ -21,6 +21,7 @@ from scipy.special import bdtr, ndtri, stdtr, stdtrit
 from evalkit import stats
 from evalkit.compare.estimates import adjust_scopes
 from evalkit.compare.ranks import significant_pairs
+from evalkit.compare.verdicts import verdict_of
 
 CRITERIA = 5
 SIZES = (9, 20, 50, 200)
@@ -307,13 +308,14 @@ def called(tests: list[Many], adjust: str) -> np.ndarray:
             {
                 "metric": "pass_rate",
                 "p_value": float(test.p[at]),
-                "verdict": stats.verdict(test.low[at], test.high[at]) if test.known[at] else "inconclusive",
+                "interval": (test.low[at], test.high[at]) if test.known[at] else (None, None),
             }
             for test in tests
         ]
         naive = min(row["p_value"] for row in rows) < 0.05
         done = adjust_scopes(rows, adjust, level=0.95)
-        found.append((any(row["verdict"] in ("improved", "regressed") for row in done), naive))
+        verdicts = [verdict_of(*row["interval"], p_adjusted=row["p_adjusted"]) for row in done]
+        found.append((any(verdict in ("improved", "regressed") for verdict in verdicts), naive))
     return np.array(found, dtype=float)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from evalkit.compare.estimates import (
-    SUMMARY,
     CompareOptions,
     Metric,
     Row,
@@ -19,16 +18,16 @@ from evalkit.compare.estimates import (
     to_estimates,
 )
 from evalkit.compare.pairs import SIDES, find_runs, find_sides, majority, make_pairs, share_criteria
+from evalkit.compare.results import EstimatedResult
 from evalkit.compare.sentences import describe_change, explain_change, summary_table
 from evalkit.compare.warnings import (
     find_unscored,
     find_warnings,
-    remark,
     warn_left_out,
     warn_of_unscored,
 )
 from evalkit.data.evals import some_of
-from evalkit.data.result import Result, warnings_frame
+from evalkit.data.result import plain_data
 from evalkit.data.schema import Severity, Verdict
 from evalkit.grading.select_scores import choose_scores, choose_scoring
 from evalkit.grading.version_order import natural_order
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison(Result):
+class Comparison(EstimatedResult):
     """The result of `compare`.
 
     Attributes
@@ -98,21 +97,6 @@ class Comparison(Result):
     level: float
     by: tuple[str, ...]
 
-    @property
-    def table(self) -> pl.DataFrame:
-        """All columns of the estimates."""
-        return self.estimates
-
-    @property
-    def summary(self) -> pl.DataFrame:
-        """The main columns of the estimates."""
-        return self.estimates.select(list(SUMMARY))
-
-    @property
-    def warnings(self) -> pl.DataFrame:
-        """Reasons to read the result with care."""
-        return warnings_frame(self.cautions)
-
     def explain(self) -> str:
         """Describe the result in a paragraph.
 
@@ -132,28 +116,14 @@ class Comparison(Result):
 
         return charts.regression(self, metric=metric)
 
-    def _headline(self) -> str:
-        return self.sentence
-
-    def _remarks(self) -> Iterable[Sentence]:
-        return [remark(warning) for warning in self.cautions]
-
     def _html_tables(self) -> Iterable[Html]:
         return [summary_table(self.estimates)]
 
     def _facts(self) -> dict[str, Any]:
-        frames = {
-            "summary": self.estimates,
-            **{n: getattr(self, n) for n in ("flips", "cases", "unpaired", "warnings")},
-        }
-        return {
-            **{name: getattr(self, name) for name in ("baseline", "candidate", "verdict", "sentence")},
-            "rule": self.rule.to_dict(),
-            "margin": self.margin,
-            "level": self.level,
-            "by": list(self.by),
-            **{name: frame.to_dicts() for name, frame in frames.items()},
-        }
+        names = ("baseline", "candidate", "verdict", "sentence", "rule", "margin", "level", "by")
+        frames = {"summary": self.estimates, "warnings": self.warnings}
+        frames |= {name: getattr(self, name) for name in ("flips", "cases", "unpaired")}
+        return plain_data({**{name: getattr(self, name) for name in names}, **frames})
 
 
 def compare(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from evalkit.compare.compare import Comparison, compare_sides
-from evalkit.compare.estimates import SUMMARY, CompareOptions, Metric, adjust_scopes, to_estimates
+from evalkit.compare.estimates import CompareOptions, Metric, adjust_scopes, to_estimates
 from evalkit.compare.pairs import find_runs, share_criteria
 from evalkit.compare.ranks import Tied, rank_versions
+from evalkit.compare.results import EstimatedResult
 from evalkit.compare.sentences import metric_value, summary_table
 from evalkit.compare.sequential import LOOKS, apply_evidence, find_looks
 from evalkit.compare.warnings import (
@@ -21,7 +22,7 @@ from evalkit.compare.warnings import (
     warn_of_many,
     warn_of_winner,
 )
-from evalkit.data.result import Result, warnings_frame
+from evalkit.data.result import plain_data
 from evalkit.grading.grade import grade_trials
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key
@@ -48,7 +49,7 @@ _KINDS: Final = ("agent_version", "model", "run")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class VersionRanking(Result):
+class VersionRanking(EstimatedResult):
     """The result of `compare_many`.
 
     Attributes
@@ -97,21 +98,6 @@ class VersionRanking(Result):
     rule: PassRule
     margin: dict[str, float] | None
 
-    @property
-    def table(self) -> pl.DataFrame:
-        """All columns of the estimates."""
-        return self.estimates
-
-    @property
-    def summary(self) -> pl.DataFrame:
-        """The main columns of the estimates."""
-        return self.estimates.select(list(SUMMARY))
-
-    @property
-    def warnings(self) -> pl.DataFrame:
-        """Reasons to read the result with care."""
-        return warnings_frame(self.cautions)
-
     def explain(self) -> str:
         """Describe the result in a paragraph."""
         parts = [self.sentence]
@@ -145,12 +131,6 @@ class VersionRanking(Result):
             return charts.forest(self.summary, metric=metric, margin=self.margin)
         return charts.ranks(self.ranks.filter(metric=metric))
 
-    def _headline(self) -> str:
-        return self.sentence
-
-    def _remarks(self) -> Iterable[Sentence]:
-        return [remark(warning) for warning in self.cautions]
-
     def _html_tables(self) -> Iterable[Html]:
         heads = ["Metric", "Version", "Value", "Rank", "Rank interval", "Best in", "n", "Method"]
         numeric = ["Value", "Rank", "Rank interval", "Best in", "n"]
@@ -158,21 +138,9 @@ class VersionRanking(Result):
         return [html_table(heads, rows, numeric=numeric), summary_table(self.estimates, "Candidate")]
 
     def _facts(self) -> dict[str, Any]:
-        frames = {
-            "summary": self.estimates,
-            **{n: getattr(self, n) for n in ("ranks", "omnibus", "looks", "warnings")},
-        }
-        return {
-            "baseline": self.baseline,
-            "candidates": list(self.candidates),
-            "sentence": self.sentence,
-            "rule": self.rule.to_dict(),
-            "margin": self.margin,
-            "level": self.level,
-            "adjust": self.adjust,
-            "tied": {metric: [list(names) for names in sets] for metric, sets in self.tied.items()},
-            **{name: frame.to_dicts() for name, frame in frames.items()},
-        }
+        names = ("baseline", "candidates", "sentence", "rule", "margin", "level", "adjust", "tied")
+        names += ("ranks", "omnibus", "looks", "warnings")
+        return plain_data({"summary": self.estimates, **{name: getattr(self, name) for name in names}})
 
 
 def compare_many(

@@ -49,6 +49,10 @@ ESTIMATES: Final[dict[str, Any]] = {
     "status": pl.String(),
     "reason": pl.String(),
 }
+_OF_ESTIMATE: Final = (
+    *("low", "high", "p_value", "n", "method", "level"),
+    *("k", "clusters", "seed", "status", "reason"),
+)
 Row = dict[str, Any]
 """The columns of `ESTIMATES` and the arguments of `verdict_of`: `margin`, `one_sided_low`, ..."""
 
@@ -206,22 +210,12 @@ def _row(
         "baseline": float(old.mean()) if len(old) else None,
         "candidate": float(new.mean()) if len(new) else None,
         "difference": estimate.estimate,
-        "low": estimate.low,
-        "high": estimate.high,
-        "p_value": estimate.p_value,
         "p_adjusted": estimate.p_value,
-        "n": estimate.n,
         "n_eff": float(estimate.n) if estimate.n_eff is None else estimate.n_eff,
-        "method": estimate.method,
-        "level": estimate.level,
-        "k": estimate.k,
-        "clusters": estimate.clusters,
+        **{name: getattr(estimate, name) for name in _OF_ESTIMATE},
         "up": int((new > old + 1e-9).sum()),
         "down": int((new < old - 1e-9).sum()),
         "adjustment": "none",
-        "seed": estimate.seed,
-        "status": estimate.status,
-        "reason": estimate.reason,
         "margin": margin,
         "one_sided_low": one_sided_low,
     }

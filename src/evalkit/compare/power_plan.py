@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from evalkit.compare.pilot_study import Design, Pilot, find_pilot
+from evalkit.compare.results import DescribedResult
 from evalkit.compare.variance import find_costs
-from evalkit.data.result import Result
+from evalkit.data.result import plain_data
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -43,7 +44,7 @@ _NAMES: Final = {"epochs": "epochs", "samples": "judge samples"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Plan(Result):
+class Plan(DescribedResult):
     """The result of `plan`.
 
     Attributes
@@ -91,10 +92,6 @@ class Plan(Result):
         """The options."""
         return self.designs
 
-    def explain(self) -> str:
-        """Describe the result in a paragraph."""
-        return printable(" ".join([self.sentence, *self.notes]))
-
     def chart(self) -> alt.TopLevelMixin:
         """Plot power by number of cases, one line per true difference, at the epochs at hand."""
         from evalkit import charts
@@ -133,24 +130,12 @@ class Plan(Result):
             for row in self.designs.iter_rows(named=True)
         ]
 
-    def _headline(self) -> str:
-        return self.sentence
-
-    def _remarks(self) -> Iterable[str]:
-        return self.notes
-
     def _html_tables(self) -> Iterable[Html]:
         return [html_table(HEADS, self.cells(), numeric=range(1, 7))]
 
     def _facts(self) -> dict[str, Any]:
-        names = [field.name for field in fields(self) if field.name not in ("designs", "curve", "pilot")]
-        frames = {"table": self.designs.to_dicts(), "curve": self.curve.to_dicts()}
-        return {
-            **{name: getattr(self, name) for name in names},
-            "pairs": [list(pair) for pair in self.pairs],
-            "notes": list(self.notes),
-            **frames,
-        }
+        facts = {"table": self.designs, **vars(self)}
+        return plain_data({name: value for name, value in facts.items() if name not in ("designs", "pilot")})
 
 
 def plan(

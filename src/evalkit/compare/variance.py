@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit import stats
 from evalkit.compare.pairs import RUN_COLUMNS
-from evalkit.data.result import Result
+from evalkit.compare.results import DescribedResult
 from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade_trial_criteria, grade_trials
 from evalkit.grading.select_scores import choose_scores, choose_scoring
@@ -58,7 +58,7 @@ _JUDGEMENT: Final = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Variance(Result):
+class Variance(DescribedResult):
     """The result of `variance`.
 
     Attributes
@@ -94,10 +94,6 @@ class Variance(Result):
         """The components."""
         return self.components
 
-    def explain(self) -> str:
-        """Describe the result in a paragraph."""
-        return printable(" ".join([self.sentence, *self.notes]))
-
     def chart(self, version: str | None = None) -> alt.TopLevelMixin:
         """Plot the components of one version, or their mean over all versions."""
         from evalkit import charts
@@ -106,12 +102,6 @@ class Variance(Result):
         return charts.variance(
             frame.group_by("component", maintain_order=True).agg(pl.col("variance").mean())
         )
-
-    def _headline(self) -> str:
-        return self.sentence
-
-    def _remarks(self) -> Iterable[str]:
-        return self.notes
 
     def _html_tables(self) -> Iterable[Html]:
         rows = [
