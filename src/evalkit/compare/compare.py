@@ -123,7 +123,7 @@ class Comparison(EstimatedResult):
         names = ("baseline", "candidate", "verdict", "sentence", "rule", "margin", "level", "by")
         frames = {"summary": self.estimates, "warnings": self.warnings}
         frames |= {name: getattr(self, name) for name in ("flips", "cases", "unpaired")}
-        return plain_data({**{name: getattr(self, name) for name in names}, **frames})
+        return dict(plain_data({**{name: getattr(self, name) for name in names}, **frames}))
 
 
 def compare(

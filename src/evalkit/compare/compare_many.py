@@ -138,9 +138,11 @@ class VersionRanking(EstimatedResult):
         return [html_table(heads, rows, numeric=numeric), summary_table(self.estimates, "Candidate")]
 
     def _facts(self) -> dict[str, Any]:
-        names = ("baseline", "candidates", "sentence", "rule", "margin", "level", "adjust", "tied")
-        names += ("ranks", "omnibus", "looks", "warnings")
-        return plain_data({"summary": self.estimates, **{name: getattr(self, name) for name in names}})
+        names = (
+            *("baseline", "candidates", "sentence", "rule", "margin", "level", "adjust", "tied"),
+            *("ranks", "omnibus", "looks", "warnings"),
+        )
+        return dict(plain_data({"summary": self.estimates, **{name: getattr(self, name) for name in names}}))
 
 
 def compare_many(

@@ -193,7 +193,7 @@ def find_failures(
     count = None if clusters is None else min(clusters, texts.height)
     labels, closeness, terms, score = _cluster(texts["rationale"].to_list(), count, seed=seed)
     method = (
-        f"TF-IDF of words, k-means with {len(terms)} clusters, silhouette {fmt.number(score)}, seed {seed}, "
+        f"TF-IDF of words, k-means into {len(terms)} clusters, silhouette {fmt.number(score)}, seed {seed}, "
         f"n = {texts.height:,} trials."
     )
     if score < _WEAK:

@@ -135,7 +135,9 @@ class Plan(DescribedResult):
 
     def _facts(self) -> dict[str, Any]:
         facts = {"table": self.designs, **vars(self)}
-        return plain_data({name: value for name, value in facts.items() if name not in ("designs", "pilot")})
+        return dict(
+            plain_data({name: value for name, value in facts.items() if name not in ("designs", "pilot")})
+        )
 
 
 def plan(
