@@ -166,4 +166,4 @@ def test_an_outage_is_borne_with_few_tries(mock, cache):
 def test_a_model_is_looked_up_in_its_list(mock):
     note = check_model(mock.groq, MODEL)
 
-    assert note is None or "was not looked up" in note
+    assert note is None or "was not checked" in note
