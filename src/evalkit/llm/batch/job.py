@@ -217,7 +217,7 @@ class Job:
                     self.refresh()
                 except BusyError as error:
                     # Another process polls, and writes the same journal.
-                    self._last_error = str(error).partition(": ")[0]
+                    self._last_error = error.what.rstrip(".")
                 if show:
                     show(self.status())
                 if self.ended:
@@ -263,11 +263,16 @@ class Job:
                 raise JobError(
                     f"The job {self.name!r} has not ended. Its files are needed until all results are downloaded."
                 )
-            names = ("file_id", "output_file_id", "error_file_id")
-            ids = [getattr(shard, name) for shard in record.shards if not shard.gone for name in names]
-            for file_id in filter(None, ids):
+            files = [
+                file_id
+                for shard in record.shards
+                if not shard.gone
+                for file_id in (shard.file_id, shard.output_file_id, shard.error_file_id)
+                if file_id
+            ]
+            for file_id in files:
                 api.delete_file(file_id)
-        return sum(map(bool, ids))
+        return len(files)
 
     def _advance(self) -> None:
         record = self._journal.read()
