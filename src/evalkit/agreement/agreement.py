@@ -223,10 +223,10 @@ def agreement(
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = ek.agreement(ek.demo.make())
-    >>> print(found.sentence)
+    >>> result = ek.agreement(ek.demo.make())
+    >>> print(result.sentence)
     demo-judge against the mean of 2 people: not shown reliable on pass/fail. Kappa 0.82 [0.20, 0.97] ...
-    >>> found.summary["scope"].to_list()
+    >>> result.summary["scope"].to_list()
     ['Ai Platform', 'Batch Api', 'Groq', 'verdict']
     """
     expect(agreement, locals())

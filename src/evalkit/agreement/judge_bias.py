@@ -132,10 +132,10 @@ def judge_forensics(
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = ek.judge_forensics(ek.demo.make())
-    >>> print(found.sentence)
+    >>> result = ek.judge_forensics(ek.demo.make())
+    >>> print(result.sentence)
     None of 6 tests is significant after adjustment. That does not show that there is no effect.
-    >>> "heaping" in found.summary["finding"].to_list()
+    >>> "heaping" in result.summary["finding"].to_list()
     True
     """
     expect(judge_forensics, locals())

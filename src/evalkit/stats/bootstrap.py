@@ -85,5 +85,5 @@ def fisher_z_interval(
     low, high = min(tanh(center - half), estimate), max(tanh(center + half), estimate)
     if spread <= 0 or high - low <= 1e-12:
         reason = "the statistic does not vary over resamples"
-        return not_estimable(reason, n=n, method=method, level=level, estimate=estimate, seed=seed)
+        return not_estimable(reason, n=n, method=method, level=level, estimate=estimate)
     return Estimate(estimate, low, high, level, method, n, seed=seed)

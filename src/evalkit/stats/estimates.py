@@ -100,7 +100,6 @@ def not_estimable(
     p_value: float | None = None,
     clusters: int | None = None,
     k: float | None = None,
-    seed: int | None = None,
 ) -> Estimate:
     """Return an Estimate without an interval.
 
@@ -108,7 +107,7 @@ def not_estimable(
     ----------
     reason
         Why there is no interval.
-    n, method, level, estimate, p_value, clusters, k, seed
+    n, method, level, estimate, p_value, clusters, k
         As in `Estimate`.
 
     Examples
@@ -118,5 +117,5 @@ def not_estimable(
     """
     return Estimate(
         estimate, None, None, level, method, n,
-        k=k, clusters=clusters, p_value=p_value, status="not_estimable", reason=reason, seed=seed,
+        k=k, clusters=clusters, p_value=p_value, status="not_estimable", reason=reason,
     )  # fmt: skip
