@@ -186,7 +186,7 @@ FAMILIES = {
     "ranks": (charts.ranks, RANKS, "p_best", "80%"),
     "agreement": (charts.agreement, CONFUSION, "judge", "75%"),
     "correction": (charts.correction, CORRECTION, "judged", "judge passes 70%, people would pass 60%"),
-    "habits": (charts.habits, HABITS, "finding", "1 of 2 tested habits stand"),
+    "habits": (charts.judge_bias, HABITS, "finding", "1 of 2 tested habits stand"),
     "power": (charts.power, POWER, "power", "20 cases"),
     "variance": (charts.variance, VARIANCE, "variance", "75%"),
     "evidence": (charts.evidence, LOOKS, "e_value", "look 3: e-value 25"),

@@ -52,14 +52,14 @@ def test_scopes_beyond_the_first_are_counted(correction):
 
 
 def test_a_finding_is_a_panel_and_what_has_no_value_is_in_none(habits, drawn):
-    chart = charts.habits(habits)
+    chart = charts.judge_bias(habits)
 
     assert [panel["title"]["text"] for panel in charts.spec(chart)["vconcat"]] == ["leniency", "entropy"]
     assert {row["finding"] for row in drawn(chart, "finding")} == {"leniency", "entropy"}
 
 
 def test_only_what_stands_after_adjustment_is_marked(habits, drawn):
-    rows = drawn(charts.habits(habits), "stands")
+    rows = drawn(charts.judge_bias(habits), "stands")
 
     assert [(row["words"], row["stands"]) for row in rows] == [
         ("0.50  (0.25 to 0.75)", True),
@@ -69,7 +69,7 @@ def test_only_what_stands_after_adjustment_is_marked(habits, drawn):
 
 
 def test_a_zero_line_stands_only_where_zero_means_that_there_is_nothing(habits):
-    panels = charts.spec(charts.habits(habits))["vconcat"]
+    panels = charts.spec(charts.judge_bias(habits))["vconcat"]
 
     assert [panel["layer"][0]["encoding"]["x"]["field"] == "zero" for panel in panels] == [True, False]
 
@@ -78,5 +78,10 @@ def test_the_results_draw_themselves():
     evals = ek.demo.make()
     looks, fixed = ek.judge_forensics(evals), ek.correct_for_judge(evals, by="agent_version")
 
-    assert charts.spec(looks.chart()) == charts.spec(charts.habits(looks.summary))
+    assert charts.spec(looks.chart()) == charts.spec(charts.judge_bias(looks.summary))
     assert charts.spec(fixed.chart()) == charts.spec(charts.correction(fixed.summary))
+
+
+def test_the_old_name_names_the_new_one():
+    with pytest.raises(AttributeError, match=r"charts\.judge_bias"):
+        charts.habits  # noqa: B018

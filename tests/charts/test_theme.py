@@ -22,14 +22,14 @@ def test_contrast_is_that_of_wcag(color, ratio):
 
 
 @pytest.mark.parametrize(
-    "color", [*theme.CATEGORIES, *theme.RAMP, *theme.CHANGE_COLORS.values(), palette.SOFT]
+    "color", [*theme.CATEGORIES, *theme.RAMP, *theme.CHANGE_COLORS.values(), palette.MUTED]
 )
 def test_every_mark_is_seen_on_white(color):
     assert contrast(color) >= 3
 
 
 @pytest.mark.parametrize(
-    "color", [*theme.CHANGE_INKS.values(), palette.INK, palette.SOFT, palette.OK, palette.BAD]
+    "color", [*theme.CHANGE_TEXTS.values(), palette.TEXT, palette.MUTED, palette.SUCCESS, palette.ERROR]
 )
 def test_every_text_is_read_on_white(color):
     assert contrast(color) >= 4.5
@@ -38,13 +38,15 @@ def test_every_text_is_read_on_white(color):
 @pytest.mark.parametrize("ground", ["page", "wash"])
 @pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
 def test_the_colours_of_pages_are_read_and_seen_on_light_and_on_dark_ground(colors, ground):
-    texts = ["ink", "soft", *(name for name in colors if name.endswith("-ink") and name != "mark-ink")]
+    texts = ["text", "muted", *(name for name in colors if name.endswith("-text") and name != "mark-text")]
 
     assert [name for name in texts if contrast(colors[name], colors[ground]) < 4.5] == []
-    assert [n for n in ("ok", "unknown", "warn", "bad") if contrast(colors[n], colors[ground]) < 3] == []
-    assert contrast(colors["mark"], colors["mark-ink"]) >= 4.5
-    assert contrast(colors["added"], colors["ink"]) >= 4.5
-    assert contrast(colors["removed"], colors["ink"]) >= 4.5
+    assert [
+        n for n in ("success", "unknown", "warn", "error") if contrast(colors[n], colors[ground]) < 3
+    ] == []
+    assert contrast(colors["mark"], colors["mark-text"]) >= 4.5
+    assert contrast(colors["added"], colors["text"]) >= 4.5
+    assert contrast(colors["removed"], colors["text"]) >= 4.5
 
 
 def test_both_grounds_have_the_same_colours():

@@ -73,10 +73,10 @@ class Forensics(JudgeResult):
     level: float
 
     def chart(self) -> alt.TopLevelMixin:
-        """Plot a panel per finding, with those significant after adjustment; see `evalkit.charts.habits`."""
+        """Plot a panel per finding, with those significant after adjustment; see `evalkit.charts.judge_bias`."""
         from evalkit import charts
 
-        return charts.habits(self.summary)
+        return charts.judge_bias(self.summary)
 
     def _html_tables(self) -> Iterator[Html]:
         head = ["finding", "scope", "value", "p (adjusted)", "n", "method", "text"]

@@ -7,12 +7,14 @@ returns an ordinary Altair chart: `chart.properties(...)`, `chart.save("x.png")`
 
 from __future__ import annotations
 
+from typing import Any
+
 from evalkit.charts.agreement import agreement
 from evalkit.charts.cases import cases, flips
 from evalkit.charts.criteria import criteria
 from evalkit.charts.evidence import evidence
 from evalkit.charts.forest import forest, regression
-from evalkit.charts.judge import correction, habits
+from evalkit.charts.judge import correction, judge_bias
 from evalkit.charts.power import power, variance
 from evalkit.charts.ranks import ranks
 from evalkit.charts.render import png, setup_notebook, spec, svg
@@ -28,7 +30,7 @@ __all__ = [
     "evidence",
     "flips",
     "forest",
-    "habits",
+    "judge_bias",
     "png",
     "power",
     "ranks",
@@ -46,3 +48,9 @@ __all__ = [
 
 def __dir__() -> list[str]:
     return __all__
+
+
+def __getattr__(name: str) -> Any:
+    if name == "habits":
+        raise AttributeError("charts.habits is now charts.judge_bias.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts.prepare import Drawing, clean, finished, heading, nothing, percent, rows
-from evalkit.util.colors import INK, OK, SOFT
+from evalkit.util.colors import MUTED, SUCCESS, TEXT
 from evalkit.util.errors import ColumnError
 from evalkit.util.words import plural
 
@@ -118,7 +118,7 @@ def _draw(cells: list[dict[str, Any]], scale: list[str]) -> Drawing:
         y=alt.Y("reference:N", title="reference", sort=scale[::-1]),
     )
     squares = base.mark_rect(stroke="white", strokeWidth=1).encode(
-        color=alt.Color("count:Q", legend=None, scale=alt.Scale(range=["#F4F7FA", OK], domainMin=0)),
+        color=alt.Color("count:Q", legend=None, scale=alt.Scale(range=["#F4F7FA", SUCCESS], domainMin=0)),
         tooltip=[
             "reference:N",
             "judge:N",
@@ -127,15 +127,15 @@ def _draw(cells: list[dict[str, Any]], scale: list[str]) -> Drawing:
         ],
     )
     outline = base.transform_filter("datum.same").mark_rect(
-        filled=False, stroke=INK, strokeWidth=1.6, fillOpacity=0
+        filled=False, stroke=TEXT, strokeWidth=1.6, fillOpacity=0
     )
     texts = [
         base.transform_filter(f"{'' if dark else '!'}datum.dark && datum.count > 0")
-        .mark_text(color="#FFFFFF" if dark else INK)
+        .mark_text(color="#FFFFFF" if dark else TEXT)
         .encode(text="count:Q")
         for dark in (True, False)
     ]
-    zero = base.transform_filter("datum.count == 0").mark_text(color=SOFT).encode(text=alt.value("·"))
+    zero = base.transform_filter("datum.count == 0").mark_text(color=MUTED).encode(text=alt.value("·"))
     side = _SIZE * len(scale)
     chart: Drawing = alt.layer(squares, outline, *texts, zero).properties(width=side, height=side)
     return chart

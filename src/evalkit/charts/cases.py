@@ -13,7 +13,7 @@ from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
 from evalkit.grading.version_order import natural_order
-from evalkit.util.colors import BAD, INK, OK, SOFT
+from evalkit.util.colors import ERROR, MUTED, SUCCESS, TEXT
 from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ _ROW: Final = 26
 
 # What a cell says: its fill and the ink on it.
 _STATES: Final = {
-    "all pass": (OK, "#FFFFFF"),
-    "half or more": ("#A9CCE6", INK),
-    "less than half": ("#F3C1B5", INK),
-    "none pass": (BAD, "#FFFFFF"),
-    "unscored": ("#E8E8E8", INK),
-    "not run": ("#FFFFFF", SOFT),
+    "all pass": (SUCCESS, "#FFFFFF"),
+    "half or more": ("#A9CCE6", TEXT),
+    "less than half": ("#F3C1B5", TEXT),
+    "none pass": (ERROR, "#FFFFFF"),
+    "unscored": ("#E8E8E8", TEXT),
+    "not run": ("#FFFFFF", MUTED),
 }
 
 
@@ -231,12 +231,12 @@ def _squares(base: alt.Chart, present: set[str], shown: Any) -> list[alt.Chart]:
     texts = []
     for ink, test in (
         ("#FFFFFF", f"indexof({dark}, datum.state) >= 0"),
-        (INK, f"indexof({dark}, datum.state) < 0"),
+        (TEXT, f"indexof({dark}, datum.state) < 0"),
     ):
         text = base.transform_filter(test).mark_text(fontSize=13, color=ink)
         texts.append(text.encode(text="words:N", opacity=alt.condition(shown, alt.value(1), alt.value(0.25))))
     dashed = base.transform_filter("datum.state == 'unscored'").mark_rect(
-        fillOpacity=0, stroke=SOFT, strokeWidth=1.2, strokeDash=[3, 2]
+        fillOpacity=0, stroke=MUTED, strokeWidth=1.2, strokeDash=[3, 2]
     )
     return [cell, dashed, *texts]
 
@@ -254,10 +254,10 @@ def _severity_words(names: list[str], severities: list[str], width: float) -> li
             x=alt.value(width),
             y=y,
             text="severity:N",
-            color=alt.condition("datum.first", alt.value(INK), alt.value(SOFT)),
+            color=alt.condition("datum.first", alt.value(TEXT), alt.value(MUTED)),
         ),
         base.transform_filter("datum.first")
-        .mark_rule(color=SOFT, strokeWidth=1)
+        .mark_rule(color=MUTED, strokeWidth=1)
         .encode(y=alt.Y("name:N", sort=names, bandPosition=0), x=alt.value(0), x2=alt.value(width + 76)),
     ]
 
@@ -357,7 +357,7 @@ def _draw_flips(
     squares[0] = squares[0].add_params(state, case).properties(name="flips_cells")
     once = base.transform_filter("datum.last").encode(y=y)
     arrows = []
-    for kind, ink in (("regression", BAD), ("improvement", OK)):
+    for kind, ink in (("regression", ERROR), ("improvement", SUCCESS)):
         row = once.transform_filter(f"datum.kind == '{kind}'")
         arrows.append(row.mark_text(color=ink).encode(x=alt.value(width / 2), text=alt.value("►")))
         word = row.mark_text(color=ink, fontWeight=600, align="left")

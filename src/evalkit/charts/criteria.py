@@ -13,7 +13,7 @@ from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import distribution
 from evalkit.grading.version_order import natural_key
-from evalkit.util.colors import BAD, GRID, INK, OK, PANEL, SOFT, WARN
+from evalkit.util.colors import ERROR, GRID, MUTED, PANEL, SUCCESS, TEXT, WARN
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def _draw(frame: pl.DataFrame, criterion_names: list[str], group_names: list[str
     )
     judged = cell.transform_filter("isValid(datum.mean)")
     lines = [
-        cell.mark_rule(strokeDash=dash, color=SOFT, strokeWidth=1.2).encode(
+        cell.mark_rule(strokeDash=dash, color=MUTED, strokeWidth=1.2).encode(
             x=f"{name}:Q", y=alt.value(16), y2=alt.value(height)
         )
         for name, dash in (("rule_mean", [5, 3]), ("rule_floor", [1, 3]))
@@ -238,7 +238,9 @@ def _bars(
     marks = frame.select("rule_mean", "rule_floor").drop_nulls().unique().rows()
     zones = _zones(*marks[0]) if marks else _zones(4, 3)
     kept = [
-        (zone, color) for zone, color in zip(zones, (BAD, WARN, OK, SOFT), strict=True) if zone in present
+        (zone, color)
+        for zone, color in zip(zones, (ERROR, WARN, SUCCESS, MUTED), strict=True)
+        if zone in present
     ]
     bars: alt.Chart = (
         alt.Chart(name="scores_cell")
@@ -300,8 +302,8 @@ def _roomy(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[alt.C
     return [
         # A white edge under the number, so that the rule's lines do not cross it.
         counts.mark_text(dy=-8, fontSize=12, stroke=PANEL, strokeWidth=5, strokeJoin="round"),
-        counts.mark_text(dy=-8, fontSize=12, color=SOFT),
-        cell.mark_point(shape="triangle-down", color=INK, size=80, opacity=1).encode(
+        counts.mark_text(dy=-8, fontSize=12, color=MUTED),
+        cell.mark_point(shape="triangle-down", color=TEXT, size=80, opacity=1).encode(
             x="mean:Q", y=alt.value(7)
         ),
         *(
@@ -312,7 +314,7 @@ def _roomy(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[alt.C
             .encode(x="mean:Q", y=alt.value(7), text="mean_text:N")
             for left in (True, False)
         ),
-        selected.mark_text(align="left", baseline="middle", color=SOFT, fontSize=12).encode(
+        selected.mark_text(align="left", baseline="middle", color=MUTED, fontSize=12).encode(
             x=alt.value(2), y=alt.value(24), text="words:N"
         ),
     ]
@@ -324,7 +326,7 @@ def _narrow(cell: alt.Chart, width: int) -> list[alt.Chart]:
         cell.mark_text(fontWeight=600, fontSize=12, baseline="middle").encode(
             x=alt.value(width / 2), y=alt.value(7), text="mean_text:N"
         ),
-        cell.mark_point(shape="triangle-down", color=INK, size=50, opacity=1).encode(
+        cell.mark_point(shape="triangle-down", color=TEXT, size=50, opacity=1).encode(
             x="mean:Q", y=alt.value(22)
         ),
     ]

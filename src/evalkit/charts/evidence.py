@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts.prepare import Drawing, finished, heading, nothing, rows
-from evalkit.util.colors import INK, OK, SOFT
+from evalkit.util.colors import MUTED, SUCCESS, TEXT
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
@@ -74,13 +74,13 @@ def evidence(looks: IntoFrame, *, alpha: float = 0.05, title: str | None = None)
     asked = alt.Chart(alt.InlineData(values=[{"line": line, "words": f"{line:g} = 1 / {alpha:g}"}]))
     ends = alt.Chart(rows(frame.tail(1).select("look", "drawn", "words")))
     chart: Drawing = alt.layer(
-        asked.mark_rule(strokeDash=[5, 3], color=SOFT).encode(y="line:Q"),
-        asked.mark_text(align="left", dy=-8, color=SOFT).encode(x=alt.value(4), y="line:Q", text="words:N"),
-        base.mark_line(color=OK, strokeWidth=2),
-        base.mark_point(color=OK, size=60, opacity=1).encode(
+        asked.mark_rule(strokeDash=[5, 3], color=MUTED).encode(y="line:Q"),
+        asked.mark_text(align="left", dy=-8, color=MUTED).encode(x=alt.value(4), y="line:Q", text="words:N"),
+        base.mark_line(color=SUCCESS, strokeWidth=2),
+        base.mark_point(color=SUCCESS, size=60, opacity=1).encode(
             tooltip=["look:Q", alt.Tooltip("words:N", title="e-value"), *cases]
         ),
-        ends.mark_text(align="left", dx=9, fontWeight=600, color=INK).encode(
+        ends.mark_text(align="left", dx=9, fontWeight=600, color=TEXT).encode(
             x="look:Q", y="drawn:Q", text="words:N"
         ),
     ).properties(

@@ -19,8 +19,8 @@ from evalkit.charts.prepare import (
     rows,
     signed,
 )
-from evalkit.charts.theme import CHANGE_COLORS, CHANGE_INKS, CHANGE_SHAPES
-from evalkit.util.colors import INK, SOFT, UNKNOWN, WARN
+from evalkit.charts.theme import CHANGE_COLORS, CHANGE_SHAPES, CHANGE_TEXTS
+from evalkit.util.colors import MUTED, TEXT, UNKNOWN, WARN
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _draw(frame: pl.DataFrame, *, points: bool, margin: float | None, what: str)
         )
     zero = alt.Chart(alt.InlineData(values=[{"zero": 0.0}]))
     layers.append(
-        zero.mark_rule(color=INK, strokeWidth=1.2).encode(x="zero:Q", y=alt.value(0), y2=alt.value(height))
+        zero.mark_rule(color=TEXT, strokeWidth=1.2).encode(x="zero:Q", y=alt.value(0), y2=alt.value(height))
     )
     layers.append(
         rule.mark_rule(strokeWidth=2.5).encode(x=alt.X("low:Q", title=title), x2="high:Q", y=y, color=color)
@@ -290,7 +290,7 @@ def _draw(frame: pl.DataFrame, *, points: bool, margin: float | None, what: str)
     ink = alt.Color(
         "verdict:N",
         legend=None,
-        scale=alt.Scale(domain=words, range=[CHANGE_INKS.get(word, SOFT) for word in words]),
+        scale=alt.Scale(domain=words, range=[CHANGE_TEXTS.get(word, MUTED) for word in words]),
     )
     layers.append(beside.mark_text(align="left").encode(x=alt.value(_WIDTH + 14), text="words:N"))
     # The verdict stands behind the longest of the words.

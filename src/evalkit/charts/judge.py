@@ -18,7 +18,7 @@ from evalkit.charts.prepare import (
     relabel,
     rows,
 )
-from evalkit.util.colors import INK, OK, SOFT, WARN
+from evalkit.util.colors import MUTED, SUCCESS, TEXT, WARN
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
             "side:N",
             title=None,
             sort=order,
-            scale=alt.Scale(domain=order, range=[SOFT, OK]),
+            scale=alt.Scale(domain=order, range=[MUTED, SUCCESS]),
             legend=alt.Legend(orient="top"),
         ),
     )
@@ -114,7 +114,7 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
                 alt.Tooltip("n:Q", title="answers with a label"),
             ],
         ),
-        base.mark_text(align="left").encode(x=alt.value(_WIDTH + 14), text="words:N", color=alt.value(INK)),
+        base.mark_text(align="left").encode(x=alt.value(_WIDTH + 14), text="words:N", color=alt.value(TEXT)),
     ).properties(
         width=_WIDTH,
         height=2 * _ROW * len(names),
@@ -128,7 +128,7 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
     return chart
 
 
-def habits(table: IntoFrame, *, title: str | None = None) -> Drawing:
+def judge_bias(table: IntoFrame, *, title: str | None = None) -> Drawing:
     """Draw what moves a judge besides the answer: a panel a finding, a row a judge and criterion, with intervals.
 
     Parameters
@@ -152,7 +152,7 @@ def habits(table: IntoFrame, *, title: str | None = None) -> Drawing:
     --------
     >>> import evalkit as ek
     >>> looks = ek.judge_forensics(ek.demo.make())
-    >>> ek.charts.habits(looks.summary).description
+    >>> ek.charts.judge_bias(looks.summary).description
     'What moves the judge besides the answer: 0 of 6 tested habits stand after adjustment. ...'
     """
     need = ("finding", "scope", "value", "low", "high", "n", "method", "level", "p_adjusted")
@@ -187,7 +187,7 @@ def habits(table: IntoFrame, *, title: str | None = None) -> Drawing:
 
 def _panel(part: pl.DataFrame) -> Drawing:
     finding = part["finding"][0]
-    color = alt.condition("datum.stands", alt.value(WARN), alt.value(INK))
+    color = alt.condition("datum.stands", alt.value(WARN), alt.value(TEXT))
     base = alt.Chart(rows(part)).encode(
         y=alt.Y(
             "name:N",
@@ -201,7 +201,7 @@ def _panel(part: pl.DataFrame) -> Drawing:
     layers: list[alt.Chart] = []
     if finding in _FROM_ZERO:
         zero = alt.Chart(alt.InlineData(values=[{"zero": 0.0}]))
-        layers.append(zero.mark_rule(color=SOFT, strokeDash=[3, 3]).encode(x="zero:Q"))
+        layers.append(zero.mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x="zero:Q"))
     layers.append(
         base.transform_filter("datum.low !== null && datum.high !== null")
         .mark_rule(strokeWidth=2.5)

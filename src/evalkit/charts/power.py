@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.charts.prepare import Drawing, finished, heading, nothing, percent, relabel, rows
 from evalkit.charts.theme import version_colors
-from evalkit.util.colors import INK, OK, SOFT
+from evalkit.util.colors import MUTED, SUCCESS, TEXT
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def power(
     marks = [{"n": n, "power": at, "line": word[size], "words": str(n)} for size, n, at in reached]
     found = alt.Chart(alt.InlineData(values=marks or [{"n": None, "power": None, "line": "", "words": ""}]))
     chart: Drawing = alt.layer(
-        wanted.mark_rule(strokeDash=[5, 3], color=SOFT).encode(y="target:Q"),
+        wanted.mark_rule(strokeDash=[5, 3], color=MUTED).encode(y="target:Q"),
         base.mark_line(strokeWidth=2).encode(
             x=x,
             y=y,
@@ -196,7 +196,7 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
         f"between {where}" if where else f"from one source of {frame.height}"
     )
     chart: Drawing = alt.layer(
-        base.mark_bar(height=18, color=OK).encode(
+        base.mark_bar(height=18, color=SUCCESS).encode(
             x=x,
             tooltip=[
                 alt.Tooltip("name:N", title="source"),
@@ -205,7 +205,7 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
             ],
         ),
         base.transform_calculate(at="isValid(datum.share) ? datum.share : 0")
-        .mark_text(align="left", dx=8, color=INK)
+        .mark_text(align="left", dx=8, color=TEXT)
         .encode(x="at:Q", text="words:N"),
     ).properties(
         width=460,

@@ -10,7 +10,7 @@ import narwhals as nw
 import polars as pl
 
 from evalkit.data.schema import SEVERITIES
-from evalkit.util.colors import SOFT
+from evalkit.util.colors import MUTED
 from evalkit.util.errors import ArgumentError, ColumnError
 from evalkit.util.hostile_text import visible
 from evalkit.util.words import NOT_GIVEN, plural
@@ -149,7 +149,7 @@ def nothing(reason: str, *, title: str) -> alt.Chart:
     """Return a chart that says there is no data, and why."""
     made: alt.Chart = (
         alt.Chart(alt.InlineData(values=[{"text": f"No data: {reason}"}]))
-        .mark_text(align="left", baseline="middle", fontSize=14, color=SOFT)
+        .mark_text(align="left", baseline="middle", fontSize=14, color=MUTED)
         .encode(x=alt.value(0), y=alt.value(20), text="text:N")
         .properties(width=560, height=40, title=title, description=f"{title}: no data, {reason}")
     )

@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts.prepare import Drawing, clean, finished, heading, nothing, percent, relabel, rows
-from evalkit.util.colors import INK, OK, SOFT
+from evalkit.util.colors import MUTED, SUCCESS, TEXT
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
     ends = alt.Scale(domain=[0.6, max([*frame["high"].drop_nulls(), everything]) + 0.4], nice=False)
     x = alt.X("rank:Q", title="rank (1 is best)", scale=ends, axis=alt.Axis(tickMinStep=1, format="d"))
     base = alt.Chart(rows(frame))
-    color = alt.condition("datum.first", alt.value(OK), alt.value(SOFT))
+    color = alt.condition("datum.first", alt.value(SUCCESS), alt.value(MUTED))
     chart: Drawing = alt.layer(
         base.mark_rule(strokeWidth=2.5)
         .encode(y=y, x=x.copy(), x2="high:Q", color=color)
@@ -86,7 +86,7 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
                 alt.Tooltip("p_best:Q", format=".1%", title="comes first in"),
             ],
         ),
-        base.mark_text(align="left", color=INK).encode(y=y, x=alt.value(_WIDTH + 14), text="words:N"),
+        base.mark_text(align="left", color=TEXT).encode(y=y, x=alt.value(_WIDTH + 14), text="words:N"),
     ).properties(
         width=_WIDTH,
         height=30 * frame.height,

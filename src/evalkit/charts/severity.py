@@ -23,7 +23,7 @@ from evalkit.charts.theme import VERDICT_COLORS
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
-from evalkit.util.colors import INK, SOFT
+from evalkit.util.colors import MUTED, TEXT
 from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.
         alt.layer(
             bars,
             texts,
-            rate.mark_text(align="left", fontWeight=600, color=INK).encode(text="rate:N"),
-            rate.mark_text(align="left", dx=52, color=SOFT, fontSize=12).encode(text="cases:N"),
+            rate.mark_text(align="left", fontWeight=600, color=TEXT).encode(text="rate:N"),
+            rate.mark_text(align="left", dx=52, color=MUTED, fontSize=12).encode(text="cases:N"),
         )
         .properties(width=_WIDTH, height=height)
         .facet(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import altair as alt
 
-from evalkit.util.colors import BAD, FONT, GRID, INK, OK, SOFT, UNKNOWN, WARN, WARN_INK
+from evalkit.util.colors import ERROR, FONT, GRID, MUTED, SUCCESS, TEXT, UNKNOWN, WARN, WARN_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,17 +23,17 @@ CATEGORIES: Final = ("#0072B2", "#D55E00", "#000000", "#CC79A7", "#332288", "#99
 RAMP: Final = ("#6C93C7", "#0072B2", "#332288", "#000000")
 """From light to dark, for more versions than there are categories."""
 
-VERDICT_COLORS: Final = {"pass": OK, "unscored": UNKNOWN, "fail": BAD}
+VERDICT_COLORS: Final = {"pass": SUCCESS, "unscored": UNKNOWN, "fail": ERROR}
 CHANGE_COLORS: Final = {
-    "regressed": BAD,
+    "regressed": ERROR,
     "regressed within margin": WARN,
     "inconclusive": UNKNOWN,
     "no worse than margin": "#332288",
-    "improved": OK,
+    "improved": SUCCESS,
 }
 """A colour for each verdict of a comparison; the word always stands beside it."""
 
-CHANGE_INKS: Final = {**CHANGE_COLORS, "regressed within margin": WARN_INK, "inconclusive": SOFT}
+CHANGE_TEXTS: Final = {**CHANGE_COLORS, "regressed within margin": WARN_TEXT, "inconclusive": MUTED}
 """The same verdicts as text: at least 4.5:1 on white."""
 
 CHANGE_SHAPES: Final = {
@@ -60,20 +60,20 @@ def theme() -> alt.theme.ThemeConfig:
                     "align": "left",
                     "fontSize": 16,
                     "fontWeight": 600,
-                    "color": INK,
+                    "color": TEXT,
                     "subtitleFontSize": 13,
-                    "subtitleColor": SOFT,
+                    "subtitleColor": MUTED,
                     "subtitlePadding": 5,
                     "subtitleLineHeight": 17,
                     "offset": 14,
                 },
                 "axis": {
                     "labelFontSize": 13,
-                    "labelColor": INK,
+                    "labelColor": TEXT,
                     "labelLimit": 240,
                     "titleFontSize": 13,
                     "titleFontWeight": "normal",
-                    "titleColor": SOFT,
+                    "titleColor": MUTED,
                     "grid": True,
                     "gridColor": GRID,
                     "gridWidth": 1,
@@ -86,19 +86,19 @@ def theme() -> alt.theme.ThemeConfig:
                 "header": {
                     "labelFontSize": 13,
                     "labelFontWeight": 600,
-                    "labelColor": INK,
+                    "labelColor": TEXT,
                     "labelLimit": 240,
                     "titleFontSize": 13,
-                    "titleColor": SOFT,
+                    "titleColor": MUTED,
                     "titleFontWeight": "normal",
                 },
                 "legend": {
                     "labelFontSize": 13,
-                    "labelColor": INK,
+                    "labelColor": TEXT,
                     "labelLimit": 260,
                     "titleFontSize": 13,
                     "titleFontWeight": "normal",
-                    "titleColor": SOFT,
+                    "titleColor": MUTED,
                     "titleLimit": 420,
                     "orient": "top",
                     "direction": "horizontal",
@@ -106,12 +106,12 @@ def theme() -> alt.theme.ThemeConfig:
                     "columnPadding": 14,
                     "offset": 8,
                 },
-                "text": {"fontSize": 13, "color": INK},
+                "text": {"fontSize": 13, "color": TEXT},
                 "range": {"category": list(CATEGORIES), "ramp": list(RAMP), "ordinal": list(RAMP)},
-                "point": {"filled": True, "size": 90, "color": INK},
-                "bar": {"color": OK},
-                "rule": {"color": INK},
-                "line": {"color": SOFT, "strokeWidth": 1.5},
+                "point": {"filled": True, "size": 90, "color": TEXT},
+                "bar": {"color": SUCCESS},
+                "rule": {"color": TEXT},
+                "line": {"color": MUTED, "strokeWidth": 1.5},
             },
         }
     )

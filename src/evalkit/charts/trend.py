@@ -24,7 +24,7 @@ from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.summarize import summarize
 from evalkit.grading.version_order import differ_by_number, start_order
-from evalkit.util.colors import INK, SOFT
+from evalkit.util.colors import MUTED, TEXT
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -213,10 +213,10 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: b
         interval = interval.add_params(pick).properties(name="trend_intervals")
     layers: list[alt.Chart] = [interval]
     if not many and joined:
-        layers.append(known.mark_line(strokeDash=[3, 3], strokeWidth=1, color=SOFT).encode(y="pass_rate:Q"))
+        layers.append(known.mark_line(strokeDash=[3, 3], strokeWidth=1, color=MUTED).encode(y="pass_rate:Q"))
     layers.append(point)
     if slot >= 40:
-        label = known.encode(y="pass_rate:Q", text="rate:N", color=alt.value(INK))
+        label = known.encode(y="pass_rate:Q", text="rate:N", color=alt.value(TEXT))
         # A white edge first, so that a line does not cross the number.
         layers.append(
             label.mark_text(
@@ -236,7 +236,7 @@ def _strip(base: alt.Chart, width: float, slot: float) -> list[Drawing]:
     lines = [("cases:N", 6, 30), ("lost:N", 22, 76)]
     texts = [
         base.mark_text(fontSize=12).encode(
-            x=alt.X("group:N", sort=None, axis=None), y=alt.value(y), text=field, color=alt.value(SOFT)
+            x=alt.X("group:N", sort=None, axis=None), y=alt.value(y), text=field, color=alt.value(MUTED)
         )
         for field, y, room in lines
         if slot >= room

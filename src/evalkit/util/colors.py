@@ -1,6 +1,6 @@
-"""The colours of charts, widgets and pages: told apart with any colour vision, on light and on dark ground.
+"""The colors of charts, widgets and pages: told apart with any color vision, on light and on dark ground.
 
-Severity and verdicts never stand in colour alone: the word is beside it. Colours as text have a contrast of at
+Severity and verdicts never stand in color alone: the word is beside it. Colors as text have a contrast of at
 least 4.5:1 on their ground, lines and marks of at least 3:1.
 """
 
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import Final
 
-INK: Final = "#1F2328"
-SOFT: Final = "#57606A"
+TEXT: Final = "#1F2328"
+MUTED: Final = "#57606A"
 GRID: Final = "#E4E7EB"
 PANEL: Final = "#F6F8FA"
 """The ground of a small multiple's cell."""
 
-OK: Final = "#0072B2"
+SUCCESS: Final = "#0072B2"
 UNKNOWN: Final = "#767676"
 WARN: Final = "#C9730A"
-BAD: Final = "#B3261E"
-WARN_INK: Final = "#8A4B00"
+ERROR: Final = "#B3261E"
+WARN_TEXT: Final = "#8A4B00"
 """`WARN` as text."""
 
 FONT: Final = (
@@ -27,41 +27,41 @@ FONT: Final = (
 
 LIGHT: Final = {
     "page": "#FFFFFF",
-    "ink": INK,
-    "soft": SOFT,
+    "text": TEXT,
+    "muted": MUTED,
     "line": "#D0D7DE",
     "hair": GRID,
     "wash": PANEL,
-    "ok": OK,
-    "ok-ink": "#005A8C",
+    "success": SUCCESS,
+    "success-text": "#005A8C",
     "unknown": UNKNOWN,
     "warn": WARN,
-    "warn-ink": WARN_INK,
-    "bad": BAD,
-    "bad-ink": "#A3201A",
+    "warn-text": WARN_TEXT,
+    "error": ERROR,
+    "error-text": "#A3201A",
     "mark": "#FFE08A",
-    "mark-ink": INK,
+    "mark-text": TEXT,
     "added": "#D5E9F7",
     "removed": "#FADCD9",
 }
-"""What stands for what on light ground; `*-ink` is text, the others are marks and grounds."""
+"""What stands for what on light ground; `*-text` is text, the others are marks and grounds."""
 
 DARK: Final = {
     "page": "#14171A",
-    "ink": "#E7E9EC",
-    "soft": "#A4ADB8",
+    "text": "#E7E9EC",
+    "muted": "#A4ADB8",
     "line": "#444C56",
     "hair": "#2B3138",
     "wash": "#1C2025",
-    "ok": "#4FA3DB",
-    "ok-ink": "#7DBDF0",
+    "success": "#4FA3DB",
+    "success-text": "#7DBDF0",
     "unknown": "#8B949E",
     "warn": "#D98A2B",
-    "warn-ink": "#F0B46A",
-    "bad": "#E5645A",
-    "bad-ink": "#FF9A91",
+    "warn-text": "#F0B46A",
+    "error": "#E5645A",
+    "error-text": "#FF9A91",
     "mark": "#6B5200",
-    "mark-ink": "#FFF3CC",
+    "mark-text": "#FFF3CC",
     "added": "#123A55",
     "removed": "#5A1F1B",
 }
@@ -69,7 +69,7 @@ DARK: Final = {
 
 
 def contrast(color: str, other: str = "#FFFFFF") -> float:
-    """Return the WCAG contrast ratio of two hex colours, from 1 to 21.
+    """Return the WCAG contrast ratio of two hex colors, from 1 to 21.
 
     Source: WCAG 2.2, "contrast ratio" and "relative luminance".
 
