@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from evalkit.stats.agreement import disagreement_weights, kappa_of_tables
 from evalkit.stats.correction import post_stratified, ppi_mean, rogan_gladen
-from evalkit.stats.equivalence import NonInferiority, non_inferiority_t, non_inferiority_tango_n_eff
+from evalkit.stats.equivalence import (
+    NonInferiority,
+    Verdict,
+    non_inferiority_t,
+    non_inferiority_tango_n_eff,
+    verdict,
+)
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 from evalkit.stats.items import Items, cronbach_alpha, item_statistics
 from evalkit.stats.means import standard_error, t_mean
@@ -41,7 +47,6 @@ from evalkit.stats.repeats import (
 )
 from evalkit.stats.sequential import e_path, pocock_alpha
 from evalkit.stats.variance import VarianceComponents, variance_components
-from evalkit.stats.verdicts import Verdict, verdict
 
 __all__ = [
     "Churn",

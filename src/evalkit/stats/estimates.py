@@ -67,8 +67,6 @@ class Estimate:
         --------
         >>> print(Estimate(0.9, 0.5958, 0.9821, 0.95, "Wilson", 10))
         0.9 [0.5958, 0.9821] (95% Wilson, n = 10)
-        >>> print(not_estimable("no cases", n=0, method="Wilson", level=0.95))
-        not estimable: no cases (95% Wilson, n = 0)
         """
         value = "" if self.estimate is None else f"{self.estimate:.4g}"
         if self.status == "not_estimable":

@@ -80,9 +80,7 @@ def pass_at_k_rate(passes: ArrayLike, runs: ArrayLike, k: int, *, level: float =
 
 
 def pass_hat_k_rate(passes: ArrayLike, runs: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
-    """Estimate pass^k over the suite: mean of the case values, Wilson on an effective n.
-
-    Cases with fewer than k runs are left out; ``n`` counts the rest. A case of n runs counts as n / k draws.
+    """Estimate pass^k over the suite, as `pass_at_k_rate` does for pass@k.
 
     Examples
     --------
