@@ -82,11 +82,11 @@ def test_a_function_is_found_where_it_is_said_to_be(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        ("no_such_module_here:run", "There is no module 'no_such_module_here' to import"),
+        ("no_such_module_here:run", "Unknown module 'no_such_module_here'"),
         ("evalkit.data.demo:writes", "'evalkit.data.demo' has no 'writes'. Did you mean 'write'?"),
-        ("evalkit", "'evalkit' is no function; write where it is as 'module:function'."),
-        ("evalkit:__version__", "'evalkit:__version__' is no function, but str."),
-        (3, "3 is no function"),
+        ("evalkit", "Invalid agent 'evalkit'."),
+        ("evalkit:__version__", "'evalkit:__version__' is not a function but str."),
+        (3, "Invalid agent 3."),
     ],
 )
 def test_a_function_that_is_not_there_is_said_to_be_so(place, said):
@@ -101,27 +101,30 @@ def test_a_module_that_breaks_on_import_says_what_broke(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
 
-    with pytest.raises(FormatError, match="'breaks_on_import' cannot be imported: ZeroDivisionError"):
+    with pytest.raises(FormatError, match="Cannot import 'breaks_on_import': ZeroDivisionError"):
         find_function("breaks_on_import:run")
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"temperature": 3}, "temperature is 3; it may be from 0 to 2, or None."),
-        ({"top_p": -1}, "top_p is -1; it may be from 0 to 1, or None."),
-        ({"max_tokens": 0}, "max_tokens is 0; it may be a whole number from 1"),
-        ({"effort": "lo"}, "effort is 'lo'; it may be none, minimal, low, medium, high. Did you mean 'low'?"),
+        ({"temperature": 3}, "Invalid temperature 3. Expected a number from 0 to 2, or None."),
+        ({"top_p": -1}, "Invalid top_p -1. Expected a number from 0 to 1, or None."),
+        ({"max_tokens": 0}, "Invalid max_tokens 0. Expected a whole number from 1"),
+        (
+            {"effort": "lo"},
+            "Invalid effort 'lo'. Expected none, minimal, low, medium or high. Did you mean 'low'?",
+        ),
         (
             {"prompt": "prompts/v1.md"},
-            "The system prompt is the text 'prompts/v1.md', which looks like a file",
+            "The system prompt 'prompts/v1.md' looks like a file",
         ),
-        ({"command": "no-such-program --x"}, "There is no program 'no-such-program' that can be run"),
-        ({"command": "'"}, "The command cannot be read"),
-        ({"command": []}, "A command is a program and its arguments"),
-        ({"call": print, "temperature": 1}, "temperature is for an agent that is a model"),
-        ({"call": print, "command": "python"}, "An agent is a model, a function (call) or a command"),
-        ({"provider": "http://127.0.0.1:9/v1"}, "Name a model: 127.0.0.1:9 has none"),
+        ({"command": "no-such-program --x"}, "Cannot find the program 'no-such-program'"),
+        ({"command": "'"}, "Cannot parse the command"),
+        ({"command": []}, "Invalid command. Expected a program and its arguments"),
+        ({"call": print, "temperature": 1}, "temperature applies to model agents"),
+        ({"call": print, "command": "python"}, "An agent is a model, a function or a command"),
+        ({"provider": "http://127.0.0.1:9/v1"}, "No default model at 127.0.0.1:9."),
     ],
 )
 def test_a_setting_that_cannot_be_is_told_in_one_sentence(settings, said):

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.agents import AskedCase
+from evalkit.agents import CaseInput
 from evalkit.agents.attempt import read_transcript
 from evalkit.data import folder as native
 
-ASKED = AskedCase("01", "Add 1 and 1.", 1, 7)
+ASKED = CaseInput("01", "Add 1 and 1.", 1, 7)
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 1}'}}
 TOOLS = [
     {"role": "system", "content": "Be brief."},
@@ -118,7 +118,7 @@ def test_of_messages_the_good_ones_are_kept_and_the_first_bad_one_is_named():
     )
 
     assert (
-        made.error == "the transcript is not whole: message 2 is no object with role and content (and 2 more)"
+        made.error == "incomplete transcript: message 2 is not an object with role and content (and 2 more)"
     )
     assert [one["content"] for one in made.messages] == ["x"]
 
@@ -126,17 +126,17 @@ def test_of_messages_the_good_ones_are_kept_and_the_first_bad_one_is_named():
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (None, "the agent returned nothing; a transcript is a text"),
+        (None, "the agent returned nothing. Expected a text"),
         (3.5, "the agent returned float"),
         (b"bytes", "the agent returned bytes"),
-        ({}, "the transcript is a dict without messages and output. It has: nothing"),
+        ({}, "the transcript is a dict without messages and output. Keys: none"),
         ({"messagez": []}, "the transcript is a dict without messages and output. Did you mean 'messages'?"),
-        ({"messages": "x"}, "messages is str; it may be a list of messages"),
-        ({"output": 3}, "output is int; it may be a text"),
-        ([], "the transcript is not whole: it holds no message of the assistant"),
+        ({"messages": "x"}, "messages is str. Expected a list of messages"),
+        ({"output": 3}, "output is int. Expected a text"),
+        ([], "incomplete transcript: no message of the assistant"),
         (
             [{"role": "assistant", "content": "x", "tool_calls": "y"}],
-            "the transcript is not whole: message 1 has tool_calls",
+            "incomplete transcript: message 1 has tool_calls",
         ),
     ],
 )
@@ -150,7 +150,7 @@ def test_an_object_that_breaks_when_it_is_looked_at_is_an_error():
         def model_dump(self):
             raise RuntimeError("boo")
 
-    assert read_transcript([Trap()], ASKED).error == "the transcript cannot be read: RuntimeError: boo"
+    assert read_transcript([Trap()], ASKED).error == "cannot read the transcript: RuntimeError: boo"
 
 
 def test_a_list_that_holds_itself_is_written_and_read(tmp_path):

@@ -18,11 +18,11 @@ import pytest
 
 from evalkit.agents import Agent, run_suite
 from evalkit.agents.attempt import Attempt
-from evalkit.agents.case_input import AskedCase
+from evalkit.agents.case_input import CaseInput
 from evalkit.agents.command_agent import CommandCaller
-from evalkit.agents.run_folder import as_suite
-from evalkit.agents.workers import Crew
+from evalkit.agents.workers import Workers
 from evalkit.data import folder as native
+from evalkit.data.suite import Suite
 
 HIDDEN = "NOT-FOR-THE-AGENT"
 
@@ -138,7 +138,7 @@ def test_a_key_in_what_an_agent_raises_is_masked(suite, tmp_path):
 def test_keys_that_have_no_place_are_named(suite, tmp_path):
     evals = run_suite(suite, lambda case: {"output": "x", "messagez": []}, tmp_path / "runs")
 
-    assert "have a key 'messagez' that is not kept. Did you mean 'messages'?" in str(evals.notes[-1])
+    assert "ignored the field 'messagez' of the transcripts. Did you mean 'messages'?" in str(evals.notes[-1])
 
 
 def test_money_that_an_agent_reports_stops_it(suite, tmp_path):
@@ -152,7 +152,7 @@ def test_money_that_an_agent_reports_stops_it(suite, tmp_path):
 
 
 def test_a_limit_on_money_that_nobody_counts_is_not_pretended(suite, tmp_path):
-    many = as_suite(suite)
+    many = Suite.read(suite)
 
     evals = run_suite(many, lambda case: "x", tmp_path / "runs", max_cost=1, concurrency=1, epochs=20)
 
@@ -209,6 +209,7 @@ def test_ctrl_c_between_an_answer_and_the_disk_loses_nothing(suite, tmp_path):
         import os, signal
         import evalkit as ek
         from evalkit.data import folder as native
+from evalkit.data.suite import Suite
         write = native.append
         def append(path, records):
             if records[0].get("case") == "01":
@@ -250,8 +251,8 @@ def test_what_is_made_while_another_is_written_is_kept_when_it_is_stopped():
         write.wait()
         kept.append(attempt.output)
 
-    crew = Crew(Caller(), keep, [AskedCase(name, "?", 1, 1) for name in "abcdef"], size=6)
-    crew._keeping = door
+    crew = Workers(Caller(), keep, [CaseInput(name, "?", 1, 1) for name in "abcdef"], size=6)
+    crew._saving = door
     stop = crew.stop
     crew.stop = lambda: (stop(), write.set())
     go.set()
@@ -308,15 +309,15 @@ def test_a_command_has_the_environment_and_it_is_written_down_nowhere(suite, scr
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("print('Hello there')", "what it printed is no transcript: not JSON"),
-        ("print('{\"output\": \"Hel', end='')", "what it printed is no transcript: the JSON is cut off"),
-        ("import sys; sys.stdout.buffer.write(b'\"\\xff\"')", "what it printed is no transcript: byte"),
-        ("pass", "it printed nothing"),
+        ("print('Hello there')", "the output is not a transcript: not JSON"),
+        ("print('{\"output\": \"Hel', end='')", "the output is not a transcript: the JSON is cut off"),
+        ("import sys; sys.stdout.buffer.write(b'\"\\xff\"')", "the output is not a transcript: byte"),
+        ("pass", "printed nothing"),
         ("print(3)", "the agent returned int"),
         ("import sys; print('oh no', file=sys.stderr); sys.exit(7)", "exit code 7: oh no"),
         ("import os; os.kill(os.getpid(), 9)", "killed by signal 9"),
         ("raise ValueError('x')", "exit code 1: ValueError: x"),
-        ("print('[' * 100_000)", "what it printed is no transcript"),
+        ("print('[' * 100_000)", "the output is not a transcript"),
     ],
 )
 def test_a_command_that_prints_no_transcript_is_an_error_with_a_sentence(suite, script, tmp_path, code, said):
@@ -333,12 +334,12 @@ def test_lone_surrogates_that_a_command_prints_are_replaced(suite, script, tmp_p
 
 def test_a_command_that_prints_without_end_is_killed(suite, script, tmp_path):
     command = script("import sys\nwhile True: sys.stdout.write('x' * 65536)")
-    caller = CommandCaller(command, timeout=60, most=1 << 20)
-    from evalkit.agents import AskedCase
+    caller = CommandCaller(command, timeout=60, max_bytes=1 << 20)
+    from evalkit.agents import CaseInput
 
-    attempt = caller.attempt(AskedCase("01", "p", 1, 1))
+    attempt = caller.attempt(CaseInput("01", "p", 1, 1))
 
-    assert attempt.error == "it printed more than 1 MB"
+    assert attempt.error == "printed more than 1 MB"
 
 
 def test_megabytes_that_are_a_transcript_are_kept(suite, script, tmp_path):
@@ -396,7 +397,7 @@ def test_a_program_that_is_gone_meanwhile_is_an_error_of_each_trial(suite, scrip
 
     evals = run_suite(suite, agent, tmp_path / "runs")
 
-    assert evals.trials["error"].str.contains("cannot be run: No such file").all()
+    assert evals.trials["error"].str.contains("cannot run: No such file").all()
 
 
 def _gone(pid):
@@ -419,7 +420,7 @@ def test_a_broken_transcript_keeps_its_good_messages(suite, tmp_path):
 
     assert evals.trials.select("output", "error").row(0) == (
         "half",
-        "the transcript is not whole: message 2 is no object with role and content",
+        "incomplete transcript: message 2 is not an object with role and content",
     )
     assert evals.turns.filter(pl.col("role") == "assistant")["content"].to_list() == ["half"]
 
@@ -427,4 +428,4 @@ def test_a_broken_transcript_keeps_its_good_messages(suite, tmp_path):
 def test_a_note_says_how_many_trials_have_an_error(suite, tmp_path):
     evals = run_suite(suite, lambda case: _raise(ValueError("x")), tmp_path / "runs")
 
-    assert "3 of 3 trials with an error, the first: ValueError: x" in str(evals.notes[-1])
+    assert "3 of 3 trials with an error. First error: ValueError: x" in str(evals.notes[-1])

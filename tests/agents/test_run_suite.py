@@ -159,7 +159,7 @@ def test_an_answer_without_a_message_is_an_error_and_costs_no_other(fake, suite,
     evals = run_suite(suite, agent, tmp_path / "runs")
 
     assert evals.trials.sort("case")["error"].to_list() == [
-        *(None, "the endpoint's answer holds no message"),
+        *(None, "the response has no message"),
         None,
     ]
 
@@ -204,9 +204,7 @@ def test_the_same_seed_elsewhere_is_not_paid_twice_and_says_so(fake, suite, agen
     evals = run_suite(suite, agent, tmp_path / "two", seed=1)
 
     assert set(fake.bodies.values()) == {1}
-    assert "3 answers were given to an earlier run, or to this one before it was stopped" in str(
-        evals.notes[-1]
-    )
+    assert "3 answers were cached by an earlier run" in str(evals.notes[-1])
     assert evals.trials["cost_usd"].to_list() == [0.0] * 3
 
 
@@ -319,12 +317,12 @@ def test_money_that_is_spent_stops_the_run_and_what_is_left_is_no_trial(fake, su
     evals = run_suite(suite, agent, tmp_path / "runs", max_cost=0.00035, concurrency=1)
 
     assert evals.trials.height == 1
-    assert "2 of 3 attempts not made: The limit of $0.00035 is reached" in str(evals.notes[-1])
+    assert "2 of 3 trials skipped. The limit max_cost=0.00035 is reached" in str(evals.notes[-1])
     assert run_suite(suite, agent, tmp_path / "runs").trials.height == 3
 
 
 def test_where_nothing_could_be_run_it_says_why(fake, suite, agent, tmp_path):
-    with pytest.raises(EvalkitError, match=r"Nothing was run: The limit of \$1e-09 is reached"):
+    with pytest.raises(EvalkitError, match=r"No trial was run. The limit max_cost=1e-09 is reached"):
         run_suite(suite, agent, tmp_path / "runs", max_cost=1e-9)
 
 
@@ -362,7 +360,7 @@ def test_two_versions_stand_in_one_folder_side_by_side(fake, suite, agent, tmp_p
 def test_two_agents_of_one_version_are_refused(fake, suite, agent, tmp_path):
     run_suite(suite, replace(agent, version="v1"), tmp_path / "runs")
 
-    with pytest.raises(FormatError, match="is of version 'v1' too, and its agent had another prompt"):
+    with pytest.raises(FormatError, match="is also version 'v1', but its agent had another prompt"):
         run_suite(suite, replace(agent, version="v1", prompt="Check twice."), tmp_path / "runs")
 
 
@@ -376,7 +374,7 @@ def test_two_agents_of_one_version_are_refused(fake, suite, agent, tmp_path):
 def test_a_run_of_that_name_by_another_agent_is_refused(fake, suite, agent, tmp_path, change, said):
     run_suite(suite, agent, tmp_path / "runs", run="mine")
 
-    with pytest.raises(FormatError, match=f"The run 'mine' in .* is another: {said}"):
+    with pytest.raises(FormatError, match=f"has a different run 'mine': {said}"):
         run_suite(suite, replace(agent, **change), tmp_path / "runs", run="mine")
 
 
@@ -384,7 +382,7 @@ def test_another_wording_of_the_suite_in_the_folder_is_refused(fake, suite, agen
     run_suite(suite, agent, tmp_path / "runs")
     suite.case("01").prompt = "Something else."
 
-    with pytest.raises(FormatError, match=r"suite\.yaml' words the suite 'small' differently"):
+    with pytest.raises(FormatError, match=r"suite\.yaml' has another wording of the suite 'small'"):
         run_suite(suite, agent, tmp_path / "runs")
 
 
@@ -393,7 +391,7 @@ def test_cases_that_were_asked_in_other_words_are_not_mixed_into_a_run(fake, sui
     suite.case("01").prompt = "Something else."
     suite.write(tmp_path / "runs" / "suite.yaml")
 
-    with pytest.raises(FormatError, match="its cases were asked in other words"):
+    with pytest.raises(FormatError, match="its cases have other prompts"):
         run_suite(tmp_path / "runs", agent, tmp_path / "runs", run="mine")
 
 
@@ -413,7 +411,7 @@ def test_a_second_suite_in_the_folder_has_a_file_of_its_own(fake, suite, agent, 
 def test_a_case_without_a_prompt_is_refused_because_its_input_gives_the_mistake_away(suite, tmp_path):
     suite.case("02").prompt = ""
 
-    with pytest.raises(SuiteError, match=r"has no prompt for 02: .* never its input"):
+    with pytest.raises(SuiteError, match=r"has no prompt for 02. .* never its input"):
         run_suite(suite, lambda case: "x", tmp_path / "runs")
 
 
@@ -430,12 +428,12 @@ def test_a_suite_without_cases_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"epochs": 0}, "epochs is 0; it may be a whole number from 1"),
+        ({"epochs": 0}, "Invalid epochs 0. Expected a whole number from 1"),
         ({"epochs": True}, "Invalid epochs True"),
         ({"seed": -1}, "Invalid seed -1"),
-        ({"timeout": 0}, "timeout is 0; it may be a number above 0."),
+        ({"timeout": 0}, "Invalid timeout 0. Expected a number above 0."),
         ({"max_cost": "1"}, "Invalid max_cost '1'"),
-        ({"concurrency": -1}, "concurrency is -1"),
+        ({"concurrency": -1}, "Invalid concurrency -1"),
     ],
 )
 def test_a_setting_that_cannot_be_is_told_in_one_sentence(suite, tmp_path, settings, said):
@@ -448,7 +446,7 @@ def test_a_setting_that_cannot_be_is_told_in_one_sentence(suite, tmp_path, setti
 def test_a_file_in_the_place_of_the_folder_is_said(suite, tmp_path):
     (tmp_path / "runs").write_text("mine")
 
-    with pytest.raises(FormatError, match="is a file; name a folder"):
+    with pytest.raises(FormatError, match="is a file. Pass a folder"):
         run_suite(suite, lambda case: "x", tmp_path / "runs")
 
 
@@ -480,7 +478,7 @@ def test_an_estimate_of_an_agent_of_one_s_own_knows_no_price(suite):
     estimate = Agent(call=lambda case: "x").estimate(suite, epochs=2)
 
     assert (estimate.attempts, estimate.price) == (6, None)
-    assert "6 attempts by the agent itself" in repr(estimate)
+    assert "6 trials" in repr(estimate)
 
 
 # --- Ctrl-C

@@ -120,7 +120,7 @@ def test_trials_with_an_error_are_told_and_the_others_are_kept(run, asking):
 
     assert code == 0
     assert "2 trials, 1 with an error" in out
-    assert "1 of 2 trials with an error, the first: api_error (400" in err
+    assert "1 of 2 trials with an error. First error: api_error (400" in err
     assert "\x1b" not in err
     assert "2 trials, 0 with an error" in again[1]
 
@@ -142,7 +142,7 @@ def test_what_is_there_already_is_told(run, asking):
     code, _, err = run(*where, "--run", "r")
 
     assert code == 0
-    assert "of 2 attempts all were there already; name another run to ask again" in err
+    assert "all 2 trials were there already" in err
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_what_is_there_already_is_told(run, asking):
     [
         (["--case", "03"], "Unknown case '03'. Expected 01 or 02."),
         (["--prompt", "nofile.md"], "No file or folder 'nofile.md'."),
-        (["--call", "nowhere:f"], "There is no module 'nowhere' to import"),
-        (["--epochs", "0"], "epochs"),
+        (["--call", "nowhere:f"], "Unknown module 'nowhere'"),
+        (["--epochs", "0"], "Invalid --epochs 0"),
         (["--provider", "grok"], "Unknown provider 'grok'."),
         (
             ["--provider", "local"],

@@ -10,7 +10,7 @@ import pytest
 
 from evalkit.agents import Agent, run_suite
 from evalkit.agents.attempt import failed
-from evalkit.agents.case_input import AskedCase
+from evalkit.agents.case_input import CaseInput
 from evalkit.cli import main
 from evalkit.data import folder as native
 from evalkit.judging import Judge
@@ -168,6 +168,6 @@ def test_a_key_in_a_command_is_shown_nowhere():
 
 
 def test_a_key_in_what_an_agent_says_or_raises_is_in_no_transcript(endpoint):
-    attempt = failed(AskedCase("01", "?", 1, 1), f"openai.AuthenticationError: {KEY}")
+    attempt = failed(CaseInput("01", "?", 1, 1), f"openai.AuthenticationError: {KEY}")
 
-    assert KEY not in str(attempt.record("v1", AskedCase("01", "?", 1, 1)))
+    assert KEY not in str(attempt.record("v1", CaseInput("01", "?", 1, 1)))

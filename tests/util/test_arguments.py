@@ -40,7 +40,7 @@ METHODS = [
     *(ek.Judge.estimate, ek.Judge.run, ek.Judge.submit),
 ]
 # They take whatever is handed on, or ask it themselves.
-LEFT = {"Any", "AgentSettings | Callable[[AskedCase], Any]", "Clock | None", "Controls | None"}
+LEFT = {"Any", "AgentSettings | Callable[[CaseInput], Any]", "Clock | None", "Controls | None"}
 LEFT |= {"AnyMapping[str, Any] | Mapping | str | Path | None"}
 
 
@@ -138,7 +138,7 @@ def test_a_wrong_argument_says_what_is_allowed_and_the_nearest_guess(call, said)
         (lambda: ek.PassRule(weights={"Groq": "2"}), RuleError, "Invalid PassRule.weights: {'Groq': '2'}"),
         (lambda: ek.Judge(model="m", provider=3), ProviderError, "Expected groq, openai, local"),
         (lambda: ek.Judge(model="m", provider="local", patterns=["x"]), FormatError, "Judge.patterns is ['x']"),
-        (lambda: ek.Agent(command=3), FormatError, "A command is a program and its arguments"),
+        (lambda: ek.Agent(command=3), FormatError, "Invalid command. Expected a program and its arguments"),
         (lambda: ek.charts.severity(DEMO, title=3), ArgumentError, "text or None."),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`Agent`: one version of an agent, and how it is asked."""
+"""`Agent`: one version of an agent."""
 
 from __future__ import annotations
 
@@ -16,41 +16,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agent(AgentSettings):
-    """One version of an agent: a model with a system prompt, or a function, or a command.
+    """One version of an agent: a model with a system prompt, a function, or a command.
 
-    It is never changed; `dataclasses.replace` makes another version.
+    Immutable; `dataclasses.replace` makes another version.
 
     Attributes
     ----------
     model
-        The model that is asked; None: the one that the provider is known for. With `call` or `command` it is
-        only noted: what the agent runs on.
+        None: the provider's recommended model. With `call` or `command` it is only recorded.
     prompt
-        The system prompt: a text, or the `pathlib.Path` of a file with it. None: there is none.
+        The system prompt: a text, the `pathlib.Path` of its file, or None.
     provider
-        `groq`, `openai`, `local`, the address of any endpoint that speaks OpenAI's chat completions, or what
-        `evalkit.llm.providers.provider` returns.
+        `groq`, `openai`, `local`, the address of an endpoint with OpenAI's chat completions, or a `Provider`.
     temperature, top_p, effort
-        Sampling, and `reasoning_effort` (low, medium, high); None leaves it to the model.
+        Sampling, and `reasoning_effort` (low, medium, high); None: the model's default.
     max_tokens
-        What an answer may take, reasoning included.
+        Most tokens of a response, reasoning included.
     call
-        A function, plain or `async`, that is given an `AskedCase` and returns a transcript; or where it is, as
+        A function, plain or `async`, that takes a `CaseInput` and returns a transcript, or its place as
         `"module:function"`.
     command
-        A program with its arguments, which reads the case as JSON and prints a transcript as JSON.
+        A program with arguments that reads the case as JSON and prints a transcript as JSON.
     name
-        What the agent is called. None: after its function or program, else "agent".
+        None: the name of the function or program, else "agent".
     version
-        Which version it is. None: from the hash of its prompt and settings, of the source of its function, or of
-        the files that its command names, so that whatever is changed is another version.
+        None: a hash of prompt and settings, of the function's source, or of the command's files.
 
     Raises
     ------
     FormatError
-        A setting that cannot be, or more than one kind of agent.
+        An invalid setting, or more than one kind of agent.
     PathError
-        The file with the prompt is not there.
+        The file of the prompt is missing.
 
     Examples
     --------
@@ -59,7 +56,7 @@ class Agent(AgentSettings):
     ('model', True)
     >>> Agent(call=lambda case: "Done.", command="./agent")
     Traceback (most recent call last):
-    evalkit.util.errors.FormatError: An agent is a model, a function (call) or a command: this one has call and command.
+    evalkit.util.errors.FormatError: An agent is a model, a function or a command. Pass call or command, not both.
     """
 
     def estimate(
@@ -68,19 +65,14 @@ class Agent(AgentSettings):
         folder: str | Path | None = None,
         **settings: Any,
     ) -> RunEstimate:
-        """Say what `run_suite` would ask and what that would cost, before anything is sent.
+        """Estimate requests, tokens and maximum cost of `run_suite`. Sends nothing.
 
         Parameters
         ----------
         suite, folder
-            As for `run_suite`; without a folder, as if nothing had been run.
+            As for `run_suite`; without a folder, nothing is there yet.
         **settings
             `epochs`, `only`, `run`, `seed`, `retry_errors` and `cache`, as for `run_suite`.
-
-        Returns
-        -------
-        RunEstimate
-            Attempts, tokens (estimated), the price at most.
         """
         from evalkit.agents.cost_estimate import make_estimate
 

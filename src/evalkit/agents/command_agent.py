@@ -1,4 +1,4 @@
-"""Agents that are commands: the case as JSON on their standard input, a transcript as JSON on their standard output."""
+"""Command agents: the case as JSON on standard input, a transcript as JSON on standard output."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.agents.attempt import Attempt
-    from evalkit.agents.case_input import AskedCase
+    from evalkit.agents.case_input import CaseInput
 
-_MOST: Final = 64 * 1024 * 1024
+_MAX_BYTES: Final = 64 * 1024 * 1024
 _TAIL: Final = 4_096
 _CHUNK: Final = 1 << 16
-# What is left in the pipes of a program that has ended is there at once.
+# An ended program's output is in the pipes already.
 _AFTERWARDS_S: Final = 5.0
 
 
 class CommandCaller:
-    """Runs a program for one case after another, from several threads at once.
+    """Run a program for one case after another, from several threads.
 
-    It is started in the working folder with the environment as it is, keys included: an agent needs its own.
+    It runs in the working folder with the full environment, keys included: an agent needs its own.
 
     Parameters
     ----------
     argv
-        The program and its arguments; no shell reads them.
+        Program and arguments, without a shell.
     timeout
-        Seconds until it is killed, with whatever it has started.
-    most
-        Bytes that it may print.
+        Seconds until the program and its children are killed.
+    max_bytes
+        Most bytes it may print.
     """
 
-    def __init__(self, argv: Sequence[str], *, timeout: float, most: int = _MOST) -> None:
+    def __init__(self, argv: Sequence[str], *, timeout: float, max_bytes: int = _MAX_BYTES) -> None:
         self._argv = list(argv)
         self._timeout = timeout
-        self._most = most
+        self._max_bytes = max_bytes
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._closed = False
 
-    def attempt(self, asked: AskedCase) -> Attempt:
-        """Run it for one case; whatever it does is an attempt."""
+    def attempt(self, case: CaseInput) -> Attempt:
+        """Run the program for one case."""
         try:
             # No shell, and the arguments are the user's own.
             process = subprocess.Popen(  # noqa: S603
@@ -60,14 +60,14 @@ class CommandCaller:
                 start_new_session=os.name != "nt",
             )
         except OSError as error:
-            return failed(asked, f"{self._argv[0]} cannot be run: {error.strerror or error}")
+            return failed(case, f"{self._argv[0]} cannot run: {error.strerror or error}")
         with self._lock:
             self._running.add(process)
             closed = self._closed
         try:
             if closed:
                 _kill(process)
-            return self._talk(process, asked)
+            return self._talk(process, case)
         finally:
             _kill(process)
             process.wait()
@@ -79,83 +79,81 @@ class CommandCaller:
                         pipe.close()
 
     def close(self) -> None:
-        """Kill what is still running."""
+        """Kill running programs."""
         with self._lock:
             self._closed = True
             running = list(self._running)
         for process in running:
             _kill(process)
 
-    def _talk(self, process: subprocess.Popen[bytes], asked: AskedCase) -> Attempt:
-        printed, complained = bytearray(), bytearray()
+    def _talk(self, process: subprocess.Popen[bytes], case: CaseInput) -> Attempt:
+        output, errors = bytearray(), bytearray()
 
         def read() -> None:
-            while len(printed) <= self._most and (chunk := _read(process.stdout)):
-                printed.extend(chunk)
-            if len(printed) > self._most:
+            while len(output) <= self._max_bytes and (chunk := _read(process.stdout)):
+                output.extend(chunk)
+            if len(output) > self._max_bytes:
                 _kill(process)
 
         def listen() -> None:
             while chunk := _read(process.stderr):
-                complained.extend(chunk)
-                del complained[:-_TAIL]
+                errors.extend(chunk)
+                del errors[:-_TAIL]
 
         threads = [
             threading.Thread(target=read, daemon=True),
             threading.Thread(target=listen, daemon=True),
-            threading.Thread(target=_write, args=(process, asked.as_json()), daemon=True),
+            threading.Thread(target=_write, args=(process, case.as_json()), daemon=True),
         ]
         for thread in threads:
             thread.start()
         try:
             code = process.wait(self._timeout)
         except subprocess.TimeoutExpired:
-            return failed(asked, f"timeout: killed after {self._timeout:g} s{_last_words(complained)}")
-        # A program of its own that it left behind would keep the pipes open.
+            return failed(case, f"timeout: killed after {self._timeout:g} s{_last_error(errors)}")
+        # A child left behind would keep the pipes open.
         _kill(process, ended=True)
         for thread in threads:
             thread.join(_AFTERWARDS_S)
-        if len(printed) > self._most:
-            return failed(asked, f"it printed more than {self._most / 2**20:g} MB")
+        if len(output) > self._max_bytes:
+            return failed(case, f"printed more than {self._max_bytes / 2**20:g} MB")
         if code:
             how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-            return failed(asked, f"{how}{_last_words(complained)}")
-        return _read_printed(bytes(printed), complained, asked)
+            return failed(case, f"{how}{_last_error(errors)}")
+        return _read_output(bytes(output), errors, case)
 
 
-def _read_printed(printed: bytes, complained: bytearray, asked: AskedCase) -> Attempt:
-    text = printed.removeprefix(BOM).strip()
+def _read_output(output: bytes, errors: bytearray, case: CaseInput) -> Attempt:
+    text = output.removeprefix(BOM).strip()
     if not text:
-        return failed(asked, f"it printed nothing{_last_words(complained)}")
+        return failed(case, f"printed nothing{_last_error(errors)}")
     try:
-        return read_transcript(decode(text), asked)
+        return read_transcript(decode(text), case)
     except ValueError as error:
-        return failed(asked, f"what it printed is no transcript: {str(error).replace(' of the line', '')}")
+        return failed(case, f"the output is not a transcript: {str(error).replace(' of the line', '')}")
 
 
 def _write(process: subprocess.Popen[bytes], text: bytes) -> None:
-    with contextlib.suppress(OSError):  # it need not read
+    with contextlib.suppress(OSError):  # the program may ignore its input
         if process.stdin:
             process.stdin.write(text)
             process.stdin.close()
 
 
 def _read(pipe: IO[bytes] | None) -> bytes:
-    """Return what is next in a pipe; nothing where it is closed."""
     try:
         return os.read(pipe.fileno(), _CHUNK) if pipe else b""
     except (OSError, ValueError):
         return b""
 
 
-def _last_words(complained: bytearray) -> str:
-    """Return the last line that a program printed on its standard error."""
-    lines = bytes(complained).decode("utf-8", "replace").strip().splitlines()
+def _last_error(errors: bytearray) -> str:
+    lines = bytes(errors).decode("utf-8", "replace").strip().splitlines()
     return f": {lines[-1].strip()}" if lines else ""
 
 
 def _kill(process: subprocess.Popen[bytes], *, ended: bool = False) -> None:
-    """Kill a program and what it has started; of one that has just ended what it left behind."""
+    """Kill a program and its children; with `ended`, the children of one that has ended."""
     if process.poll() is not None and not ended:
         return
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,54 +1,49 @@
-"""What a run would take and cost at most, before anything is sent."""
+"""Estimate the requests and the maximum cost of a run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.agents.run_folder import as_suite
-from evalkit.agents.run_suite import make_plan, make_requests
+from evalkit.agents.run_suite import make_requests, plan_run
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.requests import request_key
+from evalkit.util.format import money
 from evalkit.util.hostile_text import escape
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from evalkit.agents.settings import AgentSettings
     from evalkit.data.suite import Suite
     from evalkit.llm.answer_cache import Cache
 
-# Of English text; other scripts take more.
-_LETTERS_A_TOKEN: Final = 4
+# English text; other scripts need more tokens.
+_CHARACTERS_PER_TOKEN: Final = 4
 _MILLION: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RunEstimate:
-    """What a run would take and cost.
+    """The size and the maximum cost of a run.
 
     Attributes
     ----------
     run
-        What it is called.
+        The run's name.
     model, provider
-        Who would be asked; None for a function or a command, which asks by itself.
-    attempts
-        How many would be made.
-    done
-        How many are there already.
-    cached
-        How many answers are known from an earlier run, and cost nothing.
+        None for a function or a command, which sends its own requests.
+    attempts, done, cached
+        Trials to run; trials already there; answers from the cache, which are free.
     input_tokens
-        About how many tokens would be sent; None where nobody knows.
+        Estimated tokens sent; None: unknown.
     output_tokens
-        The most that could be received; None where nobody knows.
+        Most tokens received; None: unknown.
     price
-        The most it could cost, in US dollars; None where nobody knows.
+        Maximum cost in US dollars; None: unknown.
     obstacle
-        What stands in the way of the model, as far as is known without asking: the day it is shut down; "" for nothing.
+        A known problem with the model, such as its shutdown date; "": none.
     """
 
     run: str
@@ -57,24 +52,24 @@ class RunEstimate:
     attempts: int
     done: int
     cached: int
-    input_tokens: int | None
-    output_tokens: int | None
-    price: float | None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    price: float | None = None
     obstacle: str = ""
 
     @property
     def words(self) -> str:
         """The estimate in a few sentences."""
-        there = f" {plural(self.done, 'is', plural='are')} there already." if self.done else ""
+        done = f" {plural(self.done, 'trial is', plural='trials are')} there already." if self.done else ""
         if self.provider is None:
-            return f"{plural(self.attempts, 'attempt')} by the agent itself: their tokens and price are its own.{there}"
-        free = f", {self.cached:,} of them answered before (free)" if self.cached else ""
-        but = f" But {self.obstacle}." if self.obstacle else ""
-        price = "the price is not known" if self.price is None else f"${self.price:.4f} at most"
+            return f"{plural(self.attempts, 'trial')}. The agent sends its own requests: cost unknown.{done}"
+        cached = f", {self.cached:,} of them cached (free)" if self.cached else ""
+        obstacle = f" But {self.obstacle}." if self.obstacle else ""
+        price = "unknown cost" if self.price is None else f"{money(self.price)} at most"
         price = "free: it runs on this machine" if self.provider == "local" else price
         return (
-            f"{plural(self.attempts, 'request')} to {self.model} at {self.provider}{free}: about {self.input_tokens:,} tokens "
-            f"sent, at most {self.output_tokens:,} received, {price}.{there}{but}"
+            f"{plural(self.attempts, 'request')} to {self.model} at {self.provider}{cached}: about "
+            f"{self.input_tokens:,} tokens sent, at most {self.output_tokens:,} received, {price}.{done}{obstacle}"
         )
 
     def __repr__(self) -> str:
@@ -89,47 +84,34 @@ def make_estimate(
     suite: Suite | str | Path,
     folder: str | Path | None,
     *,
-    epochs: int = 1,
-    only: Iterable[str] | str | None = None,
-    run: str | None = None,
-    seed: int | None = None,
-    retry_errors: bool = False,
     cache: Cache | str | Path | None = None,
+    **settings: Any,
 ) -> RunEstimate:
     """Return the estimate of `Agent.estimate`."""
     from evalkit.llm.providers import obstacle, price
 
-    place, left = make_plan(
-        as_suite(suite),
-        agent,
-        folder,
-        epochs=epochs,
-        only=only,
-        run=run,
-        seed=seed,
-        retry_errors=retry_errors,
-    )
+    place, pending = plan_run(suite, agent, folder, **settings)
+    counts = (len(pending), len(place.done))
     if agent.kind != "model":
-        return RunEstimate(place.run, agent.model, None, len(left), len(place.done), 0, None, None, None)
+        return RunEstimate(place.run, agent.model, None, *counts, cached=0)
     sent = cached = 0
     with opened(cache) as answers:
-        for request, _ in make_requests(agent, left).values():
+        for request, _ in make_requests(agent, pending).values():
             if answers.get(request_key(agent.endpoint.base_url, request.body)) is not None:
                 cached += 1
             else:
-                sent += sum(len(one["content"]) for one in request.body["messages"]) // _LETTERS_A_TOKEN
-    written = (len(left) - cached) * agent.max_tokens
-    rates = price(agent.endpoint, str(agent.model))
-    dollars = None if rates is None else (sent * rates[0] + written * rates[1]) / _MILLION
+                characters = sum(len(message["content"]) for message in request.body["messages"])
+                sent += characters // _CHARACTERS_PER_TOKEN
+    received = (len(pending) - cached) * agent.max_tokens
+    prices = price(agent.endpoint, str(agent.model))
     return RunEstimate(
         place.run,
         agent.model,
         agent.endpoint.name,
-        len(left),
-        len(place.done),
-        cached,
-        sent,
-        written,
-        dollars,
-        obstacle(agent.endpoint, str(agent.model)),
+        *counts,
+        cached=cached,
+        input_tokens=sent,
+        output_tokens=received,
+        price=None if prices is None else (sent * prices[0] + received * prices[1]) / _MILLION,
+        obstacle=obstacle(agent.endpoint, str(agent.model)),
     )

@@ -1,4 +1,4 @@
-"""Agents that are functions: called in threads of their own, so that none can hold up or end the rest."""
+"""Function agents, called in threads of their own, so that none can block or end the rest."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from evalkit.agents.attempt import Attempt
-    from evalkit.agents.case_input import AskedCase, Function
+    from evalkit.agents.case_input import CaseInput, Function
 
 
 class FunctionCaller:
-    """Calls a function for one case after another, from several threads at once.
+    """Call a function for one case after another, from several threads.
 
-    Asynchronous functions share one loop, as clients that are made once need it.
+    Asynchronous functions share one event loop, so that they can share a client.
 
     Parameters
     ----------
     function
         Plain or asynchronous.
     timeout
-        Seconds that a call may take. A plain function that takes longer cannot be stopped: it is left behind, and
-        ends with the process.
+        Seconds per call. A plain function cannot be stopped: after the timeout it is abandoned.
     """
 
     def __init__(self, function: Function, *, timeout: float) -> None:
@@ -41,38 +40,38 @@ class FunctionCaller:
         self._thread = threading.Thread(target=self._run_loop, name="evalkit-agent", daemon=True)
         self._thread.start()
 
-    def attempt(self, asked: AskedCase) -> Attempt:
-        """Call it for one case; whatever it does is an attempt."""
+    def attempt(self, case: CaseInput) -> Attempt:
+        """Call the function for one case."""
         box: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
         waiting: list[Future[tuple[bool, Any]]] = []
-        threading.Thread(target=self._call, args=(asked, box, waiting), daemon=True).start()
+        threading.Thread(target=self._call, args=(case, box, waiting), daemon=True).start()
         try:
             went_well, value = box.get(timeout=self._timeout)
         except queue.Empty:
             for future in waiting:
                 future.cancel()
-            return failed(asked, f"timeout: no transcript within {self._timeout:g} s")
-        return read_transcript(value, asked) if went_well else failed(asked, _words(value))
+            return failed(case, f"timeout: no transcript within {self._timeout:g} s")
+        return read_transcript(value, case) if went_well else failed(case, _describe(value))
 
     def close(self) -> None:
-        """End the loop."""
+        """Stop the event loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
 
     def _call(
         self,
-        asked: AskedCase,
+        case: CaseInput,
         box: queue.SimpleQueue[tuple[bool, Any]],
         waiting: list[Future[tuple[bool, Any]]],
     ) -> None:
         try:
-            value = self._function(asked)
+            value = self._function(case)
             if inspect.isawaitable(value):
                 waiting.append(asyncio.run_coroutine_threadsafe(_guarded(value), self._loop))
                 box.put(waiting[0].result())
             else:
                 box.put((True, value))
-        except BaseException as error:  # an exit of the agent is not one of evalkit
+        except BaseException as error:  # an agent that exits must not end evalkit
             box.put((False, error))
 
     def _run_loop(self) -> None:
@@ -87,20 +86,19 @@ class FunctionCaller:
 
 
 async def _guarded(awaitable: Awaitable[Any]) -> tuple[bool, Any]:
-    """Await it, and keep what it raises: an exit inside a loop would end the loop, and all others with it."""
+    """Await, and return what is raised: SystemExit would end the loop of all calls."""
     try:
         return True, await awaitable
     except BaseException as error:
         return False, error
 
 
-def _words(error: BaseException) -> str:
-    """Return what an agent raised, and where."""
+def _describe(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
     where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
     try:
         text = str(error)
     except Exception:
-        text = "its message cannot be read"
+        text = "unreadable message"
     return f"{type(error).__name__}{f': {text}' if text else ''}{where}"

@@ -1,4 +1,4 @@
-"""Running a suite: what is there already stays, the rest is asked for, each trial is on the disk before the next."""
+"""Run a suite through an agent: existing trials stay, each new trial is on disk before the next."""
 
 from __future__ import annotations
 
@@ -8,56 +8,76 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from evalkit.agents.attempt import FIELDS, read_reply
-from evalkit.agents.case_input import ask_about, choose_cases, expect_whole
-from evalkit.agents.run_folder import as_suite, open_folder, with_notes
+from evalkit.agents.case_input import case_inputs, choose_cases, expect_whole, invalid_setting
+from evalkit.agents.run_folder import open_folder, with_notes
 from evalkit.agents.settings import AgentSettings
-from evalkit.agents.workers import Crew
+from evalkit.agents.workers import Workers
 from evalkit.data import folder as native
+from evalkit.data.suite import Suite
 from evalkit.llm.requests import Request, custom_id, request_key
 from evalkit.util.arguments import expect
-from evalkit.util.errors import EvalkitError, FormatError
-from evalkit.util.words import did_you_mean, plural
+from evalkit.util.errors import EvalkitError
+from evalkit.util.format import money
+from evalkit.util.notes import Note
+from evalkit.util.words import Option, Sentence, did_you_mean, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from evalkit.agents.attempt import Attempt
-    from evalkit.agents.case_input import AskedCase
+    from evalkit.agents.case_input import CaseInput
     from evalkit.agents.run_folder import RunFolder
     from evalkit.agents.workers import Caller
     from evalkit.data.evals import Evals
-    from evalkit.data.suite import Suite
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.progress import Progress
 
-# Functions and commands at once: they are this machine's work, and perhaps an endpoint's with limits of its own.
-_AT_ONCE: Final = 8
+# Functions and commands use this machine, and perhaps an endpoint with limits of its own.
+_LOCAL_CONCURRENCY: Final = 8
+_MODEL_CONCURRENCY: Final = 64
 _TIMEOUT_S: Final = 300.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one call of `run_suite`."""
+
+    concurrency: int | None = None
+    timeout: float | None = None
+    max_cost: float | None = None
+
+    def check(self) -> None:
+        """Raise for a limit that is not a positive number."""
+        for name in ("concurrency", "timeout", "max_cost"):
+            value: Any = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not (is_number and value > 0):
+                raise invalid_setting(name, value, "a number above 0")
 
 
 @dataclass
 class _Tally:
-    """What a run has come to so far."""
+    """Counts of the trials of this call."""
 
-    total: int
+    total: int = 0
     done: int = 0
     errors: int = 0
     cached: int = 0
     spent: float = 0.0
-    stopped: str | None = None
-    unchecked: str | None = None
-    dropped: dict[str, None] = field(default_factory=dict)
+    stop_reason: str | None = None
+    model_note: str | None = None
+    ignored_fields: dict[str, None] = field(default_factory=dict)
 
-    def take(self, attempt: Attempt) -> None:
+    def add(self, attempt: Attempt) -> None:
         self.done += 1
         self.errors += attempt.error is not None
-        self.dropped.update(dict.fromkeys(attempt.dropped))
+        self.ignored_fields.update(dict.fromkeys(attempt.ignored_fields))
 
 
 def run_suite(
     suite: Suite | str | Path,
-    agent: AgentSettings | Callable[[AskedCase], Any],
+    agent: AgentSettings | Callable[[CaseInput], Any],
     folder: str | Path,
     *,
     epochs: int = 1,
@@ -71,63 +91,61 @@ def run_suite(
     cache: Cache | str | Path | None = None,
     progress: Any = True,
 ) -> Evals:
-    """Run a suite through an agent, and write a transcript for each attempt into a folder.
+    """Run a suite through an agent and write one transcript per trial into a folder.
 
-    Each trial is on the disk when it is done. Stop it whenever you like: run it again and it goes on with what
-    is not there. An attempt that crashes, hangs or returns nonsense is a trial with an `error`, and costs no other.
+    Each trial is on disk when it is completed; an interrupted run resumes. A crash, a timeout or an invalid transcript
+    is a trial with an `error` and affects no other trial.
 
     Parameters
     ----------
     suite
-        A `Suite`, or the path of one. An agent is sent the `prompt` of its cases, nothing else of them.
+        A `Suite` or its path. An agent receives the `prompt` of a case and nothing else.
     agent
-        An `Agent`; or a function, plain or `async`, that is given an `AskedCase` and returns a transcript: the
-        answer as text, a list of messages in OpenAI's shape (tool calls and results among them), or a dict with
-        `messages` or `output` or both, and perhaps `usage`, `error`, `stop_reason` and `cost_usd`.
+        An `Agent`, or a function, plain or `async`, that takes a `CaseInput` and returns a transcript: the answer as
+        text, a list of messages in OpenAI's format (with tool calls and results), or a dict with `messages`, `output`
+        or both, and optionally `usage`, `error`, `stop_reason` and `cost_usd`.
     folder
-        Where to: made where it is missing. It may hold other runs over the same suite.
+        Created if missing. It may hold other runs of the same suite.
     epochs
-        How often each case is attempted.
+        Trials per case.
     only
-        Which cases; None: all.
+        Case IDs; None: all cases.
     run
-        What the run is called. None: the run that the same agent has made in this folder goes on, else a new one
-        is named after version, model and date.
+        The run's name. None: resume the run of the same agent in this folder, else start one named after version,
+        model and date.
     seed
-        The seed of the first epoch; each further one has the next. None: it follows from the run's name, so that
-        another run is answered anew, and the same one is not paid twice.
+        Seed of the first epoch; each further epoch adds 1. None: derived from the run's name, so that a new run gets
+        new answers and the same run is not billed twice.
     concurrency
-        The most attempts at once; None: what the provider bears, functions and commands 8.
+        Most trials at a time; None: what the provider allows, 8 for functions and commands.
     timeout
-        Seconds that an attempt may take; None: what the provider's answers may take, functions and commands 300.
+        Seconds per trial; None: the provider's limit, 300 for functions and commands.
     max_cost
-        US dollars that this call may spend; the rest is not attempted then. Functions and commands have to
-        report their `cost_usd` for it.
+        Budget of this call in US dollars; remaining trials are skipped. Functions and commands must report `cost_usd`.
     retry_errors
-        Attempt again what is there with an error.
+        Retry failed trials.
     cache
-        Where answers of a model are kept; None: in evalkit's own folder.
+        Cache of model responses; None: evalkit's own.
     progress
-        True: a bar in a terminal or a notebook; None: nothing; or a callable, see `evalkit.llm.ask.ask`.
+        True: a bar in a terminal or notebook; None: nothing; or a callable, see `evalkit.llm.ask.ask`.
 
     Returns
     -------
     Evals
-        The run, whole, as it is on the disk. `notes` say what was not attempted and why, and how many trials
-        have an error.
+        The complete run as it is on disk. `notes` count skipped and failed trials.
 
     Raises
     ------
     FormatError
-        A setting that cannot be, or a folder that holds another run of that name or another wording of the suite.
+        An invalid setting, or a folder with a different run of that name or another wording of the suite.
     BusyError
-        Another process runs into this folder.
+        Another process writes into this folder.
     SuiteError
-        There are no cases, or one has no prompt.
+        The suite has no cases, or a case without a prompt.
     ProviderError
-        The key or the model is not there, or a `max_cost` without a known price.
+        A missing key or model, or a `max_cost` without a known price.
     EvalkitError
-        Nothing could be attempted; the sentence says why.
+        No trial could be run.
 
     Examples
     --------
@@ -140,37 +158,37 @@ def run_suite(
     ['4']
     """
     expect(run_suite, locals())
-    made = agent if isinstance(agent, AgentSettings) else AgentSettings(call=agent)
-    settings: dict[str, Any] = {
+    settings = agent if isinstance(agent, AgentSettings) else AgentSettings(call=agent)
+    choice: dict[str, Any] = {
         "epochs": epochs,
         "only": only,
         "run": run,
         "seed": seed,
         "retry_errors": retry_errors,
     }
-    whole = as_suite(suite)
-    place, left = make_plan(whole, made, folder, **settings)
-    _expect_limits(concurrency=concurrency, timeout=timeout, max_cost=max_cost)
-    tally = _Tally(0)
-    if left:
+    limits = Limits(concurrency, timeout, max_cost)
+    place, pending = plan_run(suite, settings, folder, **choice)
+    limits.check()
+    tally = _Tally()
+    if pending:
         with native.holding(folder, native.TRANSCRIPTS_FILE):
-            # Once more: what another process did between the two is there now.
-            place, left = make_plan(whole, made, folder, **settings)
-            tally.total = len(left)
-            if made.kind == "model":
-                _ask(made, place, left, tally, concurrency, timeout, max_cost, cache, progress)
+            # Again under the lock: another process may have added trials.
+            place, pending = plan_run(suite, settings, folder, **choice)
+            tally.total = len(pending)
+            if settings.kind == "model":
+                _run_model(settings, place, pending, tally, limits, cache, progress)
             else:
-                caller = make_caller(made, timeout or _TIMEOUT_S)
+                caller = make_caller(settings, timeout or _TIMEOUT_S)
                 place.begin()
-                _call(caller, place, left, tally, concurrency or _AT_ONCE, max_cost, progress)
+                _run_caller(caller, place, pending, tally, limits, progress)
     evals = place.read()
     if evals.trials.is_empty():
-        raise EvalkitError(f"Nothing was run: {tally.stopped or 'no attempt was made'}")
-    return with_notes(evals, _notes(tally, place, evals, added=len(left)))
+        raise EvalkitError(f"No trial was run. {tally.stop_reason or 'No attempt was made.'}")
+    return with_notes(evals, _notes(tally, place, evals, added=len(pending)))
 
 
-def make_plan(
-    suite: Suite,
+def plan_run(
+    suite: Suite | str | Path,
     agent: AgentSettings,
     folder: str | Path | None,
     *,
@@ -179,34 +197,35 @@ def make_plan(
     run: str | None = None,
     seed: int | None = None,
     retry_errors: bool = False,
-) -> tuple[RunFolder, list[AskedCase]]:
-    """Return the folder with the run that is meant, and the attempts that are not there."""
+) -> tuple[RunFolder, list[CaseInput]]:
+    """Return the folder with its run, and the pending trials."""
+    loaded = suite if isinstance(suite, Suite) else Suite.read(suite)
     expect_whole("epochs", epochs, 1, 1_000_000)
     if seed is not None:
         expect_whole("seed", seed, 0, 2**31 - 1)
-    cases = choose_cases(suite, only)
-    place = open_folder(folder, suite, agent, run=run, seed=seed, retry_errors=retry_errors)
-    return place, place.left(ask_about(cases, epochs=epochs, seed=place.seed))
+    cases = choose_cases(loaded, only)
+    place = open_folder(folder, loaded, agent, run=run, seed=seed, retry_errors=retry_errors)
+    return place, place.pending(case_inputs(cases, epochs=epochs, seed=place.seed))
 
 
-def make_requests(agent: AgentSettings, asked: Sequence[AskedCase]) -> dict[str, tuple[Request, AskedCase]]:
-    """Return a request for each attempt, by its id: system prompt, the case's prompt, sampling and seed."""
+def make_requests(agent: AgentSettings, cases: Sequence[CaseInput]) -> dict[str, tuple[Request, CaseInput]]:
+    """Return one request per trial, by custom ID."""
     system = [] if agent.system is None else [{"role": "system", "content": agent.system}]
-    made = {}
-    for one in asked:
+    requests = {}
+    for case in cases:
         body = {
             "model": agent.model,
-            "messages": [*system, {"role": "user", "content": one.prompt}],
-            "seed": one.seed,
+            "messages": [*system, {"role": "user", "content": case.prompt}],
+            "seed": case.seed,
             **agent.sampling,
         }
-        request = Request(custom_id(agent.hash, agent.model, one.id, one.epoch, one.seed), body)
-        made[request.custom_id] = (request, one)
-    return made
+        request = Request(custom_id(agent.hash, agent.model, case.id, case.epoch, case.seed), body)
+        requests[request.custom_id] = (request, case)
+    return requests
 
 
 def make_caller(agent: AgentSettings, timeout: float) -> Caller:
-    """Return what makes the attempts of an agent that is a function or a command."""
+    """Return the caller of a function or a command."""
     if agent.kind == "command":
         from evalkit.agents.command_agent import CommandCaller
 
@@ -216,96 +235,100 @@ def make_caller(agent: AgentSettings, timeout: float) -> Caller:
     return FunctionCaller(agent.function, timeout=timeout)
 
 
-def _ask(
+def _run_model(
     agent: AgentSettings,
     place: RunFolder,
-    left: Sequence[AskedCase],
+    pending: Sequence[CaseInput],
     tally: _Tally,
-    concurrency: int | None,
-    timeout: float | None,
-    max_cost: float | None,
+    limits: Limits,
     cache: Cache | str | Path | None,
     progress: Any,
 ) -> None:
-    """Ask a model for each attempt, and write what it replies."""
+    """Send one request per trial and save the replies."""
     from evalkit.llm.answer_cache import opened
     from evalkit.llm.ask import ask
     from evalkit.llm.providers import check_model, cost
 
     endpoint, model = agent.endpoint, str(agent.model)
-    asked = make_requests(agent, left)
-    requests = [request for request, _ in asked.values()]
+    trials = make_requests(agent, pending)
+    requests = [request for request, _ in trials.values()]
     with opened(cache) as answers:
-        if any(answers.get(request_key(endpoint.base_url, one.body)) is None for one in requests):
-            tally.unchecked = check_model(endpoint, model)
+        if any(answers.get(request_key(endpoint.base_url, request.body)) is None for request in requests):
+            tally.model_note = check_model(endpoint, model)
         place.begin()
         replies = ask(
             requests,
             provider=endpoint,
             cache=answers,
-            max_cost=max_cost,
-            concurrency=concurrency or 64,
-            timeout=timeout,
+            max_cost=limits.max_cost,
+            concurrency=limits.concurrency or _MODEL_CONCURRENCY,
+            timeout=limits.timeout,
             progress=progress,
         )
-        # Left early, it ends what is under way in good order.
+        # Closing early completes the running requests.
         with closing(cast("Any", replies)):
             for reply in replies:
                 if reply.outcome == "not_run":
-                    tally.stopped = tally.stopped or reply.message
+                    tally.stop_reason = tally.stop_reason or reply.message
                     continue
-                request, one = asked[reply.custom_id]
+                request, case = trials[reply.custom_id]
                 usage = reply.body.get("usage") if reply.body else None
-                known = usage if isinstance(usage, dict) else None
-                # What was in the cache was paid for by whoever asked first: the costs of all trials are what was paid.
-                paid = 0.0 if reply.cached else cost(endpoint, model, known, mode="live")
-                attempt = read_reply(request, reply, one, cost_usd=paid)
-                place.add(one, attempt)
-                tally.take(attempt)
+                known_usage = usage if isinstance(usage, dict) else None
+                # A cached answer was billed once before: the costs of all trials add up to the bill.
+                price = 0.0 if reply.cached else cost(endpoint, model, known_usage, mode="live")
+                attempt = read_reply(request, reply, case, cost_usd=price)
+                place.add(case, attempt)
+                tally.add(attempt)
                 tally.cached += reply.cached
 
 
-def _call(
+def _run_caller(
     caller: Caller,
     place: RunFolder,
-    left: Sequence[AskedCase],
+    pending: Sequence[CaseInput],
     tally: _Tally,
-    at_once: int,
-    max_cost: float | None,
+    limits: Limits,
     progress: Any,
 ) -> None:
-    """Make each attempt in one of several threads, which writes what comes of it."""
+    """Run each trial in one of several threads, which saves it."""
     from evalkit.llm.progress import find_display
 
     show = find_display() if progress is True else progress
-    begun = time.monotonic()
-    crew = Crew(caller, place.add, left, size=at_once)
+    begin = time.monotonic()
+    workers = Workers(caller, place.add, pending, size=limits.concurrency or _LOCAL_CONCURRENCY)
     try:
-        for attempt in crew.results():
+        for attempt in workers.results():
             if attempt is not None:
-                tally.take(attempt)
-                tally.stopped = tally.stopped or _too_dear(attempt, tally, max_cost)
-            if tally.stopped:
-                crew.stop()
+                tally.add(attempt)
+                tally.stop_reason = tally.stop_reason or _check_cost(attempt, tally, limits.max_cost)
+            if tally.stop_reason:
+                workers.stop()
             if show:
-                show(_progress(tally, time.monotonic() - begun, crew.running))
+                show(_progress(tally, time.monotonic() - begin, workers.running))
     finally:
-        crew.close()
+        workers.close()
         caller.close()
 
 
-def _too_dear(attempt: Attempt, tally: _Tally, max_cost: float | None) -> str | None:
-    """Count what an attempt cost; return why no other may be made, where that is so."""
+def _check_cost(attempt: Attempt, tally: _Tally, max_cost: float | None) -> str | None:
+    """Add the cost of an attempt; return why no further one may begin, or None."""
     tally.spent += attempt.cost_usd or 0.0
     if max_cost is None:
         return None
     if attempt.cost_usd is None and attempt.error is None:
-        return (
-            f"max_cost={max_cost:g} cannot be kept, because the agent does not report its cost_usd: return it with "
-            "the transcript, or leave max_cost out."
+        return Sentence(
+            "The agent reports no cost_usd, so {budget} cannot be checked. Return cost_usd with the transcript, or drop "
+            "{option}.",
+            budget=Option("max_cost", max_cost),
+            option=Option("max_cost"),
         )
     if tally.spent >= max_cost:
-        return f"The limit of ${max_cost:g} is reached: ${tally.spent:.4f} was spent. Raise max_cost and run it again."
+        return Sentence(
+            "The budget of ${budget:g} is used up: {spent} spent. Raise {option} and run again.",
+            budget=max_cost,
+            spent=money(tally.spent),
+            option=Option("max_cost"),
+        )
     return None
 
 
@@ -328,38 +351,41 @@ def _progress(tally: _Tally, seconds: float, running: int) -> Progress:
     )
 
 
-def _notes(tally: _Tally, place: RunFolder, evals: Evals, *, added: int) -> list[str]:
-    name, notes = place.run, []
+def _notes(tally: _Tally, place: RunFolder, evals: Evals, *, added: int) -> list[Note]:
+    run, trials = place.run, evals.trials.height
+    texts: list[str] = []
     if not added:
-        notes.append(
-            f"{name}: of {plural(evals.trials.height, 'attempt')} all were there already; name another run to ask again."
+        texts.append(
+            f"{run}: all {plural(trials, 'trial')} were there already. Choose another run name for new ones."
         )
-    if tally.unchecked:
-        notes.append(f"{name}: {tally.unchecked}")
-    if tally.done < tally.total and tally.stopped:
-        left = tally.total - tally.done
-        notes.append(f"{name}: {left:,} of {plural(tally.total, 'attempt')} not made: {tally.stopped}")
+    if tally.model_note:
+        texts.append(f"{run}: {tally.model_note}")
+    if tally.done < tally.total and tally.stop_reason:
+        skipped = f"{run}: {tally.total - tally.done:,} of {plural(tally.total, 'trial')} skipped. "
+        reason = tally.stop_reason
+        if isinstance(reason, Sentence):
+            texts.append(
+                Sentence(skipped.replace("{", "{{").replace("}", "}}") + reason.template, **reason.parts)
+            )
+        else:
+            texts.append(skipped + reason)
     errors = evals.trials["error"].drop_nulls()
     if len(errors):
-        notes.append(
-            f"{name}: {len(errors):,} of {plural(evals.trials.height, 'trial')} with an error, the first: {errors[0]:.200} "
-            "(retry_errors=True attempts them again)"
+        texts.append(
+            Sentence(
+                "{run}: {count:,} of {trials} with an error. First error: {error:.200}. Pass {option} to try again.",
+                run=run,
+                count=len(errors),
+                trials=plural(trials, "trial"),
+                error=errors[0].rstrip("."),
+                option=Option("retry_errors", True),
+            )
         )
     if tally.cached:
-        notes.append(
-            f"{name}: {plural(tally.cached, 'answer was', plural='answers were')} given to an earlier run, or to this one before "
-            "it was stopped: that costs nothing, and is no new attempt; another seed or another run name gives others."
+        texts.append(
+            f"{run}: {plural(tally.cached, 'answer was', plural='answers were')} cached by an earlier run and cost nothing. "
+            "Another seed or run name gives new answers."
         )
-    for key in tally.dropped:
-        notes.append(
-            f"{name}: the transcripts have a key {key!r:.60} that is not kept.{did_you_mean(key, FIELDS)}"
-        )
-    return notes
-
-
-def _expect_limits(**given: Any) -> None:
-    for name, value in given.items():
-        if value is not None and (
-            isinstance(value, bool) or not isinstance(value, int | float) or not value > 0
-        ):
-            raise FormatError(f"{name} is {value!r}; it may be a number above 0.")
+    for key in tally.ignored_fields:
+        texts.append(f"{run}: ignored the field {key!r:.60} of the transcripts.{did_you_mean(key, FIELDS)}")
+    return [Note("run", text) for text in texts]

@@ -14,18 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from evalkit.agents.case_input import Function, expect_whole, hashed
+from evalkit.agents.case_input import Function, expect_whole, invalid_setting, short_hash
 from evalkit.llm.providers import Provider, provider
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.redact import hide_environment, redact
-from evalkit.util.words import did_you_mean
+from evalkit.util.words import Option, Sentence, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 _EFFORTS: Final = ("none", "minimal", "low", "medium", "high")
-# A version that nobody named is this much of the hash of its settings.
+# Hash digits in a default version name.
 _SHORT: Final = 8
 _KEY_OPTION: Final = re.compile(r"(?i)-{1,2}[\w-]*(?:key|token|secret|passw(?:or)?d)")
 
@@ -50,7 +50,10 @@ class AgentSettings:
         kinds = [name for name in ("call", "command") if getattr(self, name) is not None]
         if len(kinds) > 1:
             raise FormatError(
-                "An agent is a model, a function (call) or a command: this one has call and command."
+                "An agent is a model, a function or a command.",
+                fix=Sentence(
+                    "Pass {call} or {command}, not both.", call=Option("call"), command=Option("command")
+                ),
             )
         if kinds:
             self._expect_no_sampling(kinds[0])
@@ -63,12 +66,12 @@ class AgentSettings:
 
     @property
     def kind(self) -> Literal["model", "function", "command"]:
-        """What kind of agent it is."""
+        """The kind of agent."""
         return "function" if self.call is not None else "command" if self.command is not None else "model"
 
     @cached_property
     def endpoint(self) -> Provider:
-        """The provider, with what it allows."""
+        """The provider."""
         return provider(self.provider)
 
     @cached_property
@@ -81,21 +84,21 @@ class AgentSettings:
         except FileNotFoundError:
             raise PathError.missing(self.prompt) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise FormatError(f"{str(self.prompt)!r} cannot be read as text: {error}.") from None
+            raise FormatError(f"Cannot read {str(self.prompt)!r} as text: {error}.") from None
 
     @property
     def function(self) -> Function:
-        """The function of an agent that is one."""
+        """The function, of a function agent."""
         return cast("Function", self.call)
 
     @property
     def argv(self) -> list[str]:
-        """The program and its arguments, of an agent that is a command."""
+        """Program and arguments, of a command agent."""
         return list(cast("Sequence[str]", self.command))
 
     @property
     def agent(self) -> str:
-        """What it is called in `runs.agent`."""
+        """The value of `runs.agent`."""
         if self.name:
             return self.name
         if self.call is not None:
@@ -105,7 +108,7 @@ class AgentSettings:
 
     @property
     def agent_version(self) -> str:
-        """What it is called in `runs.agent_version`."""
+        """The value of `runs.agent_version`."""
         if self.version:
             return self.version
         short = self.hash[:_SHORT]
@@ -113,7 +116,7 @@ class AgentSettings:
 
     @property
     def sampling(self) -> dict[str, Any]:
-        """What is sent beside the messages, of an agent that is a model; its seed is the attempt's."""
+        """The request parameters beside messages and seed, of a model agent."""
         given = {"temperature": self.temperature, "top_p": self.top_p, "reasoning_effort": self.effort}
         return {
             "max_completion_tokens": self.max_tokens,
@@ -122,25 +125,25 @@ class AgentSettings:
 
     @cached_property
     def hash(self) -> str:
-        """12 hex digits of what makes the version, its model apart: prompt and sampling, source, or command."""
+        """12 hex digits of the version without its model: prompt and sampling, source, or command."""
         if self.call is not None:
-            return hashed([_where(self.call), _source(self.call)])
+            return short_hash([_where(self.call), _source(self.call)])
         if self.command is not None:
-            return hashed([self.argv, [_content(part) for part in self.argv]])
-        return hashed({"prompt": self.system, **self.sampling})
+            return short_hash([self.argv, [_content(part) for part in self.argv]])
+        return short_hash({"prompt": self.system, **self.sampling})
 
     @property
     def config(self) -> dict[str, Any]:
-        """What is written down of it with a run: no key, and of its prompt the hash (the text is in each transcript)."""
+        """The facts saved with a run: no key, and the prompt as a hash (each transcript has its text)."""
         facts: dict[str, Any] = {"kind": self.kind, "agent_hash": self.hash}
         if self.kind == "model":
             system = self.system
             facts |= {"endpoint": self.endpoint.base_url, "sampling": self.sampling}
-            facts["prompt_hash"] = None if system is None else hashed(system)
+            facts["prompt_hash"] = None if system is None else short_hash(system)
         elif self.kind == "function":
             facts["function"] = _where(self.call)
         else:
-            facts["command"] = _masked(self.argv)
+            facts["command"] = _redacted(self.argv)
         return {name: value for name, value in facts.items() if value is not None}
 
     def _expect_no_sampling(self, kind: str) -> None:
@@ -149,25 +152,35 @@ class AgentSettings:
         ]
         if given:
             raise FormatError(
-                f"{given[0]} is for an agent that is a model; this one is a {'function' if kind == 'call' else kind}, "
-                "which asks its model itself."
+                Sentence(
+                    "{option} applies to model agents. A {kind} sends its own requests.",
+                    option=Option(given[0]),
+                    kind="function" if kind == "call" else kind,
+                ),
+                argument=given[0],
             )
 
     def _expect_model(self) -> None:
         endpoint = self.endpoint
         model = self.model or endpoint.agent_model
         if not model:
-            raise FormatError(f"Name a model: {endpoint.name} has none that is used unasked.")
+            raise FormatError(
+                f"No default model at {endpoint.name}.",
+                argument="model",
+                fix=Option("model", "NAME", python="model=...", shell="--model NAME"),
+            )
         object.__setattr__(self, "model", model)
         if isinstance(self.prompt, str) and _looks_like_a_path(self.prompt):
             raise FormatError(
-                f"The system prompt is the text {self.prompt!r}, which looks like a file: give the file as "
-                f"pathlib.Path({self.prompt!r})."
+                f"The system prompt {self.prompt!r} looks like a file. Pass the file as pathlib.Path({self.prompt!r})."
             )
         _ = self.system
         if self.effort is not None and self.effort not in _EFFORTS:
             raise FormatError(
-                f"effort is {self.effort!r}; it may be {', '.join(_EFFORTS)}.{did_you_mean(self.effort, _EFFORTS)}"
+                Sentence("Invalid {option} {value}.", option=Option("effort"), value=repr(self.effort)),
+                argument="effort",
+                value=self.effort,
+                choices=_EFFORTS,
             )
         _between("temperature", self.temperature, 0, 2)
         _between("top_p", self.top_p, 0, 1)
@@ -175,36 +188,34 @@ class AgentSettings:
 
 
 def find_function(place: object) -> Function:
-    """Return the function that `"module:function"` means; modules are looked for in the working folder too.
+    """Import the function at `"module:function"`; the working folder counts as a place of modules.
 
     Raises
     ------
     FormatError
-        It is no such text, or there is no such module or function.
+        Not such a text, or an unknown module or function.
     """
     module, sign, name = place.partition(":") if isinstance(place, str) else ("", "", "")
     if not sign or not module or not name:
-        raise FormatError(f"{place!r} is no function; write where it is as 'module:function'.")
+        raise FormatError(f"Invalid agent {place!r}. Expected a function, or its place as 'module:function'.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module)
+        target: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and (module == error.name or module.startswith(f"{error.name}.")):
-            raise FormatError(
-                f"There is no module {module!r} to import, neither installed nor in {here!r}."
-            ) from None
-        raise FormatError(f"{module!r} cannot be imported: {error}.") from error
+            raise FormatError(f"Unknown module {module!r}: neither installed nor in {here!r}.") from None
+        raise FormatError(f"Cannot import {module!r}: {error}.") from error
     except Exception as error:
-        raise FormatError(f"{module!r} cannot be imported: {type(error).__name__}: {error}.") from error
+        raise FormatError(f"Cannot import {module!r}: {type(error).__name__}: {error}.") from error
     for part in name.split("."):
-        if not hasattr(found, part):
-            raise FormatError(f"{module!r} has no {name!r}.{did_you_mean(part, dir(found))}")
-        found = getattr(found, part)
-    if not callable(found):
-        raise FormatError(f"{place!r} is no function, but {type(found).__name__}.")
-    return cast("Function", found)
+        if not hasattr(target, part):
+            raise FormatError(f"{module!r} has no {name!r}.{did_you_mean(part, dir(target))}")
+        target = getattr(target, part)
+    if not callable(target):
+        raise FormatError(f"{place!r} is not a function but {type(target).__name__}.")
+    return cast("Function", target)
 
 
 def _expect_program(command: Sequence[str] | str) -> tuple[str, ...]:
@@ -213,16 +224,18 @@ def _expect_program(command: Sequence[str] | str) -> tuple[str, ...]:
     except TypeError:
         argv = []
     except ValueError as error:
-        raise FormatError(f"The command cannot be read: {error}.") from None
+        raise FormatError(f"Cannot parse the command: {error}.") from None
     if not argv or not all(isinstance(part, str) for part in argv):
-        raise FormatError("A command is a program and its arguments, as in ['python', 'agent.py'].")
+        raise FormatError(
+            "Invalid command. Expected a program and its arguments, for example ['python', 'agent.py']."
+        )
     if shutil.which(argv[0]) is None:
-        raise FormatError(f"There is no program {argv[0]!r} that can be run.")
+        raise FormatError(f"Cannot find the program {argv[0]!r}.")
     return tuple(argv)
 
 
-def _masked(argv: Sequence[str]) -> list[str]:
-    """Return a command without its keys: those that look like one, and what follows an option for one."""
+def _redacted(argv: Sequence[str]) -> list[str]:
+    """Redact keys in a command: what looks like one, and what follows an option for one."""
     made = list(redact(argv).texts)
     for at, part in enumerate(argv[:-1]):
         if _KEY_OPTION.fullmatch(part):
@@ -235,22 +248,19 @@ def _looks_like_a_path(text: str) -> bool:
 
 
 def _program_name(argv: Sequence[str]) -> str:
-    """Return what a command is called: after the script that it names, else after its program."""
     script = next((part for part in argv[1:] if Path(part).suffix and Path(part).is_file()), argv[0])
     return Path(script).stem
 
 
 def _content(part: str) -> str | None:
-    """Return the hash of a file that a command names; None where the part names none."""
     path = Path(part)
     try:
-        return hashed(path.read_bytes().hex()) if path.suffix and path.is_file() else None
+        return short_hash(path.read_bytes().hex()) if path.suffix and path.is_file() else None
     except OSError:
         return None
 
 
 def _source(function: Any) -> str:
-    """Return the source of the file that a function is in, or of the function alone; else where it is."""
     try:
         module = inspect.getmodule(function)
         whole = module is not None and module.__name__ != "__main__"
@@ -268,4 +278,4 @@ def _between(name: str, value: object, low: float, high: float) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise FormatError(f"{name} is {value!r}; it may be from {low} to {high}, or None.")
+        raise invalid_setting(name, value, f"a number from {low} to {high}, or None")

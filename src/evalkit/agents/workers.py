@@ -1,4 +1,4 @@
-"""Several attempts at once, each in a thread of its own, and each kept by that thread before it makes another."""
+"""Threads that run trials in parallel. Each thread saves its trial before it takes the next."""
 
 from __future__ import annotations
 
@@ -15,68 +15,68 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from evalkit.agents.attempt import Attempt
-    from evalkit.agents.case_input import AskedCase
+    from evalkit.agents.case_input import CaseInput
 
 _TICK_S: Final = 0.2
 
 
 class Caller(Protocol):
-    """Whatever makes an attempt."""
+    """An agent that can be called."""
 
-    def attempt(self, asked: AskedCase) -> Attempt:
-        """Make one; called from several threads at once."""
+    def attempt(self, case: CaseInput) -> Attempt:
+        """Make one attempt. Several threads call this at a time."""
 
     def close(self) -> None:
-        """End what is under way."""
+        """Stop running attempts."""
 
 
-class Crew:
-    """Threads that make attempts until there are none left, or they are told to stop.
+class Workers:
+    """Threads that make attempts until none are left or `stop` is called.
 
-    What an attempt came to is kept by the thread that made it: Ctrl-C reaches the main thread alone, so it cannot
-    come between an answer and the disk.
+    The thread that made an attempt saves it: Ctrl-C reaches only the main thread, so it cannot come between an answer
+    and the disk.
 
     Parameters
     ----------
     caller
         Makes an attempt.
-    keep
-        Writes one down; called by one thread at a time.
-    asked
-        What to make attempts at, in this order.
+    save
+        Saves one; called by one thread at a time.
+    cases
+        The inputs, in order.
     size
-        How many threads.
+        The number of threads.
     """
 
     def __init__(
         self,
         caller: Caller,
-        keep: Callable[[AskedCase, Attempt], None],
-        asked: Sequence[AskedCase],
+        save: Callable[[CaseInput, Attempt], None],
+        cases: Sequence[CaseInput],
         *,
         size: int,
     ) -> None:
         self._caller = caller
-        self._keep = keep
-        self._asked = iter(asked)
-        self._turn = threading.Lock()
+        self._save = save
+        self._cases = iter(cases)
+        self._next_case = threading.Lock()
+        self._saving = threading.Lock()
         self._stopped = threading.Event()
-        self._keeping = threading.Lock()
-        self._news = threading.Condition()
-        self._owed = 0
+        self._state = threading.Condition()
+        self._unsaved = 0
         self._closed = False
         self._results: queue.SimpleQueue[Attempt | Exception | None] = queue.SimpleQueue()
-        self.running = min(size, len(asked))
+        self.running = min(size, len(cases))
         for _ in range(self.running):
             threading.Thread(target=self._work, daemon=True).start()
 
     def results(self) -> Iterator[Attempt | None]:
-        """Yield each attempt that is kept, until all are made; None where nothing was new for a while.
+        """Yield each saved attempt; None when nothing new arrived for a while.
 
         Raises
         ------
         Exception
-            What `keep` raised: nothing more is begun then.
+            What `save` raised; no further attempt begins.
         """
         while self.running:
             try:
@@ -92,45 +92,45 @@ class Crew:
                 yield result
 
     def stop(self) -> None:
-        """Begin no other attempt."""
+        """Begin no further attempt."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Begin no other, and keep nothing of those that are under way: what is made by now is kept, first."""
+        """Stop, save completed attempts, and discard those still running."""
         self.stop()
-        with self._news:
+        with self._state:
             self._closed = True
-            self._news.wait_for(lambda: not self._owed)
+            self._state.wait_for(lambda: not self._unsaved)
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            with self._turn:
-                one = next(self._asked, None)
-            if one is None:
+            with self._next_case:
+                case = next(self._cases, None)
+            if case is None:
                 break
-            attempt = self._attempt(one)
-            with self._news:
+            attempt = self._attempt(case)
+            with self._state:
                 if self._closed:
                     return
-                self._owed += 1
+                self._unsaved += 1
             try:
-                with self._keeping:
-                    self._keep(one, attempt)
+                with self._saving:
+                    self._save(case, attempt)
             except Exception as error:
                 self.stop()
                 self._results.put(error)
                 return
             finally:
-                with self._news:
-                    self._owed -= 1
-                    self._news.notify_all()
+                with self._state:
+                    self._unsaved -= 1
+                    self._state.notify_all()
             self._results.put(attempt)
         self._results.put(None)
 
-    def _attempt(self, asked: AskedCase) -> Attempt:
-        begun, at = time.monotonic(), datetime.now(UTC)
+    def _attempt(self, case: CaseInput) -> Attempt:
+        begin, started_at = time.monotonic(), datetime.now(UTC)
         try:
-            attempt = self._caller.attempt(asked)
+            attempt = self._caller.attempt(case)
         except Exception as error:
-            attempt = failed(asked, f"{type(error).__name__}: {error}")
-        return replace(attempt, started_at=at, latency_s=time.monotonic() - begun)
+            attempt = failed(case, f"{type(error).__name__}: {error}")
+        return replace(attempt, started_at=started_at, latency_s=time.monotonic() - begin)
