@@ -27,6 +27,9 @@ def test_a_transcript_steps_to_the_next_trial(lab, run_notebook, axe, dark):
     page = run_notebook(name, dark=dark)
     widget = page.locator(".ek-transcript")
     expect(widget).to_contain_text("Case 02, run v3-demo-large, epoch 1")
+    # Nested lists of nodes are nodes, not their names.
+    expect(widget).to_contain_text("Ideal behavior")
+    expect(widget).not_to_contain_text("[object")
     keep(page, f"transcript_{'dark' if dark else 'light'}")
     widget.get_by_role("button", name="Next").click()
 

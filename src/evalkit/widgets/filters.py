@@ -184,13 +184,7 @@ class GradedTrials:
         return scored.agg(pl.col("grader").cast(pl.String).unique()).collect(engine="streaming")
 
     def check(self, state: Slice) -> Slice:
-        """Return the slice.
-
-        Raises
-        ------
-        SelectorError
-            An unknown criterion, side, column or value.
-        """
+        """Return the slice. Raise a `SelectorError` for an unknown criterion, side, column or value."""
         criteria = sorted(self.evals.judged["criterion"].cast(pl.String).unique())
         if state.criterion is not None and state.criterion not in criteria:
             raise SelectorError.unknown(state.criterion, kind="criterion", have=criteria)

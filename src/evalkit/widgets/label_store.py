@@ -102,13 +102,7 @@ class LabelFile:
         return file
 
     def put(self, row: dict[str, Any]) -> None:
-        """Save a label.
-
-        Raises
-        ------
-        BusyError
-            Another session writes at this moment. Save again.
-        """
+        """Save a label. Raise a `BusyError` while another session writes."""
         key = _key(row)
         with delay_interrupt(), native.holding(self.path.parent, self.path.name):
             # Another session may have written since the file was opened.

@@ -29,13 +29,7 @@ class Draft:
     def edited(
         self, name: str, *, description: str | None = None, anchors: dict[str, str] | None = None
     ) -> Draft:
-        """Return the draft with a criterion reworded. An empty anchor is removed.
-
-        Raises
-        ------
-        SuiteError
-            An anchor is for a score outside the scale.
-        """
+        """Return the draft with a criterion reworded. An empty anchor is removed."""
         rubric = self.rubric.model_copy(deep=True)
         criterion = rubric.criterion(name)
         try:

@@ -128,15 +128,7 @@ class RubricLab(Panel):
         return f"Saved to {self.save()}."
 
     def rejudge(self) -> str:
-        """Judge the chosen trials with the new wording; the old scores stay. Return a sentence on the result.
-
-        Raises
-        ------
-        FormatError
-            No criterion is reworded.
-        SelectorError
-            No trial matches the choice.
-        """
+        """Judge the chosen trials with the new wording; the old scores stay. Return a sentence on the result."""
         if not self.state.draft.changed:
             raise FormatError("No criterion is reworded: every score is current.")
         only = self.trials

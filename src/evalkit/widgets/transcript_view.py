@@ -85,13 +85,7 @@ class TranscriptView:
 
 
 def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> TranscriptView:
-    """Return one trial to read, with the scores that count by `evals.scoring`.
-
-    Raises
-    ------
-    SelectorError
-        Unknown run, case or epoch.
-    """
+    """Return one trial to read, with the scores that count by `evals.scoring`."""
     _check_trial(evals, run, case, epoch)
     here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
     names = ("trials", "turns", "scores")
@@ -111,7 +105,9 @@ def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
         epoch=epoch,
         severity=case_row.get("severity") or "",
         facts=_facts(trial, run_row),
-        source=_source(trial),
+        source=":".join(
+            str(trial[name]) for name in ("source", "line") if trial.get("source") and trial.get(name)
+        ),
         asked=tuple((head, case_row[name]) for name, head in _CASE_TEXTS.items() if case_row.get(name)),
         messages=tuple(read_messages(evals.turns.sort("turn").to_dicts(), trial)),
         judgements=tuple(
@@ -140,10 +136,7 @@ def scores_that_count(scores: Frame, scoring: Scoring) -> Frame:
 
 
 class TrialPanel(Panel):
-    """A panel that shows a trial among other parts.
-
-    A subclass returns the trial from `_trial`, and puts `_reading()` into its parts.
-    """
+    """A panel that shows a trial: it returns the trial from `_trial`, and puts `_reading()` into its parts."""
 
     shares = ("transcript_reading",)
 
@@ -244,11 +237,6 @@ def _check_trial(evals: Evals, run: str, case: str, epoch: int) -> None:
 
 def _first(frame: pl.DataFrame) -> dict[str, Any]:
     return frame.row(0, named=True) if frame.height else {}
-
-
-def _source(row: dict[str, Any]) -> str:
-    source, line = row.get("source"), row.get("line")
-    return f"{source}:{line}" if source and line else str(source or "")
 
 
 def _facts(trial: dict[str, Any], run: dict[str, Any]) -> tuple[str, ...]:

@@ -81,13 +81,7 @@ class ScoreArray:
 
     @classmethod
     def of(cls, evals: Evals, scoring: Scoring) -> ScoreArray:
-        """Return the scores of one suite.
-
-        Raises
-        ------
-        SelectorError
-            Several suites, or no scores.
-        """
+        """Return the scores of one suite. Raise a `SelectorError` for several suites, or no scores."""
         chosen: dict[str, Any] = {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
         scored = grade_criteria(evals, **chosen)
         suites = evals.runs["suite"].fill_null("").unique().to_list()
