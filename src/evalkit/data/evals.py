@@ -172,9 +172,13 @@ class Evals:
         notes = (str(note) for note in self.notes if note.kind == "synthetic")
         return next(notes, "The data, or part of it, is synthetic.")
 
-    def mark_made_up(self) -> Evals:
-        """Return the same with every run marked as synthetic."""
-        return replace(self, runs=self.runs.with_columns(made_up=pl.lit(value=True)))
+    def mark_made_up(self, runs: Iterable[str] | None = None) -> Evals:
+        """Mark runs as synthetic; None for all."""
+        names = pl.Series(self.runs["run"] if runs is None else list(runs), dtype=pl.String)
+        is_made_up = pl.when(pl.col("run").cast(pl.String).is_in(names.unique().implode())).then(
+            pl.lit(value=True)
+        )
+        return replace(self, runs=self.runs.with_columns(made_up=is_made_up.otherwise("made_up")))
 
     def with_scoring(
         self,

@@ -63,6 +63,7 @@ def rehearse(
             body = {
                 "id": f"made-up-{request.custom_id[:12]}",
                 "object": "chat.completion",
+                "made_up": True,
                 "model": judge.model,
                 "choices": [
                     {

@@ -127,8 +127,10 @@ def with_scores(
     kept = old.join(new, on=list(_KEY), how="anti", maintain_order="left")
     # What an earlier call said of how far it came holds no longer; what it said of what was sent does.
     before = [note for note in evals.notes if not is_outdated(str(note), judge.grader)]
+    fake = new.filter(pl.col("metadata").str.contains('"made_up":true', literal=True))["run"]
     return replace(
         evals,
+        runs=evals.mark_made_up(fake).runs,
         scores=pl.concat([kept, new]),
         criteria=_with_criteria(evals, new, judge),
         notes=(*before, *(Note("judging", note) for note in notes)),

@@ -137,6 +137,7 @@ def _metadata(request: Request, what: About, reply: Reply, answer: Answer) -> st
         "cached": reply.cached or None,
         "request": request.custom_id,
         "batch_id": reply.batch_id,
+        "made_up": body.get("made_up") is True or None,
     }
     given = {name: value for name, value in facts.items() if value is not None}
     return json.dumps(given, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -79,7 +79,7 @@ class EvalsBuilder:
 
     source: str
     problems: list[Problem] = field(default_factory=list)
-    notes: list[Note | str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     ignored_fields: dict[str, None] = field(default_factory=dict)
     _facts: dict[str, dict[tuple[str, ...], dict[str, Any]]] = field(
         default_factory=lambda: {name: {} for name in _FACTS}
