@@ -298,7 +298,7 @@ def test_criteria_on_different_scales_have_no_mean():
         ({"floor": 4.5}, "floor", 4.5),
         ({"mean": "high"}, "mean", "high"),
         ({"missing": "pass"}, "missing", "pass"),
-        ({"weights": {"a": -1}}, "weights['a']", -1),
+        ({"weights": {"a": -1}}, "weights", -1),
         ({"weights": {"a": 1, "b": "2"}}, "weights", {"a": 1, "b": "2"}),
         ({"gates": ["a"]}, "gates", ["a"]),
         ({"scale": (5,)}, "scale", (5,)),

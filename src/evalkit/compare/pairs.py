@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -68,7 +69,7 @@ def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
         raise SelectorError.unknown(selector, kind="run, agent_version or model", have=dict.fromkeys(known))
     if len({frozenset(names) for names in meanings.values()}) > 1:
         options = [
-            Option(column, python=str({column: selector}), shell=f"{column}={selector}")
+            Option(column, python=str({column: selector}), shell=shlex.quote(f"{column}={selector}"))
             for column in meanings
         ]
         raise SelectorError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from math import isinf
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -60,28 +60,24 @@ class PassRule:
     scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("mean", "floor"):
-            self._require(name, is_number(getattr(self, name)), "a number, for example 4.0")
-        if self.missing not in ("unscored", "fail"):
-            raise _field_error("missing", self.missing, choices=("unscored", "fail"))
-        for name in ("weights", "gates"):
-            value = getattr(self, name)
-            is_valid = value is None or (isinstance(value, Mapping) and all(map(is_number, value.values())))
-            self._require(name, is_valid, "a number per criterion, for example {'Groq': 2}")
-        for name, weight in (self.weights or {}).items():
-            if weight < 0 or isinf(weight):
-                raise _field_error(f"weights[{name!r}]", weight, expected="0 or more")
         scale: Any = self.scale
         is_pair = isinstance(scale, tuple | list) and len(scale) == 2 and all(map(is_number, scale))
-        self._require(
-            "scale", scale is None or (is_pair and scale[0] < scale[1]), "(low, high), for example (1, 5)"
-        )
+        checks = {
+            "mean": (is_number(self.mean), "a number, for example 4.0"),
+            "floor": (is_number(self.floor), "a number, for example 3.0"),
+            "missing": (self.missing in ("unscored", "fail"), "unscored or fail"),
+            "weights": (_is_numbers(self.weights), "a number per criterion, for example {'Groq': 2}"),
+            "gates": (_is_numbers(self.gates), "a number per criterion, for example {'Groq': 2}"),
+            "scale": (scale is None or (is_pair and scale[0] < scale[1]), "(low, high), for example (1, 5)"),
+        }
+        for name, (is_valid, expected) in checks.items():
+            if not is_valid:
+                raise _field_error(name, getattr(self, name), expected)
+        for name, weight in (self.weights or {}).items():
+            if weight < 0:
+                raise _field_error("weights", weight, "0 or more", key=name)
         if self.floor > self.mean:
-            raise _field_error("floor", self.floor, expected=f"at most the mean ({self.mean:g})")
-
-    def _require(self, name: str, is_valid: bool, expected: str) -> None:
-        if not is_valid:
-            raise _field_error(name, getattr(self, name), expected=expected)
+            raise _field_error("floor", self.floor, f"at most the mean ({self.mean:g})")
 
     @property
     def words(self) -> str:
@@ -160,9 +156,6 @@ class PassRule:
         return asdict(self)
 
 
-DEFAULT_RULE: Final = PassRule()
-
-
 @dataclass(frozen=True, slots=True)
 class RuledCriterion:
     """A criterion under a rule."""
@@ -192,16 +185,8 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dic
     for field in ("weights", "gates"):
         for name in getattr(rule, field) or {}:
             if declared and name not in declared:
-                raise RuleError(
-                    Sentence(
-                        "{option} names the unknown criterion {name!r}.",
-                        option=_rule_option(field),
-                        name=name,
-                    ),
-                    argument=field,
-                    value=name,
-                    choices=declared,
-                )
+                what = Sentence("{option} names an unknown criterion.", option=_rule_option(field, name))
+                raise RuleError(what, argument=field, value=name, choices=declared)
     if not rule.scale:
         _require_scales(declared)
     criteria = {}
@@ -211,48 +196,46 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dic
         if low is None or high is None:
             low, high = rule.scale or (0.0, 1.0)
         gate = (rule.gates or {}).get(name, high if is_binary else None)
-        declared_weight = facts.get("weight")
-        weight = (
-            rule.weights.get(name, 0.0)
-            if rule.weights
-            else 1.0
-            if declared_weight is None
-            else declared_weight
-        )
+        weight = 1.0 if facts.get("weight") is None else facts["weight"]
+        if rule.weights:
+            weight = rule.weights.get(name, 0.0)
         if gate is not None and not low <= gate <= high:
-            raise _field_error(
-                f"gates[{name!r}]", gate, expected=f"a score on its scale, {low:g} to {high:g}"
-            )
+            raise _field_error("gates", gate, f"a score on its scale, {low:g} to {high:g}", key=name)
         criteria[name] = RuledCriterion(low, high, weight, gate, in_mean=not is_binary)
         if not is_binary:
             _require_fit(name, (low, high), rule)
     scales = {name: f"{c.scale_min:g} to {c.scale_max:g}" for name, c in criteria.items() if c.in_mean}
     if len(set(scales.values())) > 1:
         each = "; ".join(f"{name!r} {scale}" for name, scale in scales.items())
+        option = Option(
+            "criterion",
+            python="evals.filter(criterion=[...])",
+            shell="name the criteria of one scale in --mapping FILE.yaml",
+        )
         raise RuleError(
             f"Criteria on different scales have no common mean ({each}).",
-            fix=Sentence(
-                "Grade one scale at a time: {option}.",
-                option=Option(
-                    "criterion",
-                    python="evals.filter(criterion=[...])",
-                    shell="name the criteria of one scale in --mapping FILE.yaml",
-                ),
-            ),
+            fix=Sentence("Grade one scale at a time: {option}.", option=option),
         )
     return criteria
 
 
-def _field_error(field: str, value: object, **parts: Any) -> RuleError:
-    text = repr(value)
-    what = Sentence("Invalid {option}: {value}.", option=_rule_option(field), value=text[:60])
-    return RuleError(what, argument=field, value=value, **parts)
+def _is_numbers(value: object) -> bool:
+    return value is None or (isinstance(value, Mapping) and all(map(is_number, value.values())))
 
 
-def _rule_option(field: str) -> Option:
-    name, _, key = field.partition("[")
-    shell = f"--{'gate' if name == 'gates' else 'weight' if name == 'weights' else name}"
-    return Option(name, python=f"PassRule.{field}", shell=f"{shell} {key.rstrip(']')}".rstrip())
+def _field_error(field: str, value: object, expected: str, *, key: str = "") -> RuleError:
+    what = Sentence("Invalid {option}: {value}.", option=_rule_option(field, key), value=repr(value)[:60])
+    return RuleError(what, argument=field, value=value, expected=expected)
+
+
+def _rule_option(field: str, key: str = "") -> Option:
+    shell = {"gates": "--gate", "weights": "--weight"}.get(field, f"--{field}")
+    if not key:
+        return Option(field, python=f"PassRule.{field}", shell=shell)
+    return Option(field, python=f"PassRule.{field}[{key!r}]", shell=f"{shell} {shlex.quote(key)}")
+
+
+DEFAULT_RULE: Final = PassRule()
 
 
 def _whole_rule(mean: str, floor: str, low: float, high: float) -> Option:
@@ -285,19 +268,14 @@ def _require_scales(declared: Mapping[str, Mapping[str, Any]]) -> None:
     low, high = _likely_scale(lowest, highest)
     # The shares of the scale that the default rule takes on 1 to 5.
     mean, floor = (f"{low + share * (high - low):g}" for share in (0.75, 0.5))
-    mapping = Option(
-        "mapping", python="mapping={'scale': [1, 5]}", shell="--mapping FILE.yaml holding {'scale': [1, 5]}"
-    )
-    raise RuleError(
-        text,
-        argument="scale",
-        fix=Sentence(
-            "Declare it with the rule, for example {rule}"
-            + (", or when loading: {mapping}." if (low, high) == (1, 5) else "."),
-            rule=_whole_rule(mean, floor, low, high),
-            mapping=mapping,
-        ),
-    )
+    mapping = "mapping={'scale': [1, 5]}"
+    template = "Declare it with the rule, for example {rule}"
+    template += ", or when loading: {mapping}." if (low, high) == (1, 5) else "."
+    parts = {
+        "rule": _whole_rule(mean, floor, low, high),
+        "mapping": Option("mapping", python=mapping, shell="--mapping FILE.yaml holding {'scale': [1, 5]}"),
+    }
+    raise RuleError(text, argument="scale", fix=Sentence(template, **parts))
 
 
 def _likely_scale(low: float | None, high: float | None) -> tuple[float, float]:
@@ -322,10 +300,5 @@ def _require_fit(name: str, scale: tuple[float, float], rule: PassRule) -> None:
         what = f"The rule's {field} of {value:g} is outside the scale of {name!r}, {low:g} to {high:g}."
     else:
         return
-    fix = Sentence(
-        "Pass a rule for {low:g} to {high:g}: {rule}.",
-        low=low,
-        high=high,
-        rule=_whole_rule("...", "...", low, high),
-    )
+    fix = Sentence("Pass a rule for this scale: {rule}.", rule=_whole_rule("...", "...", low, high))
     raise RuleError(what, argument="rule", fix=fix)
