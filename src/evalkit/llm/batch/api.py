@@ -157,10 +157,10 @@ class BatchApi:
 
     def batches(self, batch_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the batches that few calls can fetch; none if the provider has no call for several."""
-        found: dict[str, dict[str, Any]] = {}
+        rows_by_id: dict[str, dict[str, Any]] = {}
         step = min(self.limits.many_ids, _IDS_PER_CALL)
         if not step or len(batch_ids) < 2:
-            return found
+            return rows_by_id
         for start in range(0, len(batch_ids), step):
             wanted = batch_ids[start : start + step]
             try:
@@ -168,8 +168,8 @@ class BatchApi:
                 page = self._call("get", "/batches?" + "&".join(f"id={batch_id}" for batch_id in wanted))
             except RejectedError:
                 continue
-            found |= {row["id"]: row for row in _rows(page) if row["id"] in wanted}
-        return found
+            rows_by_id |= {row["id"]: row for row in _rows(page) if row["id"] in wanted}
+        return rows_by_id
 
     def cancel(self, batch_id: str) -> None:
         """Cancel a batch. Ignore one that has ended."""
@@ -186,7 +186,7 @@ class BatchApi:
 
         Raises RetryableError if the list cannot be read to its end, so that no batch can be said to be missing.
         """
-        found: dict[str, list[dict[str, Any]]] = {file_id: [] for file_id in file_ids}
+        batches: dict[str, list[dict[str, Any]]] = {file_id: [] for file_id in file_ids}
         seen: set[str] = set()
         query: dict[str, object] = {}
         for _ in range(_MAX_PAGES):
@@ -198,11 +198,11 @@ class BatchApi:
             new = [row for row in rows if row["id"] not in seen]
             seen.update(row["id"] for row in rows)
             for row in new:
-                if row.get("input_file_id") in found:
-                    found[row["input_file_id"]].append(row)
+                if row.get("input_file_id") in batches:
+                    batches[row["input_file_id"]].append(row)
             query = _next_page(page, rows)
             if not query or _ends_before(rows, since):
-                return {file_id: sorted(made, key=_created_at) for file_id, made in found.items()}
+                return {file_id: sorted(rows, key=_created_at) for file_id, rows in batches.items()}
             if not new:
                 break
         raise RetryableError("the list of batches could not be read to its end")

@@ -95,13 +95,13 @@ class Journal:
         """Lock the job, so that no two processes act on it at once."""
         return locked(self.folder / "lock", f"the job {self.folder.name!r}")
 
-    def write(self, at: float, **fact: Any) -> None:
+    def write(self, time_s: float, **fact: Any) -> None:
         """Append a fact: `job=`, `shards=` (new), `shard=` with changed fields, `again=`, `cancelled=` or `note=`.
 
         The line is on disk when this returns.
         """
         is_new = not self.path.exists()
-        append(self.path, [{"at": round(at, 3), **fact}])
+        append(self.path, [{"at": round(time_s, 3), **fact}])
         if is_new:
             sync_folder(self.folder)
 

@@ -126,18 +126,18 @@ def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None
 
     Raises SelectorError if no job matches, or several do.
     """
-    found = jobs(folder, clock=clock)
-    matches = [job for job in found if name is None or job.name == name] or [
-        job for job in found if name and job.name.startswith(name)
+    all_jobs = jobs(folder, clock=clock)
+    matches = [job for job in all_jobs if name is None or job.name == name] or [
+        job for job in all_jobs if name and job.name.startswith(name)
     ]
     if len(matches) == 1:
         return matches[0]
-    if not found:
+    if not all_jobs:
         raise SelectorError(f"There are no batch jobs in {str(folder)!r}.")
     if matches:
         names = [job.name for job in matches]
         raise SelectorError(f"{len(names):,} jobs match.", argument="name", value=name, choices=names)
-    raise SelectorError.unknown(name, kind="job", have=[job.name for job in found])
+    raise SelectorError.unknown(name, kind="job", have=[job.name for job in all_jobs])
 
 
 def jobs(folder: str | Path, *, clock: Clock | None = None) -> list[Job]:
