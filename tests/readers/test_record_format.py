@@ -89,7 +89,7 @@ def test_a_second_record_of_a_trial(
 
 
 def test_undeclared_input_and_output_come_from_the_turns(tmp_path: Path) -> None:
-    how = RecordFormat(case="id", turns=lambda record: fields.chat(record["messages"]))
+    how = RecordFormat(case="id", turns=lambda record: fields.chat_turns(record["messages"]))
     messages = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
 
     evals = read(tmp_path / "v1.jsonl", {"id": "a", "messages": [*messages, "?"]}, how=how)

@@ -73,8 +73,8 @@ def _latency(event: fields.Record) -> float | None:
 def _turns(event: fields.Record) -> fields.Turns:
     content = event.get("input")
     messages = content if isinstance(content, list) else mapping(content).get("messages")
-    turns = fields.chat([m for m in sequence(messages) if isinstance(m, dict) and "role" in m])
-    return turns + fields.said("assistant", words(event.get("output"))) if turns else []
+    turns = fields.chat_turns([m for m in sequence(messages) if isinstance(m, dict) and "role" in m])
+    return turns + fields.as_turns("assistant", words(event.get("output"))) if turns else []
 
 
 def _scores(event: fields.Record) -> list[fields.Record]:
@@ -85,11 +85,11 @@ def _scores(event: fields.Record) -> list[fields.Record]:
     """
     scores, spans = dict(mapping(event.get("scores"))), {}
     for span in filter(_is_scorer, event["spans"]):
-        given = mapping(span.get("scores"))
+        own = mapping(span.get("scores"))
         called = str(fields.get(span, "span_attributes.name"))
-        for name, score in (given or ({called: None} if span.get("error") else {})).items():
+        for name, score in (own or ({called: None} if span.get("error") else {})).items():
             scores.setdefault(name, score)
-        spans.update(dict.fromkeys([called, *given], span))
+        spans.update(dict.fromkeys([called, *own], span))
     for name, trace in mapping(fields.get(event, "metadata.scorer_errors")).items():
         scores.setdefault(name, None)
         spans.setdefault(name, {"error": trace})

@@ -32,9 +32,9 @@ is_run = any_sniff(
 
 
 def _cases(file: fields.RecordFile) -> fields.Records:
-    whole = file.read_object()
-    top = (_WRAPPED,) if isinstance(whole.get(_WRAPPED), dict) else ()
-    run = whole[_WRAPPED] if top else whole
+    document = file.read_object()
+    top = (_WRAPPED,) if isinstance(document.get(_WRAPPED), dict) else ()
+    run = document[_WRAPPED] if top else document
     records = [each for name in _LISTS for each in file.list_in(*top, name)]
     models = (span.get("model") for _, record in records for span in _spans(record, "llmSpans"))
     common = {
@@ -71,7 +71,7 @@ def _turns(record: fields.Record) -> fields.Turns:
         for span in _spans(record, "toolSpans")
     ]
     reply = {"role": "assistant", "content": record.get("actualOutput"), "toolsCalled": tools}
-    return fields.said("user", record.get("input")) + _messages(reply)
+    return fields.as_turns("user", record.get("input")) + _messages(reply)
 
 
 def _messages(turn: fields.Record) -> fields.Turns:
@@ -84,12 +84,12 @@ def _messages(turn: fields.Record) -> fields.Turns:
             result = {"role": "tool", "name": call.get("name"), "tool_call_id": str(place)}
             results.append(message({**result, "content": as_text(call["output"])}))
     called = [message({"role": "assistant", "tool_calls": calls})] if calls else []
-    return [*called, *results, *fields.said(turn.get("role"), turn.get("content"))]
+    return [*called, *results, *fields.as_turns(turn.get("role"), turn.get("content"))]
 
 
 def _output(record: fields.Record) -> str | None:
     output = as_text(record.get("actualOutput"))
-    return fields.last_said(_turns(record), "assistant") if output is None else output
+    return fields.last_text(_turns(record), "assistant") if output is None else output
 
 
 def _latency(record: fields.Record) -> Any:

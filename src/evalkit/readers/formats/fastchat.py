@@ -57,8 +57,8 @@ def _prompts(record: fields.Record) -> list[str]:
 def _turns(answer: fields.Record) -> fields.Turns:
     prompts, turns = _prompts(answer), []
     for place, text in enumerate(answer["texts"]):
-        turns += fields.said("user", prompts[place]) if place < len(prompts) else []
-        turns += fields.said("assistant", text)
+        turns += fields.as_turns("user", prompts[place]) if place < len(prompts) else []
+        turns += fields.as_turns("assistant", text)
     return turns
 
 
@@ -136,7 +136,7 @@ def _pairs(file: fields.RecordFile) -> fields.Records:
 
 
 def _judge_prompts(file: fields.RecordFile) -> fields.Records:
-    file.builder.ignore_fields("what the judges were told")
+    file.builder.ignore_fields("the prompts of judges")
     return ()
 
 

@@ -203,12 +203,12 @@ def provider(*paths: str) -> Callable[[Record], str | None]:
     return find
 
 
-def chat(value: Any) -> Turns:
+def chat_turns(value: Any) -> Turns:
     """Return a list of chat messages as turns."""
     return [message(each) for each in sequence(value) if isinstance(each, dict)]
 
 
-def said(role: str | None, content: Any) -> Turns:
+def as_turns(role: str | None, content: Any) -> Turns:
     """Return one message as turns; none where it has no content."""
     return [] if content is None else [message({"role": role, "content": as_text(content)})]
 
@@ -218,6 +218,6 @@ def joined(texts: Iterable[Any], between: str = "\n") -> str | None:
     return between.join(text for text in map(as_text, texts) if text) or None
 
 
-def last_said(turns: Iterable[dict[str, Any]], role: str) -> str | None:
+def last_text(turns: Iterable[dict[str, Any]], role: str) -> str | None:
     """Return the last text of a role."""
     return next((t["content"] for t in reversed([*turns]) if t["role"] == role and t["content"]), None)

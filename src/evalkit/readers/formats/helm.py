@@ -171,9 +171,9 @@ def _stop_reason(reason: Any) -> Any:
 
 
 def _turns(state: fields.Record) -> fields.Turns:
-    turns = fields.chat(fields.get(state, "request.messages"))
-    turns = turns or fields.said("user", fields.get(state, "request.prompt") or None)
-    return turns + fields.said("assistant", _output(state))
+    turns = fields.chat_turns(fields.get(state, "request.messages"))
+    turns = turns or fields.as_turns("user", fields.get(state, "request.prompt") or None)
+    return turns + fields.as_turns("assistant", _output(state))
 
 
 def _scale(stat: fields.Record) -> dict[str, Any]:

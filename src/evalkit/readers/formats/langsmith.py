@@ -79,8 +79,8 @@ def _part(row: fields.Record, name: str) -> dict[str, Any] | None:
     """Return the columns `name.*` as one object; None where all of them are empty."""
     prefix = f"{name}."
     columns = {key.removeprefix(prefix): _object(v) for key, v in row.items() if key.startswith(prefix)}
-    whole = {**mapping(row.get(name)), **columns}
-    return {key: value for key, value in whole.items() if value not in (None, "")} or None
+    parts = {**mapping(row.get(name)), **columns}
+    return {key: value for key, value in parts.items() if value not in (None, "")} or None
 
 
 def _object(value: Any) -> Any:
@@ -119,7 +119,7 @@ EXPERIMENT: Final = RecordFormat(
         "error": "error",
         "latency_s": fields.to(number, "execution_time"),
     },
-    turns=lambda row: fields.chat(mapping(row["outputs"]).get("messages")),
+    turns=lambda row: fields.chat_turns(mapping(row["outputs"]).get("messages")),
     scores=lambda row: map(_judged, row["feedback"]),
     criterion="key",
     true_or_false=lambda feedback: isinstance(feedback["score"], bool),

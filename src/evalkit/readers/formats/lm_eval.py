@@ -102,8 +102,8 @@ def _samples(file: fields.RecordFile) -> fields.Records:
 def _add_run(file: fields.RecordFile, summary: dict[str, Any], task: str) -> str:
     arguments = as_text(fields.get(summary, "config.model_args")) or ""
     match = re.search(r"(?:pretrained|model|engine)=([^,]+)", arguments)
-    given = as_text(summary.get("model_name")) or (match[1] if match else None)
-    model = given or file.path.parent.name or "model"
+    name = as_text(summary.get("model_name")) or (match[1] if match else None)
+    model = name or file.path.parent.name or "model"
     settings = fields.known(
         task=fields.to(lambda configs: mapping(mapping(configs).get(task)) or None, "configs"),
         config=fields.not_empty("config"),
@@ -142,9 +142,9 @@ def _key(line: int | None, record: fields.Record) -> Any:
 
 def _case(record: fields.Record) -> str | None:
     """Return the document's hash, which is the same in every run; older files lack it, so it is computed."""
-    given, doc = as_text(record.get("doc_hash")), record.get("doc")
-    if given or doc is None:
-        return given[:12] if given else None
+    doc_hash, doc = as_text(record.get("doc_hash")), record.get("doc")
+    if doc_hash or doc is None:
+        return doc_hash[:12] if doc_hash else None
     text = json.dumps(doc, indent=2, ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:12]
 
@@ -212,7 +212,7 @@ SAMPLES: Final = RecordFormat(
     },
     trials={"output": _output},
     turns=lambda record: (
-        fields.said("user", _arguments(record)[0]) + fields.said("assistant", _output(record))
+        fields.as_turns("user", _arguments(record)[0]) + fields.as_turns("assistant", _output(record))
     ),
     scores=_scores,
     criteria=lambda score: PASS_OR_FAIL if score["is_binary"] else {},

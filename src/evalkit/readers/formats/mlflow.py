@@ -82,20 +82,20 @@ def _reply(trace: fields.Record) -> fields.Record:
 def _turns(trace: fields.Record) -> fields.Turns:
     """Return the request, each tool call with its result, and the response."""
     request, response = trace["request"], trace["response"]
-    turns = fields.chat(mapping(request).get("messages") or mapping(request).get("input"))
+    turns = fields.chat_turns(mapping(request).get("messages") or mapping(request).get("input"))
     if not turns:
-        turns = fields.said("user", words(request))
+        turns = fields.as_turns("user", words(request))
     for span in trace["spans"]:
         if str(span.get("mlflow.spanType")).upper() == "TOOL":
             call = {"name": span.get("name"), "arguments": span.get(_INPUTS)}
             result = {"role": "tool", "name": span.get("name"), "content": words(span.get(_OUTPUTS))}
             turns += [message({"role": "assistant", "tool_calls": [call]}), message(result)]
     reply = _reply(trace)
-    return turns + ([message(dict(reply))] if reply else fields.said("assistant", words(response)))
+    return turns + ([message(dict(reply))] if reply else fields.as_turns("assistant", words(response)))
 
 
 def _input(trace: fields.Record) -> str | None:
-    return fields.last_said(_turns(trace), "user") or words(trace["request"])
+    return fields.last_text(_turns(trace), "user") or words(trace["request"])
 
 
 def _expected(column: str) -> fields.Field:

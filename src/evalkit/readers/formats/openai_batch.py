@@ -45,7 +45,7 @@ def _unanswered(file: fields.RecordFile) -> fields.Records:
             error = "neither the output nor the error file has an answer"
             yield line, {_ID: case, "body": body, "error": error, **_run(file.path, requests, body)}
         else:
-            file.builder.add_case("", case, input=fields.last_said(_sent(body), "user"))
+            file.builder.add_case("", case, input=fields.last_text(_sent(body), "user"))
 
 
 def _answers(file: fields.RecordFile) -> fields.Records:
@@ -131,8 +131,10 @@ def _run(source: Path, requests: dict[str, Any], body: fields.Record) -> dict[st
 def _sent(body: fields.Record) -> fields.Turns:
     """Return the messages of a request: of a chat, of the responses endpoint, or the one prompt."""
     content = body.get("messages", body.get("input", body.get("prompt")))
-    turns = fields.said("system", body.get("instructions") or None)
-    return turns + (fields.chat(content) if isinstance(content, list) else fields.said("user", content))
+    turns = fields.as_turns("system", body.get("instructions") or None)
+    return turns + (
+        fields.chat_turns(content) if isinstance(content, list) else fields.as_turns("user", content)
+    )
 
 
 def _requests(file: fields.RecordFile) -> dict[str, tuple[int | None, fields.Record]]:

@@ -122,8 +122,8 @@ def _sampled(value: Any) -> str | None:
 
 def _turns(record: fields.Record) -> fields.Turns:
     prompt = record["call"].get("prompt")
-    turns = fields.chat(prompt) if isinstance(prompt, list) else fields.said("user", prompt)
-    return turns + fields.said("assistant", _sampled(record["call"].get("sampled")))
+    turns = fields.chat_turns(prompt) if isinstance(prompt, list) else fields.as_turns("user", prompt)
+    return turns + fields.as_turns("assistant", _sampled(record["call"].get("sampled")))
 
 
 LOG: Final = RecordFormat(
@@ -161,12 +161,14 @@ def _items(file: fields.RecordFile) -> fields.Records:
 
 
 def _input(item: fields.Record) -> str | None:
-    given = mapping(item.get("datasource_item"))
-    return words(mapping(given.get("item")) or given or item.get("datasource_item"))
+    content = mapping(item.get("datasource_item"))
+    return words(mapping(content.get("item")) or content or item.get("datasource_item"))
 
 
 def _output(item: fields.Record) -> str | None:
-    texts = [turn["content"] for turn in fields.chat(fields.get(item, "sample.output")) if turn["content"]]
+    texts = [
+        turn["content"] for turn in fields.chat_turns(fields.get(item, "sample.output")) if turn["content"]
+    ]
     return texts[-1] if texts else None
 
 
@@ -210,8 +212,8 @@ ITEMS: Final = RecordFormat(
         "started_at": fields.to(moment, "created_at"),
     },
     turns=lambda item: [
-        *fields.chat(fields.get(item, "sample.input")),
-        *fields.chat(fields.get(item, "sample.output")),
+        *fields.chat_turns(fields.get(item, "sample.input")),
+        *fields.chat_turns(fields.get(item, "sample.output")),
     ],
     checks="checks",
     check={

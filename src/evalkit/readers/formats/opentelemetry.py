@@ -76,14 +76,14 @@ def _trial(
     calls = [span["attributes"] for span in spans if is_model_call(span["attributes"])]
     last = calls[-1] if calls else {}
     turns = messages_of(last)
-    found = {name: _first(everywhere, keys) for name, keys in _NAMES.items()}
+    named = {name: _first(everywhere, keys) for name, keys in _NAMES.items()}
     prompt = input_of(root["attributes"]) or next((t["content"] for t in turns if t["role"] == "user"), None)
     start, end = number(root.get("start")), number(root.get("end"))
     return {
-        **found,
+        **named,
         **{name: _sum(calls, keys) for name, keys in _SUMS.items()},
-        "run": "-".join(name for name in (found["agent"], found["version"]) if name),
-        "case": found["case"] or (digest(prompt) if prompt else trace_id),
+        "run": "-".join(name for name in (named["agent"], named["version"]) if name),
+        "case": named["case"] or (digest(prompt) if prompt else trace_id),
         "input": words(prompt),
         "severity": severity_of(*everywhere),
         "output": output_of(root["attributes"]) or next((t["content"] for t in reversed(turns)), None),

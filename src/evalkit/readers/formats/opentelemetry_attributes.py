@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.chat_messages import message
 from evalkit.data.json_text import as_text
+from evalkit.readers.formats.fields import last_text
 from evalkit.readers.json_values import decoded, mapping, sequence
 
 if TYPE_CHECKING:
@@ -48,21 +49,19 @@ def is_model_call(attributes: Record) -> bool:
 
 def input_of(attributes: Record) -> Any:
     """Return the input of a span: the last text of the user in it, if any."""
-    given = decoded(attributes.get("input.value"))
-    if given is None:
-        given = [turn for turn in messages_of(attributes) if turn["role"] == "user"]
-        return given[-1]["content"] if given else None
-    said = [m for m in sequence(mapping(given).get("messages")) if mapping(m).get("role") == "user"]
-    return mapping(said[-1]).get("content") if said else given
+    value = decoded(attributes.get("input.value"))
+    if value is None:
+        return last_text(messages_of(attributes), "user")
+    users = [m for m in sequence(mapping(value).get("messages")) if mapping(m).get("role") == "user"]
+    return users[-1].get("content") if users else value
 
 
 def output_of(attributes: Record) -> str | None:
     """Return the output of a span as text."""
-    given = attributes.get("output.value")
-    if given is not None and not sequence(mapping(given).get("choices")):
-        return as_text(given)
-    said = [turn for turn in messages_of(attributes) if turn["role"] == "assistant" and turn["content"]]
-    return said[-1]["content"] if said else None
+    value = attributes.get("output.value")
+    if value is not None and not sequence(mapping(value).get("choices")):
+        return as_text(value)
+    return last_text(messages_of(attributes), "assistant")
 
 
 def messages_of(attributes: Record) -> list[dict[str, Any]]:
@@ -87,30 +86,28 @@ def evaluations(attributes: Record) -> Iterator[dict[str, Any]]:
             yield {name: attributes.get(f"{prefix}.{part}") for part, name in _PARTS.items()}
 
 
-def _turns(told: Record) -> Iterator[dict[str, Any]]:
+def _turns(record: Record) -> Iterator[dict[str, Any]]:
     """Yield a message of the GenAI conventions as turns: each tool result in it is one of its own."""
-    text: list[str] = []
-    reasoning: list[str] = []
+    texts: dict[str, list[str]] = {"text": [], "reasoning": []}
     calls: list[dict[str, Any]] = []
     others: list[Any] = []
-    if isinstance(told.get("content"), str):
-        text.append(told["content"])
-    for part in map(mapping, sequence(told.get("parts"))):
+    if isinstance(record.get("content"), str):
+        texts["text"].append(record["content"])
+    for part in map(mapping, sequence(record.get("parts"))):
         kind, content = part.get("type"), part.get("content")
-        if kind == "text" and isinstance(content, str):
-            text.append(content)
-        elif kind == "reasoning" and isinstance(content, str):
-            reasoning.append(content)
+        if kind in texts and isinstance(content, str):
+            texts[kind].append(content)
         elif kind == "tool_call":
-            calls.append({k: part.get(k) for k in ("id", "name", "arguments")})
+            calls.append({name: part.get(name) for name in ("id", "name", "arguments")})
         elif kind == "tool_call_response":
-            result = part.get("response", part.get("result", content))
-            yield message({"role": "tool", "tool_call_id": part.get("id"), "content": as_text(result)})
+            result = as_text(part.get("response", part.get("result", content)))
+            yield message({"role": "tool", "tool_call_id": part.get("id"), "content": result})
         else:
             others.append(part)
-    if text or reasoning or calls or others:
-        made = message({"role": told.get("role"), "content": "".join(text) or None, "tool_calls": calls})
-        yield {**made, "reasoning": "".join(reasoning) or None, "parts": as_text(others) if others else None}
+    if any(texts.values()) or calls or others:
+        text, reasoning = ("".join(pieces) or None for pieces in texts.values())
+        turn = {"role": record.get("role"), "content": text, "reasoning": reasoning, "tool_calls": calls}
+        yield {**message(turn), "parts": as_text(others) if others else None}
 
 
 def _openinference_turn(record: Record) -> dict[str, Any]:
@@ -127,19 +124,19 @@ def _ordered(numbered: Any) -> list[Record]:
 
 def _unflattened(attributes: Record, prefix: str) -> dict[str, Any]:
     """Return the attributes under a prefix as nested dicts: `a.0.b` is `{"0": {"b": ...}}`."""
-    made: dict[str, Any] = {}
+    nested: dict[str, Any] = {}
     for name, value in attributes.items():
         if not name.startswith(prefix):
             continue
         *path, last = name.removeprefix(prefix).split(".")
-        inner = made
+        inner = nested
         for step in path:
             inner = inner.setdefault(step, {})
             if not isinstance(inner, dict):
                 break
         else:
             inner[last] = value
-    return made
+    return nested
 
 
 def _value(value: Any) -> Any:
@@ -151,7 +148,7 @@ def _value(value: Any) -> Any:
         except (TypeError, ValueError):
             return None
     if "arrayValue" in value:
-        return [_value(one) for one in sequence(mapping(value["arrayValue"]).get("values"))]
+        return [_value(each) for each in sequence(mapping(value["arrayValue"]).get("values"))]
     if "kvlistValue" in value:
         return plain(mapping(value["kvlistValue"]).get("values"))
     return next(

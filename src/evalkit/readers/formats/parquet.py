@@ -54,8 +54,8 @@ def read_table(path: Path, tables: frozenset[str]) -> Evals:
         runs = read_parquet(path, ["run"]).unique(maintain_order=True) if "run" in TABLES[name].key else None
         return Evals.from_tables(runs=runs, files=[str(path)])
     good, problems = fit(TABLES[name], read_parquet(path))
-    made: dict[str, Any] = {name: good}
-    return Evals.from_tables(**made, problems=problems, files=[str(path)])
+    tables_read: dict[str, Any] = {name: good}
+    return Evals.from_tables(**tables_read, problems=problems, files=[str(path)])
 
 
 def rows(path: Path) -> Raw:

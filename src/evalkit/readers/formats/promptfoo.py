@@ -35,9 +35,9 @@ def _is_result(path: object, data: bytes) -> bool:
 
 
 def _in_object(file: fields.RecordFile) -> fields.Records:
-    whole = file.read_object()
-    file.builder.ignore_fields(*(name for name in ("traces", "blobAssets") if whole.get(name)))
-    return _named(file.list_in("results", "results"), fields.get(whole, "results.timestamp"))
+    document = file.read_object()
+    file.builder.ignore_fields(*(name for name in ("traces", "blobAssets") if document.get(name)))
+    return _named(file.list_in("results", "results"), fields.get(document, "results.timestamp"))
 
 
 def _named(records: fields.Records, started: Any = None) -> fields.Records:
@@ -86,7 +86,7 @@ def _assertions(record: fields.Record) -> list[str]:
 
 
 def _prompt_name(record: fields.Record) -> str | None:
-    """Return the label of the prompt, a long one cut: where none was given it is the whole prompt."""
+    """Return the label of the prompt, a long one cut: where none was given it is the document prompt."""
     prompt = record.get("prompt")
     label = as_text(fields.get(prompt, ("label", "raw")) if isinstance(prompt, dict) else prompt)
     if not label:
@@ -99,12 +99,12 @@ def _turns(record: fields.Record) -> fields.Turns:
     """Return the prompt and the answer: promptfoo writes a chat as its JSON."""
     prompt = record.get("prompt")
     raw = prompt.get("raw") if isinstance(prompt, dict) else prompt
-    answer = fields.said("assistant", fields.get(record, "response.output"))
+    answer = fields.as_turns("assistant", fields.get(record, "response.output"))
     if not isinstance(raw, str) or raw.endswith(_STRIPPED):
         return answer
     messages = sequence(raw)
     is_chat = messages and all(isinstance(each, dict) and "role" in each for each in messages)
-    return (fields.chat(messages) if is_chat else fields.said("user", raw)) + answer
+    return (fields.chat_turns(messages) if is_chat else fields.as_turns("user", raw)) + answer
 
 
 def _failure(record: fields.Record) -> str | None:

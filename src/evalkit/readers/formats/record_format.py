@@ -14,7 +14,7 @@ from evalkit.readers import json_values
 from evalkit.readers.assertions import Attempt, Check, add_checks
 from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats import csv as csv_file
-from evalkit.readers.formats.fields import Field, Fields, Record, RecordFile, Records, always, get, last_said
+from evalkit.readers.formats.fields import Field, Fields, Record, RecordFile, Records, always, get, last_text
 from evalkit.readers.json_keys import first_records, outline
 from evalkit.readers.json_values import counter, mapping, sequence
 
@@ -203,9 +203,9 @@ class RecordFormat:
         turns = self.turns(record)
         values = _values("trials", self.trials or {}, record)
         if "output" not in values:
-            values["output"] = last_said(turns, "assistant")
+            values["output"] = last_text(turns, "assistant")
         if "input" not in self.cases:
-            builder.add_case(suite, trial[1], input=last_said(turns, "user"))
+            builder.add_case(suite, trial[1], input=last_text(turns, "user"))
         builder.add_trial(*trial, line, **values)
         builder.add_turns(*trial, turns)
 

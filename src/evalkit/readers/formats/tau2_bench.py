@@ -16,15 +16,15 @@ _CRASHED: Final = ("user_error", "infrastructure_error")
 
 
 def _simulations(file: fields.RecordFile) -> fields.Records:
-    whole = file.read_object()
-    info = mapping(whole.get("info"))
+    document = file.read_object()
+    info = mapping(document.get("info"))
     suite = as_text(fields.get(info, "environment_info.domain_name")) or ""
     # The policy and the tools of a domain are the same in every run of it, and long.
     settings = {**info, "environment_info": {"domain_name": suite}} if info else None
     file.builder.ignore_fields("the domain's policy and tools", "the time, cost and usage of each message")
-    if whole:
+    if document:
         TASKS.add(file, ((line, {**task, "suite": suite}) for line, task in file.list_in("tasks")))
-    common = {"suite": suite, "settings": settings, "timestamp": whole.get("timestamp")}
+    common = {"suite": suite, "settings": settings, "timestamp": document.get("timestamp")}
     for line, record in file.list_in("simulations"):
         yield line, {**record, **common, "agent": info.get("agent_info")}
 
@@ -52,7 +52,7 @@ def _turns(record: fields.Record) -> fields.Turns:
     for each in sequence(record.get("messages")):
         several = each.get("tool_messages") if isinstance(each, dict) else None
         messages += several if isinstance(several, list) else [each]
-    return fields.chat(
+    return fields.chat_turns(
         [
             {**each, "tool_call_id": each.get("id")} if mapping(each).get("role") == "tool" else each
             for each in messages

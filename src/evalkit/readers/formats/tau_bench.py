@@ -39,7 +39,7 @@ TRAJECTORIES: Final = RecordFormat(
         "severity": fields.severity("info.task"),
     },
     trials={"error": "info.error"},
-    turns=lambda record: fields.chat(record.get("traj")),
+    turns=lambda record: fields.chat_turns(record.get("traj")),
     scores=lambda record: [record],
     criterion=fields.always("reward"),
     criteria=fields.always(PASS_OR_FAIL),
