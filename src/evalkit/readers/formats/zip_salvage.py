@@ -33,6 +33,8 @@ _STORED, _DEFLATE, _ZSTD = 0, 8, 93
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _ENTRY: Final = struct.Struct("<4s6H3L5H2L")
 _END: Final = struct.Struct("<4s4H2LH")
+# The length of a name is so far before the name.
+_NAME_LENGTH: Final = 18
 _END_SIZE: Final = 1 << 16
 _WIDE: Final = 0xFFFFFFFF
 _SIZES_BEHIND: Final = 8
@@ -97,35 +99,30 @@ class Zip:
 
     def find(self, name: str) -> Member | None:
         """Return one member without reading the whole directory; None where there is none of that name."""
-        if "members" in self.__dict__:
-            return self.members.get(name)
-        block, wanted = self._directory, name.encode()
-        place = block.rfind(wanted)
-        while place >= _ENTRY.size:
-            start = place - _ENTRY.size
-            _, _, _, _, method, _, _, crc, packed, size, length, *_, offset = _ENTRY.unpack_from(block, start)
-            if block[start : start + 4] == b"PK\x01\x02" and length == len(wanted):
-                return (
-                    self.members.get(name)
-                    if _WIDE in (packed, size, offset)
-                    else Member(method, crc, packed, size, offset)
-                )
-            place = block.rfind(wanted, 0, place)
+        matches = None if "members" in self.__dict__ else self._search(re.escape(name.encode()))
+        if matches:
+            entry: Any = _ENTRY.unpack_from(self._directory, matches[-1].start() - _ENTRY.size)
+            signature, _, _, _, method, _, _, crc, packed, size, *_, offset = entry
+            if signature == b"PK\x01\x02" and _WIDE not in (packed, size, offset):
+                return Member(method, crc, packed, size, offset)
         return self.members.get(name)
 
     def has_only(self, start: bytes, end: bytes, names: set[str]) -> bool:
-        """Whether the members with that start and end have exactly these names between.
+        """Whether the members with that start and end have exactly these names between, as far as is plain."""
+        matches = self._search(re.escape(start) + b"(.+?)" + re.escape(end))
+        if matches is None or len(matches) != self._directory.count(start):
+            return False
+        return {match[1] for match in matches} == {name.encode() for name in names}
 
-        False also where the directory's bytes do not show it.
-        """
+    def _search(self, pattern: bytes) -> list[re.Match[bytes]] | None:
+        """Return the names in the directory's bytes that match as a whole; None where some do in part."""
         block = self._directory
-        found: set[bytes] = set()
-        for match in re.finditer(re.escape(start) + b"(.+?)" + re.escape(end), block):
-            place = match.start() - _ENTRY.size
-            if place < 0 or int.from_bytes(block[place + 28 : place + 30], "little") != len(match[0]):
-                return False
-            found.add(match[1])
-        return len(found) == block.count(start) and found == {name.encode() for name in names}
+        matches = list(re.finditer(pattern, block))
+        for match in matches:
+            place = match.start() - _NAME_LENGTH
+            if place < 0 or block[place] + 256 * block[place + 1] != match.end() - match.start():
+                return None
+        return matches
 
     def read(self, name: str) -> bytes:
         """Return the content of a member.

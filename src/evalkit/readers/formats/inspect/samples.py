@@ -296,8 +296,6 @@ def _from_events(sample: Sample) -> list[Message]:
 
 def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, str | None]:
     """Return the score, label and error of a value; NaN is Inspect's word for not scored."""
-    if value is None or value == "NaN":
-        return None, None, reason or "not scored"
     if isinstance(value, bool):
         return float(value), "true" if value else "false", None
     if isinstance(value, int | float):
@@ -306,6 +304,8 @@ def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, s
         except OverflowError:
             return None, None, f"the score is {value!r:.40}, not a finite number"
         return (number, None, None) if math.isfinite(number) else (None, None, reason or "not scored")
+    if value is None or value == "NaN":
+        return None, None, reason or "not scored"
     if not isinstance(value, str):
         return None, None, f"the score is {as_text(value)!r:.80}, not a number"
     if value in LETTERS:
@@ -322,9 +322,9 @@ def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, s
 
 def _metadata(score: Score, texts: Attachments) -> str | None:
     """Return the metadata of a score as JSON, with its history and the reason of a value."""
-    text, value = texts.json(score.metadata), score.value
-    is_unscored = value is None or value == "NaN" or value != value
-    reason = None if is_unscored else score.reason or None
+    text, value, reason = texts.json(score.metadata), score.value, score.reason or None
+    if reason and (value is None or value == "NaN" or value != value):
+        reason = None  # it is the error
     if not score.history and reason is None:
         return text
     metadata = decode(text.encode()) if text else {}
