@@ -161,7 +161,7 @@ def test_the_command_writes_the_same_twice_and_replaces_nothing(tmp_path: Path) 
     )
 
     assert one == two
-    with pytest.raises(FormatError, match="is not empty; name a new or an empty folder"):
+    with pytest.raises(FormatError, match="is not empty. Name a new or an empty folder"):
         every_eval_ever(load("data/demo"), tmp_path / "one")
     with pytest.raises(FormatError, match="There is no score to export"):
         every_eval_ever(Evals.from_tables(), tmp_path / "three")

@@ -150,7 +150,7 @@ def test_tests_that_assert_different_things_get_the_tools_own_verdict(tmp_path):
     assert ek.grade(evals)["verdict"].to_list() == ["pass", "fail"]
     checks = json.loads(evals.scores["metadata"][0])["checks"]
     assert [(check["name"], check["pass"]) for check in checks] == [("right", True), ("kind", True)]
-    assert any("differs from case to case" in str(note) for note in evals.notes)
+    assert any("differ from case to case" in str(note) for note in evals.notes)
 
 
 def test_a_threshold_that_lets_a_failed_check_pass_gets_the_tools_own_verdict(tmp_path):

@@ -1,4 +1,4 @@
-"""Evaluations in the format of Every Eval Ever: a JSON file a run, and a line for each score beside it."""
+"""Export to the format of Every Eval Ever: a JSON file per run, and a line per score beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.json_text import decode
+from evalkit.data.schema import TRIAL_KEY
 from evalkit.util.arguments import expect_evals
 from evalkit.util.errors import FormatError
 from evalkit.util.version import VERSION as EVALKIT_VERSION
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
 
 VERSION: Final = "0.3.0"
-"""The version of the format that is written."""
+"""The version of the format."""
 
-_TRIAL: Final = ["run", "case", "epoch"]
-# What a folder may not be called in the format's repository, which is read on every system.
+# Folder names that some operating system reserves.
 _NO_NAME: Final = re.compile(r"(?:data|con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", re.IGNORECASE)
 _NO_SIGN: Final = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 _PLACE: Final = uuid.UUID("6c1f4f0e-5a3b-4a53-9d5e-0b7f3a4b1f11")
@@ -35,7 +35,7 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
     Parameters
     ----------
     evals
-        What to write.
+        The evaluations.
     folder
         A new or an empty folder. The same evaluations always give the same files.
 
@@ -51,18 +51,18 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
 
     Notes
     -----
-    The format has no place for evidence, rubric hashes and repeated judgements as such: they are lost, but that each
-    score is a line; a rationale goes into its line's `metadata`. A score that is null is no line and is counted in the
-    aggregate. `is_correct` is whether a score is the highest of its scale; where no scale is declared the range that
-    was seen stands in, and the aggregate says so. The developer of a model is what stands before the slash of its name,
-    else its provider. Who deployed it and whether its weights are open nobody told: both are "unknown".
+    The format has no place for evidence and rubric hashes; they are dropped. A rationale goes into its line's
+    `metadata`. A null score has no line and is counted in the aggregate. `is_correct` is whether a score is the
+    highest of its scale; without a declared scale the observed range is used, and the aggregate says so. The
+    developer of a model is the part before the slash of its name, else its provider. Deployment and
+    availability are "unknown".
     """
     expect_evals(evals, "exports.every_eval_ever", loaded=True)
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FormatError(f"{str(folder)!r} is not empty; name a new or an empty folder.")
+        raise FormatError(f"{str(folder)!r} is not empty. Name a new or an empty folder.")
     if not evals.scores["score"].count():
-        raise FormatError("There is no score to export: the format holds scores alone.")
+        raise FormatError("There is no score to export. The format holds scores alone.")
     folder.mkdir(parents=True, exist_ok=True)
     scales = _scales(evals)
     for run in evals.runs.iter_rows(named=True):
@@ -75,7 +75,7 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
 def _write(
     folder: Path, evals: Evals, run: dict[str, Any], scores: pl.DataFrame, scales: dict[Any, dict[str, Any]]
 ) -> None:
-    # The format asks for the shape of a random identity; the same run has the same one all the same.
+    # The format asks for a random UUID; this one is the same for the same run.
     name = str(uuid.UUID(bytes=uuid.uuid5(_PLACE, run["run"]).bytes, version=4))
     suite, model = run["suite"] or "unnamed", run["model"] or "unknown"
     maker, _, rest = model.partition("/")
@@ -128,25 +128,30 @@ def _write(
 
 
 def _component(name: str) -> str:
-    """Return a name as a folder's that every system can have."""
+    """Return a name as a valid folder name on every system."""
     made = _NO_SIGN.sub("_", name.strip()).rstrip(". ") or "unnamed"
     return f"_{made}" if _NO_NAME.fullmatch(made) else made
 
 
 def _rows(evals: Evals, run: dict[str, Any], scores: pl.DataFrame) -> pl.DataFrame:
-    """Return each score with what is known of its trial, its case and its messages."""
+    """Return each score with facts of its trial, its case and its messages."""
     turns = evals.turns.filter(pl.col("run") == run["run"]).sort("turn")
-    messages = turns.group_by(_TRIAL).agg(pl.struct(pl.exclude(*_TRIAL)).alias("messages"))
+    messages = turns.group_by(TRIAL_KEY).agg(pl.struct(pl.exclude(*TRIAL_KEY)).alias("messages"))
     cases = evals.cases.filter(pl.col("suite") == (run["suite"] or ""))
     joined = scores.filter(pl.col("score").is_not_null()).join(
         evals.trials.select(
-            *_TRIAL, "output", "latency_s", trial_error="error", sent="input_tokens", received="output_tokens"
+            *TRIAL_KEY,
+            "output",
+            "latency_s",
+            trial_error="error",
+            sent="input_tokens",
+            received="output_tokens",
         ),
-        on=_TRIAL,
+        on=TRIAL_KEY,
         how="left",
         maintain_order="left",
     )
-    joined = joined.join(messages, on=_TRIAL, how="left", maintain_order="left")
+    joined = joined.join(messages, on=TRIAL_KEY, how="left", maintain_order="left")
     return joined.join(
         cases.select("case", "input", "prompt", "ideal_behavior", "severity"),
         on="case",
@@ -231,7 +236,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _result(criterion: str, scores: pl.DataFrame, suite: str, scale: dict[str, Any]) -> dict[str, Any]:
-    """Return a criterion's mean: over cases, the epochs and samples of a case averaged first."""
+    """Return a criterion's mean over cases; epochs and samples of a case are averaged first."""
     cases = (
         scores.drop_nulls("score").group_by("case", maintain_order=True).agg(pl.col("score").mean())["score"]
     )
@@ -260,7 +265,7 @@ def _result(criterion: str, scores: pl.DataFrame, suite: str, scale: dict[str, A
 
 
 def _scales(evals: Evals) -> dict[Any, dict[str, Any]]:
-    """Return the scale of each criterion of each suite, as the format words it."""
+    """Return the scale of each suite and criterion in the terms of the format."""
     suites = evals.runs.select("run", pl.col("suite").fill_null(""))
     seen = (
         evals.scores.join(suites, on="run", how="left")

@@ -1,4 +1,4 @@
-"""Checks that pass or fail, some in one case and others in the next: criteria, or one verdict of them all."""
+"""Turn checks that differ from case to case into criteria, or into one verdict."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from evalkit.readers.builder import EvalsBuilder
 
 SUCCESS: Final = "success"
-"""The criterion that is the tool's own verdict on the whole attempt."""
+"""The criterion of the tool's own verdict on a trial."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was checked of one attempt."""
+    """One check of one trial."""
 
     name: str
     passed: bool | None
@@ -34,7 +34,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The checks of one attempt, and what the tool made of them; None: it made nothing."""
+    """The checks of one trial, and the tool's verdict, if any."""
 
     suite: str
     trial: tuple[str, str, int]
@@ -45,11 +45,10 @@ class Attempt:
 
 
 def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: str) -> None:
-    """Add the scores of the attempts: a binary criterion a check, where that says the same as the tool's verdict.
+    """Add a binary criterion per check, where that agrees with the tool's verdict.
 
-    A run is expected to have every criterion in every case. Where the cases check different things, or the tool
-    passes an attempt of which a check failed (weights, thresholds), the only criterion is `SUCCESS`, the tool's own
-    verdict, with the checks in its metadata.
+    Where cases have different checks, or the tool passes a trial with a failed check (weights, thresholds), the
+    only criterion is `SUCCESS`, the tool's own verdict, with the checks in its metadata.
     """
     graded = [attempt for attempt in attempts if attempt.checks or attempt.success is not None]
     if not graded:
@@ -63,15 +62,15 @@ def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: st
     if names != {frozenset()}:
         builder.add_note(
             "criterion",
-            "what is checked differs from case to case, or the verdict is not that all checks pass: "
-            f"the one criterion is {SUCCESS!r}, {grader}'s own verdict; the checks are in its metadata.",
+            f"The checks differ from case to case, or the verdict is not that all pass. The one criterion is {SUCCESS!r}, "
+            f"{grader}'s own verdict; the checks are in its metadata.",
         )
     for attempt in graded:
         _add(builder, attempt, _whole(attempt), grader)
 
 
 def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
-    """Return the case of each record: its name, or the hash of its content; both, where a name stands for several.
+    """Return the case of each record: its name, or the hash of its content; both if a name is ambiguous.
 
     Examples
     --------
@@ -91,13 +90,13 @@ def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
 
 
 def _adds_up(attempt: Attempt) -> bool:
-    """Whether the verdict is that all checks pass."""
+    """Whether the verdict means that all checks pass."""
     passes = [check.passed for check in attempt.checks]
     return attempt.success is None or None in passes or attempt.success == all(passes)
 
 
 def _together(checks: Sequence[Check]) -> Check:
-    """Return the checks of one name as one: it passes when all of them do."""
+    """Merge the checks of one name: all must pass."""
     if len(checks) == 1:
         return checks[0]
     return Check(
@@ -149,7 +148,7 @@ def _add(builder: EvalsBuilder, attempt: Attempt, check: Check, grader: str) -> 
 
 
 def _all(passes: Any) -> bool | None:
-    """Whether all pass: a fail settles it, something unknown leaves it open."""
+    """Whether all pass; None if none fails and some are unknown."""
     known = list(passes)
     return False if False in known else None if None in known else True
 

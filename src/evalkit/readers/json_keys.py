@@ -1,4 +1,4 @@
-"""What is in the beginning of a JSON file, by structure: how the readers recognise their formats."""
+"""Read the structure of the beginning of a JSON file, by which formats are recognized."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from evalkit.data.schema import Problem
     from evalkit.readers.builder import EvalsBuilder
 
-_LOOKED_AT: Final = 1 << 16
-_LONG: Final = 1 << 20
-_RECORDS: Final = 10
-_DEEPEST: Final = 4
+_HEAD_BYTES: Final = 1 << 16
+_MAX_LINE_BYTES: Final = 1 << 20
+_MAX_RECORDS: Final = 10
+_MAX_DEPTH: Final = 4
 _TOKEN: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)"(\s*:)?|[{}\[\]]', re.DOTALL)
 
 
@@ -33,12 +33,12 @@ def outline(head: bytes) -> frozenset[str]:
     >>> sorted(outline(b'{"a": {"b": [{"c": "}"}]}, "d": "cut off'))
     ['a', 'a.b', 'a.b.[].c', 'd']
     """
-    return _outline(head[:_LOOKED_AT])
+    return _outline(head[:_HEAD_BYTES])
 
 
 def first_records(head: bytes) -> tuple[dict[str, Any], ...]:
-    """Return the first ten lines that are whole JSON objects; of a line that is very long, what is short in it."""
-    return _few_records(head) if len(head) <= _LONG else tuple(_records(head))
+    """Return the first ten JSON objects in lines; of a very long line, its short fields."""
+    return _few_records(head) if len(head) <= _MAX_LINE_BYTES else tuple(_records(head))
 
 
 @lru_cache(maxsize=2)
@@ -46,8 +46,8 @@ def _outline(head: bytes) -> frozenset[str]:
     data = head.removeprefix(BOM)
     if data.lstrip()[:1] not in (b"{", b"["):
         return frozenset()
-    found: set[str] = set()
-    where: list[str] = []
+    paths: set[str] = set()
+    parents: list[str] = []
     lists: list[bool] = []
     key = ""
     for token in _TOKEN.finditer(data):
@@ -55,15 +55,15 @@ def _outline(head: bytes) -> frozenset[str]:
         if sign == b'"':
             if token[2]:
                 key = token[1].decode(errors="replace")
-                if len(where) <= _DEEPEST:
-                    found.add(".".join([*where[1:], key]))
+                if len(parents) <= _MAX_DEPTH:
+                    paths.add(".".join([*parents[1:], key]))
         elif sign in b"{[":
-            where.append("[]" if lists and lists[-1] else key)
+            parents.append("[]" if lists and lists[-1] else key)
             lists.append(sign == b"[")
-        elif where:
-            where.pop()
+        elif parents:
+            parents.pop()
             lists.pop()
-    return frozenset(found)
+    return frozenset(paths)
 
 
 @lru_cache(maxsize=2)
@@ -77,28 +77,28 @@ def _records(head: bytes) -> Iterator[dict[str, Any]]:
         if not raw.startswith(b"{"):
             continue
         try:
-            value = decode(raw) if len(raw) <= _LONG else _skimmed(raw)
+            value = decode(raw) if len(raw) <= _MAX_LINE_BYTES else _skimmed(raw)
         except (ValueError, msgspec.MsgspecError):
             continue
         if isinstance(value, dict):
             yield value
             count += 1
-        if count == _RECORDS:
+        if count == _MAX_RECORDS:
             return
 
 
 def _skimmed(raw: bytes) -> dict[str, Any]:
-    """Return an object with empty values in the place of long ones."""
+    """Return an object with long values replaced by empty ones."""
     empty: dict[bytes, Any] = {b"{": {}, b"[": [], b'"': ""}
     fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     return {
-        name: decode(bytes(value)) if len(bytes(value)) <= _LOOKED_AT else empty.get(bytes(value)[:1])
+        name: decode(bytes(value)) if len(bytes(value)) <= _HEAD_BYTES else empty.get(bytes(value)[:1])
         for name, value in fields.items()
     }
 
 
 def read_object(path: Path, builder: EvalsBuilder) -> tuple[dict[str, Any], bytes]:
-    """Return the one object that a file holds, and its bytes; an empty one, and a problem, where it holds none."""
+    """Return the JSON object of a file, and its bytes; an empty one, with a problem, if there is none."""
     data = read_bytes(path)
     try:
         value = decode(data)
@@ -114,20 +114,18 @@ def read_object(path: Path, builder: EvalsBuilder) -> tuple[dict[str, Any], byte
 def listed_in(
     whole: Mapping[str, Any], data: bytes, *keys: str, builder: EvalsBuilder
 ) -> list[tuple[int | None, dict[str, Any]]]:
-    """Return the records of the list that lies under `keys` in an object, each with the line it begins on.
-
-    Of an object that is cut off, or broken further on, the records before that.
+    """Return the records of a list in an object, each with its line; of a broken file those before the break.
 
     Parameters
     ----------
     whole
         The object, decoded.
     data
-        The bytes it was decoded from.
+        Its bytes.
     *keys
-        The way to the list.
+        The path to the list.
     builder
-        Told of elements that are no objects, and of a list that is none.
+        Gets a problem for each element that is no object.
     """
     value: Any = whole
     for key in keys:
@@ -149,7 +147,7 @@ def listed_in(
 
 
 def _before_the_break(data: bytes, keys: tuple[str, ...], builder: EvalsBuilder) -> list[tuple[int, Any]]:
-    """Return the elements of the list that can be read in an object that as a whole cannot be."""
+    """Return the readable elements of the list in a broken object."""
     at = 0
     for key in keys:
         opening = rb"\s*\[" if key == keys[-1] else b""
@@ -166,7 +164,7 @@ def _before_the_break(data: bytes, keys: tuple[str, ...], builder: EvalsBuilder)
 
 
 def _lines_of(data: bytes, keys: tuple[str, ...], count: int) -> list[int | None]:
-    """Return the lines on which the elements of a list begin; None where the file is not quite JSON."""
+    """Return the first line of each element of a list; None where the file is not quite JSON."""
     raw = data
     try:
         for key in keys:

@@ -1,4 +1,4 @@
-"""The records of a JSON file however they are laid out: a list, an object with a list in it, or a line each."""
+"""Read the records of a JSON file of any layout (list, object with a list, lines), and convert their values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # A key of an object, not one inside a string: there the quotes are escaped.
 _NAME: Final = re.compile(rb'(?<!\\)"([\w.$-]+)"\s*:')
-# Names of files that say nothing about the run in them: the folder's name says more.
+# File names that tell nothing about the run; the folder's name tells more.
 _PLAIN: Final = re.compile(
     r"batch|data|errors?|events|experiments?|export|feedback|inputs?|items|logs?|outputs?|requests|results|"
     r"scores|spans|traces?",
@@ -32,7 +32,7 @@ _PLAIN: Final = re.compile(
 
 @lru_cache(maxsize=2)
 def names(head: bytes) -> frozenset[str]:
-    r"""Return the keys in the beginning of a JSON file, at any depth; of anything else, none.
+    r"""Return the keys in the beginning of a JSON file, at any depth; none for other files.
 
     Examples
     --------
@@ -47,14 +47,14 @@ def names(head: bytes) -> frozenset[str]:
 def read(
     path: Path, builder: EvalsBuilder, *, within: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each record with the line on which it begins; what is no record becomes a problem.
+    """Yield each record with its first line; anything else becomes a problem.
 
     Parameters
     ----------
     path
         A JSON list of objects, one object, or one object a line.
     builder
-        Told of what cannot be read.
+        Gets a problem for each unreadable record.
     within
         The key under which one object holds the list of records.
     """
@@ -67,7 +67,7 @@ def read(
 
 
 def words(value: Any) -> str | None:
-    """Return what was asked or answered as text: of an object that holds one text alone, that text.
+    """Return a value as text; of an object with a single text, that text.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def words(value: Any) -> str | None:
 
 
 def digest(value: Any) -> str:
-    """Return 12 hex digits that are the same for the same content: the case of a record that has no id."""
+    """Return 12 hex digits of the content: the case ID of a record without one."""
     try:
         data = msgspec.json.encode(value, order="sorted")
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError, TypeError):
@@ -89,12 +89,12 @@ def digest(value: Any) -> str:
 
 
 def run_name(path: Path) -> str:
-    """Return what the run of a file is called that does not say it: after the file, or the folder it is in."""
+    """Return the name of a file's run: the file's name, or its folder's."""
     return path.parent.name if _PLAIN.fullmatch(path.stem) and path.parent.name else path.stem
 
 
 def severity_of(*facts: Any) -> str | None:
-    """Return the severity that the first of some objects gives, where it is one of ours."""
+    """Return the first known severity among some objects."""
     for each in facts:
         said = str(each.get("severity") or "").strip().lower() if isinstance(each, dict) else ""
         if said in SEVERITIES:
@@ -103,7 +103,7 @@ def severity_of(*facts: Any) -> str | None:
 
 
 def decoded(value: Any) -> Any:
-    """Return what a text holds that is a JSON object, list or string; anything else as it is.
+    """Decode text that is a JSON object, list or string; return anything else as it is.
 
     Examples
     --------
@@ -119,19 +119,19 @@ def decoded(value: Any) -> Any:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object, also one that is written as text; anything else is an empty one."""
+    """Return an object, also one written as text; {} for anything else."""
     value = decoded(value)
     return value if isinstance(value, dict) else {}
 
 
 def sequence(value: Any) -> list[Any]:
-    """Return a list, also one that is written as text; anything else is an empty one."""
+    """Return a list, also one written as text; [] for anything else."""
     value = decoded(value)
     return value if isinstance(value, list) else []
 
 
 def number(value: Any) -> float | None:
-    """Return a number, also one that is written as text; true is 1; anything else is None."""
+    """Return a number, also one written as text; true is 1; None for anything else."""
     if isinstance(value, bool | int | float):
         return float(value)
     try:
@@ -141,13 +141,13 @@ def number(value: Any) -> float | None:
 
 
 def counter(value: Any) -> int | None:
-    """Return a number that counts from 1; anything else is None."""
+    """Return a whole number from 1; None for anything else."""
     made = number(value)
     return int(made) if made is not None and 1 <= made < 2**31 and made == int(made) else None
 
 
 def moment(value: Any) -> str | None:
-    """Return seconds since 1970 as a time in ISO 8601; text as it is; anything else is None.
+    """Return seconds since 1970 in ISO 8601; text as it is; None for anything else.
 
     Examples
     --------
