@@ -101,6 +101,13 @@ def test_what_other_graders_say_changes_nothing(verb, grader):
     assert shown(VERBS[verb](BOTH, grader=grader)) == shown(VERBS[verb](ALONE, grader=grader))
 
 
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "find_failures"])
+def test_a_grader_that_is_kept_counts_as_one_that_is_given(verb):
+    kept = BOTH.with_scoring(grader="human")
+
+    assert shown(VERBS[verb](kept)) == shown(VERBS[verb](ALONE, grader="human"))
+
+
 def test_the_graders_do_contradict_each_other():
     verdicts = [
         ek.compare(replace(BOTH), "v1", "v2", grader=g, rubric="any", judge="any", criteria="shared").verdict

@@ -5,9 +5,9 @@ W13 to W16 belong to agreement with people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
@@ -43,17 +43,8 @@ def remark(warning: Warning) -> Sentence:
     return Sentence(template, id=warning.id, scope=scope, text=warning.text, fix=warning.fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Unscored:
-    """The unscored trials of a comparison, and the difference of pass rates if they had been scored.
-
-    Attributes
-    ----------
-    counts, trials
-        Unscored trials and all trials of each side.
-    as_fails, lowest, highest
-        The difference if all of them failed, in the worst case and in the best case.
-    """
+class Unscored(NamedTuple):
+    """Unscored trials and all trials per side; the difference if they fail, in the worst and in the best case."""
 
     counts: Mapping[str, int]
     trials: Mapping[str, int]
@@ -64,8 +55,7 @@ class Unscored:
     @property
     def share(self) -> float:
         """The share of all trials."""
-        total = sum(self.trials.values())
-        return sum(self.counts.values()) / total if total else 0.0
+        return sum(self.counts.values()) / max(1, sum(self.trials.values()))
 
     @property
     def is_decisive(self) -> bool:
@@ -80,13 +70,8 @@ def find_unscored(pairs: Pairs) -> Unscored:
     trials = {side: int(frame["trials"].sum()) + counts[side] for side, frame in sides.items()}
     if not sum(counts.values()):
         return Unscored(counts, trials, 0.0, 0.0, 0.0)
-    return Unscored(
-        counts,
-        trials,
-        as_fails=_difference_if(pairs, passing=()),
-        lowest=_difference_if(pairs, passing=("baseline",)),
-        highest=_difference_if(pairs, passing=("candidate",)),
-    )
+    differences = (_difference_if(pairs, passing) for passing in ((), ("baseline",), ("candidate",)))
+    return Unscored(counts, trials, *differences)
 
 
 def _difference_if(pairs: Pairs, passing: Sequence[str]) -> float:
