@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import polars as pl
 
 from evalkit.data.evals import Evals
-from evalkit.data.schema import SCORES, Verdict
+from evalkit.data.schema import SCORES, TRIAL_KEY, Verdict
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, RuledCriterion, apply_rule
 from evalkit.grading.reduce import COMPLETE, FAILED, Carried, Codes, reduce_samples, reduce_trials
 from evalkit.grading.select_scores import choose_scores, choose_scoring, constants_of, distinct
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from evalkit.data.scoring import Scoring
 
-_TRIAL: Final = ["run", "case", "epoch"]
 # The key of an Evals is checked: rows with one value of each of these are one per trial and criterion.
 _SINGLE: Final = {"grader", "rubric_hash", "sample"}
 _LABELS: Final = ("suite", "agent", "agent_version", "model", "provider", "severity", "domain", "cluster")
@@ -113,10 +112,14 @@ def grade_trials(data: Any, scoring: Scoring) -> Any:
     rule: PassRule = scoring.rule
     if not isinstance(data, Evals):
         part, labels = _read_frame(data, scoring)
-        return part.reduce([*_TRIAL, *labels], rule).drop(FAILED, COMPLETE).to_native()
-    reduced = [_collect(part.reduce(_TRIAL, rule).drop(FAILED, COMPLETE)) for part in _parts(data, scoring)]
-    empty = pl.DataFrame(schema={**{c: SCORES.schema[c] for c in _TRIAL}, **_VERDICT})
-    trials = data.attempts().join(pl.concat([empty, *reduced]), on=_TRIAL, how="left", maintain_order="left")
+        return part.reduce([*TRIAL_KEY, *labels], rule).drop(FAILED, COMPLETE).to_native()
+    reduced = [
+        _collect(part.reduce(TRIAL_KEY, rule).drop(FAILED, COMPLETE)) for part in _parts(data, scoring)
+    ]
+    empty = pl.DataFrame(schema={**{c: SCORES.schema[c] for c in TRIAL_KEY}, **_VERDICT})
+    trials = data.attempts().join(
+        pl.concat([empty, *reduced]), on=TRIAL_KEY, how="left", maintain_order="left"
+    )
     crashed = pl.when(pl.col("error").is_not_null()).then(pl.lit("the trial crashed"))
     is_unscored = pl.col("verdict").is_null()
     return trials.with_columns(
@@ -161,7 +164,7 @@ def grade_trial_criteria(data: Any, scoring: Scoring) -> Any:
         parts = list(_parts(data, scoring))
     else:
         part, labels = _read_frame(data, scoring)
-        keys = _collect(part.scores.select(*_TRIAL, *labels).unique())
+        keys = _collect(part.scores.select(*TRIAL_KEY, *labels).unique())
         parts = [part]
     empty = {name: pl.lit(None, dtype=dtype) for name, dtype in _CRITERION_VERDICT.items()}
     none = keys.clear().with_columns(criterion=pl.lit("", dtype=keys.schema["case"]), **empty)
@@ -241,7 +244,7 @@ def _flags(evals: Evals, part: _Part, codes: Codes, rule: PassRule) -> pl.LazyFr
 
 def _criterion_verdicts(part: _Part, keys: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
     """Return a row for every trial and criterion of its run, with its verdict."""
-    answers = _collect(reduce_samples(part.scores, _TRIAL))
+    answers = _collect(reduce_samples(part.scores, TRIAL_KEY))
     needed = pl.DataFrame(
         [
             (name, rule.mean if c.gate is None else c.gate, c.scale_min, c.scale_max)
@@ -257,7 +260,7 @@ def _criterion_verdicts(part: _Part, keys: pl.DataFrame, rule: PassRule) -> pl.D
     has_reached = pl.col("score") >= pl.col("needed") - TOLERANCE
     return (
         keys.join(expected, on="run", maintain_order="left_right")
-        .join(answers, on=[*_TRIAL, "criterion"], how="left", maintain_order="left")
+        .join(answers, on=[*TRIAL_KEY, "criterion"], how="left", maintain_order="left")
         .join(needed, on="criterion", how="left", maintain_order="left")
         .with_columns(
             pl.col("samples").fill_null(0).cast(pl.UInt32),

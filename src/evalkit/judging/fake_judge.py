@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.data.schema import TRIAL_KEY
 from evalkit.judging.requests import about, make_questions
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.requests import request_key
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from evalkit.llm.answer_cache import Cache
 
 NOTICE: Final = "Made up, no model was asked."
-_TRIAL: Final = ["run", "case", "epoch"]
 
 
 def rehearse(
@@ -90,13 +90,13 @@ def rehearse(
 def _means(evals: Evals, *, human: bool) -> Mapping[tuple[str, str, int, str], float]:
     kind = pl.col("grader_kind").eq_missing("human")
     rows = evals.scores.filter(kind if human else ~kind, pl.col("score").is_not_null())
-    means = rows.group_by(*_TRIAL, "criterion").agg(pl.col("score").mean())
+    means = rows.group_by(*TRIAL_KEY, "criterion").agg(pl.col("score").mean())
     return {(run, case, epoch, criterion): score for run, case, epoch, criterion, score in means.iter_rows()}
 
 
 def _rationales(evals: Evals) -> Mapping[tuple[str, str, int, str], str]:
     rows = evals.scores.filter(pl.col("rationale").is_not_null(), pl.col("grader_kind").ne_missing("human"))
-    columns = rows.select(*_TRIAL, "criterion", "rationale")
+    columns = rows.select(*TRIAL_KEY, "criterion", "rationale")
     return {(run, case, epoch, criterion): text for run, case, epoch, criterion, text in columns.iter_rows()}
 
 

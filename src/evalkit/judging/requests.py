@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.data.schema import TRIAL_KEY
 from evalkit.data.suite import Criterion, Rubric, Suite, rubric_hash
 from evalkit.judging.parse_reply import Asked
 from evalkit.judging.prompts import Expectation, make_format, make_messages, names_of, points_of
@@ -31,7 +32,6 @@ MOST_TRIES: Final = 3
 
 # Apart enough that no sample of one try has the seed of a sample of another.
 _SEEDS_A_TRY: Final = 10_000
-_TRIAL: Final = ["run", "case", "epoch"]
 
 PASS_FAIL: Final = Criterion(
     name="Pass / Fail",
@@ -139,7 +139,7 @@ def make_questions(judge: JudgeSettings, evals: Evals, *, only: Any = None) -> Q
     made = Questions()
     trials = trials_of(evals if wanted is None else _narrowed(evals, wanted))
     known = {trial.key for trial in trials}
-    asked_for = set(evals.attempts().select(_TRIAL).iter_rows()) if wanted is None else wanted
+    asked_for = set(evals.attempts().select(TRIAL_KEY).iter_rows()) if wanted is None else wanted
     made.empty = len(asked_for - known)
     for trial in trials:
         if trial.key not in asked_for:
@@ -377,24 +377,24 @@ def _chosen(evals: Evals, only: Any) -> set[tuple[str, str, int]] | None:
     if only is None:
         return None
     if isinstance(only, pl.Expr):
-        return set(evals.attempts().filter(only).select(_TRIAL).iter_rows())
+        return set(evals.attempts().filter(only).select(TRIAL_KEY).iter_rows())
     from evalkit.data.evals import to_polars
 
     frame = to_polars(only)
-    for name in _TRIAL:
+    for name in TRIAL_KEY:
         if name not in frame.columns:
             raise ColumnError.missing(name, table="only", have=frame.columns)
-    return {(str(run), str(case), int(epoch)) for run, case, epoch in frame.select(_TRIAL).iter_rows()}
+    return {(str(run), str(case), int(epoch)) for run, case, epoch in frame.select(TRIAL_KEY).iter_rows()}
 
 
 def _narrowed(evals: Evals, wanted: set[tuple[str, str, int]]) -> Evals:
     """Return the evaluations with no other trials to be read than these."""
     keys = pl.DataFrame(
-        list(wanted), schema=dict(zip(_TRIAL, (pl.String, pl.String, pl.Int64), strict=True)), orient="row"
+        list(wanted), schema=dict(zip(TRIAL_KEY, (pl.String, pl.String, pl.Int64), strict=True)), orient="row"
     )
-    keys = keys.cast({name: evals.trials.schema[name] for name in _TRIAL}, strict=False)
+    keys = keys.cast({name: evals.trials.schema[name] for name in TRIAL_KEY}, strict=False)
     near = {
-        name: getattr(evals, name).join(keys, on=_TRIAL, how="semi", maintain_order="left")
+        name: getattr(evals, name).join(keys, on=TRIAL_KEY, how="semi", maintain_order="left")
         for name in ("trials", "turns")
     }
     return replace(evals, **near)
@@ -402,7 +402,7 @@ def _narrowed(evals: Evals, wanted: set[tuple[str, str, int]]) -> Evals:
 
 def _judged(evals: Evals, grader: str) -> dict[tuple[Any, ...], tuple[bool, str | None]]:
     """Return what this grader has said already: the key of a score, whether there is one, and the prompt's hash."""
-    columns = [*_TRIAL, "criterion", "rubric_hash", "sample"]
+    columns = [*TRIAL_KEY, "criterion", "rubric_hash", "sample"]
     mine = evals.scores.filter(pl.col("grader") == grader)
     rows: Iterator[tuple[Any, ...]] = mine.select(
         *columns, pl.col("score").is_not_null(), "prompt_hash"

@@ -13,7 +13,7 @@ import polars as pl
 
 from evalkit.data import folder as native
 from evalkit.data.json_text import as_text, lines
-from evalkit.data.schema import CRITERIA, SCORES
+from evalkit.data.schema import CRITERIA, SCORES, TRIAL_KEY
 from evalkit.data.suite import Rubric
 from evalkit.judging.notes import is_outdated
 from evalkit.judging.requests import PASS_FAIL
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from evalkit.judging.settings import JudgeSettings
 
 _KEY: Final = SCORES.key
-_TRIAL: Final = ["run", "case", "epoch"]
 _DEFAULTS: Final = {"epoch": 1, "sample": 1, "grader": "", "rubric_hash": ""}
 # Rows are put on the disk this often: each is in the cache or the journal by then.
 _EVERY_S: Final = 0.25
@@ -73,8 +72,8 @@ class ScoreFile:
 
     def added_to(self, evals: Evals) -> Evals:
         """Return the evaluations with the scores of the file that are about their trials."""
-        keys = evals.attempts().select(_TRIAL)
-        mine = self._have.join(keys, on=_TRIAL, how="semi", maintain_order="left")
+        keys = evals.attempts().select(TRIAL_KEY)
+        mine = self._have.join(keys, on=TRIAL_KEY, how="semi", maintain_order="left")
         new = mine.join(evals.scores, on=list(_KEY), how="anti", maintain_order="left")
         return replace(evals, scores=pl.concat([evals.scores, new]))
 
@@ -139,7 +138,7 @@ def with_scores(
 
 def _order(evals: Evals, judge: JudgeSettings) -> Callable[[dict[str, Any]], tuple[int, int, int]]:
     """Return where a row stands among the others, whenever its reply came: by trial, criterion and sample."""
-    trials = {key: at for at, key in enumerate(evals.attempts().select(_TRIAL).iter_rows())}
+    trials = {key: at for at, key in enumerate(evals.attempts().select(TRIAL_KEY).iter_rows())}
     own = [criterion.name for criterion in judge.rubric.criteria] if isinstance(judge.rubric, Rubric) else []
     criteria = {name: at for at, name in enumerate(dict.fromkeys([*own, *evals.criteria["criterion"]]))}
     return lambda row: (

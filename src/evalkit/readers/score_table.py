@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.columns import cell_values, fit, in_order
-from evalkit.data.columns import series as text_series
 from evalkit.data.evals import Evals
 from evalkit.data.json_text import as_text
 from evalkit.data.schema import CASES, GRADER_KINDS, RUNS, SCORES, TABLES, TRIALS, Problem, Table
 from evalkit.data.table import expected_of
 from evalkit.readers.column_roles import Roles, resolve
 from evalkit.readers.run_names import PARTS, Part, name_runs
-from evalkit.readers.score_values import NO_SCORE, as_names, read_scores
+from evalkit.readers.score_values import NO_SCORE, as_names, constant, may_score, read_scores, without_nested
 from evalkit.util.errors import ColumnError
 from evalkit.util.notes import Note
 from evalkit.util.words import join_words, plural
@@ -87,9 +86,9 @@ def to_evals(
     FormatError
         The case or the scores cannot be found.
     """
-    frame = _without_nested(raw.frame)
+    frame = without_nested(raw.frame)
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
-    numeric = [name for name in columns if _may_score(frame[name].head(_SAMPLE_ROWS))]
+    numeric = [name for name in columns if may_score(frame[name].head(_SAMPLE_ROWS))]
     roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
     _drop_guessed_grader(frame, roles)
     table = _ScoreTable(frame, roles, raw, run)
@@ -148,7 +147,7 @@ class _ScoreTable:
         if role in self.roles.columns:
             return self.frame[self.roles.columns[role]]
         if role in self.roles.values:
-            return _constant(self.frame, self.roles.values[role])
+            return constant(self.frame, self.roles.values[role])
         return None
 
     def typed(self, role: str, table: Table) -> pl.Series | None:
@@ -172,18 +171,18 @@ class _ScoreTable:
         shared = self._score_columns()
         parts = []
         for criterion, column in (self.roles.criteria or {}).items():
-            part = self._judgements(_constant(self.frame, criterion), self.frame[column], shared)
+            part = self._judgements(constant(self.frame, criterion), self.frame[column], shared)
             for role, columns in self.roles.beside.items():
                 if criterion in columns:
                     part = part.with_columns(as_names(self.frame[columns[criterion]]).alias(role))
             parts.append(part)
         if self.roles.people:
             rater = self.column("rater")
-            grader = _constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
+            grader = constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
             kind = pl.Series(["human"], dtype=pl.Enum(GRADER_KINDS)).new_from_index(0, self.frame.height)
             labels = {**self._keys(), "grader": grader, "grader_kind": kind}
             parts += [
-                self._judgements(_constant(self.frame, criterion), self.frame[column], labels)
+                self._judgements(constant(self.frame, criterion), self.frame[column], labels)
                 for criterion, column in self.roles.people.items()
             ]
         # An empty cell of a judge is unscored; an empty label was never asked for.
@@ -351,7 +350,7 @@ class _ScoreTable:
             if named is not None:
                 runs, self.run_parts = named
                 return runs
-        return _constant(self.frame, roles.values.get("run", self.run))
+        return constant(self.frame, roles.values.get("run", self.run))
 
     def _epochs(self) -> pl.Series:
         if "epoch" not in self.roles.columns:
@@ -375,7 +374,7 @@ class _ScoreTable:
             values = self.typed(role, SCORES)
             if values is not None:
                 columns[role] = values
-        grader = as_names(columns["grader"]) if "grader" in columns else _constant(self.frame, "judge")
+        grader = as_names(columns["grader"]) if "grader" in columns else constant(self.frame, "judge")
         columns["grader"] = grader.fill_null("judge")
         if "grader_kind" not in columns:
             is_human = grader.str.to_lowercase().str.contains("^(human|person|annotator)")
@@ -413,7 +412,7 @@ class _ScoreTable:
         if not values:
             return None
         suite = self.column("suite")
-        suites = _constant(self.frame, "") if suite is None else as_names(suite).fill_null("")
+        suites = constant(self.frame, "") if suite is None else as_names(suite).fill_null("")
         known = {**self._keys(), "suite": suites}
         line = ("line",) if "line" in table.schema else ()
         frame = pl.DataFrame({**{name: known[name] for name in (*keys, *line)}, **values})
@@ -445,28 +444,3 @@ def _drop_guessed_grader(frame: pl.DataFrame, roles: Roles) -> None:
     if empty.any() and not empty.all():
         del roles.columns["grader"]
         roles.guessed.remove("grader")
-
-
-def _may_score(values: pl.Series) -> bool:
-    """Whether most of the values are numbers, or text of numbers."""
-    if values.dtype != pl.String:
-        return values.dtype.is_numeric() or values.dtype == pl.Boolean
-    texts = values.drop_nulls()
-    return 2 * cell_values(texts, pl.Float64()).count() > texts.len()
-
-
-def _without_nested(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame without NaN, and with nested values as JSON text except lists of text."""
-    columns = []
-    for series in frame:
-        if series.dtype.is_float():
-            columns.append(series.fill_nan(None))
-        elif series.dtype == pl.Object or (series.dtype.is_nested() and series.dtype != pl.List(pl.String)):
-            columns.append(text_series(series.name, series.to_list()))
-        else:
-            columns.append(series)
-    return pl.DataFrame(columns) if columns else frame
-
-
-def _constant(frame: pl.DataFrame, value: str) -> pl.Series:
-    return pl.Series("value", [value], dtype=pl.String).new_from_index(0, frame.height)

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from evalkit.data.columns import cell_values
+from evalkit.data.columns import series as series_of
 
 NO_SCORE: Final = "no score was given"
 """The `error` of a row whose cell is empty."""
@@ -40,3 +41,29 @@ def read_scores(values: pl.Series) -> tuple[pl.Series, pl.Series | None, pl.Seri
     reason = pl.when(text.fill_null("") == "").then(pl.lit(NO_SCORE)).otherwise(text.str.slice(0, 200))
     reasons = pl.select(pl.when(numbers.is_null()).then(reason)).to_series()
     return numbers, names if is_binary else None, reasons
+
+
+def may_score(values: pl.Series) -> bool:
+    """Whether most of the values are numbers, or text of numbers."""
+    if values.dtype != pl.String:
+        return values.dtype.is_numeric() or values.dtype == pl.Boolean
+    texts = values.drop_nulls()
+    return 2 * cell_values(texts, pl.Float64()).count() > texts.len()
+
+
+def without_nested(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame without NaN, and with nested values as JSON text except lists of text."""
+    columns = []
+    for series in frame:
+        if series.dtype.is_float():
+            columns.append(series.fill_nan(None))
+        elif series.dtype == pl.Object or (series.dtype.is_nested() and series.dtype != pl.List(pl.String)):
+            columns.append(series_of(series.name, series.to_list()))
+        else:
+            columns.append(series)
+    return pl.DataFrame(columns) if columns else frame
+
+
+def constant(frame: pl.DataFrame, value: str) -> pl.Series:
+    """Return a column of one value, as high as the frame."""
+    return pl.Series("value", [value], dtype=pl.String).new_from_index(0, frame.height)
