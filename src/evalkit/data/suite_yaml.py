@@ -37,6 +37,14 @@ _WORDS = {
     "null": "nothing",
     "timestamp": "a date",
 }
+# Parts of the parser's messages, and what they mean.
+_REASONS = (
+    ("'\\t'", "a line is indented with a tab, and YAML takes only spaces"),
+    ("another document", "a second document begins with ---, and only one is read"),
+    ("<stream end>", "the file ends in the middle of a list, a mapping or a quoted text"),
+    ("end of stream", "the file ends in the middle of a list, a mapping or a quoted text"),
+    ("mapping values", "there is a second ': ' in one line; put the text in quotes"),
+)
 # Characters that YAML must escape, or that some readers take for a line break.
 _UNSAFE = re.compile("[^\t -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
@@ -144,21 +152,13 @@ def _compose(text: str, *, name: str) -> Node | None:
         node: Node | None = YAML(typ="safe", pure=True).compose(text.removeprefix("\ufeff"))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        at = mark.line + 1 if mark is not None else 1
-        said = " ".join(str(error.problem or error.context).split())
-        if "'\\t'" in said:
-            said = "a line is indented with a tab, and YAML takes only spaces"
-        elif "another document" in said:
-            said = "a second document begins with ---, and a suite is one"
-        elif "<stream end>" in said or "end of stream" in said:
-            said = "the file ends in the middle of a list, a mapping or a quoted text"
-        elif "mapping values" in said:
-            said = "there is a second ': ' in one line; put the text in quotes"
-        raise SuiteError(f"{name}:{at}: this is not YAML: {said}.") from error
+        reason = " ".join(str(error.problem or error.context).split())
+        reason = next((words for part, words in _REASONS if part in reason), reason)
+        raise SuiteError(f"{name}:{mark.line + 1 if mark else 1}: this is not YAML: {reason}.") from error
     except YAMLError as error:
-        at = text.count("\n", 0, max(int(getattr(error, "position", 0) or 0), 0)) + 1
-        said = str(error).partition("\n")[0].strip()
-        raise SuiteError(f"{name}:{at}: this is not YAML: {said}.") from error
+        line = text.count("\n", 0, max(int(getattr(error, "position", 0) or 0), 0)) + 1
+        reason = str(error).partition("\n")[0].strip()
+        raise SuiteError(f"{name}:{line}: this is not YAML: {reason}.") from error
     return node
 
 
@@ -198,11 +198,7 @@ def _scalar(node: ScalarNode, kind: str) -> Any:
     text = str(node.value)
     try:
         if kind == "int":
-            return (
-                int(text.replace("_", ""), 0)
-                if re.match(r"[-+]?0[xob]", text)
-                else int(text.replace("_", ""))
-            )
+            return int(text.replace("_", ""), 0 if re.match(r"[-+]?0[xob]", text) else 10)
         if kind == "float":
             return float(text.replace("_", ""))
     except ValueError:
