@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.compare.compare import compare
 from evalkit.data.evals import some_of
 from evalkit.data.schema import SEVERITIES, TRIALS, VERDICTS
 from evalkit.grading.grade import grade, grade_criteria
@@ -152,6 +151,9 @@ class GradedTrials:
         return kept.drop("grader", strict=False)
 
     def _flips(self, state: Slice) -> pl.DataFrame:
+        # Loads the statistics, which nothing else here needs.
+        from evalkit.compare.compare import compare
+
         baseline, candidate = state.flips or ("", "")
         return self._cached(
             ("flips", state.flips, state.grader),
