@@ -14,13 +14,13 @@ from evalkit.data.evals import Evals
 from evalkit.util.errors import ColumnError, SelectorError
 from evalkit.widgets.diff_align import align, compare_words, first_difference
 from evalkit.widgets.transcript_diff import transcript_diff
-from evalkit.widgets.transcript_messages import Message, Part
+from evalkit.widgets.transcript_messages import MessagePart, TranscriptMessage
 
 HOSTILE = "</script><img src=x onerror=window.x=1>\x1b[31m\u202e"
 
 
 def say(role, text, *tools):
-    return Message(role, role, (Part(text), *(Part(arguments, summary=f"Tool call {name}: x") for name, arguments in tools)))  # fmt: skip
+    return TranscriptMessage(role, role, (MessagePart(text), *(MessagePart(arguments, summary=f"Tool call {name}: x") for name, arguments in tools)))  # fmt: skip
 
 
 def pairs(left, right):

@@ -9,7 +9,7 @@ from evalkit.util.words import NOT_GIVEN
 
 if TYPE_CHECKING:
     from evalkit.report.chart_script import Drawn
-    from evalkit.widgets.transcript_messages import Judgement
+    from evalkit.widgets.transcript_messages import JudgementView
     from evalkit.widgets.transcript_view import TranscriptView
 
 MINUS = "\u2212"
@@ -90,7 +90,7 @@ class Reason:
     criterion: str
     score: str
     samples: int
-    said: Judgement
+    said: JudgementView
 
 
 @dataclass(frozen=True, slots=True)

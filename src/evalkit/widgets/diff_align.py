@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evalkit.widgets.transcript_messages import Message, Part
+    from evalkit.widgets.transcript_messages import MessagePart, TranscriptMessage
 
 # Words, white space and single characters.
 _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
@@ -69,7 +69,7 @@ def word_diff(before: str, after: str) -> list[Change]:
     return [change for change in changes if change[0]]
 
 
-def align(left: Sequence[Message], right: Sequence[Message]) -> list[Row]:
+def align(left: Sequence[TranscriptMessage], right: Sequence[TranscriptMessage]) -> list[Row]:
     """Put the turns of two transcripts beside each other.
 
     Turns that are equal but for white space are anchors. Between anchors, turns of the same role (and the same tools)
@@ -93,7 +93,7 @@ def first_difference(rows: Sequence[Row]) -> int | None:
 
 
 def compare_words(
-    left: Message, right: Message, *, budget: int = BUDGET
+    left: TranscriptMessage, right: TranscriptMessage, *, budget: int = BUDGET
 ) -> tuple[list[Section], list[Section], int]:
     """Return both messages in sections with the words that differ apart, and the number of words compared.
 
@@ -116,7 +116,7 @@ def compare_words(
     return before, after, spent
 
 
-def whole_sections(parts: Sequence[Part], *, differs: bool) -> list[Section]:
+def whole_sections(parts: Sequence[MessagePart], *, differs: bool) -> list[Section]:
     """Return the sections of a message without comparing words."""
     return [(_head(part.summary), ((part.text[:_MAX_TEXT], differs),)) for part in parts]
 
@@ -135,7 +135,7 @@ def _pieces(left: str, right: str, budget: int) -> tuple[tuple[Piece, ...], tupl
     return before, after, count
 
 
-def _token(message: Message) -> str:
+def _token(message: TranscriptMessage) -> str:
     """Return a turn as one string: its role and its parts, white space collapsed."""
     parts = (f"{_head(part.summary)}\x1e{' '.join(part.text.split())}" for part in message.parts)
     return "\x1f".join([message.role, *parts])
@@ -147,7 +147,7 @@ def _head(summary: str) -> str:
 
 
 def _pair(
-    left: Sequence[Message], right: Sequence[Message], first: range, second: range
+    left: Sequence[TranscriptMessage], right: Sequence[TranscriptMessage], first: range, second: range
 ) -> list[tuple[int | None, int | None]]:
     """Pair the turns between two anchors so that the sum of their similarities is largest."""
     n, m = len(first), len(second)
@@ -178,7 +178,7 @@ def _pair(
     return [*pairs, *((i, None) for i in first[a:]), *((None, j) for j in second[b:])]
 
 
-def _bag(message: Message) -> Counter[str]:
+def _bag(message: TranscriptMessage) -> Counter[str]:
     # The name of a tool counts as much as a sentence: another call of the same tool is the same step.
     heads = [_head(part.summary) for part in message.parts for _ in range(8) if part.summary]
     texts = (part.text[:_MAX_TEXT].split()[:400] for part in message.parts)

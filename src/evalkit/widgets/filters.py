@@ -135,7 +135,7 @@ class GradedTrials:
 
     def _masks(self, state: Slice) -> dict[str, pl.Series]:
         frame = self.graded(state)
-        masks = {name: frame.select(_matches(name, found)).to_series() for name, found in state.where.items()}
+        masks = {name: frame.select(_matches(name, kept)).to_series() for name, kept in state.where.items()}
         limits = [limit for limit, _ in _limits(state)]
         if limits:
             masks["score"] = frame.select(pl.all_horizontal(limits).fill_null(value=False)).to_series()

@@ -26,7 +26,7 @@ Style = Literal["markdown", "plain"]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MessagePart:
     """A section of a message: shown at once, or folded behind a summary."""
 
     text: str
@@ -35,16 +35,16 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class TranscriptMessage:
     """One message: `kind` chooses the color (user, assistant, tool, ...), `role` is the heading."""
 
     kind: str
     role: str
-    parts: tuple[Part, ...]
+    parts: tuple[MessagePart, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class JudgementView:
     """One score of one criterion: `score` in words, `value` as a number, `sample` from 1."""
 
     criterion: str
@@ -57,60 +57,62 @@ class Judgement:
     evidence: str
 
 
-def read_messages(turns: list[dict[str, Any]], trial: dict[str, Any]) -> list[Message]:
+def read_messages(turns: list[dict[str, Any]], trial: dict[str, Any]) -> list[TranscriptMessage]:
     """Return the turns of a trial as messages, then its output unless a message holds it, then its error."""
     messages = [_message(turn) for turn in turns]
     answers = [turn["content"] or "" for turn in turns if turn["role"] == "assistant"]
     output = trial.get("output")
     if output is not None and (not answers or output.strip() not in answers[-1]):
-        messages.append(Message("output", "final output", (Part(output, "markdown"),)))
+        messages.append(TranscriptMessage("output", "final output", (MessagePart(output, "markdown"),)))
     if trial.get("error"):
-        messages.append(Message("failure", "the trial ended with an error", (Part(trial["error"]),)))
+        messages.append(
+            TranscriptMessage("failure", "the trial ended with an error", (MessagePart(trial["error"]),))
+        )
     return messages
 
 
-def _message(turn: dict[str, Any]) -> Message:
+def _message(turn: dict[str, Any]) -> TranscriptMessage:
     role = turn["role"] or "unknown role"
     kind = role if role in ("system", "user", "assistant", "tool") else "other"
     content = turn["content"] or ""
-    parts: list[Part] = []
+    parts: list[MessagePart] = []
     if turn["reasoning"]:
         size = plural(len(turn["reasoning"]), "character")
-        parts.append(Part(turn["reasoning"], summary=f"Reasoning ({size})"))
+        parts.append(MessagePart(turn["reasoning"], summary=f"Reasoning ({size})"))
     if kind == "tool":
         name = turn["tool_name"] or turn["tool_call_id"] or ""
         summary = f"Tool result {name} ({plural(len(content), 'character')}): {_preview(content)}"
-        parts.append(Part(_pretty(content), summary=summary))
+        parts.append(MessagePart(_pretty(content), summary=summary))
     elif content:
         parts += _split_long(content)
     parts += _tool_calls(turn["tool_calls"])
     if turn["parts"]:
         attachments = _parse(turn["parts"])
-        found = attachments if isinstance(attachments, list) else []
-        kinds = [str(part.get("type", "part")) for part in found if isinstance(part, dict)]
+        listed = attachments if isinstance(attachments, list) else []
+        kinds = [str(part.get("type", "part")) for part in listed if isinstance(part, dict)]
         summary = f"Not text: {', '.join(kinds) or 'a part'}"
-        parts.append(Part(_pretty(turn["parts"])[:_MAX_ATTACHMENT], summary=summary))
-    return Message(kind, role, tuple(parts) or (Part("(empty)"),))
+        parts.append(MessagePart(_pretty(turn["parts"])[:_MAX_ATTACHMENT], summary=summary))
+    return TranscriptMessage(kind, role, tuple(parts) or (MessagePart("(empty)"),))
 
 
-def _split_long(content: str) -> list[Part]:
+def _split_long(content: str) -> list[MessagePart]:
     if len(content) <= _LONG:
-        return [Part(content, "markdown")]
+        return [MessagePart(content, "markdown")]
     end = content.rfind("\n", _BEGINNING // 2, _BEGINNING)
     end = end if end > 0 else _BEGINNING
     head, rest = content[:end], content[end:].removeprefix("\n")
     summary = f"The rest of the message ({plural(len(rest), 'character')})"
     if head.count("```") % 2:
         head, rest = f"{head}\n```", f"```\n{rest}"
-    return [Part(head, "markdown"), Part(rest, "markdown", summary)]
+    return [MessagePart(head, "markdown"), MessagePart(rest, "markdown", summary)]
 
 
-def _tool_calls(text: str | None) -> list[Part]:
+def _tool_calls(text: str | None) -> list[MessagePart]:
     if not text:
         return []
     calls = _parse(text)
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        return [Part(text, summary="Tool calls (invalid)")]
+        return [MessagePart(text, summary="Tool calls (invalid)")]
     parts = []
     for call in calls:
         function = call["function"] if isinstance(call.get("function"), dict) else {}
@@ -118,7 +120,7 @@ def _tool_calls(text: str | None) -> list[Part]:
         arguments = call.get("arguments", function.get("arguments"))
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
-        parts.append(Part(_pretty(arguments), summary=f"Tool call {name}: {_preview(arguments)}"))
+        parts.append(MessagePart(_pretty(arguments), summary=f"Tool call {name}: {_preview(arguments)}"))
     return parts
 
 
@@ -154,7 +156,7 @@ def top_scores(evals: Evals, run: dict[str, Any]) -> dict[str, float | None]:
     return dict(zip(criteria["criterion"].cast(pl.String), criteria["scale_max"], strict=True))
 
 
-def read_judgement(row: dict[str, Any], top: dict[str, float | None]) -> Judgement:
+def read_judgement(row: dict[str, Any], top: dict[str, float | None]) -> JudgementView:
     """Return a row of `scores` in words. `top` has the highest score by criterion."""
     if row["score"] is None:
         score = f"unscored: {row['error']}" if row["error"] else "unscored"
@@ -165,7 +167,7 @@ def read_judgement(row: dict[str, Any], top: dict[str, float | None]) -> Judgeme
     names = dict.fromkeys(str(name) for name in (row["grader"], row["judge_model"]) if name)
     kind = row["grader_kind"] or ""
     is_named = kind in map(str.lower, names)
-    return Judgement(
+    return JudgementView(
         criterion=row["criterion"],
         score=score,
         value=row["score"],

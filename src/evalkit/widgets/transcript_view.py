@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from evalkit.data.evals import Evals
     from evalkit.data.scoring import Scoring
-    from evalkit.widgets.transcript_messages import Judgement, Message, Part
+    from evalkit.widgets.transcript_messages import JudgementView, MessagePart, TranscriptMessage
 
 # Longer text is cut; the rest is counted.
 _MAX_TEXT: Final = 100_000
@@ -66,8 +66,8 @@ class TranscriptView:
     source: str
     # The texts of the case: (heading, text).
     asked: tuple[tuple[str, str], ...]
-    messages: tuple[Message, ...]
-    judgements: tuple[Judgement, ...]
+    messages: tuple[TranscriptMessage, ...]
+    judgements: tuple[JudgementView, ...]
 
     def __repr__(self) -> str:
         counts = f"{plural(len(self.messages), 'message')}, {plural(len(self.judgements), 'judgement')}"
@@ -252,11 +252,11 @@ def _facts(trial: dict[str, Any], run: dict[str, Any]) -> tuple[str, ...]:
     return tuple(facts)
 
 
-def _scored_by(judgement: Judgement) -> tuple[str, str]:
+def _scored_by(judgement: JudgementView) -> tuple[str, str]:
     return judgement.criterion, judgement.grader
 
 
-def _judgement_html(first: Judgement, *others: Judgement) -> str:
+def _judgement_html(first: JudgementView, *others: JudgementView) -> str:
     more = "".join(
         f'<p><span class="ek-score">{escape(one.score)}</span> sample {one.sample}</p>{_reason_html(one)}'
         for one in others
@@ -271,14 +271,14 @@ def _judgement_html(first: Judgement, *others: Judgement) -> str:
     )
 
 
-def _reason_html(judgement: Judgement) -> str:
+def _reason_html(judgement: JudgementView) -> str:
     rationale = f"<div>{markdown(judgement.rationale)}</div>" if judgement.rationale else ""
     if not judgement.evidence:
         return rationale
     return f"{rationale}<blockquote>Quoted: <q>{escape(judgement.evidence)}</q></blockquote>"
 
 
-def _part_html(part: Part, evidence: Sequence[str]) -> str:
+def _part_html(part: MessagePart, evidence: Sequence[str]) -> str:
     text, left = part.text[:_MAX_TEXT], len(part.text) - _MAX_TEXT
     if left > 0:
         text += f"\n… {plural(left, 'more character')} not shown. The source has all."
@@ -291,7 +291,7 @@ def _part_html(part: Part, evidence: Sequence[str]) -> str:
     return f"<details{is_open}><summary>{escape(part.summary)}</summary>{html}</details>"
 
 
-def _part_data(part: Part, evidence: Sequence[str], *, as_tree: bool) -> dict[str, Any]:
+def _part_data(part: MessagePart, evidence: Sequence[str], *, as_tree: bool) -> dict[str, Any]:
     pieces = _pieces(part.text[:_MAX_TEXT], evidence)
     data = {
         "summary": visible(part.summary),
@@ -314,7 +314,7 @@ def _pieces(text: str, evidence: Sequence[str]) -> list[list[Any]]:
     return [piece for piece in [*pieces, [text[last:], False]] if piece[0]]
 
 
-def _judgement_data(judgement: Judgement, messages: Sequence[Message]) -> dict[str, Any]:
+def _judgement_data(judgement: JudgementView, messages: Sequence[TranscriptMessage]) -> dict[str, Any]:
     """Return a judgement with the index of the message that holds its quotation; None if there is none."""
     index = None
     if judgement.evidence:
