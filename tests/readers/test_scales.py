@@ -46,7 +46,7 @@ def test_what_is_pass_or_fail_keeps_its_scale_and_what_lies_outside_is_told(tmp_
     ("score", "example"),
     [
         (0.5, "PassRule(mean=0.75, floor=0.5, scale=(0, 1))"),
-        (4, "PassRule(mean=4, floor=3, scale=(1, 5)); or declare it when loading: mapping={'scale': [1, 5]}"),
+        (4, "PassRule(mean=4, floor=3, scale=(1, 5)), or when loading: mapping={'scale': [1, 5]}"),
         (88, "PassRule(mean=75, floor=50, scale=(0, 100))"),
         (-3, "PassRule(mean=-2.25, floor=-2.5, scale=(-3, -2))"),
     ],
