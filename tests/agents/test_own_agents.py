@@ -22,7 +22,6 @@ from evalkit.agents.case_input import CaseInput
 from evalkit.agents.command_agent import CommandCaller
 from evalkit.agents.workers import Workers
 from evalkit.data import folder as native
-from evalkit.data.suite import Suite
 
 HIDDEN = "NOT-FOR-THE-AGENT"
 
@@ -152,7 +151,7 @@ def test_money_that_an_agent_reports_stops_it(suite, tmp_path):
 
 
 def test_a_limit_on_money_that_nobody_counts_is_not_pretended(suite, tmp_path):
-    many = Suite.read(suite)
+    many = suite
 
     evals = run_suite(many, lambda case: "x", tmp_path / "runs", max_cost=1, concurrency=1, epochs=20)
 
@@ -209,7 +208,6 @@ def test_ctrl_c_between_an_answer_and_the_disk_loses_nothing(suite, tmp_path):
         import os, signal
         import evalkit as ek
         from evalkit.data import folder as native
-from evalkit.data.suite import Suite
         write = native.append
         def append(path, records):
             if records[0].get("case") == "01":
