@@ -81,12 +81,9 @@ def test_what_a_mixed_folder_lacks_is_said_at_once_and_saying_it_is_enough(run, 
     code, _, err = run("summary", tmp_path)
 
     assert code == 2
-    assert (
-        "No scale is declared for 'length', 'speed'; the scores given lie between 3 and 7. Say it together"
-        in err
-    )
+    assert "No scale is declared for 'length', 'speed'." in err
     assert run("summary", tmp_path / "passed.csv")[1].count("50.0%") == 1
-    assert "as in --mean 7.5 --floor 5 --scale 0,10." in err
+    assert "--mean 7.5 --floor 5 --scale 0,10" in err
     code, out, _ = run("summary", tmp_path, "--mean", "5", "--floor", "5", "--scale", "0,10")
     assert (code, out.count("50.0%")) == (0, 3)
 
@@ -193,7 +190,7 @@ def test_compare_counts_the_flips_of_a_second_run_of_the_baseline(run, tmp_path)
     _, without, _ = run("compare", *sides)
     _, counted, _ = run("compare", *sides, "--rerun", "v1 again", "--format", "json")
 
-    assert "twice (--rerun NAME)" in without
+    assert "--rerun" in without
     change = ek.compare(ek.load(tmp_path / "runs"), baseline="v1", candidate="v2", rerun="v1 again")
     assert json.loads(counted) == json.loads(json.dumps(change.to_dict(), default=str))
 
@@ -273,7 +270,7 @@ def test_no_message_of_the_command_line_spells_python(run, data, tmp_path):
 def test_the_warning_about_the_margin_names_the_option(run, data):
     _, out, _ = run("compare", data, "--baseline", "v2", "--candidate", "v3")
 
-    assert "e.g. --margin pass_rate=0.05." in out
+    assert "--margin pass_rate=0.05" in out
 
 
 def test_a_scale_that_is_not_declared_is_asked_for_by_an_option(run, tmp_path):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError
-from evalkit.util.words import join_words
+from evalkit.util.words import Option, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,8 +103,8 @@ def report(
             f"A report is written as {join_words(_FORMS)}; {path.name!r} ends in {path.suffix!r}."
         )
     if (baseline is None) != (candidate is None):
-        given, missing = ("baseline", "candidate") if candidate is None else ("candidate", "baseline")
-        raise FormatError(f"A comparison has two sides: {given}= was given, {missing}= was not.")
+        missing = "candidate" if candidate is None else "baseline"
+        raise FormatError("A comparison needs two sides.", argument=missing, fix=Option(missing))
     from evalkit.report.build import build
     from evalkit.report.write import write
 
