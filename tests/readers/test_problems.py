@@ -153,17 +153,17 @@ def test_a_wide_row_that_is_there_twice_is_one_problem(tmp_path: Path) -> None:
         (
             [{"id": "q", "version": "v1", "tone": 4}] * 2,
             "the same case 'q' and epoch 1 of run 'v1' as in line 1; the first is kept; "
-            "if these are repeats, name their column: mapping={'epoch': ...}",
+            'if these are repeats, map "epoch" to their column',
         ),
         (
             [{"id": "q", "version": "v1", "metric": "tone", "rating": 4, "judge": "gpt"}] * 2,
             "the same case 'q', epoch 1, criterion 'tone' and grader 'gpt' of run 'v1' as in line 1; the first is "
-            "kept; if these are repeats, name their column: mapping={'epoch': ...}",
+            'kept; if these are repeats, map "epoch" to their column',
         ),
         (
             [{"id": "q", "tone": 4}] * 2,
             "the same case 'q' and epoch 1 of run 'frame' as in line 1; the first is kept; if these are repeats, "
-            "name their column: mapping={'epoch': ...}, or if other versions: mapping={'agent_version': ...}",
+            'map "epoch" to their column, or if other versions, map "agent_version"',
         ),
         (
             [{"id": "q", "run": "r", "epoch": 2, "tone": 4}] * 2,
@@ -172,7 +172,7 @@ def test_a_wide_row_that_is_there_twice_is_one_problem(tmp_path: Path) -> None:
         (
             [{"id": "q", "run": "r", "epoch": 2, "metric": "tone", "rating": 4, "judge": "gpt"}] * 2,
             "the same case 'q', epoch 2, criterion 'tone' and grader 'gpt' of run 'r' as in line 1; the first is "
-            "kept; if these are repeated judgements, name their column: mapping={'sample': ...}",
+            'kept; if these are repeated judgements, map "sample" to their column',
         ),
         (
             [{"id": "q", "run": "r", "epoch": 2, "metric": "tone", "rating": 4, "judge": "g", "sample": 2}]

@@ -100,8 +100,8 @@ def test_a_run_of_several_versions_is_a_problem_that_says_how_to_part_them() -> 
         (
             "<frame>",
             None,
-            "run 'nightly' has several values of agent_version: v1, v2; the first is kept; "
-            "if each is a run of its own: mapping={'run': 'version'}",
+            "run 'nightly' has several values of agent_version: v1, v2; the first is kept. "
+            'If each is a run of its own, map "run": "version"',
         )
     ]
 

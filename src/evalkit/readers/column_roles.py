@@ -6,11 +6,11 @@ import difflib
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evalkit.readers.column_mapping import NAMES, Mapping
 from evalkit.util.errors import FormatError
-from evalkit.util.words import join_words
+from evalkit.util.words import Option, Sentence, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -186,8 +186,10 @@ class _Resolver:
             return
         if len(matches) > 1 and role in _AMBIGUOUS:
             raise FormatError(
-                f"{self.source}: Several columns may be the {role}: {join_words(map(repr, matches))}. "
-                f"Choose one: mapping={{{role!r}: {matches[0]!r}}}."
+                f"{self.source}: Several columns may be the {role}: {join_words(map(repr, matches))}.",
+                argument="mapping",
+                choices=matches,
+                fix=mapping_option({role: matches[0]}),
             )
         self.roles.columns[role] = matches[0]
         self.roles.guessed.append(role)
@@ -249,11 +251,12 @@ class _Resolver:
         likely = [c for c in free if not _CASE_LIKE[1].search(c)] or free or ["..."]
         judged = [c for c in likely if not _PERSON.search(c)] or likely
         labels = {c: difflib.get_close_matches(c, judged, 1, 0)[0] for c in likely if c not in judged}
-        people = f', "people": {json.dumps(labels)}' if labels else ""
+        suggestion = {"case": case or LINE, "criteria": judged[:6], "people": labels, "scale": [1, 5]}
+        option = mapping_option({key: value for key, value in suggestion.items() if value})
         raise FormatError(
-            f"{self.source}: Cannot tell which columns hold the scores. Pass a mapping, for example "
-            f'mapping={{"case": "{case or LINE}", "criteria": {json.dumps(judged[:6], ensure_ascii=False)}{people}, '
-            f'"scale": [1, 5]}}. Columns: {join_words(self.columns, limit=40)}.'
+            f"{self.source}: Cannot tell which columns hold the scores.",
+            argument="mapping",
+            fix=_with_columns("Pass a mapping, for example {option}.", self.columns, option),
         )
 
     def _check_case(self) -> None:
@@ -265,11 +268,11 @@ class _Resolver:
                 f"{self.source} has no column {names[0]!r}, which {self.mapping.name} names as the case.{self._hints()}"
             )
         likely = self._likely_case()
-        case = f'"{likely}"' if likely else "COLUMN"
+        template = 'Add it to the mapping: {option}, or "line" to pair by line number.'
         raise FormatError(
-            f"{self.source}: Cannot tell which column is the case ID. Add it to the mapping: "
-            f'mapping={{"case": {case}}}, or "line" to pair by line number. '
-            f"Columns: {join_words(self.columns, limit=40)}."
+            f"{self.source}: Cannot tell which column is the case ID.",
+            argument="mapping",
+            fix=_with_columns(template, self.columns, mapping_option({"case": likely or "COLUMN"})),
         )
 
     def _likely_case(self) -> str | None:
@@ -286,3 +289,13 @@ class _Resolver:
             if matches and not near:
                 near = f" Did you mean {matches[0]!r} for {column!r}?"
         return f"{near} Columns: {join_words(self.columns, limit=40)}."
+
+
+def mapping_option(mapping: dict[str, Any]) -> Option:
+    """Return the argument that passes a mapping; on the command line it is a file with that content."""
+    text = json.dumps(mapping, ensure_ascii=False)
+    return Option("mapping", mapping, python=f"mapping={text}", shell=f"--mapping FILE.yaml with {text}")
+
+
+def _with_columns(template: str, columns: Sequence[str], option: Option) -> Sentence:
+    return Sentence(f"{template} Columns: {{columns}}.", option=option, columns=join_words(columns, limit=40))

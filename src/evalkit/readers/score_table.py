@@ -233,8 +233,8 @@ class _ScoreTable:
             for run, names in several.filter(pl.col(role).list.len() > 1).select("run", role).iter_rows():
                 self._add_problem(
                     None,
-                    f"run {run!r} has several values of {role}: {join_words(names, limit=6)}; the first is kept; "
-                    f"if each is a run of its own: mapping={{'run': {self.roles.columns[role]!r}}}",
+                    f"run {run!r} has several values of {role}: {join_words(names, limit=6)}; the first is kept. "
+                    f'If each is a run of its own, map "run": "{self.roles.columns[role]}"',
                 )
         if "agent_version" not in frame.columns:
             by_run = frame.lazy().with_columns(agent_version="run").group_by("run", maintain_order=True)
@@ -290,7 +290,7 @@ class _ScoreTable:
         if not roles.has("grader"):
             notes.append(Note("default", "No grader column. Using the grader name 'judge'."))
         if self.unscaled:
-            text = f'No scale for {join_words(self.unscaled)}. Pass mapping={{"scale": [lowest, highest]}}.'
+            text = f'No scale for {join_words(self.unscaled)}. Add "scale": [lowest, highest] to the mapping.'
             notes.append(Note("scale", text))
         name = mapping.name if mapping else "the mapping"
         notes += [
@@ -330,10 +330,8 @@ class _ScoreTable:
             kind, key = "repeated judgements", "sample"
         else:
             return ""
-        advice = f"; if these are {kind}, name their column: mapping={{{key!r}: ...}}"
-        return (
-            advice if self.runs_known else f"{advice}, or if other versions: mapping={{'agent_version': ...}}"
-        )
+        advice = f'; if these are {kind}, map "{key}" to their column'
+        return advice if self.runs_known else f'{advice}, or if other versions, map "agent_version"'
 
     def _keys(self) -> dict[str, pl.Series]:
         return {**{name: self.frame[f"__{name}"] for name in _TRIAL_KEY}, "line": self.frame["line"]}
