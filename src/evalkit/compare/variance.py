@@ -49,6 +49,7 @@ _UNKNOWN: Final = {
     "criterion": "one criterion has no spread between criteria",
 }
 _VERSION: Final = ("suite", "run", "agent", "agent_version", "model", "provider", "case")
+_TEXTS: Final = ("rationale", "evidence", "metadata")
 _JUDGEMENT: Final = {
     **dict.fromkeys(_VERSION, pl.String()),
     **dict.fromkeys(("epoch", "sample"), pl.Int32()),
@@ -200,9 +201,9 @@ def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFr
     polars.DataFrame
         `suite`, the columns of runs, `case`, `epoch`, `sample`, `criterion` ("" for pass rates), `value`.
     """
-    chosen = (
-        choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native().collect()
-    )
+    scores = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
+    # A scan must not read the long texts.
+    chosen = scores.with_columns(pl.lit(None, pl.String).alias(name) for name in _TEXTS).collect()
     # Chosen above: each sample by itself may lack a grader or a rubric.
     chosen_scoring = Scoring(rule=scoring.rule, grader="any", rubric="any")
     parts = []
