@@ -264,7 +264,7 @@ def _require_scales(declared: Mapping[str, Mapping[str, Any]]) -> None:
         text += f" The other criteria are on {join_words(known)}."
     lowest, highest = declared[lacking[0]].get("score_range") or (None, None)
     if lowest is not None and highest is not None:
-        text += f" Its scores lie between {lowest:g} and {highest:g}."
+        text += f" The scores lie between {lowest:g} and {highest:g}."
     low, high = _likely_scale(lowest, highest)
     # The shares of the scale that the default rule takes on 1 to 5.
     mean, floor = (f"{low + share * (high - low):g}" for share in (0.75, 0.5))
