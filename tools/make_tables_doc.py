@@ -2,7 +2,7 @@
 
 Usage: python tools/make_tables_doc.py
 
-Only what stands between the two markers is replaced.
+Only the text between the two markers is replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TABLES = (schema.CASES, schema.CRITERIA, schema.RUNS, schema.TRIALS, schema.TURN
 
 
 def spell_dtype(dtype: pl.DataType) -> str:
-    """Return a dtype in one word, the way polars spells it; an Enum with its values in their order."""
+    """Return a dtype as polars spells it; an Enum with its values in order."""
     if isinstance(dtype, pl.Enum):
         ordered = dtype == schema.Severity
         return f"Enum: {(' < ' if ordered else ', ').join(dtype.categories)}"
@@ -45,15 +45,15 @@ def row(column: Column, table: Table) -> str:
 
 
 def render() -> str:
-    """Return the part of the page that is made."""
+    """Return the generated part of the page."""
     parts = []
     for table in TABLES:
         parts += [
             f"## {table.name}",
             "",
-            f"A row is {table.row}. The key is {', '.join(f'`{name}`' for name in table.key)}.",
+            f"One row is {table.row}. The key is {', '.join(f'`{name}`' for name in table.key)}.",
             "",
-            "| column | dtype | null | what it is |",
+            "| column | dtype | null | meaning |",
             "|---|---|---|---|",
             *(row(column, table) for column in table.columns),
             "",
@@ -62,7 +62,7 @@ def render() -> str:
 
 
 def fill(text: str) -> str:
-    """Return the page with its made part as it has to be."""
+    """Return the page with its generated part replaced."""
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
     return f"{head}{BEGIN}\n\n{render()}\n{END}{tail}"
