@@ -127,6 +127,21 @@ __all__ = [
 ]
 
 
+# Modules that user code could import before the packages of 2026-12.
+_MOVED: Final = {
+    "agreements": "agreement",
+    "exports": "data.export",
+    "loaders": "readers",
+    "native": "data.folder",
+    "providers": "llm.providers",
+    "redaction": "util.redact",
+    "reports": "report",
+    "running": "llm",
+    "serving": "llm.local_server",
+    "suites": "data.suite",
+}
+
+
 class _Evalkit(ModuleType):
     # Python binds each imported subpackage to its parent. `compare`, `agreement` and `report` name both a package
     # and a function: the function keeps the name.
@@ -145,7 +160,8 @@ def __getattr__(name: str) -> Any:
     elif name in _HOMES:
         value = getattr(importlib.import_module(f"evalkit.{_HOMES[name]}"), name)
     else:
-        raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+        moved = f". It moved to evalkit.{_MOVED[name]}" if name in _MOVED else ""
+        raise AttributeError(f"module 'evalkit' has no attribute {name!r}{moved}")
     globals()[name] = value
     return value
 

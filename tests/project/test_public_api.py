@@ -18,7 +18,6 @@ WITHOUT_EXAMPLES = {
     "Case": "a part of a Suite, shown there",
     "Comparison": "made by compare, shown there",
     "Criterion": "a part of a Suite, shown there",
-    "EvalkitError": "raised by evalkit, never made by a user",
     "Rubric": "a part of a Suite, shown there",
     "grade_criteria": "takes what grade takes, shown there",
     "setup_notebook": "changes the session that it is called in",
@@ -147,3 +146,11 @@ def test_importing_evalkit_leaves_the_session_as_it_was(tmp_path):
 
     assert (done.stdout.strip(), done.stderr) == ("True", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("native", "evalkit.data.folder"), ("providers", "evalkit.llm.providers")]
+)
+def test_a_module_that_moved_names_its_new_place(old, new):
+    with pytest.raises(AttributeError, match=f"{new}$"):
+        getattr(evalkit, old)

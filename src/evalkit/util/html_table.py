@@ -8,12 +8,11 @@ from __future__ import annotations
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evalkit.util.hostile_text import Html, escape
+from evalkit.util.hostile_text import Html as Html
+from evalkit.util.hostile_text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
-
-__all__ = ["MISSING", "Html", "html_list", "html_table"]
 
 MISSING: Final = "–"
 _CELL: Final = "padding:.25em .75em;vertical-align:top;text-align:"
