@@ -31,7 +31,7 @@ def _is_text(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number; True and False are none."""
+    """Whether a value is a finite number; booleans are not."""
     return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
 
 
@@ -40,14 +40,13 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_list(value: Any) -> bool:
-    """Whether it is some texts (columns, names): a list, a tuple, a Series; an order is not asked of a set."""
     if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
         return False
     return all(map(_is_text, value))
 
 
 def _is_a(name: str) -> Callable[[Any], bool]:
-    """Return whether a value is of a class of evalkit's: by its name, as this module lies beneath all of them."""
+    """Return a check for a class of evalkit, by name: this module may not import it."""
     return lambda value: any(
         one.__name__ == name and one.__module__.startswith("evalkit.") for one in type(value).__mro__
     )
@@ -127,24 +126,9 @@ _SOMEBODY: Final = ("grader", "rubric", "candidates", "criteria")
 def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool = False) -> None:
     """Check the arguments of a call against the annotations of the function.
 
-    Parameters
-    ----------
-    verb
-        The function.
-    given
-        Its `locals()`, before any other name is assigned.
-    loaded
-        Whether an `Evals` must be in memory, not only scanned.
+    Pass the `locals()` of the function before any other name is assigned. With `loaded`, a scanned `Evals` is refused.
+    Raise `FormatError` for a value that is no `Evals`, and `ArgumentError` for any other.
 
-    Raises
-    ------
-    FormatError
-        An `Evals` was expected.
-    ArgumentError
-        Another argument has the wrong type or an unknown value.
-
-    Examples
-    --------
     >>> def verb(*, level: float = 0.95, metric: Metric = "pass_rate"): ...
     >>> expect(verb, {"level": 0.9, "metric": "pass_rat"})
     Traceback (most recent call last):
@@ -161,7 +145,7 @@ def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool =
 
 
 def expect_evals(value: Any, verb: str, *, loaded: bool = False) -> None:
-    """Raise a `FormatError` if `value` is not an `Evals`, or if it was scanned and must be loaded."""
+    """Raise `FormatError` unless `value` is an `Evals`, in memory if `loaded`."""
     if not _is_a("Evals")(value):
         what = "path" if isinstance(value, str | Path) else "frame"
         call = f"ek.{verb}" if verb in sys.modules["evalkit"].__all__ else verb
@@ -179,7 +163,7 @@ def _check(name: str, value: Any, parts: tuple[str, ...]) -> None:
     words = [word for part in parts for word in _choices(part)]
     kinds = [_KINDS[part] for part in parts if part in _KINDS]
     if len(kinds) + sum(part.startswith("Literal[") for part in parts) < len(parts):
-        # Something that only the verb itself can judge.
+        # Only the function itself can check these.
         return
     fits = (isinstance(value, str) and value in words) or any(is_one(value) for is_one, _ in kinds)
     holds, limit = _LIMITS.get(name, (None, ""))
@@ -209,7 +193,7 @@ _NUMBERS: Final = ("a number", "a whole number")
 
 
 def _guess(name: str, value: Any, words: list[str], parts: tuple[str, ...]) -> str:
-    """Return the likeliest of what was meant: a word, the number in a text, the text of a number."""
+    """Return the likeliest intended value, or ""."""
     if isinstance(value, str):
         try:
             number = float(value) if {"int", "float"} & {*parts} else None
@@ -233,10 +217,8 @@ def _choices(part: str) -> tuple[str, ...]:
 
 @lru_cache
 def _parts(annotation: str) -> tuple[str, ...]:
-    """Return the alternatives of an annotation, the names of several words spelled out.
+    """Return the alternatives of an annotation, with type aliases expanded.
 
-    Examples
-    --------
     >>> _parts("Metric | Mapping[str, int | None] | None")
     ("Literal['pass_rate', 'mean_score']", 'Mapping[str, int | None]', 'None')
     """

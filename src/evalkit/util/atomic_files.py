@@ -19,15 +19,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`; move it to `path` if nothing was raised.
 
     A replaced file keeps its permissions. The content is on disk before the file is renamed.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with atomic_write(Path(folder) / "a.txt") as fresh:
-    ...         _ = fresh.write_text("whole")
-    ...     print([path.name for path in Path(folder).iterdir()])
-    ['a.txt']
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -44,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def delay_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block completes. Affects the main thread only; keep the block short."""
+    """Delay Ctrl-C until the block completes; main thread only."""
     here = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if here else None
     if handler is None:  # another thread, or a handler not set by Python

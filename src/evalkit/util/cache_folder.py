@@ -10,8 +10,7 @@ from pathlib import Path
 def cache_folder() -> Path:
     """Return the cache folder; create it, readable by its owner only.
 
-    `EVALKIT_CACHE_DIR` if set, else `evalkit` in the system's cache folder: `XDG_CACHE_HOME` or `~/.cache`,
-    `~/Library/Caches` on macOS, `%LOCALAPPDATA%` on Windows. Deleting it loses paid responses.
+    `EVALKIT_CACHE_DIR` if set, else `evalkit` in the cache folder of the system.
     """
     path = os.environ.get("EVALKIT_CACHE_DIR")
     folder = Path(path).expanduser() if path else _system() / "evalkit"

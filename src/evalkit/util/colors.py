@@ -1,8 +1,4 @@
-"""The colors of charts, widgets and pages: told apart with any color vision, on light and on dark ground.
-
-Severity and verdicts never stand in color alone: the word is beside it. Colors as text have a contrast of at
-least 4.5:1 on their ground, lines and marks of at least 3:1.
-"""
+"""Colors of charts, widgets and pages, safe for color blindness and both themes."""
 
 from __future__ import annotations
 
@@ -69,12 +65,8 @@ DARK: Final = {
 
 
 def contrast(color: str, other: str = "#FFFFFF") -> float:
-    """Return the WCAG contrast ratio of two hex colors, from 1 to 21.
+    """Return the WCAG 2.2 contrast ratio of two hex colors, from 1 to 21.
 
-    Source: WCAG 2.2, "contrast ratio" and "relative luminance".
-
-    Examples
-    --------
     >>> contrast("#000000")
     21.0
     """

@@ -1,23 +1,4 @@
-"""Every exception of evalkit.
-
-All of them are `EvalkitError`. Each is also the built-in exception that a Python programmer expects (`ValueError`,
-`FileNotFoundError`), so that code which does not know evalkit catches it too.
-
-::
-
-    EvalkitError
-    ├── ColumnError     a missing column, or an invalid value in one
-    ├── PathError       a missing path
-    ├── FormatError     a file or a mapping that cannot be read
-    ├── SuiteError      an invalid suite file
-    ├── SelectorError   an unknown or ambiguous run, version, model, criterion or grader
-    ├── RuleError       a pass rule that does not fit the scores
-    ├── ProviderError   an unknown endpoint, no response, or a refused request
-    ├── JobError        a batch job in the wrong state
-    ├── BusyError       a file or job that another process holds
-    ├── ArgumentError   an argument of the wrong type
-    └── StatisticsError an impossible argument of `evalkit.stats`
-"""
+"""Every exception of evalkit. Each is an `EvalkitError` and a built-in exception."""
 
 from __future__ import annotations
 
@@ -42,13 +23,13 @@ class EvalkitError(Exception):
     what
         What is wrong, as a sentence.
     argument
-        The argument it is about.
+        The name of the argument.
     value
-        The value that was refused; leave it out if there is none.
+        The refused value.
     choices
         The valid values. The nearest one is suggested.
     expected
-        What was expected, as a noun phrase, where it is not a choice.
+        The expected value as a noun phrase, if there are no choices.
     fix
         What to do, as a sentence, or the `Option` to pass.
 
@@ -82,7 +63,7 @@ class EvalkitError(Exception):
         super().__init__(" ".join(self._sentences()))
 
     def for_shell(self) -> str:
-        """Return the message with options of the command line in place of arguments."""
+        """Return the message with command-line options in place of arguments."""
         return " ".join(str(for_shell(part)) for part in self._sentences())
 
     def _sentences(self) -> list[str]:

@@ -26,24 +26,9 @@ _HELD: Final[set[tuple[int, int, Path]]] = set()
 
 @contextmanager
 def holding(folder: str | Path, name: str) -> Iterator[None]:
-    """Hold the right to write a file of a folder. The folder is created if missing.
+    """Lock a file of a folder for writing; create the folder if missing.
 
-    Parameters
-    ----------
-    folder, name
-        The folder, and the name of the file in it.
-
-    Raises
-    ------
-    BusyError
-        Another process or thread holds it.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, holding(folder, "scores.jsonl"):
-    ...     print("key")
-    key
+    Raise `BusyError` if another process or thread holds the lock.
     """
     folder = Path(folder)
     is_new = not folder.exists()
@@ -60,7 +45,7 @@ def holding(folder: str | Path, name: str) -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold a lock file that names its holder. `what` names the locked file in errors."""
+    """Hold a lock file that names its holder; `what` is the locked file in errors."""
     key = (os.getpid(), threading.get_ident(), path.absolute())
     if key in _HELD:
         yield
@@ -114,7 +99,7 @@ def _holder(path: Path) -> str:
 
 
 def _lock(handle: int) -> None:
-    """Lock an open file. Closing it, or the end of the process, releases the lock."""
+    """Lock an open file until it is closed."""
     if os.name == "nt":
         import msvcrt
 

@@ -1,7 +1,4 @@
-"""Format numbers for people: the only place where a number becomes text.
-
-A missing number is "unknown". A minus sign is U+2212, so that negative numbers align.
-"""
+"""Format numbers as text. A missing number is "unknown"; the minus sign is U+2212."""
 
 from __future__ import annotations
 
@@ -13,13 +10,8 @@ MINUS: Final = "\N{MINUS SIGN}"
 
 
 def rounded(value: float, digits: int) -> float:
-    """Round a number the way every figure is rounded.
+    """Round half to even, after rounding to 10 decimals; zero is never negative.
 
-    The value is rounded to 10 decimals first, so that 0.145 and 0.1449999999999 print alike. Ties go to the even
-    digit. Zero is never negative.
-
-    Examples
-    --------
     >>> rounded(0.145, 2), rounded(0.14499999999999999, 2), rounded(-0.001, 2)
     (0.14, 0.14, 0.0)
     """
@@ -31,8 +23,6 @@ def rounded(value: float, digits: int) -> float:
 def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     """Format a number with a fixed number of decimals.
 
-    Examples
-    --------
     >>> number(3.25), number(-0.25, sign=True), number(0.25, sign=True), number(None)
     ('3.25', '−0.25', '+0.25', 'unknown')
     """
@@ -42,12 +32,8 @@ def number(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
 
 
 def percent(rate: float | None, digits: int = 1) -> str:
-    """Format a rate from 0 to 1 as a percentage.
+    """Format a rate as a percentage; only 1 prints as 100% and only 0 as 0%.
 
-    A rate below 1 never prints as 100%, and a rate above 0 never as 0%.
-
-    Examples
-    --------
     >>> percent(0.963), percent(0.9999), percent(1.0), percent(0.0001), percent(0.5, 0)
     ('96.3%', '>99.9%', '100.0%', '<0.1%', '50%')
     """
@@ -64,8 +50,6 @@ def percent(rate: float | None, digits: int = 1) -> str:
 def points(difference: float | None, *, sign: bool = True) -> str:
     """Format a difference of two rates in percentage points.
 
-    Examples
-    --------
     >>> points(-0.0741), points(0.05, sign=False)
     ('−7.4 points', '5.0 points')
     """
@@ -75,8 +59,6 @@ def points(difference: float | None, *, sign: bool = True) -> str:
 def difference_of(value: float | None, metric: str, *, sign: bool = True) -> str:
     """Format a difference of a metric: points for rates, a plain number for scores.
 
-    Examples
-    --------
     >>> difference_of(-0.0741, "pass_rate"), difference_of(-0.25, "mean_score")
     ('−7.4 points', '−0.25')
     """
@@ -92,14 +74,10 @@ def interval(
     digits: int | None = None,
     sign: bool = False,
 ) -> str:
-    """Format an interval.
+    """Format an interval, or "unknown".
 
-    Examples
-    --------
     >>> interval(0.804, 0.994, percent=True), interval(-0.39, 0.21, points=True), interval(3.1, 4.25)
     ('[80.4%, 99.4%]', '[−39.0, +21.0]', '[3.10, 4.25]')
-    >>> interval(None, None)
-    'unknown'
     """
     if low is None or high is None:
         return UNKNOWN
@@ -119,8 +97,6 @@ _percent = percent
 def level(confidence: float) -> str:
     """Format a confidence level.
 
-    Examples
-    --------
     >>> level(0.95), level(0.999)
     ('95%', '99.9%')
     """
@@ -130,8 +106,6 @@ def level(confidence: float) -> str:
 def p_value(p: float | None) -> str:
     """Format a p-value.
 
-    Examples
-    --------
     >>> p_value(0.01532), p_value(0.00001), p_value(0.9999)
     ('p = 0.015', 'p < 0.001', 'p > 0.999')
     """
@@ -145,8 +119,6 @@ def p_value(p: float | None) -> str:
 def count(value: int) -> str:
     """Format a count with thousands separated.
 
-    Examples
-    --------
     >>> count(12345)
     '12,345'
     """
@@ -156,8 +128,6 @@ def count(value: int) -> str:
 def bytes_size(size: float) -> str:
     """Format a number of bytes.
 
-    Examples
-    --------
     >>> bytes_size(1_438_319), bytes_size(10_604), bytes_size(3), bytes_size(2_500_000_000)
     ('1.4 MB', '11 kB', '1 kB', '2.5 GB')
     """
@@ -169,8 +139,6 @@ def bytes_size(size: float) -> str:
 def money(usd: float | None) -> str:
     """Format US dollars; an unknown cost is never printed as zero.
 
-    Examples
-    --------
     >>> money(0.0123), money(1234.5), money(None)
     ('$0.0123', '$1,234.50', 'unknown cost')
     """
@@ -182,8 +150,6 @@ def money(usd: float | None) -> str:
 def duration(seconds: float | None) -> str:
     """Format a duration.
 
-    Examples
-    --------
     >>> duration(3.21), duration(200), duration(7260), duration(90000)
     ('3.2 s', '3 min 20 s', '2 h 1 min', '1 d 1 h')
     """
@@ -206,8 +172,6 @@ def duration(seconds: float | None) -> str:
 def shorten(text: str, limit: int) -> str:
     """Cut text to `limit` characters, the last of them an ellipsis.
 
-    Examples
-    --------
     >>> shorten("a long sentence", 7), shorten("short", 7)
     ('a long…', 'short')
     """

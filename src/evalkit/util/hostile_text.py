@@ -1,9 +1,4 @@
-"""Text that may be hostile, made safe to show: escaping, visible control characters, Markdown, quotes marked.
-
-Transcripts, rationales, ids and file names are written by models and by
-strangers. Whatever of them reaches a page goes through this module. It
-belongs just above `errors`: it knows nothing of tables.
-"""
+"""Show untrusted text safely: escape it, reveal control characters, render Markdown, mark quotes."""
 
 from __future__ import annotations
 
@@ -27,27 +22,23 @@ _TAGS: Final = {
 }
 _SPLIT: Final = re.compile(r"(<[^>]*>)")
 _UNIT: Final = re.compile(r"&[#\w]+;|.", re.DOTALL)
-# What a quotation may lack or have more of than the text it was taken from.
+# Characters ignored when a quotation is matched.
 _SKIPPED: Final = frozenset(" \t\n\r\u00a0*_`#>|\"'“”‘’")
 _SHORTEST_QUOTE: Final = 8
 _SKIP: Final = dict.fromkeys(map(ord, _SKIPPED))
 
 
 class Html(str):
-    """A string that is markup already: templates do not escape it again.
-
-    Only this package's own functions make one. `str` methods give back a plain string.
-    """
+    """Trusted markup, which templates do not escape again. Its `str` methods return a plain `str`."""
 
     __slots__ = ()
 
     def __html__(self) -> str:
-        """Return the markup: what template engines and IPython ask for."""
+        """Return the markup to template engines and IPython."""
         return str(self)
 
 
 def _pictures() -> dict[int, str]:
-    """Return a translation table: what cannot be seen, or moves what can, becomes a sign."""
     pictures = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
     pictures[0x7F] = "\u2421"
     named = [
@@ -66,24 +57,11 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def visible(text: str) -> str:
-    r"""Return `text` with characters that hide or reorder text shown as signs.
+    r"""Replace characters that hide or reorder text by visible signs.
 
-    ANSI escapes, NUL and other control characters become their pictures
-    (`␛`, `␀`), bidi controls, zero-width and tag characters their code point.
-    Tabs and line ends stay.
+    Control characters become their pictures; bidi, zero-width and tag characters their code point. Tabs and line
+    ends stay.
 
-    Parameters
-    ----------
-    text
-        Any text.
-
-    Returns
-    -------
-    str
-        Text that reads from left to right as it is stored, and can be encoded.
-
-    Examples
-    --------
     >>> visible("\x1b[31mred\x00")
     '␛[31mred␀'
     >>> visible("user\u202etxt.exe")
@@ -94,13 +72,7 @@ def visible(text: str) -> str:
 
 
 def escape(text: object) -> Html:
-    """Return `text` as HTML that shows exactly it, in an element or a quoted attribute.
-
-    Examples
-    --------
-    >>> escape("<b>no</b>")
-    '&lt;b&gt;no&lt;/b&gt;'
-    """
+    """Escape text for an HTML element or a quoted attribute."""
     return Html(_escape(visible(str(text)), quote=True))
 
 
@@ -116,29 +88,14 @@ def _parser() -> MarkdownIt:
 
 
 def markdown(text: str) -> Html:
-    r"""Return Markdown as safe HTML: no markup of its own, no images, only http and https links.
+    r"""Convert untrusted Markdown to safe HTML: no raw markup, no images, only http and https links.
 
-    Long text (over 20,000 characters) is shown as it is written. A heading is a bold paragraph: a heading of a message
-    is none of the page that shows it.
+    Headings become bold paragraphs. Text over 20,000 characters is shown as plain text.
 
-    Parameters
-    ----------
-    text
-        Markdown, trusted in nothing.
-
-    Returns
-    -------
-    Html
-        Cleaned markup.
-
-    Examples
-    --------
     >>> markdown("**yes** <b>no</b>")
     '<p><strong>yes</strong> &lt;b&gt;no&lt;/b&gt;</p>\n'
     >>> markdown("[x](javascript:alert(1))")
     '<p>[x](javascript:alert(1))</p>\n'
-    >>> markdown("# Answer")
-    '<p><strong>Answer</strong></p>\n'
     """
     if len(text) > MARKDOWN_LIMIT:
         return plain(text)
@@ -156,12 +113,8 @@ def markdown(text: str) -> Html:
 
 
 def to_tree(html: Html) -> list[Any]:
-    r"""Return markup of this module as plain data: a string, or [tag, children, address of a link].
+    r"""Return markup of this module as strings and [tag, children, link address] lists.
 
-    A page that builds elements from it writes no markup of its own.
-
-    Examples
-    --------
     >>> to_tree(markdown("**yes** <b>no</b>"))
     [['p', [['strong', ['yes'], None], ' <b>no</b>'], None], '\n']
     """
@@ -192,22 +145,14 @@ def to_tree(html: Html) -> list[Any]:
 
 
 def plain(text: str) -> Html:
-    """Return `text` as it is written, line breaks kept, in a `<pre>`.
-
-    Examples
-    --------
-    >>> plain("a < b")
-    '<pre>a &lt; b</pre>'
-    """
+    """Return text in a `<pre>` element."""
     # HTML drops one line break right after <pre>.
     return Html(f"<pre>{chr(10) if text.startswith(chr(10)) else ''}{escape(text)}</pre>")
 
 
 def json_for_script(value: object) -> Html:
-    r"""Return JSON that can stand inside `<script>`: nothing in it can end the element.
+    r"""Return JSON that is safe inside a `<script>` element.
 
-    Examples
-    --------
     >>> json_for_script({"a": "</script>"})
     '{"a":"\\u003c/script>"}'
     """
@@ -216,10 +161,8 @@ def json_for_script(value: object) -> Html:
 
 
 def quotes(evidence: str) -> list[str]:
-    """Return the passages in what a grader quoted: whole first, then line by line and around "...".
+    """Return the passages of an evidence text: all of it, its lines, and the parts around "...".
 
-    Examples
-    --------
     >>> quotes("map by line ... zip(inputs, outputs)")
     ['map by line ... zip(inputs, outputs)', 'map by line', 'zip(inputs, outputs)']
     """
@@ -229,19 +172,10 @@ def quotes(evidence: str) -> list[str]:
 
 
 def find_quotes(text: str, evidence: Iterable[str]) -> list[tuple[int, int]]:
-    """Return where the quoted passages stand in a plain text: (start, end), in order, none overlapping.
+    """Return the (start, end) of quoted passages in a text, sorted, without overlaps.
 
-    Spaces, line ends, quotation marks, case and Markdown signs do not count.
+    Spaces, line ends, quotation marks, case and Markdown signs are ignored.
 
-    Parameters
-    ----------
-    text
-        Any text, as it is shown.
-    evidence
-        What graders quoted.
-
-    Examples
-    --------
     >>> find_quotes("We rely on the **output order** here.", ["rely on the output order"])
     [(3, 29)]
     """
@@ -253,35 +187,15 @@ def find_quotes(text: str, evidence: Iterable[str]) -> list[tuple[int, int]]:
 
 
 def holds_quote(text: str, evidence: str) -> bool:
-    """Whether a text holds what a grader quoted, or one of its passages; as `find_quotes` looks, without the places.
-
-    Examples
-    --------
-    >>> holds_quote("We rely on the **output order** here.", "the output order")
-    True
-    """
+    """Whether a text contains a passage of the evidence, by the rules of `find_quotes`."""
     return bool(_wanted([evidence], _bare(text)))
 
 
 def mark(html: Html, evidence: Iterable[str]) -> Html:
-    r"""Return `html` with the quoted passages inside `<mark>`, where they occur.
+    r"""Wrap quoted passages in `<mark>`, by the rules of `find_quotes`.
 
-    Spaces, line ends, quotation marks, case and Markdown signs do not count.
+    Tags are never inside a `<mark>`.
 
-    Parameters
-    ----------
-    html
-        Markup made by this module.
-    evidence
-        What graders quoted.
-
-    Returns
-    -------
-    Html
-        The same markup, with `<mark>` around text only, never around tags.
-
-    Examples
-    --------
     >>> mark(markdown("We rely on the **output order** here."), ["rely on the output order"])
     '<p>We <mark>rely on the</mark> <strong><mark>output order</mark></strong> here.</p>\n'
     """
@@ -289,7 +203,7 @@ def mark(html: Html, evidence: Iterable[str]) -> Html:
     wanted = _wanted(evidence, _bare(_unescape("".join(pieces[::2]))))
     if not wanted:
         return html
-    # Every character that counts, with the place it came from.
+    # Every compared character with its original place.
     letters: list[str] = []
     places: list[tuple[int, int, int]] = []
     for at in range(0, len(pieces), 2):  # the odd ones are tags
@@ -306,13 +220,12 @@ def mark(html: Html, evidence: Iterable[str]) -> Html:
 
 
 def _wanted(evidence: Iterable[str], bare: str) -> list[str]:
-    """Return the passages, bare, that occur in a bare text: a quick look, before anything is counted."""
+    """Return the normalized passages that occur in a normalized text."""
     passages = dict.fromkeys(_bare(visible(quote)) for one in evidence for quote in quotes(one))
     return [passage for passage in passages if passage in bare]
 
 
 def _found(bare: str, wanted: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Yield where each passage stands in a bare text."""
     for quote in wanted:
         start = bare.find(quote)
         while start >= 0:
@@ -332,14 +245,14 @@ def _unescape(unit: str) -> str:
 
 
 def _note_span(spans: dict[int, list[tuple[int, int]]], places: list[tuple[int, int, int]]) -> None:
-    """Add the first and last place of a passage in each piece of text that it runs through."""
+    """Add the first and last place of a passage in each piece of text that it covers."""
     for at in dict.fromkeys(place[0] for place in places):
         inside = [place for place in places if place[0] == at]
         spans.setdefault(at, []).append((inside[0][1], inside[-1][2]))
 
 
 def _wrap(piece: str, spans: list[tuple[int, int]]) -> str:
-    """Put `<mark>` around each span; spans that touch or overlap become one."""
+    """Put `<mark>` around each span; merge spans that touch or overlap."""
     made, last = [], 0
     for start, end in _merged(spans):
         made += [piece[last:start], "<mark>", piece[start:end], "</mark>"]

@@ -1,7 +1,4 @@
-"""Write HTML tables and lists: the only place that does.
-
-Padding and alignment stand inline: host pages drop or override style sheets.
-"""
+"""Write HTML tables and lists. Styles are inline, as host pages override style sheets."""
 
 from __future__ import annotations
 
@@ -28,27 +25,11 @@ def html_table(
     limit: int | None = None,
     attributes: str = "",
 ) -> Html:
-    """Return a table. Every cell is escaped unless it is `Html`.
+    """Return an HTML table. Every cell is escaped unless it is `Html`; None prints as a dash.
 
-    Parameters
-    ----------
-    head
-        The column heads.
-    rows
-        One cell per column; None prints as a dash.
-    caption
-        Plain text above the table.
-    numeric
-        Columns aligned right, by position or head. "auto": columns whose cells are all numbers or None.
-    row_heads
-        Whether the first cell of each row is its head.
-    limit
-        The number of rows to write; a last line counts the rest.
-    attributes
-        Trusted attributes of the table element, for example `class="wide"`.
+    `numeric` names the right-aligned columns by position or head; "auto" selects columns of numbers.
+    `limit` is the number of rows to write; a last line counts the rest. `attributes` must be trusted.
 
-    Examples
-    --------
     >>> html_table(["case", "n"], [["<a>", 3]]).count("&lt;a&gt;")
     1
     """
@@ -69,10 +50,8 @@ def html_table(
 
 
 def html_list(items: Iterable[object]) -> Html:
-    """Return an unordered list, or nothing for no items. Items are escaped unless they are `Html`.
+    """Return an unordered list, "" without items. Items are escaped unless they are `Html`.
 
-    Examples
-    --------
     >>> html_list(["a < b"])
     '<ul><li>a &lt; b</li></ul>'
     """

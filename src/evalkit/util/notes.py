@@ -16,21 +16,9 @@ _NAMED: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing a reader should know about the data.
+    """A fact about the data, for its reader.
 
-    Attributes
-    ----------
-    kind
-        One word that code may ask for, for example "skipped", "guessed" or "synthetic".
-    text
-        A sentence.
-    files
-        The files it is about; none means all of the data.
-
-    Examples
-    --------
-    >>> print(Note("ignored", "Ignored fields: trace.", ("logs/a.json",)))
-    logs/a.json: Ignored fields: trace.
+    `kind` is one word for code, for example "skipped" or "synthetic". Without `files` it is about all of the data.
     """
 
     kind: str
@@ -51,18 +39,9 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Warning:
-    """One reason to read a result with care.
+    """A reason to read a result with care.
 
-    Attributes
-    ----------
-    id
-        For example "W06"; `docs/statistics.md` lists them.
-    scope
-        The rows it is about, "all" for the whole result.
-    text
-        One or two sentences; numbers first.
-    fix
-        What to do about it, or nothing.
+    `id` is listed in docs/statistics.md, for example "W06". `scope` names the rows, "all" for the whole result.
     """
 
     id: str
@@ -74,8 +53,6 @@ class Warning:
 def merge_notes(notes: Iterable[Note]) -> tuple[Note, ...]:
     """Merge notes of the same kind and text into one that names all their files.
 
-    Examples
-    --------
     >>> merge_notes([Note("ignored", "x", ("a",)), Note("ignored", "x", ("b",))])
     (Note(kind='ignored', text='x', files=('a', 'b')),)
     """

@@ -1,10 +1,4 @@
-"""What must not leave the machine, masked: secrets, e-mail addresses, phone numbers, and what a user names.
-
-Pure functions on text. The same value is the same placeholder throughout the texts that are masked
-together (`[secret-1]`, `[email-2]`), so that a reader can still follow it. Ids and hashes stay: nothing
-here goes by how random a word looks, which is why a secret of an unknown shape, with no name beside it,
-is not found.
-"""
+"""Redact secrets, e-mail addresses, phone numbers and user patterns."""
 
 from __future__ import annotations
 
@@ -19,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-# The plugins of detect-secrets that know a shape. Those that go by entropy would mask batch ids and hashes, the one
-# for IP addresses version numbers; keywords, private keys and web tokens are done here, where the whole value counts.
+# No entropy plugins: they redact batch IDs and hashes. No IP plugin: it redacts version numbers.
 _PLUGINS: Final = (
     *("aws.AWSKeyDetector", "azure_storage_key.AzureStorageKeyDetector", "cloudant.CloudantDetector"),
     *("discord.DiscordBotTokenDetector", "github_token.GitHubTokenDetector"),
@@ -33,12 +26,12 @@ _PLUGINS: Final = (
 )
 
 _SECRETS: Final = (
-    # A key or a certificate's private half: the block as a whole, also where its end was cut off.
+    # A private key block, also one that is cut off.
     re.compile(
         r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|.*)",
         re.DOTALL,
     ),
-    # Keys that begin with who gave them: Groq, OpenAI and Anthropic, Hugging Face, Google, GitHub, GitLab, xAI ...
+    # Keys with the prefix of a provider.
     re.compile(
         r"(?<![A-Za-z0-9])(?:gsk_|sk-(?:ant-|proj-|or-|svcacct-)?|hf_|xai-|r8_|pplx-|nvapi-|AIza|ya29\.|ghp_|gho_|ghu_|ghs_|ghr_"
         r"|github_pat_|glpat-|npm_|pypi-|xox[abeoprs]-|whsec_|[rs]k_(?:live|test)_|dckr_pat_|lsv2_|tvly-|shpat_|dop_v1_)"
@@ -47,11 +40,10 @@ _SECRETS: Final = (
     re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,500}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
     re.compile(r"(?i)(?<=\bbearer )[a-z0-9._~+/\-]{16,}=*"),
     re.compile(r"(?i)(?<=\bauthorization: basic )[a-z0-9+/]{8,}=*"),
-    # The password in an address.
+    # The password in a URL.
     re.compile(r"(?<=://)[^\s:/?#\[\]@]+:[^\s/?#\[\]@]+(?=@)"),
 )
-# A name that says that its value is secret, then the value. In a transcript both may stand inside JSON inside
-# JSON, so quotes come with backslashes.
+# A secret's name and its value. Quotes may have backslashes: JSON inside JSON.
 _NAMED: Final = re.compile(
     r"""(?ix)
     (?:(?P<password>passw(?:or)?d|passphrase|pwd|secret)
@@ -61,7 +53,7 @@ _NAMED: Final = re.compile(
     (?:\\*["'](?P<quoted>[^\s"'\\]{6,})\\*["']|(?P<bare>[^\s"'\\,;(){}\[\]<>]{12,}))
     """
 )
-# A value that stands for a secret and is none: a variable, a call, a word to be replaced.
+# Stand-ins for a secret: a variable, a call, a placeholder.
 _STAND_IN: Final = re.compile(
     r"(?i)[<${%].*|.*[(){}<>$].*|os\.environ.*|process\.env.*|your[_-].*|.*example.*|[x*.]+|none|null|true|false|(?:my[_-]?)?(?:password|secret|api[_-]?key|token)"
 )
@@ -70,20 +62,19 @@ _ID: Final = re.compile(r"(?:batch|file|req|call|msg|run|row)[_-][A-Za-z0-9_-]+"
 _EMAIL: Final = re.compile(
     r"(?<![\w.+-])(?!git@)[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,24}(?![\w-])"
 )
-# With a country's code, or in three groups as in North America: anything looser takes ids and sums for numbers.
+# With a country code, or in three North American groups: a looser pattern matches IDs and sums.
 _PHONE: Final = re.compile(
     r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}([ .-])\d{3}\1\d{4})(?![\w/=-]|\.\d)"
 )
 SHORTEST_KEY: Final = 20
-# What stands between a name and its value in expressions of detect-secrets, which splits a run of spaces in every way
-# that there is, and the same said so that it is split in one.
+# detect-secrets' separator backtracks over runs of spaces; the replacement does not.
 _SLOW: Final = r"(?: *)(?:=|:|:=|=>| +|::)(?: *)"
 _FAST: Final = r"(?: *+(?:=>|:=|::|=|:) *+| ++)"
-# So often is looked again for what masking has laid bare; after that whole words are masked.
+# After this many passes whole words are redacted.
 _PASSES: Final = 3
 _SPACE: Final = re.compile(r"\s|$")
 _SECRET_NAME: Final = re.compile(r"(?i)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD)$")
-# What is shorter is a word, which stands in texts by chance.
+# A shorter value occurs in texts by chance.
 SHORTEST_SECRET: Final = 12
 _PHONE_DIGITS: Final = range(8, 16)
 _PLACEHOLDER: Final = re.compile(r"\[([a-z][a-z0-9_]*)-(\d+)\]")
@@ -92,40 +83,34 @@ _KIND: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Redacted:
-    """Texts with what must not leave masked.
-
-    Attributes
-    ----------
-    texts
-        The texts, in the order given.
-    counts
-        How many values of each kind were masked, each counted once. Never the values.
-    """
+    """Redacted texts, and how many distinct values of each kind were redacted."""
 
     texts: tuple[str, ...]
     counts: dict[str, int] = field(default_factory=dict)
 
 
 def redact(texts: Iterable[str], *, patterns: Mapping[str, str] | None = None) -> Redacted:
-    """Mask secrets, e-mail addresses and phone numbers in texts that belong together.
+    """Redact secrets, e-mail addresses and phone numbers in related texts.
+
+    A secret of unknown shape without a telling name beside it is not found.
 
     Parameters
     ----------
     texts
-        For instance the messages of one trial. A value is the same placeholder in all of them.
+        Texts in which equal values get the same placeholder, for example the messages of a trial.
     patterns
-        More to mask: a kind (lower case letters) -> a regular expression. Its first group is masked where it
-        has one, else the whole match.
+        Additional kinds (lower case letters) with a regular expression. Its first group is redacted, or the
+        match if there is none.
 
     Returns
     -------
     Redacted
-        Masking it again changes nothing.
+        Texts in the given order. Redacting them again changes nothing.
 
     Raises
     ------
     ValueError
-        A kind or an expression that cannot be used.
+        A kind or an expression is invalid.
 
     Examples
     --------
@@ -142,7 +127,7 @@ def redact(texts: Iterable[str], *, patterns: Mapping[str, str] | None = None) -
     for again in count():
         if made == before:
             break
-        # Masking one value may lay bare the start of the next: again, until nothing is found.
+        # Redacting one value may expose the start of the next.
         before = made
         for kind, find in masks:
             look = find if again < _PASSES else _to_the_end_of_words(find)
@@ -151,10 +136,7 @@ def redact(texts: Iterable[str], *, patterns: Mapping[str, str] | None = None) -
 
 
 def hide_environment(text: str) -> str:
-    """Return text without the keys that are set in the environment, should somebody have repeated one.
-
-    They are the values of variables whose names end as those of keys do: `GROQ_API_KEY`, `HF_TOKEN`, `DB_PASSWORD`.
-    """
+    """Remove the values of environment variables with names like `GROQ_API_KEY` from a text."""
     values = {
         value.strip()
         for name, value in os.environ.items()
@@ -166,15 +148,13 @@ def hide_environment(text: str) -> str:
 
 
 def check_patterns(patterns: Mapping[str, str]) -> None:
-    """Raise a `ValueError`, in one sentence, where a custom pattern cannot be used."""
+    """Raise `ValueError` for a custom pattern that cannot be used."""
     _own(patterns)
 
 
 def describe(counts: Mapping[str, int]) -> str:
-    """Return how much was masked as words.
+    """Return the counts as words.
 
-    Examples
-    --------
     >>> describe({"secret": 1, "email": 3})
     '3 of kind email, 1 of kind secret'
     """
@@ -182,7 +162,7 @@ def describe(counts: Mapping[str, int]) -> str:
 
 
 class _Names:
-    """The placeholders given so far; none that stands in the texts already is given to another value."""
+    """Assign placeholders; one that already occurs in the texts is never reused."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.given: dict[str, dict[str, str]] = {}
@@ -200,11 +180,11 @@ class _Names:
 
 
 def _mask(text: str, kind: str, find: Callable[[str], Iterator[tuple[int, int]]], names: _Names) -> str:
-    """Put a placeholder in the place of what is found; what is one already stays, the rest around it goes."""
+    """Replace the matches by placeholders; existing placeholders stay."""
     kept = [match.span() for match in _PLACEHOLDER.finditer(text)]
     made, last = [], 0
     for start, end in sorted(find(text)):
-        # Of two that overlap the rest of the second is masked too, as a value of its own.
+        # Of two overlapping matches, the rest of the second becomes its own value.
         for low, high in _around(max(start, last), end, kept):
             made += [text[last:low], names.of(kind, text[low:high])]
             last = high
@@ -212,7 +192,7 @@ def _mask(text: str, kind: str, find: Callable[[str], Iterator[tuple[int, int]]]
 
 
 def _around(start: int, end: int, kept: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a span that are not in one of those kept, which are in order."""
+    """Yield the parts of a span outside the kept spans, which are sorted."""
     first = max(bisect_right(kept, (start, start)) - 1, 0)
     for low, high in (kept[at] for at in range(first, len(kept))):
         if low >= end:
@@ -252,7 +232,7 @@ def _matches(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, in
 def _to_the_end_of_words(
     find: Callable[[str], Iterator[tuple[int, int]]],
 ) -> Callable[[str], Iterator[tuple[int, int]]]:
-    """Find the same up to the next space: a chain of thousands, each laid bare by the one before, is one then."""
+    """Extend each match to the next space, so that a long chain of matches is one match."""
 
     def found(text: str) -> Iterator[tuple[int, int]]:
         for start, end in find(text):
@@ -277,16 +257,16 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
             yield match.span(group)
     for pattern in _known_shapes():
         for match in pattern.finditer(text):
-            # A longer word that happens to hold the shape is no key: a hash, an id.
+            # A longer word that contains the shape is no key, but a hash or an ID.
             if match.start() and text[match.start() - 1].isalnum() and match[0][0].isalnum():
                 continue
-            # A group that reaches the end is the secret with its name before it; others are only its prefix.
+            # A group that reaches the end is the secret; other groups are only its prefix.
             spans = [match.span(at) for at in range(1, pattern.groups + 1)]
             yield next((span for span in spans if span[1] - span[0] >= SHORTEST_KEY), match.span())
 
 
 def _is_secret(value: str, *, sure: bool) -> bool:
-    """Whether a value whose name says that it is secret is one, and no word that stands for it."""
+    """Whether a value with a secret's name is a secret, not a stand-in for one."""
     if _STAND_IN.fullmatch(value) or _ID.fullmatch(value):
         return False
     return sure or (not _WORDS.fullmatch(value) and any(s.isdigit() for s in value))
@@ -294,7 +274,6 @@ def _is_secret(value: str, *, sure: bool) -> bool:
 
 @lru_cache(maxsize=1)
 def _known_shapes() -> tuple[re.Pattern[str], ...]:
-    """Return the expressions of detect-secrets, loaded when they are first needed."""
     from importlib import import_module
 
     patterns: list[re.Pattern[str]] = []

@@ -1,4 +1,4 @@
-"""Words for sentences: counts, lists, the nearest valid name, and options of Python or the command line."""
+"""Words for sentences: counts, lists, the nearest valid name, options."""
 
 from __future__ import annotations
 
@@ -16,26 +16,18 @@ NOT_GIVEN: Final = "not given"
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the option most like `name`, or "".
+    """Return " Did you mean 'x'?" for the option nearest to `name`, or "".
 
-    Examples
-    --------
     >>> did_you_mean("aget_version", ["agent", "agent_version", "model"])
     " Did you mean 'agent_version'?"
-    >>> did_you_mean("zzz", ["agent"])
-    ''
     """
     near = get_close_matches(str(name), [str(option) for option in options], n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def join_words(options: Iterable[object], *, limit: int = 12) -> str:
-    """Return options as a list for a sentence; the rest of a long list is counted.
+    """Join options for a sentence; count those after `limit`.
 
-    Examples
-    --------
-    >>> join_words(["v1", "v2"])
-    'v1, v2'
     >>> join_words(range(20), limit=3)
     '0, 1, 2 and 17 more'
     """
@@ -48,8 +40,6 @@ def join_words(options: Iterable[object], *, limit: int = 12) -> str:
 def plural(count: int, word: str, *, plural: str = "") -> str:
     """Return a count with its noun.
 
-    Examples
-    --------
     >>> plural(1, "case"), plural(2000, "case"), plural(2, "criterion", plural="criteria")
     ('1 case', '2,000 cases', '2 criteria')
     """
@@ -62,26 +52,15 @@ def printable(text: str) -> str:
 
 
 class Option:
-    r"""An argument of the library, and the option of the command line that stands for it.
+    r"""An argument of the library, and its command-line option.
 
-    Parameters
-    ----------
-    name
-        The argument, for example "max_cost".
-    value
-        Its value; leave it out to name the argument alone.
-    python, shell
-        The two spellings, where they do not follow from name and value.
+    Without a value only the argument is named. `python` and `shell` override the spellings.
 
-    Examples
-    --------
     >>> option = Option("margin", {"pass_rate": 0.05})
     >>> str(option), option.shell
     ("margin={'pass_rate': 0.05}", '--margin pass_rate=0.05')
     >>> Option("grader", 'a "b" $(c)').shell
     '--grader \'a "b" $(c)\''
-    >>> str(Option("max_cost")), Option("max_cost").shell
-    ('max_cost', '--max-cost')
     """
 
     __slots__ = ("name", "python", "shell", "value")
@@ -100,17 +79,10 @@ class Option:
 
 
 class Sentence(str):
-    """Text that may name arguments. As a `str` it is spelled for Python; `for_shell` spells it for the command line.
+    """Text with arguments: a `str` spelled for Python; `for_shell` spells it for the command line.
 
-    Parameters
-    ----------
-    template
-        Text with `{names}` of the parts.
-    **parts
-        Values, some of them an `Option`.
+    `{names}` in the template are replaced by the parts.
 
-    Examples
-    --------
     >>> text = Sentence("Pass {grader}.", grader=Option("grader", "demo judge"))
     >>> print(text, text.for_shell())
     Pass grader='demo judge'. Pass --grader 'demo judge'.
@@ -125,7 +97,7 @@ class Sentence(str):
         return text
 
     def for_shell(self) -> str:
-        """Return the text with the options of the command line."""
+        """Return the text with command-line options."""
         if not self.parts:
             return self.template
         return self.template.format_map({name: for_shell(part) for name, part in self.parts.items()})
@@ -135,7 +107,7 @@ class Sentence(str):
 
 
 def for_shell(text: object) -> Any:
-    """Return text, an option or a sentence as the command line spells it; anything else as it is."""
+    """Return text, an option or a sentence with command-line options; anything else as it is."""
     if isinstance(text, Option):
         return text.shell
     return text.for_shell() if isinstance(text, Sentence) else text
