@@ -33,16 +33,15 @@ _SELECTED: Final = "FROM answers WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NUL
 
 
 class Cache:
-    """Answers by `request_key`. An answered request, live or in a batch, is never paid for again.
+    """Cache answers by `request_key`: an answered request is never paid for again.
 
-    Several threads and processes may use one file. Only answers with status 200 are stored, and none is replaced.
-    To get a new answer, change something that is sent: samples of a judge differ in their seed.
+    Threads and processes may share one file. Only answers with status 200 are stored, and none is replaced.
+    To get a new answer, change something that is sent, such as the seed.
 
     Parameters
     ----------
     path
-        A SQLite file, created if missing and readable by its owner only; None: `answers.sqlite` in
-        `evalkit.util.cache_folder.cache_folder()`.
+        A SQLite file, created if missing and readable by its owner only. None: `answers.sqlite` in the cache folder.
 
     Examples
     --------
@@ -77,18 +76,12 @@ class Cache:
             raise
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the cached chat completion of a request, or None.
-
-        Raises FormatError if the file cannot be read.
-        """
+        """Return the cached answer or None; raise FormatError for an unreadable file."""
         rows = self._query("SELECT body FROM answers WHERE key = ?", key)
         return msgspec.json.decode(rows[0][0], type=dict[str, Any]) if rows else None
 
     def put(self, key: str, body: dict[str, Any], *, model: str) -> None:
-        """Store an answer unless the request has one.
-
-        Raises FormatError if the file cannot be written.
-        """
+        """Store an answer unless one exists; raise FormatError if writing fails."""
         row = (key, model, time.time(), msgspec.json.encode(body))
         with self._errors("written"), self._lock:
             self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
@@ -117,7 +110,7 @@ class Cache:
         return sum(path.stat().st_size for path in paths if path.exists())
 
     def purge(self, *, model: str | None = None, older_than_days: float | None = None) -> int:
-        """Delete answers, of one model or older than some days if given, free disk space, and return their number.
+        """Delete matching answers and return their number.
 
         Raises FormatError if the file cannot be written, or another process is writing to it.
         """
@@ -151,7 +144,6 @@ class Cache:
 
     @contextmanager
     def _errors(self, participle: str, fix: str = "") -> Iterator[None]:
-        """Raise SQLite's errors as FormatError."""
         try:
             yield
         except sqlite3.Error as error:

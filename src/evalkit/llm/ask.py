@@ -1,4 +1,4 @@
-"""Live requests: many at once, in a script or a running kernel, interruptible at any time."""
+"""Send live requests: many at once, in a script or a running kernel."""
 
 from __future__ import annotations
 
@@ -46,37 +46,35 @@ def ask(
 ) -> Iterator[Reply]:
     """Send many chat completions at once and yield each reply as it arrives.
 
-    The requests run in a thread of their own, so this also works in a running kernel. An answer is cached before
-    it is yielded. Ctrl-C, or leaving the loop, sends nothing more; requests in flight get `grace` seconds to
-    complete. The next call sends only the rest.
+    Works in a script and in a running kernel. An answer is cached before it is yielded. Ctrl-C, or leaving the loop,
+    sends nothing more. The next call sends only the rest.
 
     Parameters
     ----------
     requests
-        Read as needed, in the other thread, so a generator of any length works.
+        Read as needed, in another thread.
     cache
-        Answers are looked up and stored here, and equal requests are sent once.
+        Cached answers are not requested again. Equal requests are sent once.
     concurrency
-        Maximum number of concurrent requests. It starts with 16 and grows while the endpoint keeps up.
+        Most concurrent requests; it starts with 16.
     max_cost
-        Limit in US dollars. Requests in flight count at their maximum cost. Requests above the limit are `not_run`.
+        Budget in US dollars. Running requests count at their maximum cost; requests above it are `not_run`.
     timeout
         Seconds per response; None: the provider's default.
     tries
-        Attempts after temporary errors: 408, 409, 425, 429, 498, 5xx, a lost connection. Other errors are final.
+        Attempts after temporary errors: 408, 409, 425, 429, 498, 5xx, a lost connection.
     patience
-        Maximum seconds that the endpoint may ask to wait. A longer wait makes the rest `not_run`.
+        Most seconds that the endpoint may ask to wait. A longer wait makes the rest `not_run`.
     grace
-        Seconds for requests in flight after an interruption.
+        Seconds for running requests after an interruption.
     progress
-        True: a bar in a terminal or a notebook; None: nothing; or a function that is called with a `Progress` a few
-        times per second, in the reading thread.
+        True: a bar; None: nothing; or a function that takes a `Progress`, called a few times per second.
 
     Yields
     ------
     Reply
-        One per request, in order of arrival. An error that concerns all requests (a rejected API key, an unknown
-        model, a plan, a spending limit) makes the rest `not_run`, with its message.
+        One per request, in order of arrival. An error that concerns all requests, such as a rejected API key, makes
+        the rest `not_run`.
 
     Raises
     ------
@@ -106,9 +104,9 @@ async def aask(
     clock: Clock | None = None,
     **settings: Unpack[Settings],
 ) -> AsyncIterator[Reply]:
-    """Send requests like `ask`, with the same arguments, in the running event loop.
+    """Send requests like `ask`, in the running event loop.
 
-    Use `contextlib.aclosing` to leave the loop early: otherwise requests continue until garbage collection.
+    To leave the loop early, use `contextlib.aclosing`; otherwise requests continue until garbage collection.
     """
     run = LiveRun(requests, provider=provider, clock=clock or Clock(), **settings)
     show = _display(progress)
@@ -139,10 +137,7 @@ def _display(progress: Display) -> Callable[[Progress], None] | None:
 
 
 class _Thread:
-    """A daemon thread with an event loop for a run.
-
-    The threads of concurrent.futures are joined at exit before an unread run can be stopped.
-    """
+    """Run requests in a daemon thread: concurrent.futures would block the exit."""
 
     def __init__(self, run: LiveRun) -> None:
         self._run = run
@@ -194,7 +189,6 @@ class _Thread:
         await self._run.run(self._changed.set)
 
     def _call(self, function: Callable[[], object]) -> None:
-        """Call a function in the event loop if it is running."""
         if self._loop is not None and not self._ended:
             with contextlib.suppress(RuntimeError):  # the loop has just been closed
                 self._loop.call_soon_threadsafe(function)

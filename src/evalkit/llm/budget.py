@@ -28,9 +28,9 @@ def estimate_cost(
     *,
     output_tokens: int = _DEFAULT_OUTPUT_TOKENS,
 ) -> float:
-    """Return the approximate maximum cost of a request, by the prices of an input token and an output token.
+    """Return the approximate maximum cost of a request, by prices per input and output token.
 
-    `output_tokens` is assumed for a request that sets no limit.
+    `output_tokens` is assumed for a request without a limit.
     """
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     tokens = limit if isinstance(limit, int) else output_tokens
@@ -64,10 +64,7 @@ class Budget:
         self._changed = asyncio.Event()
 
     def estimate(self, body: Mapping[str, Any], size_bytes: int) -> float:
-        """Return the approximate maximum cost of a request; 0.0 without a limit.
-
-        Raises ProviderError if there is a limit and the price is unknown.
-        """
+        """Return the maximum cost of a request; raise ProviderError for an unknown price with a limit."""
         if self._max_cost is None:
             return 0.0
         model = str(body.get("model"))
@@ -78,7 +75,7 @@ class Budget:
         return estimate_cost(body, size_bytes, prices, output_tokens=tokens) / _MILLION
 
     async def reserve(self, estimate: float) -> str | None:
-        """Reserve money, waiting for running requests if needed; return a message if the limit is reached."""
+        """Reserve money, waiting if needed; return a message at the limit."""
         while (
             self._max_cost is not None
             and self.spent + self._doubtful + self._reserved + estimate > self._max_cost

@@ -34,7 +34,7 @@ class ApiKey(str):
 def find_key(provider: Provider) -> ApiKey | None:
     """Return the API key from the environment; None if none is needed.
 
-    Raises ProviderError if the key is required and not set, or is not a valid key.
+    Raises ProviderError if a required key is missing or invalid.
     """
     variable = provider.key_variable
     if variable is None:
@@ -62,7 +62,7 @@ def find_key(provider: Provider) -> ApiKey | None:
 
 
 def hide_key(text: str, key: str | None) -> str:
-    """Replace the API key in a response. A shorter value than a key, as for a local server, is an ordinary word.
+    """Replace the API key in a response; a value too short for a key is an ordinary word.
 
     Examples
     --------
@@ -75,11 +75,9 @@ def hide_key(text: str, key: str | None) -> str:
 
 
 def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
-    """Return an asynchronous client that never retries. Close it with `await client.close()`.
+    """Return an asynchronous client that never retries; the caller closes it.
 
-    `OPENAI_BASE_URL` is ignored, and an OpenAI organization in the environment is sent to OpenAI only.
-
-    Raises ProviderError if the API key is missing.
+    Ignores `OPENAI_BASE_URL`. Raises ProviderError if the API key is missing.
     """
     import openai
 
@@ -88,10 +86,7 @@ def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
 
 
 def connect_sync(provider: Provider, *, timeout: float = 120.0) -> OpenAI:
-    """Return a synchronous client, otherwise like `connect`.
-
-    Raises ProviderError if the API key is missing.
-    """
+    """Return a synchronous client, otherwise like `connect`."""
     import openai
 
     return openai.OpenAI(**_settings(provider, timeout))
@@ -111,10 +106,9 @@ def _settings(provider: Provider, timeout: float) -> dict[str, Any]:
 
 
 def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT_S) -> str | None:
-    """Check that an endpoint lists a model, before money is spent; return a message if it has no list of models.
+    """Check that an endpoint lists a model; return a note if it has no list.
 
-    Raises ProviderError if the model is not listed (with similar names), the key is missing or rejected, or
-    there is no response.
+    Raises ProviderError if the model is not listed, the key is missing or rejected, or there is no response.
     """
     import openai
 
@@ -147,7 +141,7 @@ def check_model(provider: Provider, model: str, *, timeout: float = _TIMEOUT_S) 
 
 
 def refusal(provider: Provider, status: int, message: str) -> str:
-    """Return the message for a rejected API key or plan, with what to do."""
+    """Return the message for a rejected API key or plan."""
     quote = f" It says: {message}" if message else ""
     if status == 401:
         what = (
@@ -162,7 +156,7 @@ def refusal(provider: Provider, status: int, message: str) -> str:
 
 
 def unreachable(provider: Provider) -> str:
-    """Return the message for an endpoint without a response, with what to do."""
+    """Return the message for an endpoint without a response."""
     fix = "Start it with: evalkit serve-local" if provider.name == "local" else "Check address and network"
     return f"No response from {provider.base_url}. {fix}."
 

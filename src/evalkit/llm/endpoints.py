@@ -43,7 +43,7 @@ def _check_address(url: str) -> str:
 
 
 def _check_variable(name: str | None) -> None:
-    """Refuse an invalid variable name, above all an API key, which would be written to files."""
+    """Refuse an invalid variable name: an API key would be written to files."""
     if name is None or (name.isidentifier() and name.isascii() and name.upper() == name):
         return
     # A long name with a digit is more likely a key than a name in lower case.
@@ -135,7 +135,6 @@ def provider(
         `groq`, `openai`, `local`, the address of a compatible endpoint, or a `Provider`.
     base_url
         Another address with the limits and prices of the named endpoint, for a proxy or a test server.
-        `OPENAI_BASE_URL` is ignored; `EVALKIT_LOCAL_URL` is the address of `local`.
     key_variable
         Environment variable with the API key. Default for a custom address: `EVALKIT_API_KEY`, which may be unset.
 
@@ -147,9 +146,6 @@ def provider(
     'https://api.groq.com/openai/v1'
     >>> provider("http://127.0.0.1:8000/v1/").name
     '127.0.0.1:8000'
-    >>> provider("grok")
-    Traceback (most recent call last):
-    evalkit.util.errors.ProviderError: Unknown provider 'grok'. Expected groq, openai, local or an address ...
     """
     if isinstance(name, Provider):
         endpoint = name

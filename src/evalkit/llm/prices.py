@@ -52,21 +52,12 @@ _BY_NAME: Final = {(model.provider, model.name): model for model in MODELS}
 
 
 def model_facts(provider: Provider, model: str) -> Model | None:
-    """Return the row of a model; None if it is unknown. A date at the end of a name (`gpt-4.1-2025-04-14`) is ignored."""
+    """Return the row of a model, ignoring a date at the end of its name; None: unknown."""
     return _BY_NAME.get((provider.name, model)) or _BY_NAME.get((provider.name, _DATE.sub("", model)))
 
 
 def obstacle(provider: Provider, model: str, *, today: date | None = None) -> str:
-    """Return why a model may be unavailable (shut down, soon shut down, not in every plan), or "".
-
-    Examples
-    --------
-    >>> from evalkit.llm.providers import provider
-    >>> obstacle(provider("groq"), "llama-3.3-70b-versatile")
-    'llama-3.3-70b-versatile was shut down at groq on 2026-08-16 (console.groq.com/docs/deprecations)'
-    >>> obstacle(provider("groq"), "openai/gpt-oss-20b")
-    ''
-    """
+    """Return why a model may be unavailable, or ""."""
     facts = model_facts(provider, model)
     if facts is not None and facts.gone:
         is_past = date.fromisoformat(facts.gone) <= (today or datetime.now(tz=UTC).date())
@@ -80,17 +71,7 @@ def obstacle(provider: Provider, model: str, *, today: date | None = None) -> st
 
 
 def price(provider: Provider, model: str) -> tuple[float, float] | None:
-    """Return US dollars per million live input and output tokens; None if unknown.
-
-    Examples
-    --------
-    >>> from evalkit.llm.providers import provider
-    >>> price(provider("groq"), "openai/gpt-oss-20b")
-    (0.075, 0.3)
-    >>> price(provider("local"), "smollm2")
-    (0.0, 0.0)
-    >>> price(provider("groq"), "a-new-model")
-    """
+    """Return US dollars per million live input and output tokens; None: unknown."""
     if provider.name == "local":
         return 0.0, 0.0
     facts = model_facts(provider, model)
@@ -107,8 +88,6 @@ def price_words(provider: Provider, model: str) -> str:
     >>> from evalkit.llm.providers import provider
     >>> price_words(provider("groq"), "openai/gpt-oss-20b")
     '$0.075 in, $0.30 out per million tokens (2026-11-22)'
-    >>> price_words(provider("groq"), "a-new-model")
-    'price unknown'
     """
     prices = price(provider, model)
     if prices is None:
@@ -123,10 +102,9 @@ def price_words(provider: Provider, model: str) -> str:
 def cost(
     provider: Provider, model: str, usage: Mapping[str, Any] | None, *, mode: Literal["live", "batch"]
 ) -> float | None:
-    """Return the cost of a chat completion by its `usage`, in US dollars; None if price or usage is unknown.
+    """Return the cost of a chat completion in US dollars; None: unknown price or usage.
 
-    A batch costs half. Tokens read from the provider's cache cost less and tokens written to it more; in a batch
-    only at providers that document it.
+    A batch costs half. The provider's cache changes the price of a token; in a batch only where that is documented.
 
     Examples
     --------
@@ -155,13 +133,6 @@ def cost(
 
 
 def count_tokens(usage: Any, name: str) -> int | None:
-    """Return a token count; None if it is missing or not a whole number that a table can hold.
-
-    Examples
-    --------
-    >>> count_tokens({"prompt_tokens": 12}, "prompt_tokens")
-    12
-    >>> count_tokens({"prompt_tokens": "12"}, "prompt_tokens")
-    """
+    """Return a token count; None if missing or not a whole number that fits."""
     value = usage.get(name) if hasattr(usage, "get") else None
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None

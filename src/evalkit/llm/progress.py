@@ -34,15 +34,7 @@ class Progress:
 
 
 def progress_words(progress: Progress) -> str:
-    """Return the progress as text.
-
-    Examples
-    --------
-    >>> print(progress_words(Progress(50, 100, 5.0, 0.0123, 0.0, 10.0, 8, 64, 3, 1, 0.0)))
-    50 of 100, 5.0 per second, $0.0123, 10.0 s left, 3 from the cache, 1 failed
-    >>> print(progress_words(Progress(5, None, 0.0, None, 0.0, None, 1, 1, 0, 0, 120.0)))
-    5, unknown cost, waiting 2 min for the rate limit
-    """
+    """Return the progress as text."""
     parts = [f"{progress.done:,}" if progress.total is None else f"{progress.done:,} of {progress.total:,}"]
     if progress.rate:
         parts.append(f"{number(progress.rate, 1)} per second")
@@ -68,7 +60,6 @@ def find_display() -> Callable[[Progress], None] | None:
 
 
 def _terminal_display() -> Callable[[Progress], None]:
-    """Return a display that redraws one line."""
     length = 0
 
     def show(progress: Progress) -> None:
@@ -86,7 +77,6 @@ def _terminal_display() -> Callable[[Progress], None]:
 
 
 def _notebook_display() -> Callable[[Progress], None]:
-    """Return a display that updates one cell output."""
     from IPython.display import HTML, DisplayHandle
 
     handle: DisplayHandle | None = None

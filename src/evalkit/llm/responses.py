@@ -27,16 +27,9 @@ class Classified(NamedTuple):
 
 
 def classify_response(status: int | None, body: Any, error: Any = None) -> Classified:
-    """Classify a response as `success`, `api_error` or `malformed`: live and in a result file of a batch.
+    """Classify a response as `success`, `api_error` or `malformed`.
 
-    Parameters
-    ----------
-    status
-        HTTP status; None if a result line has none.
-    body
-        The decoded body; None if it is not JSON.
-    error
-        The error beside the response in a result line.
+    `body` is decoded, None if it is not JSON. `status` and `error` may be missing in a result line of a batch.
 
     Examples
     --------
@@ -85,21 +78,16 @@ def decode_json(content: bytes | str) -> Any:
 
 
 def read_error(body: Any) -> tuple[str | None, str | None]:
-    """Return the code (or the type) and the message of an error; None for each that is missing.
+    """Return the code (or the type) and the message of an error; None if missing.
 
-    Known shapes: an object with `error`, as at OpenAI and Groq; an object with `message` or `detail`; a list of
-    such objects; a text.
+    Known shapes: an object with `error`, `message` or `detail`; a list of such objects; a text.
 
     Examples
     --------
-    >>> read_error(
-    ...     {"error": {"message": "No.", "type": "invalid_request_error", "code": "json_validate_failed"}}
-    ... )
-    ('json_validate_failed', 'No.')
+    >>> read_error({"error": {"message": "No.", "type": "invalid_request_error", "code": "bad"}})
+    ('bad', 'No.')
     >>> read_error({"detail": "Not Found"})
     (None, 'Not Found')
-    >>> read_error(None)
-    (None, None)
     """
     if isinstance(body, list):
         body = next((row for row in body if isinstance(row, dict)), None)
@@ -116,7 +104,6 @@ def read_error(body: Any) -> tuple[str | None, str | None]:
 
 
 def _text(value: Any) -> str | None:
-    """Return a shortened text with API keys redacted; None for nothing."""
     if value is None or value == "":
         return None
     text = hide_environment(value if isinstance(value, str) else msgspec.json.encode(value).decode())

@@ -1,4 +1,4 @@
-"""A run of live requests: what is sent, retried and given up, and in which order it ends."""
+"""Schedule live requests: send, retry, give up."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class LiveRun:
         self._budget = Budget(provider, settings.get("max_cost"))
 
     async def run(self, notify: Callable[[], object]) -> None:
-        """Send all requests; append each reply to `replies` and call `notify`. Pause while too many are unread."""
+        """Send all requests; append each reply to `replies` and call `notify`."""
         client = connect(self._provider, timeout=self._timeout_s)
         workers = [asyncio.create_task(self._work(client, notify)) for _ in range(self._concurrency)]
         working: asyncio.Future[list[BaseException | None]] = asyncio.gather(*workers, return_exceptions=True)
@@ -204,7 +204,6 @@ class LiveRun:
             warnings.warn(f"Answers are no longer cached. {error}", stacklevel=2)
 
     async def _ask(self, client: AsyncOpenAI, request: Request, content: bytes) -> Reply:
-        """Send a request until the reply is final."""
         model = str(request.body.get("model"))
         reply = Reply(request.custom_id, "not_run", message=self._stop_message(model), tries=0)
         if reply.message:
@@ -239,7 +238,7 @@ class LiveRun:
     async def _send(
         self, client: AsyncOpenAI, content: bytes, model: str, estimate: float, *, is_retry: bool
     ) -> tuple[Response | None, float]:
-        """Send a request within the limits, and return when; None if it must not be sent any more.
+        """Send a request within the limits; return the response (None: not sent) and the time.
 
         After a response, the caller releases the reserved money.
         """

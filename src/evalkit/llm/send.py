@@ -1,4 +1,4 @@
-"""One attempt at a live request. It returns what came back instead of raising."""
+"""Send one attempt at a live request, without raising."""
 
 from __future__ import annotations
 

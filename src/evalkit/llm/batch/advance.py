@@ -1,4 +1,4 @@
-"""One step of a batch job: do what is possible now, with each fact on disk before the next depends on it."""
+"""Advance a batch job. Each fact is on disk before the next depends on it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class JobRunner:
-    """Advance a job as far as possible now. The caller holds the lock of the journal."""
+    """Advance a job. The caller holds the lock of its journal."""
 
     journal: Journal
     record: JobRecord  # kept up to date
@@ -50,7 +50,7 @@ class JobRunner:
     wait_s: float = 0.0  # the provider asks to wait so long
 
     def advance(self) -> None:
-        """Submit files, poll batches, download results and plan further rounds until nothing is left to do now."""
+        """Submit, poll, download and plan further rounds, as far as possible now."""
         while True:
             unclear = [shard for shard in self.record.in_state("submitted") if shard.doubtful]
             unclear += self.record.in_state("creating")
@@ -90,7 +90,7 @@ class JobRunner:
             self.claim_batch(shard, batches[shard.file_id])
 
     def claim_batch(self, shard: Shard, batches: list[dict[str, Any]]) -> None:
-        """Take an existing batch of the shard's file and cancel all others: they would be billed as well."""
+        """Take a batch of the shard's file and cancel its duplicates, which are billed too."""
         if shard.state == "creating" and not batches:
             self._write(shard, state="uploaded", doubtful=True)
         elif shard.state == "creating":
@@ -103,7 +103,6 @@ class JobRunner:
                 self._note(f"The batch {row['id']} duplicates {shard.batch_id} and was cancelled.")
 
     def _submit_all(self) -> None:
-        """Upload files and create batches within the cost limit; skip them if the job is cancelled."""
         pending = self.record.in_state("planned", "uploaded")
         if self.record.cancelled:
             for shard in pending:
@@ -149,7 +148,7 @@ class JobRunner:
         self._write(shard, state="uploaded", file_id=str(file["id"]), file_at=_number(file.get("created_at")))
 
     def _create(self, shard: Shard) -> None:
-        """Create a batch, with the intent on disk first. After a lost response, look for the batch before a retry."""
+        """Create a batch, its intent on disk first. After a lost response, look for it before a retry."""
         if shard.state == "creating":
             self.reconcile([shard])
             if shard.batch_id:
@@ -202,7 +201,6 @@ class JobRunner:
         )
 
     def _poll(self) -> None:
-        """Update the status of running batches; cancel them first if the job is cancelled."""
         shards = self.record.in_state("submitted")
         if self.record.cancelled:
             for shard in shards:
@@ -321,7 +319,6 @@ class JobRunner:
 
     @contextmanager
     def _deferred(self) -> Iterator[None]:
-        """Leave what fails temporarily to the next step."""
         try:
             yield
         except RetryableError as error:
@@ -342,13 +339,7 @@ class JobRunner:
 
 
 def window_seconds(window: str) -> float:
-    """Return the seconds of a completion window.
-
-    Examples
-    --------
-    >>> window_seconds("24h"), window_seconds("7d")
-    (86400.0, 604800.0)
-    """
+    """Return the seconds of a completion window, such as "24h" or "7d"."""
     return int(window[:-1]) * _HOURS[window[-1]]
 
 

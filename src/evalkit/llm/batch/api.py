@@ -52,9 +52,9 @@ class RejectedError(Exception):
 
 
 class BatchApi:
-    """Batches and files of one provider. Use it in a `with` block.
+    """Call the Batch API of one provider. Use it in a `with` block.
 
-    Calls raise `RetryableError`, `RejectedError`, or `ProviderError` if the API key or its plan is not accepted.
+    Raises `RetryableError`, `RejectedError`, or `ProviderError` if the API key or its plan is rejected.
     """
 
     def __init__(self, provider: Provider) -> None:
@@ -90,9 +90,9 @@ class BatchApi:
             )
 
     def download(self, file_id: str, path: Path, *, on_short: Callable[[], None] | None) -> None:
-        """Save a file under its final name once it is complete. Resume a partial download.
+        """Download a file, resuming a partial one. It gets its name when complete.
 
-        `on_short` is called before a file shorter than its stated size is accepted; None: it is not accepted.
+        `on_short` is called before a file shorter than its stated size is accepted; None rejects such a file.
         """
         if path.exists():
             return
@@ -182,9 +182,9 @@ class BatchApi:
                 raise
 
     def find(self, file_ids: Sequence[str], *, since: float) -> dict[str, list[dict[str, Any]]]:
-        """Return the batches of the given input files, oldest first, created at `since` or later (0: unknown).
+        """Return the batches of input files, oldest first; `since` is their earliest creation time.
 
-        Raises RetryableError if the list cannot be read to its end, so that no batch can be said to be missing.
+        Raises RetryableError if the list is incomplete.
         """
         batches: dict[str, list[dict[str, Any]]] = {file_id: [] for file_id in file_ids}
         seen: set[str] = set()
@@ -266,10 +266,7 @@ def _rows(page: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _next_page(page: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, object]:
-    """Return the query of the next page; empty on the last page.
-
-    The client's own paging never ends on a page without `has_more`, as Groq's are.
-    """
+    """Return the next page's query; empty on the last. The client's own paging never ends at Groq."""
     paging = page.get("paging")
     cursor = paging.get("next_cursor") if isinstance(paging, dict) else None
     if cursor:

@@ -53,7 +53,7 @@ def collect_shard(
 def plan_next_round(
     folder: Path, record: JobRecord, provider: Provider
 ) -> tuple[list[Shard], dict[str, dict[str, int]]] | None:
-    """Write the files of the next round; return its shards, and the retried requests per old shard and outcome.
+    """Write the next round; return its shards, and the retried requests per old shard and outcome.
 
     None if nothing is to be decided.
     """

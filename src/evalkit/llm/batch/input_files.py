@@ -58,7 +58,7 @@ class _OpenFiles:
 
 @dataclass(slots=True)
 class BatchFileWriter:
-    """Write requests into numbered files: those to upload, and beside each one with the `about` of its requests."""
+    """Write requests into numbered files, each beside a file with their `about`."""
 
     folder: Path
     provider: Provider
@@ -71,9 +71,9 @@ class BatchFileWriter:
     _prices: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
     def write(self, requests: Iterable[tuple[Request, str, dict[str, Any] | None]]) -> list[Shard]:
-        """Write requests, each with its cache key and its cached answer or None; return the shards, synced.
+        """Write (request, cache key, cached answer or None) and return the shards, synced.
 
-        Raises ProviderError if a single request exceeds the file size limit.
+        Raises ProviderError if one request exceeds the file size limit.
         """
         head = b'","method":"POST","url":' + _encode(self.limits.endpoint) + b',"body":'
         unsupported = frozenset(self.limits.refused)
@@ -110,7 +110,6 @@ class BatchFileWriter:
         return sorted(self._shards, key=lambda shard: shard.number)
 
     def _files_for(self, body: dict[str, Any], size: int, custom_id: str, stack: ExitStack) -> _OpenFiles:
-        """Return files with room for the request."""
         if size > self.limits.bytes:
             raise ProviderError(
                 f"The request {custom_id} has {size:,} bytes. A batch file at {self.provider.name} has at most "
@@ -147,7 +146,6 @@ class BatchFileWriter:
         return _OpenFiles(shard, requests, abouts)
 
     def _count(self, shard: Shard, body: dict[str, Any], size: int) -> None:
-        """Add a request to the size and the maximum cost of a shard."""
         model = str(body.get("model"))
         shard.model = shard.model if shard.model == model else ""
         shard.bytes += size

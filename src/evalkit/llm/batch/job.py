@@ -1,4 +1,4 @@
-"""A batch job: its state and actions, available to any process, whatever became of the last one."""
+"""State and actions of a batch job."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CANCEL_LOCK_S: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Status of a job, read from its journal without a request to the provider. Money is in US dollars."""
+    """Status of a job, from its journal. Money is in US dollars."""
 
     name: str
     state: JobState
@@ -80,9 +80,9 @@ class JobStatus:
 
 
 class Job:
-    """A batch job: files of requests at a provider, and a journal in `.evalkit/jobs/NAME` beside the data.
+    """A batch job: requests at a provider, and a journal in `.evalkit/jobs/NAME` beside the data.
 
-    `submit` returns it, and `open_job` finds it again, in any process. The process may be killed at any point.
+    `submit` returns it; `open_job` opens it in any process.
     """
 
     def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
@@ -114,7 +114,7 @@ class Job:
         return self.state not in ("running", "cancelling")
 
     def status(self) -> JobStatus:
-        """Return the status from the journal, without a request to the provider."""
+        """Return the status from the journal, without a request."""
         record = self._journal.read()
         settings = record.settings
         outcomes: Counter[str] = Counter()
@@ -148,7 +148,7 @@ class Job:
         )
 
     def refresh(self) -> Job:
-        """Do what is possible now: submit files, poll batches, download results, retry; return the job.
+        """Advance the job as far as possible now and return it.
 
         Raises ProviderError if the API key or its plan is rejected, and BusyError if another process works on it.
         """
@@ -157,7 +157,7 @@ class Job:
         return self
 
     def resume(self, *, max_cost: float | None = None, max_rounds: int | None = None) -> Job:
-        """Resume the job with new limits, then `refresh` it. Requests held back by an old limit are sent."""
+        """Resume the job with new limits. Requests held back by an old limit are sent."""
         limits = {"max_cost": max_cost, "max_rounds": max_rounds}
         changes = {name: value for name, value in limits.items() if value is not None}
         with self._held():
@@ -176,9 +176,9 @@ class Job:
         return self
 
     def cancel(self) -> Job:
-        """Cancel the job: send nothing more and cancel its batches, which takes up to ten minutes.
+        """Cancel the job: nothing more is sent, and its batches are cancelled.
 
-        Requests that have started are completed and billed. `wait()` or `refresh()` downloads their results.
+        Requests that have started are billed. `wait()` or `refresh()` downloads their results.
         """
         with self._held(patience_s=_CANCEL_LOCK_S):
             record = self._journal.read()
@@ -193,18 +193,18 @@ class Job:
         *,
         progress: Literal[True] | Callable[[JobStatus], None] | None = None,
     ) -> Job:
-        """Wait until the job has ended, polling after 15 seconds and then less often, at least every 5 minutes.
+        """Wait until the job has ended; retry temporary errors.
 
-        Interrupting it does not stop the job. Temporary errors are retried.
+        Interrupting it does not stop the job.
 
         Parameters
         ----------
         timeout
             Seconds after which it returns in any state; None: no limit.
         progress
-            True: print a line after each change; or a function that is called with a `JobStatus`.
+            True: print each change; or a function that takes a `JobStatus`.
 
-        Raises ProviderError if the API key or its plan is rejected. The job is kept.
+        Raises ProviderError if the API key or its plan is rejected.
         """
         show = _print_changes() if progress is True else progress
         end = None if timeout is None else self._clock.time() + timeout
@@ -237,10 +237,7 @@ class Job:
                 yield from (request for request, _ in read_requests(self.folder, shard))
 
     def replies(self) -> Iterator[Reply]:
-        """Yield one reply per request that has an outcome, one at a time, in no order.
-
-        A retried request has the reply of its last attempt.
-        """
+        """Yield one reply per finished request, the last of a retried one, in no order."""
         record = self._journal.read()
         last_round: dict[str, int] = {}
         for shard in record.shards:
@@ -253,9 +250,9 @@ class Job:
                     yield reply
 
     def delete_files(self) -> int:
-        """Delete the files of an ended job at the provider, and return their number.
+        """Delete the files of the job at the provider and return their number.
 
-        The provider keeps them for up to 30 days otherwise. Raises JobError if the job has not ended.
+        Raises JobError if the job has not ended.
         """
         with self._held(), self._connected() as api:
             record = self._journal.read()
@@ -289,7 +286,6 @@ class Job:
 
     @contextmanager
     def _connected(self) -> Iterator[BatchApi]:
-        """Yield the open connection, or a new one."""
         if self._api is not None:
             yield self._api
             return

@@ -72,7 +72,7 @@ _decode: Final = msgspec.json.Decoder().decode
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of outcomes and of unexpected lines: second lines of a request, unknown IDs, lines without an ID."""
+    """Counts of outcomes and of unexpected lines."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
@@ -82,10 +82,7 @@ class Tally:
 
 
 def read_shard(folder: Path, shard: Shard, *, full: bool, tally: Tally | None = None) -> Iterator[Reply]:
-    """Yield one reply per request of a collected shard.
-
-    With `full=False`, which is faster, the body of a success has only its model and usage.
-    """
+    """Yield one reply per request of a shard; without `full`, a success has only model and usage."""
     facts: dict[str, Any] = {
         "batch_id": shard.batch_id or None,
         "tries": shard.round,
@@ -111,14 +108,7 @@ def merge_output_lines(
 ) -> Iterator[Reply]:
     """Yield one reply per sent request: the first line with its ID, or `absent(ID, line number)`.
 
-    Parameters
-    ----------
-    paths
-        The output file, then the error file.
-    sent
-        IDs of all requests of the batch, in the order of its lines.
-    read
-        `read_line`, or the faster `read_outcome`.
+    `paths` are the output file, then the error file; `sent` has the IDs in the order of the batch's lines.
     """
     tally = tally or Tally()
     waiting = {key: number for number, key in enumerate(sent, 1)}
@@ -148,19 +138,7 @@ def merge_output_lines(
 
 
 def read_line(line: bytes, **facts: Any) -> Reply | None:
-    """Parse a result line; return None if it has no ID. `facts` are further fields of the reply.
-
-    Examples
-    --------
-    >>> read_line(b'{"custom_id":"a","response":{"status_code":200,"body":{"choices":[]}}}').outcome
-    'success'
-    >>> read_line(b'{"custom_id":"a","response":null,"error":{"code":"batch_expired"}}').outcome
-    'not_run'
-    >>> read_line(b'{"custom_id":"a","response":{"st').outcome
-    'malformed'
-    >>> read_line(b"<html>") is None
-    True
-    """
+    """Parse a result line; None if it has no ID. `facts` are further fields of the reply."""
     try:
         record = _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -191,7 +169,7 @@ def read_line(line: bytes, **facts: Any) -> Reply | None:
 
 
 def read_outcome(line: bytes, **facts: Any) -> Reply | None:
-    """Parse a result line like `read_line`, but keep only model and usage of a success, which is faster."""
+    """Parse a result line quickly: of a success keep only model and usage."""
     try:
         success = _decode_success(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -204,16 +182,9 @@ def read_outcome(line: bytes, **facts: Any) -> Reply | None:
 
 
 def is_worth_retrying(reply: Reply) -> bool:
-    """Return whether the same request may succeed in another batch.
+    """Return whether another batch may succeed with the same request.
 
-    False for an invalid request, for a cancelled one, and for one that may have been answered and billed.
-
-    Examples
-    --------
-    >>> is_worth_retrying(Reply("a", "not_run", code="batch_expired"))
-    True
-    >>> is_worth_retrying(Reply("a", "api_error", status=413, code="rate_limit_exceeded"))
-    False
+    False for an invalid or cancelled request, and for one that may have been billed.
     """
     if reply.outcome == "not_run":
         return reply.code in _RETRYABLE_NOT_RUN

@@ -1,4 +1,4 @@
-"""Batch jobs: many requests at half the price. A crash neither loses nor repeats a request."""
+"""Submit batch jobs and open them again."""
 
 from __future__ import annotations
 
@@ -50,35 +50,32 @@ def submit(
 ) -> Job:
     """Submit chat completions to a Batch API: half the price, results within hours.
 
-    Everything is on disk before anything is sent. A temporary error (a lost connection, a 503) is not raised:
-    `wait`, `refresh` or `resume` of the returned job retries.
+    Everything is on disk before anything is sent. After a temporary error, `wait`, `refresh` or `resume` retries.
 
     Parameters
     ----------
     requests
-        Read once, so a generator of any length works. Parameters that a batch does not accept (`stream`,
-        `service_tier`) are removed.
+        Read once. `stream` and `service_tier` are removed.
     folder
-        The folder with the data. The job's own folder is created in its `.evalkit/jobs`.
+        The folder with the data. The job is in its `.evalkit/jobs`.
     window
         Completion window: `24h`; at Groq up to `7d`.
     max_cost
-        Limit in US dollars. Running batches count at their maximum cost. Requests above the limit end as
-        `not_run`.
+        Budget in US dollars. Running batches count at their maximum cost; requests above it end as `not_run`.
     max_rounds
-        Maximum number of attempts at a request that expired, is missing or failed temporarily.
+        Most attempts at a request that expired, is missing or failed temporarily.
     shard_lines
-        Requests per file; None: the number recommended by the provider.
+        Requests per file; None: the provider's recommendation.
     cache
         Cached answers are not requested again; new answers are cached.
 
     Returns
     -------
     Job
-        The submitted job. An unfinished job in this folder with the same requests is resumed instead.
+        The submitted job, or the unfinished job of the same requests in this folder.
 
-    Raises ProviderError if nothing can be sent: no Batch API, no API key, no such window, an unknown price with
-    `max_cost`, an invalid ID or size. Or the plan of the key has no Batch API; then the job is kept.
+    Raises ProviderError without a Batch API or an API key, or for an invalid window, ID or size, or `max_cost` with an
+    unknown price.
     """
     limits = _checked_limits(provider, window, shard_lines)
     clock = clock or Clock()
@@ -122,7 +119,7 @@ def submit(
 
 
 def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None = None) -> Job:
-    """Return a job of a folder by its name or the beginning of it; None: the only job.
+    """Open a job of a folder by the beginning of its name; None: the only job.
 
     Raises SelectorError if no job matches, or several do.
     """
@@ -141,7 +138,7 @@ def open_job(folder: str | Path, name: str | None = None, *, clock: Clock | None
 
 
 def jobs(folder: str | Path, *, clock: Clock | None = None) -> list[Job]:
-    """Return the batch jobs of a folder, oldest first; raise PathError if the folder does not exist."""
+    """Return the jobs of a folder, oldest first; raise PathError for an unknown folder."""
     if not Path(folder).is_dir():
         raise PathError.missing(folder)
     return [Job(path.parent, clock=clock) for path in sorted((Path(folder) / _JOBS).glob("*/journal.jsonl"))]
