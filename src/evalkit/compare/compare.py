@@ -57,8 +57,8 @@ class Comparison(EstimatedResult):
     baseline, candidate
         Labels of the two sides.
     verdict
-        "regressed", "regressed within margin", "improved", "no worse than margin" or "inconclusive", for the pass
-        rate over all cases.
+        "regressed", "regressed within margin", "improved", "no worse than margin" or "inconclusive": the pass rate over
+        all cases.
     sentence
         The verdict with its numbers and the worst flips.
     summary
@@ -76,7 +76,7 @@ class Comparison(EstimatedResult):
         polars frame, every pair: `case`, `severity`, and per side `*_rate`, `*_passes`, `*_trials`, `*_mean`,
         `*_verdict`, and `suite`.
     unpaired
-        polars frame `case`, `severity`, `side`, `verdict`: cases that only one side has scored.
+        polars frame `case`, `severity`, `side`, `verdict`: cases scored on one side only.
     warnings
         polars frame `id` (W01 ...), `scope`, `text`.
     rule, margin, level, by
@@ -98,15 +98,7 @@ class Comparison(EstimatedResult):
     by: tuple[str, ...]
 
     def explain(self) -> str:
-        """Describe the result in a paragraph.
-
-        Examples
-        --------
-        >>> import evalkit as ek
-        >>> change = ek.compare(ek.demo.make(), "v1", "v2")
-        >>> change.explain().startswith("v2 improved on v1.")
-        True
-        """
+        """Describe the result in a paragraph."""
         labels = {"baseline": self.baseline, "candidate": self.candidate}
         return explain_change(labels, self.estimates, self.flips, self.warnings)
 
@@ -146,8 +138,8 @@ def compare(
 ) -> Comparison:
     """Compare a candidate with a baseline, case by case.
 
-    Cases that both sides have scored are paired. A case's trials are averaged first, so the case is the unit. If both
-    sides share models (agents, versions), pairs are made within each and averaged per case.
+    Cases scored on both sides are paired; trials are averaged per case. If both sides share models (agents, versions),
+    pairs are made within each and averaged per case.
 
     Parameters
     ----------
@@ -162,35 +154,30 @@ def compare(
         Split by "criterion", a column of cases (`severity`, `domain`, `tags`, `cluster`) or a column of runs that
         both sides share (`model`, ...). Several make a grid.
     margin
-        Largest loss that does not matter, per metric: ``{"pass_rate": 0.05, "mean_score": 0.25}``. Declare it before
-        looking at the data. Without it, no verdict is "no worse".
+        Largest acceptable loss per metric: ``{"pass_rate": 0.05, "mean_score": 0.25}``. Declare it before looking at
+        the data. Without it, no verdict is "no worse".
     level
         Confidence level; 0.95 by default.
     adjust
         Over the scopes of `by`: "holm" for a gate (default for one column), "bh" for exploration (default for a
         grid), or "none".
     weights
-        Weight per severity. Adds a scope "weighted", in which a case counts by its severity.
+        Weight per severity. Adds a scope "weighted".
     judge
         "same" refuses sides scored by different judge models or prompts; "any" compares them.
     criteria
-        "same" refuses sides scored on different criteria; "shared" compares them on the criteria of both.
+        "same" refuses sides scored on different criteria; "shared" uses the criteria of both.
     rerun
-        Another run of the baseline's version (an A/A run). Flips between the two are then counted, not estimated
-        from the baseline's epochs (W19).
+        Another run of the baseline's version (an A/A run). Its flips against the baseline are counted (W19).
     seed
-        Seed of the sign-flip permutation that gives the p-value if cases have several trials.
-
-    Returns
-    -------
-    Comparison
+        Seed of the sign-flip permutation, used if cases have several trials.
 
     Raises
     ------
     SelectorError
         A side is unknown or ambiguous, the sides share a run, or they were not scored alike.
     ColumnError
-        `by`, `margin` or `weights` names something unknown.
+        `by`, `margin` or `weights` has an unknown name.
 
     Notes
     -----
@@ -217,7 +204,7 @@ def compare(
 def compare_sides(
     evals: Evals, baseline: Selector, candidate: Selector, scoring: Scoring, options: CompareOptions
 ) -> tuple[Comparison, list[Row]]:
-    """Do what `compare` does, under a scoring; return also the rows behind the estimates."""
+    """Compare two sides under a scoring; return also the rows of estimates."""
     options.check_margin()
     labels, runs = find_sides(evals, baseline, candidate)
     evals, left_out = share_criteria(
@@ -278,7 +265,7 @@ def _rerun_units(
 
 
 def _require_same_judges(evals: Evals, pairs: Pairs, scoring: Scoring) -> None:
-    """Raise if different judge models or prompts scored the sides: the change would be confounded with them."""
+    """Raise if different judge models or prompts scored the sides."""
     columns = some_of(evals.scores, "judge_model", "prompt_hash")
     known = [column.name for column in columns if column.null_count() < columns.height]
     if not known:

@@ -1,4 +1,4 @@
-"""Compare many versions over the same cases: each with a baseline, and all by rank."""
+"""Compare many versions with a baseline, and rank them."""
 
 from __future__ import annotations
 
@@ -57,24 +57,24 @@ class VersionRanking(EstimatedResult):
     baseline, candidates
         Labels of the versions.
     sentence
-        The best version, the ties, and the verdict of each against the baseline.
+        The best version, the ties, and the verdict of each candidate.
     summary
-        polars frame as `Comparison.summary`, one row per candidate (as `scope`) and metric: the paired difference to
-        the baseline. `p_adjusted` is over the candidates.
+        polars frame as `Comparison.summary`, one row per candidate (as `scope`) and metric. `p_adjusted` is over the
+        candidates.
     table
-        The same with the further columns of `Comparison.table`.
+        `summary` with the further columns of `Comparison.table`.
     ranks
         polars frame, one row per metric and version, the best first: `metric`, `version`, `value` (mean over the
-        cases that every version was scored on), `rank` (1 is best), `low`, `high` (of the rank), `p_best` (share of
+        cases scored on every version), `rank` (1 is best), `low`, `high` (of the rank), `p_best` (share of
         resampled suites in which it is first), `tied_with_best`, `n` (cases), `method`, `level`, `status`, `reason`.
     omnibus
         polars frame, one row per metric: `statistic`, `df`, `p_value` of "all versions are alike", `n`, `versions`,
         `method`, `status`, `reason`.
     tied
-        Per metric the sets of indistinguishable versions, the best set first. A version may be in several.
+        Per metric the sets of indistinguishable versions, the best set first. They may overlap.
     looks
         polars frame, with `sequential=True` one row per candidate and look: `candidate`, `look`, `n` (pairs of trials
-        so far), `up`, `down` (passed by one side alone), `e_value`, `p_value` (valid at every look), `stop`.
+        so far), `up`, `down` (passed on one side only), `e_value`, `p_value` (valid at every look), `stop`.
     changes
         Each candidate's own `Comparison` with the baseline, not adjusted for the others.
     warnings
@@ -172,22 +172,18 @@ def compare_many(
     baseline
         A run, an agent_version or a model by name, or a dict of columns of `runs`.
     candidates
-        Selectors as for `baseline`. None: everything else of the baseline's kind (all other versions).
+        Selectors as for `baseline`. None: all other values of the baseline's kind, such as all other versions.
     rule, margin, level, grader, rubric, judge, criteria
         As for `evalkit.compare`.
     adjust
         Over the candidates, per metric: "holm" (chance of any false alarm), "bh" (share of false ones) or "none".
     sequential
-        Whether results were looked at while runs came in. The verdicts on pass rates then use e-values, which stay
-        valid at every look; the order is that of `runs.started_at`.
+        Whether results were looked at while runs came in, in the order of `runs.started_at`. Verdicts on pass rates
+        then use e-values.
     looks
         Number of looks planned before the first; each then uses a stricter level (Pocock).
     seed, resamples
         Of the joint case bootstrap behind the ranks, and of the permutation tests.
-
-    Returns
-    -------
-    VersionRanking
 
     Raises
     ------
@@ -308,7 +304,6 @@ _NAME_CANDIDATES: Final = "Name other versions: candidates=[...]."
 
 
 def _find_others(evals: Evals, baseline: Selector) -> list[Selector]:
-    """Return the other values of the column of `runs` that the baseline is chosen by."""
     fixed: dict[str, Any] = {}
     runs = evals.runs
     if isinstance(baseline, str):
@@ -335,7 +330,6 @@ def _find_others(evals: Evals, baseline: Selector) -> list[Selector]:
 
 
 def _is_unique(evals: Evals, name: str, column: str) -> bool:
-    """Whether the bare name selects the runs of this column's value."""
     try:
         _, runs = find_runs(evals, name)
     except SelectorError:

@@ -1,4 +1,4 @@
-"""The estimates of a comparison: one row per scope and metric."""
+"""Estimate a comparison: one row per scope and metric."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class CompareOptions:
     seed: int = 0
 
     def check_margin(self) -> None:
-        """Raise if the margin names no metric, or is no loss."""
+        """Raise for an unknown metric or a margin that is not a loss."""
         for name, value in (self.margin or {}).items():
             if name not in METRICS:
                 raise ColumnError(
@@ -109,7 +109,7 @@ def find_scopes(
 
 
 def estimate_scope(scope: str, units: pl.DataFrame, level: float, options: CompareOptions) -> list[Row]:
-    """Return the rows of one scope: the paired difference of pass rates and of mean scores."""
+    """Estimate one scope: the paired differences of pass rate and mean score."""
     from evalkit import stats
 
     margins = options.margin or {}
@@ -134,7 +134,7 @@ def estimate_scope(scope: str, units: pl.DataFrame, level: float, options: Compa
 
 
 def estimate_weighted(units: pl.DataFrame, weights: Mapping[str, float], level: float) -> list[Row]:
-    """Return the rows in which a case counts by its severity."""
+    """Estimate the differences with cases weighted by severity."""
     from evalkit import stats
 
     for name in weights:
@@ -161,7 +161,7 @@ def estimate_weighted(units: pl.DataFrame, weights: Mapping[str, float], level: 
 
 
 def adjust_scopes(rows: list[Row], adjustment: str, level: float) -> list[Row]:
-    """Adjust the p-values of each metric over the rows, a family."""
+    """Adjust the p-values of each metric over all rows."""
     from evalkit import stats
 
     adjust = {"holm": stats.holm, "bh": stats.benjamini_hochberg}.get(adjustment, list)
@@ -173,7 +173,7 @@ def adjust_scopes(rows: list[Row], adjustment: str, level: float) -> list[Row]:
 
 
 def to_estimates(rows: Iterable[Row]) -> pl.DataFrame:
-    """Return the rows as a frame, each with its verdict."""
+    """Return the rows as a frame with verdicts."""
     for row in rows:
         row["verdict"] = verdict_of(
             row["low"],

@@ -76,7 +76,7 @@ class FailureClusters(Result):
     note
         Trials without a rationale, or why there are no clusters.
     method, seed
-        How it was done.
+        The method and its seed.
     """
 
     clusters: pl.DataFrame
@@ -92,7 +92,7 @@ class FailureClusters(Result):
         return self.clusters
 
     def examples(self, failure: str) -> pl.DataFrame:
-        """Return the three trials nearest to a cluster's center, of different cases if possible."""
+        """Return three trials near a cluster's center, of different cases if possible."""
         near = self.trials.filter(pl.col("failure") == failure).sort(
             "closeness", *_KEY, descending=[True, False, False, False]
         )
@@ -140,9 +140,8 @@ def find_failures(
 ) -> FailureClusters:
     """Cluster the failing trials by the judge's rationales for the failed criteria.
 
-    Rationales are weighted by TF-IDF and clustered by k-means. That finds mistakes with similar wording; it does not
-    know their meaning, and two wordings of one mistake may be two clusters. A judge that repeats the case's wording
-    makes clusters of cases. Read the examples.
+    TF-IDF and k-means find similar wording, not similar meaning: one mistake may be in two clusters, and a judge that
+    repeats the case's wording makes clusters of cases. Read the examples.
 
     Parameters
     ----------
@@ -151,15 +150,15 @@ def find_failures(
     rule, grader, rubric
         As for `evalkit.grade`: what fails, and whose rationales count.
     clusters
-        Number of clusters; None takes the number from 2 to 10 with the best silhouette.
+        Number of clusters; None: the number from 2 to 10 with the best silhouette.
     seed
         Seed of k-means.
 
     Returns
     -------
     FailureClusters
-        Shown as a table, and in the explorer by ``ek.explore(evals, failures=...)``. With fewer than 10 failing trials
-        that have a rationale there are no clusters, and the note says so.
+        A table; as a filter: ``ek.explore(evals, failures=...)``. No clusters for fewer than 10 failing trials with a
+        rationale.
 
     Raises
     ------
@@ -218,7 +217,6 @@ def _require_sklearn() -> None:
 
 
 def _rationales(evals: Evals, failing: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
-    """Return the failing trials with the distinct rationales of their failed criteria."""
     chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
     failed = grade_trial_criteria(evals, scoring).filter(pl.col("verdict") == "fail")
     keys = [*_KEY, "criterion"]
@@ -272,7 +270,7 @@ def _cluster(
 
 
 def _best_labels(rows: Any, count: int | None, *, seed: int) -> tuple[Any, float]:
-    """Return the labels for a number of clusters, by default that of the best silhouette, and the silhouette."""
+    """Return the labels, by default of the best silhouette, and the silhouette."""
     import numpy as np
 
     total, sample = rows.shape[0], rows
@@ -313,7 +311,6 @@ def _silhouette(rows: Any, labels: Any) -> float:
 
 
 def _names(terms: list[list[str]]) -> list[str]:
-    """Return a unique name per cluster: its first terms, and a number if two are alike."""
     names: list[str] = []
     for index, words in enumerate(terms):
         name = ", ".join(words[:3]) or "no words of its own"

@@ -1,4 +1,4 @@
-"""The gate: conditions that a build sets for an agent version."""
+"""Check the conditions that a build sets for an agent version."""
 
 from __future__ import annotations
 
@@ -47,14 +47,8 @@ _COUNTED: Final = {"pass": "met", "fail": "failed", "undecided": "undecided"}
 class Gate(Result):
     """The result of `check_gate`.
 
-    Attributes
-    ----------
-    outcome
-        "fail" if a condition failed; else "undecided" if the data could not decide one; else "pass".
-    sentence
-        The outcome in words.
-    table
-        polars frame, one row per condition: `condition`, `outcome`, `reason` with its numbers.
+    `outcome` is "fail" if a condition failed, else "undecided" if one is undecided, else "pass". `sentence` is the
+    outcome in words. `table` has one row per condition: `condition`, `outcome`, `reason`.
     """
 
     outcome: Outcome
@@ -105,27 +99,20 @@ def check_gate(
     evals
         The collection.
     candidate, baseline
-        The version in question and what it is compared with, as for `evalkit.compare`. The candidate may be left out
-        if the data hold one version.
+        The version in question and the one to compare with, as for `evalkit.compare`. The candidate may be omitted if
+        the data have one version.
     no_regressions
-        The pass rate must not have regressed. Only a `margin` can show that; without one, only a regression or an
-        improvement decides.
+        The pass rate must not have regressed. Without a `margin`, only a regression or an improvement decides.
     margin
-        Largest loss that does not matter, per metric, as for `evalkit.compare`. A margin of `mean_score` makes the
-        mean score a condition too.
+        Largest acceptable loss per metric, as for `evalkit.compare`. A margin of `mean_score` adds a condition.
     pass_rate_at_least
         Required true pass rate, 0 to 1: met if the whole interval reaches it, failed if none of it does.
     critical_must_pass
-        Every scored trial of every case of severity "critical" must pass, and each such case must have one. A policy,
-        not an estimate.
+        Every scored trial of every case of severity "critical" must pass, and each such case must have one.
     rule, grader, rubric
         As for `evalkit.grade`.
     judge, criteria, level
         As for `evalkit.compare`.
-
-    Returns
-    -------
-    Gate
 
     Raises
     ------

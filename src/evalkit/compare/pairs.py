@@ -1,4 +1,4 @@
-"""Pair the cases of two sides: who is compared, on what, and what has no partner."""
+"""Pair the cases of two sides."""
 
 from __future__ import annotations
 
@@ -32,16 +32,9 @@ _STRATA: Final = ("agent", "agent_version", "model")
 
 
 def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
-    """Return the label and the runs of a selector.
+    """Return the label and the runs of a selector; a string is a run, an agent_version or a model.
 
-    A string is looked up as a run, then as an agent_version, then as a model.
-
-    Raises
-    ------
-    SelectorError
-        No run matches, or the name means different runs as a version and as a model.
-    ColumnError
-        A mapping names an unknown column of `runs`.
+    Raises SelectorError for no match or an ambiguous name, and ColumnError for an unknown column of `runs`.
     """
     runs = evals.runs.with_columns(pl.col(c).cast(pl.String).fill_null("") for c in RUN_COLUMNS)
     if isinstance(selector, Mapping):
@@ -86,23 +79,9 @@ def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
 def share_criteria(
     evals: Evals, sides: Mapping[str, Sequence[str]], scoring: Scoring, *, criteria: Literal["same", "shared"]
 ) -> tuple[Evals, list[str]]:
-    """Return the scores on the criteria of all sides, and the criteria left out.
+    """Return the scores on the criteria of all sides (label -> runs), and the criteria left out.
 
-    Parameters
-    ----------
-    evals
-        The collection.
-    sides
-        Label -> runs.
-    scoring
-        Whose scores count.
-    criteria
-        "same" refuses sides with different criteria; "shared" leaves out criteria that one of them lacks.
-
-    Raises
-    ------
-    SelectorError
-        The criteria differ and `criteria` is "same", or the sides share none.
+    Raises SelectorError if the criteria differ and `criteria` is "same", or the sides share none.
     """
     if scoring.grader is None:
         judged = evals.judged.filter(pl.col("grader_kind").ne_missing("human")).select("run", "criterion")
@@ -138,7 +117,7 @@ def share_criteria(
 
 
 def shared_columns(sides: Iterable[pl.DataFrame], columns: Iterable[str]) -> list[str]:
-    """Return the columns of which all sides share a value; missing ones count as one value."""
+    """Return the columns in which all sides share a value; null is a value."""
     frames = [side.select(pl.col(columns).cast(pl.String).fill_null("")) for side in sides]
     return [column for column in columns if set.intersection(*(set(frame[column]) for frame in frames))]
 
@@ -147,19 +126,9 @@ def shared_columns(sides: Iterable[pl.DataFrame], columns: Iterable[str]) -> lis
 class Pairs:
     """Two graded sides, paired.
 
-    Attributes
-    ----------
-    labels, runs
-        Label and runs of each side.
-    cells
-        One row per case, stratum (model and the like that both sides have) and criterion that both sides have
-        scored: `passes_*`, `trials_*` (scored), `rate_*`, `mean_*` for `*` in baseline, candidate.
-    sides
-        The same per `side` before pairing, also cells of one side alone, and `unscored` (trials).
-    unpaired
-        `case`, `severity`, `side`, `verdict` (majority): cases that only one side has scored.
-    strata
-        The columns within which pairs were made.
+    `cells` has one row per case, stratum and criterion scored on both sides: `passes_*`, `trials_*` (scored), `rate_*`,
+    `mean_*` for `*` in baseline, candidate. `sides` has the same per `side` before pairing, and `unscored` (trials).
+    `unpaired` has the cases scored on one side only. `strata` are the columns within which pairs were made.
     """
 
     labels: dict[str, str]
@@ -177,11 +146,7 @@ class Pairs:
     def units(self, *also: str) -> pl.DataFrame:
         """Return one row per case (and value of `also`), strata averaged with equal weights.
 
-        Returns
-        -------
-        polars.DataFrame
-            The columns of the case, those of `also`, and `passes_*`, `trials_*` (sums), `rate_*` (mean over strata),
-            `mean_*` (over the strata where both sides have a mean; else null).
+        `passes_*` and `trials_*` are sums. `mean_*` is over the strata where both sides have a mean; else null.
         """
         keys = [*CASE_COLUMNS, *(column for column in also if column not in CASE_COLUMNS)]
         both = pl.col("mean_baseline").is_not_null() & pl.col("mean_candidate").is_not_null()
@@ -210,12 +175,9 @@ def make_pairs(
     *,
     criteria: bool = False,
 ) -> Pairs:
-    """Grade both sides and pair them case by case; with `criteria`, also criterion by criterion.
+    """Grade both sides and pair them by case, with `criteria` also by criterion.
 
-    Raises
-    ------
-    SelectorError
-        Both sides share a run, or several graders or rubrics scored them.
+    Raises SelectorError if both sides share a run, or several graders or rubrics scored them.
     """
     shared = sorted(set(runs["baseline"]) & set(runs["candidate"]))
     if shared:
@@ -251,7 +213,7 @@ def make_pairs(
 
 
 def majority(passes: str, trials: str) -> pl.Expr:
-    """Return the verdict of a case on one side: pass if more than half of its scored trials do."""
+    """Return a verdict: pass if more than half of the scored trials pass."""
     share = pl.col(passes) / pl.col(trials)
     verdict = pl.when(share > 0.5 + 1e-9).then(pl.lit("pass")).otherwise(pl.lit("fail"))
     return pl.when(pl.col(trials) == 0).then(pl.lit("unscored")).otherwise(verdict).cast(Verdict)

@@ -1,4 +1,4 @@
-"""The pilot behind a plan: how much versions vary in the data at hand."""
+"""Estimate from a pilot how much versions vary."""
 
 from __future__ import annotations
 
@@ -48,22 +48,12 @@ class Design(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pilot:
-    """The variance of a case's difference: effect * (omega2 + (run + judge / samples) / epochs).
+    """Variance of a case's difference: effect * (omega2 + (run + judge / samples) / epochs).
 
-    Attributes
-    ----------
-    n, k, samples
-        The design at hand: cases on both sides, trials per case, judgements per trial (harmonic means).
-    omega2
-        Variance of the cases' true differences; with one trial per case also that of trials.
-    run, judge
-        Variance of a trial within its case and of a judgement within its trial, both sides together.
-    runs_known, judge_known
-        Whether the data show them.
-    effect
-        Factor of clusters on the variance.
-    counted
-        Whether the metric is pass or fail, so that the power of single runs is exact.
+    `n`, `k` and `samples` are the design at hand (harmonic means). `omega2` is the variance of the cases' true
+    differences, with one trial per case also that of trials. `run` and `judge` are variances of a trial and of a
+    judgement, over both sides; `runs_known` and `judge_known` are whether the data show them. `effect` is the factor
+    of clusters. `counted` is true for pass or fail: the power of single runs is then exact.
     """
 
     n: int
@@ -87,7 +77,7 @@ class Pilot:
         return self.effect * (self.omega2 + (self.run + self.judge / samples) / k)
 
     def power(self, size: float, design: Design, *, alpha: float, no_worse: bool = False) -> float | None:
-        """Return the chance to detect a difference, or to conclude "no worse" of equal versions; None for too few cases."""
+        """Return the power to detect a difference, or of "no worse"; None: too few cases."""
         n, k, samples = design
         if self.is_exact(design):
             if no_worse:
@@ -103,7 +93,7 @@ class Pilot:
         return stats.power_of(size, few, variance=variance, alpha=alpha)
 
     def minimal_difference(self, design: Design, *, alpha: float, power: float) -> float | None:
-        """Return the least difference detected with this power; None if not even the largest is."""
+        """Return the least difference detected with this power; None if none is."""
         if design.effective_cases < 1:
             return None
         if not self.is_exact(design):
@@ -122,7 +112,7 @@ class Pilot:
     def cases_needed(
         self, size: float, k: float, samples: float, *, alpha: float, power: float, no_worse: bool = False
     ) -> int:
-        """Return the cases that a difference, or "no worse" of equal versions, needs."""
+        """Return the cases needed for a difference, or for "no worse" of equal versions."""
         # One-sided at alpha is two-sided at 2 alpha.
         two_sided = 2 * alpha if no_worse else alpha
         omega2 = self.variance(k, samples)
@@ -132,7 +122,7 @@ class Pilot:
         return n + 2 if n < _FEW else n
 
     def is_exact(self, design: Design) -> bool:
-        """Whether the power of a design is exact: single runs of pass or fail, few enough, no clusters."""
+        """Whether the power is exact: few single runs of pass or fail, no clusters."""
         return self.counted and design.epochs == 1 and self.effect == 1 and design.cases <= _EXACT
 
     def _flips(self, difference: float, samples: float) -> tuple[float, float]:
@@ -145,7 +135,7 @@ class Pilot:
 def find_pilot(
     evals: Evals, baseline: Selector | None, candidate: Selector | None, metric: Metric, scoring: Scoring
 ) -> tuple[Pilot | None, list[tuple[str, str]], list[str]]:
-    """Return the pilot (None: too little data, or no variation), its pairs of versions, and the assumptions."""
+    """Return the pilot (None: not estimable), its pairs of versions, and the assumptions."""
     sides, pairs = _find_sides(evals, baseline, candidate)
     runs = [run for names in sides.values() for run in names]
     if not runs:
@@ -259,7 +249,7 @@ def _pair_pilot(trials: pl.DataFrame, baseline: str, candidate: str, metric: Met
 
 
 def _single_pilot(trials: pl.DataFrame, metric: Metric) -> Pilot | None:
-    """Return what one version suggests about a comparison with the next: 2 (1 - rho) tau^2 with rho = 1/2."""
+    """Estimate a pilot from one version: 2 (1 - rho) tau^2 with rho = 1/2."""
     if trials["side"].n_unique() != 1:
         return None
     cases, sigma2, df = _case_means(trials, ["agent", "model"])

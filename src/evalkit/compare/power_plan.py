@@ -1,4 +1,4 @@
-"""Plan an evaluation: how many cases, epochs and judge samples detect a difference, and their price."""
+"""Plan an evaluation: cases, epochs, judge samples and their price."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Plan(DescribedResult):
     curve
         polars frame `n` (cases), `k` (epochs), `difference` (or the margin), `power`.
     pilot
-        The variances; None if they cannot be estimated.
+        The variances; None if not estimable.
     status, reason
         "ok", or "not_estimable" and why.
     notes
@@ -159,7 +159,7 @@ def plan(
     Parameters
     ----------
     evals
-        The data at hand, as a pilot: how much cases, trials and judgements vary.
+        The data at hand, as a pilot.
     baseline, candidate
         The sides, as for `evalkit.compare`. None: variances are averaged over consecutive versions.
     difference
@@ -169,14 +169,10 @@ def plan(
     power, alpha
         Chance of detecting it, and two-sided chance of a false alarm (one-sided for a margin).
     margin
-        Instead of `difference`: the largest loss that does not matter, as a number or per metric as for `compare`.
-        The plan is then for concluding "no worse than the margin" of equal versions.
+        Instead of `difference`: the largest acceptable loss, a number or per metric. The plan is then for concluding
+        "no worse than the margin" of equal versions.
     rule, grader, rubric
         As for `evalkit.grade`.
-
-    Returns
-    -------
-    Plan
 
     Raises
     ------
@@ -274,7 +270,6 @@ class _Goal:
 def _check_target(
     difference: float | None, margin: float | Mapping[str, float] | None, metric: Metric
 ) -> float | None:
-    """Return the difference or margin as a positive number."""
     if margin is not None and difference is not None:
         raise FormatError(
             "A plan is for a difference or for a margin.", argument="margin", fix="Pass one of them."
@@ -307,7 +302,7 @@ def _at_hand(goal: _Goal) -> dict[str, Any]:
 
 
 def _alternatives(goal: _Goal) -> list[dict[str, Any]]:
-    """Return the ways to reach the target, or twice of each part without a target."""
+    """Return the ways to reach the target; without one, twice of each part."""
     pilot = goal.pilot
     design = n, k, samples = pilot.design
     if goal.target is None:
@@ -338,7 +333,6 @@ def _alternatives(goal: _Goal) -> list[dict[str, Any]]:
 
 
 def _fewest(goal: _Goal, part: str) -> dict[str, Any]:
-    """Return the fewest epochs, or judge samples, that suffice for the cases at hand."""
     design, option, most = goal.pilot.design, f"more {_NAMES[part]}", _MOST[part]
     if not goal.suffices(design._replace(**{part: most})):
         row = goal.row(option, design._replace(**{part: most}))

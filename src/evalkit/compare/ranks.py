@@ -1,4 +1,4 @@
-"""Rank versions: one table of cases by versions, resampled and tested as a whole."""
+"""Rank versions by a table of cases and versions."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def rank_versions(
 
 
 def _cases_by_version(graded: pl.DataFrame, sides: Mapping[str, list[str]]) -> pl.DataFrame:
-    """Return one row per case that every version was scored on: rate_0, mean_0, rate_1, ... in the order of `sides`."""
+    """Return the cases scored on every version: rate_0, mean_0, rate_1, ..."""
     strata = ("agent", "agent_version", "model")
     versions = {run: index for index, runs in enumerate(sides.values()) for run in runs}
     version = pl.col("run").cast(pl.String).replace_strict(versions, default=None, return_dtype=pl.Int64)
@@ -118,11 +118,7 @@ def _cases_by_version(graded: pl.DataFrame, sides: Mapping[str, list[str]]) -> p
 
 
 def _merge_clusters(values: Floats, clusters: list[str] | None) -> Floats:
-    """Return one row per cluster: its sums over the mean size of a cluster.
-
-    Their mean is the mean over cases, and every version is divided by the same number, so ranks and signs are those of
-    the case means.
-    """
+    """Return one row per cluster: its sums over the mean cluster size, so their mean is over cases."""
     if clusters is None:
         return values
     codes = np.unique(clusters, return_inverse=True)[1]
@@ -131,7 +127,7 @@ def _merge_clusters(values: Floats, clusters: list[str] | None) -> Floats:
 
 
 def significant_pairs(units: Floats, *, rate: bool, alpha: float, seed: int) -> NDArray[np.bool_]:
-    """Return a matrix of the pairs of versions that differ, with Holm's adjustment over all pairs."""
+    """Return which pairs of versions differ, after Holm's adjustment over all pairs."""
     count = units.shape[1]
     pairs = [(i, j) for i in range(count) for j in range(i)]
     # Enough resamples for the least p to survive the adjustment.
@@ -152,7 +148,7 @@ def significant_pairs(units: Floats, *, rate: bool, alpha: float, seed: int) -> 
 
 
 def _tied_sets(names: list[str], differs: NDArray[np.bool_]) -> Tied:
-    """Return the longest runs of neighbors in rank of which no pair differs."""
+    """Return the longest runs of neighbors in rank without a difference."""
     spans: list[tuple[int, int]] = []
     for start in range(len(names)):
         end = start

@@ -53,7 +53,7 @@ class EstimatedResult(Result):
 
     @property
     def warnings(self) -> pl.DataFrame:
-        """Reasons to read the result with care."""
+        """The warnings."""
         return warnings_frame(self.cautions)
 
     def _headline(self) -> str:

@@ -38,14 +38,14 @@ def metric_value(value: float | None, metric: str) -> str:
 
 
 def interval_text(row: Mapping[str, Any]) -> str:
-    """Format the interval of a row, or the reason why there is none."""
+    """Format the interval of a row, or why there is none."""
     if row["low"] is None:
         return f"no interval: {row['reason']}"
     return fmt.interval(row["low"], row["high"], points=row["metric"] == "pass_rate", sign=True)
 
 
 def describe_change(labels: Mapping[str, str], row: Mapping[str, Any], flips: pl.DataFrame) -> str:
-    """Describe the overall row in one line: the verdict, the worst flips, the numbers."""
+    """Describe the overall row in one line."""
     overall = row["verdict"] + (" overall" if row["verdict"] == "inconclusive" else "")
     flipped = _describe_regressions(flips)
     text = (
@@ -114,7 +114,6 @@ def summary_table(estimates: pl.DataFrame, scope: str = "Scope") -> Html:
 
 
 def _describe_regressions(flips: pl.DataFrame) -> str:
-    """Name the regressions of the worst severity if they are few, else count them."""
     down = flips.filter(kind="regression")
     if down.is_empty():
         return ""

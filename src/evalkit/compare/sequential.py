@@ -1,4 +1,4 @@
-"""Sequential testing: the evidence after each look while runs come in."""
+"""Test sequentially: the evidence after each look."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LOOKS: Final[dict[str, Any]] = {
 def find_looks(
     evals: Evals, graded: pl.DataFrame, sides: Mapping[str, list[str]], *, alpha: float
 ) -> pl.DataFrame:
-    """Return the e-value of each candidate after each of its runs, in order of start time."""
+    """Return each candidate's e-value after each of its runs."""
     first, *others = sides
     started = evals.runs.select(pl.col("run").cast(pl.String), "started_at")
     trials = (
@@ -67,7 +67,7 @@ def _flips(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 
 def apply_evidence(row: Row, looks: pl.DataFrame) -> Row:
-    """Let the e-values decide a row: the first look at which they sufficed."""
+    """Decide a row by the e-values."""
     if row["metric"] != "pass_rate" or looks.is_empty():
         reason = row["reason"] or "no verdict while runs come in: e-values are for pass rates"
         return {**row, "evidence": "inconclusive", "p_value": None, "reason": reason}

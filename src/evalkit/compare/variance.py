@@ -68,10 +68,10 @@ class Variance(DescribedResult):
         "mean_score" or "pass_rate".
     components
         polars frame, one row per version and source: `version`, `component` (case, epoch, sample: the judge again,
-        criterion), `variance` (squared units of the metric; null if the data cannot show it), `share` (of the
+        criterion), `variance` (squared units of the metric; null if not estimable), `share` (of the
         version's known variance), `df` (degrees of freedom), `n` (cases), `status`, `reason`.
     advice
-        polars frame, one row per version and thing to have more of, the best first: `version`, `more`, `gain` (fall of
+        polars frame, one row per version and source to increase, the best first: `version`, `more`, `gain` (fall of
         the squared standard error per dollar, or per trial without prices), `most` (share of the standard error that
         any number of them removes), `reason` (why a gain is null).
     agent_cost, judge_cost
@@ -149,12 +149,12 @@ def variance(
     Returns
     -------
     Variance
-        A component that the data cannot show is null, with the reason.
+        A component that is not estimable is null, with the reason.
 
     Raises
     ------
     ColumnError
-        `by` names an unknown column of runs.
+        `by` has an unknown column of runs.
 
     Notes
     -----
@@ -196,10 +196,7 @@ def variance(
 def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFrame:
     """Return the scored judgements of each trial, per criterion for mean scores.
 
-    Returns
-    -------
-    polars.DataFrame
-        `suite`, the columns of runs, `case`, `epoch`, `sample`, `criterion` ("" for pass rates), `value`.
+    `criterion` is "" for pass rates.
     """
     scores = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
     # A scan must not read the long texts.
@@ -253,7 +250,7 @@ class Costs(NamedTuple):
 
     @property
     def note(self) -> str:
-        """The assumption that a missing price requires."""
+        """The assumption made for a missing price."""
         if not self.is_known:
             return "No costs are known: a trial and its judgement are assumed to cost the same."
         if self.agent is None:
@@ -271,7 +268,7 @@ class Costs(NamedTuple):
 
 
 def find_costs(evals: Evals, scoring: Scoring) -> Costs:
-    """Return what a trial and a judgement by the chosen graders cost on average."""
+    """Return the mean cost of a trial and of a judgement by the chosen graders."""
     keys = ["run", "case", "epoch", "grader", "rubric_hash", "sample"]
     chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
     priced = chosen.filter(pl.col("cost_usd").is_not_null()).group_by(keys).agg(pl.col("cost_usd").sum())
@@ -329,7 +326,7 @@ def _component_rows(
 def _advise(
     version: str, split: stats.VarianceComponents, costs: Costs, case_cost: float
 ) -> list[dict[str, Any]]:
-    """Return what one more case, epoch or sample takes off the squared standard error, per unit of money."""
+    """Return what one more case, epoch or sample removes from the squared standard error, per dollar."""
     if split.status != "ok" or split.case is None:
         return []
 

@@ -1,4 +1,4 @@
-"""The verdict of a difference: the one place that decides it."""
+"""Decide the verdict of a difference."""
 
 from __future__ import annotations
 
@@ -31,21 +31,9 @@ def verdict_of(
 ) -> Verdict:
     """Return the verdict of a difference, candidate minus baseline.
 
-    Parameters
-    ----------
-    low, high
-        Two-sided interval; None if there is none.
-    margin
-        Largest loss that does not matter. None for weighted rows and sequential tests: they never say "no worse".
-    one_sided_low
-        One-sided lower limit that is held against the margin; `low` if there is none.
-    p_adjusted, level
-        p-value adjusted over a family: at 1 - level or above, it takes "regressed" and "improved" back. None for the
-        overall rows of `compare`, which no family adjusts.
-    evidence
-        Verdict of sequential e-values, in place of the interval's.
-    decidable
-        False if unscored trials could decide the sign (W06).
+    Without a `margin` (weighted rows, sequential tests) it is never "no worse". `one_sided_low` is compared with the
+    margin, else `low`. An adjusted p of 1 - level or more revokes "regressed" and "improved". `evidence` replaces the
+    interval's verdict. `decidable` is False if unscored trials could decide the sign (W06).
     """
     if not decidable:
         return "inconclusive"

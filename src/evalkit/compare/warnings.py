@@ -1,7 +1,4 @@
-"""The warnings of comparisons: the one place that makes them. `docs/statistics.md` lists them.
-
-W13 to W16 belong to agreement with people.
-"""
+"""Warnings of comparisons; `docs/statistics.md` lists them."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ def remark(warning: Warning) -> Sentence:
 
 
 class Unscored(NamedTuple):
-    """Unscored trials and all trials per side; the difference if they fail, in the worst and in the best case."""
+    """Unscored trials and all trials per side; the difference if they fail, worst and best case."""
 
     counts: Mapping[str, int]
     trials: Mapping[str, int]
@@ -59,7 +56,7 @@ class Unscored(NamedTuple):
 
     @property
     def is_decisive(self) -> bool:
-        """Whether they forbid a verdict: they are many and could decide the sign."""
+        """Whether they forbid a verdict: many, and able to decide the sign."""
         return self.share > MOST_UNSCORED and self.lowest < 0 < self.highest
 
 
@@ -75,7 +72,7 @@ def find_unscored(pairs: Pairs) -> Unscored:
 
 
 def _difference_if(pairs: Pairs, passing: Sequence[str]) -> float:
-    """Return the difference of pass rates if unscored trials passed on some sides and failed on the others."""
+    """Return the difference of pass rates if unscored trials passed on these sides only."""
     added = pl.when(pl.col("side").is_in(passing)).then(pl.col("unscored")).otherwise(0)
     rate = (pl.col("passes") + added) / (pl.col("trials") + pl.col("unscored"))
     rates = pairs.sides.group_by("suite", "case", "side").agg(rate=rate.mean())
@@ -93,7 +90,7 @@ def find_warnings(
     options: CompareOptions,
     rerun: pl.DataFrame | None,
 ) -> list[Warning]:
-    """Return the warnings of a comparison, but for unscored trials and left-out criteria."""
+    """Return the warnings except those of unscored trials and left-out criteria."""
     return [
         *_few_cases(estimates, units, scoring.level),
         *_all_pass(units, scoring.level),
@@ -201,7 +198,7 @@ def _unpaired(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Warning]:
 
 
 def warn_left_out(criteria: Sequence[str]) -> Iterator[Warning]:
-    """Yield W07 if criteria that not every side was scored on were left out."""
+    """Yield W07 if criteria were left out."""
     if criteria:
         text = f"Only one side was scored on {join_words(criteria)}. The comparison uses the other criteria."
         yield Warning("W07", "overall", text)
@@ -280,7 +277,7 @@ def warn_of_looks(
 def warn_of_winner(
     ranks: pl.DataFrame, bonus: Mapping[Metric, float | None], versions: int
 ) -> Iterator[Warning]:
-    """Yield W10: a version picked as the best looks better than it is."""
+    """Yield W10: the best of several looks better than it is."""
     for metric, extra in bonus.items():
         best = ranks.filter((pl.col("metric") == metric) & (pl.col("rank") == 1))
         if versions < 3 or best.height != 1 or extra is None or extra < 0.005:
@@ -406,7 +403,7 @@ def _averaged_scores(evals: Evals, pairs: Pairs, units: pl.DataFrame, scoring: S
 
 
 def merge_warnings(warnings: Mapping[str, Iterable[Warning]]) -> list[Warning]:
-    """Return the warnings of several comparisons; one that all share appears once."""
+    """Merge the warnings of several comparisons; list shared ones once."""
     owners: dict[Warning, list[str]] = {}
     for name, own in warnings.items():
         for warning in own:
@@ -419,6 +416,5 @@ def merge_warnings(warnings: Mapping[str, Iterable[Warning]]) -> list[Warning]:
 
 
 def _mean(series: pl.Series) -> float:
-    """Return the mean of numbers or booleans; 0 for none."""
     value = series.cast(pl.Float64).mean()
     return value if isinstance(value, float) else 0.0
