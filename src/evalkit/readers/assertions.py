@@ -1,4 +1,4 @@
-"""Turn checks that differ from case to case into criteria, or into one verdict."""
+"""Turn a tool's checks into criteria or a verdict."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The checks of one trial, and the tool's verdict, if any."""
+    """The checks of one trial and the tool's verdict."""
 
     suite: str
     trial: tuple[str, str, int]
@@ -45,10 +45,10 @@ class Attempt:
 
 
 def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: str) -> None:
-    """Add a binary criterion per check, where that agrees with the tool's verdict.
+    """Add a binary criterion per check.
 
-    Where cases have different checks, or the tool passes a trial with a failed check (weights, thresholds), the
-    only criterion is `SUCCESS`, the tool's own verdict, with the checks in its metadata.
+    If cases have different checks, or the tool passes a trial with a failed check, the only criterion is `SUCCESS`,
+    with the checks in its metadata.
     """
     graded = [attempt for attempt in attempts if attempt.checks or attempt.success is not None]
     if not graded:
@@ -70,10 +70,10 @@ def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: st
 
 
 def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
-    """Return the case of each record: its name, or the hash of its content; both if a name is ambiguous.
+    """Return the case of each record: its name, else its content hash.
 
-    Examples
-    --------
+    An ambiguous name gets the hash added.
+
     >>> name_cases([("sum", 1), ("sum", 1), ("odd", 2)])
     ['sum', 'sum', 'odd']
     >>> name_cases([("sum", 1), ("sum", 2), (None, 3)])
@@ -90,7 +90,7 @@ def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
 
 
 def _adds_up(attempt: Attempt) -> bool:
-    """Whether the verdict means that all checks pass."""
+    """Whether the tool's verdict is "all checks pass"."""
     passes = [check.passed for check in attempt.checks]
     return attempt.success is None or None in passes or attempt.success == all(passes)
 

@@ -28,31 +28,31 @@ _MAX_FIRST_LINE: Final = 1 << 26
 class Reader:
     """Recognize and read one format.
 
-    Give `read`; or `rows` for a table of scores; or `partly` where some tables are cheaper than all.
+    Give `read`; or `rows` for a table of scores; or `partly` if some tables are cheaper than all.
 
     Attributes
     ----------
     name
         The name of the format, a word or two.
     sniff
-        Whether a path is of this format: `sniff(path, head)`. `head` is the first 64 KiB; where the
-        first line is longer, that line and 64 KiB more; it is empty for a folder.
+        `sniff(path, head)`: whether a path has this format. `head` is empty for a folder, else the first 64 KiB;
+        if the first line is longer, that line and 64 KiB more.
     read
         `read(path)` returns the tables.
     rows
         `rows(path)` returns the records as they are; the mapping names their columns.
     partly
-        `partly(path, tables)` returns the tables of those names, and any others that cost nothing.
+        `partly(path, tables)` returns the named tables, and any others that cost nothing.
     gives
-        The tables that it may give. A file is not read if none of them is wanted.
+        The tables that the format can have. Files without a requested table are not read.
     describes
-        Whether it describes runs and cases. Such files are read first.
+        Whether the file describes runs and cases. Such files are read first.
     whole
-        Whether a file holds whole runs. Two files with different records of a run of one name are two runs.
+        Whether a file holds complete runs. Files with different records of one run name are then different runs.
     alone
-        Whether the tables depend on nothing but the file, or the content of the folder. They may be cached.
+        Whether the tables depend on the file, or the content of the folder, only. They may be cached.
     beside
-        Whether the tables depend on the other files of the folder too. They are cached until one changes.
+        Whether the tables also depend on other files of the folder. They are cached until one changes.
     """
 
     name: str
@@ -67,13 +67,7 @@ class Reader:
     beside: bool = False
 
     def give(self, path: Path, tables: frozenset[str]) -> Evals:
-        """Read at least those tables of a file.
-
-        Raises
-        ------
-        FormatError
-            The file cannot be understood.
-        """
+        """Read at least the named tables; raise `FormatError` for an unreadable file."""
         if self.partly is not None:
             return self.partly(path, tables)
         if self.read is None:
@@ -83,14 +77,9 @@ class Reader:
 
 @dataclass(slots=True)
 class InputFile:
-    """A file or folder to read.
+    """A file or folder to read, with its reader.
 
-    Attributes
-    ----------
-    fallback
-        The reader of a tool's format, for a file that the mapping does not fit.
-    mapping_passed
-        Whether the mapping was passed to `load` rather than found beside the file.
+    `fallback` reads a file that the mapping does not fit. `mapping_passed` is False for a mapping found beside the file.
     """
 
     path: Path
@@ -110,7 +99,7 @@ class ReadPlan:
 
 
 def head(path: Path) -> bytes:
-    """Return the first 64 KiB of a file; where its first line is longer, that line and 64 KiB more."""
+    """Return the first 64 KiB; after a longer first line, 64 KiB more."""
     with path.open("rb") as file:
         data = file.read(_HEAD)
         if len(data) == _HEAD and b"\n" not in data:

@@ -18,14 +18,14 @@ from evalkit.util.words import join_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# The wanted tables of this thread: no reader has to pass them on.
+# The requested tables in this thread; readers need not pass them on.
 _WANTED: Final[ContextVar[frozenset[str]]] = ContextVar("wanted", default=frozenset(TABLES))
 _FACTS: Final = ("cases", "criteria", "runs")
 
 
 @contextmanager
 def only(tables: frozenset[str]) -> Iterator[None]:
-    """Make every `EvalsBuilder` created meanwhile keep the rows of those tables alone."""
+    """Limit every `EvalsBuilder` created in the block to some tables."""
     token = _WANTED.set(tables)
     try:
         yield
@@ -34,7 +34,7 @@ def only(tables: frozenset[str]) -> Iterator[None]:
 
 
 class _Rows:
-    """Rows, kept as columns: a list per column takes a tenth of the memory of a dict per row."""
+    """Rows stored as columns, which takes a tenth of the memory of dicts."""
 
     __slots__ = ("_columns", "height")
 
@@ -43,7 +43,6 @@ class _Rows:
         self._columns: dict[str, list[Any]] = {}
 
     def add(self, *parts: dict[str, Any]) -> None:
-        """Add a row of the values that are not null."""
         for part in parts:
             for name, value in part.items():
                 if value is not None:
@@ -51,7 +50,6 @@ class _Rows:
         self.height += 1
 
     def column(self, name: str) -> list[Any]:
-        """Return the values of a column, null where a row did not have it."""
         column = self._columns.get(name)
         if column is None:
             column = self._columns[name] = []
@@ -60,21 +58,15 @@ class _Rows:
         return column
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows with inferred dtypes."""
         return pl.DataFrame([series(name, self.column(name)) for name in self._columns])
 
 
 @dataclass(slots=True)
 class EvalsBuilder:
-    """Collect the records of one file or folder and build `Evals` from them.
+    """Collect the records of one file or folder and build `Evals`.
 
-    Values stay as they were read until `build` casts and checks them. Rows of a table that is not wanted
-    (see `only`) are not kept, and a generator of messages is then never started.
-
-    Attributes
-    ----------
-    source
-        The path of the file, as problems and notes name it.
+    Values are cast and checked in `build`. Rows of unrequested tables (see `only`) are dropped, and generators of
+    their messages never start.
     """
 
     source: str
@@ -101,21 +93,21 @@ class EvalsBuilder:
         self._add_facts("cases", {"suite": suite, "case": case}, facts)
 
     def add_criterion(self, suite: str, criterion: str, **facts: Any) -> None:
-        """Add facts of a criterion, above all a declared scale; earlier facts stay."""
+        """Add facts of a criterion, such as its scale; earlier facts stay."""
         self._add_facts("criteria", {"suite": suite, "criterion": criterion}, facts)
 
     def add_binary_criterion(self, suite: str, criterion: str) -> None:
-        """Add a criterion of true and false: 1 and 0. It has no scale if other scores of it are found."""
+        """Add a criterion with scores 0 and 1; other scores remove its scale."""
         self._binary[suite, criterion] = None
         self.add_criterion(suite, criterion, kind="binary", scale_min=0, scale_max=1)
 
     def next_epoch(self, run: str, case: str) -> int:
-        """Return 1 for the first trial of a run and case, 2 for the second."""
+        """Return 1 for the first trial of a run and case, then 2, ..."""
         self._epochs[run, case] = self._epochs.get((run, case), 0) + 1
         return self._epochs[run, case]
 
     def next_sample(self, *key: Any) -> int:
-        """Return 1 for the first score of a trial, criterion and grader, 2 for the second."""
+        """Return 1 for the first score of a trial, criterion and grader, then 2, ..."""
         self._samples[key] = self._samples.get(key, 0) + 1
         return self._samples[key]
 
@@ -127,7 +119,7 @@ class EvalsBuilder:
         self._trials.add({"run": run, "case": case, "epoch": epoch, "line": line}, values)
 
     def add_turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
-        """Add the messages of a trial, in order; see `evalkit.data.chat_messages.message`."""
+        """Add the messages of a trial, in order; see `chat_messages.message`."""
         if "turns" not in self._wanted:
             self.add_run(run)
             return
@@ -147,21 +139,21 @@ class EvalsBuilder:
         self._scores.add(key, values)
 
     def add_problem(self, line: int | None, reason: str) -> None:
-        """Add a record that could not be read, and why."""
+        """Add an unreadable record with its reason."""
         self.problems.append(Problem(self.source, line, reason))
 
     def add_note(self, kind: str, text: str, *, file: str | None = None) -> None:
-        """Add a note about the file, or about another one; each note once."""
+        """Add a note about this file or another one, without duplicates."""
         note = Note(kind, text, (self.source if file is None else file,))
         if note not in self.notes:
             self.notes.append(note)
 
     def ignore_fields(self, *names: str) -> None:
-        """Note fields that have no place in the tables."""
+        """Note fields without a column."""
         self.ignored_fields.update(dict.fromkeys(names))
 
     def build(self, *, files: Iterable[str] | None = None) -> Evals:
-        """Return the tables: every good record, and a `Problem` for each value and row that does not fit."""
+        """Return the good records, and a `Problem` for each invalid value or row."""
         self._drop_mixed_scales()
         problems = list(self.problems)
         frames = {name: columns([*facts.values()]) for name, facts in self._facts.items() if facts}

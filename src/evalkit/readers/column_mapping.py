@@ -1,4 +1,4 @@
-"""The column mapping: which column of a score table holds what."""
+"""The column mapping of a score table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evalkit.util.words import did_you_mean, join_words
 MAPPING_FILE: Final = "evalkit.yaml"
 """The name of a mapping file that applies to the files beside and below it."""
 
-# Each role of a column, with the other column names that are recognized. The role's own name comes first.
+# Each role with its recognized column names, besides its own name.
 NAMES: Final[dict[str, tuple[str, ...]]] = {
     "case": (
         *("case_id", "sample_id", "question_id", "item_id", "example_id", "test_case", "test_case_id"),
@@ -71,20 +71,9 @@ _EXAMPLE: Final = '{"case": "line", "criteria": ["relevance"], "scale": [1, 5]}'
 class Mapping:
     """A checked column mapping.
 
-    Attributes
-    ----------
-    columns
-        Role to the column names it may have.
-    values
-        Role to a value that is the same for every record.
-    criteria
-        Criterion to the column names it may have; None where a row is one judgement.
-    people
-        The same for human labels that stand beside the judge's scores.
-    scales
-        Criterion (or `""`: all others) to lowest and highest score.
-    name
-        The name of the mapping in messages.
+    `columns` maps a role to possible column names, `values` a role to a fixed value. `criteria` and `people` (human
+    labels) map a criterion to possible column names; `criteria` is None if a row is one judgement. `scales` maps
+    a criterion (or `""`: all others) to its lowest and highest score.
     """
 
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -98,15 +87,8 @@ class Mapping:
     def read(cls, source: Mapping | AnyMapping[str, Any] | str | Path) -> Mapping:
         """Check a mapping: a dict, or the path of a YAML file.
 
-        Raises
-        ------
-        PathError
-            There is no such file.
-        FormatError
-            An unknown key or an invalid value.
+        Raise `PathError` for a missing file, `FormatError` for an unknown key or an invalid value.
 
-        Examples
-        --------
         >>> Mapping.read({"case": "line", "criteria": ["tone"], "scale": [1, 5]}).scales
         {'': (1.0, 5.0)}
         >>> Mapping.read({"case": "line", "critera": ["tone"]})
@@ -156,7 +138,7 @@ class Mapping:
 
 
 def find_mapping(path: Path, top: Path) -> Path | None:
-    """Return the `evalkit.yaml` for a file: in its folder, or the nearest above it up to `top`."""
+    """Return the nearest `evalkit.yaml` in or above a file's folder, up to `top`."""
     folder = path if path.is_dir() else path.parent
     while not (folder / MAPPING_FILE).is_file():
         if folder == top or top not in folder.parents:
@@ -181,7 +163,7 @@ def _criteria(value: Any, name: str) -> dict[str, tuple[str, ...]] | None:
     criteria: dict[str, tuple[str, ...]] = {}
     if isinstance(value, AnyMapping):
         for key, other in value.items():
-            # A list: the columns that a criterion may be in. A word: the name of the column's criterion.
+            # A list holds possible columns of a criterion; a word renames the column's criterion.
             if isinstance(other, list | tuple):
                 criteria[str(key)] = _column_names(other, "criteria", name)
             else:

@@ -1,4 +1,4 @@
-"""Decide the role of each column of one score table."""
+"""Assign roles to the columns of a score table."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 LINE: Final = "line"
 FOLDER: Final = "folder"
 
-# A word that names no column is the value itself.
+# A word that is no column name is a fixed value.
 _VALUES: Final = ("grader", "grader_kind", "rater", "suite", "agent", "provider", "judge_model")
 _RATERS: Final = ("annotator", "reviewer", "labeler", "labeller")
-# Roles with one column per criterion, as in "{criterion}_reason".
+# Roles with one column per criterion, such as "{criterion}_reason".
 _PATTERNS: Final = ("rationale", "label", "evidence")
 _RATIONALES: Final = ("{}_reason", "{}_rationale", "{}_explanation", "{}_justification", "{}_comment")
 _AMBIGUOUS: Final = ("case", "criterion", "score", "run")
 _WIDE: Final = re.compile(r"^(?:(?P<before>.+)[_. -]score|score[_. :-](?P<after>.+))$", re.IGNORECASE)
 _PERSON: Final = re.compile(r"human|annotat|rater|reviewer|expert|label+er|people|manual", re.IGNORECASE)
-# Names that suggest a column of cases, the likeliest first.
+# Likely case columns, likeliest first.
 _CASE_LIKE: Final = (
     re.compile(r"case|sample|item|example|ticket|question|prompt|task", re.IGNORECASE),
     re.compile(r"(?:^|[_. -])(?:id|key|no|nr|index|name)$|^[a-z]?id$|[a-z]I[dD]$|ID$"),
@@ -35,11 +35,11 @@ _CASE_LIKE: Final = (
 
 
 class MissingColumns(FormatError):
-    """A file lacks the columns that the mapping names; another file may have them."""
+    """Columns of the mapping are missing from a file; another file may have them."""
 
 
 class Missing(NamedTuple):
-    """A column that the mapping names and a file lacks. It is not needed if it was one of several names."""
+    """A mapped column that a file lacks; not required if it was one of several names."""
 
     column: str
     role: str
@@ -50,26 +50,10 @@ class Missing(NamedTuple):
 class Roles:
     """The roles of one file's columns.
 
-    Attributes
-    ----------
-    columns
-        Role to column.
-    values
-        Role to the value of every record.
-    criteria
-        Criterion to column; None where a row is one judgement.
-    people
-        Criterion to the column with its human labels.
-    beside
-        Role to criterion to column: rationales and labels that stand beside a score.
-    guessed
-        Roles that were recognized by name.
-    missing
-        Columns that the mapping names and the file lacks.
-    scales
-        Criterion (or `""`: all others) to lowest and highest score.
-    by_folder
-        Whether the mapping asks for runs named after their folders.
+    `columns` maps a role to its column, `values` to a fixed value. `criteria` and `people` (human labels) map a
+    criterion to its column; `criteria` is None if a row is one judgement. `beside` maps rationale and label to
+    criterion to column. `guessed` are roles recognized by name. `scales` maps a criterion (or `""`: all others) to its
+    lowest and highest score. `by_folder`: name runs after folders.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
@@ -87,7 +71,7 @@ class Roles:
         return role in self.columns or role in self.values
 
     def used_columns(self) -> set[str]:
-        """Return every column that has a role."""
+        """Return every column with a role."""
         beside = {column for columns in self.beside.values() for column in columns.values()}
         return {*self.columns.values(), *(self.criteria or {}).values(), *self.people.values()} | beside
 
@@ -105,12 +89,9 @@ class Roles:
 def resolve(
     mapping: Mapping | None, columns: Sequence[str], *, source: str, numeric: Sequence[str] = ()
 ) -> Roles:
-    """Decide the role of each column of a file; `numeric` are those that may hold scores.
+    """Assign roles to the columns of a file; `numeric` columns may hold scores.
 
-    Raises
-    ------
-    FormatError
-        The case or the scores cannot be found; the message names the mapping to pass.
+    Raise `FormatError`, with the mapping to pass, if the case or the scores are missing.
     """
     return _Resolver(mapping or Mapping(), columns, source).resolve(numeric)
 
@@ -196,7 +177,7 @@ class _Resolver:
         self.taken.add(matches[0])
 
     def _guess_wide(self) -> None:
-        """Recognize `tone_score` and `score_tone`; else a lone score is a criterion of its own."""
+        """Recognize `tone_score` and `score_tone`; a lone score is its own criterion."""
         roles, criteria = self.roles, {}
         for column in self.columns:
             match = _WIDE.match(column)
@@ -276,13 +257,12 @@ class _Resolver:
         )
 
     def _likely_case(self) -> str | None:
-        """Return the free column whose name sounds most like a case's."""
+        """Return the unused column with the likeliest case name."""
         taken = {*self.roles.columns.values(), *(self.roles.criteria or {}).values()}
         free = [column for column in self.columns if column not in taken]
         return next((c for pattern in _CASE_LIKE for c in free if pattern.search(c)), None)
 
     def _hints(self) -> str:
-        """Return the first near miss among the missing columns, and all columns."""
         near = ""
         for column, _, _ in self.roles.missing:
             matches = difflib.get_close_matches(column, self.columns, n=1, cutoff=0.6)
@@ -292,7 +272,7 @@ class _Resolver:
 
 
 def mapping_option(mapping: dict[str, Any]) -> Option:
-    """Return the argument that passes a mapping; on the command line it is a file with that content."""
+    """Return the option that passes a mapping; the command line needs a file."""
     text = json.dumps(mapping, ensure_ascii=False)
     return Option("mapping", mapping, python=f"mapping={text}", shell=f"--mapping FILE.yaml with {text}")
 

@@ -1,4 +1,4 @@
-"""Convert any number of files into one saved folder, a few files in memory at a time."""
+"""Convert files into one saved folder with bounded memory."""
 
 from __future__ import annotations
 
@@ -31,20 +31,7 @@ def save(
 ) -> Evals | None:
     """Save the sources as `Evals.save` would, file by file.
 
-    Parameters
-    ----------
-    sources
-        Paths, globs or folders, as for `load`.
-    folder
-        As for `Evals.save`.
-    mapping
-        As for `load`, checked.
-
-    Returns
-    -------
-    Evals or None
-        The small tables, problems and notes; the other tables are lazy frames over the saved files. None,
-        and nothing is saved, where there is no readable file.
+    Return the small tables, and lazy frames over the saved large ones; None, with nothing saved, if no file is readable.
     """
     folder = Path(folder)
     readers, notes = registry.readers()
@@ -72,7 +59,7 @@ def save(
 
 
 def _store(part: Part, folder: Path, number: int) -> Part:
-    """Write the large tables of one file, and return it with lazy frames of them."""
+    """Write the large tables of one file; return it with lazy frames of them."""
     lazy: dict[str, Any] = {}
     for name in _LARGE:
         frame, path = getattr(part.evals, name), _path(folder, name, number)
@@ -83,7 +70,7 @@ def _store(part: Part, folder: Path, number: int) -> Part:
 
 
 def _combine(parts: list[Part], folder: Path, notes: list[Note]) -> Evals:
-    """Apply to the stored files what `load` applies to all at once; return the small tables."""
+    """Apply the steps of `load` across files to the stored ones; return the small tables."""
     all_evals = tell_apart(parts)
     empty: dict[str, Any] = {name: TABLES[name].empty() for name in _LARGE}
     small = Evals.concat([Evals.from_tables(notes=notes), *(replace(evals, **empty) for evals in all_evals)])
@@ -117,7 +104,7 @@ def _combine(parts: list[Part], folder: Path, notes: list[Note]) -> Evals:
 
 
 def _merge(table: Table, frames: list[Any]) -> tuple[pl.DataFrame | None, pl.DataFrame, list[Problem]]:
-    """Return the keys of which several files have rows, and these rows as `Table.union_all` merges them.
+    """Return the keys that several files share, and their merged rows.
 
     The turns of a trial are merged as one.
     """
@@ -152,7 +139,7 @@ def _rewrite(frame: pl.DataFrame, path: Path) -> None:
 
 
 def _join(parts: list[Path], path: Path) -> None:
-    """Concatenate Parquet files a row group at a time: polars would hold several at once."""
+    """Concatenate Parquet files by row group; polars would hold several in memory."""
     from pyarrow import parquet
 
     with parquet.ParquetWriter(path, parquet.read_schema(parts[0]), compression="zstd") as writer:

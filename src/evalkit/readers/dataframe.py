@@ -19,20 +19,14 @@ def _package(value: Any) -> str:
 
 
 def is_frame(source: Any) -> bool:
-    """Whether a value is a frame; no library is imported to know."""
+    """Whether a value is a frame, without importing a frame library."""
     if isinstance(source, pl.DataFrame | pl.LazyFrame):
         return True
     return _package(source) in ("pandas", "pyarrow", "duckdb") and hasattr(source, "columns")
 
 
 def rows(frame: Any, name: str) -> Raw:
-    """Return the rows with their numbers, from 1.
-
-    Raises
-    ------
-    FormatError
-        Two columns have one name.
-    """
+    """Return the rows, numbered from 1; raise `FormatError` for a repeated column name."""
     pandas = _package(frame) == "pandas"
     names = list(map(str, frame.columns)) if pandas else list(getattr(frame, "column_names", ()))
     repeated = [repr(column) for column, count in Counter(names).items() if count > 1]
@@ -46,7 +40,7 @@ def rows(frame: Any, name: str) -> Raw:
 
 
 def _from_pandas(frame: Any) -> pl.DataFrame:
-    """Convert column by column; a column of several kinds of value becomes text."""
+    """Convert by column; a column of mixed types becomes text."""
     index = [name for name in frame.index.names if name is not None and name not in frame.columns]
     if index:
         frame = frame.reset_index(index)

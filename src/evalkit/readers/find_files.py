@@ -1,4 +1,4 @@
-"""Find the files to read, and the reader of each by its content."""
+"""Find the files to read and a reader for each."""
 
 from __future__ import annotations
 
@@ -17,23 +17,18 @@ from evalkit.util.errors import FormatError, PathError
 from evalkit.util.notes import Note
 from evalkit.util.words import join_words
 
-# In a folder: prose with commas would be taken for the header of a CSV.
+# In a folder, prose with commas would pass for a CSV header.
 _PROSE: Final = re.compile(
     r"(?:readme|licen[cs]e|notice|changelog|sources)(?:\.\w+)?|.*\.(?:md|rst)", re.IGNORECASE
 )
-# Such a file may be a tool's log. It is a CSV only if it is named, or a mapping names its columns.
+# May be a tool's log: a CSV only if passed by name, or if a mapping names its columns.
 _LOGS: Final = frozenset({".txt", ".log", ".out", ".err"})
 
 
 def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reader]) -> ReadPlan:
-    """Choose the reader of each file that the paths, globs and folders name.
+    """Choose the reader of each file in paths, globs and folders.
 
-    Raises
-    ------
-    PathError
-        There is no such path, or a glob matches nothing.
-    FormatError
-        A named file is of no known format.
+    Raise `PathError` for a missing path or a glob without matches, `FormatError` for a named file of unknown format.
     """
     finder = _Finder(mapping, readers)
     for source in sources:
@@ -50,7 +45,7 @@ def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reade
 
 
 def skipped_note(skipped: list[Path]) -> list[Note]:
-    """Return a note about the files of a folder that are of no known format."""
+    """Return a note about the files of unknown format in a folder."""
     return (
         [Note("skipped", f"Skipped files of unknown format: {join_words(skipped, limit=6)}.")]
         if skipped
@@ -64,7 +59,7 @@ class _Finder:
         self._beside: dict[Path, Mapping] = {}
 
     def mapping_of(self, path: Path, top: Path) -> Mapping | None:
-        """Return the passed mapping, else the one beside or above the file."""
+        """Return the passed mapping, else the nearest one beside or above the file."""
         if self.mapping is not None:
             return self.mapping
         file = find_mapping(path, top)
@@ -73,7 +68,7 @@ class _Finder:
         return None if file is None else self._beside[file]
 
     def choose(self, path: Path, mapping: Mapping | None) -> InputFile | None:
-        """Return the file with its reader. A passed mapping that names columns makes a table of any format."""
+        """Return the file with its reader; a passed mapping with columns overrides the format."""
         try:
             data = b"" if path.is_dir() else head(path)
         except OSError as error:
@@ -94,7 +89,7 @@ class _Finder:
         return InputFile(path, first, mapping, mapping_passed=passed)
 
     def walk(self, folder: Path, top: Path) -> None:
-        """Plan the files of a folder, or the folder itself if a reader takes it as one."""
+        """Plan the files of a folder, or the folder if a reader accepts it."""
         unit = self.choose(folder, None)
         if unit is not None:
             self.plan.files.append(unit)
@@ -114,7 +109,7 @@ class _Finder:
 
 
 def _expand(path: Path) -> list[tuple[Path, Path]]:
-    """Return the paths that a source names, each with the topmost folder that may hold a mapping."""
+    """Return the paths of a source, each with the topmost folder that may hold a mapping."""
     if path.exists():
         return [(path, path if path.is_dir() else path.parent)]
     if not glob.has_magic(str(path)):
@@ -132,7 +127,7 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
 
 
 def _name_runs(files: list[InputFile]) -> None:
-    """Name each table's run by its folder, or its file if the folder has several; then by as many parents as needed."""
+    """Name each table's run by folder, or by file if a folder has several; add parents until unique."""
     tables = [file for file in files if file.reader.rows is not None or file.reader.whole]
     per_folder = Counter(file.path.parent.resolve() for file in tables)
     paths: dict[Path, Path] = {}

@@ -1,4 +1,4 @@
-"""Read the structure of the beginning of a JSON file, by which formats are recognized."""
+"""Read the structure of the beginning of a JSON file."""
 
 from __future__ import annotations
 
@@ -26,10 +26,8 @@ _TOKEN: Final = re.compile(rb'"((?:[^"\\]|\\.)*+)"(\s*:)?|[{}\[\]]', re.DOTALL)
 
 
 def outline(head: bytes) -> frozenset[str]:
-    r"""Return the paths of the keys in the beginning of a JSON file, four deep; "[]" is any element of a list.
+    """Return the key paths in the beginning of a JSON file, four deep; "[]" is any list element.
 
-    Examples
-    --------
     >>> sorted(outline(b'{"a": {"b": [{"c": "}"}]}, "d": "cut off'))
     ['a', 'a.b', 'a.b.[].c', 'd']
     """
@@ -37,7 +35,7 @@ def outline(head: bytes) -> frozenset[str]:
 
 
 def first_records(head: bytes) -> tuple[dict[str, Any], ...]:
-    """Return the first ten JSON objects in lines; of a very long line, its short fields."""
+    """Return the first ten JSON lines that are objects; long values are emptied."""
     return _few_records(head) if len(head) <= _MAX_LINE_BYTES else tuple(_records(head))
 
 
@@ -88,7 +86,6 @@ def _records(head: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _skimmed(raw: bytes) -> dict[str, Any]:
-    """Return an object with long values replaced by empty ones."""
     empty: dict[bytes, Any] = {b"{": {}, b"[": [], b'"': ""}
     fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     return {
@@ -98,7 +95,7 @@ def _skimmed(raw: bytes) -> dict[str, Any]:
 
 
 def read_object(path: Path, builder: EvalsBuilder) -> tuple[dict[str, Any], bytes]:
-    """Return the JSON object of a file, and its bytes; an empty one, with a problem, if there is none."""
+    """Return the JSON object of a file and its bytes; {} and a problem if there is none."""
     data = read_bytes(path)
     try:
         value = decode(data)
@@ -114,18 +111,10 @@ def read_object(path: Path, builder: EvalsBuilder) -> tuple[dict[str, Any], byte
 def listed_in(
     whole: Mapping[str, Any], data: bytes, *keys: str, builder: EvalsBuilder
 ) -> list[tuple[int | None, dict[str, Any]]]:
-    """Return the records of a list in an object, each with its line; of a broken file those before the break.
+    """Return the records of a list in an object, each with its line.
 
-    Parameters
-    ----------
-    whole
-        The object, decoded.
-    data
-        Its bytes.
-    *keys
-        The path to the list.
-    builder
-        Gets a problem for each element that is no object.
+    `keys` is the path to the list. Of a broken file the records before the break are returned; `builder` gets a problem
+    for each element that is no object.
     """
     value: Any = whole
     for key in keys:
@@ -164,7 +153,7 @@ def _before_the_break(data: bytes, keys: tuple[str, ...], builder: EvalsBuilder)
 
 
 def _lines_of(data: bytes, keys: tuple[str, ...], count: int) -> list[int | None]:
-    """Return the first line of each element of a list; None where the file is not quite JSON."""
+    """Return the first line of each list element; None for lenient JSON."""
     raw = data
     try:
         for key in keys:

@@ -1,4 +1,4 @@
-"""Read the records of a JSON file of any layout (list, object with a list, lines), and convert their values."""
+"""Read records of JSON in any layout, and convert their values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from evalkit.readers.builder import EvalsBuilder
 
-# A key of an object, not one inside a string: there the quotes are escaped.
+# Keys inside a string do not match: their quotes are escaped.
 _NAME: Final = re.compile(rb'(?<!\\)"([\w.$-]+)"\s*:')
-# File names that tell nothing about the run; the folder's name tells more.
+# Generic file names; the run is named after the folder.
 _PLAIN: Final = re.compile(
     r"batch|data|errors?|events|experiments?|export|feedback|inputs?|items|logs?|outputs?|requests|results|"
     r"scores|spans|traces?",
@@ -32,10 +32,8 @@ _PLAIN: Final = re.compile(
 
 @lru_cache(maxsize=2)
 def names(head: bytes) -> frozenset[str]:
-    r"""Return the keys in the beginning of a JSON file, at any depth; none for other files.
+    r"""Return the keys in the beginning of a JSON file, at any depth.
 
-    Examples
-    --------
     >>> sorted(names(rb'[{"a": 1, "b": {"c": "\"d\": 2"}}]'))
     ['a', 'b', 'c']
     """
@@ -47,16 +45,9 @@ def names(head: bytes) -> frozenset[str]:
 def read(
     path: Path, builder: EvalsBuilder, *, within: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each record with its first line; anything else becomes a problem.
+    """Yield each object of a list, object or JSON-lines file with its first line.
 
-    Parameters
-    ----------
-    path
-        A JSON list of objects, one object, or one object a line.
-    builder
-        Gets a problem for each unreadable record.
-    within
-        The key under which one object holds the list of records.
+    `within` is the key of the list in a single object. `builder` gets a problem for anything else.
     """
     data = read_bytes(path)
     for line, value in _values(data, builder, within):
@@ -67,10 +58,8 @@ def read(
 
 
 def words(value: Any) -> str | None:
-    """Return a value as text; of an object with a single text, that text.
+    """Return a value as text; an object with a single text gives that text.
 
-    Examples
-    --------
     >>> words({"question": "Why?"}), words({"a": 1, "b": "x"}), words(None)
     ('Why?', '{"a":1,"b":"x"}', None)
     """
@@ -80,7 +69,7 @@ def words(value: Any) -> str | None:
 
 
 def digest(value: Any) -> str:
-    """Return 12 hex digits of the content: the case ID of a record without one."""
+    """Return 12 hex digits of the content, the case ID of a record without one."""
     try:
         data = msgspec.json.encode(value, order="sorted")
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError, TypeError):
@@ -89,12 +78,12 @@ def digest(value: Any) -> str:
 
 
 def run_name(path: Path) -> str:
-    """Return the name of a file's run: the file's name, or its folder's."""
+    """Return the run name of a file: its name, or its folder's."""
     return path.parent.name if _PLAIN.fullmatch(path.stem) and path.parent.name else path.stem
 
 
 def severity_of(*facts: Any) -> str | None:
-    """Return the first known severity among some objects."""
+    """Return the first known severity in some objects."""
     for each in facts:
         said = str(each.get("severity") or "").strip().lower() if isinstance(each, dict) else ""
         if said in SEVERITIES:
@@ -105,8 +94,6 @@ def severity_of(*facts: Any) -> str | None:
 def decoded(value: Any) -> Any:
     """Decode text that is a JSON object, list or string; return anything else as it is.
 
-    Examples
-    --------
     >>> decoded('{"a": 1}'), decoded('"a"'), decoded("[broken"), decoded("1")
     ({'a': 1}, 'a', '[broken', '1')
     """
@@ -119,19 +106,19 @@ def decoded(value: Any) -> Any:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return an object, also one written as text; {} for anything else."""
+    """Return an object, decoding JSON text; {} for anything else."""
     value = decoded(value)
     return value if isinstance(value, dict) else {}
 
 
 def sequence(value: Any) -> list[Any]:
-    """Return a list, also one written as text; [] for anything else."""
+    """Return a list, decoding JSON text; [] for anything else."""
     value = decoded(value)
     return value if isinstance(value, list) else []
 
 
 def number(value: Any) -> float | None:
-    """Return a number, also one written as text; true is 1; None for anything else."""
+    """Return a number, decoding text; true is 1; None for anything else."""
     if isinstance(value, bool | int | float):
         return float(value)
     try:
@@ -147,13 +134,7 @@ def counter(value: Any) -> int | None:
 
 
 def moment(value: Any) -> str | None:
-    """Return seconds since 1970 in ISO 8601; text as it is; None for anything else.
-
-    Examples
-    --------
-    >>> moment(0), moment("2026-01-31T09:00:00Z"), moment(True)
-    ('1970-01-01T00:00:00+00:00', '2026-01-31T09:00:00Z', None)
-    """
+    """Return seconds since 1970 in ISO 8601; text as it is; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value if isinstance(value, str) else None
     try:

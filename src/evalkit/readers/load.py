@@ -1,8 +1,4 @@
-"""Read files, folders, globs and frames into `Evals`.
-
-The format of a file is found by its content. A distribution adds one by naming a `Reader` in the
-entry-point group `evalkit.loaders`.
-"""
+"""Read files, folders, globs and frames into `Evals`."""
 
 from __future__ import annotations
 
@@ -44,36 +40,32 @@ def load(
     Parameters
     ----------
     *sources
-        Paths, globs or folders (native JSONL and suites, saved folders, logs of other tools, judge scores
-        as JSON lines, JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`; also
-        lists and generators of them.
+        Paths, globs or folders (native files, saved folders, logs of other tools, judge scores as JSON lines, JSON,
+        CSV or Parquet), polars or pandas frames of judge scores, or `Evals`; also lists and generators of them.
     mapping
         The columns of judge scores: a dict, or the path of a YAML file. The default is the `evalkit.yaml`
-        beside the files; columns with common names are recognized. Keys: case (`"line"`: the line's
-        number), input, output, ideal_behavior (or truth), severity, tags, suite, run, agent,
-        agent_version, model, epoch, grader, grader_kind, rationale, label, sample. `criteria` is a list
-        of columns, or a dict of columns with their criterion (a row is an answer); or else `criterion`
-        and `score` (a row is a judgement). `scale` is `[lowest, highest]`, for all or in a dict by
-        criterion. Runs without a column are named by agent_version, model and agent, else by folder.
+        beside the files; common column names are recognized. Keys: case (`"line"`: the line number), input,
+        output, ideal_behavior (or truth), severity, tags, suite, run, agent, agent_version, model, epoch,
+        grader, grader_kind, rationale, label, sample. If a row is an answer: `criteria`, a list of columns or
+        a dict of columns with their criterion. If a row is a judgement: `criterion` and `score`. `scale` is
+        `[lowest, highest]`, or a dict of them by criterion.
     tables
-        The tables to read, as `("scores",)`; None for all six. The others are empty, but `runs` names
-        every run.
+        The tables to read, for example `("scores",)`; None for all six. `runs` always names every run.
     cache
-        Whether large files that were read before and have not changed may come from the cache.
+        Whether unchanged large files may come from the cache.
 
     Returns
     -------
     Evals
-        Every good record. `problems` lists what could not be read, with file and line; `notes` lists
-        what was guessed.
+        Every good record. `problems` lists unreadable records with file and line; `notes` lists guesses.
 
     Raises
     ------
     PathError
-        There is no such path, or a glob matches nothing.
+        A path is missing, or a glob has no matches.
     FormatError
-        A file is of unknown format, the columns cannot be told (the message names the mapping to pass),
-        or a table name is unknown.
+        A file has an unknown format, columns are missing (the message names the mapping to pass), or a table
+        name is unknown.
 
     Examples
     --------
@@ -84,7 +76,7 @@ def load(
     >>> print(repr(evals).splitlines()[0])
     Evals: 1 suite, 9 cases, 6 runs, 162 trials, 798 scores, 0 problems
 
-    A table of your own, with its columns:
+    A table with a mapping:
 
     >>> import polars as pl
     >>> frame = pl.DataFrame({"id": ["01", "02"], "answer": ["Yes.", "No."], "tone": [4, 5]})
@@ -153,9 +145,8 @@ def _wanted(tables: Iterable[TableName] | None, *, cache: bool) -> read_files.Wa
 
 
 def _flatten(sources: Iterable[Any]) -> Iterator[Any]:
-    """Yield the sources, and those inside lists and generators."""
     for source in sources:
-        # An open file is an iterator too, but not of sources.
+        # An open file is an iterator, but not of sources.
         if isinstance(source, list | tuple | Iterator) and not hasattr(source, "read"):
             yield from _flatten(source)
         else:

@@ -1,7 +1,4 @@
-"""Cache parsed files as Parquet, keyed by path, size, time and inode, reader, tables and version.
-
-An entry is a folder. An unusable entry is made again; the cache never raises.
-"""
+"""Cache parsed files as Parquet, keyed by file state, reader, tables and version."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ SMALLEST: Final = 1 << 20
 LARGEST: Final = 4 << 30
 """The size limit of the cache in bytes; the entries used longest ago are removed first."""
 
-# A younger file may change again without a new time: its content is compared too.
+# A younger file may change within the clock's resolution: compare its content too.
 _SETTLED_NS: Final = 2_000_000_000
 
 _File = tuple[str, int, int, int]
@@ -43,18 +40,10 @@ _Result = tuple[Evals, dict[str, Any]]
 
 
 def fetch(path: Path, key: Iterable[str], make: Callable[[], _Result], *, beside: bool = False) -> _Result:
-    """Return the tables of a file or folder, from the cache where they are there.
+    """Return the tables of a file or folder, from the cache if possible.
 
-    Parameters
-    ----------
-    path
-        The only file, or folder at any depth, that `make` may depend on.
-    key
-        What else the result depends on: the reader's name, the tables.
-    make
-        Reads the tables; the facts beside them are kept as JSON.
-    beside
-        Whether the result depends on the other files in the folder of the file too.
+    `make` may depend on `path` and `key` only, or with `beside` on the other files of its folder too. It never raises
+    because of the cache: an unusable entry is rebuilt.
     """
     try:
         files = _files(path, beside=beside)
@@ -86,7 +75,7 @@ def _files(path: Path, *, beside: bool) -> list[_File]:
 
 @functools.cache
 def _code_time() -> int:
-    """Return when the readers last changed: during development the version stays the same."""
+    """Return the time of the last change to the readers."""
     return max(file.stat().st_mtime_ns for file in Path(__file__).parent.rglob("*.py"))
 
 
@@ -118,7 +107,7 @@ def _take(entry: Path, files: list[_File]) -> _Result | None:
 
 
 def _put(entry: Path, evals: Evals, facts: dict[str, Any], files: list[_File]) -> None:
-    """Save an entry. It is complete before it gets its name, so no other process sees a part of it."""
+    """Save an entry, renamed when complete: other processes never see a part of it."""
     entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
     try:
@@ -143,7 +132,7 @@ def _shrink(folder: Path) -> None:
     entries = []
     for entry in folder.iterdir():
         with suppress(OSError):
-            # Unfinished entries of a process that died are removed too once they are old.
+            # Also removes old unfinished entries of crashed processes.
             size = sum(file.stat().st_size for file in entry.iterdir())
             entries.append((entry.stat().st_mtime, size, entry))
     total = sum(size for _, size, _ in entries)

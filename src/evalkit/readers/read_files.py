@@ -1,4 +1,4 @@
-"""Read the planned files: only the wanted tables, several at once, in order."""
+"""Read the planned files in parallel and in order."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from evalkit.readers.base import InputFile, Reader, ReadPlan
 
 ALL: Final = frozenset(TABLES)
-# Decoding holds Python's lock; unpacking and polars do not: more threads than this only wait.
+# Decoding holds the GIL, unpacking and polars do not: more threads only wait.
 _MAX_THREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The tables to read, and whether they may come from the cache."""
+    """The requested tables, and whether the cache may be used."""
 
     tables: frozenset[str] = ALL
     cache: bool = False
 
     def select(self, evals: Evals, *more: str) -> Evals:
-        """Empty the tables that are not wanted; `runs` stays."""
+        """Empty the tables that are not requested; `runs` stays."""
         names = {*self.tables, "runs", *more}
         empty: dict[str, Any] = {t.name: t.empty() for t, _ in evals.tables() if t.name not in names}
         return replace(evals, **empty) if empty else evals
 
     def select_for_checks(self, evals: Evals) -> Evals:
-        """Empty the tables that are not wanted, except the scales that scores are still checked by."""
+        """Empty the tables that are not requested, except scales that later checks need."""
         return self.select(evals, *(["criteria"] if "scores" in self.tables else []))
 
 
@@ -60,12 +60,9 @@ class _Outcome:
 
 
 def read(plan: ReadPlan, wanted: Wanted) -> Iterator[Part]:
-    """Read the files in order; those that describe runs and cases come first.
+    """Read the files in order; those that describe runs and cases first.
 
-    Raises
-    ------
-    FormatError
-        No file could be understood, or no file has a column that the mapping names.
+    Raise `FormatError` if no file is readable, or no file has a mapped column.
     """
     failures, usages, read_any = [], dict[int, _MappingUsage](), False
     order = sorted(plan.files, key=lambda file: not file.reader.describes)
@@ -88,7 +85,7 @@ def read(plan: ReadPlan, wanted: Wanted) -> Iterator[Part]:
 
 
 def _outcomes(files: Sequence[InputFile], wanted: Wanted) -> Iterator[_Outcome]:
-    """Yield the outcome of each file in order; a few are read ahead, so that memory stays bounded."""
+    """Yield the outcome of each file in order, reading a few ahead."""
     workers = min(len(files), _MAX_THREADS, os.cpu_count() or 1)
     if workers < 2:
         yield from (_read(file, wanted) for file in files)
@@ -109,7 +106,6 @@ def _outcomes(files: Sequence[InputFile], wanted: Wanted) -> Iterator[_Outcome]:
 
 
 def _read(file: InputFile, wanted: Wanted) -> _Outcome:
-    """Read one file; an error is an outcome too."""
     try:
         if file.reader.rows is None:
             return _read_format(file, file.reader, wanted, why="it is for tables of judge scores")
@@ -119,7 +115,7 @@ def _read(file: InputFile, wanted: Wanted) -> _Outcome:
 
 
 def _read_table(file: InputFile, wanted: Wanted) -> _Outcome:
-    """Read a table of judge scores, or with the fallback what the mapping does not fit."""
+    """Read a table of judge scores; use the fallback if the mapping does not fit."""
 
     def make() -> tuple[Evals, dict[str, Any]]:
         raw = file.reader.rows(file.path)  # type: ignore[misc]
@@ -144,7 +140,7 @@ def _read_table(file: InputFile, wanted: Wanted) -> _Outcome:
 
 
 def _read_format(file: InputFile, reader: Reader, wanted: Wanted, *, why: str) -> _Outcome:
-    """Read a file of a tool's own format; `why` says why a passed mapping does not apply."""
+    """Read a file of a tool's own format; `why`: reason that the mapping does not apply."""
 
     def make() -> tuple[Evals, dict[str, Any]]:
         with only(wanted.tables):
@@ -178,8 +174,6 @@ def no_records(raw: Raw) -> Part:
 
 @dataclass(slots=True)
 class _MappingUsage:
-    """The columns of a mapping that the files lack."""
-
     name: str
     tables: int = 0
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -201,7 +195,7 @@ class _MappingUsage:
 
 
 def _failed(failures: Sequence[_Outcome]) -> Evals:
-    """Return a problem for each file that could not be read; for one that the mapping does not fit, a note."""
+    """Return a problem for each unreadable file; a note if only the mapping does not fit."""
     problems, notes = [], []
     for failure in failures:
         if isinstance(failure.error, MissingColumns):
@@ -213,28 +207,9 @@ def _failed(failures: Sequence[_Outcome]) -> Evals:
 
 
 def declare_scales(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
-    """Give each criterion that has no scale and is not pass or fail its declared one.
+    """Set the declared scale of each criterion without one, except binary criteria.
 
-    Parameters
-    ----------
-    evals
-        The tables of a file.
-    scales
-        Criterion (or `""`: all others) to lowest and highest score.
-
-    Returns
-    -------
-    Evals
-        The same object where no scale applies.
-
-    Examples
-    --------
-    >>> from evalkit.data.evals import Evals
-    >>> evals = Evals.from_tables(
-    ...     scores=pl.DataFrame({"run": "a", "case": "1", "criterion": "tone", "score": 0.5})
-    ... )
-    >>> declare_scales(evals, {"": (0, 1)}).criteria.select("criterion", "scale_min", "scale_max").row(0)
-    ('tone', 0.0, 1.0)
+    `scales` maps a criterion (or `""`: all others) to lowest and highest score. Return `evals` itself if none applies.
     """
     keys = ["suite", "criterion"]
     used = evals.scores.select("run", "criterion").unique()

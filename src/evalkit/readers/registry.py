@@ -1,4 +1,4 @@
-"""List every reader: evalkit's own and those of plug-ins."""
+"""List all readers, plug-ins included."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 ENTRY_POINTS: Final = "evalkit.loaders"
 """The entry-point group in which other distributions offer a `Reader`."""
 
-# The formats of other tools, a module each; no file is of two of them.
+# Formats of other tools, one module each; they never overlap.
 _TOOLS: Final = (
     *("inspect.log", "autorubric", "scout", "phoenix", "mlflow", "langsmith", "langfuse", "braintrust"),
     *("opentelemetry", "promptfoo", "lm_eval", "openai_evals", "deepeval", "fastchat", "tau_bench"),
@@ -34,7 +34,7 @@ _TOOLS: Final = (
 
 
 def readers() -> tuple[list[Reader], list[Note]]:
-    """Return the readers in the order in which they are tried, and notes on broken plug-ins."""
+    """Return the readers in the order of trial, and notes on broken plug-ins."""
     from evalkit.readers.formats import csv, evalkit_files, json_list, jsonl, parquet
 
     modules = [import_module(f"evalkit.readers.formats.{name}") for name in _TOOLS]
@@ -46,7 +46,7 @@ def readers() -> tuple[list[Reader], list[Note]]:
 
 @lru_cache(maxsize=1)
 def _entry_points(folders: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
-    """Return the plug-ins. Searching all distributions is slow, so it is repeated only if a folder changed."""
+    """Return the plug-ins; repeat the slow search only if a folder changed."""
     from importlib.metadata import entry_points
 
     return tuple(sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name))
@@ -72,7 +72,7 @@ def _plugins() -> tuple[list[Reader], list[Note]]:
 def _guarded(
     reader: Reader, *, lock: Lock | None = None, name: str = "", notes: list[Note] | None = None
 ) -> Reader:
-    """Return a reader whose faults cost its own files alone; a fault of `sniff` becomes one of the `notes`."""
+    """Return a reader whose faults affect its own files only; faults of `sniff` become notes."""
     from evalkit.readers.score_table import Raw
 
     def sniff(path: Path, data: bytes) -> bool:
@@ -113,11 +113,11 @@ def _guarded(
 
 
 class _ReaderFailed(Exception):
-    """A reader raised what it should not."""
+    """A reader raised an unexpected exception."""
 
 
 def _checked(result: Any, kind: type[T]) -> T:
-    """Return the result of a reader if it is of the kind, and its tables are those of the schema."""
+    """Return the result of a reader if its kind and its tables are valid."""
     if not isinstance(result, kind):
         raise TypeError(f"it gave {type(result).__name__}, not {kind.__name__}")
     for table, frame in result.tables() if isinstance(result, Evals) else ():

@@ -1,4 +1,4 @@
-"""Name the runs of a table without a run column, and tell runs of one name apart."""
+"""Name runs of tables without a run column; separate runs of one name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PARTS: Final = ("agent_version", "model", "agent")
 """What tells one run from another, the most telling first."""
 
-# Tried in turn until no two runs get the same name ("a-b" of "c", and "a" of "b-c").
+# Used in turn until names are unique ("a-b" of "c", and "a" of "b-c").
 _SEPARATORS: Final = ("-", "/", " | ")
 
 
@@ -28,14 +28,7 @@ _SEPARATORS: Final = ("-", "/", " | ")
 class Part:
     """The tables of one source.
 
-    Attributes
-    ----------
-    evals
-        The tables.
-    name
-        The prefix for its runs if another source has runs of the same name.
-    whole
-        Whether a file of the source is a whole run.
+    `name` prefixes its runs if another source has runs of the same name. `whole`: a file of the source is a complete run.
     """
 
     evals: Evals
@@ -44,22 +37,10 @@ class Part:
 
 
 def name_runs(columns: Mapping[Any, pl.Series], *, default: str) -> tuple[pl.Series, list[str]] | None:
-    """Name each record's run by agent version, and by model and agent where they vary.
+    """Name each record's run by agent version, plus model and agent if they vary.
 
-    Parameters
-    ----------
-    columns
-        Any of `PARTS`, as text.
-    default
-        The run of a record that has none of them.
+    `columns` are any of `PARTS`, as text. Return the names and the parts used; None without any.
 
-    Returns
-    -------
-    tuple
-        The names and the parts they consist of; None where nothing tells runs apart.
-
-    Examples
-    --------
     >>> texts = {"agent_version": pl.Series(["v1", "v2", "v2"]), "model": pl.Series(["a", "a", "b"])}
     >>> name_runs(texts, default="file")[0].to_list()
     ['v1-a', 'v2-a', 'v2-b']
@@ -84,14 +65,14 @@ def name_runs(columns: Mapping[Any, pl.Series], *, default: str) -> tuple[pl.Ser
 
 
 def tell_apart(parts: Sequence[Part]) -> list[Evals]:
-    """Prefix the runs of one name whose records collide with the name of their source.
+    """Prefix runs of one name with their source if their records collide.
 
-    Trials, turns and scores may be lazy, and stay so.
+    Lazy tables stay lazy.
     """
     tables = [part for part in parts if part.name is not None and not part.whole]
     runs = set(_colliding_runs(SCORES, [part.evals.scores.select(SCORES.key) for part in tables]))
     for table in (SCORES, TRIALS, TURNS):
-        # The same records in two files (a run saved as JSON and as JSON lines) are the same run.
+        # Equal records in two files (JSON and JSON lines) are one run.
         content = [name for name in table.schema if name not in ("source", "line")]
         frames = [getattr(part.evals, table.name).select(content) for part in parts if part.whole]
         runs.update(_colliding_runs(table, frames, ignore_equal=True))
@@ -103,7 +84,7 @@ def tell_apart(parts: Sequence[Part]) -> list[Evals]:
 
 
 def _colliding_runs(table: Table, frames: list[Any], *, ignore_equal: bool = False) -> list[str]:
-    """Return the runs of which two frames have a record of the same key."""
+    """Return the runs with a record of the same key in two frames."""
     if len(frames) < 2:
         return []
     text = pl.col("run").cast(pl.String)

@@ -1,4 +1,4 @@
-"""Open evaluations that do not fit into memory: scores and turns stay on disk."""
+"""Open evaluations larger than memory: scores and turns stay on disk."""
 
 from __future__ import annotations
 
@@ -40,19 +40,17 @@ def scan(folder: str | Path) -> Evals:
     Returns
     -------
     Evals
-        `scores` and `turns` are lazy polars frames, the other tables are read, `trials` without `output`
-        (see `outputs`). Verbs that reduce scores give the same results as after `load`. Verbs that need
-        all texts (a judge, the rubric lab, the labeler, pandas, redaction) raise an error:
-        `evals.filter(...).collect()` is in memory. Nothing is checked: lines of NDJSON that cannot be read
-        are an error when a verb comes to them and have no line number, and scores outside their scale
-        count as they are. `load` and `convert` check.
+        `scores` and `turns` are lazy polars frames; `trials` has no `output` (see `outputs`). Verbs that
+        reduce scores give the same results as after `load`. Verbs that need all texts raise an error: use
+        `evals.filter(...).collect()`. Nothing is checked: an unreadable line raises an error when a verb
+        reads it, and scores outside their scale count.
 
     Raises
     ------
     PathError
-        There is no such folder.
+        The folder is missing.
     FormatError
-        It is neither a saved nor a native folder.
+        The folder is neither a saved nor a native folder.
 
     Examples
     --------
@@ -82,7 +80,7 @@ def scan(folder: str | Path) -> Evals:
             f"Convert it: evalkit convert --to parquet."
         )
     evals = load(folder, tables=_SMALL)
-    # `from_tables` adds the runs that only scores name.
+    # `from_tables` adds runs that occur only in scores.
     runs = lazy["scores"].select("run").unique().collect(engine="streaming")
     scores = runs.with_columns(case=pl.lit(""), criterion=pl.lit(""))
     return replace(
@@ -117,7 +115,7 @@ def _lines(path: Path) -> pl.LazyFrame:
 
 
 def _transcripts(path: Path) -> dict[str, pl.LazyFrame]:
-    """Return the outputs and the turns of a file of transcripts, read a few lines at a time."""
+    """Return the outputs and turns of a transcripts file, read in batches."""
     if not path.is_file():
         return {}
     from polars.io.plugins import register_io_source

@@ -1,4 +1,4 @@
-"""Build the tables from a frame of judge scores: wide (a row is an answer) or long (a row is a judgement)."""
+"""Build tables from judge scores: wide (row = answer) or long (row = judgement)."""
 
 from __future__ import annotations
 
@@ -42,16 +42,10 @@ _SAMPLE_ROWS: Final = 100
 
 @dataclass(slots=True)
 class Raw:
-    """The records of one file as they are.
+    """The records of one file as read.
 
-    Attributes
-    ----------
-    frame
-        Columns as read; `line`, and `__record` where records and lines differ.
-    source
-        The file, or `<frame>`.
-    problems
-        The records that could not be read.
+    `frame` has `line`, and `__record` if records and lines differ. `source` is the file, or `<frame>`. `problems` are the
+    unreadable records.
     """
 
     frame: pl.DataFrame
@@ -70,21 +64,8 @@ def to_evals(
 ) -> tuple[Part, Roles]:
     """Build the tables of one file's records.
 
-    Parameters
-    ----------
-    raw
-        The records.
-    mapping
-        The declared columns; others are recognized by name.
-    run
-        The name of the run where no column tells it.
-    tables
-        The wanted tables; trials and cases are skipped if unwanted.
-
-    Raises
-    ------
-    FormatError
-        The case or the scores cannot be found.
+    Columns missing from the mapping are recognized by name. `run` names the run if no column does. Raise `FormatError` if the
+    case or the scores are missing.
     """
     frame = without_nested(raw.frame)
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
@@ -114,8 +95,6 @@ def to_evals(
 
 
 class _ScoreTable:
-    """One frame, its roles, and the tables built of them."""
-
     def __init__(self, frame: pl.DataFrame, roles: Roles, raw: Raw, run: str) -> None:
         self.roles, self.raw, self.run = roles, raw, run
         self.problems: list[Problem] = []
@@ -139,7 +118,7 @@ class _ScoreTable:
 
     @property
     def runs_known(self) -> bool:
-        """Whether a column, or the mapping, tells runs apart."""
+        """Whether a column or the mapping separates runs."""
         return bool(self.run_parts) or self.roles.has("run")
 
     def column(self, role: str) -> pl.Series | None:
@@ -167,7 +146,6 @@ class _ScoreTable:
         return cells.alias(role)
 
     def wide(self) -> pl.DataFrame:
-        """Return the scores of rows that are answers, and the human labels beside them."""
         shared = self._score_columns()
         parts = []
         for criterion, column in (self.roles.criteria or {}).items():
@@ -185,12 +163,11 @@ class _ScoreTable:
                 self._judgements(constant(self.frame, criterion), self.frame[column], labels)
                 for criterion, column in self.roles.people.items()
             ]
-        # An empty cell of a judge is unscored; an empty label was never asked for.
+        # An empty judge cell is unscored; an empty human label does not exist.
         no_label = (pl.col("grader_kind") == "human") & pl.col("error").eq_missing(NO_SCORE)
         return self._report(pl.concat(parts, how="diagonal_relaxed").filter(~no_label.fill_null(value=False)))
 
     def long(self) -> pl.DataFrame:
-        """Return the scores of rows that are judgements."""
         criterion = as_names(self.frame[self.roles.columns["criterion"]])
         without = criterion.fill_null("") == ""
         for line in self.frame["line"].filter(without):
@@ -211,17 +188,15 @@ class _ScoreTable:
         return self._report(scores.filter(~without))
 
     def trials(self) -> pl.DataFrame | None:
-        """Return a row per trial, where the file has columns of it."""
-        # Beside a judgement, tokens and costs are the judge's.
+        # In a row per judgement, tokens and cost are the judge's.
         roles = _TRIAL if self.roles.criteria is not None else _TRIAL[:2]
         return self._first_values(_TRIAL_KEY, {role: self.typed(role, TRIALS) for role in roles}, TRIALS)
 
     def cases(self) -> pl.DataFrame | None:
-        """Return a row per case, where the file has columns of it."""
         return self._first_values(("suite", "case"), {role: self.typed(role, CASES) for role in _CASE}, CASES)
 
     def runs(self) -> pl.DataFrame:
-        """Return a row per run; a run without a version is its own version."""
+        """Return a row per run; without a version, the run name is the version."""
         values = {role: self.typed(role, RUNS) for role in _RUN}
         columns = {"run": self.frame["__run"], "suite": self.column("suite"), **values}
         frame = pl.DataFrame(
@@ -245,14 +220,14 @@ class _ScoreTable:
         )
 
     def criteria(self, scores: pl.DataFrame) -> pl.DataFrame | None:
-        """Return a row per criterion, with its declared scale or null."""
+        """Return a row per criterion; an undeclared scale is null."""
         roles = self.roles
         names = scores["criterion"].cast(pl.String).unique(maintain_order=True).drop_nulls().to_list()
         if roles.criteria is not None:
             names = list({**roles.criteria, **roles.people})
         columns = {column: name for name, column in (roles.criteria or {}).items()}
         declared = {columns.get(name, name): scale for name, scale in roles.scales.items()}
-        # Words for yes and no are pass or fail, whatever scale is declared for the numbers.
+        # Yes/no words are pass or fail, whatever the declared scale.
         scales = {**dict.fromkeys(self.binary, (0.0, 1.0)), **self._scale_columns(), **declared}
         ends = [scales.get(name, declared.get("", (None, None))) for name in names]
         self.unscaled = [name for name, (low, _) in zip(names, ends, strict=True) if low is None]
@@ -271,7 +246,7 @@ class _ScoreTable:
         return frame.join(suite, how="cross")
 
     def notes(self, mapping: Mapping | None) -> list[Note]:
-        """Return what was guessed, defaulted and ignored."""
+        """Return notes on guesses, defaults and ignored columns."""
         roles = self.roles
         notes = [Note("guessed", roles.sentence())]
         if not roles.has("case"):
@@ -306,7 +281,7 @@ class _ScoreTable:
         return notes
 
     def first_rows(self, frame: pl.DataFrame, keys: dict[str, pl.Expr]) -> tuple[pl.DataFrame, list[Problem]]:
-        """Keep the first row of each key, and return a problem for every other row."""
+        """Keep the first row of each key, with a problem for every other row."""
         columns = [key.alias(name) for name, key in keys.items()]
         first = frame.select(pl.struct(columns).is_first_distinct()).to_series()
         if first.all():
@@ -323,7 +298,7 @@ class _ScoreTable:
         return frame.filter(first), problems
 
     def _repeats_advice(self) -> str:
-        """Name the column that would tell repeated rows apart."""
+        """Name the column that would separate repeated rows."""
         if "epoch" not in self.roles.columns:
             kind, key = "repeats", "epoch"
         elif self.roles.criteria is None and "sample" not in self.roles.columns:
@@ -383,7 +358,7 @@ class _ScoreTable:
         return columns
 
     def _judgements(self, criterion: pl.Series, cells: Any, shared: dict[str, pl.Series]) -> pl.DataFrame:
-        """Return one row per cell; `__bad` marks the cells that hold no readable score."""
+        """Return one row per cell; `__bad` marks unreadable scores."""
         scores, labels, errors = read_scores(cells)
         columns = {**shared, "criterion": criterion, "score": scores, "error": errors}
         if labels is not None:
@@ -394,7 +369,7 @@ class _ScoreTable:
         return pl.DataFrame({name: values.alias(name) for name, values in columns.items()})
 
     def _report(self, scores: pl.DataFrame) -> pl.DataFrame:
-        """Add one problem per record with unreadable scores, and return the score columns."""
+        """Add one problem per record with unreadable scores; return the score columns."""
         bad = scores.filter("__bad").group_by("line", "__text", maintain_order=True).agg("criterion")
         for line, text, criteria in bad.iter_rows():
             names = ", ".join(dict.fromkeys(criteria))
@@ -405,7 +380,7 @@ class _ScoreTable:
     def _first_values(
         self, keys: tuple[str, ...], columns: dict[str, pl.Series | None], table: Table
     ) -> pl.DataFrame | None:
-        """Return the first value that is not null of each column, a row per key; None without columns."""
+        """Return the first non-null value of each column per key; None without columns."""
         values = {name: series for name, series in columns.items() if series is not None}
         if not values:
             return None
@@ -435,7 +410,7 @@ class _ScoreTable:
 
 
 def _drop_guessed_grader(frame: pl.DataFrame, roles: Roles) -> None:
-    """Undo a guess: a column with gaps is not the grader, who scored every row."""
+    """Undo a guess: a grader column has no gaps."""
     if roles.criteria is None or "grader" not in roles.guessed:
         return
     empty = as_names(frame[roles.columns["grader"]]).fill_null("") == ""

@@ -1,4 +1,4 @@
-"""Read cells of a score table: names, and scores as numbers or as words for yes and no."""
+"""Read cells of a score table as names and scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO: Final = ("fail", "failed", "false", "no", "incorrect")
 
 
 def as_names(values: pl.Series) -> pl.Series:
-    """Return cells as names; a whole number that was read as a float loses its decimal point."""
+    """Return cells as names; floats that are whole lose their decimal point."""
     if values.dtype.is_float():
         whole = values.is_null() | ((values == values.round(0)) & (values.abs() < 2**53))
         if whole.all():
@@ -26,12 +26,12 @@ def as_names(values: pl.Series) -> pl.Series:
 
 
 def read_scores(values: pl.Series) -> tuple[pl.Series, pl.Series | None, pl.Series]:
-    """Return scores, labels (if the column holds words for yes and no), and the reason for each null score."""
+    """Return scores, labels (for yes/no words), and the reason for each null score."""
     names = as_names(values)
     text = names.str.strip_chars()
     words = text.str.to_lowercase()
     kinds = set(words.drop_nulls().unique()) - {""}
-    # "failed" alone is more often an error than a verdict.
+    # "failed" alone is usually an error, not a verdict.
     is_binary = kinds <= {*_YES, *_NO} and bool(kinds - {"failed"})
     if is_binary:
         yes = pl.when(words.is_in(_YES)).then(1.0).when(words.is_in(_NO)).then(0.0)
@@ -44,7 +44,7 @@ def read_scores(values: pl.Series) -> tuple[pl.Series, pl.Series | None, pl.Seri
 
 
 def may_score(values: pl.Series) -> bool:
-    """Whether most of the values are numbers, or text of numbers."""
+    """Whether most values are numbers, or text of numbers."""
     if values.dtype != pl.String:
         return values.dtype.is_numeric() or values.dtype == pl.Boolean
     texts = values.drop_nulls()
@@ -52,7 +52,7 @@ def may_score(values: pl.Series) -> bool:
 
 
 def without_nested(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame without NaN, and with nested values as JSON text except lists of text."""
+    """Return the frame without NaN; nested values become JSON text, except lists of text."""
     columns = []
     for series in frame:
         if series.dtype.is_float():
@@ -65,5 +65,5 @@ def without_nested(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def constant(frame: pl.DataFrame, value: str) -> pl.Series:
-    """Return a column of one value, as high as the frame."""
+    """Return a column of one repeated value."""
     return pl.Series("value", [value], dtype=pl.String).new_from_index(0, frame.height)

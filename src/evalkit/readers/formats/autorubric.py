@@ -21,12 +21,12 @@ _MET: Final = {"MET": 1, "UNMET": 0}
 
 
 def is_experiment(path: Path, data: bytes) -> bool:
-    """Whether it is the folder of an experiment."""
+    """Whether the path is the folder of an experiment."""
     return path.is_dir() and (path / _ITEMS).is_file() and (path / _MANIFEST).is_file()
 
 
 def read_experiment(path: Path) -> Evals:
-    """Read an experiment's folder: the experiment is the run, an item the case."""
+    """Read an experiment folder: the experiment is the run, an item the case."""
     file = fields.RecordFile.beside(path / _ITEMS)
     try:
         manifest = mapping(decode((path / _MANIFEST).read_bytes()))
@@ -40,7 +40,6 @@ def read_experiment(path: Path) -> Evals:
 def _items(
     file: fields.RecordFile, manifest: fields.Record | None = None, run: str | None = None
 ) -> fields.Records:
-    """Yield items with the votes of their judges."""
     judges = [mapping(judge) for judge in sequence(fields.get(manifest or {}, "grader_config.judges"))]
     models = {str(judge.get("judge_id")): as_text(judge.get("model")) for judge in judges}
     common = {**fields.known("dataset_name", "started_at", "created_at")(manifest or {}), "run": run}
@@ -65,7 +64,7 @@ def _items(
 
 
 def _votes(report: fields.Record, place: int, models: dict[str, str | None]) -> list[fields.Record]:
-    """Return the judgements of a criterion: one a judge, or the only one there is."""
+    """Return the judgements of a criterion, one per judge."""
     criterion = mapping(report.get("criterion")) or report
     named = as_text(fields.get(criterion, ("name", "requirement"))) or f"criterion {place}"
     common = {"criterion": criterion, "name": named, "weight": number(criterion.get("weight"))}
@@ -82,7 +81,7 @@ def _scale(vote: fields.Record) -> dict[str, Any]:
     anchors = {str(_turned(o.get("value"), weight)): o.get("label") for o in options if not o.get("na")}
     return {
         "description": as_text(criterion.get("requirement")),
-        # A negative weight is a penalty for what is met: without the fault is the top of our scale.
+        # A negative weight is a penalty: not met is the top of the scale.
         "weight": None if weight is None else abs(weight),
         "kind": kind if options else "binary",
         "scale_min": 0,
@@ -92,7 +91,7 @@ def _scale(vote: fields.Record) -> dict[str, Any]:
 
 
 def _turned(value: Any, weight: float | None) -> float | None:
-    """Return a value as a score: of a penalty the other way round."""
+    """Return a value as a score; a penalty is inverted."""
     score = number(value)
     return 1 - score if score is not None and weight is not None and weight < 0 else score
 

@@ -51,7 +51,7 @@ def _model(event: fields.Record) -> Any:
 
 
 def _tokens(name: str) -> fields.Field:
-    """Return the tokens of a trial: the root's own count, or those of its calls without a judge's."""
+    """Return a field with a trial's tokens, without those of judges."""
 
     def count(event: fields.Record) -> float | None:
         own = number(fields.get(event, f"metrics.{name}"))
@@ -80,8 +80,7 @@ def _turns(event: fields.Record) -> fields.Turns:
 def _scores(event: fields.Record) -> list[fields.Record]:
     """Return the scores of a trial, each with the span that has its reason.
 
-    Events as they were logged have a score in its scorer's span alone; of a scorer that failed the traceback is in its
-    span and in the root's metadata.
+    Logged events have a score in its scorer's span only; a failed scorer's traceback is in its span and the root.
     """
     scores, spans = dict(mapping(event.get("scores"))), {}
     for span in filter(_is_scorer, event["spans"]):
@@ -105,7 +104,6 @@ def _reason(name: str) -> fields.Field:
 
 
 def _last_line(error: Any) -> str | None:
-    """Return the end of a traceback: what went wrong."""
     if not error:
         return None
     lines = (words(error) or "").strip().splitlines()
@@ -135,7 +133,7 @@ EVENTS: Final = RecordFormat(
     },
     turns=_turns,
     scores=_scores,
-    # Braintrust declares that scores lie between 0 and 1.
+    # Braintrust scores lie between 0 and 1.
     criteria=fields.always(ZERO_TO_ONE),
     score={
         "score": "score",

@@ -25,7 +25,7 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether the first line has several names, all different; in a file called CSV they may be empty or equal."""
+    """Whether the first line is a header; a `.csv` may have empty or repeated names."""
     text = _decode(head, errors="replace")
     if "\x00" in text or text.lstrip()[:1] in ("{", "[", "<"):
         return False
@@ -36,14 +36,14 @@ def sniff(path: Path, head: bytes) -> bool:
 
 
 def rows(path: Path) -> Raw:
-    """Return the records as columns of text, each with the line on which it begins."""
+    """Return the records as text columns, each with its first line."""
     if not path.is_file():
         raise PathError.missing(path)
     problems: list[Problem] = []
     header: list[str] = []
     records: list[list[str]] = []
     places: list[tuple[int, int]] = []
-    # A byte that is not UTF-8 stays marked.
+    # Bytes that are not UTF-8 stay marked.
     text = _decode(path.read_bytes(), errors="surrogateescape")
     for number, (line, fields) in enumerate(_records(text, str(path), problems)):
         if not header:
@@ -56,7 +56,7 @@ def rows(path: Path) -> Raw:
         records.append(fields)
         places.append((line, number))
     if header and header[0] == _NAMELESS and all(fields[0].isdigit() for fields in records):
-        # The index of a frame, which pandas writes by default.
+        # pandas writes the index by default.
         header, records = header[1:], [fields[1:] for fields in records]
     columns = zip(header, zip(*records, strict=True), strict=True) if records else ()
     table = [pl.Series(name, values, dtype=pl.String).replace("", None) for name, values in columns]
@@ -72,7 +72,7 @@ def _problem(fields: list[str], header: list[str]) -> str | None:
 
 
 def _records(text: str, source: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record with the number of the line on which it begins."""
+    """Yield each record with its first line."""
     physical = list(io.StringIO(text, newline=""))
     delimiter = _delimiter(physical[0]) if physical else ","
     limit = csv.field_size_limit(1 << 30)
@@ -88,7 +88,7 @@ def _records(text: str, source: str, problems: list[Problem]) -> Iterator[tuple[
                         yield start + 1, fields
                     start = base + reader.line_num
             except csv.Error as error:
-                # Only the line on which the record begins is lost: a quote that is not closed swallows nothing.
+                # An unclosed quote costs one line only.
                 is_open = "unexpected end" in str(error)
                 reason = "A quote is opened and not closed." if is_open else f"Not CSV: {error}."
                 problems.append(Problem(source, start + 1, reason))
@@ -108,7 +108,7 @@ def _delimiter(line: str) -> str:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Return the names; an empty or a second one gets its number."""
+    """Append a number to empty and repeated names."""
     unique: list[str] = []
     for position, name in enumerate(names, 1):
         unique.append(name if name and name not in unique else f"{name or 'column'}_{position}")

@@ -1,4 +1,4 @@
-"""DeepEval: the test runs that it leaves in its results folder and in `.deepeval`."""
+"""DeepEval: test runs of its results folder and of `.deepeval`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evalkit.readers.json_values import mapping, number, sequence
 _LISTS: Final = ("testCases", "conversationalTestCases")
 _WRAPPED: Final = "testRunData"
 _SIGNS: Final = ("metricsScores", "testPassed", "testFailed", "runDuration")
-# The name of an unnamed case: its place, which is another case in the next version of the data.
+# An unnamed case is named by position, which changes with the data.
 _NO_NAME: Final = re.compile(r"(?:conversational_)?test_case_\d+$")
 
 is_run = any_sniff(
@@ -58,7 +58,7 @@ def _identity(record: fields.Record) -> tuple[str | None, Any]:
 
 
 def _spans(record: fields.Record, kind: str) -> list[fields.Record]:
-    """Return the spans of a kind in a trace: a traced run has its tools and its model there alone."""
+    """Return the spans of a kind; a traced run has its tools and model only there."""
     return [mapping(span) for span in sequence(fields.get(record, f"trace.{kind}"))]
 
 
@@ -75,7 +75,7 @@ def _turns(record: fields.Record) -> fields.Turns:
 
 
 def _messages(turn: fields.Record) -> fields.Turns:
-    """Return a turn as messages: the calls, the result of each tool, then the text."""
+    """Return a turn as messages: calls, tool results, then the text."""
     tools = [mapping(call) for call in sequence(turn.get("toolsCalled"))]
     calls, results = [], []
     for place, call in enumerate(tools, 1):

@@ -1,4 +1,4 @@
-"""The native files, each alone: a suite, transcripts, scores."""
+"""Single native files: a suite, transcripts or scores."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 _SUITE: Final = re.compile(rb"^suite\s*:", re.MULTILINE)
 _PARTS: Final = re.compile(rb"^(?:criteria|cases)\s*:", re.MULTILINE)
-# In YAML a text that looks like JSON is indented.
+# In YAML, text that looks like JSON is indented.
 _JSON: Final = re.compile(rb"^[{\[]", re.MULTILINE)
 _FIELDS: Final = frozenset(column.name for column in SCORE_FIELDS)
 
 
 def is_suite(path: Path, head: bytes) -> bool:
-    """Whether it is YAML with a suite's name and its criteria or cases."""
+    """Whether a file is YAML with a suite name and criteria or cases."""
     if _SUITE.search(head) is None or _JSON.search(head) is not None:
         return False
     return _PARTS.search(head) is not None or path.suffix in (".yaml", ".yml")
 
 
 def is_transcripts(path: Path, head: bytes) -> bool:
-    """Whether a line speaks of a run, and of messages or of nothing that is judged."""
+    """Whether a line has a run, and messages or no score fields."""
     record = first_record(head)
     if record is None or "run" not in record or "criterion" in record:
         return False
@@ -40,13 +40,13 @@ def is_transcripts(path: Path, head: bytes) -> bool:
 
 
 def is_scores(path: Path, head: bytes) -> bool:
-    """Whether a line is a judgement with our names and no others."""
+    """Whether a line is a judgement with native field names only."""
     record = first_record(head)
     return record is not None and {"run", "case", "criterion"} <= record.keys() <= _FIELDS
 
 
 def read_transcripts(path: Path, tables: frozenset[str]) -> Evals:
-    """Read the trials, and the messages where they are wanted."""
+    """Read the trials, and the messages if requested."""
     return native.read_transcripts(path, turns="turns" in tables)
 
 

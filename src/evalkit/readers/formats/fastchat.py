@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from evalkit.data.evals import Evals
 
-# FastChat's prompts ask for a score from 1 to 10.
+# The scale of FastChat's prompts.
 _SCALE: Final = {"kind": "ordinal", "scale_min": 1, "scale_max": 10}
 _UNREAD: Final = -1
 _ABOVE: Final = 3
@@ -35,7 +35,7 @@ def _questions(file: fields.RecordFile) -> fields.Records:
 
 
 def _answers(file: fields.RecordFile) -> fields.Records:
-    """Yield the choices of each answer, with their question: a choice is an epoch."""
+    """Yield the choices of each answer with their question: a choice is an epoch."""
     questions = {}
     for path in _near(file.path, "question.jsonl", "questions.jsonl"):
         for _, record in fields.RecordFile.beside(path).records():
@@ -63,10 +63,9 @@ def _turns(answer: fields.Record) -> fields.Turns:
 
 
 def _reviews(file: fields.RecordFile) -> fields.Records:
-    """Yield the two scores of each review, each of its own run.
+    """Yield the two scores of each review, one per run.
 
-    An answer that is reviewed beside several others has a score for each: they are samples, counted over all the
-    files of the folder of reviews, so that they differ also when the files are loaded one by one.
+    Several reviews of one answer are samples, counted over all files of the folder: files loaded one by one agree.
     """
     path, models = file.path, _models_near(file.path)
     match = _JUDGE.match(path.stem)
@@ -103,7 +102,7 @@ def _judge(file: fields.RecordFile, record: fields.Record) -> str:
 
 
 def _two_scores(record: fields.Record) -> list[Any]:
-    """Return the two scores; FastChat writes -1 where it could not read them."""
+    """Return the two scores; FastChat writes -1 for an unreadable one."""
     scores = sequence(record.get("score"))
     if len(scores) != 2:
         match = _TWO_SCORES.match((as_text(record.get("text")) or "").split("\n", 1)[0])
@@ -141,7 +140,7 @@ def _judge_prompts(file: fields.RecordFile) -> fields.Records:
 
 
 def _place(path: Path) -> int:
-    """Return how many files of reviews come before this one."""
+    """Return how many review files come before this one."""
     path = path.resolve()
     root = next((above for above in path.parents if above.name == _REVIEWS), path.parent)
     files = sorted(root.rglob("*.jsonl") if root.name == _REVIEWS else root.glob("*.jsonl"))
@@ -149,7 +148,7 @@ def _place(path: Path) -> int:
 
 
 def _near(path: Path, *names: str) -> list[Path]:
-    """Return the files of some names in the folder of a file, or in the nearest above it with any."""
+    """Return the named files in a file's folder, or the nearest folder above with any."""
     for above in list(path.resolve().parents)[:_ABOVE]:
         files = [above / name for name in names if (above / name).exists()]
         if files:
@@ -158,7 +157,7 @@ def _near(path: Path, *names: str) -> list[Path]:
 
 
 def _models_near(path: Path) -> dict[str, str]:
-    """Return the model of each answer in the folder of answers near a file of reviews."""
+    """Return the model of each answer ID from the answers near a review file."""
     files = [file for folder in _near(path, *_ANSWERS) for file in sorted(folder.glob("*.jsonl"))]
     return {
         answer: model
@@ -254,7 +253,7 @@ MODELS: Final = RecordFormat(
 
 
 def read_answers(path: Path) -> Evals:
-    """Read the answers of a model, or the reference answers: these are the ideal behavior of cases."""
+    """Read the answers of a model, or reference answers as ideal behavior."""
     return (REFERENCES if path.parent.name == _REFERENCE else ANSWERS).read(path)
 
 

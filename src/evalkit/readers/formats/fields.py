@@ -1,8 +1,4 @@
-"""Fields of a record: where a value is, and how it is converted.
-
-A field is a path such as "metrics.tokens" or "choices.0.text" (what is written as JSON text is decoded on the way),
-several paths (the first with a value counts), or a function of the record. The functions here return fields, or turns.
-"""
+"""Fields of a record: a path ("metrics.tokens"), several paths (first value wins), or a function."""
 
 from __future__ import annotations
 
@@ -32,12 +28,9 @@ Turns = list[dict[str, Any]]
 
 @dataclass(slots=True)
 class RecordFile:
-    """A file of records, and the builder of its tables.
+    """A file of records and the builder of its tables.
 
-    Attributes
-    ----------
-    files
-        The files that were read; where it is empty, `path` alone.
+    `files` are the files read; if empty, `path` only.
     """
 
     path: Path
@@ -53,10 +46,7 @@ class RecordFile:
     def records(self, *, within: str | None = None) -> Records:
         """Return the records of JSON, CSV or Parquet, each with its line.
 
-        Parameters
-        ----------
-        within
-            The key under which one JSON object holds the list of records.
+        `within` is the key of the list in a JSON object.
         """
         data = head(self.path)
         if data.startswith(b"PAR1"):
@@ -75,24 +65,22 @@ class RecordFile:
         return [self.beside(path) for path in paths if path.name[0] != "." and sniff(path, head(path))]
 
     def note(self, kind: str, text: str) -> None:
-        """Add a note about the file, each once."""
+        """Add a note about the file, without duplicates."""
         self.builder.add_note(kind, text, file=str(self.path))
 
     def read_object(self) -> dict[str, Any]:
-        """Return the one JSON object in the file; an empty one, and a problem, where there is none."""
+        """Return the JSON object of the file; {} and a problem if there is none."""
         self._object = json_keys.read_object(self.path, self.builder)
         return self._object[0]
 
     def list_in(self, *keys: str) -> Records:
-        """Return the records of a list in that object, also of an object that is cut off."""
+        """Return the records of a list in the object, also of a truncated file."""
         return json_keys.listed_in(*self._object, *keys, builder=self.builder)
 
 
 def get(record: Record, source: Field) -> Any:
-    """Return a field of a record; of several paths the first value that is not empty.
+    """Return a field of a record; JSON text along a path is decoded.
 
-    Examples
-    --------
     >>> record = {"a": [{"b": 1}], "c": '{"d.e": 2}', "f": None}
     >>> get(record, "a.0.b"), get(record, ("f", "c.d.e")), get(record, "a.x")
     (1, 2, None)
@@ -123,7 +111,7 @@ def _follow(value: Any, path: str) -> Any:
 
 
 def same(*names: str) -> dict[str, Field]:
-    """Return fields for columns that have the names of the record's keys."""
+    """Return fields for columns named like the record's keys."""
     return {name: name for name in names}
 
 
@@ -138,12 +126,12 @@ def always(value: Any) -> Callable[[Record], Any]:
 
 
 def words(*paths: str) -> Callable[[Record], str | None]:
-    """Return a field as text; of an object that holds one text alone, that text."""
+    """Return a field as text; an object with a single text gives that text."""
     return lambda record: json_values.words(get(record, paths))
 
 
 def decoded_words(*paths: str) -> Callable[[Record], str | None]:
-    """Return a field as `words` does, where the object may be written as JSON text."""
+    """Return a field as `words` does, decoding JSON text."""
     return lambda record: json_values.words(decoded(get(record, paths)))
 
 
@@ -158,22 +146,22 @@ def seconds(*paths: str) -> Callable[[Record], float | None]:
 
 
 def severity(*paths: str) -> Callable[[Record], str | None]:
-    """Return a field with the severity that the first of some objects gives; the path "" is the record."""
+    """Return a field with the first severity in some objects; path "" is the record."""
     return lambda record: json_values.severity_of(*(mapping(get(record, path)) for path in paths))
 
 
 def choice(names: Mapping[str, str], *paths: str) -> Callable[[Record], str | None]:
-    """Return a field that translates a word of any case."""
+    """Return a field that translates a word, ignoring case."""
     return lambda record: names.get(str(get(record, paths) or "").upper())
 
 
 def not_empty(*paths: str) -> Callable[[Record], Any]:
-    """Return a field that is null where its value is empty."""
+    """Return a field that is null if its value is empty."""
     return lambda record: decoded(get(record, paths)) or None
 
 
 def known(*paths: str, **named: Field) -> Callable[[Record], dict[str, Any]]:
-    """Return a field with those of some values that are not null, by name."""
+    """Return a field with the non-null values by name."""
     sources: Fields = {**{path: path for path in paths}, **named}
 
     def collect(record: Record) -> dict[str, Any]:
@@ -184,17 +172,17 @@ def known(*paths: str, **named: Field) -> Callable[[Record], dict[str, Any]]:
 
 
 def texts(*paths: str) -> Callable[[Record], list[str] | None]:
-    """Return a field with a list of texts, such as tags; null where it is empty."""
+    """Return a field with a list of texts, null if empty."""
     return lambda record: [str(as_text(value)) for value in sequence(get(record, paths))] or None
 
 
 def id_or_digest(ids: Field, content: Field) -> Callable[[Record], str]:
-    """Return a field with an ID, or the hash of the content of a record without one."""
+    """Return a field with an ID, or the content hash of a record without one."""
     return lambda record: as_text(get(record, ids)) or json_values.digest(get(record, content))
 
 
 def provider(*paths: str) -> Callable[[Record], str | None]:
-    """Return a field with the provider in the name of a model, such as "openai/gpt-4o"."""
+    """Return a field with the provider in a model name such as "openai/gpt-4o"."""
 
     def find(record: Record) -> str | None:
         model = as_text(get(record, paths))
@@ -209,12 +197,12 @@ def chat_turns(value: Any) -> Turns:
 
 
 def as_turns(role: str | None, content: Any) -> Turns:
-    """Return one message as turns; none where it has no content."""
+    """Return a message as turns; none without content."""
     return [] if content is None else [message({"role": role, "content": as_text(content)})]
 
 
 def joined(texts: Iterable[Any], between: str = "\n") -> str | None:
-    """Return texts that are not empty as one; null where there are none."""
+    """Join the texts that are not empty; null if there are none."""
     return between.join(text for text in map(as_text, texts) if text) or None
 
 

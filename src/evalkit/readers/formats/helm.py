@@ -1,4 +1,4 @@
-"""HELM: the folder of a run, with the statistics, the request and the answer of each instance."""
+"""HELM: a run folder with the statistics, requests and answers of its instances."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _STATS: Final = "per_instance_stats.json"
 _STATE: Final = "scenario_state.json"
 _SPEC: Final = "run_spec.json"
-# Counts of each instance beside how good the answer is.
+# Counts per instance that are no quality metrics.
 _COUNTED: Final = re.compile(
     r"(num|training|inference|finish_reason|batch|max_prob|logprob|prompt_truncated|predicted_index|"
     r"logits|denoised)(_|$)"
@@ -37,7 +37,7 @@ _USAGE: Final = {
     "num_output_tokens": "output_tokens",
     "inference_runtime": "latency_s",
 }
-# 0 or 1 for each instance, and between 0 and 1, by their definitions.
+# Metrics defined as 0 or 1, and as 0 to 1, per instance.
 _BINARY: Final = re.compile(
     r"((quasi_)?(prefix_)?exact_match|exact_match_indicator|final_number_exact_match)(@\d+)?$"
 )
@@ -47,7 +47,7 @@ _is_stats = has_paths("[].instance_id", "[].stats")
 
 
 def is_run(path: Path, data: bytes) -> bool:
-    """Whether it is the folder of a run."""
+    """Whether the path is a run folder."""
     stats = path / _STATS
     is_folder = path.is_dir() and stats.is_file() and (path / _SPEC).is_file()
     return is_folder and _is_stats(stats, head_of(stats))
@@ -58,7 +58,7 @@ def _is_scenario(path: Path, data: bytes) -> bool:
 
 
 def read(folder: Path) -> Evals:
-    """Read a run: an instance is a case, a training trial an epoch, a metric a criterion."""
+    """Read a run: instance = case, training trial = epoch, metric = criterion."""
     file = fields.RecordFile.beside(folder / _STATS)
     if not file.path.is_file():
         file.builder.add_problem(None, f"Missing {_STATS}. A HELM run without it has no scores of cases.")
@@ -96,7 +96,7 @@ def _add_run(file: fields.RecordFile, folder: Path) -> dict[str, str]:
 def _states(
     file: fields.RecordFile, path: Path, names: dict[str, str]
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Return the request and the answer of each instance that was not perturbed."""
+    """Return the request and answer of each unperturbed instance."""
     if not path.is_file():
         file.note("missing", f"Missing {_STATE}. The prompts and answers are not known.")
         return {}
@@ -125,7 +125,7 @@ def _epoch(record: fields.Record) -> int:
 def _instances(
     file: fields.RecordFile, names: dict[str, str], states: dict[tuple[str, int], dict[str, Any]]
 ) -> fields.Records:
-    """Yield the statistics of instances; their usage and lines go to `states`."""
+    """Yield instance statistics; add their usage and lines to `states`."""
     for line, record in file.records():
         case, scores = as_text(record.get("instance_id")), []
         if record.get("perturbation") is not None:
@@ -134,7 +134,7 @@ def _instances(
         key = case or "", _epoch(record)
         state = states.setdefault(key, {**names, "case": case, "epoch": key[1], "line": line}) if case else {}
         state["line"] = state.get("line") or line
-        # What an answer that is a letter stands for.
+        # The text of an answer that is a letter.
         answer = mapping(state.get("output_mapping")).get((_output(state) or "").strip())
         for stat in map(mapping, sequence(record.get("stats"))):
             metric = as_text(fields.get(stat, "name.name"))

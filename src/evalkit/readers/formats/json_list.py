@@ -1,4 +1,4 @@
-"""One JSON list of objects, wide or long; and the records of a list that is broken or cut off."""
+"""JSON lists of objects, also broken or truncated ones."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _BETWEEN: Final = re.compile(r"[\s,]*")
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether it is a list that begins with an object, or is empty."""
+    """Whether a file is a list that is empty or begins with an object."""
     start = head.removeprefix(BOM).lstrip()
     return start.startswith(b"[") and start[1:].lstrip()[:1] in (b"{", b"]")
 
 
 def rows(path: Path) -> Raw:
-    """Return the elements as columns, each with the line on which it begins."""
+    """Return the elements as columns, each with its first line."""
     problems: list[Problem] = []
     records: list[dict[str, Any]] = []
     places: list[tuple[int, int]] = []
@@ -42,7 +42,7 @@ def rows(path: Path) -> Raw:
         else:
             problems.append(Problem(str(path), line, f"Expected a JSON object, not {value!r:.40}."))
     if problems:
-        # A bracket before JSON lines makes no list of them: the reading with more records is right.
+        # JSON lines may begin with a bracket: the reading with more records wins.
         by_line = jsonl.rows(path)
         if by_line.frame.height > len(records):
             return by_line
@@ -51,7 +51,7 @@ def rows(path: Path) -> Raw:
 
 
 def elements(data: bytes, source: str, problems: list[Problem]) -> list[tuple[int, Any]]:
-    """Return the elements of the list with their lines, up to where it is broken."""
+    """Return the elements with their lines, up to the first break."""
     try:
         raws = msgspec.json.decode(data, type=list[msgspec.Raw])
         values, place, line = [], 0, 1
@@ -92,7 +92,7 @@ def _elements_until_break(text: str, source: str, problems: list[Problem]) -> li
 
 
 def _end_of_value(text: str, start: int) -> int:
-    """Return where the value that begins at `start` ends, by its brackets alone."""
+    """Return the end of a value by its brackets only."""
     depth = 0
     for token in _BRACKET.finditer(text, start):
         if token[0][0] != '"':

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# Archives and Parquet: to go through the "lines" of one takes a millisecond, and there are folders of thousands.
+# Archives and Parquet: scanning their "lines" is slow.
 _BINARY: Final = (b"PK\x03\x04", b"PAR1", b"\x1f\x8b")
 _OBJECT: Final = re.compile(rb'\n\s*\{\s*["}]')
 
 
 def sniff(path: Path, head: bytes) -> bool:
-    """Whether one of the first lines is a JSON object of its own."""
+    """Whether one of the first lines is a JSON object."""
     return first_record(head) is not None
 
 

@@ -1,4 +1,4 @@
-"""LangSmith experiments as `to_pandas` or the page's CSV gives them, and feedback objects beside them."""
+"""LangSmith experiments: `to_pandas`, CSV exports, and feedback objects."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ is_feedback = has_keys("run_id", "key", "feedback_source")
 
 
 def is_experiment(path: Path, data: bytes) -> bool:
-    """Whether it has the columns of an experiment."""
+    """Whether a file has the columns of an experiment."""
     names = key_names(path, data)
     is_wide = any(name.startswith(("inputs", "outputs")) for name in names)
     return is_wide and {"example_id", "execution_time"} <= names
 
 
 def _rows(file: fields.RecordFile) -> fields.Records:
-    """Yield rows with their feedback; objects in the same folder replace columns: they say who gave it, and why."""
+    """Yield rows with their feedback; feedback objects in the folder replace columns."""
     objects: dict[str, list[Any]] = {}
     for _, each in (pair for other in file.others(is_feedback, "*.json*") for pair in other.records()):
         objects.setdefault(as_text(each.get("run_id")) or "", []).append(each)
@@ -58,7 +58,7 @@ def _rows(file: fields.RecordFile) -> fields.Records:
 
 
 def _feedback_alone(file: fields.RecordFile) -> fields.Records:
-    """Yield feedback on rows of no experiment in the same folder."""
+    """Yield feedback on rows of no experiment in the folder."""
     rows = {
         as_text(row.get("id")) or "" for other in file.others(is_experiment) for _, row in other.records()
     }
@@ -76,7 +76,7 @@ def _feedback_alone(file: fields.RecordFile) -> fields.Records:
 
 
 def _part(row: fields.Record, name: str) -> dict[str, Any] | None:
-    """Return the columns `name.*` as one object; None where all of them are empty."""
+    """Return the columns `name.*` as one object; None if all are empty."""
     prefix = f"{name}."
     columns = {key.removeprefix(prefix): _object(v) for key, v in row.items() if key.startswith(prefix)}
     parts = {**mapping(row.get(name)), **columns}
@@ -84,7 +84,7 @@ def _part(row: fields.Record, name: str) -> dict[str, Any] | None:
 
 
 def _object(value: Any) -> Any:
-    """Decode JSON text, or the list or dict that pandas wrote into a CSV as Python would."""
+    """Decode JSON text, or the Python literal that pandas wrote into a CSV."""
     value = decoded(value)
     if not isinstance(value, str) or value[:1] not in ("[", "{") or len(value) > _MAX_LITERAL:
         return value
@@ -95,7 +95,7 @@ def _object(value: Any) -> Any:
 
 
 def _judged(feedback: fields.Record) -> dict[str, Any]:
-    """Return the feedback with its score as a number or true and false, and its label."""
+    """Return the feedback with its score as a number or boolean, and its label."""
     score, value = feedback.get("score"), feedback.get("value")
     if score is None and isinstance(value, bool | int | float):
         score = value

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness: `samples_*.jsonl`, with the `results_*.json` that lies beside them."""
+"""lm-evaluation-harness: `samples_*.jsonl` with `results_*.json` beside them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME: Final = re.compile(r"samples_(?P<task>.+?)(?:_(?P<date>\d{4}-\d{2}-\d{2}T[\d.:+-]+))?$")
-# What is in a record beside its metrics.
+# Fields that are no metrics.
 _SAMPLE: Final = frozenset(
     (
         *("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics"),
         *("doc_hash", "prompt_hash", "target_hash", "run", "task", "case", "epoch"),
     )
 )
-# Metrics that are 0 or 1 for each sample by their definition; of any other only true and false are.
+# Metrics defined as 0 or 1 per sample; others are binary only if boolean.
 _BINARY: Final = frozenset(
     ("acc", "acc_norm", "acc_norm_nosim", "acc_mutual_info", "acc_bytes", "exact_match", "em", "contains")
 )
-# The keys of a document's question, most telling first.
+# The keys of a document's question, in order of preference.
 _QUESTION: Final = (
     "question",
     "problem",
@@ -45,13 +45,13 @@ _QUESTION: Final = (
 
 
 def is_results(path: Path, data: bytes) -> bool:
-    """Whether it holds metrics with their filters, as in "acc,none"."""
+    """Whether a file has metrics with filters, such as "acc,none"."""
     metrics = (key for key in outline(data) if key.startswith("results."))
     return any("," in key.rsplit(".", 1)[-1] for key in metrics)
 
 
 def _totals(file: fields.RecordFile) -> fields.Records:
-    """Report what is in the totals of a run: the answers are in the samples beside them, if any."""
+    """Report the totals of a run; its answers are in the samples files."""
     tasks = list(mapping(file.read_object().get("results")))
     beside = {_task_of(other) for other in file.path.parent.iterdir() if _NAME.match(other.stem)}
     bare = [task for task in tasks if task not in beside]
@@ -70,7 +70,7 @@ def _task_of(path: Path) -> str:
 
 
 def _summary_beside(file: fields.RecordFile, task: str) -> fields.RecordFile | None:
-    """Return the results file of the same run: of the same date, or the only one with the task."""
+    """Return the results file of the same run: same date, or the only one with the task."""
     match = _NAME.match(file.path.stem)
     date = match["date"] if match else None
     others = file.others(is_results, "*.json")
@@ -123,7 +123,7 @@ def _add_run(file: fields.RecordFile, summary: dict[str, Any], task: str) -> str
 
 
 def _current(file: fields.RecordFile) -> fields.Records:
-    """Yield the rows that no later one replaces: lm-eval appends to an existing file."""
+    """Yield the rows that no later row replaces: lm-eval appends."""
     rows = list(file.records())
     last = {_key(line, record): line for line, record in rows}
     for line, record in rows:
@@ -141,7 +141,7 @@ def _key(line: int | None, record: fields.Record) -> Any:
 
 
 def _case(record: fields.Record) -> str | None:
-    """Return the document's hash, which is the same in every run; older files lack it, so it is computed."""
+    """Return the document's hash; compute it for older files."""
     doc_hash, doc = as_text(record.get("doc_hash")), record.get("doc")
     if doc_hash or doc is None:
         return doc_hash[:12] if doc_hash else None
@@ -155,7 +155,7 @@ def _question(doc: Any) -> str | None:
 
 
 def _arguments(record: fields.Record) -> tuple[str | None, list[str]]:
-    """Return the prompt, and the endings whose likelihood was asked; older files hold lists instead of objects."""
+    """Return the prompt and the scored endings; older files have lists."""
     value = record.get("arguments")
     calls = list(value.values()) if isinstance(value, dict) else sequence(value)
     parts = [list(call.values()) if isinstance(call, dict) else sequence(call) for call in calls]
@@ -165,7 +165,7 @@ def _arguments(record: fields.Record) -> tuple[str | None, list[str]]:
 
 
 def _output(record: fields.Record) -> str | None:
-    """Return the model's text; of endings the likeliest."""
+    """Return the model's text, or the likeliest ending."""
     answers, endings = sequence(record.get("resps")), _arguments(record)[1]
     if endings:
         likelihoods = [_likelihood(answer) for answer in answers]

@@ -1,4 +1,4 @@
-"""MLflow traces with their assessments: traces as JSON, or the frame of `search_traces`, saved."""
+"""MLflow traces with assessments: JSON, or the saved frame of `search_traces`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EXPECTED: Final = {
 
 
 def is_traces(path: Path, data: bytes) -> bool:
-    """Whether its records are traces, rows of `search_traces`, or rows of `mlflow.genai.evaluate`."""
+    """Whether records are traces, rows of `search_traces`, or of `mlflow.genai.evaluate`."""
     names = key_names(path, data)
     if data.startswith(b"PAR1") or data.lstrip()[:1] in (b"{", b"["):
         return "trace_id" in names and ("assessments" in names or {"trace_location", "info"} <= names)
@@ -60,7 +60,7 @@ def _traces(file: fields.RecordFile) -> fields.Records:
 
 
 def _span(span: Any) -> dict[str, Any]:
-    """Return a span with its attributes, each of which MLflow writes as JSON text."""
+    """Return a span with decoded attributes; MLflow writes each as JSON text."""
     attributes = mapping(mapping(span).get("attributes"))
     return {**mapping(span), **{name: decoded(value) for name, value in attributes.items()}}
 
@@ -75,7 +75,7 @@ def _model(trace: fields.Record) -> str | None:
 
 
 def _reply(trace: fields.Record) -> fields.Record:
-    """Return the message of a response that is a chat completion; else an empty one."""
+    """Return the message of a chat completion, else {}."""
     return mapping(fields.get(trace, "response.choices.0.message"))
 
 
@@ -99,7 +99,7 @@ def _input(trace: fields.Record) -> str | None:
 
 
 def _expected(column: str) -> fields.Field:
-    """Return a field with an expectation as text, a list as its lines."""
+    """Return a field with an expectation as text; lists become lines."""
 
     def expected(trace: fields.Record) -> str | None:
         for each in trace["assessments"]:

@@ -1,4 +1,4 @@
-"""OpenAI-compatible Batch API: output and error files, with the input file that lies beside them."""
+"""OpenAI-compatible Batch API: output and error files, with the input file beside them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_output(path: Path, data: bytes) -> bool:
 
 
 def _unanswered(file: fields.RecordFile) -> fields.Records:
-    """Yield the requests that the output files beside them do not answer."""
+    """Yield the requests without a result in the output files."""
     requests = _requests(file)
     answered = {str(r.get(_ID)) for output in file.others(is_output) for _, r in output.records()}
     has_output = bool(answered & requests.keys())
@@ -49,7 +49,7 @@ def _unanswered(file: fields.RecordFile) -> fields.Records:
 
 
 def _answers(file: fields.RecordFile) -> fields.Records:
-    """Yield each choice of each answer, with its request."""
+    """Yield each choice of each answer with its request."""
     records = list(file.records())
     source = _input_of(file, {str(record.get(_ID)) for _, record in records})
     requests = _requests(fields.RecordFile.beside(source)) if source else {}
@@ -81,7 +81,7 @@ def _choices(
     if not replies:
         kind = as_text(body.get("object")) or "of unknown kind"
         file.builder.ignore_fields(f"answers without text ({kind})")
-    # Several choices of one request share its usage: the first has it.
+    # The first choice of a request gets the shared usage.
     usage = {"usage": body.get("usage"), "created": body.get("created", body.get("created_at"))}
     return [
         {**common, **(usage if epoch == 1 else {}), "epoch": epoch, "reply": reply, "stop_reason": reason}
@@ -104,7 +104,7 @@ def _error(record: fields.Record, response: fields.Record, body: fields.Record) 
 
 
 def _replies(body: fields.Record) -> list[tuple[Any, str | None]]:
-    """Return the messages of a chat completion, or the one of the responses endpoint, each with why it ended."""
+    """Return the messages of a chat completion or response, with their stop reasons."""
     replies = []
     for choice in map(mapping, sequence(body.get("choices"))):
         reply = choice.get("message")
@@ -122,14 +122,14 @@ def _replies(body: fields.Record) -> list[tuple[Any, str | None]]:
 
 
 def _run(source: Path, requests: dict[str, Any], body: fields.Record) -> dict[str, Any]:
-    """Return the run: the file's name, with the model where the file asks several."""
+    """Return the run: the file's name, plus the model if the file has several."""
     model, name = as_text(body.get("model")), run_name(source)
     is_several = len({as_text(request.get("model")) for _, request in requests.values()} - {None}) > 1
     return {"run": f"{name}: {model}" if is_several and model else name, "model": model, "epoch": 1}
 
 
 def _sent(body: fields.Record) -> fields.Turns:
-    """Return the messages of a request: of a chat, of the responses endpoint, or the one prompt."""
+    """Return the messages of a request: chat, responses endpoint or prompt."""
     content = body.get("messages", body.get("input", body.get("prompt")))
     turns = fields.as_turns("system", body.get("instructions") or None)
     return turns + (
@@ -152,7 +152,7 @@ def _requests(file: fields.RecordFile) -> dict[str, tuple[int | None, fields.Rec
 
 
 def _input_of(file: fields.RecordFile, ids: set[str]) -> Path | None:
-    """Return the input file beside it with the most of some requests."""
+    """Return the input file beside it with most of the request IDs."""
     paths = [other.path for other in file.others(is_input)]
     shared = {path: len(ids & _ids(path, path.stat().st_mtime_ns, path.stat().st_size)) for path in paths}
     return max(shared, key=lambda path: shared[path]) if any(shared.values()) else None

@@ -1,4 +1,4 @@
-"""OpenAI evals: the log of `oaieval`, and saved output items of the hosted Evals."""
+"""OpenAI evals: `oaieval` logs, and saved output items of hosted evals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _is_log(path: object, data: bytes) -> bool:
 
 
 def _samples(file: fields.RecordFile) -> fields.Records:
-    """Yield the events of each sample; they may be written after the report, and between those of others."""
+    """Yield the events of each sample, which may be interleaved or after the report."""
     spec: fields.Record = {}
     report: Any = None
     samples: dict[str, list[fields.Record]] = {}
@@ -60,7 +60,7 @@ def _samples(file: fields.RecordFile) -> fields.Records:
 
 
 def _parts(events: list[fields.Record]) -> dict[str, Any]:
-    """Return what the events of a sample give: its last call, the judge's, the scores and the errors."""
+    """Return a sample's last call, judge call, scores and errors."""
     data = {
         kind: [
             {**mapping(event.get("data")), "line": event["line"]} for event in events if event["type"] == kind
@@ -68,7 +68,7 @@ def _parts(events: list[fields.Record]) -> dict[str, Any]:
         for kind in _READ
     }
     calls = data["sampling"]
-    # Where a model graded the answer its call is the last one.
+    # With a model grader, the last call is the grader's.
     is_graded = any("choice" in metrics for metrics in data["metrics"]) and len(calls) > 1
     verdict = _sampled(calls[-1].get("sampled")) if is_graded else None
     answers = calls[:-1] if is_graded else calls
@@ -217,7 +217,7 @@ ITEMS: Final = RecordFormat(
     ],
     checks="checks",
     check={
-        # Older exports do not name their graders.
+        # Older exports have no grader names.
         "name": lambda result: result.get("name") or f"grader {result['number']}",
         "passed": "passed",
         "rationale": _rationale,
@@ -233,7 +233,7 @@ READERS: Final = (
     Reader("OpenAI evals log", _is_log, read=LOG.read, whole=True, alone=True),
     Reader(
         "OpenAI Evals output items",
-        # A list of them, a page of the API, or one a line.
+        # A list, an API page, or JSON lines.
         any_sniff(
             *(has_paths(f"{top}datasource_item", f"{top}results", f"{top}sample") for top in _TOPS),
             *(has_paths(f"{top}datasource_item_id", f"{top}run_id") for top in _TOPS),

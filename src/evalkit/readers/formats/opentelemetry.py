@@ -1,8 +1,4 @@
-"""OTLP/JSON: traces of agents by the GenAI conventions of OpenTelemetry, or by OpenInference.
-
-A trace is a trial. Its conversation is that of its last model call. Its scores are the evaluation results in its spans,
-their events, or log records.
-"""
+"""OTLP/JSON traces by OpenTelemetry GenAI or OpenInference: trace = trial, last model call = conversation."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ from evalkit.readers.formats.record_format import RecordFormat
 from evalkit.readers.json_values import digest, mapping, moment, names, number, sequence, severity_of, words
 
 _EVENT: Final = "gen_ai.evaluation.result"
-# Attributes by column, the most telling first.
+# Attributes by column, in order of preference.
 _NAMES: Final = {
     "agent": ("gen_ai.agent.name", "agent.name", "service.name"),
     "version": ("gen_ai.agent.version", "service.version"),
@@ -42,7 +38,7 @@ _KINDS: Final = {"LLM": "judge", "HUMAN": "human", "CODE": "code"}
 
 
 def sniff(path: object, data: bytes) -> bool:
-    """Whether it is an OTLP export of spans or of log records."""
+    """Whether a file is an OTLP export of spans or log records."""
     keys = names(data)
     return bool({"resourceSpans", "resource_spans"} & keys) or (
         bool({"resourceLogs", "resource_logs"} & keys) and _EVENT.encode() in data
@@ -50,7 +46,7 @@ def sniff(path: object, data: bytes) -> bool:
 
 
 def _traces(file: fields.RecordFile) -> fields.Records:
-    """Yield each trace: its spans, and the evaluation results that log records hold of it."""
+    """Yield each trace: its spans, and the evaluation results in log records."""
     traces: dict[str, dict[str, Any]] = {}
     for line, record in file.records():
         for trace_id, span in _spans(record):
@@ -136,7 +132,7 @@ def _log_results(record: fields.Record) -> list[tuple[str, fields.Record]]:
 
 
 def _each(value: fields.Record, name: str, other: str) -> list[fields.Record]:
-    """Return a list by its name in JSON, or by its name in the protocol."""
+    """Return a list by its JSON name or its protocol name."""
     return [mapping(each) for each in sequence(value.get(name)) or sequence(value.get(other))]
 
 

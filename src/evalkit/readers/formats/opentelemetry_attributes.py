@@ -1,4 +1,4 @@
-"""The attributes of a span, by the GenAI conventions of OpenTelemetry and by OpenInference."""
+"""Span attributes by OpenTelemetry GenAI and OpenInference conventions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ _PARTS: Final = {
 def plain(attributes: Any) -> dict[str, Any]:
     """Return OTLP's list of keys and typed values as a dict.
 
-    Examples
-    --------
     >>> plain([{"key": "n", "value": {"intValue": "3"}}, {"key": "t", "value": {"stringValue": "x"}}])
     {'n': 3, 't': 'x'}
     """
@@ -39,7 +37,7 @@ def plain(attributes: Any) -> dict[str, Any]:
 
 
 def is_model_call(attributes: Record) -> bool:
-    """Whether the span is a call of a model."""
+    """Whether the span is a model call."""
     return (
         attributes.get("gen_ai.operation.name") in _CALLS
         or attributes.get("openinference.span.kind") == "LLM"
@@ -48,7 +46,7 @@ def is_model_call(attributes: Record) -> bool:
 
 
 def input_of(attributes: Record) -> Any:
-    """Return the input of a span: the last text of the user in it, if any."""
+    """Return the input of a span: the last user text, if any."""
     value = decoded(attributes.get("input.value"))
     if value is None:
         return last_text(messages_of(attributes), "user")
@@ -65,7 +63,7 @@ def output_of(attributes: Record) -> str | None:
 
 
 def messages_of(attributes: Record) -> list[dict[str, Any]]:
-    """Return the conversation of a model call as the columns of turns."""
+    """Return the conversation of a model call as columns of turns."""
     turns: list[dict[str, Any]] = []
     system = sequence(attributes.get("gen_ai.system_instructions"))
     if system:
@@ -80,14 +78,14 @@ def messages_of(attributes: Record) -> list[dict[str, Any]]:
 
 
 def evaluations(attributes: Record) -> Iterator[dict[str, Any]]:
-    """Yield the evaluation results that OpenInference puts on a span, by the names of the GenAI conventions."""
+    """Yield the OpenInference evaluation results by their GenAI names."""
     for prefix in ("annotation", "evaluation"):
         if attributes.get(f"{prefix}.name") is not None:
             yield {name: attributes.get(f"{prefix}.{part}") for part, name in _PARTS.items()}
 
 
 def _turns(record: Record) -> Iterator[dict[str, Any]]:
-    """Yield a message of the GenAI conventions as turns: each tool result in it is one of its own."""
+    """Yield a GenAI message as turns; each tool result is its own turn."""
     texts: dict[str, list[str]] = {"text": [], "reasoning": []}
     calls: list[dict[str, Any]] = []
     others: list[Any] = []
@@ -117,7 +115,7 @@ def _openinference_turn(record: Record) -> dict[str, Any]:
 
 
 def _ordered(numbered: Any) -> list[Record]:
-    """Return the values of an object whose keys are numbers."""
+    """Return the values of an object with numeric keys, in order."""
     items = sorted(mapping(numbered).items(), key=lambda item: int(item[0]) if item[0].isdecimal() else -1)
     return [mapping(value) for _, value in items]
 

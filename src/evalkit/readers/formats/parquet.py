@@ -1,4 +1,4 @@
-"""What `Evals.save` wrote, one of its tables alone, and Parquet of judge scores."""
+"""Folders of `Evals.save`, single tables of them, and Parquet score tables."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _MAGIC: Final = b"PAR1"
 
 
 def is_saved(path: Path, head: bytes) -> bool:
-    """Whether it is a folder that `Evals.save` wrote."""
+    """Whether a folder was written by `Evals.save`."""
     return path.is_dir() and (path / MANIFEST).is_file()
 
 
 def is_table(path: Path, head: bytes) -> bool:
-    """Whether it is one of our tables: Parquet of that name with its key."""
+    """Whether a file is a saved table: Parquet of that name with its key."""
     if not head.startswith(_MAGIC) or path.stem not in TABLES:
         return False
     try:
@@ -38,17 +38,17 @@ def is_table(path: Path, head: bytes) -> bool:
 
 
 def is_parquet(path: Path, head: bytes) -> bool:
-    """Whether it is any Parquet file."""
+    """Whether a file is Parquet."""
     if not head.startswith(_MAGIC):
         return False
     with path.open("rb") as file:
         file.seek(-len(_MAGIC), os.SEEK_END)
-        # One that is cut off is still Parquet; JSON lines after a line of junk are not.
+        # A truncated file is still Parquet.
         return file.read() == _MAGIC or first_record(head) is None
 
 
 def read_table(path: Path, tables: frozenset[str]) -> Evals:
-    """Read one of our tables; where it is not wanted, the runs alone that it names."""
+    """Read a saved table; if not requested, only its runs."""
     name: Any = path.stem
     if name not in {*tables, "runs"}:
         runs = read_parquet(path, ["run"]).unique(maintain_order=True) if "run" in TABLES[name].key else None
@@ -65,7 +65,7 @@ def rows(path: Path) -> Raw:
 
 
 def read_saved(folder: Path, tables: frozenset[str]) -> Evals:
-    """Read the tables that are wanted of what `Evals.save` wrote."""
+    """Read the requested tables of a saved folder."""
     return Evals.load(folder, tables=tables)
 
 

@@ -1,4 +1,4 @@
-"""Phoenix experiments: the JSON and the CSV of their downloads."""
+"""Phoenix experiments: downloaded JSON and CSV."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ def _records(file: fields.RecordFile) -> fields.Records:
 
 
 def _from_columns(row: fields.Record) -> fields.Record:
-    """Return a row of the CSV as a record of the JSON."""
     annotations: dict[str, dict[str, Any]] = {}
     for name, value in row.items():
         match = _COLUMN.match(name)
@@ -54,7 +53,7 @@ PHOENIX: Final = RecordFormat(
     },
     turns=lambda record: fields.chat_turns(fields.get(record, "output.messages")),
     scores="annotations",
-    # The labels of an evaluator that returns a bool.
+    # Labels of an evaluator that returns a bool.
     true_or_false=lambda annotation: annotation.get("label") in ("True", "False"),
     score={
         "grader": fields.to(lambda kind: str(kind or "").lower(), "annotator_kind"),

@@ -13,7 +13,7 @@ from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, ha
 from evalkit.readers.json_keys import first_records
 from evalkit.readers.json_values import digest, mapping, sequence, words
 
-# Assertions that a model decides; every other one is code.
+# Model-graded assertions; all others are code.
 _JUDGED: Final = (
     *("llm-rubric", "model-graded", "factuality", "g-eval", "answer-relevance", "context-", "select-best"),
     *("pi", "search-rubric", "conversation-relevance", "agent-rubric", "trajectory:goal"),
@@ -41,7 +41,7 @@ def _in_object(file: fields.RecordFile) -> fields.Records:
 
 
 def _named(records: fields.Records, started: Any = None) -> fields.Records:
-    """Yield results with the names of their case, their model and their run."""
+    """Yield results with case, model and run names."""
     records = list(records)
     cases = name_cases([_identity(record) for _, record in records])
     for (line, record), case in zip(records, cases, strict=True):
@@ -64,14 +64,14 @@ def _named(records: fields.Records, started: Any = None) -> fields.Records:
             if fields.get(component, "assertion.type") == "human":
                 names["humans"].append(component)
             elif component.get("assertion") or not component.get("componentResults"):
-                # The result of a set of assertions is beside those of its members.
+                # An assertion set's result is beside those of its members.
                 judge = fields.get(record, "testCase.options.provider")
                 names["checks"].append({**component, "type": _kind(component), "judge": judge})
         yield line, {**record, **names}
 
 
 def _identity(record: fields.Record) -> tuple[str | None, Any]:
-    """Return the name and the content of a test: repeats have both in common."""
+    """Return the name and content of a test; repeats share both."""
     name = as_text(fields.get(record, ("testCase.description", "description"))) or None
     values = fields.get(record, ("testCase.vars", "vars"))
     return name, [values, _assertions(record)] if name or not values else values
@@ -86,7 +86,7 @@ def _assertions(record: fields.Record) -> list[str]:
 
 
 def _prompt_name(record: fields.Record) -> str | None:
-    """Return the label of the prompt, a long one cut: where none was given it is the document prompt."""
+    """Return the label of the prompt, shortened; without a label it is the prompt."""
     prompt = record.get("prompt")
     label = as_text(fields.get(prompt, ("label", "raw")) if isinstance(prompt, dict) else prompt)
     if not label:
@@ -96,7 +96,7 @@ def _prompt_name(record: fields.Record) -> str | None:
 
 
 def _turns(record: fields.Record) -> fields.Turns:
-    """Return the prompt and the answer: promptfoo writes a chat as its JSON."""
+    """Return the prompt and the answer; promptfoo writes a chat as JSON."""
     prompt = record.get("prompt")
     raw = prompt.get("raw") if isinstance(prompt, dict) else prompt
     answer = fields.as_turns("assistant", fields.get(record, "response.output"))
@@ -108,7 +108,7 @@ def _turns(record: fields.Record) -> fields.Turns:
 
 
 def _failure(record: fields.Record) -> str | None:
-    """Return why there is no answer; `error` may as well be why an assertion failed."""
+    """Return why there is no answer; `error` may be a failed assertion."""
     error, reason = as_text(fields.get(record, ("error", "response.error"))), record.get("failureReason")
     if reason == _CALL_FAILED:
         return error or "promptfoo says that the call failed"
@@ -121,7 +121,7 @@ def _success(record: fields.Record) -> Any:
         return None
     if not record["humans"]:
         return record.get("success", fields.get(record, "gradingResult.pass"))
-    # A person's rating replaces the verdict: the assertions' own is left in them alone.
+    # A human rating replaces the verdict; assertions keep their own.
     passes = [check.get("pass") is True and not _error(check) for check in record["checks"]]
     return all(passes) if passes else None
 
@@ -140,7 +140,7 @@ def _is_judged(component: fields.Record) -> bool:
 
 
 def _judge(component: fields.Record) -> Any:
-    """Return the model of an assertion; those that name none have the provider of the test."""
+    """Return the model of an assertion, by default the provider of the test."""
     provider = fields.get(component, "assertion.provider") or (
         component["judge"] if _is_judged(component) else None
     )

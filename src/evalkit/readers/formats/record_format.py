@@ -37,7 +37,7 @@ _TEXT: Final[Mapping[str, set[str]]] = {
 
 
 def key_names(path: Path, data: bytes) -> frozenset[str]:
-    """Return the column names of Parquet or CSV, or the keys of JSON at any depth; `data` is the start of the file."""
+    """Return the column names of Parquet or CSV, or JSON keys at any depth."""
     if data.startswith(b"PAR1"):
         try:
             return frozenset(pl.read_parquet_schema(path))
@@ -51,17 +51,17 @@ def key_names(path: Path, data: bytes) -> frozenset[str]:
 
 
 def has_keys(*names: str, any_of: Iterable[str] = ()) -> Sniff:
-    """Return a sniff for JSON, CSV or Parquet with all of some keys or columns, and any of others."""
+    """Return a sniff for files with all of `names` and one of `any_of`."""
     return lambda path, data: _has(key_names(path, data), names, any_of)
 
 
 def has_paths(*paths: str, any_of: Iterable[str] = ()) -> Sniff:
-    """Return a sniff for JSON with all of some paths, such as "[].task_id", and any of others."""
+    """Return a sniff for JSON with all of `paths` ("[].task_id") and one of `any_of`."""
     return lambda path, data: _has(outline(data), paths, any_of)
 
 
 def has_records(*names: str, any_of: Iterable[str] = (), none_of: Iterable[str] = ()) -> Sniff:
-    """Return a sniff for JSON lines, one of which has all of some keys, any of others, and none of the last."""
+    """Return a sniff for JSON lines with all of `names`, one of `any_of`, none of `none_of`."""
     return lambda path, data: any(
         _has(record.keys(), names, any_of) and record.keys().isdisjoint(none_of)
         for record in first_records(data)
@@ -69,7 +69,7 @@ def has_records(*names: str, any_of: Iterable[str] = (), none_of: Iterable[str] 
 
 
 def any_sniff(*sniffs: Sniff) -> Sniff:
-    """Return a sniff for what any of some others accepts."""
+    """Return a sniff that accepts what any of `sniffs` accepts."""
     return lambda path, data: any(sniff(path, data) for sniff in sniffs)
 
 
@@ -79,39 +79,39 @@ def _has(keys: Iterable[str], all_of: Iterable[str], any_of: Iterable[str]) -> b
 
 @dataclass(frozen=True, kw_only=True)
 class RecordFormat:
-    """A format in which a record is a trial with its scores, or a case, or a run.
+    """A format in which a record is a trial with its scores, a case, or a run.
 
     Attributes
     ----------
     row
         What a record is.
     records
-        Reads the records of a file: joins and groups what belongs together.
+        Reads the records of a file; joins and groups them.
     required
         Fields without which a record becomes a problem.
     run, suite, case, epoch
-        The key. Runs without a name are named after the file. Epochs without a number are counted.
+        The key. Unnamed runs are named after the file; missing epochs are counted.
     runs, cases, trials, turns
-        The other columns, by name. No trials: the format has scores alone. `turns` returns messages. An output that
-        is not declared is the last text of the assistant in them, an input the last of the user.
+        The other columns, by name. Without trials the format has only scores. `turns` returns messages; the
+        default output is their last assistant text, the default input their last user text.
     is_version
-        Whether the name of a run is the version of its agent.
+        Whether the run's name is the agent's version.
     scores
         The judgements of a record: a path to a list, or a function.
     criterion, criteria, score
-        The name, the declared scale and the columns of a judgement, as fields of what `scores` gives.
+        Name, declared scale and columns of a judgement, as fields of a judgement.
     true_or_false
-        Whether the criterion of a judgement is true or false.
+        Whether the criterion is binary.
     grader
-        The name of the tool, where its code gives the scores.
+        The name of the tool, if its code gives the scores.
     checks, check, success, reason
-        For formats of assertions, instead of scores: the list, the fields of a `Check`, and the tool's verdict.
+        Formats of assertions: the list, the fields of a `Check`, and the tool's verdict.
     counts_samples
         Whether a second judgement by a grader is its second sample; else it is a problem.
     on_repeat
-        What a second record of a trial is: added (its rows are problems), rejected, or more scores.
+        A second record of a trial: added (its rows are problems), rejected, or more scores.
     ignored
-        Fields without a column; they are reported where a record has them.
+        Fields without a column; they are reported.
     """
 
     row: Literal["trial", "case", "run"] = "trial"
@@ -147,7 +147,7 @@ class RecordFormat:
         return file.builder.build(files=file.files or [str(path)])
 
     def add(self, file: RecordFile, records: Records) -> None:
-        """Add the records of a file to its builder."""
+        """Add records to the builder of a file."""
         builder = file.builder
         first_lines: dict[TrialKey, int | None] = {}
         attempts: list[Attempt] = []

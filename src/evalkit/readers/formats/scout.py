@@ -1,4 +1,4 @@
-"""Inspect Scout: the results of a scan, a Parquet file a scanner."""
+"""Inspect Scout: scan results, one Parquet file per scanner."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _BOOLEANS: Final = {"true": True, "false": False}
 
 
 def is_scan(path: Path, data: bytes) -> bool:
-    """Whether it is the folder of a scan."""
+    """Whether a folder is a scan."""
     return path.is_dir() and (path / "_scan.json").is_file()
 
 
 def is_results(path: Path, data: bytes) -> bool:
-    """Whether it is the Parquet file of a scanner."""
+    """Whether a file has the results of a scanner."""
     return data.startswith(b"PAR1") and key_names(path, data) >= _NEEDED
 
 
 def _rows(file: fields.RecordFile) -> fields.Records:
-    """Yield the rows of a results file, or of all those in a folder."""
+    """Yield the rows of a results file, or of all files in a folder."""
     paths = [file.path]
     if file.path.is_dir():
         paths = sorted(file.path.glob("*.parquet"))
@@ -60,7 +60,7 @@ def _rows(file: fields.RecordFile) -> fields.Records:
 
 
 def _scores(row: fields.Record) -> list[fields.Record]:
-    """Return each result with the judgement that a person expected of the scanner."""
+    """Return each result with the human label expected of the scanner."""
     scores: list[fields.Record] = []
     models = list(mapping(row.get("scan_model_usage")))
     model = models[0] if len(models) == 1 else None
@@ -77,7 +77,7 @@ def _scores(row: fields.Record) -> list[fields.Record]:
 
 
 def _values(row: fields.Record) -> list[tuple[str, Any, fields.Record]]:
-    """Return the criteria of a scanner: one, one a key of an object, or one a label of a set of results."""
+    """Return a scanner's criteria: one, one per key, or one per label of a result set."""
     scanner, kind, value = as_text(row["scanner_key"]) or "", row.get("value_type"), row.get("value")
     if kind == "object":
         return [(f"{scanner}/{name}", each, {}) for name, each in mapping(value).items()]
@@ -112,7 +112,7 @@ def _metadata(score: fields.Record) -> dict[str, Any] | None:
 RESULTS: Final = RecordFormat(
     records=_rows,
     required=("scanner_key", "transcript_id"),
-    # A transcript from an Inspect log is a sample of an eval: the same run, case and epoch as the log's own.
+    # A transcript of an Inspect log has the log's run, case and epoch.
     run=lambda row: fields.get(row, ("transcript_source_id", "scan_id")) or "scan",
     suite=("transcript_task_set", "transcript_metadata.task_name"),
     case=("transcript_task_id", "transcript_metadata.id", "transcript_id"),

@@ -1,4 +1,4 @@
-"""tau2-bench: the results of a run, with its tasks and the simulation of each trial of each."""
+"""tau2-bench: a run's tasks and simulations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, ha
 from evalkit.readers.formats.tau_bench import action_text
 from evalkit.readers.json_values import mapping, number, sequence
 
-# tau2-bench gives a trial that ended so the reward 0, though it is not the agent that broke.
+# tau2-bench gives reward 0 for these ends, though the agent did not fail.
 _CRASHED: Final = ("user_error", "infrastructure_error")
 
 
@@ -19,7 +19,7 @@ def _simulations(file: fields.RecordFile) -> fields.Records:
     document = file.read_object()
     info = mapping(document.get("info"))
     suite = as_text(fields.get(info, "environment_info.domain_name")) or ""
-    # The policy and the tools of a domain are the same in every run of it, and long.
+    # A domain's policy and tools are long and the same in every run.
     settings = {**info, "environment_info": {"domain_name": suite}} if info else None
     file.builder.ignore_fields("the domain's policy and tools", "the time, cost and usage of each message")
     if document:
@@ -47,7 +47,7 @@ def _rubric(task: fields.Record) -> str | None:
 
 
 def _turns(record: fields.Record) -> fields.Turns:
-    """Return the messages; several tool results at once are one turn each, with the ID of their call."""
+    """Return the messages; tool results in one message are separate turns."""
     messages: list[Any] = []
     for each in sequence(record.get("messages")):
         several = each.get("tool_messages") if isinstance(each, dict) else None
@@ -93,7 +93,7 @@ SIMULATIONS: Final = RecordFormat(
         "started_at": "timestamp",
         "config": "settings",
     },
-    # The tasks have the input.
+    # The input is in the tasks.
     cases={"input": fields.always(None)},
     trials={
         "error": _crash,

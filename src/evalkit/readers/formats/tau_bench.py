@@ -1,4 +1,4 @@
-"""tau-bench: the trajectories of an agent that talks to a simulated user and calls tools."""
+"""tau-bench: trajectories of an agent with a simulated user and tools."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TRAJECTORIES: Final = RecordFormat(
     criteria=fields.always(PASS_OR_FAIL),
     grader="tau-bench",
     score={
-        # tau-bench gives a crashed trial the reward 0, though it was not judged.
+        # tau-bench gives a crashed trial reward 0, though it is unscored.
         "score": lambda record: None if _crash(record) else record.get("reward"),
         "error": _crash,
         "metadata": fields.known(reward_info="info.reward_info", user_cost_usd="info.user_cost"),
@@ -56,7 +56,7 @@ TRAJECTORIES: Final = RecordFormat(
 READERS: Final = (
     Reader(
         "tau-bench trajectories",
-        # The first trajectory may begin beyond the start of the file.
+        # The first trajectory may begin after the sniffed head.
         has_paths("[].task_id", "[].reward", any_of=("[].traj", "[].info", "[].info.task")),
         read=TRAJECTORIES.read,
         whole=True,

@@ -1,8 +1,4 @@
-"""Read the members of a zip: stored, deflate and zstd, each checked and bounded, also of a file that is cut off.
-
-`zipfile` reads the directory. It is not asked for a few members of known names, which is ten times faster, and not for
-their content: before Python 3.14 it does not know zstd.
-"""
+"""Read zip members (stored, deflate, zstd), checked and bounded, also of truncated files."""
 
 from __future__ import annotations
 
@@ -23,27 +19,27 @@ if TYPE_CHECKING:
 LARGEST: Final = 2 << 30
 """The largest member that is unpacked, in bytes."""
 
-# A member that unpacks to so many times its size, and to much, was made to fill the memory.
+# Zip bomb: a member above this ratio and size.
 _SUSPICIOUS: Final = 500
 _HARMLESS: Final = 128 << 20
-# Deflate cannot pack better than this.
+# The maximum ratio of deflate.
 _DEFLATE_BEST: Final = 1032
 
 _STORED, _DEFLATE, _ZSTD = 0, 8, 93
 _LOCAL: Final = struct.Struct("<4s5H3L2H")
 _ENTRY: Final = struct.Struct("<4s6H3L5H2L")
 _END: Final = struct.Struct("<4s4H2LH")
-# The length of a name is so far before the name.
+# Offset of a name's length before the name.
 _NAME_LENGTH: Final = 18
 _END_SIZE: Final = 1 << 16
 _WIDE: Final = 0xFFFFFFFF
 _SIZES_BEHIND: Final = 8
-# What the local header of a member may have beside its name.
+# Maximum size of a local header without its name.
 _SLACK: Final = 256
 
 
 class Member(NamedTuple):
-    """Where a member is, and what it should be."""
+    """The place and checksum of a member."""
 
     method: int
     crc: int
@@ -55,15 +51,7 @@ class Member(NamedTuple):
 class Zip:
     """A zip file open for reading; of members with one name the last counts.
 
-    Attributes
-    ----------
-    cut
-        Whether the directory is missing, and the members were found from the start of the file.
-
-    Raises
-    ------
-    FormatError
-        Nothing of the file can be read.
+    `cut`: the directory is missing, so members were found from the start. Raise `FormatError` if nothing is readable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +74,7 @@ class Zip:
 
     @cached_property
     def members(self) -> dict[str, Member]:
-        """Every member by name, in the order of the directory, or of the file where that is damaged."""
+        """Every member by name, in the order of the directory or the file."""
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return {
@@ -98,7 +86,7 @@ class Zip:
             return dict(_members_from_start(self._file))
 
     def find(self, name: str) -> Member | None:
-        """Return one member without reading the whole directory; None where there is none of that name."""
+        """Return a member without reading the whole directory; None if missing."""
         matches = None if "members" in self.__dict__ else self._search(re.escape(name.encode()))
         if matches:
             entry: Any = _ENTRY.unpack_from(self._directory, matches[-1].start() - _ENTRY.size)
@@ -108,14 +96,14 @@ class Zip:
         return self.members.get(name)
 
     def has_only(self, start: bytes, end: bytes, names: set[str]) -> bool:
-        """Whether the members with that start and end have exactly these names between, as far as is plain."""
+        """Whether the members with this start and end have exactly these names between."""
         matches = self._search(re.escape(start) + b"(.+?)" + re.escape(end))
         if matches is None or len(matches) != self._directory.count(start):
             return False
         return {match[1] for match in matches} == {name.encode() for name in names}
 
     def _search(self, pattern: bytes) -> list[re.Match[bytes]] | None:
-        """Return the names in the directory's bytes that match as a whole; None where some do in part."""
+        """Return the names that match in the directory's bytes; None if some match partly."""
         block = self._directory
         matches = list(re.finditer(pattern, block))
         for match in matches:
@@ -125,13 +113,7 @@ class Zip:
         return matches
 
     def read(self, name: str) -> bytes:
-        """Return the content of a member.
-
-        Raises
-        ------
-        ValueError
-            It is missing, damaged, cut off, too large, or packed in an unknown way; the message says which.
-        """
+        """Return the content of a member; raise `ValueError` with the reason if unreadable."""
         member = self.find(name)
         if member is None:
             raise ValueError(f"Missing {name!r}.")
@@ -176,7 +158,7 @@ def _unpack(member: Member, packed: memoryview, name: str) -> bytes:
 
 
 def _read_directory(file: int) -> bytes:
-    """Return the bytes of the directory; none where they are not where a file below 4 GB has them."""
+    """Return the bytes of the directory; none for zip64 or a missing directory."""
     size = os.fstat(file).st_size
     tail = os.pread(file, _END_SIZE, max(0, size - _END_SIZE))
     place = tail.rfind(b"PK\x05\x06")
@@ -188,7 +170,7 @@ def _read_directory(file: int) -> bytes:
 
 
 def _members_from_start(file: int) -> Iterator[tuple[str, Member]]:
-    """Yield the members that lie one after the other at the start of a file."""
+    """Yield the members at the start of a file, in sequence."""
     offset, size = 0, os.fstat(file).st_size
     while offset + _LOCAL.size <= size:
         header: Any = _LOCAL.unpack(os.pread(file, _LOCAL.size, offset))

@@ -1,4 +1,4 @@
-"""The header of an Inspect log: its run, and its scorers."""
+"""The header of an Inspect log: run and scorers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NEWEST: Final = 3
 """The newest version of the format that is known."""
 
-# An ID this long tells logs apart.
+# An ID prefix this long is unique.
 _ID: Final = 8
 _EVAL: Final = (
     *("eval_set_id", "eval_id", "run_id", "task_id", "task_version", "task_file", "task_args", "solver"),
@@ -41,14 +41,9 @@ _LETTERS: Final = (
 
 
 class Header:
-    """The header of a log, as far as it could be read.
+    """The header of a log; unreadable fields are null.
 
-    Attributes
-    ----------
-    run
-        The run's name: task, model and the start of the log's ID.
-    suite
-        The task.
+    `run` is the task, the model and the start of the log's ID.
     """
 
     def __init__(self, log: dict[str, Any], name: str) -> None:
@@ -58,26 +53,26 @@ class Header:
         self.model = as_text(self.spec.get("model"))
         ids = (self.spec.get(key) for key in ("eval_id", "run_id", "task_id", "created"))
         log_id = next((as_text(value) for value in ids if value), None) or name
-        # A time keeps its tail, an ID its start.
+        # Shorten a time at the start, an ID at the end.
         short = log_id if log_id == self.spec.get("created") else log_id[:_ID]
         parts = (self.suite.rpartition("/")[2], (self.model or "").rpartition("/")[2], short)
         self.run = "-".join(part for part in parts if part)
 
     @property
     def is_too_new(self) -> bool:
-        """Whether the log is of a version that is not known."""
+        """Whether the log has an unknown version."""
         version = self.log.get("version")
         return isinstance(version, int) and version > NEWEST
 
     def graders(self) -> dict[str, str]:
-        """Return the scorer behind each score's name."""
+        """Return the scorer of each score name."""
         scores = get(self.log, "results.scores")
         rows = [row for row in scores if isinstance(row, dict)] if isinstance(scores, list) else []
         pairs = [(row.get("name"), row.get("scorer")) for row in rows]
         return {name: scorer for name, scorer in pairs if isinstance(name, str) and isinstance(scorer, str)}
 
     def frame(self, source: str) -> pl.DataFrame:
-        """Return the row of `runs`; `config` has the settings and the published results."""
+        """Return the row of `runs`; `config` has the settings and published results."""
         spec, log = self.spec, self.log
         config = {key: log[key] for key in _LOG if log.get(key) not in (None, [], {})}
         config |= {key: spec[key] for key in _EVAL if spec.get(key) not in (None, [], {})}
@@ -102,7 +97,7 @@ class Header:
         )
 
     def criteria(self, lettered: dict[str, bool], names: Iterable[str]) -> pl.DataFrame | None:
-        """Return a row per criterion; Inspect declares a scale only by its letters."""
+        """Return a row per criterion; only letter grades have a scale."""
         rows = [
             (self.suite, name, *((_LETTERS, 0.0, 1.0, "binary") if lettered.get(name) else (None,) * 4))
             for name in names

@@ -1,4 +1,4 @@
-"""Inspect AI logs: `.eval` (a zip) and `.json`; see docs/format_inspect.md."""
+"""Inspect AI logs (`.eval` zip and `.json`); see docs/format_inspect.md."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ _DETAIL: Final = frozenset({"trials", "turns"})
 
 
 def is_zip(path: Path, data: bytes) -> bool:
-    """Whether it is a zip with the members of a log."""
+    """Whether a file is a zip with the members of a log."""
     is_log = path.suffix == ".eval" or _MEMBER.search(data[:4096]) is not None
     return data.startswith(b"PK\x03\x04") and is_log
 
 
 def is_json(path: Path, data: bytes) -> bool:
-    """Whether it is an object that begins as a log does."""
+    """Whether a file is an object that begins like a log."""
     return _LOG.match(data.removeprefix(BOM)) is not None
 
 
 def is_shards(path: Path, data: bytes) -> bool:
-    """Whether it is the folder of a log's parts, beside the merged log."""
+    """Whether a folder holds the parts of a log, beside the merged log."""
     return path.name.endswith(".shards") and path.is_dir() and path.with_suffix(".eval").is_file()
 
 
@@ -73,13 +73,7 @@ def skip_shards(path: Path) -> Evals:
 
 
 def read_json(path: Path, tables: frozenset[str]) -> Evals:
-    """Read a `.json` log: everything is in one object.
-
-    Raises
-    ------
-    FormatError
-        No header can be read.
-    """
+    """Read a `.json` log; raise `FormatError` without a readable header."""
     data, problems = read_bytes(path), EvalsBuilder(str(path))
     try:
         header: dict[str, Any] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
@@ -96,7 +90,7 @@ def read_json(path: Path, tables: frozenset[str]) -> Evals:
 
 
 def _read_partly(data: bytes, builder: EvalsBuilder) -> tuple[dict[str, Any], list[Any]]:
-    """Return the header and the samples of a log that is not quite JSON, up to where it is broken."""
+    """Return the header and the samples of broken JSON, up to the break."""
     with suppress(ValueError):
         whole = decode(data)
         return {name: value for name, value in whole.items() if name != "samples"}, whole.get("samples") or []
@@ -115,13 +109,7 @@ def _read_partly(data: bytes, builder: EvalsBuilder) -> tuple[dict[str, Any], li
 
 
 def read_zip(path: Path, tables: frozenset[str]) -> Evals:
-    """Read an `.eval` log; of its members those that the tables need.
-
-    Raises
-    ------
-    FormatError
-        Nothing of the zip can be read.
-    """
+    """Read the required members of an `.eval` log; raise `FormatError` if none is readable."""
     with Zip(path) as archive:
         problems: list[Problem] = []
         name = next((name for name in _HEADERS if archive.find(name) is not None), None)
@@ -140,7 +128,7 @@ def read_zip(path: Path, tables: frozenset[str]) -> Evals:
 
 
 def _member(archive: Zip, name: str, problems: list[Problem]) -> Any:
-    """Return the decoded content of a member; None, and a problem, where there is none."""
+    """Return the decoded content of a member; None and a problem if unreadable."""
     try:
         return decode(archive.read(name))
     except ValueError as error:
@@ -150,8 +138,6 @@ def _member(archive: Zip, name: str, problems: list[Problem]) -> Any:
 
 
 class _Log:
-    """The tables of one log."""
-
     def __init__(
         self, path: Path, tables: frozenset[str], header: dict[str, Any], problems: list[Problem]
     ) -> None:
@@ -179,7 +165,7 @@ class _Log:
             self.columns.add(sample, add_problem)
 
     def add_members(self, archive: Zip) -> None:
-        """Add every sample: from the summaries where they shortened nothing that is needed, else in full."""
+        """Add every sample: its summary if nothing required is shortened, else in full."""
         names: set[str] = set()
         if not self.tables & _DETAIL:
             for sample, name in self._summaries(archive):
@@ -207,7 +193,7 @@ class _Log:
             self.problems.append(Problem(self.source, None, f"{name!r} is not an object."))
 
     def _joined(self, archive: Zip, prefix: str, shell: dict[str, Any]) -> bytes:
-        """Return a chunked sample as one JSON text, with the chunks that the tables need."""
+        """Return a chunked sample as JSON text with the required chunks."""
         if "turns" in self.tables:
             pool = self._chunks(archive, f"{prefix}/messages/", RAWS)
             refs = [ref for ref in shell.pop("message_refs", ()) if isinstance(ref, list)]
@@ -219,7 +205,7 @@ class _Log:
         return msgspec.json.encode(shell)
 
     def _chunks(self, archive: Zip, prefix: str, decoder: msgspec.json.Decoder[list[Any]]) -> list[Any]:
-        """Return the items of a sequence of chunks, without those of a chunk that cannot be read."""
+        """Return the items of a sequence of chunks; skip unreadable chunks."""
         found = [(name, _CHUNK.search(name)) for name in archive.members if name.startswith(prefix)]
         items: list[Any] = []
         for _, name in sorted((int(match[1]), name) for name, match in found if match):
@@ -230,7 +216,7 @@ class _Log:
         return items
 
     def _summaries(self, archive: Zip) -> Iterator[tuple[Any, str]]:
-        """Yield the summaries of samples that can stand for them, with the name of each."""
+        """Yield the usable sample summaries with their names."""
         names = ["summaries.json"]
         if archive.find(names[0]) is None:
             names = [name for name in archive.members if name.startswith("_journal/summaries/")]
@@ -239,7 +225,7 @@ class _Log:
                 yield from self._complete(archive.read(name))
 
     def _complete(self, data: bytes) -> Iterator[tuple[Any, str]]:
-        """Yield the samples of a member in which nothing that is needed was shortened."""
+        """Yield the samples of a member with nothing required shortened."""
         if "cases" not in self.tables:
             with suppress(*_BROKEN):
                 yield from (
@@ -256,7 +242,6 @@ class _Log:
                         yield raw, f"{key.id}_epoch_{key.epoch}"
 
     def evals(self) -> Evals:
-        """Return the tables."""
         tables: dict[str, Any] = {"runs": self.header.frame(self.source)}
         if self.columns is not None:
             frames = self.columns.frames(self.source, self.header.suite)

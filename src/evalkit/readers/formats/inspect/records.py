@@ -1,4 +1,4 @@
-"""The records of an Inspect log, with the fields that have a column."""
+"""The records of an Inspect log, limited to fields with a column."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Limit(msgspec.Struct):
 
 
 class Sample(msgspec.Struct):
-    """A sample, also of the log's summaries, where error and limit are words."""
+    """A sample; in summaries error and limit are words."""
 
     id: str | int | float | None = None
     epoch: int = 1
@@ -113,7 +113,7 @@ class Sample(msgspec.Struct):
 
 
 class Event(msgspec.Struct):
-    """A call of a model: its messages in full, or as ranges of the pool."""
+    """A model call: its messages in full, or as ranges of the pool."""
 
     event: str | None = None
     input: list[Message] | None = None
@@ -127,7 +127,7 @@ class Pool(msgspec.Struct):
     messages: list[Message] | None = None
 
 
-# The fields that each table needs; the others are not decoded.
+# The decoded fields of each table.
 _NEEDED: Final = {
     "cases": ("input", "target", "choices", "metadata", "attachments"),
     "trials": (
@@ -143,7 +143,7 @@ _NEEDED: Final = {
 def decoder(
     tables: frozenset[str],
 ) -> tuple[type[Any], msgspec.json.Decoder[Any], msgspec.json.Decoder[list[Any]]]:
-    """Return the record of a sample with what some tables need, its decoder, and that of a list of them."""
+    """Return the sample record for some tables, its decoder, and a list decoder."""
     names = {"id", "epoch", *(name for table in tables for name in _NEEDED.get(table, ()))}
     fields = [
         (field.name, field.type, field.default)
@@ -161,17 +161,17 @@ STRINGS: Final = msgspec.json.Decoder(list[str])
 
 
 def is_given(raw: msgspec.Raw) -> bool:
-    """Whether there is a value, other than null and an empty list."""
+    """Whether there is a value other than null and an empty list."""
     return bytes(raw) not in (b"", b"null", b"[]")
 
 
 def is_short(raw: bytes) -> bool:
-    """Whether something in a summary was shortened: texts after 1 kB, of the input and the target after 5."""
+    """Whether a summary has shortened values: text after 1 kB, input and target after 5 kB."""
     return b'..."' in raw or b"(content truncated)" in raw or b"Key removed from summary (> 1k)" in raw
 
 
 def has_short_score(sample: Any) -> bool:
-    """Whether something in the scores of a sample's summary was shortened."""
+    """Whether the scores of a summary have shortened values."""
     return any(
         (score.explanation or "").endswith("...")
         or (score.answer or "").endswith("...")
@@ -187,7 +187,7 @@ def ranges(pool: list[_Item], refs: list[list[int]]) -> list[_Item]:
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return an ISO 8601 time in UTC; None where it is none."""
+    """Return an ISO 8601 time in UTC; None if invalid."""
     try:
         time = datetime.fromisoformat(text or "")
     except ValueError:
@@ -196,7 +196,7 @@ def moment(text: str | None) -> datetime | None:
 
 
 class Attachments:
-    """The long texts that a sample's other texts refer to; decoded on first use."""
+    """The long texts of a sample, decoded on first use."""
 
     __slots__ = ("_raw", "_texts")
 
@@ -224,7 +224,7 @@ class Attachments:
         return value
 
     def json(self, raw: msgspec.Raw) -> str | None:
-        """Return nested JSON as text with its attachments filled in; None where it is empty."""
+        """Return nested JSON as text with its attachments; None if empty."""
         text = str(raw, "utf-8") if raw else ""
         if text in ("", "null", "{}", "[]"):
             return None

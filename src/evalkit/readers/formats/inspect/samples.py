@@ -1,4 +1,4 @@
-"""Collect the samples of one Inspect log into columns: cases, trials, turns and scores."""
+"""Collect the samples of one Inspect log into columns."""
 
 from __future__ import annotations
 
@@ -44,16 +44,10 @@ _CASE: Final = ("input", "ideal_behavior", "severity", "domain", "tags", "cluste
 
 
 class Columns:
-    """The columns of one log, growing a sample at a time.
+    """The columns of one log; `add` extends them by a sample.
 
-    Attributes
-    ----------
-    lettered
-        Criterion -> whether all of its scores are Inspect's letters, or true and false.
-    ignored
-        The metadata of samples without a column.
-    invalid
-        The number of samples marked as invalid.
+    `lettered`: whether all scores of a criterion are letters or booleans. `ignored`: metadata without a column.
+    `invalid`: number of samples marked as invalid.
     """
 
     def __init__(self, run: str, graders: dict[str, str], tables: frozenset[str]) -> None:
@@ -74,7 +68,7 @@ class Columns:
         self._has_parts = False
 
     def add(self, sample: Any, add_problem: Callable[[str], None]) -> None:
-        """Add a `Sample`, or as much of one as the tables need."""
+        """Add a `Sample`, or the part of one that the tables need."""
         if sample.id is None:
             add_problem("A sample has no id.")
             return
@@ -106,7 +100,7 @@ class Columns:
             self._score_counts.append(len(self._scores) - before)
 
     def _drop_copies(self, before: int, add_problem: Callable[[str], None]) -> None:
-        """Drop a second score of a name: `a` with a key `b` is `a/b`, and so may a scorer be called."""
+        """Drop a second score of a name: key `b` of score `a` is `a/b`, also a valid scorer name."""
         rows: dict[str, tuple[Any, ...]] = {}
         copies: dict[str, None] = {}
         for row in self._scores[before:]:
@@ -118,7 +112,7 @@ class Columns:
 
     def _add_score(self, name: str, score: Score, texts: Attachments) -> None:
         metadata = _metadata(score, texts)
-        # A scorer by a model leaves its transcript.
+        # Model-graded scores have a transcript.
         if name.startswith("model_graded") or (metadata is not None and '"grading"' in metadata):
             self._model_graded.add(name)
         rationale, answer, value = score.explanation, score.answer, score.value
@@ -156,7 +150,7 @@ class Columns:
         return _input(sample, texts), target and texts.text(target), *known.values()
 
     def frames(self, source: str, suite: str) -> dict[str, Any]:
-        """Return the tables, with the columns of `evalkit.data.schema`."""
+        """Return the tables with the columns of `evalkit.data.schema`."""
         frames: dict[str, Any] = {}
         keys = [
             pl.Series("run", [self._run], dtype=Key).new_from_index(0, len(self._keys)),
@@ -187,7 +181,7 @@ class Columns:
 
 
 def _repeated(counts: list[int]) -> tuple[Any, Any]:
-    """Return the sample of each row, and the place of the row in it from 1."""
+    """Return the sample of each row, and the row's place in it from 1."""
     import numpy as np
 
     sizes = np.asarray(counts, dtype=np.int64)
@@ -196,7 +190,6 @@ def _repeated(counts: list[int]) -> tuple[Any, Any]:
 
 
 def _table(table: Table, columns: list[pl.Series], source: str) -> pl.DataFrame:
-    """Return a table with some of its columns, the others filled."""
     known = {series.name: series for series in columns}
     filled = {"sample": 1, "rubric_hash": "", "source": source}
     height = len(columns[0])
@@ -251,7 +244,7 @@ def _turn(message: Message, texts: Attachments) -> tuple[Any, ...]:
 def _content(
     content: str | list[Any] | None, texts: Attachments
 ) -> tuple[str | None, str | None, list[Any] | None]:
-    """Return a message's text, its reasoning, and its other parts."""
+    """Return a message's text, reasoning and other parts."""
     if content is None or isinstance(content, str):
         return content and texts.text(content), None, None
     answer, reasoning, others = [], [], []
@@ -278,7 +271,7 @@ def _call(call: Call, texts: Attachments) -> dict[str, Any]:
 
 
 def _from_events(sample: Sample) -> list[Message]:
-    """Return the messages of the last model call of a sample that was cut short before they were written."""
+    """Return the messages of the last model call of an interrupted sample."""
     if not is_given(sample.events):
         return []
     try:
@@ -295,7 +288,7 @@ def _from_events(sample: Sample) -> list[Message]:
 
 
 def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, str | None]:
-    """Return the score, label and error of a value; NaN is Inspect's word for not scored."""
+    """Return the score, label and error of a value; NaN means unscored."""
     if isinstance(value, bool):
         return float(value), "true" if value else "false", None
     if isinstance(value, int | float):
@@ -321,7 +314,7 @@ def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, s
 
 
 def _metadata(score: Score, texts: Attachments) -> str | None:
-    """Return the metadata of a score as JSON, with its history and the reason of a value."""
+    """Return the metadata of a score as JSON, with history and reason."""
     text, value, reason = texts.json(score.metadata), score.value, score.reason or None
     if reason and (value is None or value == "NaN" or value != value):
         reason = None  # it is the error
@@ -337,7 +330,7 @@ def _metadata(score: Score, texts: Attachments) -> str | None:
 
 
 def _input(sample: Sample, texts: Attachments) -> str | None:
-    """Return a sample's input as text, its choices below it."""
+    """Return a sample's input as text, followed by its choices."""
     prompt = sample.input
     if isinstance(prompt, list):
         shown = [(message.role, _shown(message, texts)) for message in prompt]
@@ -351,7 +344,7 @@ def _input(sample: Sample, texts: Attachments) -> str | None:
 
 
 def _shown(message: Message, texts: Attachments) -> str:
-    """Return the text of a message, with the kinds of its other parts."""
+    """Return the text of a message and the kinds of its other parts."""
     text, _, parts = _content(message.content, texts)
     kinds = [str(part.get("type", "part")).capitalize() for part in parts or () if isinstance(part, dict)]
     return "\n".join([text or "", *(f"({kind})" for kind in kinds)]).strip("\n")
