@@ -78,9 +78,9 @@ class Agreement(JudgeResult):
     judge, reference
         Names of the two sides.
     verdict
-        The reading of the verdicts' kappa (of the weakest criterion's, where there are no verdicts): "reliable" (the
-        interval's lower end is .80 or more), "tentative" (.667 or more), "not shown reliable", "not reliable" (its
-        upper end is below .667), "no disagreement seen", or "not estimable".
+        The reading of the verdicts' kappa (without verdicts, of the weakest criterion's): "reliable" (the interval's
+        lower end is .80 or more), "tentative" (.667 or more), "not shown reliable", "not reliable" (its upper end is
+        below .667), "no disagreement seen", or "not estimable".
     summary
         polars frame, a row for each criterion, then one for the verdicts (and again for each group of `by`): `scope`,
         `group`, `kind` (ordinal, binary, continuous, verdict), `n` (answers rated by both), `cases`, `exact` and
@@ -112,20 +112,17 @@ class Agreement(JudgeResult):
 
     @property
     def table(self) -> pl.DataFrame:
-        """`estimates`: every number with its interval, method and n."""
+        """The estimates."""
         return self.estimates
 
     def explain(self) -> str:
-        """Return a paragraph for readers who do not read tables."""
+        """Describe the result in a paragraph."""
         return printable(explanation(self.sentence, self.summary, self.disagreements, self.warnings))
 
     def chart(self, scope: str | None = None) -> alt.TopLevelMixin:
         """Plot the confusion of a criterion or "verdict"; see `evalkit.charts.agreement`.
 
-        Raises
-        ------
-        SelectorError
-            There is no such scope.
+        Raises SelectorError for an unknown scope.
         """
         from evalkit import charts
 
@@ -181,8 +178,8 @@ def agreement(
 ) -> Agreement:
     """Measure how far a judge agrees with people, with another judge, or with itself.
 
-    Answers that both sides rated are compared, criterion by criterion and in their verdict. Several answers of a case
-    are not independent: every interval is over cases (or declared clusters).
+    Answers rated by both sides are compared, by criterion and by verdict. Every interval is over cases (or declared
+    clusters).
 
     Parameters
     ----------
@@ -196,20 +193,16 @@ def agreement(
     by
         Also split by columns of runs or cases: `agent_version`, `model`, `severity`, `tags`, ...
     rule
-        When an answer passes. Where the default does not fit the scores, there are no verdicts, and the reason says so.
+        When an answer passes. If the default rule does not fit the scores, there are no verdicts, with a reason.
     level, seed
         Of the intervals.
-
-    Returns
-    -------
-    Agreement
 
     Raises
     ------
     SelectorError
-        There is no such grader or reference; or several judged the same and nothing says which counts.
+        The grader or reference is unknown, or several scored the same answers and none is chosen.
     ColumnError
-        `by` names no column of runs or cases.
+        `by` has an unknown column of runs or cases.
     RuleError
         A rule other than the default does not fit the scores.
 
@@ -339,7 +332,7 @@ class _ScopeEstimates:
 
 
 def find_disagreements(ratings: Ratings, reference: str) -> pl.DataFrame:
-    """Return the ratings that differ, see `Agreement.disagreements`."""
+    """Return the ratings that differ, as in `Agreement.disagreements`."""
     judge_rows, reference_rows = (
         ratings.rows.filter(pl.col("side") == side) for side in ("judge", "reference")
     )
@@ -377,7 +370,7 @@ def find_disagreements(ratings: Ratings, reference: str) -> pl.DataFrame:
 
 
 def _rationales(rows: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
-    """Return each rating's rationale, source and line; several samples or raters under their names."""
+    """Return each rating's rationale, source and line."""
     rater = pl.concat_str([pl.col("grader"), pl.lit(" "), pl.col("sample").cast(pl.String)])
     is_alone = pl.len().over(key) == 1
     named = pl.when(is_alone).then("rationale").otherwise(pl.concat_str([rater, pl.lit(": "), "rationale"]))

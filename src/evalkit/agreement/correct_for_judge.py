@@ -1,4 +1,4 @@
-"""The pass rate and mean score that people would give, from a judge's scores and few labels."""
+"""Correct a pass rate and a mean score of a judge by few human labels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Corrected(JudgeResult):
     summary
         polars frame, two rows (pass_rate in 0 to 1, mean_score in the scores' units) for all and for each group of
         `by`: `scope`, `metric`, `judged` (by the judge, mean of the cases) with `judged_low`, `judged_high`, `labelled`
-        (by the labels alone), `corrected`, `low`, `high`, `shift` (corrected minus judged), `n` (labelled answers),
+        (by the labels only), `corrected`, `low`, `high`, `shift` (corrected minus judged), `n` (labelled answers),
         `n_judged` (judged answers), `cases` (with labels), `method`, `level`, `seed`, `status` ("ok" or
         "not_estimable"), `reason`.
     rule, population, labels, level
@@ -106,7 +106,7 @@ def correct_for_judge(
     level: float | None = None,
     seed: int = 0,
 ) -> Corrected:
-    """Estimate the pass rate and mean score that people would give, from a judge's scores and few labels.
+    """Estimate people's pass rate and mean score from a judge's scores and few labels.
 
     Parameters
     ----------
@@ -117,18 +117,18 @@ def correct_for_judge(
     rule, grader, rubric
         As for `evalkit.grade`.
     population
-        "same": the labels are a sample of the answers of the group itself. "other": they may come from answers with
-        another pass rate, so only the judge's error rates are used, from all labels; about twice as wide.
+        "same": the labels are a sample of the answers of the group. "other": they may come from answers with another
+        pass rate, so only the judge's error rates are used, from all labels; about twice as wide.
     labels
-        "random": drawn at random from what was judged. "selected": chosen some other way (by their score, because they
-        looked wrong): refused, because no formula undoes an unknown choice.
+        "random": drawn at random from the judged answers. "selected": chosen in another way; refused, as no formula
+        corrects it.
     level, seed
         Of the intervals.
 
     Returns
     -------
     Corrected
-        What cannot be estimated has status "not_estimable" and a reason.
+        A number that cannot be estimated has status "not_estimable" and a reason.
 
     Raises
     ------
@@ -137,14 +137,14 @@ def correct_for_judge(
     ArgumentError
         `population` or `labels` is unknown.
     ColumnError
-        `by` names no column of runs or cases.
+        `by` has an unknown column of runs or cases.
 
     Notes
     -----
     Pass rate: the judge's passes and fails, each with the share of them that people pass (post-stratified, Chen et al.,
-    arXiv 2601.05420), or Rogan-Gladen with Lee et al.'s interval (arXiv 2511.21140). Answers of one case are not
-    independent: every count enters as its effective number (Wilson's, clustered by case). Mean score: PPI++ (arXiv
-    2311.01453) on case means, from 50 labels and 10 cases on.
+    arXiv 2601.05420), or Rogan-Gladen with Lee et al.'s interval (arXiv 2511.21140). Every count enters as its
+    effective number (Wilson's, clustered by case). Mean score: PPI++ (arXiv 2311.01453) on case means, from 50 labels
+    and 10 cases on.
 
     Examples
     --------

@@ -42,10 +42,9 @@ NOT_RATED: Final = "no answer was rated by both"
 
 
 def scale_points(frame: pl.DataFrame) -> tuple[Floats | None, str, str]:
-    """Return the points of a criterion's scale, or why there are none, and a note on them.
+    """Return the points of a criterion's scale, or why there are none, and a note.
 
-    Points are the whole numbers from the lowest to the highest declared score; also the halves where single ratings
-    use them.
+    Points are the whole numbers of the declared scale; also the halves if single ratings use them.
     """
     if frame.is_empty():
         return None, NOT_RATED, ""
@@ -82,18 +81,10 @@ def estimate_agreement(
     level: float,
     seed: int,
 ) -> tuple[dict[str, Estimate], bool]:
-    """Return each measure of agreement, and whether ratings were rounded to a point of the scale.
+    """Return each measure of agreement, and whether ratings were rounded.
 
-    Parameters
-    ----------
-    judge, reference
-        Two ratings of each answer, none missing.
-    units
-        The case (or cluster) of each answer: what is resampled.
-    points
-        The possible ratings. None: no table of them can be made, because of `why`.
-    level, seed
-        Of the intervals.
+    `units` is the case (or cluster) of each answer, which is resampled. No rating is missing. `points` are the possible
+    ratings; None: there is no table of ratings, because of `why`.
     """
     unknown = partial(stats.not_estimable, n=judge.size, level=level)
     if judge.size == 0:
@@ -119,7 +110,7 @@ def estimate_agreement(
 
 
 class PairEstimates(NamedTuple):
-    """Each measure of paired ratings, the points of the scale and a note on them, and whether ratings were rounded."""
+    """Measures of paired ratings, the points of the scale, a note, and whether ratings were rounded."""
 
     measures: dict[str, Estimate]
     points: Floats | None
@@ -130,7 +121,7 @@ class PairEstimates(NamedTuple):
 def estimate_pairs(
     pairs: pl.DataFrame, *, is_verdict: bool, level: float, seed: int, unrated: str = ""
 ) -> PairEstimates:
-    """Estimate the agreement of the pairs that both sides rated; `unrated` is the reason where there are none."""
+    """Estimate the agreement of pairs; `unrated` is the reason without any."""
     points, why, note = (VERDICT_POINTS, "", "") if is_verdict else scale_points(pairs)
     judge, reference, units = (pairs[name].to_numpy() for name in ("judge", "reference", "unit"))
     measures, is_rounded = estimate_agreement(
@@ -146,19 +137,19 @@ def estimate_pairs(
 
 
 def estimate_share(hits: np.ndarray, units: np.ndarray, level: float) -> Estimate:
-    """Estimate a share of answers with Wilson's interval, widened for several answers per unit."""
+    """Estimate a share with Wilson's interval, widened for several answers per unit."""
     if np.unique(units).size == hits.size:
         return stats.wilson(int(hits.sum()), hits.size, level=level)
     return stats.wilson_clustered(hits.astype(float), units, level=level)
 
 
 def estimate_bias(gaps: Floats, units: np.ndarray, level: float) -> Estimate:
-    """Estimate the mean over units of their mean gap, with a paired t interval."""
+    """Estimate the mean gap over units, with a paired t interval."""
     return replace(stats.paired_t(unit_means(gaps, units), level=level), method="paired t on case means")
 
 
 def unit_means(values: np.ndarray, units: np.ndarray) -> Floats:
-    """Return the mean of the values of each unit."""
+    """Return the mean of each unit."""
     codes = cluster_codes(units)
     return np.asarray(np.bincount(codes, values) / np.bincount(codes), dtype=np.float64)
 
@@ -174,7 +165,7 @@ def nearest_point(ratings: Floats, points: Floats) -> np.ndarray:
 def _of_tables(
     a: np.ndarray, b: np.ndarray, codes: np.ndarray, points: Floats, *, level: float, seed: int
 ) -> dict[str, Estimate]:
-    """Return every statistic of the table of two raters, all from the same resamples of the cases."""
+    """Return every statistic of the table of two raters, from the same resamples of cases."""
     weights = disagreement_weights(points)
     is_binary = points.size == 2
     statistics: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
@@ -206,7 +197,7 @@ def _of_tables(
 
 
 def _widened(e: Estimate, cases: int, answers: int) -> Estimate:
-    """Stretch an interval on Fisher's z scale to Student's t: few cases do not know their own spread."""
+    """Stretch an interval on Fisher's z scale to Student's t."""
     if e.low is None or e.high is None or e.estimate is None:
         is_perfect = cases > 1 and e.estimate is not None and e.estimate > 1 - 1e-9
         return (

@@ -1,4 +1,4 @@
-"""Judge bias: length, favorite scores, leniency, other judges, a new rubric, the order of answers."""
+"""Find the biases of a judge."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Forensics(JudgeResult):
         polars frame: `finding` ("length correlation", "length effect", "heaping", "entropy", "mean", "leniency",
         "judges differ", "drift", "drift flips", "drift kappa", "position", "position shift"), `scope` (judge and
         criterion), `value`, `low`, `high`, `n` (answers), `cases`, `method`, `level`, `p_value`, `p_adjusted`
-        (Benjamini-Hochberg over all of them), `text`, `status`, `reason`.
+        (Benjamini-Hochberg over all rows), `text`, `status`, `reason`.
     level
         Confidence level of the intervals.
     """
@@ -73,7 +73,7 @@ class Forensics(JudgeResult):
     level: float
 
     def chart(self) -> alt.TopLevelMixin:
-        """Plot a panel per finding, with those significant after adjustment; see `evalkit.charts.judge_bias`."""
+        """Plot a panel per finding; see `evalkit.charts.judge_bias`."""
         from evalkit import charts
 
         return charts.judge_bias(self.summary)
@@ -99,7 +99,7 @@ def judge_forensics(
     level: float | None = None,
     seed: int = 0,
 ) -> Forensics:
-    """Look for effects on a judge other than the quality of the answer.
+    """Find effects on a judge's scores other than the quality of the answer.
 
     Parameters
     ----------
@@ -112,14 +112,10 @@ def judge_forensics(
     level, seed
         Of the intervals.
 
-    Returns
-    -------
-    Forensics
-
     Raises
     ------
     SelectorError
-        There is no such judge.
+        The judge is unknown.
 
     Notes
     -----
@@ -188,7 +184,7 @@ def _of_graders(judged: pl.DataFrame, grader: str | Sequence[str] | None) -> pl.
 
 
 def _log_lengths(evals: Evals) -> pl.DataFrame:
-    """Return log2 of the characters of each answer: its output, or else the last assistant turn."""
+    """Return log2 of the characters of each answer: its output, else its last assistant turn."""
     is_reply = (pl.col("role") == "assistant") & (pl.col("content").fill_null("") != "")
     replies = evals.turns.lazy().filter(is_reply).sort("turn").group_by(_TRIAL, maintain_order=True)
     outputs = evals.outputs.with_columns(pl.col("output").str.len_chars())
@@ -236,7 +232,7 @@ def _heaping_rows(scope: str, single: pl.DataFrame, labels: pl.DataFrame, level:
 
 
 def _most_frequent(scores: pl.Series) -> tuple[float, float]:
-    """Return the most frequent score, of several the highest, and its share."""
+    """Return the most frequent score (the highest of several) and its share."""
     score, count = scores.value_counts().sort("count", scores.name, descending=True).row(0)
     return score, count / len(scores)
 

@@ -1,4 +1,4 @@
-"""Score against answer length: a slope and a rank correlation over cases."""
+"""Estimate the effect of answer length: a slope and a rank correlation."""
 
 from __future__ import annotations
 
@@ -24,11 +24,6 @@ def regress(y: Floats, x: Floats, units: np.ndarray, *, level: float) -> Estimat
 
     G/(G-1) (n-1)/(n-2) times the sandwich, t with G - 1 degrees of freedom (Cameron & Miller 2015, J Hum Resour
     50:317-372). Not estimable for fewer than three cases or a constant x.
-
-    Examples
-    --------
-    >>> print(regress(np.array([0.0, 1, 1, 3]), np.array([1.0, 2, 3, 4]), np.array(list("abcd")), level=0.95))
-    0.9 [0.254, 1.546] (95% least squares, CR1 by case, n = 4, p = 0.0213)
     """
     method, n = "least squares, CR1 by case", y.size
     codes, groups, reason = _cases(units)
@@ -49,18 +44,7 @@ def regress(y: Floats, x: Floats, units: np.ndarray, *, level: float) -> Estimat
 
 
 def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, seed: int) -> Estimate:
-    """Estimate Spearman's correlation with a bootstrap over cases on Fisher's z scale.
-
-    Ties are at mid-ranks. A resample keeps the ranks of all answers.
-
-    Examples
-    --------
-    >>> e = correlate_ranks(
-    ...     np.array([1.0, 2, 3, 4, 5]), np.array([1.0, 3, 2, 5, 5]), np.arange(5), level=0.95, seed=0
-    ... )
-    >>> round(e.estimate, 4)
-    0.8721
-    """
+    """Estimate Spearman's correlation with a case bootstrap on Fisher's z; resamples keep all ranks."""
     method = "Spearman, Fisher-z case bootstrap"
     codes, groups, reason = _cases(units)
     if reason:
@@ -76,7 +60,6 @@ def correlate_ranks(x: Floats, y: Floats, units: np.ndarray, *, level: float, se
 
 
 def _cases(units: np.ndarray) -> tuple[np.ndarray, int, str]:
-    """Return the code of each unit, their number, and why they are too few, or ""."""
     codes = cluster_codes(units)
     groups = int(codes.max()) + 1 if codes.size else 0
     few = f"{plural(groups, 'case')} with a length; {FEWEST_CASES} are needed"
@@ -84,7 +67,6 @@ def _cases(units: np.ndarray) -> tuple[np.ndarray, int, str]:
 
 
 def _mid_ranks(values: Floats) -> Floats:
-    """Return mid-ranks about their mean."""
     _, kind, counts = np.unique(values, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts - 1) / 2
     return np.asarray(middle[kind] - (values.size + 1) / 2, dtype=np.float64)

@@ -27,8 +27,7 @@ NEEDED: Final = (
 def position_rows(judged: pl.DataFrame, facts: AnswerFacts, *, level: float) -> list[Row]:
     """Return how many pairs changed winner with the order, and in favor of which position.
 
-    A judge that sees only the answers names the same winner in both orders. Ties are left out. Where there are scores
-    and no winners: the shift of the score between the orders.
+    Ties are left out. With scores and no winners: the shift of the score between the orders.
     """
     orders = pl.Series("order", [_order(text) for text in judged["metadata"]], dtype=pl.String)
     label = pl.col("label").str.strip_chars().str.to_uppercase()

@@ -1,4 +1,4 @@
-"""Ratings of the same answers in pairs: judge and person, two judges, or one judge twice."""
+"""Pair ratings of the same answers."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Ratings:
     judge, reference
         Names of the two sides.
     pairs
-        polars frame, a row for each answer and criterion (and later sample, where a judge is compared with itself)
-        that both sides rated: `judge`, `reference` (f64, null: no score), `pair` and the columns of `AnswerFacts`.
+        polars frame, a row for each answer and criterion (and later sample of a retest) rated by both sides: `judge`,
+        `reference` (f64, null: no score), `pair` and the columns of `AnswerFacts`.
     verdicts
         The same without `criterion`: 1 pass, 0 fail, null unscored; also `judge_mean`, `reference_mean`.
     judged
-        Every answer that the judge's side rated, labelled or not: `judge`, `judge_mean`.
+        Every answer rated by the judge: `judge`, `judge_mean`.
     raters, rater_verdicts
         As `pairs` and `verdicts`, for each two people who rated the same answer.
     rows
@@ -56,11 +56,11 @@ class Ratings:
     people
         The raters of the reference.
     refused
-        Why there are no verdicts, where the rule does not fit the scores.
+        Why there are no verdicts, if the rule does not fit the scores.
     incomplete
-        Answers that the reference rated on some of the judge's criteria only: they have no verdict of it.
+        Number of answers that the reference rated on some of the judge's criteria only; they have no verdict.
     other_rubric
-        Answers and criteria that the reference rated under another wording of the rubric than the judge.
+        Number of answers and criteria that the reference rated under another wording of the rubric.
     notes
         Choices made about the data.
     """
@@ -84,8 +84,7 @@ class Ratings:
 class AnswerFacts:
     """Facts of each answer and its case (`answers`), and of each criterion (`criteria`).
 
-    The latter has `kind`, `scale_min`, `scale_max` and `grid`: 1 where every single rating is a whole number, 0.5 where
-    it is a half, else null.
+    `criteria.grid` is 1 if every rating is a whole number, 0.5 if it is a half, else null.
     """
 
     answers: pl.DataFrame
@@ -93,7 +92,7 @@ class AnswerFacts:
 
     @classmethod
     def collect(cls, evals: Evals, rows: pl.DataFrame, rule: PassRule) -> AnswerFacts:
-        """Collect the facts of all that was scored; `rows` are the single ratings."""
+        """Collect the facts of all scored answers; `rows` are single ratings."""
         texts = [column for column in (*_FACTS, *ANSWER) if column not in ("tags", "severity", "epoch")]
         answers = evals.attempts().select(*ANSWER, *_FACTS).with_columns(pl.col(texts).cast(pl.String))
         key = ["suite", "criterion"]
@@ -101,7 +100,7 @@ class AnswerFacts:
         return cls(answers, criteria)
 
     def describe(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Add the facts and `unit`, the case or its cluster, to ratings."""
+        """Add the facts and `unit` (the case or its cluster) to ratings."""
         described = frame.join(self.answers, on=ANSWER, how="left", maintain_order="left")
         case = pl.concat_str(["suite", "case"], separator=_SEPARATOR)
         cluster = pl.when(pl.col("cluster").fill_null("") != "").then(_SEPARATOR + pl.col("cluster"))
@@ -112,14 +111,9 @@ class AnswerFacts:
 
 
 def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") -> Ratings:
-    """Pair the ratings of a judge with those of a reference, as `evalkit.agreement` does.
+    """Pair the ratings of a judge with those of a reference.
 
-    Raises
-    ------
-    SelectorError
-        There is no such grader, or there are several.
-    RuleError
-        A rule other than the default does not fit the scores.
+    Raises SelectorError for an unknown grader or several, and RuleError if a rule other than the default does not fit.
     """
     rule = scoring.rule or DEFAULT_RULE
     scores = with_suites(evals)
@@ -169,13 +163,7 @@ def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") ->
 
 
 def split_by(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[str, pl.DataFrame]]:
-    """Return ("all", frame), then the name and rows of each group of `by`.
-
-    Raises
-    ------
-    ColumnError
-        Answers have no such column.
-    """
+    """Return ("all", frame), then each group of `by`; raise ColumnError for an unknown column."""
     for column in by:
         if column not in GROUPS:
             raise ColumnError(
@@ -193,7 +181,7 @@ def split_by(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[str, pl.DataF
 
 
 def criteria_of(frame: pl.DataFrame) -> list[tuple[str, pl.Expr]]:
-    """Return the name and filter of each criterion; with its suite where there are several suites."""
+    """Return the name and filter of each criterion, with its suite if there are several."""
     names = sorted(frame.select("suite", "criterion").unique().iter_rows(), key=natural_key)
     is_several = len({suite for suite, _ in names}) > 1
     return [
@@ -206,10 +194,7 @@ def criteria_of(frame: pl.DataFrame) -> list[tuple[str, pl.Expr]]:
 
 
 def with_suites(evals: Evals, *texts: str) -> pl.DataFrame:
-    """Return the scores with their suite, keys as plain text, and `_row`.
-
-    Of scanned scores only the named text columns are read.
-    """
+    """Return the scores with their suite and `_row`; scans read only the named texts."""
     unread = [name for name in _TEXTS if name not in texts] if evals.is_scanned else []
     plain = evals.scores.lazy().with_columns(
         pl.col(_WORDS).cast(pl.String), *(pl.lit(None, dtype=pl.String).alias(name) for name in unread)
@@ -219,7 +204,7 @@ def with_suites(evals: Evals, *texts: str) -> pl.DataFrame:
 
 
 def with_rationales(ratings: Ratings, evals: Evals) -> Ratings:
-    """Return the ratings with the rationales where the two sides differ, which scanned scores lack."""
+    """Add the rationales where the two sides differ, which scans lack."""
     if not evals.is_scanned:
         return ratings
     on = [name for name in ITEM if name != "suite"]
@@ -232,13 +217,13 @@ def with_rationales(ratings: Ratings, evals: Evals) -> Ratings:
 
 
 def rate_answers(rows: pl.DataFrame, rater: str | None = None) -> pl.DataFrame:
-    """Return a row for each rater, answer and criterion: the mean of its samples."""
+    """Average the samples of each rater, answer and criterion."""
     named = rows.with_columns(rater=pl.lit("") if rater is None else pl.col(rater).cast(pl.String))
     return named.group_by("rater", *ITEM, maintain_order=True).agg(pl.col("score").mean())
 
 
 def merge_raters(each: pl.DataFrame, facts: AnswerFacts | None = None) -> pl.DataFrame:
-    """Return the raters' mean of each answer and criterion, on a binary criterion their majority."""
+    """Average the raters; on a binary criterion take their majority."""
     score, count = pl.col("score").mean(), pl.col("score").count().alias("_n")
     merged = each.group_by(ITEM, maintain_order=True).agg(score, count)
     if facts is not None and not merged.is_empty():
@@ -253,7 +238,7 @@ def merge_raters(each: pl.DataFrame, facts: AnswerFacts | None = None) -> pl.Dat
 def meet(
     judge: pl.DataFrame, reference: pl.DataFrame, key: list[str], value: str, *, also: str = ""
 ) -> pl.DataFrame:
-    """Join the judge's ratings with the reference's, as `judge` and `reference` (and `judge_mean`, ... from `also`)."""
+    """Join the judge's ratings with the reference's; suffix the columns `also`."""
 
     def columns(side: str) -> dict[str, str]:
         return {side: value} | ({f"{side}_mean": also} if also else {})
@@ -267,9 +252,9 @@ def meet(
 def grade_sides(
     evals: Evals, sides: dict[str, pl.DataFrame], judge_rows: pl.DataFrame, rule: PassRule
 ) -> tuple[dict[str, pl.DataFrame], str]:
-    """Grade each side by the judge's criteria of the run; return why it is refused, if it is.
+    """Grade each side by the judge's criteria; return why that is refused, if it is.
 
-    `complete` is whether a side rated all of these criteria. Checks in code count for every side.
+    `complete` is whether a side rated all of these criteria. Scores by code count for every side.
     """
     expected = judge_rows.select("suite", "run", "criterion").unique(maintain_order=True)
     checks = judge_rows.filter(pl.col("grader_kind") == "code").select(*ITEM, code="score").unique(ITEM)
@@ -325,7 +310,7 @@ def _reference_rows(scores: pl.DataFrame, reference: str) -> pl.DataFrame:
 
 
 def _judge_rows(scores: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
-    """Return the rows of the judge's side, chosen suite by suite as `grade` does."""
+    """Return the judge's rows, chosen per suite as `grade` does."""
     parts: list[pl.DataFrame] = [
         choose_scores(part, grader=scoring.grader, rubric=scoring.rubric).to_native()
         for part in scores.partition_by("suite", maintain_order=True)
@@ -347,7 +332,6 @@ def _under_the_judges_rubric(labels: pl.DataFrame, judge_rows: pl.DataFrame) -> 
 
 
 def _pairs_of_raters(each: pl.DataFrame, key: list[str], value: str) -> pl.DataFrame:
-    """Return every two raters of the same answer; the first is the first by name."""
     first = each.select(*key, "rater", reference=value)
     second = each.select(*key, other="rater", judge=value)
     both = first.join(second, on=key, maintain_order="left_right").filter(pl.col("rater") < pl.col("other"))
@@ -361,7 +345,7 @@ def _suites(evals: Evals) -> pl.DataFrame:
 
 
 def _declared_scales(evals: Evals, rule: PassRule) -> pl.DataFrame:
-    """Return `suite`, `criterion`, `kind`, `scale_min`, `scale_max` of everything that was scored."""
+    """Return the kind and scale of each scored criterion."""
     low, high = (pl.lit(end, dtype=pl.Float64) for end in rule.scale or (None, None))
     judged = evals.judged.select(pl.col("run", "criterion").cast(pl.String))
     names = judged.join(_suites(evals), on="run").select("suite", "criterion").unique()
@@ -376,7 +360,7 @@ def _declared_scales(evals: Evals, rule: PassRule) -> pl.DataFrame:
 
 
 def _grids(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the step of the single ratings of each criterion: 1, 0.5 or null."""
+    """Return the step of the ratings of each criterion: 1, 0.5 or null."""
     steps = []
     for step in (1.0, 0.5):
         off = ((pl.col("score") / step) - (pl.col("score") / step).round()).abs().max()

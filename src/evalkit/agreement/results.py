@@ -1,4 +1,4 @@
-"""The base of the results of this package, and the rows of `judge_forensics`."""
+"""Bases of results, and rows of `judge_forensics`."""
 
 from __future__ import annotations
 
@@ -31,19 +31,7 @@ HTML_ROWS = 40
 
 @dataclass(frozen=True, eq=False, repr=False)
 class JudgeResult(Result):
-    """A sentence, the table behind it, and warnings.
-
-    Attributes
-    ----------
-    sentence
-        The main result with its numbers.
-    summary
-        The table.
-    warnings
-        polars frame `id` (W01 ...), `scope`, `text`.
-    notes
-        Choices made about the data.
-    """
+    """A result: a sentence, the table behind it (`summary`), warnings and notes on choices."""
 
     sentence: str
     summary: pl.DataFrame
@@ -56,7 +44,7 @@ class JudgeResult(Result):
         return self.summary
 
     def explain(self) -> str:
-        """Return a paragraph for readers who do not read tables."""
+        """Describe the result in a paragraph."""
         return printable(" ".join([self.sentence, *self.warnings["text"].to_list()[:3], *self.notes]))
 
     def _headline(self) -> str:
@@ -70,7 +58,7 @@ class JudgeResult(Result):
 def with_interval(
     value: float | None, low: float | None, high: float | None, *, as_percent: bool = False
 ) -> str:
-    """Return a number with its interval, for example "0.61 [0.35, 0.78]"."""
+    """Format a number with its interval: "0.61 [0.35, 0.78]"."""
     if value is None:
         return "not estimable"
     text = percent(value) if as_percent else number(value)
@@ -78,12 +66,12 @@ def with_interval(
 
 
 def estimate_text(e: Estimate) -> str:
-    """Return an estimate with its interval, for example "0.61 [0.35, 0.78]"."""
+    """Format an estimate with its interval."""
     return with_interval(e.estimate, e.low, e.high)
 
 
 def bias_row(finding: str, scope: str, e: Estimate, answers: pl.DataFrame, text: str) -> Row:
-    """Return the row of an estimate over answers; without an interval the text gives the reason."""
+    """Return the row of an estimate over answers."""
     return {
         "finding": finding,
         "scope": scope,
@@ -101,7 +89,7 @@ def bias_row(finding: str, scope: str, e: Estimate, answers: pl.DataFrame, text:
 
 
 def missing_row(finding: str, text: str) -> Row:
-    """Return the row of a finding without data; the text says what it needs."""
+    """Return the row of a finding without data; the text names what it needs."""
     return {
         "finding": finding,
         "scope": "all",

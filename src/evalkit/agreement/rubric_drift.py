@@ -1,4 +1,4 @@
-"""Rubric drift: the same answers judged under two versions of a rubric or a prompt."""
+"""Measure rubric drift: the same answers under two versions of a rubric."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def drift_rows(
 ) -> list[Row]:
     """Return shift, flips and kappa between the first and the last version of each judge.
 
-    A judge is its model (its name where no model is known). Versions are in the order in which they were read.
+    A judge is its model, else its name. Versions are in reading order.
     """
     rater = pl.coalesce(pl.col("judge_model").replace("", None), "grader").alias("rater")
     version = pl.concat_str(["rubric_hash", pl.col("prompt_hash").fill_null("")], separator="\x1f")

@@ -1,4 +1,4 @@
-"""Sentences about an agreement: limits that were argued for, no adjectives of size."""
+"""Describe an agreement in words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TENTATIVE: Final = 0.667
 
 
 def read_kappa(kappa: Estimate) -> str:
-    """Return the reading of a kappa, see `Agreement.verdict`."""
+    """Return the reading of a kappa, as in `Agreement.verdict`."""
     if kappa.low is None or kappa.high is None:
         is_perfect = kappa.estimate is not None and kappa.estimate > 1 - 1e-9
         return "no disagreement seen" if is_perfect else "not estimable"
@@ -32,7 +32,7 @@ def read_kappa(kappa: Estimate) -> str:
 
 
 def main_row(summary: pl.DataFrame) -> dict[str, Any] | None:
-    """Return the row of the verdicts, or else of the criterion with the lowest interval."""
+    """Return the row of the verdicts, else of the criterion with the lowest interval."""
     rows = summary.filter((pl.col("group") == "all") & pl.col("kappa").is_not_null())
     verdicts, criteria = (
         rows.filter((pl.col("kind") == "verdict") == is_verdict) for is_verdict in (True, False)
@@ -42,7 +42,7 @@ def main_row(summary: pl.DataFrame) -> dict[str, Any] | None:
 
 
 def agreement_sentence(ratings: Ratings, summary: pl.DataFrame, reference: str) -> str:
-    """Return the reading with its numbers, the weakest criterion and the agreement between people."""
+    """Describe the agreement in one sentence with its numbers."""
     sides = f"{ratings.judge} against {ratings.reference}"
     main = main_row(summary)
     if main is None:
@@ -84,7 +84,7 @@ def _sentences(
 def explanation(
     sentence: str, summary: pl.DataFrame, disagreements: pl.DataFrame, warnings: pl.DataFrame
 ) -> str:
-    """Return an agreement as a paragraph."""
+    """Describe the agreement in a paragraph."""
     parts = [sentence]
     main = main_row(summary)
     if main is not None and main["bias"] is not None and main["kind"] != "verdict":

@@ -81,7 +81,7 @@ def few_labels(ratings: Ratings, most: int, *, has_verdicts: bool, what: str) ->
 
 
 def _dominant_score(ratings: Ratings, row: dict[str, Any]) -> Iterator[Warning]:
-    """Yield W14 where one score dominates, W15 where a side gave no other."""
+    """Yield W14 if one score dominates, W15 if it is the only one of a side."""
     if not row["n"]:
         return
     scope, is_verdict = row["scope"], row["kind"] == "verdict"
@@ -104,7 +104,7 @@ def _dominant_score(ratings: Ratings, row: dict[str, Any]) -> Iterator[Warning]:
 
 
 def describe_selection(ratings: Ratings) -> str:
-    """Return how the judge's pass rate differs between labelled and other answers beyond chance, or ""."""
+    """Describe how the judge's pass rate on labelled answers differs beyond chance, or ""."""
     judged = ratings.judged.drop_nulls("judge")
     labelled = ratings.verdicts.drop_nulls("reference").select(ANSWER).unique()
     inside, outside = (judged.join(labelled, on=ANSWER, how=how) for how in ("semi", "anti"))

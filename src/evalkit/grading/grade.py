@@ -1,9 +1,4 @@
-"""Grade trials: one verdict per trial, from any frame of scores, in the same kind of frame.
-
-The reduction is written in narwhals expressions, so that it runs where the data lives: polars, pandas, DuckDB,
-Spark. Samples of a judge are averaged per criterion, then the rule is applied per trial, with a tolerance
-(`statistics.md` 2.3): a mean of exactly 4 passes although floats make it 3.9999999999999996.
-"""
+"""Grade trials of any frame of scores; a tolerance absorbs float error (`statistics.md` 2.3)."""
 
 from __future__ import annotations
 
@@ -62,7 +57,7 @@ def grade(
         as `scale_min` and `scale_max` (or `rule.scale`), and optionally `run`, `epoch`, `grader`, `rubric_hash` and
         `sample`.
     rule
-        See `PassRule`. None: the rule of `evals.with_scoring`, else the default rule. The same holds for `grader`
+        See `PassRule`. None: that of `evals.with_scoring`, else the default rule. The same holds for `grader`
         and `rubric`.
     grader
         Grader whose scores count: a name, several (averaged), "judge", "human", "code", or "any". None: judges and
@@ -75,14 +70,13 @@ def grade(
     frame
         The kind of frame given (polars for an `Evals`), one row per trial: `suite`, `run`, `agent`,
         `agent_version`, `model`, `provider`, `case`, `severity`, `domain`, `tags`, `cluster`, `epoch`; `mean`
-        (null if a score is missing) and `lowest`, in score units; `scored` and `expected`, the criteria with a score
-        and those of the run; `verdict` "pass", "fail" or "unscored"; `reason`, null for a pass. For a bare frame,
-        the columns it has.
+        (null if a score is missing) and `lowest`, in score units; `scored` and `expected`, counts of criteria with a
+        score and of all criteria of the run; `verdict` "pass", "fail" or "unscored"; `reason`, null for a pass.
 
     Raises
     ------
     RuleError
-        The rule is for another scale, or names an unknown criterion.
+        The rule is for another scale, or has an unknown criterion.
     SelectorError
         Several graders or rubrics scored one criterion and none is chosen, or the chosen one is unknown.
     ColumnError
@@ -108,7 +102,7 @@ def grade(
 
 
 def grade_trials(data: Any, scoring: Scoring) -> Any:
-    """Do what `grade` does, under a scoring."""
+    """Grade trials under a scoring."""
     rule: PassRule = scoring.rule
     if not isinstance(data, Evals):
         part, labels = _read_frame(data, scoring)
@@ -158,7 +152,7 @@ def grade_criteria(
 
 
 def grade_trial_criteria(data: Any, scoring: Scoring) -> Any:
-    """Do what `grade_criteria` does, under a scoring."""
+    """Grade the criteria of trials under a scoring."""
     if isinstance(data, Evals):
         keys = data.attempts().drop("error")
         parts = list(_parts(data, scoring))
@@ -173,20 +167,16 @@ def grade_trial_criteria(data: Any, scoring: Scoring) -> Any:
 
 
 def as_kind_of(table: pl.DataFrame, data: Any) -> Any:
-    """Return a polars table in the kind of frame that `data` is: lazy, pandas, or unchanged."""
+    """Return a polars table in the kind of frame that `data` is."""
     if isinstance(data, pl.LazyFrame):
         return table.lazy()
     return table.to_pandas() if type(data).__module__.startswith("pandas") else table
 
 
 def count_cases(data: Evals, scoring: Scoring, *, criteria: bool = False) -> pl.DataFrame:
-    """Count the verdicts per case and run, without a row per trial.
+    """Count the verdicts per case and run, sorted.
 
-    Returns
-    -------
-    polars.DataFrame
-        `run`, `case` (and `criterion` with `criteria`); `passes`, `trials` (with a verdict), `unscored` (i64);
-        `score` (the sum of the trials' means) and `means` (how many have one). Sorted by case and run.
+    `trials` have a verdict; `score` is the sum of the trials' means, `means` their number.
     """
     keys = ["case", "run"]
     if criteria:

@@ -22,27 +22,25 @@ _USUAL_SCALES: Final = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (0.0, 10.0), (0.0, 1
 class PassRule:
     """The condition for a trial to pass: a minimum mean, a minimum per criterion, and gates.
 
+    A binary criterion is a gate at its maximum and is left out of the mean. If all criteria are binary, a trial
+    passes when all of them pass.
+
     Attributes
     ----------
     mean
         Minimum mean over the criteria, in score units.
     floor
-        Minimum score of every criterion.
+        Minimum score of every criterion, whatever its weight.
     weights
-        Weight per criterion in the mean. None: the suite's weights, 1 where it has none. The floor ignores weights.
+        Weight per criterion in the mean. None: the suite's weights, else 1.
     gates
         Minimum score of single criteria.
     missing
-        Verdict of a trial that lacks a score. "unscored": it fails only if no value of the missing score could
-        make it pass. "fail": it fails.
+        Verdict of a trial that lacks a score. "unscored": it fails only if no missing score could make it pass.
+        "fail": it fails.
     scale
-        Scale of the numbers above. None: the default rule (4.0 and 3.0) needs a scale of 1 to 5; any other rule
-        uses the scale that the criteria declare.
-
-    Notes
-    -----
-    A binary criterion is a gate at its maximum and is left out of the mean. If all criteria are binary, a trial
-    passes when all of them pass.
+        Scale of these numbers. None: the default rule (4.0 and 3.0) needs a scale of 1 to 5; any other rule
+        uses the declared scale of the criteria.
 
     Examples
     --------
@@ -85,15 +83,7 @@ class PassRule:
         return self.words_for(())
 
     def words_for(self, kinds: Iterable[str | None]) -> str:
-        """Describe the rule for criteria of these kinds.
-
-        Examples
-        --------
-        >>> PassRule().words_for(["binary", "binary"])
-        'every criterion passes'
-        >>> PassRule().words_for(["binary", "ordinal"])
-        'the mean of the criteria is at least 4 and none is below 3, and every binary criterion passes'
-        """
+        """Describe the rule for criteria of these kinds."""
         kinds = set(kinds)
         mean = "weighted mean" if self.weights else "mean"
         text = f"the {mean} of the criteria is at least {self.mean:g} and none is below {self.floor:g}"
@@ -109,12 +99,7 @@ class PassRule:
     def read(cls, path: str | Path) -> PassRule:
         """Read a rule from a YAML file with the keys mean, floor, weights, gates, missing and scale.
 
-        Raises
-        ------
-        PathError
-            The file does not exist.
-        RuleError
-            It has an unknown key or an invalid value.
+        Raises PathError if the file does not exist, and RuleError for an unknown key or an invalid value.
         """
         from evalkit.data.suite_yaml import parse
 
@@ -168,19 +153,9 @@ class RuledCriterion:
 
 
 def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dict[str, RuledCriterion]:
-    """Return each criterion under the rule.
+    """Return each declared criterion under the rule.
 
-    Parameters
-    ----------
-    declared
-        Per criterion `scale_min`, `scale_max`, `kind` and `weight`, and `score_range` where the scale is unknown.
-    rule
-        The rule.
-
-    Raises
-    ------
-    RuleError
-        The rule names an unknown criterion, or is for another scale.
+    `score_range` stands in for an unknown scale. Raises RuleError if the rule has an unknown criterion or another scale.
     """
     for field in ("weights", "gates"):
         for name in getattr(rule, field) or {}:
@@ -239,7 +214,6 @@ DEFAULT_RULE: Final = PassRule()
 
 
 def _whole_rule(mean: str, floor: str, low: float, high: float) -> Option:
-    """Return the option that declares a rule together with its scale."""
     mean_word, floor_word = ("MEAN", "FLOOR") if mean == "..." else (mean, floor)
     return Option(
         "rule",
@@ -249,7 +223,7 @@ def _whole_rule(mean: str, floor: str, low: float, high: float) -> Option:
 
 
 def _require_scales(declared: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise if a criterion has no scale; the error names all of them and a rule that declares one."""
+    """Raise if a criterion has no scale; the error shows a rule that declares one."""
     scales = {
         name: (facts.get("scale_min"), facts.get("scale_max"))
         for name, facts in declared.items()

@@ -1,4 +1,4 @@
-"""Reduce scores to one row per trial, in narwhals expressions: sums and minima that every engine has."""
+"""Reduce scores to one row per trial, in narwhals expressions of every engine."""
 
 from __future__ import annotations
 
@@ -25,12 +25,9 @@ COMPLETE: Final = "_complete"
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """Encode `case`, `run` and `epoch` of an Evals as one integer; engines group by it in half the time.
+    """Encode `case`, `run` and `epoch` as one integer: grouping takes half the time.
 
-    Attributes
-    ----------
-    low, span
-        Per `case`, `run` and `epoch`: the lowest code, and the number of codes up to the highest.
+    `low` and `span` are per column the lowest code and the number of codes up to the highest.
     """
 
     low: tuple[int, int, int]
@@ -38,7 +35,7 @@ class Codes:
 
     @classmethod
     def of(cls, evals: Evals) -> Codes:
-        """Return the codes of all scores and trials of an Evals."""
+        """Return the codes of an Evals."""
         keys = [some_of(frame, "case", "run", "epoch") for frame in (evals.scores, evals.trials)]
         frames = [frame for frame in keys if not frame.is_empty()]
         columns = [[f[name].to_physical() for f in frames] for name in ("case", "run", "epoch")]
@@ -83,15 +80,7 @@ def _decode(cells: pl.DataFrame, column: str, frames: Sequence[pl.DataFrame]) ->
 
 
 def reduce_samples(scores: Any, key: Sequence[str]) -> Any:
-    """Return one row per trial and criterion: the mean of its samples as `score`, and their number.
-
-    Parameters
-    ----------
-    scores
-        A narwhals frame.
-    key
-        Columns that identify a trial.
-    """
+    """Average the samples per trial (`key`) and criterion; count them."""
     import narwhals as nw
 
     answers = scores.select(*key, "criterion", nw.col("score").cast(nw.Float64))
@@ -111,16 +100,7 @@ def reduce_trials(
 ) -> Any:
     """Return one row per trial: `mean`, `lowest`, `scored`, `expected`, `verdict`, `reason`, and two flags.
 
-    Parameters
-    ----------
-    scores, key
-        As for `reduce_samples`; `run` is in the key unless all runs carry the same criteria.
-    criteria
-        The criteria under the rule.
-    carried
-        The criteria of each run.
-    single
-        Whether there is one row per trial and criterion already.
+    `run` is in the key unless all runs carry the same criteria. `single`: one row per trial and criterion already.
     """
     import narwhals as nw
 
@@ -178,7 +158,7 @@ def reduce_trials(
 
 
 def _with_expected(trials: Any, scores: Any, carried: Carried, weights: Mapping[str, float]) -> Any:
-    """Add the criteria that each trial's run carries: their number (`expected`) and total weight (`_total`)."""
+    """Add the number (`expected`) and the weight (`_total`) of the criteria that the run carries."""
     import narwhals as nw
 
     runs: dict[str, list[float]] = {}
@@ -200,7 +180,6 @@ def _with_expected(trials: Any, scores: Any, carried: Carried, weights: Mapping[
 
 
 def _by_criterion(values: Mapping[str, float]) -> Any:
-    """Return an expression for each criterion's value that every engine has."""
     import narwhals as nw
 
     name = nw.col("criterion").cast(nw.String)
@@ -210,7 +189,6 @@ def _by_criterion(values: Mapping[str, float]) -> Any:
 
 
 def _first_match(*cases: tuple[Any, Any], otherwise: Any = None) -> Any:
-    """Return the value of the first condition that holds."""
     import narwhals as nw
 
     expression = nw.lit(otherwise) if otherwise is not None else None

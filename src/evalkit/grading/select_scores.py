@@ -22,7 +22,7 @@ _NAMED: Final = 6
 
 
 def choose_scoring(data: Any, **given: Any) -> Scoring:
-    """Return the scoring of a verb: its arguments, then that of the Evals, then the default rule."""
+    """Return the scoring: from the arguments, else the Evals, else the default."""
     scoring = getattr(data, "scoring", None) or Scoring()
     scoring = scoring.replace_given(**given)
     return scoring if scoring.rule is not None else scoring.replace_given(rule=DEFAULT_RULE)
@@ -37,19 +37,8 @@ def choose_scores(
 ) -> Any:
     """Return the score rows of a grader and a rubric.
 
-    Parameters
-    ----------
-    scores
-        A frame of any kind that narwhals reads.
-    grader, rubric
-        As for `evalkit.grade`.
-    constants
-        Columns that hold one value in all rows, with it. None: found in the frame.
-
-    Raises
-    ------
-    SelectorError
-        Several graders or rubrics scored one criterion and none is chosen, or the chosen one has no scores.
+    `constants` maps columns with one value in all rows to it; None: found in the frame. Raises SelectorError if several
+    graders or rubrics scored one criterion and none is chosen, or the chosen one has no scores.
     """
     import narwhals as nw
 
@@ -96,7 +85,7 @@ def _with_values(frame: Any, column: str, values: str | Sequence[str]) -> Any:
 
 
 def _refuse_several(frame: Any, column: str, by: list[str]) -> None:
-    """Raise if a group has several values of `column`; the error names them with their number of scores."""
+    """Raise if a group has several values of `column`."""
     import narwhals as nw
 
     groups: dict[tuple[Any, ...], list[str]] = {}
@@ -134,7 +123,7 @@ def _refuse_several(frame: Any, column: str, by: list[str]) -> None:
 
 
 def distinct(frame: Any, columns: list[str]) -> list[tuple[Any, ...]]:
-    """Return the distinct combinations of values in some columns of a narwhals frame, in a fixed order."""
+    """Return the distinct values of columns of a narwhals frame, in order."""
     import narwhals as nw
 
     rows = frame.select(columns).unique()
@@ -157,7 +146,7 @@ def _constant_columns(frame: Any) -> dict[str, Any]:
 
 
 def constants_of(evals: Evals) -> dict[str, Any]:
-    """Return the same for all scores of an Evals, from the codes of its columns: a tenth of the time."""
+    """Return the constant columns of all scores, from the codes: a tenth of the time."""
     scores = some_of(evals.scores, *_PROVENANCE)
     constants = {}
     for column in _PROVENANCE if scores.height else ():

@@ -51,7 +51,7 @@ def summarize(
 ) -> Any:
     """Estimate the pass rate and mean score of each group, with intervals over cases.
 
-    The case is the unit: verdicts and means are averaged over a case's trials first.
+    Verdicts and means are averaged over a case's trials first.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def summarize(
     rule, grader, rubric
         As for `grade`.
     missing
-        "exclude" leaves unscored trials out (and counts them), "fail" makes them fail.
+        "exclude" leaves unscored trials out, "fail" makes them fail.
     level
         Confidence level; 0.95 by default.
 
@@ -85,7 +85,7 @@ def summarize(
     Raises
     ------
     ColumnError
-        `by` names an unknown column.
+        `by` has an unknown column.
 
     Notes
     -----
@@ -196,16 +196,9 @@ def summarize_verdicts(
     level: float = 0.95,
     places: Mapping[str, Mapping[str, int]] | None = None,
 ) -> pl.DataFrame:
-    """Do what `summarize` does, for verdicts.
+    """Summarize verdicts like `summarize`: one row per trial, or trial and criterion.
 
-    Parameters
-    ----------
-    trials
-        One row per trial (or trial and criterion): the columns of `Evals.attempts`, `score` and `verdict`.
-    by, rule, missing, level
-        As for `summarize`.
-    places
-        Column -> value -> its place, for columns that are not in natural order.
+    `places` maps columns without natural order to the place of each value.
     """
     by = list(by)
     if "tags" in by:
@@ -280,7 +273,7 @@ def _estimate_group(
 
 
 def _common_scale(trials: pl.DataFrame, rule: PassRule) -> tuple[float, float] | None:
-    """Return the scale that all scores share, if they do."""
+    """Return the scale that all scores share, if any."""
     if "scale_min" in trials.columns:
         scales = trials.select("scale_min", "scale_max").unique()
         return scales.row(0) if scales.height == 1 else None
@@ -292,14 +285,14 @@ def _common_scale(trials: pl.DataFrame, rule: PassRule) -> tuple[float, float] |
 
 
 def find_clusters(units: pl.DataFrame) -> list[str] | None:
-    """Return each unit's cluster if some cluster holds several; a unit without one is its own."""
+    """Return each unit's cluster; None if no cluster has several units."""
     if "cluster" not in units.columns or units["cluster"].drop_nulls().is_unique().all():
         return None
     return [f"\0{at}" if name is None else str(name) for at, name in enumerate(units["cluster"].to_list())]
 
 
 def _read_rule(units: pl.DataFrame, rule: PassRule, threshold: float | None) -> tuple[float | None, str]:
-    """Return the lowest case mean of a criterion and its verdict; `threshold`: that of a binary one."""
+    """Return the lowest case mean and the verdict of a criterion; `threshold`: of a binary one."""
     means = units["score"].drop_nulls()
     lowest = cast("float | None", means.min())
     floor, mean = (rule.floor, rule.mean) if threshold is None else (threshold, threshold)
@@ -311,7 +304,6 @@ def _read_rule(units: pl.DataFrame, rule: PassRule, threshold: float | None) -> 
 
 
 def _bins(low: float, high: float, scores: pl.Series) -> tuple[list[float], float]:
-    """Return the centers and the width of a scale's bins."""
     if (low, high) == (0, 1):
         if scores.is_in([0.0, 1.0]).all():
             return [0.0, 1.0], 1.0
@@ -323,7 +315,6 @@ def _bins(low: float, high: float, scores: pl.Series) -> tuple[list[float], floa
 
 
 def _sort_key(by: Sequence[str], places: Mapping[str, Mapping[str, int]]) -> Callable[[Any], Any]:
-    """Return the key to sort (group name, group) items by."""
     known = [places.get(column, {}) for column in by]
     return lambda item: [
         (place.get(str(name), len(place)), natural_key([name]))

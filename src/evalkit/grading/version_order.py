@@ -19,7 +19,7 @@ _NUMBER: Final = re.compile(r"\d+(?:[._-]\d+)*")
 
 
 def differ_by_number(names: Sequence[object]) -> bool:
-    """Return whether names differ by their numbers alone.
+    """Return whether names differ by their numbers only.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def differ_by_number(names: Sequence[object]) -> bool:
 def start_order(data: Any, column: str) -> dict[str, int]:
     """Return the place of each value of a column of `runs` by start time, the earliest at 0.
 
-    Empty if the names differ by number, if a start time is missing, or if the runs of two values overlap.
+    Empty if the names differ by number, a start time is missing, or the runs of two values overlap.
 
     Examples
     --------
@@ -63,13 +63,7 @@ def start_order(data: Any, column: str) -> dict[str, int]:
 
 
 def natural_key(values: Iterable[object]) -> list[tuple[object, ...]]:
-    """Return a key for natural order: the worst severity first, "v2" before "v10", null last.
-
-    Examples
-    --------
-    >>> sorted([["v10"], ["v2"], [None], ["low"], ["critical"]], key=natural_key)
-    [['critical'], ['low'], ['v2'], ['v10'], [None]]
-    """
+    """Return a key for natural order: severity, "v2" before "v10", null last."""
     return [_natural_key(value) for value in values]
 
 
