@@ -1,1 +1,1 @@
-"""The tables of an evaluation, the suite they belong to, and the folders they are stored in."""
+"""The tables of an evaluation, its suite, and the folders that store them."""

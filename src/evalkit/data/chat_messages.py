@@ -10,13 +10,10 @@ from evalkit.data.json_text import as_text
 
 
 def message(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a chat message of the OpenAI shape as the columns of a turn.
+    """Return an OpenAI chat message as the columns of a turn.
 
-    Content that is a list of parts becomes its text, and `parts` as JSON where it is more than text; tool calls
-    become `{id, name, arguments}` with the arguments decoded where they are JSON.
+    A list of parts becomes its text, plus `parts` as JSON if it has more than text.
 
-    Examples
-    --------
     >>> call = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
     >>> message({"role": "assistant", "content": None, "tool_calls": [call]})["tool_calls"]
     '[{"id":"c1","name":"add","arguments":{"a":1}}]'
@@ -38,7 +35,7 @@ def message(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def content(value: Any) -> tuple[str | None, str | None]:
-    """Return the text of a message's content, and as JSON its parts where they are more than text."""
+    """Return the text of a message, and its parts as JSON if they have more than text."""
     if value is None or isinstance(value, str):
         return value, None
     pieces = value if isinstance(value, list) else [value]
@@ -48,7 +45,7 @@ def content(value: Any) -> tuple[str | None, str | None]:
 
 
 def arguments(value: Any) -> Any:
-    """Return the arguments of a tool call decoded, where they are an object in a string."""
+    """Return the arguments of a tool call, decoding a JSON object."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,8 +1,4 @@
-"""Read JSON lines and untyped cells into columns: every good record is kept, every bad one is a `Problem`.
-
-polars reads a sound file at once. Any other file is read again line by line, which is slower and drops only
-what is wrong. Both give the same frame, except for the spaces in nested JSON.
-"""
+"""Read JSON lines and untyped cells into columns; bad records become `Problem`s."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ if TYPE_CHECKING:
 _INT64: Final = range(-(2**63), 2**63)
 _HEAD: Final = 1 << 16
 _CELL_CHARS: Final = 200
-# Opening brackets in a line that old versions of polars must not parse: far more than a judgement has.
+# Old versions of polars crash on this many opening brackets in a line.
 _DEEP: Final = 500
 
 
@@ -34,19 +30,8 @@ def read_frame(
 ) -> tuple[pl.DataFrame, list[Problem]]:
     """Read JSON lines into columns, with the number of each record's line.
 
-    Parameters
-    ----------
-    path
-        A file of one JSON object per line.
-    schema
-        The wanted columns with their dtypes; None for all.
-
-    Returns
-    -------
-    tuple
-        A frame with `line` (i64) and the columns, and the problems. A column of numbers alone is numeric;
-        one of several kinds is text; lists and objects are JSON text. Where the file is sound the columns of
-        `schema` have its dtypes.
+    Columns with numbers only are numeric, mixed ones text; lists and objects are JSON text. Columns of
+    `schema` have its dtypes if all records are valid; None reads all columns.
     """
     path = Path(path)
     if not path.is_file():
@@ -68,8 +53,6 @@ def read_frame(
 def columns(rows: list[dict[str, Any]], *, names: Iterable[str] | None = None) -> pl.DataFrame:
     """Return the columns of decoded records; see `read_frame`.
 
-    Examples
-    --------
     >>> columns([{"a": 1, "b": "x"}, {"a": 2.5, "b": 3}]).to_dict(as_series=False)
     {'a': [1.0, 2.5], 'b': ['x', '3']}
     """
@@ -80,7 +63,7 @@ def columns(rows: list[dict[str, Any]], *, names: Iterable[str] | None = None) -
 
 
 def series(name: str, values: list[Any]) -> pl.Series:
-    """Return decoded values as one column; nested or mixed values become text."""
+    """Return decoded values as a column; nested or mixed values become text."""
     kinds = {type(value) for value in values} - {type(None)}
     name = SURROGATE.sub("\ufffd", name)
     if kinds <= {bool}:
@@ -93,7 +76,7 @@ def series(name: str, values: list[Any]) -> pl.Series:
 
 
 def typed_columns(names: Iterable[str], rows: list[tuple[Any, ...]], table: Table) -> list[pl.Series]:
-    """Return columns of rows whose values have the table's types; a number out of range is null."""
+    """Return rows as columns of the table's types; a number out of range is null."""
     from operator import itemgetter
 
     return [
@@ -103,13 +86,11 @@ def typed_columns(names: Iterable[str], rows: list[tuple[Any, ...]], table: Tabl
 
 
 def fit(table: Table, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-    """Return the rows of `frame` that fit `table`, and a `Problem` for each value and row that does not.
+    """Return the rows that fit `table`, and a `Problem` for each invalid value or row.
 
-    A value that cannot be cast becomes null and its row stays; the text of an invalid `score` goes into
-    `error`. A row is dropped where its key is missing, invalid or repeated.
+    An invalid value becomes null; the text of an invalid `score` goes into `error`. A row with a missing,
+    invalid or repeated key is dropped.
 
-    Examples
-    --------
     >>> from evalkit.data.schema import SCORES
     >>> rows = {"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": ["(Failed)"]}
     >>> good, problems = fit(SCORES, pl.DataFrame(rows))
@@ -146,7 +127,7 @@ def cell_values(values: pl.Series, dtype: Any) -> pl.Series:
     if given == dtype and not given.is_float():
         return values
     if isinstance(given, pl.Boolean) and not isinstance(dtype, pl.Boolean):
-        # True is 1 where a number is wanted, and "true", as JSON has it, where text is.
+        # True is 1 as a number and "true" as text.
         return values.cast(pl.Int8 if dtype.is_numeric() else pl.String).cast(dtype)
     if isinstance(dtype, pl.Float64 | pl.Int32 | pl.Int64):
         if not given.is_numeric():
@@ -169,12 +150,12 @@ def cell_values(values: pl.Series, dtype: Any) -> pl.Series:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems by line, those of a whole file first."""
+    """Sort problems by line; those of a whole file come first."""
     return sorted(problems, key=lambda problem: (problem.source, problem.line or 0))
 
 
 def ends_polars(path: Path) -> bool:
-    """Whether a deeply nested line would crash this polars; version 2.1 and later refuse it."""
+    """Whether a deeply nested line would crash this polars (before 2.1)."""
     if tuple(map(int, pl.__version__.split(".")[:2])) >= (2, 1):
         return False
     with path.open("rb") as file:
@@ -182,7 +163,7 @@ def ends_polars(path: Path) -> bool:
 
 
 def _read_sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | None:
-    """Return the file read at once, or None where a line needs care."""
+    """Return the file read by polars, or None if a line is not valid."""
     from concurrent.futures import ThreadPoolExecutor
 
     if ends_polars(path):
@@ -201,14 +182,14 @@ def _read_sound(path: Path, schema: Mapping[str, Any] | None) -> pl.DataFrame | 
         return None
     if not frame.height or frame.height != count.result() or "line" in frame.columns:
         return None
-    # Older polars reads a line that is `null` as a record.
+    # Older polars reads a `null` line as a record.
     if frame.select(pl.all_horizontal(pl.all().is_null()).any()).item() or _has_nul(frame):
         return None
     return frame.with_columns(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("line"))
 
 
 def _has_nul(frame: pl.DataFrame) -> bool:
-    """Whether a text holds U+0000, as which polars reads a lone surrogate."""
+    """Whether a text has U+0000, which polars reads for a lone surrogate."""
     texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
     nul = [pl.col(name).str.contains("\x00", literal=True).any() for name in texts]
     if texts and frame.lazy().select(pl.any_horizontal(nul)).collect().item():
@@ -218,7 +199,7 @@ def _has_nul(frame: pl.DataFrame) -> bool:
 
 
 def _parse(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
-    """Read JSON lines; columns that the first lines lack are read as null, which is cheap, if no line has them."""
+    """Read JSON lines; columns missing in the first lines are read as null, if no line has them."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     present: set[str] = set()
@@ -233,12 +214,12 @@ def _parse(path: Path, schema: dict[str, Any]) -> pl.DataFrame:
         frame = pl.read_ndjson(path, schema=cheap)
     except pl.exceptions.ComputeError:
         return pl.read_ndjson(path, schema=schema)
-    # polars leaves hundreds of chunks, which every later step would first combine.
+    # polars leaves hundreds of chunks: combine them once.
     return frame.rechunk().cast({name: schema[name] for name in absent})
 
 
 def _line_count(path: Path) -> int:
-    """Count the lines of a file, blank ones included."""
+    """Count the lines of a file, blank lines included."""
     import numpy as np
 
     count, last = 0, b"\n"
@@ -265,12 +246,11 @@ def _time(value: Any) -> datetime | None:
 
 
 def utc(time: datetime) -> datetime:
-    """Return a time in UTC; one without a zone is taken for UTC."""
+    """Return a time in UTC; a naive time is UTC."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _lists(values: pl.Series, dtype: Any) -> pl.Series:
-    """Return lists of strings from JSON lists or comma-separated text."""
     made: list[list[str] | None] = []
     for value in values.to_list():
         if value is None:

@@ -46,7 +46,7 @@ class PandasTables(NamedTuple):
 class Evals:
     """Hold the six tables of a collection of evaluations, with problems and notes.
 
-    Make one with `evalkit.load` or `Evals.from_tables`. It never changes: each verb returns a new one.
+    Create one with `evalkit.load` or `Evals.from_tables`. It is immutable: each verb returns a new one.
 
     Attributes
     ----------
@@ -54,11 +54,11 @@ class Evals:
         polars frames with the columns of `evalkit.data.schema.TABLES`; `scores` and `turns` are lazy after
         `evalkit.scan`.
     problems
-        polars frame `source` (str), `line` (i64, null for a whole file), `reason` (str): what could not be read.
+        Unreadable records: `source` (str), `line` (i64, null for a whole file), `reason` (str).
     notes
-        `Note` values: what was guessed, ignored or skipped, and whether the data is synthetic.
+        `Note` values: guesses, ignored fields, skipped files, synthetic data.
     files
-        Every file that was read.
+        Every file read.
     scoring
         The scores that count and the pass rule; see `with_scoring`.
 
@@ -88,7 +88,7 @@ class Evals:
     """After a scan: `run`, `case`, `epoch`, `output` of the trials, lazy."""
 
     def __post_init__(self) -> None:
-        # Plain text is a note of no kind: people write some, and old folders hold some.
+        # Plain text is a note without a kind, as in old folders.
         given: Iterable[Any] = self.notes
         notes = (note if isinstance(note, Note) else Note("note", str(note)) for note in given)
         object.__setattr__(self, "notes", tuple(dict.fromkeys(notes)))
@@ -112,15 +112,15 @@ class Evals:
         Parameters
         ----------
         cases, criteria, runs, trials, turns, scores
-            Frames (polars or pandas) or None for an empty one. Unknown columns are dropped, missing ones
-            are null. A run that only other tables name gets a row in `runs`.
+            Frames (polars or pandas), or None for an empty table. Unknown columns are dropped, missing ones
+            are null. `runs` gets a row for each run that only other tables name.
         problems, notes, files
             See `Evals`.
 
         Raises
         ------
         ColumnError
-            A table lacks a key column, holds an invalid value, or has two rows with the same key.
+            A table lacks a key column, has an invalid value, or repeats a key.
         """
         frames = (cases, criteria, runs, trials, turns, scores)
         tables: dict[str, Any] = {
@@ -142,8 +142,8 @@ class Evals:
         -------
         polars.DataFrame
             `suite`, `run`, `agent`, `agent_version`, `model`, `provider`, `case`, `severity`, `domain`,
-            `tags`, `cluster`, `epoch`, `error`. A trial that only scores name has a row too, and so has a
-            crashed one without scores.
+            `tags`, `cluster`, `epoch`, `error`. Includes trials that occur only in `scores`, and crashed
+            ones.
         """
         keys = pl.concat(some_of(frame, *TRIAL_KEY) for frame in (self.trials, self.scores))
         run_facts = ("agent", "agent_version", "model", "provider")
@@ -161,7 +161,7 @@ class Evals:
 
     @property
     def made_up(self) -> bool:
-        """Whether a run is synthetic: generated, or judged without asking a model."""
+        """Whether a run is synthetic: generated, or judged without a model."""
         return bool(self.runs["made_up"].any())
 
     @property
@@ -189,7 +189,7 @@ class Evals:
         weights: Mapping[str, float] | None = None,
         level: float | None = None,
     ) -> Evals:
-        """Choose once which scores count and what passes; every verb uses it unless told otherwise.
+        """Set the pass rule and the scores that count, the default of every verb.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ class Evals:
 
     @property
     def is_scanned(self) -> bool:
-        """Whether `scores` or `turns` are lazy, as after `ek.scan`; `collect` reads them."""
+        """Whether `scores` or `turns` are lazy; `collect` reads them."""
         large: tuple[Any, ...] = (self.scores, self.turns)
         return any(isinstance(frame, pl.LazyFrame) for frame in large)
 
@@ -255,16 +255,16 @@ class Evals:
         return some_of(self.scores.lazy().unique(columns), *columns).sort(columns)
 
     def __add__(self, other: Evals) -> Evals:
-        """Combine two collections; see `evalkit.data.schema.Table.union` for records that both have."""
+        """Combine two collections; see `evalkit.data.schema.Table.union` for shared records."""
         if not isinstance(other, Evals):
             return NotImplemented
         return Evals.concat([self, other])
 
     @classmethod
     def concat(cls, parts: Iterable[Evals]) -> Evals:
-        """Combine many collections: the same as adding them one after the other, but faster.
+        """Combine many collections, faster than by `+`.
 
-        The scoring is that of the parts where they agree.
+        The scoring is that of the parts if they agree.
         """
         parts = cast("list[Evals]", [*parts] if hasattr(parts, "__iter__") else [parts])
         if not parts:
@@ -295,7 +295,7 @@ class Evals:
         *predicates
             polars expressions over the columns of `attempts()`.
         **columns
-            A column with its value, or a list of values: of a run (`agent_version`, `model`, ...), a case
+            A column with a value or a list of values, of a run (`agent_version`, `model`, ...), a case
             (`severity`, `domain`, `tags`: any of them), a trial (`case`, `epoch`) or a score (`criterion`,
             `grader`, `grader_kind`, `rubric_hash`, `sample`, `judge_model`, `mode`).
 
@@ -304,7 +304,7 @@ class Evals:
         ColumnError
             No table has such a column.
         SelectorError
-            A value that no record has.
+            No record has such a value.
         """
         given: tuple[Any, ...] = predicates
         if wrong := [each for each in given if not isinstance(each, pl.Expr)]:
@@ -350,17 +350,17 @@ class Evals:
         )
 
     def to_pandas(self) -> PandasTables:
-        """Return the six tables as pandas frames, in a named tuple."""
+        """Return the six tables as pandas frames in a named tuple."""
         expect_evals(self, "Evals.to_pandas", loaded=True)
         return PandasTables(**{table.name: frame.to_pandas() for table, frame in self.tables()})
 
     def save(self, folder: str | Path) -> Path:
-        """Save as Parquet, one file per table; an earlier save in the folder is replaced as a whole.
+        """Save as Parquet, one file per table; replace an earlier save.
 
         Parameters
         ----------
         folder
-            A folder that does not exist, is empty, or was written by `save`.
+            A folder that is missing, empty, or was written by `save`.
 
         Returns
         -------
@@ -370,7 +370,7 @@ class Evals:
         Raises
         ------
         FormatError
-            The folder holds files that evalkit did not write.
+            The folder has files of other origin.
         """
         expect(Evals.save, locals())
         folder = Path(folder)
@@ -388,9 +388,9 @@ class Evals:
         Raises
         ------
         PathError
-            There is no such folder.
+            The folder is missing.
         FormatError
-            `save` did not write it, or a newer evalkit did.
+            The folder was not written by `save`, or by a newer evalkit.
         """
         expect(cls.load, locals())
         folder = Path(folder)
@@ -412,7 +412,7 @@ def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
 
 
 def _with_all_runs(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Return the runs table with a row for each run that only other tables name."""
+    """Add a row to the runs table for each run that only other tables name."""
     runs = tables["runs"]
     frames = [tables[name].select("run") for name in ("trials", "scores", "turns") if tables[name].height]
     if not frames:
@@ -424,7 +424,7 @@ def _with_all_runs(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
 
 
 def _is_one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
-    """Return the condition that a column has one of the values; raise for a value that no row has."""
+    """Return the condition that a column has one of the values; raise for an unknown value."""
     dtype, column = frame.schema[name], pl.col(name)
     is_list = isinstance(dtype, pl.List)
     present = (frame[name].explode(empty_as_null=True) if is_list else frame[name]).drop_nulls().unique()

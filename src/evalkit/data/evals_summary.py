@@ -1,4 +1,4 @@
-"""Summarize an `Evals` for a terminal and for a notebook cell."""
+"""Summarize an `Evals` for a terminal or a notebook."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ERROR_CHARS = 90
 
 
 def as_text(evals: Any) -> str:
-    """Return the counts, and a line per table."""
+    """Return the counts and a line per table."""
     lines = [f"Evals: {', '.join(_counts(evals))}"]
     lines += [f"  {name:<9}{height:>9,}  {facts}".rstrip() for name, height, facts in _rows(evals)]
     return "\n".join(lines)
 
 
 def as_html(evals: Any) -> Html:
-    """Return the counts, a table with a row per table, and the notes."""
+    """Return the counts, a row per table, and the notes."""
     rows = [(name, f"{height:,}", facts) for name, height, facts in _rows(evals)]
     table = html_table(["Table", "Rows", "Content"], rows, numeric=["Rows"], row_heads=True)
     counts = escape(", ".join(_counts(evals)))
@@ -33,7 +33,7 @@ def as_html(evals: Any) -> Html:
 
 
 def _trial_counts(evals: Any) -> dict[str, int]:
-    """Return how many cases and trials there are, those that only scores name included."""
+    """Count cases and trials, including those only in `scores`."""
     trials = evals.attempts()
     cases = evals.cases.height or trials["case"].n_unique()
     return {"cases": cases, "trials": trials.height}
@@ -55,7 +55,6 @@ def _counts(evals: Any) -> list[str]:
 
 
 def _rows(evals: Any) -> list[tuple[str, int, str]]:
-    """Return each table's name, its rows and its content in words."""
     scores = some_of(evals.scores, "score", "grader")
     errors = some_of(evals.trials, "error")["error"].drop_nulls()
     facts = {
@@ -85,7 +84,7 @@ def _names(series: pl.Series) -> str:
 
 
 def _crashes(errors: pl.Series) -> str:
-    """Return how many trials crashed, and the most frequent error."""
+    """Return the number of crashed trials and the most frequent error."""
     if errors.is_empty():
         return "0 crashed"
     error, count = errors.value_counts().sort("count", "error", descending=[True, False]).row(0)

@@ -1,4 +1,4 @@
-"""Export to the format of Every Eval Ever: a JSON file per run, and a line per score beside it."""
+"""Export to the Every Eval Ever format."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
     evals
         The evaluations.
     folder
-        A new or an empty folder. The same evaluations always give the same files.
+        A new or an empty folder. The same evaluations give the same files.
 
     Returns
     -------
@@ -47,15 +47,14 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
     Raises
     ------
     FormatError
-        The folder is not empty, or nothing has a score.
+        The folder is not empty, or there are no scores.
 
     Notes
     -----
-    The format has no place for evidence and rubric hashes; they are dropped. A rationale goes into its line's
-    `metadata`. A null score has no line and is counted in the aggregate. `is_correct` is whether a score is the
-    highest of its scale; without a declared scale the observed range is used, and the aggregate says so. The
-    developer of a model is the part before the slash of its name, else its provider. Deployment and
-    availability are "unknown".
+    Evidence and rubric hashes are dropped. A rationale goes into `metadata`. A null score has no line and is counted
+    in the aggregate. `is_correct`: the score is the highest of its scale, or of the observed range if no scale is
+    declared (the aggregate says so). The developer is the part of the model name before the slash, else the
+    provider. Deployment and availability are "unknown".
     """
     expect_evals(evals, "exports.every_eval_ever", loaded=True)
     folder = Path(folder)
@@ -75,7 +74,7 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
 def _write(
     folder: Path, evals: Evals, run: dict[str, Any], scores: pl.DataFrame, scales: dict[Any, dict[str, Any]]
 ) -> None:
-    # The format asks for a random UUID; this one is the same for the same run.
+    # The format requires a random UUID; this one is stable per run.
     name = str(uuid.UUID(bytes=uuid.uuid5(_PLACE, run["run"]).bytes, version=4))
     suite, model = run["suite"] or "unnamed", run["model"] or "unknown"
     maker, _, rest = model.partition("/")
@@ -128,13 +127,13 @@ def _write(
 
 
 def _component(name: str) -> str:
-    """Return a name as a valid folder name on every system."""
+    """Return a name as a folder name that every system allows."""
     made = _NO_SIGN.sub("_", name.strip()).rstrip(". ") or "unnamed"
     return f"_{made}" if _NO_NAME.fullmatch(made) else made
 
 
 def _rows(evals: Evals, run: dict[str, Any], scores: pl.DataFrame) -> pl.DataFrame:
-    """Return each score with facts of its trial, its case and its messages."""
+    """Return each score with facts of its trial, case and messages."""
     turns = evals.turns.filter(pl.col("run") == run["run"]).sort("turn")
     messages = turns.group_by(TRIAL_KEY).agg(pl.struct(pl.exclude(*TRIAL_KEY)).alias("messages"))
     cases = evals.cases.filter(pl.col("suite") == (run["suite"] or ""))
@@ -236,7 +235,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _result(criterion: str, scores: pl.DataFrame, suite: str, scale: dict[str, Any]) -> dict[str, Any]:
-    """Return a criterion's mean over cases; epochs and samples of a case are averaged first."""
+    """Return a criterion's mean over cases, after averaging epochs and samples."""
     cases = (
         scores.drop_nulls("score").group_by("case", maintain_order=True).agg(pl.col("score").mean())["score"]
     )
@@ -265,7 +264,7 @@ def _result(criterion: str, scores: pl.DataFrame, suite: str, scale: dict[str, A
 
 
 def _scales(evals: Evals) -> dict[Any, dict[str, Any]]:
-    """Return the scale of each suite and criterion in the terms of the format."""
+    """Return the scale of each suite and criterion in the format's terms."""
     suites = evals.runs.select("run", pl.col("suite").fill_null(""))
     seen = (
         evals.scores.join(suites, on="run", how="left")

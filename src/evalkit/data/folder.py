@@ -1,8 +1,4 @@
-"""The native folder: `suite.yaml`, `transcripts.jsonl` (a trial per line), `scores.jsonl` (a score per line).
-
-Reading keeps every good line; the others are `Problem`s with file and line. Writing is atomic, and the same
-tables always give the same bytes.
-"""
+"""Read the native folder: `suite.yaml`, `transcripts.jsonl` and `scores.jsonl`."""
 
 from __future__ import annotations
 
@@ -49,7 +45,7 @@ class _Metadata(msgspec.Struct):
 
 
 def read(folder: str | Path) -> Evals:
-    """Read a native folder; any of its three files may be absent.
+    """Read a native folder; any of its three files may be missing.
 
     Parameters
     ----------
@@ -64,9 +60,9 @@ def read(folder: str | Path) -> Evals:
     Raises
     ------
     PathError
-        There is no such folder.
+        The folder is missing.
     FormatError
-        It has none of the three files.
+        The folder has none of the three files.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -84,12 +80,12 @@ def read(folder: str | Path) -> Evals:
 
 
 def in_line_order(evals: Evals) -> Evals:
-    """Sort the problems by file and line, those of a whole file first."""
+    """Sort the problems by file and line; those of a whole file come first."""
     return replace(evals, problems=evals.problems.sort("source", "line", maintain_order=True))
 
 
 def read_suite(path: str | Path) -> Evals:
-    """Read a suite file into the tables `cases` and `criteria`; an invalid file is a `Problem`."""
+    """Read a suite file into `cases` and `criteria`; an invalid file is a `Problem`."""
     from evalkit.data.suite import Suite
 
     try:
@@ -100,15 +96,10 @@ def read_suite(path: str | Path) -> Evals:
 
 
 def read_scores(path: str | Path) -> Evals:
-    """Read a `scores.jsonl`: one score per line, with the fields of `evalkit.data.schema.SCORES`.
+    """Read a `scores.jsonl` with the fields of `evalkit.data.schema.SCORES`.
 
-    Only `run`, `case` and `criterion` are needed. An invalid score is a `Problem` and a row with a null
-    `score` and an `error`; another invalid value is a `Problem` and null.
-
-    Raises
-    ------
-    PathError
-        There is no such file.
+    Only `run`, `case` and `criterion` are required. An invalid value is null with a `Problem`; an invalid
+    score also has an `error`. Raise `PathError` if the file is missing.
     """
     path = Path(path)
     files = [str(path)]
@@ -130,19 +121,7 @@ def read_scores(path: str | Path) -> Evals:
 
 
 def within_scale(evals: Evals) -> Evals:
-    """Make every score outside its criterion's scale null, with an `error` and a `Problem`.
-
-    Examples
-    --------
-    >>> evals = within_scale(
-    ...     Evals.from_tables(
-    ...         criteria=pl.DataFrame({"criterion": ["Groq"], "scale_min": [1], "scale_max": [5]}),
-    ...         scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [50]}),
-    ...     )
-    ... )
-    >>> evals.scores["error"].item()
-    '50 is outside the scale 1 to 5'
-    """
+    """Set scores outside their scale to null, with an `error` and a `Problem`."""
     ends = ["scale_min", "scale_max"]
     scale = evals.criteria.filter(pl.any_horizontal(pl.col(ends).is_not_null()))
     if scale.is_empty() or evals.scores.is_empty():
@@ -175,7 +154,7 @@ def within_scale(evals: Evals) -> Evals:
 
 
 def _exact_metadata(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with nested metadata as its text in the file, spaces included."""
+    """Return the frame with nested metadata as its exact text in the file."""
     if frame.schema.get("metadata") != pl.String:
         return frame
     nested = frame["metadata"].str.contains(r"^[\[{]").fill_null(value=False)

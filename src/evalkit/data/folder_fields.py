@@ -1,4 +1,4 @@
-"""The files of the native folder, and the fields of their lines in the order of writing."""
+"""The native files and their fields in the order of writing."""
 
 from __future__ import annotations
 

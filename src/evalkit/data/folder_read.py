@@ -33,11 +33,11 @@ _MISSING: Final = msgspec.Raw()
 
 _RUN_COLUMNS: Final = (*RUN_FIELDS, "started_at", "config", "made_up")
 _BUFFER_BYTES: Final = 1 << 20
-# Lines that become columns together: few enough that decoded records stay in the processor's cache.
+# Lines per batch: decoded records fit the processor's cache.
 _BATCH_BYTES: Final = 1 << 21
 
 
-# Records are trees: the garbage collector need not watch them.
+# Records are trees: no garbage collection needed.
 class _Message(msgspec.Struct, gc=False):
     role: _Text = None
     content: str | list[Any] | dict[str, Any] | None = None
@@ -73,25 +73,10 @@ class _Trial(msgspec.Struct, gc=False):
 
 
 def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
-    """Read a `transcripts.jsonl` into the tables `runs`, `trials` and `turns`.
+    """Read a `transcripts.jsonl` into `runs`, `trials` and `turns`.
 
-    A line is `{run, suite, agent, agent_version, model, provider, run_started_at, config, made_up, case,
-    epoch, messages: [{role, content, reasoning, tool_calls, tool_name, tool_call_id, parts}], output, error,
-    stop_reason, input_tokens, output_tokens, cost_usd, latency_s, started_at}`. Only `run` and `case` are
-    needed; a line without `case`, `messages` and `output` describes the run alone. A value of the wrong
-    type is dropped with a `Problem`, the rest of its line is kept.
-
-    Parameters
-    ----------
-    path
-        The file.
-    turns
-        Whether the turns are wanted.
-
-    Raises
-    ------
-    PathError
-        There is no such file.
+    Only `run` and `case` are required; a line without `case`, `messages` and `output` describes a run. An
+    invalid value is dropped with a `Problem`. Raise `PathError` if the file is missing.
     """
     path = Path(path)
     if not path.exists():
@@ -104,7 +89,7 @@ def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
 
 
 def scan_transcripts(path: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield the trials and the turns of a `transcripts.jsonl`, some lines at a time; bad records are dropped."""
+    """Yield the trials and turns of a `transcripts.jsonl` in batches; bad records are dropped."""
     transcripts = _Transcripts(str(path))
     for _ in chain(_batches(path, transcripts, turns=True), [None]):
         transcripts.flush()
@@ -112,7 +97,7 @@ def scan_transcripts(path: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
 
 
 def _batches(path: Path, transcripts: _Transcripts, *, turns: bool) -> Iterator[None]:
-    """Add the lines, and yield whenever it is time to flush."""
+    """Add the lines; yield when it is time to flush."""
     decode = msgspec.json.Decoder(_Trial).decode
     size = 0
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
@@ -136,7 +121,7 @@ def _batches(path: Path, transcripts: _Transcripts, *, turns: bool) -> Iterator[
 
 
 class _Transcripts:
-    """The columns of runs, trials and turns, growing a batch of lines at a time."""
+    """The columns of runs, trials and turns, extended by batches of lines."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -154,7 +139,6 @@ class _Transcripts:
         return lambda reason: self.problems.append(Problem(self.source, number, reason))
 
     def add(self, number: int, trial: _Trial) -> None:
-        """Add one line."""
         add_problem = self.add_problem(number)
         if trial.run is None:
             add_problem("there is no run")
@@ -201,7 +185,6 @@ class _Transcripts:
                 add_problem(f"{text}; the first is kept")
 
     def evals(self) -> Evals:
-        """Return everything that was added."""
         self.flush()
         source = pl.lit(self.source, dtype=Key).alias("source")
         columns = {name: [facts[name] for facts in self.runs.values()] for name in _RUN_COLUMNS}
@@ -238,14 +221,13 @@ def _all(name: str, records: Sequence[Any]) -> list[Any]:
 
 
 def _typed(columns: dict[str, list[Any]], table: Table) -> list[pl.Series]:
-    """Return columns of values that have the table's types; a number out of range is null."""
+    """Return values as columns of the table's types; a number out of range is null."""
     return [
         pl.Series(name, values, dtype=table.schema[name], strict=False) for name, values in columns.items()
     ]
 
 
 def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
-    """Return the columns of the messages of many trials."""
     messages = list(chain.from_iterable(lists))
     columns = {name: _all(name, messages) for name in ("turn", *MESSAGE_FIELDS)}
     if {*columns["turn"]} <= {None}:
@@ -265,12 +247,12 @@ def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
-    """Whether there is nothing but text and nulls, as in most files."""
+    """Whether all values are text or null."""
     return {*map(type, values)} <= {str, type(None)}
 
 
 def _numbers(messages: Sequence[_Message]) -> Sequence[int]:
-    """Return the number of each turn: its own if it is free, else its place."""
+    """Return the number of each turn: its own if unused, else its position."""
     numbers: list[int] = []
     for position, message in enumerate(messages, 1):
         numbers.append(position if message.turn is None or message.turn in numbers else message.turn)
@@ -278,7 +260,7 @@ def _numbers(messages: Sequence[_Message]) -> Sequence[int]:
 
 
 def _is_made_up(config: str | None) -> bool:
-    """Whether the config of a run marks it as synthetic, as in files of the demo."""
+    """Whether the config marks the run as synthetic, as in demo files."""
     try:
         value = msgspec.json.decode(config) if config else None
     except msgspec.MsgspecError:

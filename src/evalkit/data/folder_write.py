@@ -32,18 +32,17 @@ if TYPE_CHECKING:
     from evalkit.data.suite import Suite
 
 _NESTED: Final = ("config", "tool_calls", "parts", "metadata")
-# Left out of a line when they are empty: reading puts the empty string back.
+# Left out if empty: reading restores the empty string.
 _OPTIONAL: Final = ("suite", "grader", "rubric_hash")
 # A suite file needs a name.
 _UNNAMED: Final = "unnamed"
 
 
 def write(evals: Evals, folder: str | Path) -> Path:
-    """Write the three files of a native folder, each whole or not at all.
+    """Write a native folder, each file atomically.
 
-    The same tables always give the same bytes: fields stand in schema order, nulls are left out, rows
-    keep their order. `source` and `line` are not written. A table without rows has no file. A `suite.yaml`
-    with the same content is left as it is, with its comments.
+    The same tables give the same bytes. `source` and `line` are not written; a table without rows has no
+    file. An equal `suite.yaml` keeps its comments.
 
     Returns
     -------
@@ -73,16 +72,16 @@ def write(evals: Evals, folder: str | Path) -> Path:
 
 
 def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
-    """Append one JSON object per line to a file, and return when it is on disk.
+    """Append one JSON object per line; return when it is on disk.
 
-    A last line that a crash left half-written is closed first, so that it spoils no other record.
+    An incomplete last line is closed first.
 
     Parameters
     ----------
     path
-        The file; it and its folder are created if needed.
+        The file; it and its folder are created if missing.
     records
-        The objects. Nones are left out; a lone surrogate, which UTF-8 cannot hold, becomes U+FFFD.
+        The objects. None values are left out; a lone surrogate becomes U+FFFD.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +98,7 @@ def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def _write_suites(evals: Evals, folder: Path) -> None:
-    """Write a file for each suite with a case, or a criterion with its scale."""
+    """Write a file for each suite with a case or a declared scale."""
     criteria = evals.criteria.filter(pl.col("scale_min").is_not_null() & pl.col("scale_max").is_not_null())
     cases = evals.cases.filter(pl.col("case") != "")
     names = pl.concat([cases["suite"], criteria["suite"]]).unique(maintain_order=True)
@@ -157,7 +156,7 @@ def _suite(name: str, cases: pl.DataFrame, criteria: pl.DataFrame) -> Suite:
 
 
 def _trial_lines(evals: Evals) -> Iterator[dict[str, Any]]:
-    """Yield the lines of `transcripts.jsonl`: the trials in order, then the runs without any."""
+    """Yield the lines of `transcripts.jsonl`: trials, then runs without trials."""
     messages: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     columns = ("run", "case", "epoch", "turn", *MESSAGE_FIELDS)
     for run, case, epoch, turn, *values in (
@@ -186,7 +185,7 @@ def _trial_lines(evals: Evals) -> Iterator[dict[str, Any]]:
 
 def _run_fields(row: dict[str, Any]) -> dict[str, Any]:
     config = row["config"] or ""
-    # The config of the demo says it already.
+    # The demo's config has it already.
     made_up = row["made_up"] if '"made_up"' not in config else None
     names = {name: row[name] for name in ("run", *RUN_FIELDS)}
     more = {"run_started_at": row["started_at"], "config": row["config"], "made_up": made_up}
@@ -194,7 +193,7 @@ def _run_fields(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a line's fields without empty ones, times and nested JSON as they are written."""
+    """Return a line's non-empty fields, with times and nested JSON as written."""
     fields = {}
     for name, value in items:
         if value is None or (value == "" and name in _OPTIONAL):
@@ -208,7 +207,7 @@ def _fields(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _as_json(text: str) -> Any:
-    """Return text that is a JSON object or list so that it is written as one, byte for byte; else the text."""
+    """Return text of a JSON object or list as raw JSON; else the text."""
     if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]") or "\n" in text:
         return text
     try:
@@ -222,7 +221,7 @@ def _encode(fields: dict[str, Any]) -> bytes:
     try:
         return msgspec.json.encode(fields)
     except (UnicodeEncodeError, msgspec.MsgspecError):
-        # A lone surrogate costs one character, not the text.
+        # A lone surrogate becomes one replacement character.
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=_nested)
         return SURROGATE.sub("\ufffd", text).encode()
 
@@ -232,7 +231,7 @@ def _nested(value: Any) -> Any:
 
 
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write the lines, or remove the file if there are none."""
+    """Write the lines; remove the file if there are none."""
     records = iter(records)
     first = next(records, None)
     if first is None:

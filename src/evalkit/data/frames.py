@@ -1,4 +1,4 @@
-"""Convert any frame to polars, and read some columns of a lazy one."""
+"""Convert any frame to polars; read columns of a lazy one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,7 @@ from evalkit.util.errors import FormatError
 
 
 def to_polars(frame: Any) -> pl.DataFrame:
-    """Return any frame (polars eager or lazy, pandas, pyarrow, DuckDB) as a polars frame.
-
-    Raises
-    ------
-    FormatError
-        It is no frame.
-    """
+    """Convert a polars, pandas, pyarrow or DuckDB frame; raise `FormatError` for anything else."""
     if isinstance(frame, pl.DataFrame):
         return frame
     if isinstance(frame, pl.LazyFrame):
@@ -34,7 +28,7 @@ def to_polars(frame: Any) -> pl.DataFrame:
 
 
 def some_of(frame: Any, *columns: str) -> pl.DataFrame:
-    """Return some columns of a table; of a lazy one only they are read."""
+    """Return some columns of a table; only they are read from a lazy one."""
     selected: Any = frame.select(columns)
     if isinstance(selected, pl.LazyFrame):
         selected = selected.collect(engine="streaming")

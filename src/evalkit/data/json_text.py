@@ -33,7 +33,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Turn the garbage collector off: millions of decoded records hold no cycles."""
+    """Turn the garbage collector off: decoded records have no cycles."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -44,12 +44,8 @@ def without_collector() -> Iterator[None]:
 
 
 def lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    r"""Yield the lines that are not blank with their numbers, from 1.
+    r"""Yield the non-blank lines with their numbers, from 1; only a newline ends a line.
 
-    Only a newline ends a line: U+2028, which JSON strings may hold as it is, does not.
-
-    Examples
-    --------
     >>> list(lines("1\r\n\n'a\u2028b'".encode()))
     [(1, b'1'), (3, b"'a\xe2\x80\xa8b'")]
     """
@@ -65,18 +61,10 @@ def lines(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def decode(raw: bytes) -> Any:
-    """Decode JSON.
+    """Decode JSON; raise `ValueError` with the reason if invalid.
 
-    More lenient than the standard where nothing is lost: a bare NaN or Infinity becomes that word, a lone
-    surrogate becomes U+FFFD.
+    A bare NaN or Infinity becomes that word, a lone surrogate U+FFFD.
 
-    Raises
-    ------
-    ValueError
-        It is not JSON; the message says why.
-
-    Examples
-    --------
     >>> decode(b'{"score": NaN}')
     {'score': 'NaN'}
     """
@@ -103,10 +91,8 @@ def decode(raw: bytes) -> Any:
 
 
 def encodable(value: Any) -> Any:
-    r"""Replace each lone surrogate, which UTF-8 cannot hold, in a decoded value by U+FFFD.
+    r"""Replace each lone surrogate in a decoded value by U+FFFD.
 
-    Examples
-    --------
     >>> encodable(["cut \ud83d off"])
     ['cut � off']
     """
@@ -115,7 +101,7 @@ def encodable(value: Any) -> Any:
 
 
 def record(raw: bytes, source: str, number: int, problems: list[Problem]) -> dict[str, Any] | None:
-    """Return the JSON object of a line; or None, with a `Problem`, if it is none."""
+    """Return the JSON object of a line, or None with a `Problem`."""
     try:
         value = decode(raw)
     except ValueError as error:
@@ -129,7 +115,7 @@ def record(raw: bytes, source: str, number: int, problems: list[Problem]) -> dic
 
 
 def as_text(value: Any) -> str | None:
-    """Return a decoded value as text: strings as they are, null as None, anything else as compact JSON."""
+    """Return a decoded value as text: strings and None unchanged, else compact JSON."""
     if value is None or isinstance(value, str):
         return value
     try:

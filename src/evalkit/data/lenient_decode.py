@@ -1,4 +1,4 @@
-"""Decode JSON into typed records. Where one value does not fit, keep all the others."""
+"""Decode JSON into typed records; drop only the invalid values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def lenient_decode(
     kind: type[Any], decoder: msgspec.json.Decoder[Any], raw: bytes | msgspec.Raw, add_problem: AddProblem
 ) -> Any:
-    """Return JSON as a record of `kind`; None where it is no JSON object."""
+    """Return JSON as a record of `kind`; None if it is no JSON object."""
     try:
         return decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -32,10 +32,8 @@ def lenient_decode(
 
 
 def lenient_convert(kind: type[Any], value: Any, add_problem: AddProblem, *, name: str = "") -> Any:
-    """Return decoded JSON as a record of `kind`, a `msgspec.Struct`; each value that does not fit is a problem.
+    """Return decoded JSON as a `msgspec.Struct`; each invalid value is a problem.
 
-    Examples
-    --------
     >>> class Point(msgspec.Struct):
     ...     x: int | None = None
     ...     y: int | None = None

@@ -1,4 +1,4 @@
-"""Save tables as Parquet files in a folder, with a manifest."""
+"""Save tables as Parquet in a folder with a manifest."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 MANIFEST: Final = "evalkit.json"
 """The file of a saved folder that marks it as evalkit's."""
 
-# The format of a saved folder; a newer one is refused.
+# The format version of a saved folder; a newer one is refused.
 _VERSION: Final = 1
 
 
 def check_target(folder: Path) -> None:
-    """Raise FormatError if a folder holds files that evalkit did not save."""
+    """Raise `FormatError` if a folder has files of other origin."""
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder.is_dir() and (folder / MANIFEST).exists()):
         raise FormatError(
@@ -38,7 +38,7 @@ def check_target(folder: Path) -> None:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to write into; it takes the place of `folder` if nothing is raised."""
+    """Yield a new folder that replaces `folder` if nothing is raised."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     fresh.chmod(0o755)
@@ -50,7 +50,7 @@ def replacing(folder: Path) -> Iterator[Path]:
 
 
 def write(folder: Path, tables: Mapping[str, Any], *, notes: Iterable[Note], files: Iterable[str]) -> None:
-    """Write tables (and `problems`) into an existing folder; a lazy one is streamed."""
+    """Write tables and `problems` into an existing folder; lazy ones are streamed."""
     for name, frame in tables.items():
         path = folder / f"{name}.parquet"
         if isinstance(frame, pl.LazyFrame):
@@ -70,12 +70,7 @@ def write_manifest(folder: Path, notes: Iterable[Note], files: Iterable[str], **
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest of a saved folder.
 
-    Raises
-    ------
-    PathError
-        There is no such folder.
-    FormatError
-        evalkit did not write it, or a newer one did.
+    Raise `PathError` for a missing folder, `FormatError` for one of other origin or a newer evalkit.
     """
     if not folder.exists():
         raise PathError.missing(folder)
@@ -94,7 +89,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def notes_of(manifest: dict[str, Any]) -> tuple[Note, ...]:
-    """Return the notes of a manifest; older ones hold plain text."""
+    """Return the notes of a manifest; older ones have plain text."""
     return tuple(
         Note(note["kind"], note["text"], tuple(note["files"]))
         if isinstance(note, dict)
@@ -104,7 +99,7 @@ def notes_of(manifest: dict[str, Any]) -> tuple[Note, ...]:
 
 
 def read(folder: Path, tables: Iterable[str] = tuple(TABLES)) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Return the wanted tables, checked, and the problems."""
+    """Return the named tables, checked, and the problems."""
     wanted = set(tables)
     frames: dict[str, Any] = {
         name: table.check(read_parquet(folder / f"{name}.parquet")) if name in wanted else table.empty()
@@ -114,14 +109,9 @@ def read(folder: Path, tables: Iterable[str] = tuple(TABLES)) -> tuple[dict[str,
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
-    """Read one Parquet file, or some columns of it.
+    """Read a Parquet file, or some of its columns.
 
-    Raises
-    ------
-    PathError
-        There is no such file.
-    FormatError
-        It cannot be read.
+    Raise `PathError` for a missing file, `FormatError` for an unreadable one.
     """
     try:
         return pl.read_parquet(path, columns=columns)
@@ -132,7 +122,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def _swap(fresh: Path, folder: Path) -> None:
-    """Replace `folder`; the old content is removed only when the new one is in place."""
+    """Replace `folder`; remove the old content last."""
     if not folder.exists():
         os.replace(fresh, folder)  # noqa: PTH105
         return

@@ -1,4 +1,4 @@
-"""The base of every object that a verb returns."""
+"""The base of the results of verbs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _ROWS: Final = 40
 
 
 class Result:
-    """A finished analysis: a polars frame, and ways to pass it on.
+    """A finished analysis: a polars frame with exports.
 
-    A subclass gives `table` and may override `_headline`, `_remarks`, `_html_tables` and `_facts`.
+    Subclasses define `table` and may override `_headline`, `_remarks`, `_html_tables` and `_facts`.
     """
 
     __slots__ = ()
@@ -49,13 +49,7 @@ class Result:
         return self.table.to_pandas()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data.
-
-        Returns
-        -------
-        dict
-            `schema`, `schema_version`, and the fields of this result.
-        """
+        """Return `schema`, `schema_version` and the result's fields as plain data."""
         name = self.schema or type(self).__name__.lower()
         return {"schema": f"evalkit/{name}", "schema_version": SCHEMA_VERSION, **self._facts()}
 
@@ -101,13 +95,13 @@ def frame_table(frame: pl.DataFrame, *, limit: int = _ROWS) -> Html:
 
 
 def warnings_frame(warnings: Iterable[Warning]) -> pl.DataFrame:
-    """Return warnings as a frame with the columns `id`, `scope` and `text`."""
+    """Return warnings as a frame: `id`, `scope`, `text`."""
     rows = [(warning.id, warning.scope, warning.text) for warning in warnings]
     return pl.DataFrame(rows, schema=WARNINGS, orient="row")
 
 
 def plain_data(value: Any) -> Any:
-    """Return a value as JSON can hold it: frames as rows, dataclasses and mappings as dicts."""
+    """Return JSON data: frames as rows, dataclasses and mappings as dicts."""
     if isinstance(value, pl.DataFrame):
         return value.to_dicts()
     if hasattr(value, "to_dict"):

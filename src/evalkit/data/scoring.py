@@ -1,4 +1,4 @@
-"""`Scoring`: what counts as a pass, by whose scores. Chosen once and used by every verb."""
+"""`Scoring`: the pass rule, and the scores that count."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """The scores that count and the rule they are held against.
+    """The scores that count, and their pass rule.
 
     Attributes
     ----------
     rule
-        An `evalkit.PassRule`; None: the default rule.
+        An `evalkit.PassRule`; None for the default rule.
     grader
-        The grader, or graders, whose scores count; None: judge and code rows.
+        The grader, or graders, whose scores count; None for judge and code.
     rubric
-        A rubric hash, or several, or "any"; None: the only one there is.
+        A rubric hash, or several, or "any"; None if there is only one.
     weights
-        Weight per severity; None: every case counts the same.
+        Weight per severity; None for equal weights.
     level
         Confidence level of intervals, between 0 and 1.
     """
@@ -34,11 +34,5 @@ class Scoring:
     level: float = 0.95
 
     def replace_given(self, **given: Any) -> Scoring:
-        """Return a copy with every value that is not None.
-
-        Examples
-        --------
-        >>> Scoring(grader="judge").replace_given(grader=None, level=0.9)
-        Scoring(rule=None, grader='judge', rubric=None, weights=None, level=0.9)
-        """
+        """Return a copy with every value that is not None."""
         return replace(self, **{name: value for name, value in given.items() if value is not None})

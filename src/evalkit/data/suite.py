@@ -1,9 +1,4 @@
-"""A suite: cases, expectations and criteria, in YAML.
-
-`Suite.read` reports what is wrong with file and line. `write` changes only what was changed: comments,
-quotes and the order of keys stay. Hashes depend on the words alone, so a score can be matched to the
-wording of the rubric at the time.
-"""
+"""A suite in YAML: cases, expectations and criteria."""
 
 from __future__ import annotations
 
@@ -37,17 +32,17 @@ class Criterion(Part):
     name
         Unique in its suite.
     description
-        What it judges.
+        The judged property.
     anchors
         Score to its meaning. `4` and `"4"` are the same score.
     scale
-        The lowest and the highest score. Declared, never inferred.
+        The lowest and the highest score.
     weight
-        Its weight in the mean of the criteria. Not part of the hash: it changes no score.
+        Weight in the mean of the criteria. Not part of the hash.
     kind
         `ordinal`, `binary` or `continuous`.
     origin
-        Which parts were `given` and which are `ours`.
+        Parts that were `given`, and parts that are `ours`.
     """
 
     name: str = Field(min_length=1)
@@ -85,7 +80,7 @@ class Criterion(Part):
 
     @property
     def hash(self) -> str:
-        """12 hex digits of what a judge reads of it: name, description, anchors, scale and kind."""
+        """12 hex digits of name, description, anchors, scale and kind."""
         return digest(self._content())
 
     def _content(self) -> dict[str, Any]:
@@ -99,35 +94,35 @@ class Criterion(Part):
 
 
 class Expected(Part):
-    """What a good answer to a case does: as a paragraph, and as checkable points."""
+    """The expected answer to a case: a paragraph, and checkable points."""
 
     ideal_behavior: str = ""
     rubric: list[str] = Field(default_factory=list)
 
 
 class Case(Part):
-    """One test item, and what is expected of an answer.
+    """One test item, and its expected answer.
 
     Attributes
     ----------
     id
-        A string, also where it looks like a number: quoted in YAML.
+        A string, also if it looks like a number: quoted in YAML.
     input
-        The situation in which an agent goes wrong, as the suite words it. Not a prompt.
+        The situation, for readers. Not a prompt.
     prompt
-        What an agent is sent: the task of a user, in which the mistake is tempting.
+        The text sent to an agent.
     expected
         `ideal_behavior` and `rubric`, the checkable points.
     severity
-        How bad a failure is; None if unknown.
+        Severity of a failure; None if unknown.
     check, domain, tags
-        The kind of check, the field, the slices it belongs to.
+        The kind of check, the field, the slices.
     cluster
-        Cases with the same cluster are not independent of each other.
+        Cases of one cluster are not independent.
     facts
-        What the case rests on, each with its source.
+        Facts behind the case, each with its source.
     origin
-        Which parts were `given` and which are `ours`.
+        Parts that were `given`, and parts that are `ours`.
     """
 
     id: str = Field(min_length=1)
@@ -154,7 +149,7 @@ class Case(Part):
 class Rubric(Part):
     """The criteria of a suite, with the meaning of each score.
 
-    A rubric read from a suite file writes back the whole file, its cases untouched.
+    Writing a rubric read from a suite file keeps the file's cases.
     """
 
     suite: str = Field(min_length=1)
@@ -180,9 +175,9 @@ class Rubric(Part):
         Raises
         ------
         PathError
-            There is no such file.
+            The file is missing.
         SuiteError
-            The file is not YAML, has an unknown key, repeats an id, or holds an invalid value; the message
+            The file is not YAML, has an unknown key, repeats an ID, or has an invalid value; the message
             begins with file and line.
         """
         expect(cls.read, locals())
@@ -192,7 +187,7 @@ class Rubric(Part):
         if not path.is_file():
             raise PathError.missing(path)
         try:
-            # Bytes keep the line ends, which are written back.
+            # Bytes preserve line ends.
             text = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
             line = error.object[: error.start].count(b"\n") + 1
@@ -223,7 +218,7 @@ class Rubric(Part):
         return made
 
     def to_yaml(self) -> str:
-        """Return the text of the file: as it was read, where nothing was changed."""
+        """Return the text of the file; unchanged parts as they were read."""
         data = self._checked()
         if self._text is None:
             return fresh(data)
@@ -236,7 +231,7 @@ class Rubric(Part):
         return text
 
     def write(self, path: str | Path) -> Path:
-        """Write the file atomically; unchanged parts stay as they were read, comments included.
+        """Write the file atomically; unchanged parts keep their text and comments.
 
         Returns
         -------
@@ -259,7 +254,7 @@ class Rubric(Part):
         raise SelectorError.unknown(name, kind="criterion", have=[c.name for c in self.criteria])
 
     def __eq__(self, other: object) -> bool:
-        # The content counts, not the text it was read from.
+        # Compare content, not source text.
         return isinstance(other, type(self)) and self.model_dump() == other.model_dump()
 
     __hash__ = None  # type: ignore[assignment]
@@ -277,7 +272,7 @@ class Rubric(Part):
         return data
 
     def _checked(self) -> dict[str, Any]:
-        """Return the content, checked again: changes inside a list were not."""
+        """Return the content, validated again: pydantic misses changes inside a list."""
         data = self._data()
         try:
             return type(self).model_validate(data)._data()
@@ -312,14 +307,14 @@ class Suite(Rubric):
         return self
 
     def case(self, id: str) -> Case:
-        """Return the case of that id."""
+        """Return the case with an ID."""
         for case in self.cases:
             if case.id == id:
                 return case
         raise SelectorError.unknown(id, kind="case", have=[c.id for c in self.cases])
 
     def rubric_hash(self, case_id: str, criterion_name: str) -> str:
-        """Return the content hash of what a judge of this case on this criterion reads (12 hex digits)."""
+        """Return the hash of what a judge reads for a case and a criterion (12 hex digits)."""
         expected = self.case(case_id).expected
         return rubric_hash(
             self.criterion(criterion_name),
@@ -328,14 +323,7 @@ class Suite(Rubric):
         )
 
     def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Return the suite as tables.
-
-        Returns
-        -------
-        tuple
-            The `cases` and the `criteria` frame, with the columns and dtypes of `schema.CASES` and
-            `schema.CRITERIA`; a missing text is null.
-        """
+        """Return the `cases` and `criteria` tables of `evalkit.data.schema`."""
         import polars as pl
 
         from evalkit.data.schema import CASES, CRITERIA
@@ -376,19 +364,9 @@ class Suite(Rubric):
 
 
 def rubric_hash(criterion: Criterion, *, ideal_behavior: str | None, expected_rubric: str | None) -> str:
-    """Return the content hash of a criterion and of a case's expectations.
+    """Return the hash of a criterion and a case's expectations (12 hex digits).
 
-    Parameters
-    ----------
-    criterion
-        The criterion.
-    ideal_behavior, expected_rubric
-        As in the `cases` table; null is the same as "".
-
-    Returns
-    -------
-    str
-        12 hex digits. White space does not change them, any word does.
+    Null equals ""; white space is ignored.
     """
     return digest(
         {
@@ -400,12 +378,12 @@ def rubric_hash(criterion: Criterion, *, ideal_behavior: str | None, expected_ru
 
 
 def _points(rubric: list[str]) -> str:
-    """Return checkable points as the `cases` table has them, one per line."""
+    """Return checkable points as text, one per line."""
     return "\n".join(" ".join(point.split()) for point in rubric)
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as YAML would have it: words, numbers, lists and keys."""
+    """Return `value` as plain YAML data."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

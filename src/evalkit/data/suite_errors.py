@@ -1,4 +1,4 @@
-"""Explain what is wrong with a suite file in one sentence, with file and line."""
+"""Explain errors of a suite file in one sentence, with file and line."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _VALUE_CHARS = 60
 
 
 def broken_rule(at: Path, text: str) -> PydanticCustomError:
-    """Return the error of a rule about several values; `at` is the place, seen from the model."""
+    """Return the error of a rule about several values; `at` is relative to the model."""
     return PydanticCustomError("evalkit", "{text}", {"text": text, "at": at})
 
 
 def check_unique(names: list[str], at: tuple[str, str]) -> None:
-    """Raise if a name is repeated; `at` is the list and the key, for example ("cases", "id")."""
+    """Raise for a repeated name; `at` is list and key, such as ("cases", "id")."""
     seen: dict[str, int] = {}
     for place, name in enumerate(names):
         if name in seen:
@@ -35,7 +35,7 @@ def check_unique(names: list[str], at: tuple[str, str]) -> None:
 
 
 def explained(error: ValidationError, document: Document, model: type[BaseModel], *, name: str) -> SuiteError:
-    """Return the first error as a sentence that begins with file and line; the others are counted."""
+    """Return the first error as a sentence with file and line; count the others."""
     details = error.errors()
     detail = min(details, key=lambda each: document.line(_path(each)))
     line = document.line(_path(detail))
@@ -85,7 +85,7 @@ def _sentence(detail: ErrorDetails, document: Document, model: type[BaseModel]) 
 
 
 def _twice(path: Path, document: Document, text: str) -> str:
-    """Return the sentence of a broken rule; for a repeated name, with the line of the first."""
+    """Return the sentence of a broken rule; for a repeated name, with the first line."""
     if not text.endswith("twice"):
         return text
     listing, place, key = path
@@ -98,7 +98,7 @@ def _twice(path: Path, document: Document, text: str) -> str:
 
 
 def _called(path: Path, document: Document) -> str:
-    """Return a place as `case '02': severity`."""
+    """Return a place in words, such as `case '02': severity`."""
     if len(path) < 2 or not isinstance(path[1], int):
         return ".".join(str(step) for step in path)
     parts: Any = document.data.get(str(path[0]))
@@ -111,7 +111,7 @@ def _called(path: Path, document: Document) -> str:
 
 
 def _fields(path: Path, model: type[BaseModel]) -> list[str]:
-    """Return the keys that may stand at `path`."""
+    """Return the valid keys at `path`."""
     for step in path:
         if isinstance(step, int):
             continue
@@ -122,6 +122,6 @@ def _fields(path: Path, model: type[BaseModel]) -> list[str]:
 
 
 def _options(detail: ErrorDetails) -> list[str]:
-    """Return the allowed words, which pydantic gives as `'a', 'b' or 'c'`."""
+    """Return the allowed words from pydantic's `'a', 'b' or 'c'`."""
     words = str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
     return [word.strip().strip("'") for word in words.split(",")]

@@ -1,4 +1,4 @@
-"""The base of the parts of a suite, severities, content hashes and the display of a rubric."""
+"""Base classes of a suite's parts, severities, hashes and rubric display."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _INHERITED: Final = {name for name in dir(BaseModel) if not name.startswith("_")
 
 
 class _PartType(ModelMetaclass):
-    """Complete the names of a suite, not those of pydantic."""
+    """Limit completion to names of the suite, without pydantic's."""
 
     def __dir__(cls) -> list[str]:
         return [name for name in super().__dir__() if name not in _INHERITED]
 
 
 class Part(BaseModel, metaclass=_PartType):
-    """A part of a suite: unknown keys are refused, changes are checked."""
+    """A part of a suite: unknown keys are refused, changes are validated."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
@@ -58,7 +58,7 @@ def _by_rank(compare: Callable[[int, int], bool]) -> Callable[[Severity, str], b
 
 
 class Severity(StrEnum):
-    """How bad a failure is: critical > high > medium > low.
+    """Severity of a failure: critical > high > medium > low.
 
     Examples
     --------
@@ -85,13 +85,13 @@ class Severity(StrEnum):
 
 
 def digest(content: object) -> str:
-    """Return 12 hex digits of the content; white space does not change them."""
+    """Return 12 hex digits of the content, ignoring white space."""
     text = json.dumps(_squeezed(content), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
 
 
 def _squeezed(value: Any) -> Any:
-    """Replace every run of white space in `value` by one space."""
+    """Replace every run of white space by one space."""
     if isinstance(value, str):
         return " ".join(value.split())
     if isinstance(value, dict):
@@ -100,14 +100,14 @@ def _squeezed(value: Any) -> Any:
 
 
 class RubricParts(Protocol):
-    """A rubric as it is displayed."""
+    """The displayed parts of a rubric."""
 
     suite: str
     criteria: Any
 
 
 def as_text(rubric: RubricParts) -> str:
-    """Return a rubric or a suite as lines: its name, its criteria, its cases."""
+    """Return a rubric or suite as lines: name, criteria, cases."""
     headline, tables = _parts(rubric)
     lines = [headline]
     for rows in tables.values():
@@ -117,7 +117,7 @@ def as_text(rubric: RubricParts) -> str:
 
 
 def as_html(rubric: RubricParts) -> Html:
-    """Return the same as tables."""
+    """Return a rubric or suite as tables."""
     headline, tables = _parts(rubric)
     body = "".join(html_table(head, rows) for head, rows in tables.items())
     return Html(f"<p><strong>{escape(headline)}</strong></p>{body}")

@@ -1,7 +1,4 @@
-"""Read YAML with line numbers, and change values in place.
-
-A change replaces the few characters that differ, so that comments, quotes and wrapped lines survive.
-"""
+"""Read YAML with line numbers; change values in place, keeping comments and quotes."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ _WORDS = {
     "null": "nothing",
     "timestamp": "a date",
 }
-# Parts of the parser's messages, and what they mean.
+# Parser messages in plain words.
 _REASONS = (
     ("'\\t'", "a line is indented with a tab, and YAML takes only spaces"),
     ("another document", "a second document begins with ---, and only one is read"),
@@ -45,47 +42,35 @@ _REASONS = (
     ("end of stream", "the file ends in the middle of a list, a mapping or a quoted text"),
     ("mapping values", "there is a second ': ' in one line; put the text in quotes"),
 )
-# Characters that YAML must escape, or that some readers take for a line break.
+# Characters that YAML must escape, or that some parsers read as a line break.
 _UNSAFE = re.compile("[^\t -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML file as plain values, with the line and the spelling of each."""
+    """YAML as plain values, with the line and spelling of each."""
 
     data: dict[str, Any]
     lines: dict[Path, int] = field(repr=False)
     raw: dict[Path, tuple[str, str]] = field(repr=False)
 
     def line(self, path: Path) -> int:
-        """Return the line on which the value at `path`, or the nearest thing around it, begins."""
+        """Return the first line of the value at `path`, or of the nearest parent."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def taken_for(self, path: Path) -> tuple[str, str] | None:
-        """Return how an unquoted scalar is written and what YAML takes it for, e.g. ("01", "a number")."""
+        """Return the spelling and YAML type of an unquoted scalar, e.g. ("01", "a number")."""
         spelled, kind = self.raw.get(path, ("", ""))
         return (spelled, _WORDS[kind]) if kind in _WORDS else None
 
 
 def parse(text: str, *, name: str) -> Document:
-    r"""Read the text of a YAML file whose top is a mapping.
+    r"""Read YAML text with a mapping at the top; `name` is used in messages.
 
-    Parameters
-    ----------
-    text
-        The file's text.
-    name
-        What the file is called in messages.
+    Raise `SuiteError` for invalid or empty YAML, another top, a repeated key, an alias or a tag.
 
-    Raises
-    ------
-    SuiteError
-        It is not YAML, has nothing in it, is not a mapping, repeats a key, or uses an alias or a tag.
-
-    Examples
-    --------
     >>> document = parse("suite: demo\ncases: []\n", name="suite.yaml")
     >>> document.data, document.line(("cases",))
     ({'suite': 'demo', 'cases': []}, 2)
@@ -102,14 +87,9 @@ def parse(text: str, *, name: str) -> Document:
 
 
 def respell(text: str, old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Return `text` with the values `new`, changing only what differs from `old`.
+    """Change a YAML text from the values `old` to `new`, editing only differences.
 
-    Parameters
-    ----------
-    text
-        A file with the values `old`, perhaps spelled differently (`1` for `1.0`, a default left out).
-    old, new
-        The values before and after. A key of the text that is in neither stays.
+    Keys of the text that are in neither stay.
     """
     bom = "\ufeff" if text.startswith("\ufeff") else ""
     crlf = "\r\n" in text
@@ -125,7 +105,7 @@ def respell(text: str, old: dict[str, Any], new: dict[str, Any]) -> str:
 
 
 def fresh(data: Any) -> str:
-    """Return `data` as YAML, long texts as blocks and ambiguous texts in quotes."""
+    """Return `data` as YAML: long texts as blocks, ambiguous texts in quotes."""
     yaml = YAML(typ="rt", pure=True)
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
@@ -138,7 +118,7 @@ def fresh(data: Any) -> str:
 
 
 def _compose(text: str, *, name: str) -> Node | None:
-    """Return the tree of nodes; aliases and deep nesting are refused before they are followed."""
+    """Return the node tree; aliases and deep nesting are refused before recursion."""
     try:
         depth = 0
         for event in YAML(typ="safe", pure=True).parse(text.removeprefix("\ufeff")):
@@ -183,14 +163,14 @@ def _value(node: Node, path: Path, document: Document, name: str) -> Any:
             )
         data[key] = _value(child, (*path, key), document, name)
         document.lines[*path, key] = _line(key_node)
-    # `tags:` with nothing after it says as much as no `tags` at all.
+    # An empty `tags:` equals a missing one.
     return {key: value for key, value in data.items() if value is not None}
 
 
 def _key(node: Node, name: str) -> str | int:
     if not isinstance(node, ScalarNode):
         raise SuiteError(f"{name}:{_line(node)}: a key must be a word, not a list or a mapping.")
-    # A score as a key, `4: ...`; any other key is text, whatever YAML would make of it.
+    # A score as a key, `4: ...`; any other key is text.
     return int(node.value) if re.fullmatch(r"-?\d+", node.value) else str(node.value)
 
 
@@ -221,7 +201,7 @@ _Edit = tuple[int, int, str]
 def _edits(text: str, node: Node, old: Any, new: Any, *, flow: bool = False) -> list[_Edit]:
     """Return the replacements (from, to, text) that change `node` from `old` to `new`.
 
-    Between brackets (`flow`) there are no block texts.
+    In `flow` style (brackets) there are no block texts.
     """
     if old == new:
         return []
@@ -271,7 +251,7 @@ def _sequence_edits(
         ]
     if node.flow_style or not new:
         return None
-    # Each item owns the lines from the end of the one before it: its own comments travel with it.
+    # An item owns the lines after the previous item, so comments move with it.
     ends = [_line_end(text, _end(text, child)) for child in children]
     starts = [_first_line(text, node), *ends[:-1]]
     indent = node.start_mark.column
@@ -300,7 +280,7 @@ def _name(item: Any) -> Any:
 
 
 def _end(text: str, node: Node) -> int:
-    """Return where the content of a node ends: its end mark lies after the comments that follow."""
+    """Return where a node's content ends; its end mark is after trailing comments."""
     if isinstance(node, MappingNode | SequenceNode) and not node.flow_style and node.value:
         last = node.value[-1]
         return _end(text, last[1] if isinstance(last, tuple) else last)
@@ -327,7 +307,7 @@ def _line_end(text: str, at: int) -> int:
 
 
 def _first_line(text: str, node: Node) -> int:
-    """Return the start of the first item's line, or of the comments right above."""
+    """Return the start of the first item's line, or of the comments above it."""
     at = _line_start(text, node.start_mark.index)
     while at and re.match(r"[ ]*#", text[(above := _line_start(text, at - 1)) :]):
         at = above
@@ -352,14 +332,14 @@ def _spelled(text: str, node: Node, new: Any, *, flow: bool) -> str:
     span = text[low : _end(text, node)]
     kept = re.findall(r"(?m)(?<!\S)#.*$", span) if isinstance(node, SequenceNode | MappingNode) else []
     if kept:
-        # A comment between brackets stays between brackets.
+        # A comment in brackets stays in brackets.
         body = json_like(new)
         return body[0] + "".join(f" {comment}\n{' ' * (indent + 2)}" for comment in kept) + body[1:]
     return json_like(new)
 
 
 def json_like(value: Any) -> str:
-    """Return `value` on one line, as JSON that is YAML too."""
+    """Return `value` on one line, as JSON that is valid YAML."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json_like(k)}: {json_like(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
@@ -379,15 +359,15 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    """Whether `value` needs no quotes, in a list in brackets too."""
+    """Whether `value` needs no quotes, in brackets too."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9 _./-]*(?<! )", value):
         return False
-    # YAML 1.1, which many still read, takes these for true and false.
+    # YAML 1.1 parsers read these as booleans.
     return value.lower() not in {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
 def _is_block(value: str) -> bool:
-    """Whether `value` survives as a literal block."""
+    """Whether `value` is preserved by a literal block."""
     return (
         bool(value.strip())
         and not value.startswith((" ", "\t", "\n"))
@@ -406,18 +386,17 @@ def _literal(value: str, *, indent: int) -> str | None:
 
 
 def _block(data: Any, *, indent: int) -> str:
-    """Return `data` as lines of YAML, indented, for a place between two others."""
+    """Return `data` as indented lines of YAML."""
     text = fresh(data)
     if isinstance(data, list):
-        # ruamel indents a list inside its parent; here the parent is not there.
+        # ruamel indents a list for its parent, which is absent here.
         text = re.sub(r"(?m)^  ", "", text)
     return re.sub(r"(?m)^(?=.)", " " * indent, text)
 
 
 def _styled(value: Any) -> Any:
-    """Return `value` with the style of each string."""
     if isinstance(value, dict):
-        # What is empty says nothing; a score with an empty text does.
+        # Empty values are dropped, except a score with an empty text.
         styled = ((_styled(k) if isinstance(k, str) else k, _styled(v)) for k, v in value.items())
         return CommentedMap((k, v) for k, v in styled if isinstance(k, int) or v not in (None, "", [], {}))
     if isinstance(value, list):

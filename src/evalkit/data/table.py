@@ -1,4 +1,4 @@
-"""A table's definition: check frames against it, split good rows from bad ones, and merge frames."""
+"""Table definitions: check frames, split good rows from bad ones, merge frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key: Final = pl.Categorical()
 TableName = Literal["cases", "criteria", "runs", "trials", "turns", "scores"]
 PROBLEMS_SCHEMA: Final = {"source": pl.String(), "line": pl.Int64(), "reason": pl.String()}
 
-# Key columns that a record may leave out, with their default.
+# Optional key columns with their default.
 _DEFAULTS: Final[dict[str, str | int]] = {
     "suite": "",
     "grader": "",
@@ -40,16 +40,9 @@ _VALUE_CHARS: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One record that could not be read, and its place.
+    """An unreadable record and its place.
 
-    Attributes
-    ----------
-    source
-        The file, or `<frame>` for a frame in memory.
-    line
-        Its line (or row), from 1; None for the whole file.
-    reason
-        What is wrong with it.
+    `source` is the file, or `<frame>`. `line` is the line or row, from 1; None for the whole file.
     """
 
     source: str
@@ -73,7 +66,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One of the six tables: its name, the unit of a row, its key and its columns."""
+    """One of the six tables: name, unit of a row, key and columns."""
 
     name: TableName
     row: str
@@ -92,12 +85,8 @@ class Table:
     def complete(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with exactly this table's columns, in order.
 
-        A key column that is missing or null becomes `""` (1 for a counter); other missing columns are null.
-
-        Raises
-        ------
-        ColumnError
-            A column that every row needs (`run`, `case`, `criterion`) is missing.
+        A missing or null key is `""` (1 for a counter); other missing columns are null. Raise `ColumnError`
+        if `run`, `case` or `criterion` is required and missing.
         """
         has_nulls = any(
             frame[name].null_count() for name in self.schema if name in _DEFAULTS and name in frame
@@ -121,22 +110,16 @@ class Table:
     def check(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with exactly this table's columns, cast and checked.
 
-        Parameters
-        ----------
-        frame
-            Any frame with at least this table's key columns. Others are filled with null or dropped.
-
         Raises
         ------
         ColumnError
-            A column is missing, holds an invalid value or null, or two rows share a key.
+            A column is missing, has an invalid value or null, or two rows share a key.
 
         Examples
         --------
         >>> from evalkit.data.schema import SCORES
-        >>> SCORES.check(pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [4]}))[
-        ...     "sample"
-        ... ].item()
+        >>> frame = pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [4]})
+        >>> SCORES.check(frame)["sample"].item()
         1
         """
         frame = self.complete(frame)
@@ -164,13 +147,8 @@ class Table:
     def filter(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
         """Split `frame` into the rows that fit this table and a `Problem` for each other row.
 
-        A value that cannot be cast, a null key, and every row after the first with the same key are
-        problems. `source` and `line` columns tell their place.
-
-        Returns
-        -------
-        tuple
-            The good rows with exactly this table's columns and dtypes, and the problems in row order.
+        Invalid values, null keys and repeated keys (after the first) are problems, in row order. Columns
+        `source` and `line` give their place.
 
         Examples
         --------
@@ -193,7 +171,7 @@ class Table:
             for row in (null & series.is_null()).arg_true() if not column.nullable else ():
                 reasons.setdefault(row, f"{self.name}.{column.name} is empty.")
         rows = pl.DataFrame(columns).with_row_index("_row")
-        # Of the rows that share a key the first good one stays.
+        # The first good row of a key stays.
         good = rows.filter(~pl.col("_row").is_in(list(reasons))) if reasons else rows
         kept = good
         if _has_repeats(good.select(self.key)):
@@ -210,15 +188,10 @@ class Table:
         return kept.drop("_row"), problems
 
     def union(self, first: pl.DataFrame, second: pl.DataFrame) -> tuple[pl.DataFrame, list[Problem]]:
-        """Merge two frames of this table; a key that both have is one row.
+        """Merge two checked frames of this table by key.
 
-        Nulls of a case, a criterion, a run or a trial in the first are filled from the second. A score or
-        a turn is taken whole. Where the two contradict each other the first stays, with a `Problem`.
-
-        Parameters
-        ----------
-        first, second
-            Frames that `check` has passed.
+        Nulls of a case, criterion, run or trial in the first are filled from the second; scores and turns are
+        not mixed. Contradictions keep the first, with a `Problem`.
         """
         if first.is_empty() or second.is_empty():
             return (second if first.is_empty() else first), []
@@ -233,11 +206,11 @@ class Table:
             merged = first
         else:
             same = first.join(second, on=key, how="left", maintain_order="left", suffix="__other")
-            # An empty name is as good as none.
+            # An empty name counts as missing.
             names = [c for c in facts if self.schema[c] == Key]
             same = same.with_columns(pl.col(n).replace("", None) for c in names for n in (c, f"{c}__other"))
             clash = pl.any_horizontal(pl.col(c) != pl.col(f"{c}__other") for c in facts)
-            # A row of unknown place takes the place of the other.
+            # A row without a place takes that of the other.
             place = [c for c in ("source", "line") if c in self.schema]
             unplaced = pl.col("source").is_null() & pl.col("source__other").is_not_null()
             merged = same.with_columns(
@@ -253,7 +226,7 @@ class Table:
         return pl.concat([merged, new]), problems
 
     def union_all(self, frames: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, list[Problem]]:
-        """Merge frames as `union` does two; in one step where no key repeats."""
+        """Merge frames as `union` does, in one step if no key repeats."""
         full = [frame for frame in frames if not frame.is_empty()]
         if len(full) < 2:
             return (full[0] if full else self.empty()), []
@@ -282,12 +255,12 @@ def expected_of(dtype: Any) -> str:
 
 @lru_cache
 def _empty(table: Table) -> pl.DataFrame:
-    """Return an empty frame, created once: polars takes a millisecond for each."""
+    """Return an empty frame, cached: polars takes a millisecond for each."""
     return pl.DataFrame(schema=table.schema)
 
 
 def _has_repeats(keys: pl.DataFrame) -> bool:
-    """Whether some key occurs twice. Keys are packed into one integer: several times faster than hashing rows."""
+    """Whether a key occurs twice. Packing keys into one integer is faster than hashing rows."""
     if keys.height < 2:
         return False
     packed, size = pl.lit(0, dtype=pl.UInt64), 1
@@ -305,17 +278,16 @@ def _has_repeats(keys: pl.DataFrame) -> bool:
 
 
 def _cast(series: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Return `series` as `dtype`; invalid values become null."""
     if series.dtype == dtype and (not isinstance(dtype, pl.Float64) or bool(series.is_finite().all())):
         return series
     if isinstance(dtype, pl.Int32 | pl.Int64) and series.dtype.is_float():
-        # The cast would truncate a float that is not whole.
+        # The cast would truncate fractions.
         series = series.set((series != series.round(0)) | series.is_nan(), None)
     if isinstance(dtype, pl.Categorical | pl.Enum) and series.dtype != pl.String:
         series = series.cast(pl.String, strict=False)
     made = series.cast(dtype, strict=False)
     if isinstance(dtype, pl.Float64):
-        # Infinities and NaN would spoil every mean.
+        # Infinity and NaN would spoil every mean.
         made = made.set(~made.is_finite().fill_null(value=True), None)
     return made
 

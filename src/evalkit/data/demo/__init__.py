@@ -1,9 +1,4 @@
-"""Synthetic runs over the Batch API suite, with known truth.
-
-Two fictitious models, three versions of a fictitious agent, nine cases, three epochs: 162 trials. `PLAN` decides
-whether a trial passes; scores are drawn until they agree with it. Everything is drawn from `random.Random`
-with whole numbers, so that the same seed gives the same bytes on every machine.
-"""
+"""Synthetic runs of the Batch API suite with known truth; the same seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -102,7 +97,7 @@ def make(*, seed: int = SEED) -> Evals:
     Parameters
     ----------
     seed
-        Another seed gives other scores; only how much weaker the weaker model is may differ from `TRUTHS`.
+        Another seed gives other scores; of `TRUTHS` only the difference between the models changes.
 
     Returns
     -------
@@ -160,7 +155,7 @@ def write(folder: str | Path, *, seed: int = SEED) -> Path:
 
 
 def suite_path() -> Path:
-    """Return the path of the bundled suite, in the installed package or in the checkout."""
+    """Return the path of the bundled suite."""
     package = Path(__file__).parents[2]
     for data in (package / "_share/data", package.parents[1] / "data"):
         path = data / "suites/groq-batch-api.yaml"
@@ -181,7 +176,7 @@ def _attempts(suite: Suite, *, seed: int) -> list[Attempt]:
                 for epoch in range(1, EPOCHS + 1):
                     passes = epoch not in failing
                     told = content[f"case {case.id}"]["good" if passes else "bad"]
-                    # The weaker model never says what is particular to GroqCloud.
+                    # The weaker model never mentions GroqCloud.
                     best = passes and model == "demo-large" and chance.randrange(5) > 1
                     attempts.append(Attempt(version, model, case, epoch, passes, told, best))
     return attempts
@@ -233,7 +228,7 @@ def _trial(attempt: Attempt, *, seed: int) -> tuple[dict[str, Any], list[dict[st
         "stop_reason": "error" if crashed else "stop",
         "input_tokens": read // 4,
         "output_tokens": said // 4,
-        # Made-up prices: 0.20 and 0.80 dollars a million tokens, a third of that for the small model.
+        # Synthetic prices: 0.20 and 0.80 dollars per million tokens; a third for the small model.
         "cost_usd": (read // 4 * 20 + said // 4 * 80)
         // (1 if attempt.model == "demo-large" else 3)
         / 100_000_000,

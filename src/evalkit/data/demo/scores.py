@@ -1,4 +1,4 @@
-"""The synthetic scores of the demo: a judge and two people."""
+"""The synthetic scores of the demo: a judge and two human labelers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 JUDGE: Final = "demo-judge"
 PEOPLE: Final = ("reviewer-1", "reviewer-2")
 
-# Judged three times: every answer to these, and the first answer to those.
+# Judged three times: every trial of the first cases, the first trial of the others.
 _THRICE: Final = ("02",)
 _FIRST_THRICE: Final = ("05", "08")
 _LABELLED: Final = 36
 _LABELLED_TWICE: Final = 9
 
-# Each score as often as it is drawn: (passing, failing), for each criterion.
+# Score frequencies per criterion: (passing, failing).
 _DRAWN: Final[dict[str, tuple[tuple[int, ...], tuple[int, ...]]]] = {
     "Groq": ((4,), (3, 3, 3, 2)),
     "Ai Platform": ((5, 5, 4, 4, 4), (2, 2, 2, 1)),
@@ -47,7 +47,7 @@ _UNREAD: Final = (
 def judge_scores(
     attempts: Sequence[Attempt], suite: Suite, *, unreadable: tuple[str, str, int], seed: int
 ) -> list[dict[str, Any]]:
-    """Return the judge's scores of all trials, as rows of the `scores` table."""
+    """Return the judge's scores of all trials as rows of `scores`."""
     rows = []
     for attempt in attempts:
         chance = attempt.random("scores", seed=seed)
@@ -86,7 +86,7 @@ def judge_scores(
 def human_scores(
     attempts: Sequence[Attempt], judged: list[dict[str, Any]], *, seed: int
 ) -> list[dict[str, Any]]:
-    """Return the scores of two people for a random part of the trials."""
+    """Return the labels of two people for a random sample of trials."""
     first = {row_key(row): row for row in reversed(judged) if row["score"] is not None}
     chosen = sorted(attempts, key=lambda attempt: attempt.random("chosen", seed=seed).random())[:_LABELLED]
     rows = []
@@ -133,7 +133,6 @@ def _draw(attempt: Attempt, samples: int, chance: Random) -> dict[str, list[int]
 
 
 def _judged(attempt: Attempt, criterion: str, score: int) -> tuple[str, str]:
-    """Return the judge's quote and reason."""
     if criterion == "Groq" and attempt.best and score == 5:
         extra = attempt.told["extra"]
         return str(extra["quote"]), str(extra["why"])
@@ -142,7 +141,7 @@ def _judged(attempt: Attempt, criterion: str, score: int) -> tuple[str, str]:
 
 
 def _apart(chance: Random, attempt: Attempt) -> int:
-    """Return the difference of a person from the judge: mostly none, a little stricter on passes."""
+    """Return the difference of a human label from the judge's score."""
     steps = (0, 0, 0, 0, 0, 0, 0, -1, -1, 1) if attempt.passes else (0, 0, 0, 0, 0, 0, 0, 0, 1, -1)
     return steps[chance.randrange(len(steps))]
 
@@ -155,14 +154,8 @@ def _hash(text: str) -> str:
 class Attempt:
     """One planned trial of the demo.
 
-    Attributes
-    ----------
-    passes
-        Whether the plan lets it pass.
-    told
-        The texts of agent and judge: an entry of `content.yaml`.
-    best
-        Whether the answer ends with the paragraph on GroqCloud.
+    `told` has the texts of agent and judge, an entry of `content.yaml`. `best`: the answer ends with the
+    GroqCloud paragraph.
     """
 
     version: str
@@ -185,10 +178,10 @@ class Attempt:
 
     @property
     def answer(self) -> str:
-        """Its last message."""
+        """The last message."""
         answer = str(self.told["answer"])
         return f"{answer}\n\n{self.told['extra']['text']}" if self.best else answer
 
     def random(self, purpose: str, *, seed: int) -> Random:
-        """Return a random source of its own, so that a change in one trial affects no other."""
+        """Return the trial's own random source; a change in one trial affects no other."""
         return Random(f"{seed}/{purpose}/{'/'.join(map(str, self.key))}")  # noqa: S311
