@@ -47,8 +47,8 @@ class Attempt:
 def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: str) -> None:
     """Add a binary criterion per check.
 
-    If cases have different checks, or the tool passes a trial with a failed check, the only criterion is `SUCCESS`,
-    with the checks in its metadata.
+    If cases have different checks, or the tool passes a trial with a failed check, the only criterion is
+    `SUCCESS`, with the checks in its metadata.
     """
     graded = [attempt for attempt in attempts if attempt.checks or attempt.success is not None]
     if not graded:

@@ -35,8 +35,8 @@ class Reader:
     name
         The name of the format, a word or two.
     sniff
-        `sniff(path, head)`: whether a path has this format. `head` is empty for a folder, else the first 64 KiB;
-        if the first line is longer, that line and 64 KiB more.
+        `sniff(path, head)`: whether a path has this format. `head` is empty for a folder, else the first 64
+        KiB; if the first line is longer, that line and 64 KiB more.
     read
         `read(path)` returns the tables.
     rows
@@ -48,7 +48,8 @@ class Reader:
     describes
         Whether the file describes runs and cases. Such files are read first.
     whole
-        Whether a file holds complete runs. Files with different records of one run name are then different runs.
+        Whether a file holds complete runs. Files with different records of one run name are then different
+        runs.
     alone
         Whether the tables depend on the file, or the content of the folder, only. They may be cached.
     beside
@@ -79,7 +80,8 @@ class Reader:
 class InputFile:
     """A file or folder to read, with its reader.
 
-    `fallback` reads a file that the mapping does not fit. `mapping_passed` is False for a mapping found beside the file.
+    `fallback` reads a file that the mapping does not fit. `mapping_passed` is False for a mapping found
+    beside the file.
     """
 
     path: Path

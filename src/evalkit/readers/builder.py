@@ -65,8 +65,8 @@ class _Rows:
 class EvalsBuilder:
     """Collect the records of one file or folder and build `Evals`.
 
-    Values are cast and checked in `build`. Rows of unrequested tables (see `only`) are dropped, and generators of
-    their messages never start.
+    Values are cast and checked in `build`. Rows of unrequested tables (see `only`) are dropped, and
+    generators of their messages never start.
     """
 
     source: str

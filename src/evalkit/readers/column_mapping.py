@@ -71,9 +71,9 @@ _EXAMPLE: Final = '{"case": "line", "criteria": ["relevance"], "scale": [1, 5]}'
 class Mapping:
     """A checked column mapping.
 
-    `columns` maps a role to possible column names, `values` a role to a fixed value. `criteria` and `people` (human
-    labels) map a criterion to possible column names; `criteria` is None if a row is one judgement. `scales` maps
-    a criterion (or `""`: all others) to its lowest and highest score.
+    `columns` maps a role to possible column names, `values` a role to a fixed value. `criteria` and `people`
+    (human labels) map a criterion to possible column names; `criteria` is None if a row is one judgement.
+    `scales` maps a criterion (or `""`: all others) to its lowest and highest score.
     """
 
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)

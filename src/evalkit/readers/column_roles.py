@@ -50,10 +50,10 @@ class Missing(NamedTuple):
 class Roles:
     """The roles of one file's columns.
 
-    `columns` maps a role to its column, `values` to a fixed value. `criteria` and `people` (human labels) map a
-    criterion to its column; `criteria` is None if a row is one judgement. `beside` maps rationale and label to
-    criterion to column. `guessed` are roles recognized by name. `scales` maps a criterion (or `""`: all others) to its
-    lowest and highest score. `by_folder`: name runs after folders.
+    `columns` maps a role to its column, `values` to a fixed value. `criteria` and `people` (human labels) map
+    a criterion to its column; `criteria` is None if a row is one judgement. `beside` maps rationale and label
+    to criterion to column. `guessed` are roles recognized by name. `scales` maps a criterion (or `""`: all
+    others) to its lowest and highest score. `by_folder`: name runs after folders.
     """
 
     columns: dict[str, str] = field(default_factory=dict)

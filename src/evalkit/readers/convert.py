@@ -31,7 +31,8 @@ def save(
 ) -> Evals | None:
     """Save the sources as `Evals.save` would, file by file.
 
-    Return the small tables, and lazy frames over the saved large ones; None, with nothing saved, if no file is readable.
+    Return the small tables, and lazy frames over the saved large ones; None, with nothing saved, if no file
+    is readable.
     """
     folder = Path(folder)
     readers, notes = registry.readers()

@@ -28,7 +28,8 @@ _LOGS: Final = frozenset({".txt", ".log", ".out", ".err"})
 def find(sources: list[str | Path], mapping: Mapping | None, readers: list[Reader]) -> ReadPlan:
     """Choose the reader of each file in paths, globs and folders.
 
-    Raise `PathError` for a missing path or a glob without matches, `FormatError` for a named file of unknown format.
+    Raise `PathError` for a missing path or a glob without matches, `FormatError` for a named file of unknown
+    format.
     """
     finder = _Finder(mapping, readers)
     for source in sources:

@@ -113,8 +113,8 @@ def listed_in(
 ) -> list[tuple[int | None, dict[str, Any]]]:
     """Return the records of a list in an object, each with its line.
 
-    `keys` is the path to the list. Of a broken file the records before the break are returned; `builder` gets a problem
-    for each element that is no object.
+    `keys` is the path to the list. Of a broken file the records before the break are returned; `builder` gets
+    a problem for each element that is no object.
     """
     value: Any = whole
     for key in keys:

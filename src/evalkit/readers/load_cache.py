@@ -42,8 +42,8 @@ _Result = tuple[Evals, dict[str, Any]]
 def fetch(path: Path, key: Iterable[str], make: Callable[[], _Result], *, beside: bool = False) -> _Result:
     """Return the tables of a file or folder, from the cache if possible.
 
-    `make` may depend on `path` and `key` only, or with `beside` on the other files of its folder too. It never raises
-    because of the cache: an unusable entry is rebuilt.
+    `make` may depend on `path` and `key` only, or with `beside` on the other files of its folder too. It
+    never raises because of the cache: an unusable entry is rebuilt.
     """
     try:
         files = _files(path, beside=beside)

@@ -209,7 +209,8 @@ def _failed(failures: Sequence[_Outcome]) -> Evals:
 def declare_scales(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
     """Set the declared scale of each criterion without one, except binary criteria.
 
-    `scales` maps a criterion (or `""`: all others) to lowest and highest score. Return `evals` itself if none applies.
+    `scales` maps a criterion (or `""`: all others) to lowest and highest score. Return `evals` itself if none
+    applies.
     """
     keys = ["suite", "criterion"]
     used = evals.scores.select("run", "criterion").unique()

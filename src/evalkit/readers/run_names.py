@@ -28,7 +28,8 @@ _SEPARATORS: Final = ("-", "/", " | ")
 class Part:
     """The tables of one source.
 
-    `name` prefixes its runs if another source has runs of the same name. `whole`: a file of the source is a complete run.
+    `name` prefixes its runs if another source has runs of the same name. `whole`: a file of the source is a
+    complete run.
     """
 
     evals: Evals

@@ -44,8 +44,8 @@ _SAMPLE_ROWS: Final = 100
 class Raw:
     """The records of one file as read.
 
-    `frame` has `line`, and `__record` if records and lines differ. `source` is the file, or `<frame>`. `problems` are the
-    unreadable records.
+    `frame` has `line`, and `__record` if records and lines differ. `source` is the file, or `<frame>`.
+    `problems` are the unreadable records.
     """
 
     frame: pl.DataFrame
@@ -64,8 +64,8 @@ def to_evals(
 ) -> tuple[Part, Roles]:
     """Build the tables of one file's records.
 
-    Columns missing from the mapping are recognized by name. `run` names the run if no column does. Raise `FormatError` if the
-    case or the scores are missing.
+    Columns missing from the mapping are recognized by name. `run` names the run if no column does. Raise
+    `FormatError` if the case or the scores are missing.
     """
     frame = without_nested(raw.frame)
     columns = [name for name in frame.columns if name not in ("line", RECORD)]

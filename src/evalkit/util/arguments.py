@@ -126,8 +126,8 @@ _SOMEBODY: Final = ("grader", "rubric", "candidates", "criteria")
 def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool = False) -> None:
     """Check the arguments of a call against the annotations of the function.
 
-    Pass the `locals()` of the function before any other name is assigned. With `loaded`, a scanned `Evals` is refused.
-    Raise `FormatError` for a value that is no `Evals`, and `ArgumentError` for any other.
+    Pass the `locals()` of the function before any other name is assigned. With `loaded`, a scanned `Evals` is
+    refused. Raise `FormatError` for a value that is no `Evals`, and `ArgumentError` for any other.
 
     >>> def verb(*, level: float = 0.95, metric: Metric = "pass_rate"): ...
     >>> expect(verb, {"level": 0.9, "metric": "pass_rat"})

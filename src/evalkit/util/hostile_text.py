@@ -59,8 +59,8 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 def visible(text: str) -> str:
     r"""Replace characters that hide or reorder text by visible signs.
 
-    Control characters become their pictures; bidi, zero-width and tag characters their code point. Tabs and line
-    ends stay.
+    Control characters become their pictures; bidi, zero-width and tag characters their code point. Tabs and
+    line ends stay.
 
     >>> visible("\x1b[31mred\x00")
     '␛[31mred␀'

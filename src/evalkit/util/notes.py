@@ -18,7 +18,8 @@ _NAMED: Final = 4
 class Note:
     """A fact about the data, for its reader.
 
-    `kind` is one word for code, for example "skipped" or "synthetic". Without `files` it is about all of the data.
+    `kind` is one word for code, for example "skipped" or "synthetic". Without `files` it is about all of the
+    data.
     """
 
     kind: str
@@ -41,7 +42,8 @@ class Note:
 class Warning:
     """A reason to read a result with care.
 
-    `id` is listed in docs/statistics.md, for example "W06". `scope` names the rows, "all" for the whole result.
+    `id` is listed in docs/statistics.md, for example "W06". `scope` names the rows, "all" for the whole
+    result.
     """
 
     id: str

@@ -80,7 +80,8 @@ def _turns(event: fields.Record) -> fields.Turns:
 def _scores(event: fields.Record) -> list[fields.Record]:
     """Return the scores of a trial, each with the span that has its reason.
 
-    Logged events have a score in its scorer's span only; a failed scorer's traceback is in its span and the root.
+    Logged events have a score in its scorer's span only; a failed scorer's traceback is in its span and the
+    root.
     """
     scores, spans = dict(mapping(event.get("scores"))), {}
     for span in filter(_is_scorer, event["spans"]):

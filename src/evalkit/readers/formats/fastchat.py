@@ -65,7 +65,8 @@ def _turns(answer: fields.Record) -> fields.Turns:
 def _reviews(file: fields.RecordFile) -> fields.Records:
     """Yield the two scores of each review, one per run.
 
-    Several reviews of one answer are samples, counted over all files of the folder: files loaded one by one agree.
+    Several reviews of one answer are samples, counted over all files of the folder: files loaded one by one
+    agree.
     """
     path, models = file.path, _models_near(file.path)
     match = _JUDGE.match(path.stem)

@@ -51,7 +51,8 @@ class Member(NamedTuple):
 class Zip:
     """A zip file open for reading; of members with one name the last counts.
 
-    `cut`: the directory is missing, so members were found from the start. Raise `FormatError` if nothing is readable.
+    `cut`: the directory is missing, so members were found from the start. Raise `FormatError` if nothing is
+    readable.
     """
 
     def __init__(self, path: Path) -> None:

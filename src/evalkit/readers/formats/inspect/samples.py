@@ -46,8 +46,8 @@ _CASE: Final = ("input", "ideal_behavior", "severity", "domain", "tags", "cluste
 class Columns:
     """The columns of one log; `add` extends them by a sample.
 
-    `lettered`: whether all scores of a criterion are letters or booleans. `ignored`: metadata without a column.
-    `invalid`: number of samples marked as invalid.
+    `lettered`: whether all scores of a criterion are letters or booleans. `ignored`: metadata without a
+    column. `invalid`: number of samples marked as invalid.
     """
 
     def __init__(self, run: str, graders: dict[str, str], tables: frozenset[str]) -> None:
