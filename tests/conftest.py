@@ -1,8 +1,9 @@
-"""What several files need: Ctrl-C as usual, a command line that was typed, and the demo data in a folder."""
+"""What several files need: Ctrl-C as usual, a command line that was typed, the demo data in a folder, an llmock."""
 
 from __future__ import annotations
 
 import signal
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -46,3 +47,22 @@ def run(capsys):
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def running_llmock():
+    """An llmock that serves all tests of this process."""
+    if find_spec("llmock") is None:
+        pytest.skip("llmock is not installed")
+    from fakes.llmock_server import llmock_server
+
+    with llmock_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mock(running_llmock, monkeypatch):
+    """An llmock that knows of no request yet."""
+    monkeypatch.setenv("GROQ_API_KEY", "gsk_test")
+    running_llmock.reset()
+    return running_llmock

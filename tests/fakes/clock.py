@@ -1,4 +1,4 @@
-"""A clock that does not wait."""
+"""Clocks that do not wait, or hardly."""
 
 from __future__ import annotations
 
@@ -49,3 +49,12 @@ class FakeClock(Clock):
         self.slept.append(seconds)
         await asyncio.sleep(0)
         self.now = max(self.now, until)
+
+
+class BriefClock(FakeClock):
+    """Really sleeps for a moment, too: what is waited for goes by the time on the wall."""
+
+    def sleep(self, seconds: float) -> None:
+        """Move on."""
+        time.sleep(min(seconds, 0.25))
+        super().sleep(seconds)

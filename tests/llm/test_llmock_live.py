@@ -2,81 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import socket
-import subprocess
-import sys
-import urllib.request
-from importlib.util import find_spec
+from collections import Counter
 
 import pytest
 
 from evalkit.llm.answer_cache import Cache
 from evalkit.llm.ask import ask
-from evalkit.llm.providers import check_model, provider
+from evalkit.llm.providers import check_model
 from evalkit.llm.requests import Request, custom_id
 
-pytestmark = pytest.mark.skipif(find_spec("llmock") is None, reason="llmock is not installed")
-
 MODEL = "openai/gpt-oss-20b"
-
-
-class Mock:
-    """A running llmock, spoken to over HTTP as any other program would."""
-
-    def __init__(self, port):
-        self.url = f"http://127.0.0.1:{port}"
-        self.groq = provider("groq", base_url=f"{self.url}/groq/openai/v1")
-
-    def call(self, method, path, content=None):
-        data = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(f"{self.url}/_llmock/{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
-
-    def faults(self, *behaviors):
-        self.call("POST", "scenario", {"behaviors": list(behaviors)})
-
-    def verdict(self):
-        return self.call("GET", "verdict")
-
-    def answered(self):
-        """Return how often each seed was answered, paid for."""
-        counts = {}
-        for one in self.call("GET", "requests")["requests"]:
-            if one["status"] == 200 and one["completed"] and one["method"] == "POST":
-                seed = one["body"]["seed"]
-                counts[seed] = counts.get(seed, 0) + 1
-        return counts
-
-
-@pytest.fixture(scope="module")
-def running():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
-    command = [sys.executable, "-m", "llmock.cli", "serve", "--port", str(port), "--log-level", "critical"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while not _listens(port):
-            assert process.poll() is None, "llmock ended before it listened"
-        yield Mock(port)
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _listens(port):
-    with socket.socket() as one:
-        one.settimeout(1)
-        return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def mock(running, monkeypatch):
-    monkeypatch.setenv("GROQ_API_KEY", "gsk_test")
-    running.call("POST", "reset")
-    return running
 
 
 @pytest.fixture
@@ -95,11 +30,16 @@ def questions(n):
     ]
 
 
+def answered(mock):
+    """Return how often each seed was answered, paid for."""
+    return Counter(body["seed"] for body in mock.paid())
+
+
 def test_all_are_answered_and_the_verdict_finds_nothing(mock, cache):
     replies = list(ask(questions(100), provider=mock.groq, cache=cache))
 
     assert {reply.outcome for reply in replies} == {"success"}
-    assert mock.answered() == dict.fromkeys(range(100), 1)
+    assert answered(mock) == dict.fromkeys(range(100), 1)
     assert mock.verdict()["findings"] == []
 
 
@@ -122,7 +62,7 @@ def test_with_a_fault_none_is_lost_none_is_paid_twice_and_the_verdict_finds_noth
     replies = list(ask(questions(40), provider=mock.groq, cache=cache))
 
     assert {reply.outcome for reply in replies} == {"success"}
-    assert mock.answered() == dict.fromkeys(range(40), 1)
+    assert answered(mock) == dict.fromkeys(range(40), 1)
     assert mock.call("GET", "scenario")["pending"] == []
     verdict = mock.verdict()
     assert verdict["findings"] == []
@@ -135,7 +75,7 @@ def test_all_of_them_at_once(mock, cache):
     replies = list(ask(questions(120), provider=mock.groq, cache=cache))
 
     assert {reply.outcome for reply in replies} == {"success"}
-    assert mock.answered() == dict.fromkeys(range(120), 1)
+    assert answered(mock) == dict.fromkeys(range(120), 1)
     assert mock.verdict()["findings"] == []
 
 
@@ -158,9 +98,9 @@ def test_an_outage_is_borne_with_few_tries(mock, cache):
     assert {reply.outcome for reply in replies} == {"api_error", "not_run"}
     assert mock.verdict()["errors"] == 0
     # After the outage only what has no answer is asked, and that is all of it.
-    mock.call("POST", "reset")
+    mock.reset()
     assert {reply.outcome for reply in ask(questions(30), provider=mock.groq, cache=cache)} == {"success"}
-    assert mock.answered() == dict.fromkeys(range(30), 1)
+    assert answered(mock) == dict.fromkeys(range(30), 1)
 
 
 def test_a_model_is_looked_up_in_its_list(mock):
