@@ -16,7 +16,7 @@ from dataclasses import replace
 from evalkit.llm.answer_cache import Cache
 from evalkit.llm.batch import journal
 from evalkit.llm.batch.submit import submit
-from evalkit.llm.providers import PROVIDERS
+from evalkit.llm.providers import PROVIDERS, connect_sync
 from fakes.clock import FakeClock
 from fakes.jobs import ask
 
@@ -47,14 +47,24 @@ def live(told):
         ).wait()
 
 
+def import_all(url):
+    """Import what the first request would: the parts of openai, and what they send through."""
+    with connect_sync(replace(PROVIDERS["groq"], base_url=url, key_variable=None)) as client:
+        client.models.list()
+        _ = client.files, client.batches
+
+
 def main():
     """Let one process live for each line."""
-    import openai  # noqa: F401  (once, before the forks)
-
+    imported = False
     for line in sys.stdin:
+        told = json.loads(line)
+        if not imported:
+            import_all(told["url"])
+            imported = True
         child = os.fork()
         if not child:
-            live(json.loads(line))
+            live(told)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0}\n")

@@ -8,7 +8,6 @@ import pytest
 
 import evalkit as ek
 from evalkit.data import folder as native
-from evalkit.llm.batch import job as jobs_module
 from evalkit.llm.batch.submit import jobs
 from fakes import Answer, BatchPlan, FakeClock
 from fakes.jobs import ask, begin, outcomes
@@ -20,7 +19,8 @@ from fakes.judges import judged
 def quick(fake_groq, monkeypatch, tmp_path):
     """The clock that the commands use does not wait, and their cache is the test's own."""
     monkeypatch.setenv("EVALKIT_CACHE_DIR", str(tmp_path / "caches"))
-    monkeypatch.setattr(jobs_module, "Clock", lambda: FakeClock(fake_groq))
+    for module in ("job", "submit"):
+        monkeypatch.setattr(f"evalkit.llm.batch.{module}.Clock", lambda: FakeClock(fake_groq))
 
 
 def test_a_folder_without_jobs(run, tmp_path):
