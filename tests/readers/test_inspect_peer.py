@@ -23,28 +23,32 @@ LONG = "First line.\n\n" + "  and a second that goes on" * 80
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 
 
-@pytest.fixture(scope="module", params=["eval", "json"])
-def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(request.param)
-    writer = Path(__file__).with_name("inspect_writer.py")
-    command = [sys.executable, str(writer), str(folder), request.param]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    return Path(done.stdout.splitlines()[-1])
-
-
-def theirs_of(log: Path, what: str, out: Path) -> Path:
-    """Let inspect_ai read a log, in a process of its own."""
-    reader = Path(__file__).with_name("inspect_reader.py")
-    subprocess.run(
-        [sys.executable, str(reader), str(log), what, str(out)], check=True, capture_output=True, timeout=120
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which inspect_ai has written logs, and its own dataframes of them."""
+    folder = tmp_path_factory.mktemp("inspect")
+    script = Path(__file__).with_name("inspect_peer.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)], check=False, capture_output=True, text=True, timeout=110
     )
-    return out
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def written_log(folder: Path) -> Path:
+    (path,) = folder.glob("*_log.*")
+    return path
+
+
+@pytest.fixture(params=["eval", "json"])
+def log(request: pytest.FixtureRequest, written: Path) -> Path:
+    return written_log(written / request.param)
 
 
 @pytest.fixture
-def table(log: Path, tmp_path: Path) -> Any:
+def table(log: Path) -> Any:
     """A function that returns one of inspect_ai's own dataframes of the log."""
-    return lambda what: pd.read_pickle(theirs_of(log, what, tmp_path / f"{what}.pickle"))
+    return lambda what: pd.read_pickle(log.with_name(f"{what}.pickle"))
 
 
 def key(frame: pl.DataFrame) -> list[tuple[str, int]]:
@@ -178,10 +182,12 @@ def test_the_run_is_what_evals_df_has(log: Path, table: Any) -> None:
     assert published["tone"]["mean"]["value"] == theirs["score_tone_mean"]
 
 
-def test_an_edited_score_keeps_the_last_value_with_its_history(log: Path, tmp_path: Path) -> None:
-    path = theirs_of(log, "edited", tmp_path / "edited.eval")
-
-    scores = load(path).scores.filter(case="a/b", epoch=1, criterion="correct").row(0, named=True)
+def test_an_edited_score_keeps_the_last_value_with_its_history(log: Path) -> None:
+    scores = (
+        load(log.with_name("edited.eval"))
+        .scores.filter(case="a/b", epoch=1, criterion="correct")
+        .row(0, named=True)
+    )
 
     assert (scores["score"], scores["label"], scores["rationale"]) == (1.0, "C", "looked again")
     history = json.loads(scores["metadata"])["history"]
@@ -201,14 +207,9 @@ def test_accuracy_comes_out_of_the_rows(log: Path) -> None:
     )
 
 
-def test_a_log_with_chunked_samples_is_the_log_that_it_was_made_of(tmp_path: Path) -> None:
+def test_a_log_with_chunked_samples_is_the_log_that_it_was_made_of(written: Path) -> None:
     """inspect_ai writes them, and its dataframes do not read them yet: they are held against the log they came from."""
-    writer = Path(__file__).with_name("inspect_writer.py")
-    command = [sys.executable, str(writer), str(tmp_path), "chunked"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    chunked = Path(done.stdout.splitlines()[-1])
-
-    ours, whole = load(chunked), load(tmp_path / chunked.name)
+    ours, whole = (load(written_log(written / name)) for name in ("chunked", "eval"))
 
     assert ours.problems.is_empty()
     for table, frame in whole.tables():

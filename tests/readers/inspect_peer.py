@@ -1,6 +1,9 @@
-"""Write an Inspect log with inspect_ai and its mock model; run as a script, for inspect_ai leaves streams open.
+"""Write Inspect logs with inspect_ai and its mock model, and what inspect_ai itself makes of them.
 
-Usage: python inspect_writer.py FOLDER FORMAT, the format one of eval, json, chunked. Prints the log's path.
+Usage: python inspect_peer.py FOLDER. Run as a script, once for all tests: importing inspect_ai takes seconds, changes
+asyncio for the whole process, and it leaves streams open. FOLDER/eval and FOLDER/json get a log (its name begins with
+the time), its dataframes as pickles, and edited.eval, the log with one score edited; FOLDER/chunked gets the log of
+FOLDER/eval in chunks.
 """
 
 from __future__ import annotations
@@ -121,18 +124,47 @@ def run_evaluation(folder: Path, **options: Any) -> str:
     return str(log.location)
 
 
-def main(folder: Path, form: str) -> Path:
-    os.environ["INSPECT_EVAL_LOG_FILE_PATTERN"] = "log"
-    path = Path(
-        run_evaluation(folder, log_format="json" if form == "json" else "eval").removeprefix("file://")
-    )
-    if form == "chunked":
-        from inspect_ai.log._recorders.chunked.convert import convert_eval_logs_to_chunked
+def write_dataframes(log: Path) -> None:
+    from inspect_ai.analysis import SampleScores, SampleSummary, evals_df, messages_df, samples_df
 
-        convert_eval_logs_to_chunked(str(path), str(folder / "chunked"), chunk_size=2)
-        path = folder / "chunked" / path.name
-    return path
+    frames = {
+        "samples": samples_df(str(log), quiet=True),
+        "scores": samples_df(str(log), columns=[*SampleSummary, *SampleScores], quiet=True),
+        "messages": messages_df(str(log), quiet=True),
+        "evals": evals_df(str(log), quiet=True),
+    }
+    for name, frame in frames.items():
+        frame.to_pickle(log.with_name(f"{name}.pickle"))
+
+
+def write_edited(log: Path) -> None:
+    from inspect_ai.log import ProvenanceData, edit_score, read_eval_log, write_eval_log
+    from inspect_ai.scorer import ScoreEdit
+
+    read = read_eval_log(str(log))
+    provenance = ProvenanceData(author="ann", reason="unfair")
+    edit_score(
+        read,
+        "a/b",
+        "correct",
+        ScoreEdit(value="C", explanation="looked again", provenance=provenance),
+        epoch=1,
+    )
+    write_eval_log(read, str(log.with_name("edited.eval")))
+
+
+def main(folder: Path) -> None:
+    from inspect_ai.log._recorders.chunked.convert import convert_eval_logs_to_chunked
+
+    os.environ["INSPECT_EVAL_LOG_FILE_PATTERN"] = "log"
+    logs = {}
+    for log_format in ("eval", "json"):
+        log = Path(run_evaluation(folder / log_format, log_format=log_format).removeprefix("file://"))
+        write_dataframes(log)
+        write_edited(log)
+        logs[log_format] = str(log)
+    convert_eval_logs_to_chunked(logs["eval"], str(folder / "chunked"), chunk_size=2)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{main(Path(sys.argv[1]), sys.argv[2])}\n")
+    main(Path(sys.argv[1]))
