@@ -28,6 +28,15 @@ def default_sigint():
     signal.signal(signal.SIGINT, inherited)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_authorities(tmp_path_factory):
+    """Trust no certificate authority: a client takes 20 ms to read those of the system, and no test uses TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no_authorities")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """The demo data, written to a folder."""

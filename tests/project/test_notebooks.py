@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 AZURE = ROOT.parent / "shared/data/azure_rag/2024-02"
+# What find_spec says of a package that is not there.
+WITHOUT_LOCAL_MODEL = 'import sys; sys.modules["xllamacpp"] = None'
 VEGA = "application/vnd.vegalite.v5+json"
+pytestmark = pytest.mark.timeout(400)
 CHARTS = {
     "00_start": 5,
     "01_criteria": 3,
@@ -35,38 +38,63 @@ CHARTS = {
 }
 
 
-def run(path: Path, folder: Path, parameters: str) -> NotebookNode:
-    """Run a notebook in an empty folder, with `parameters` run after its own.
+class Runner:
+    """The process that runs the notebooks, see notebook_runner.py; begun anew after one that was given up."""
 
-    In a process of its own, with nbconvert as a user would: the kernel's sockets are none of this process's business.
-    """
-    notebook = nbformat.read(path, as_version=4)
-    at = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
-    notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(parameters))
-    nbformat.write(notebook, folder / path.name)
-    command = [
-        sys.executable,
-        "-m",
-        "nbconvert",
-        "--to",
-        "notebook",
-        "--execute",
-        "--output",
-        "made",
-        path.name,
-    ]
-    options = ["--ExecutePreprocessor.timeout=180", "--KernelManager.transport=ipc"]
-    environment = {
-        **os.environ,
-        "EVALKIT_CACHE_DIR": str(folder / "cache"),
-        "JUPYTER_PLATFORM_DIRS": "1",
-        "JUPYTER_RUNTIME_DIR": tempfile.mkdtemp(prefix="ek"),
-    }
-    done = subprocess.run(
-        [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return nbformat.read(folder / "made.ipynb", as_version=4)
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[str] | None = None
+        # The path of a socket has to be short.
+        self.runtime = tempfile.TemporaryDirectory(prefix="ek")
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("notebook_runner.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "JUPYTER_RUNTIME_DIR": self.runtime.name},
+        )
+
+    def execute(self, path: Path, environment: dict[str, str]) -> str:
+        """Run a notebook in its folder; return what went wrong."""
+        process = self.process = self.process or self.start()
+        try:
+            process.stdin.write(json.dumps({"path": str(path), "environment": environment}) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        if self.process:
+            with self.process:
+                self.process.kill()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def runner():
+    runner = Runner()
+    yield runner
+    runner.stop()
+    runner.runtime.cleanup()
+
+
+@pytest.fixture
+def run(runner, tmp_path):
+    """A function that runs a notebook in a folder of the test's own, with `parameters` run after its own."""
+
+    def run(path: Path, parameters: str) -> NotebookNode:
+        notebook = nbformat.read(path, as_version=4)
+        at = next(i for i, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", []))
+        notebook.cells.insert(at + 1, nbformat.v4.new_code_cell(parameters))
+        nbformat.write(notebook, tmp_path / path.name)
+        problem = runner.execute(tmp_path / path.name, {"EVALKIT_CACHE_DIR": str(tmp_path / "cache")})
+        assert not problem, problem
+        return nbformat.read(tmp_path / "made.ipynb", as_version=4)
+
+    return run
 
 
 def outputs(notebook: NotebookNode) -> list[NotebookNode]:
@@ -75,8 +103,8 @@ def outputs(notebook: NotebookNode) -> list[NotebookNode]:
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_on_the_demo_and_shows_its_charts(path, tmp_path):
-    made = run(path, tmp_path, f"PATH = {str(ROOT / 'data/demo')!r}")
+def test_a_notebook_runs_on_the_demo_and_shows_its_charts(path, run):
+    made = run(path, f"PATH = {str(ROOT / 'data/demo')!r}")
 
     shown = outputs(made)
     assert not [o for o in shown if o.output_type == "stream" and o.name == "stderr"]
@@ -95,7 +123,7 @@ def test_a_notebook_runs_on_the_demo_and_shows_its_charts(path, tmp_path):
 @pytest.mark.parametrize(
     ("name", "report"), [("00_start", "report.html"), ("03_regressions", "regressions.html")]
 )
-def test_a_notebook_runs_on_data_given_as_a_parameter(name, report, tmp_path):
+def test_a_notebook_runs_on_data_given_as_a_parameter(name, report, run, tmp_path):
     runs = [str(AZURE / run) for run in ("baseline_3", "badprompt_ignoresources_1")]
     given = f"""
     MAPPING = {str(ROOT / "docs/mappings/azure_rag.yaml")!r}
@@ -104,9 +132,7 @@ def test_a_notebook_runs_on_data_given_as_a_parameter(name, report, tmp_path):
     """
     assert all(Path(path).exists() for path in runs)
 
-    made = run(
-        ROOT / "notebooks" / f"{name}.ipynb", tmp_path, "\n".join(line.strip() for line in given.splitlines())
-    )
+    made = run(ROOT / "notebooks" / f"{name}.ipynb", "\n".join(line.strip() for line in given.splitlines()))
 
     assert (tmp_path / report).stat().st_size > 100_000
     text = "".join(str(o.get("data", {}).get("text/plain", "")) for o in outputs(made))
@@ -114,7 +140,7 @@ def test_a_notebook_runs_on_data_given_as_a_parameter(name, report, tmp_path):
 
 
 @pytest.mark.notebook
-def test_a_notebook_runs_on_another_scale_and_compares_what_ran_last_with_what_ran_before(tmp_path):
+def test_a_notebook_runs_on_another_scale_and_compares_what_ran_last_with_what_ran_before(run, tmp_path):
     start = {"late": "2026-01-09T00:00:00Z", "soon": "2026-01-02T00:00:00Z"}
     runs = [{"run": run, "agent_version": run, "run_started_at": at} for run, at in start.items()]
     trials = [*runs, *({"run": run, "case": "01", "messages": []} for run in start)]
@@ -125,17 +151,17 @@ def test_a_notebook_runs_on_another_scale_and_compares_what_ran_last_with_what_r
         (tmp_path / f"data/{name}.jsonl").write_text(text, encoding="utf-8")
     rule = "RULE = ek.PassRule(mean=0.75, floor=0.5, scale=(0, 1))"
 
-    made = run(ROOT / "notebooks/00_start.ipynb", tmp_path, f"PATH = {str(tmp_path / 'data')!r}\n{rule}")
+    made = run(ROOT / "notebooks/00_start.ipynb", f"PATH = {str(tmp_path / 'data')!r}\n{rule}")
 
     assert "late against soon" in "".join(str(o.get("data", {}).get("text/plain", "")) for o in outputs(made))
 
 
 @pytest.mark.notebook
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_on_one_version_and_says_that_nothing_is_compared(path, tmp_path):
+def test_a_notebook_runs_on_one_version_and_says_that_nothing_is_compared(path, run, tmp_path):
     ek.load(ROOT / "data/demo").filter(agent_version="v2").save(tmp_path / "one")
 
-    made = run(path, tmp_path, f"PATH = {str(tmp_path / 'one')!r}")
+    made = run(path, f"PATH = {str(tmp_path / 'one')!r}\n{WITHOUT_LOCAL_MODEL}")
 
     said = "".join(
         str(o.get("text", "")) + str(o.get("data", {}).get("text/plain", "")) for o in outputs(made)
@@ -145,12 +171,12 @@ def test_a_notebook_runs_on_one_version_and_says_that_nothing_is_compared(path, 
 
 
 @pytest.mark.notebook
-def test_a_notebook_says_in_a_sentence_that_nothing_was_loaded(tmp_path):
+def test_a_notebook_says_in_a_sentence_that_nothing_was_loaded(run, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/suite.yaml").write_text("suite: s\ncriteria:\n  - name: a\n", encoding="utf-8")
 
     with pytest.raises(AssertionError) as told:
-        run(ROOT / "notebooks/00_start.ipynb", tmp_path, f"PATH = {str(tmp_path / 'data')!r}")
+        run(ROOT / "notebooks/00_start.ipynb", f"PATH = {str(tmp_path / 'data')!r}")
 
     assert "There is nothing to look into in" in str(told.value)
     assert "IndexError" not in str(told.value)
