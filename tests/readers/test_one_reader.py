@@ -191,8 +191,9 @@ def rows(evals):
     return {*kept, *evals.scores.select("case", "epoch", "score", "rationale", "label").rows()}
 
 
+# For each format: what they have in common is one engine, fuzzed by all of them together.
 MUTATED = settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 GOOD = {
     **{name: records for name, records in RECORDS.items() if name not in ("OpenAI evals log",)},
@@ -205,15 +206,25 @@ BAD = {
 }
 
 
+@pytest.fixture
+def good(name):
+    """The records that are not changed."""
+    return GOOD[name] if name in BAD else GOOD[name][:-1]
+
+
+@pytest.fixture
+def alone(tmp_path, name, good):
+    """What is read where nothing else is in the file."""
+    return read(name, as_lines(tmp_path / "alone.jsonl", good))
+
+
 @pytest.mark.parametrize("name", sorted(RECORDS))
 @MUTATED
 @given(data=st.data())
-def test_a_line_with_anything_anywhere_costs_no_other(tmp_path, name, data):
-    good = GOOD[name]
-    bad = changed(BAD.get(name, good[-1]), data)
-    alone = read(name, as_lines(tmp_path / "alone.jsonl", good[:-1] if name not in BAD else good))
+def test_a_line_with_anything_anywhere_costs_no_other(tmp_path, name, good, alone, data):
+    bad = changed(BAD.get(name, GOOD[name][-1]), data)
 
-    both = read(name, as_lines(tmp_path / "both.jsonl", [*(good[:-1] if name not in BAD else good), bad]))
+    both = read(name, as_lines(tmp_path / "both.jsonl", [*good, bad]))
 
     # The name of a promptfoo case may get a hash behind it, where another case has it too.
     assert {str(row[0]).split(" ")[0] for row in rows(alone)} <= {
@@ -231,15 +242,20 @@ LISTS = {
 }
 
 
+@pytest.fixture
+def wanted(tmp_path, name):
+    """The cases that are read where nothing is changed."""
+    return {str(row[0]) for row in rows(read(name, document(tmp_path / "whole.json", WHOLE[name])))}
+
+
 @pytest.mark.parametrize("name", sorted(LISTS))
 @MUTATED
 @given(data=st.data())
-def test_an_element_with_anything_anywhere_costs_no_other(tmp_path, name, data):
+def test_an_element_with_anything_anywhere_costs_no_other(tmp_path, name, wanted, data):
     whole = copy.deepcopy(WHOLE[name])
     inner = whole
     for key in LISTS[name]:
         inner = inner[key]
-    wanted = {str(row[0]) for row in rows(read(name, document(tmp_path / "whole.json", whole)))}
     inner.append(changed(inner[-1], data))
 
     found = read(name, document(tmp_path / "more.json", whole))
