@@ -21,6 +21,8 @@ CONFIG = Config({"KernelManager": {"transport": "ipc"}})
 def execute(path: Path, environment: dict[str, str]) -> str:
     """Run a notebook in its folder, and write it as made.ipynb beside it; return what went wrong."""
     os.environ.update(environment)
+    # The name of the kernel's socket is relative to it.
+    os.chdir(path.parent)
     notebook = nbformat.read(path, as_version=4)
     try:
         ExecutePreprocessor(timeout=180, config=CONFIG).preprocess(
