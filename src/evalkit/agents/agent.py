@@ -45,7 +45,7 @@ class Agent(AgentSettings):
     Raises
     ------
     FormatError
-        An invalid setting, or more than one kind of agent.
+        An invalid setting, or both `call` and `command`.
     PathError
         The file of the prompt is missing.
 
@@ -54,9 +54,6 @@ class Agent(AgentSettings):
     >>> agent = Agent(model="openai/gpt-oss-20b", prompt="You run batch jobs.", temperature=0.7)
     >>> agent.kind, agent.agent_version == Agent(prompt="You run batch jobs.", temperature=0.7).agent_version
     ('model', True)
-    >>> Agent(call=lambda case: "Done.", command="./agent")
-    Traceback (most recent call last):
-    evalkit.util.errors.FormatError: An agent is a model, a function or a command. Pass call or command, not both.
     """
 
     def estimate(
@@ -65,14 +62,9 @@ class Agent(AgentSettings):
         folder: str | Path | None = None,
         **settings: Any,
     ) -> RunEstimate:
-        """Estimate requests, tokens and maximum cost of `run_suite`. Sends nothing.
+        """Estimate requests, tokens and maximum cost of `run_suite`, with the same arguments.
 
-        Parameters
-        ----------
-        suite, folder
-            As for `run_suite`; without a folder, nothing is there yet.
-        **settings
-            `epochs`, `only`, `run`, `seed`, `retry_errors` and `cache`, as for `run_suite`.
+        Sends nothing. Without a folder, no trial is completed yet.
         """
         from evalkit.agents.cost_estimate import make_estimate
 

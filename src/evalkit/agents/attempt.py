@@ -1,4 +1,4 @@
-"""The result of one attempt: a transcript in any format an agent may return, or an error."""
+"""The result of one attempt."""
 
 from __future__ import annotations
 
@@ -29,20 +29,10 @@ _LONGEST_ERROR: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The result of one attempt.
+    """A transcript, or an error; fields as in the table `trials`.
 
-    Attributes
-    ----------
-    messages
-        Messages, as `evalkit.data.chat_messages.message` returns them.
-    output
-        The final answer.
-    error
-        Why there is no output, or why the transcript is incomplete.
-    stop_reason, input_tokens, output_tokens, cost_usd, latency_s, started_at
-        As in the table `trials`.
-    ignored_fields
-        Keys of the transcript that evalkit does not read.
+    `error` is why the output is missing or the transcript incomplete. `ignored_fields` are unknown keys of the
+    transcript.
     """
 
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +47,7 @@ class Attempt:
     ignored_fields: tuple[str, ...] = ()
 
     def record(self, run: str, case: CaseInput) -> dict[str, Any]:
-        """Return a line of `transcripts.jsonl`, without values of secret environment variables."""
+        """Return a line of `transcripts.jsonl`, secret environment variables redacted."""
         return {
             "run": run,
             "case": case.id,
@@ -75,36 +65,16 @@ class Attempt:
 
 
 def failed(case: CaseInput, reason: str) -> Attempt:
-    """Return an attempt without a transcript: the prompt, and the redacted reason as one line."""
+    """Return an attempt with a redacted reason and without a transcript."""
     text = " ".join(redact([reason]).texts[0].split())
     text = text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]} ..."
     return Attempt(messages=[message({"role": "user", "content": case.prompt})], error=text)
 
 
 def read_transcript(value: Any, case: CaseInput) -> Attempt:
-    """Read a transcript in any accepted format.
+    """Read a transcript: a text, a list of messages, or a dict with messages or output.
 
-    Parameters
-    ----------
-    value
-        The answer as text; a list of messages in OpenAI's format, with tool calls and results; or a dict with
-        `messages`, `output` or both, and optionally `usage`, `error`, `stop_reason` and `cost_usd`.
-    case
-        The agent's input.
-
-    Returns
-    -------
-    Attempt
-        Anything else becomes an `error`; valid messages of a list are kept.
-
-    Examples
-    --------
-    >>> from evalkit.agents.case_input import CaseInput
-    >>> case = CaseInput("01", "Hello?", 1, 7)
-    >>> [one["role"] for one in read_transcript("Hi.", case).messages]
-    ['user', 'assistant']
-    >>> read_transcript(3, case).error
-    'the agent returned int. Expected a text, a list of messages, or a dict with messages or output'
+    Anything else becomes an `error`; valid messages of a list are kept.
     """
     try:
         if isinstance(value, str):

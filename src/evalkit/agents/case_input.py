@@ -1,4 +1,4 @@
-"""The input of an agent: what it receives of a case."""
+"""The input of an agent."""
 
 from __future__ import annotations
 
@@ -22,18 +22,10 @@ _SEEDS: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class CaseInput:
-    """What an agent receives of a case: never the ideal behavior, nor the description of the mistake.
+    """The part of a case that an agent receives.
 
-    Attributes
-    ----------
-    id
-        The case ID.
-    prompt
-        The task, as a user would give it.
-    epoch
-        The repetition number, from 1.
-    seed
-        Differs between epochs; the same when the trial is run again.
+    `prompt` is the task. `epoch` counts repetitions from 1. `seed` differs between epochs, and is the same when the
+    trial is repeated.
     """
 
     id: str
@@ -42,7 +34,7 @@ class CaseInput:
     seed: int
 
     def as_json(self) -> bytes:
-        """Return it as one line of JSON, the input of a command."""
+        """Return one line of JSON, the input of a command."""
         return canonical(asdict(self)) + b"\n"
 
 
@@ -50,14 +42,9 @@ Function = Callable[[CaseInput], Any]
 
 
 def choose_cases(suite: Suite, only: Iterable[str] | str | None) -> list[Case]:
-    """Return the cases to run, in the order of the suite.
+    """Return the cases to run, in suite order.
 
-    Raises
-    ------
-    SelectorError
-        `only` names an unknown case.
-    SuiteError
-        The suite has no cases, or a case without a prompt.
+    Raises SelectorError for an unknown case, and SuiteError without cases or without a prompt.
     """
     names = [only] if isinstance(only, str) else list(only or ())
     ids = [case.id for case in suite.cases]
@@ -76,7 +63,7 @@ def choose_cases(suite: Suite, only: Iterable[str] | str | None) -> list[Case]:
 
 
 def case_inputs(cases: Iterable[Case], *, epochs: int, seed: int) -> list[CaseInput]:
-    """Return one input per trial: all cases once, then all again, with a seed per epoch."""
+    """Return one input per trial: all cases once per epoch."""
     cases = list(cases)
     return [
         CaseInput(case.id, case.prompt, epoch, (seed + epoch - 1) % _SEEDS)
@@ -86,7 +73,7 @@ def case_inputs(cases: Iterable[Case], *, epochs: int, seed: int) -> list[CaseIn
 
 
 def seed_of(run: str) -> int:
-    """Return the default seed of a run, derived from its name.
+    """Derive the default seed of a run from its name.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Command agents: the case as JSON on standard input, a transcript as JSON on standard output."""
+"""Command agents: JSON on standard input and output."""
 
 from __future__ import annotations
 
@@ -26,18 +26,10 @@ _AFTERWARDS_S: Final = 5.0
 
 
 class CommandCaller:
-    """Run a program for one case after another, from several threads.
+    """Run a program per case, from several threads.
 
-    It runs in the working folder with the full environment, keys included: an agent needs its own.
-
-    Parameters
-    ----------
-    argv
-        Program and arguments, without a shell.
-    timeout
-        Seconds until the program and its children are killed.
-    max_bytes
-        Most bytes it may print.
+    It runs without a shell, with the full environment, keys included. After `timeout` seconds, or more than
+    `max_bytes` of output, it is killed with its children.
     """
 
     def __init__(self, argv: Sequence[str], *, timeout: float, max_bytes: int = _MAX_BYTES) -> None:

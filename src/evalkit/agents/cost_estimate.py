@@ -26,24 +26,10 @@ _MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RunEstimate:
-    """The size and the maximum cost of a run.
+    """The size and the maximum cost of a run, in US dollars; None: unknown.
 
-    Attributes
-    ----------
-    run
-        The run's name.
-    model, provider
-        None for a function or a command, which sends its own requests.
-    attempts, done, cached
-        Trials to run; trials already there; answers from the cache, which are free.
-    input_tokens
-        Estimated tokens sent; None: unknown.
-    output_tokens
-        Most tokens received; None: unknown.
-    price
-        Maximum cost in US dollars; None: unknown.
-    obstacle
-        A known problem with the model, such as its shutdown date; "": none.
+    `attempts`, `done` and `cached` count trials to run, completed trials, and free answers of the cache. Without a
+    model, the agent sends its own requests. `obstacle` is a problem with the model, or "".
     """
 
     run: str
@@ -87,7 +73,7 @@ def make_estimate(
     cache: Cache | str | Path | None = None,
     **settings: Any,
 ) -> RunEstimate:
-    """Return the estimate of `Agent.estimate`."""
+    """Estimate a run; see `Agent.estimate`."""
     from evalkit.llm.providers import obstacle, price
 
     place, pending = plan_run(suite, agent, folder, **settings)

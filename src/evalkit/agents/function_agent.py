@@ -1,4 +1,4 @@
-"""Function agents, called in threads of their own, so that none can block or end the rest."""
+"""Function agents, called in threads of their own."""
 
 from __future__ import annotations
 
@@ -21,16 +21,9 @@ if TYPE_CHECKING:
 
 
 class FunctionCaller:
-    """Call a function for one case after another, from several threads.
+    """Call a function per case, from several threads; async functions share one event loop.
 
-    Asynchronous functions share one event loop, so that they can share a client.
-
-    Parameters
-    ----------
-    function
-        Plain or asynchronous.
-    timeout
-        Seconds per call. A plain function cannot be stopped: after the timeout it is abandoned.
+    After `timeout` seconds a plain function is abandoned: it cannot be stopped.
     """
 
     def __init__(self, function: Function, *, timeout: float) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run, written trial by trial, and the trials it already holds."""
+"""The folder of a run and its completed trials."""
 
 from __future__ import annotations
 
@@ -31,20 +31,10 @@ _NAMES = ("suite", "agent", "agent_version", "model", "provider")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A native folder, the run written into it, and its existing trials.
+    """A native folder, the run written into it, and its completed trials.
 
-    Attributes
-    ----------
-    folder
-        None for an estimate without a folder.
-    run, seed
-        The run's name, and the seed of its first epoch.
-    started
-        Whether the folder already describes the run; else `facts` does.
-    done
-        Case and epoch of the trials that stay.
-    errors
-        Line numbers of the trials to retry.
+    `folder` is None for an estimate. `started`: the folder already describes the run, else `facts` does. `done` has
+    case and epoch of the trials to keep, `errors` the line numbers of those to retry.
     """
 
     folder: Path | None
@@ -97,15 +87,10 @@ def open_folder(
     seed: int | None,
     retry_errors: bool,
 ) -> RunFolder:
-    """Find the run to resume, or name a new one.
+    """Find the run to resume (without a name: of the same agent and prompts), or name a new one.
 
-    Without a name, the run of the same agent with the same prompts is resumed.
-
-    Raises
-    ------
-    FormatError
-        The folder holds another wording of the suite, a different run of that name, or a run of the same version with
-        other settings.
+    Raises FormatError for another wording of the suite, another run of that name, or other settings of the same
+    version.
     """
     place = None if folder is None else Path(folder)
     if place is not None and place.exists() and not place.is_dir():
@@ -150,7 +135,7 @@ def open_folder(
 
 
 def _identity(agent: AgentSettings, suite: Suite) -> dict[str, Any]:
-    """Return the facts that two trials of one run share."""
+    """Return the facts that all trials of a run share."""
     return {
         "suite": suite.suite,
         "agent": agent.agent,
@@ -200,7 +185,6 @@ def _check_version(runs: dict[str, dict[str, Any]], identity: dict[str, Any], ag
 
 
 def _new_name(agent: AgentSettings, runs: dict[str, Any]) -> str:
-    """Return an unused name: version, model, date."""
     model = (agent.model or "").rpartition("/")[2]
     parts = [agent.agent_version, model, datetime.now(UTC).strftime("%Y-%m-%d")]
     name = base = "_".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Run a suite through an agent: existing trials stay, each new trial is on disk before the next."""
+"""Run a suite through an agent."""
 
 from __future__ import annotations
 
@@ -58,8 +58,6 @@ class Limits:
 
 @dataclass
 class _Tally:
-    """Counts of the trials of this call."""
-
     total: int = 0
     done: int = 0
     errors: int = 0
@@ -93,8 +91,7 @@ def run_suite(
 ) -> Evals:
     """Run a suite through an agent and write one transcript per trial into a folder.
 
-    Each trial is on disk when it is completed; an interrupted run resumes. A crash, a timeout or an invalid transcript
-    is a trial with an `error` and affects no other trial.
+    An interrupted run resumes. A crash, a timeout or an invalid transcript is a trial with an `error`.
 
     Parameters
     ----------
@@ -114,8 +111,7 @@ def run_suite(
         The run's name. None: resume the run of the same agent in this folder, else start one named after version,
         model and date.
     seed
-        Seed of the first epoch; each further epoch adds 1. None: derived from the run's name, so that a new run gets
-        new answers and the same run is not billed twice.
+        Seed of the first epoch; each further epoch adds 1. None: derived from the run's name.
     concurrency
         Most trials at a time; None: what the provider allows, 8 for functions and commands.
     timeout
@@ -244,7 +240,6 @@ def _run_model(
     cache: Cache | str | Path | None,
     progress: Any,
 ) -> None:
-    """Send one request per trial and save the replies."""
     from evalkit.llm.answer_cache import opened
     from evalkit.llm.ask import ask
     from evalkit.llm.providers import check_model, cost
@@ -311,7 +306,7 @@ def _run_caller(
 
 
 def _check_cost(attempt: Attempt, tally: _Tally, max_cost: float | None) -> str | None:
-    """Add the cost of an attempt; return why no further one may begin, or None."""
+    """Add the cost of an attempt; return why no other may begin, or None."""
     tally.spent += attempt.cost_usd or 0.0
     if max_cost is None:
         return None

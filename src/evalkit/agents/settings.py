@@ -125,7 +125,7 @@ class AgentSettings:
 
     @cached_property
     def hash(self) -> str:
-        """12 hex digits of the version without its model: prompt and sampling, source, or command."""
+        """12 hex digits of the version without its model."""
         if self.call is not None:
             return short_hash([_where(self.call), _source(self.call)])
         if self.command is not None:
@@ -134,7 +134,7 @@ class AgentSettings:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The facts saved with a run: no key, and the prompt as a hash (each transcript has its text)."""
+        """The facts saved with a run: no key, and the prompt as a hash."""
         facts: dict[str, Any] = {"kind": self.kind, "agent_hash": self.hash}
         if self.kind == "model":
             system = self.system
@@ -188,13 +188,7 @@ class AgentSettings:
 
 
 def find_function(place: object) -> Function:
-    """Import the function at `"module:function"`; the working folder counts as a place of modules.
-
-    Raises
-    ------
-    FormatError
-        Not such a text, or an unknown module or function.
-    """
+    """Import the function at `"module:function"`; raise FormatError if it is unknown."""
     module, sign, name = place.partition(":") if isinstance(place, str) else ("", "", "")
     if not sign or not module or not name:
         raise FormatError(f"Invalid agent {place!r}. Expected a function, or its place as 'module:function'.")
@@ -235,7 +229,7 @@ def _expect_program(command: Sequence[str] | str) -> tuple[str, ...]:
 
 
 def _redacted(argv: Sequence[str]) -> list[str]:
-    """Redact keys in a command: what looks like one, and what follows an option for one."""
+    """Redact keys in a command, also the values of options for keys."""
     made = list(redact(argv).texts)
     for at, part in enumerate(argv[:-1]):
         if _KEY_OPTION.fullmatch(part):

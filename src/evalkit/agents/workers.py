@@ -1,4 +1,4 @@
-"""Threads that run trials in parallel. Each thread saves its trial before it takes the next."""
+"""Threads that run trials in parallel."""
 
 from __future__ import annotations
 
@@ -33,19 +33,8 @@ class Caller(Protocol):
 class Workers:
     """Threads that make attempts until none are left or `stop` is called.
 
-    The thread that made an attempt saves it: Ctrl-C reaches only the main thread, so it cannot come between an answer
-    and the disk.
-
-    Parameters
-    ----------
-    caller
-        Makes an attempt.
-    save
-        Saves one; called by one thread at a time.
-    cases
-        The inputs, in order.
-    size
-        The number of threads.
+    Each thread saves its attempt before the next: Ctrl-C reaches only the main thread. `save` is called by one thread
+    at a time.
     """
 
     def __init__(
@@ -71,13 +60,7 @@ class Workers:
             threading.Thread(target=self._work, daemon=True).start()
 
     def results(self) -> Iterator[Attempt | None]:
-        """Yield each saved attempt; None when nothing new arrived for a while.
-
-        Raises
-        ------
-        Exception
-            What `save` raised; no further attempt begins.
-        """
+        """Yield saved attempts, or None while waiting; raise the error of `save`."""
         while self.running:
             try:
                 result = self._results.get(timeout=_TICK_S)
@@ -96,7 +79,7 @@ class Workers:
         self._stopped.set()
 
     def close(self) -> None:
-        """Stop, save completed attempts, and discard those still running."""
+        """Stop, save completed attempts, and discard the running ones."""
         self.stop()
         with self._state:
             self._closed = True

@@ -1,7 +1,7 @@
 """The command line: parse, call, print.
 
-Each command prints the result of the verb with its name. Exit codes: 0 success; 1 a gate failed, or
-`compare --fail-on` names the verdict; 2 an error, printed in one line; 3 the gate is undecided; 130 Ctrl-C.
+Exit codes: 0 success; 1 a gate failed, or `compare --fail-on` names the verdict; 2 an error; 3 the gate is undecided;
+130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -90,18 +90,7 @@ def _start(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
-
-    Parameters
-    ----------
-    arguments
-        The words after `evalkit`; None: those of `sys.argv`.
-
-    Returns
-    -------
-    int
-        The exit code; see the module.
-    """
+    """Run one command (by default of `sys.argv`) and return its exit code."""
     try:
         code = app(None if arguments is None else list(arguments), prog_name="evalkit", standalone_mode=False)
     except SystemExit as stop:
@@ -124,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _describe(error: OSError) -> str:
-    """Return the system's words and the file: a full disk, a folder without write permission."""
+    """Return the system's message and the file of an error."""
     if isinstance(error, FileExistsError):
         return f"{error.filename!r} is a file. Pass a folder."
     place = f": {error.filename!r}" if error.filename else ""

@@ -1,4 +1,4 @@
-"""`evalkit batch list`, `status`, `resume` and `cancel`: the batch jobs of a folder."""
+"""`evalkit batch list`, `status`, `resume` and `cancel`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evalkit cache show` and `purge`: the paid responses of models that are cached on this machine."""
+"""`evalkit cache show` and `purge`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def purge(
 
 @contextmanager
 def _opened() -> Iterator[Cache | None]:
-    """Yield the cache, or None with a sentence if there is none. Looking does not create one."""
+    """Yield the cache, or None with a message if there is none. Do not create one."""
     from evalkit.llm.answer_cache import FILE, Cache
     from evalkit.util.cache_folder import cache_folder
 

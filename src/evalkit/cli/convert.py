@@ -56,7 +56,7 @@ def _write(evals: Evals, folder: Path, to: str) -> None:
 
 
 def _stream(data: opt.Data, folder: Path) -> Evals | None:
-    """Write Parquet file by file, for files larger than memory; None where that is impossible."""
+    """Write Parquet file by file, for files larger than memory; None if impossible."""
     from evalkit.readers.column_mapping import Mapping
     from evalkit.readers.convert import save
 

@@ -145,7 +145,7 @@ class Sending:
     ] = None
 
     def check(self) -> None:
-        """Raise where an option of a batch is given without `--batch`."""
+        """Raise for an option of a batch without `--batch`."""
         if (self.wait or self.window is not None) and not self.batch:
             raise FormatError(f"{'--wait' if self.wait else '--window'} needs --batch.")
 
@@ -208,7 +208,6 @@ def _run(
 
 
 def _summarize(judged: Evals, before: Evals, asking: Judge) -> None:
-    """Print this judge's scores, one row per criterion, and the new notes."""
     import polars as pl
 
     table = (

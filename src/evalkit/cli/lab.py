@@ -70,7 +70,7 @@ def _find_notebooks(path: str | None) -> tuple[Path, Path | None]:
 
 
 def _replace_process(command: Sequence[str], environment: dict[str, str]) -> None:
-    """Run a program in place of this one, so that it handles Ctrl-C itself."""
+    """Run a program in place of this one: it handles Ctrl-C itself."""
     if os.name != "nt":
         os.execve(command[0], list(command), environment)  # noqa: S606  (no shell, our own arguments)
     import signal

@@ -1,4 +1,4 @@
-"""Options that several commands share, as groups: a command takes a group as one parameter."""
+"""Options of several commands, in groups: a command takes a group as one parameter."""
 
 from __future__ import annotations
 
@@ -61,13 +61,7 @@ class Data:
     )
 
     def read(self, *, needs_records: bool = True) -> Evals:
-        """Load the evaluations and print notes and problems on standard error.
-
-        Raises
-        ------
-        FormatError
-            There is neither a trial nor a score.
-        """
+        """Load the evaluations; raise FormatError without a trial or a score."""
         from evalkit.readers.load import load
 
         with working(f"Reading {', '.join(self.paths)}"):
@@ -140,7 +134,7 @@ class Sides:
 
 @dataclass(frozen=True, kw_only=True)
 class Matching:
-    """What two sides must have in common."""
+    """Properties that two sides must share."""
 
     judge: Annotated[
         Literal["same", "any"],
@@ -182,7 +176,7 @@ class ModelOptions:
 def command(
     app: typer.Typer, name: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command. A parameter whose type is a dataclass of this module becomes one option per field."""
+    """Register a command. A dataclass parameter becomes one option per field."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         hints = get_type_hints(function, include_extras=True)
@@ -221,7 +215,7 @@ def _option(name: str, default: Any, annotation: Any) -> inspect.Parameter:
 
 
 def warn_of_price(price: float | None, max_cost: float | None) -> None:
-    """Print that a run may stop early where its estimated price is above the budget."""
+    """Print a note if the estimated price is above the budget."""
     if max_cost is not None and price is not None and price > max_cost:
         emit(f"That is more than --max-cost {max_cost:g}. The run may stop before it is complete.")
 
@@ -232,13 +226,7 @@ def split_columns(by: Sequence[str] | None) -> list[str]:
 
 
 def numbers(pairs: Sequence[str] | None, option: str) -> dict[str, float]:
-    """Return `NAME=4` as a name with a number; the name may contain "=".
-
-    Examples
-    --------
-    >>> numbers(["Batch Api=4"], "--gate")
-    {'Batch Api': 4.0}
-    """
+    """Parse `NAME=4` pairs; the name may contain "="."""
     values = {}
     for pair in pairs or ():
         name, sign, value = pair.rpartition("=")
@@ -256,10 +244,7 @@ def numbers(pairs: Sequence[str] | None, option: str) -> dict[str, float]:
 def find_side(evals: Evals, name: str) -> str | dict[str, str]:
     """Return a side: a name, or `model=NAME,agent_version=NAME` as columns. A known name wins.
 
-    Raises
-    ------
-    SelectorError
-        The text names columns, and one of them is misspelled.
+    Raises SelectorError for an unknown column.
     """
     from evalkit.compare.pairs import RUN_COLUMNS
 

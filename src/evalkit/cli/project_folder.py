@@ -1,4 +1,4 @@
-"""The folder a person works in: the notebooks, the demo data and the suites, copied from the package."""
+"""Project folder: notebooks, demo data and suites, copied from the package."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ _KINDS: Final = ("notebooks/*.ipynb", "data/README.md", "data/demo/*", "data/sui
 
 
 def find_share() -> Path:
-    """Return the folder with the notebooks and data that come with evalkit: in the wheel, or the repository.
-
-    Raises
-    ------
-    PathError
-        This installation has neither.
-    """
+    """Return the notebooks and data of evalkit; raise PathError if they are not installed."""
     here = Path(__file__).resolve()
     for folder in (here.parents[1] / "_share", here.parents[3]):
         if all((folder / room).is_dir() for room in _ROOMS):
@@ -30,13 +24,7 @@ def find_share() -> Path:
 
 
 def create(folder: str | Path) -> tuple[list[Path], list[Path]]:
-    """Copy the notebooks and the data into a folder; a file that is there stays as it is.
-
-    Returns
-    -------
-    tuple of two lists of pathlib.Path
-        The files that were written, and those that were there.
-    """
+    """Copy notebooks and data; return the written files, and the existing ones, which stay."""
     share, folder = find_share(), Path(folder)
     if folder.exists() and not folder.is_dir():
         raise PathError(f"{str(folder)!r} is a file; name a folder that is new, or one to add to.")

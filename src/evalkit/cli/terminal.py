@@ -1,7 +1,4 @@
-"""Print to the terminal: tables, JSON, CSV, Markdown, errors in one line, progress.
-
-Names, transcripts and judge texts are hostile: whatever could move the cursor or hide text is made visible.
-"""
+"""Print hostile text to the terminal: control characters are made visible."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ _MARKDOWN: Final = str.maketrans({sign: f"\\{sign}" for sign in r"\`*_{}[]<>#|~"
 
 
 def emit(text: str) -> None:
-    """Print to standard output. A reader that closed the pipe (`| head`) is no error."""
+    """Print to standard output; ignore a closed pipe (`| head`)."""
     try:
         typer.echo(text)
         sys.stdout.flush()
@@ -52,13 +49,13 @@ def tell(text: object, *, indent: str = "") -> None:
 
 
 def print_error(error: object) -> None:
-    """Print an error in one line on standard error, with options in place of Python arguments."""
+    """Print an error in one line, with options in place of Python arguments."""
     message = error.for_shell() if hasattr(error, "for_shell") else error
     tell(f"evalkit: {message}")
 
 
 def print_usage_error(error: Any) -> None:
-    """Print an error of typer in one line, with the invalid value and the command that shows help."""
+    """Print an error of typer in one line, and the command for help."""
     text = error.format_message().removeprefix("Invalid value: ").replace("Value error, ", "").rstrip(".")
     context = error.ctx
     if context is not None and not context.args and text == context.get_help().rstrip("."):
@@ -84,29 +81,23 @@ def _root_options(context: Any) -> list[str]:
 
 
 def one_line(text: object) -> str:
-    r"""Return text that stays on its line.
-
-    Examples
-    --------
-    >>> one_line("two\nlines")
-    'two lines'
-    """
+    """Return text on one line."""
     return visible(" ".join(str(text).split()))
 
 
 def shell_line(*words: object) -> str:
-    r"""Return a command to paste: every word quoted for a shell.
+    """Return a command to paste, every word quoted for a shell.
 
     Examples
     --------
-    >>> shell_line("evalkit", "summary", "my folder", "--grader", "it's $(me)")
-    'evalkit summary \'my folder\' --grader \'it\'"\'"\'s $(me)\''
+    >>> shell_line("evalkit", "my folder", "$(me)")
+    "evalkit 'my folder' '$(me)'"
     """
     return shlex.join(one_line(word) for word in words)
 
 
 def tell_about(evals: Evals, *, notes: bool = False) -> None:
-    """Print notes (all, or their number) and the first problems on standard error."""
+    """Print notes (all, or their number) and the first problems."""
     # Synthetic data is always announced.
     shown = [note for note in evals.notes if notes or len(evals.notes) == 1 or note.kind == "synthetic"]
     for note in shown:
@@ -137,15 +128,7 @@ def text_table(
 ) -> str:
     """Return an aligned table. Text that does not fit the width is cut with "…", numbers never.
 
-    A table that cannot fit becomes one list per row: its cells below each other, with their heads.
-
-    Examples
-    --------
-    >>> print(text_table(["case", "n"], [["01", "3"], ["long", "12"]], left=[True, False]))
-    case   n
-    ----  --
-    01     3
-    long  12
+    A table that cannot fit becomes one list per row.
     """
     from rich.cells import cell_len
 
@@ -178,22 +161,14 @@ def _fit(text: str, width: int, left: bool) -> str:
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool]) -> str:
-    r"""Return a Markdown table in which every cell is text.
-
-    Examples
-    --------
-    >>> print(markdown_table(["case"], [["a|b"]], left=[True]))
-    | case |
-    | --- |
-    | a\|b |
-    """
+    """Return a Markdown table; every cell is text."""
     marks = ["---" if is_left else "---:" for is_left in left]
     cells = [[markdown_text(cell) for cell in row] for row in [heads, *rows]]
     return "\n".join(f"| {' | '.join(row)} |" for row in [cells[0], marks, *cells[1:]])
 
 
 def markdown_text(text: object) -> str:
-    """Return one line of text that Markdown shows as it is."""
+    """Escape one line of text for Markdown."""
     return one_line(text).translate(_MARKDOWN)
 
 
@@ -208,7 +183,7 @@ def any_table(
 
 
 def page(headline: str, parts: Iterable[str], remarks: Iterable[object], *, markdown: bool) -> str:
-    """Return a headline, finished parts (tables) and remarks as text or Markdown."""
+    """Return a headline, tables and remarks as text or Markdown."""
     text: Any = markdown_text if markdown else one_line
     first = text(for_shell(headline))
     lines = "\n".join(f"{'- ' if markdown else ''}{text(for_shell(remark))}" for remark in remarks)
@@ -216,7 +191,7 @@ def page(headline: str, parts: Iterable[str], remarks: Iterable[object], *, mark
 
 
 def as_json(value: object) -> str:
-    r"""Return JSON in which every character that cannot be printed is escaped.
+    r"""Return JSON with every unprintable character escaped.
 
     Examples
     --------
@@ -232,7 +207,7 @@ def as_json(value: object) -> str:
 
 
 def as_csv(frame: pl.DataFrame) -> str:
-    """Return a frame as CSV, control characters in its text made visible."""
+    """Return a frame as CSV, control characters made visible."""
     import polars as pl
 
     text = [name for name, kind in frame.schema.items() if kind in (pl.String, pl.Categorical, pl.Enum)]

@@ -1,1 +1,1 @@
-"""What is looked at and worked with in a notebook: plain state, a thin view, static HTML for readers without a kernel."""
+"""Notebook widgets: plain state, a thin view, and static HTML without a kernel."""

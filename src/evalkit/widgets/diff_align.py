@@ -33,7 +33,7 @@ Piece = tuple[str, bool]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A turn of the baseline beside a turn of the candidate; None: no turn."""
+    """A turn of the baseline beside one of the candidate; None: no turn."""
 
     left: int | None
     right: int | None
@@ -45,15 +45,7 @@ Section = tuple[str, tuple[Piece, ...]]
 
 
 def word_diff(before: str, after: str) -> list[Change]:
-    """Return two texts as one, word by word.
-
-    With little in common, everything is removed and added.
-
-    Examples
-    --------
-    >>> word_diff("a big loss", "a loss")
-    [('a ', 'same'), ('big ', 'removed'), ('loss', 'same')]
-    """
+    """Diff two texts word by word; with little in common, replace everything."""
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     changes: list[Change] = []
     same = 0
@@ -70,10 +62,9 @@ def word_diff(before: str, after: str) -> list[Change]:
 
 
 def align(left: Sequence[TranscriptMessage], right: Sequence[TranscriptMessage]) -> list[Row]:
-    """Put the turns of two transcripts beside each other.
+    """Align the turns of two transcripts.
 
-    Turns that are equal but for white space are anchors. Between anchors, turns of the same role (and the same tools)
-    are paired so that the sum of their similarities is largest.
+    Equal turns are anchors. Between them, turns of the same role (and tools) are paired by similarity.
     """
     old, new = ([_token(message) for message in side] for side in (left, right))
     rows: list[Row] = []
@@ -95,9 +86,9 @@ def first_difference(rows: Sequence[Row]) -> int | None:
 def compare_words(
     left: TranscriptMessage, right: TranscriptMessage, *, budget: int = BUDGET
 ) -> tuple[list[Section], list[Section], int]:
-    """Return both messages in sections with the words that differ apart, and the number of words compared.
+    """Return both messages in sections with the differing words apart, and the number of words compared.
 
-    A section beyond the budget, or with little in common, differs as a whole.
+    A section above the budget, or with little in common, differs as a whole.
     """
     old, new = ([_head(part.summary) for part in message.parts] for message in (left, right))
     before: list[Section] = []
@@ -136,20 +127,19 @@ def _pieces(left: str, right: str, budget: int) -> tuple[tuple[Piece, ...], tupl
 
 
 def _token(message: TranscriptMessage) -> str:
-    """Return a turn as one string: its role and its parts, white space collapsed."""
     parts = (f"{_head(part.summary)}\x1e{' '.join(part.text.split())}" for part in message.parts)
     return "\x1f".join([message.role, *parts])
 
 
 def _head(summary: str) -> str:
-    """Return the kind of a folded part without its size and preview: "Tool call write_file"."""
+    """Return the kind of a folded part, such as "Tool call write_file"."""
     return re.sub(r" \([\d,]+ characters\)", "", summary).split(":")[0]
 
 
 def _pair(
     left: Sequence[TranscriptMessage], right: Sequence[TranscriptMessage], first: range, second: range
 ) -> list[tuple[int | None, int | None]]:
-    """Pair the turns between two anchors so that the sum of their similarities is largest."""
+    """Pair the turns between two anchors for the largest sum of similarities."""
     n, m = len(first), len(second)
     if n * m > _MAX_PAIRS:
         both = min(n, m)

@@ -1,4 +1,4 @@
-"""`ek.explore`: filter trials, see what is left, and read it."""
+"""`ek.explore`: filter trials and read them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _Column = Literal["score", "verdict", "severity", "case", "agent_version", "mode
 
 @dataclass(eq=False, repr=False)
 class Explorer(TrialPanel):
-    """Trials to filter and to read. Displays itself in a notebook; made by `explore`."""
+    """The explorer that `explore` returns."""
 
     name: ClassVar[str] = "explore"
 
@@ -53,10 +53,9 @@ class Explorer(TrialPanel):
 
     @property
     def selection(self) -> pl.DataFrame:
-        """The trials that the filters keep, in the order of the table.
+        """The filtered trials in the order of the table.
 
-        A polars frame with the columns of `evalkit.grade` (of `grade_criteria` for a criterion), and `failure` where
-        failure clusters were given.
+        Columns as of `evalkit.grade` (with a criterion of `grade_criteria`), and `failure` with failure clusters.
         """
         if self._selected is None or self._selected[0] != self.state:
             self._selected = (self.state, self._trials.select(self.state))
@@ -64,15 +63,15 @@ class Explorer(TrialPanel):
 
     @property
     def code(self) -> str:
-        """Lines of Python that give `selection`. They need `evals`, and `failures` where given.
+        """Python code for `selection`; it needs `evals`, and `failures` if given.
 
-        The last line, a comment, is the call of `explore` that opens this view.
+        Its last line, a comment, is the call of `explore` that opens this view.
         """
         return code(self.state, self._trials)
 
     @property
     def picked(self) -> tuple[str, str, int] | None:
-        """The selected trial: run, case, epoch; None where no trial matches."""
+        """The selected trial: run, case, epoch; None if no trial matches."""
         if self.selection.is_empty():
             return None
         run, case, epoch = self.selection.select(TRIALS.key).row(self._clamp(self._row))
@@ -121,7 +120,7 @@ class Explorer(TrialPanel):
         self._expanded ^= {column}
 
     def _go(self, state: Slice) -> None:
-        """Apply a selection; the selected trial stays selected where it still matches."""
+        """Apply a selection; keep the selected trial if it still matches."""
         state = self._trials.check(state)
         picked, selected = self.picked, self._trials.select(state)
         self.state, self._selected, self._whole = state, (state, selected), None
@@ -143,7 +142,7 @@ class Explorer(TrialPanel):
     # What is shown
 
     def show(self) -> dict[str, Any]:
-        """Return the counts, the numbers of the charts, a page of the table and the selected trial."""
+        """Return the counts, the charts, a page of the table and the selected trial."""
         trials, state = self._trials, self.state
         frame, masks = trials.graded(state), trials.masks(state)
         scale, threshold = trials.scale(state), trials.rule.mean
@@ -189,7 +188,6 @@ class Explorer(TrialPanel):
         }
 
     def _cells(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return the columns of the table, without those that are the same in every row."""
         graded = self._trials.graded(self.state)
         names = [n for n in _COLUMNS if n in ("verdict", "case") or graded[n].n_unique() > 1]
         # A version that is only the name of the run, one per model, repeats the model.
@@ -200,7 +198,7 @@ class Explorer(TrialPanel):
         return rows.select(*names, pl.col(self.state.measure).alias("score"))
 
     def to_html(self) -> Html:
-        """Return the first rows of the selection as a table, and the code that gives all of them."""
+        """Return the first selected rows as a table, and the code for all."""
         page = self._cells(self.selection.head(_STATIC))
         heads = [name.removeprefix("agent_").capitalize() for name in page.columns]
         rows = ([_cell(value) for value in row] for row in page.iter_rows())
@@ -236,8 +234,8 @@ def explore(
 ) -> Explorer:
     """Filter trials by their verdicts, scores, columns and texts, and read them.
 
-    Bars and the score histogram filter on a click or a drag, and count what the other filters keep. The table and the
-    transcript follow. `j` and `k`, or the arrow keys, step through the table. The arguments set the first view.
+    Click a bar or drag over the score histogram to filter. `j` and `k`, or the arrow keys, step through the table. The
+    arguments set the first view.
 
     .. image:: ../docs/img/explorer.png
 
@@ -246,13 +244,12 @@ def explore(
     evals
         The evaluations.
     rule, grader, rubric
-        As for `evalkit.grade`. Only the scores of this grader are shown. With several judges and no `grader`, the judge
-        with the most scores is used, and the status line says so.
+        As for `evalkit.grade`. With several judges and no `grader`, the judge with the most scores is used.
     criterion
         The criterion whose score and verdict count instead of the trial's.
     where
-        Column -> the value, or the values, that a trial may have: `verdict`, `severity`, `agent_version`, `model`,
-        `tags`, `domain`, `case`, `failure`, and with several graders `grader`: trials that one of them scored.
+        Column -> allowed value or values: `verdict`, `severity`, `agent_version`, `model`, `tags`, `domain`, `case`,
+        `failure`, and with several graders `grader` (trials that one of them scored).
     search
         Text in a message, the output, a rationale or a quotation.
     low, high
@@ -299,7 +296,7 @@ def explore(
 
 
 def _main_judge(trials: GradedTrials) -> tuple[str | None, str]:
-    """Return the judge with the most scores and a sentence that says so; None where one grader scored."""
+    """Return the judge with the most scores, and a note; None for a single grader."""
     try:
         trials.graded(Slice())
     except SelectorError:

@@ -1,4 +1,4 @@
-"""The numbers of the explorer's charts: trials by value and by score that the other filters keep."""
+"""Count trials by value and by score for the charts of the explorer."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ _VERDICTS: Final = ("pass", "fail", "unscored")
 def count_facets(
     frame: pl.DataFrame, masks: Mapping[str, pl.Series], state: Slice, *, expanded: Collection[str] = ()
 ) -> list[dict[str, Any]]:
-    """Count the trials by value that the other filters keep, for each column with several values.
+    """Count per column the trials by value that the other filters keep.
 
-    A row has `name` (None for a missing value), `label`, `count`, `verdicts` and `pressed`; `more` counts the values not
-    shown. A column in `expanded` shows all its values.
+    A row has `name` (None: missing), `label`, `count`, `verdicts` and `pressed`; `more` counts the hidden values.
     """
     facets = []
     for column in FACETS:
@@ -94,7 +93,7 @@ def count_scores(
 ) -> dict[str, Any]:
     """Count the trials by score and verdict that the other filters keep.
 
-    A bin is [index, pass, fail, unscored]; `range` is the chosen one; `without` counts the trials without a score.
+    A bin is [index, pass, fail, unscored]; `range` is the chosen one; `without` counts unscored trials.
     """
     low, high = scale
     width = (high - low) / _BINS or 1.0

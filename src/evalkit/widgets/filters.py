@@ -1,4 +1,4 @@
-"""Filters of trials: the frame they select, and lines of Python that give the same frame."""
+"""Filter trials, and write the same filters as Python code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Slice:
     descending: bool = False
 
     def toggle(self, column: str, value: str | None) -> Slice:
-        """Add a value to those that a column may have, or remove it."""
+        """Add an allowed value of a column, or remove it."""
         values = self.where.get(column, ())
         values = tuple(v for v in values if v != value) if value in values else (*values, value)
         where = {name: kept for name, kept in self.where.items() if name != column}
@@ -77,7 +77,7 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class GradedTrials:
-    """The trials of a collection, graded by its scoring and as a slice asks. What was computed is kept."""
+    """Graded trials of a collection, by slice. Results are kept."""
 
     evals: Evals
     # `run`, `case`, `epoch` and the `failure` cluster of a trial.
@@ -91,7 +91,7 @@ class GradedTrials:
         return self.evals.scoring.rule or DEFAULT_RULE
 
     def scored_for(self, state: Slice) -> Evals:
-        """Return the evaluations, scored by the grader of a slice."""
+        """Return the evaluations with the grader of a slice."""
         return replace(self.evals, scoring=replace(self.evals.scoring, grader=state.grader))
 
     def _cached(self, key: tuple[object, ...], compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
@@ -100,7 +100,7 @@ class GradedTrials:
         return self._kept[key]
 
     def graded(self, state: Slice) -> pl.DataFrame:
-        """Return every trial with its score and verdict, as `grade` or `grade_criteria` gives them.
+        """Return every trial with its score and verdict.
 
         With several graders, the column `grader` lists those that scored the trial.
         """
@@ -127,7 +127,7 @@ class GradedTrials:
         return self.rule.scale or (0.0, 1.0)
 
     def masks(self, state: Slice) -> dict[str, pl.Series]:
-        """Return the graded trials that each filter keeps."""
+        """Return the trials that each filter keeps."""
         if self._masked.get("state") != state:
             self._masked.update(state=state, masks=self._masks(state))
         masks: dict[str, pl.Series] = self._masked["masks"]
@@ -161,7 +161,6 @@ class GradedTrials:
         )
 
     def _matching(self, state: Slice) -> pl.DataFrame:
-        """Return the trials with the searched text in the texts or the scores that count."""
         evals, pattern = self.scored_for(state), f"(?i){pl.escape_regex(state.search)}"
         columns: tuple[tuple[pl.DataFrame | pl.LazyFrame, tuple[str, ...]], ...] = (
             (evals.turns, ("content", "reasoning", "tool_calls")),
@@ -186,7 +185,7 @@ class GradedTrials:
         return scored.agg(pl.col("grader").cast(pl.String).unique()).collect(engine="streaming")
 
     def check(self, state: Slice) -> Slice:
-        """Return the slice. Raise a `SelectorError` for an unknown criterion, side, column or value."""
+        """Return the slice; raise SelectorError for an unknown name or value."""
         criteria = sorted(self.evals.judged["criterion"].cast(pl.String).unique())
         if state.criterion is not None and state.criterion not in criteria:
             raise SelectorError.unknown(state.criterion, kind="criterion", have=criteria)
@@ -210,7 +209,7 @@ class GradedTrials:
 
 
 def combine(masks: Mapping[str, pl.Series], *, but: str = "") -> pl.Series | bool:
-    """Return the trials that all filters keep, or all but one of them."""
+    """Return the trials that all filters keep, or all but one."""
     kept = [mask for name, mask in masks.items() if name != but]
     return reduce(and_, kept) if kept else True
 
@@ -255,10 +254,9 @@ def _limits(state: Slice) -> list[tuple[pl.Expr, str]]:
 
 
 def code(state: Slice, trials: GradedTrials) -> str:
-    """Return lines of Python after which `selection` is the frame of a slice.
+    """Return Python code after which `selection` is the frame of a slice.
 
-    They need `evals`, and `failures` where clusters were given. The last line is a comment: the call of `explore` that
-    opens the same view.
+    Needs `evals`, and `failures` with clusters. The last line, a comment, is the call of `explore` for this view.
     """
     scores = {"grader": state.grader, "rubric": trials.evals.scoring.rubric}
     options = "".join(f", {name}={value!r}" for name, value in scores.items() if value is not None)

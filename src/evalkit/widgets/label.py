@@ -1,4 +1,4 @@
-"""`ek.label`: label answers by keyboard, and see how far the judge agrees."""
+"""`ek.label`: label answers by keyboard."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _CANNOT_TELL: Final = "cannot tell"
 
 @dataclass(frozen=True, slots=True)
 class Labeling:
-    """The progress of a rater: the tasks in order, and the current one."""
+    """Progress of a rater: the tasks in order, and the current one."""
 
     tasks: tuple[Task, ...]
     index: int = 0
@@ -58,11 +58,11 @@ class Labeling:
         return self.tasks[self.index]
 
     def moved(self, by: int) -> Labeling:
-        """Return the state at the next task, or the previous one."""
+        """Return the state some tasks further."""
         return replace(self, index=min(max(self.index + by, 0), len(self.tasks) - 1), revealed=False)
 
     def to_next_open(self, done: set[Task]) -> Labeling:
-        """Return the state at the next task without a label; the same task if all have one."""
+        """Return the state at the next unlabeled task, if any."""
         order = [*range(self.index, len(self.tasks)), *range(self.index)]
         index = next((i for i in order if self.tasks[i] not in done), self.index)
         return replace(self, index=index, revealed=False)
@@ -70,7 +70,7 @@ class Labeling:
 
 @dataclass(eq=False, repr=False)
 class Labeler(TrialPanel):
-    """Labeling by a person. Displays itself in a notebook; made by `label`."""
+    """The widget that `label` returns."""
 
     name: ClassVar[str] = "label"
 
@@ -88,7 +88,7 @@ class Labeler(TrialPanel):
 
     @cached_property
     def _hashes(self) -> dict[tuple[str, str], str]:
-        """The wording that the judge used, by case and criterion: a label is compared under it."""
+        """The wording of the judge, by case and criterion."""
         scores = self._evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
         hashes = scores.select("case", "criterion", "rubric_hash").unique(maintain_order=True)
         return {(case, criterion): rubric_hash for case, criterion, rubric_hash in hashes.iter_rows()}
@@ -104,7 +104,7 @@ class Labeler(TrialPanel):
 
     @property
     def evals(self) -> Evals:
-        """The evaluations with the labels: `ek.agreement(labeler.evals, reference="human")`."""
+        """The evaluations with the labels, as for `ek.agreement`."""
         return self._evals + Evals.from_tables(scores=self.labels)
 
     @property
@@ -173,7 +173,7 @@ class Labeler(TrialPanel):
         }
 
     def _points(self, criterion: str) -> list[dict[str, Any]]:
-        """Return the scores that can be given, each with its anchor; none if the scale has too many."""
+        """Return the scores of a scale with their anchors; none if it has too many."""
         low, high = self._scale(criterion)
         if low is None or high is None or low % 1 or high % 1 or high - low >= _MAX_POINTS:
             return []
@@ -203,7 +203,7 @@ class Labeler(TrialPanel):
         return [*_agreement_lines(both), correction]
 
     def to_html(self) -> Html:
-        """Return the progress, the results and the labels as text and a table."""
+        """Return the progress, the results and the labels as HTML."""
         rows = [
             [task.case, task.epoch, task.criterion, row.get("score", _CANNOT_TELL), row.get("rationale", "")]
             for task, row in self._done.items()
@@ -228,9 +228,9 @@ def label(
 ) -> Labeler:
     """Label answers by keyboard, one criterion at a time, and see how far the judge agrees.
 
-    Each label is a row of `scores` with the grader kind "human", written to the file before the next task. A second
-    rater, or the same one tomorrow, continues in the same file. After each label: the judge's kappa against the labels
-    with its interval, the corrected pass rate, and whether more labels would help.
+    Each label is a row of `scores` with the grader kind "human", saved before the next task. Another session, or
+    another rater, continues in the same file. Results: the judge's kappa with its interval, the corrected pass rate,
+    and whether more labels would help.
 
     .. image:: ../docs/img/labeler_light.png
 
@@ -243,14 +243,14 @@ def label(
     path
         The file of labels, JSON lines; created if missing. `ek.load` reads it.
     order
-        "information": what teaches most about the judge first (its samples disagree, the mean is near the threshold,
+        "information": most informative about the judge first (its samples disagree, the mean is near the threshold,
         few labels in the stratum). "random": a sample with `seed`; only such labels can correct a pass rate.
     blind
         Hide the version, the model and the judge's scores.
     rule
         When a trial passes; None: the rule of the evals.
     grader, rubric
-        The judge that the labels are compared with, as for `evalkit.grade`.
+        The judge to compare with, as for `evalkit.grade`.
     criteria
         Only these criteria.
     seed
@@ -298,7 +298,6 @@ def _chosen(scoring: Scoring) -> dict[str, Any]:
 
 
 def _criteria_by_run(evals: Evals) -> dict[str, list[str]]:
-    """Return the criteria of each run in the order of the suite."""
     rank = {name: index for index, name in enumerate(evals.criteria["criterion"].cast(pl.String))}
     criterion = pl.col("criterion").cast(pl.String)
     by_rank = criterion.replace_strict(rank, default=len(rank), return_dtype=pl.Int64)
@@ -327,10 +326,9 @@ def _agreement_lines(evals: Evals) -> list[str]:
 
 
 def more_labels(low: float, kappa: float, high: float, n: int) -> str:
-    """Say whether more labels would change how a kappa reads.
+    """Describe whether more labels would change the reading of a kappa.
 
-    An interval shrinks with the root of the number of labels. A kappa is settled if its interval is wholly above .80
-    (reliable) or wholly below .667 (not reliable).
+    A kappa is settled if its interval is above .80 or below .667; an interval shrinks with the root of n.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Human labels: the order in which trials are labeled, and the file of the labels."""
+"""Order of labeling, and the file of human labels."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Task:
 
 
 def order_trials(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
-    """Return the scored trials in the order in which a person should label them.
+    """Return the scored trials in the order of labeling; at random, a shuffle.
 
-    By information, trials come first on which the judge's samples disagree, or whose mean is near the threshold. The
-    strata (severity by verdict) alternate, those with the fewest labels first. At random, it is a shuffle with `seed`.
+    By information, trials come first if samples disagree or the mean is near the threshold. Strata (severity by
+    verdict) alternate, those with the fewest labels first.
     """
     key, scoring = TRIALS.key, choose_scoring(evals)
     graded: pl.DataFrame = grade(evals).filter(pl.col("scored") > 0)
@@ -80,9 +80,9 @@ def _keys(frame: pl.DataFrame) -> list[Trial]:
 
 @dataclass(slots=True)
 class LabelFile:
-    """A file of labels: human scores as JSON lines, which `evalkit.load` reads.
+    """A file of human scores as JSON lines, which `evalkit.load` reads.
 
-    A label is on disk before `put` returns. A label given again replaces the earlier one. Invalid lines stay.
+    A repeated label replaces the earlier one. Invalid lines stay.
     """
 
     path: Path
@@ -102,7 +102,7 @@ class LabelFile:
         return file
 
     def put(self, row: dict[str, Any]) -> None:
-        """Save a label. Raise a `BusyError` while another session writes."""
+        """Write a label to disk; raise BusyError while another session writes."""
         key = _key(row)
         with delay_interrupt(), native.holding(self.path.parent, self.path.name):
             # Another session may have written since the file was opened.

@@ -1,20 +1,4 @@
-"""The base class of every widget.
-
-A widget is a plain state (a frozen dataclass), a `Panel` that holds it, and a thin view: `NAME.js` with a
-`render({ model, el })` built on `shared.js`, and `NAME.css`::
-
-    class Tuner(Panel):
-        name = "tune"
-
-        def show(self):  # what the view draws: plain data by part
-            return {"rule": ..., "groups": ...}
-
-        def _on_set(self, mean: Score) -> str | None:  # the event {"kind": "set", "mean": 3.5}
-            self.state = replace(self.state, mean=mean)
-
-        def to_html(self):  # the static form: GitHub, nbconvert, an untrusted notebook
-            return section("tuner", ...)
-"""
+"""The base class of every widget."""
 
 from __future__ import annotations
 
@@ -45,10 +29,14 @@ _DARK_SYSTEM: Final = "body:not([data-jp-theme-light]):not([class*=vscode]) .ek"
 
 
 class Panel(ABC):
-    """A widget. Displays itself: live with a kernel, as static HTML without one.
+    """A widget: live with a kernel, static HTML without one.
 
-    A method `_on_KIND` handles the events of that kind. msgspec checks the fields by its annotations, and refuses an
-    event of another shape. It may return a message for the status line; an `EvalkitError` is shown there too.
+    A frozen dataclass is its state. `NAME.js` has `render({ model, el })` on top of `shared.js`; `NAME.css` its style.
+    `show` returns what the view draws, `to_html` the static form. A method `_on_KIND` handles the events of that kind;
+    msgspec checks the fields by its annotations. Its return value, or an `EvalkitError`, is shown in the status line::
+
+        def _on_set(self, mean: Score) -> str | None:  # the event {"kind": "set", "mean": 3.5}
+            self.state = replace(self.state, mean=mean)
     """
 
     name: ClassVar[str]
@@ -61,11 +49,11 @@ class Panel(ABC):
 
     @abstractmethod
     def show(self) -> dict[str, Any]:
-        """Return what the view draws: plain data (JSON without NaN) by part."""
+        """Return what the view draws, by part: JSON without NaN."""
 
     @abstractmethod
     def to_html(self) -> Html:
-        """Return the static form: legible without styles and scripts."""
+        """Return the static form, legible without styles and scripts."""
 
     def handle(self, content: object) -> None:
         """Check an event of the front end, apply it, and show what changed."""
@@ -102,7 +90,7 @@ class Panel(ABC):
             self._view.status = {"count": self._answers, "text": self._status}
 
     def view(self) -> Any:
-        """Return the anywidget that shows this panel, the same one each time: one trait per part, and `status`."""
+        """Return the anywidget of this panel: a trait per part, and `status`."""
         if self._view is None:
             parts = self.show()
             self._view = _view_class(self.name, tuple(parts), self.shares)(**parts)
@@ -120,21 +108,21 @@ class Panel(ABC):
 
 
 def section(name: str, *parts: str) -> Html:
-    """Return the root element of a static form. Parts that are no `Html` are escaped into paragraphs."""
+    """Return the root element of a static form; plain parts become paragraphs."""
     body = "".join(part if isinstance(part, Html) else f"<p>{escape(part)}</p>" for part in parts if part)
     return Html(f'<section class="ek ek-{name}">{body}</section>')
 
 
 @cache
 def resource(name: str) -> str:
-    """Return a file of this package as text; "" if there is none."""
+    """Return a file of this package as text; "" if missing."""
     file = files("evalkit.widgets").joinpath(name)
     return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 @cache
 def style(*names: str) -> str:
-    """Return the style sheet of some views, with the colors of `evalkit.util.colors` first."""
+    """Return the colors and the style sheets of views."""
     light, dark = ("".join(f"--ek-{name}:{color};" for name, color in one.items()) for one in (LIGHT, DARK))
     themes = f".ek{{{light}}}{_DARK_HOSTS}{{{dark}}}"
     system = f"@media (prefers-color-scheme:dark){{{_DARK_SYSTEM}{{{dark}}}}}"
@@ -143,13 +131,13 @@ def style(*names: str) -> str:
 
 
 def script(name: str, *shares: str) -> str:
-    """Return the module of a view: `shared.js`, the views it shares, and its own."""
+    """Return the script of a view, after `shared.js` and the views it shares."""
     return "\n".join(resource(f"{file}.js") for file in ("shared", *shares, name))
 
 
 @cache
 def _events(panel: type[Panel]) -> Any:
-    """Return the events of a panel: a union of one msgspec struct per `_on_` method."""
+    """Return a union of one msgspec struct per `_on_` method."""
     structs: list[Any] = []
     for name, method in inspect.getmembers(panel, inspect.isfunction):
         if name.startswith("_on_"):

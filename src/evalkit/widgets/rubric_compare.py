@@ -1,4 +1,4 @@
-"""Two wordings of a rubric: the trials to judge again, and the effect on the scores."""
+"""Compare two wordings of a rubric."""
 
 from __future__ import annotations
 
@@ -35,11 +35,9 @@ _SIDES: Final = ("before", "after", "human")
 class ScoreDiff:
     """The effect of a new wording on the scores of the same trials.
 
-    `scores` has one row per trial and criterion scored under both wordings, largest change first: `run`, `case`, `epoch`,
-    `criterion`, `severity`, `before`, `after` (means of the samples), `change`, `human` (mean of the human labels),
-    `rationale_before`, `rationale_after`. `verdicts` has one row per trial: `run`, `case`, `epoch`, `severity`, `before`,
-    `after`, `human` (null unless humans scored all criteria), `moved`: "towards humans", "away from humans", "changed"
-    (no human verdict), or "" (unchanged).
+    `scores` has one row per trial and criterion scored under both wordings, largest change first; `before`, `after` and
+    `human` are means. `verdicts` has one row per trial; `human` is null unless humans scored all criteria, `moved` is
+    "towards humans", "away from humans", "changed" (no human verdict) or "" (unchanged).
     """
 
     scores: pl.DataFrame
@@ -91,7 +89,7 @@ class ScoreDiff:
 
 
 def by_wording(evals: Evals, wordings: pl.DataFrame, grader: str) -> Evals:
-    """Return the evaluations with the human scores, and those scores of a grader that use these wordings."""
+    """Keep the human scores, and a grader's scores under these wordings."""
     keys = ["run", "case", "criterion", "rubric_hash"]
     current = wordings.select(pl.col(keys).cast(Key))
     is_human = pl.col("grader_kind").eq_missing("human")
@@ -101,9 +99,9 @@ def by_wording(evals: Evals, wordings: pl.DataFrame, grader: str) -> Evals:
 
 
 def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, seed: int = 0) -> pl.DataFrame:
-    """Return at most `most` trials to judge again: `run`, `case`, `epoch`.
+    """Choose at most `most` trials to judge again.
 
-    `evals` has the scores of one judge under one wording (`by_wording`), and human scores.
+    `evals` has human scores and the scores of one judge under one wording (`by_wording`).
     """
     graded = _grade(evals, rule).filter(pl.col("scored") > 0)
     if choice == "failures":
@@ -124,7 +122,7 @@ def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, se
 
 
 def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: float = 0.95) -> ScoreDiff:
-    """Compare the scores of one judge under two wordings (`by_wording`), on the trials scored under both."""
+    """Compare the scores of one judge under two wordings (`by_wording`)."""
     new = _cells(after).select(*_CELL, after="score", rationale_after="rationale", hash_after="rubric_hash")
     # A cell with an equal wording has the same score: it says nothing about the change.
     cells = _cells(before).join(new, on=_CELL).filter(pl.col("rubric_hash") != pl.col("hash_after"))
@@ -192,7 +190,7 @@ def _moved() -> pl.Expr:
 
 
 def grade_people(evals: Evals, rule: PassRule) -> pl.DataFrame:
-    """Return the verdicts of the human scores, for the trials in which humans scored all criteria."""
+    """Grade the trials in which humans scored all criteria."""
     none = evals.attempts().select(TRIALS.key).clear().with_columns(verdict=pl.lit(None, dtype=pl.String))
     is_human = pl.col("grader_kind").eq_missing("human")
     human = evals.scores.filter(is_human)

@@ -1,4 +1,4 @@
-"""A rubric that is being reworded: its changes, and the scores that use the old wording."""
+"""Draft of a rubric: its changes, and its outdated scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A rubric as it was saved, as it is worded now, and the criterion that is edited."""
+    """A rubric as saved, as worded now, and the edited criterion."""
 
     saved: Rubric
     rubric: Rubric
@@ -29,7 +29,7 @@ class Draft:
     def edited(
         self, name: str, *, description: str | None = None, anchors: dict[str, str] | None = None
     ) -> Draft:
-        """Return the draft with a criterion reworded. An empty anchor is removed."""
+        """Return the draft with a criterion reworded; an empty anchor is removed."""
         rubric = self.rubric.model_copy(deep=True)
         criterion = rubric.criterion(name)
         try:
@@ -57,7 +57,7 @@ class Draft:
         return tuple(one.name for one in criteria if one.hash != self.saved.criterion(one.name).hash)
 
     def differences(self, name: str) -> list[tuple[str, list[Change]]]:
-        """Return the changes of a criterion: ("description" or "score N", the text in pieces)."""
+        """Return the changes of a criterion: ("description" or "score N", changes)."""
         before, after = self.saved.criterion(name), self.rubric.criterion(name)
         old, new = anchors_of(before), anchors_of(after)
         texts = [("description", before.description, after.description)]
@@ -66,7 +66,7 @@ class Draft:
 
 
 def anchors_of(criterion: Criterion, *, complete: bool = False) -> dict[str, str]:
-    """Return the anchors by score in order. With `complete`, a short scale has all of its scores."""
+    """Return the anchors by score; with `complete`, all scores of a short scale."""
     texts = {str(score): text for score, text in criterion.anchors.items()}
     low, high = criterion.scale
     if complete and high - low <= 10 and low == int(low):
@@ -80,7 +80,7 @@ def version_of(rubric: Rubric) -> str:
 
 
 def find_stale(evals: Evals, wordings: pl.DataFrame, grader: str) -> pl.DataFrame:
-    """Count the scores of a grader that use another wording than `wordings` (of `evalkit.judging.requests`).
+    """Count the scores of a grader under another wording than `wordings`.
 
     Columns: `criterion`, `stale` (scores with another wording), `trials` (with such scores only), `current`.
     """

@@ -1,4 +1,4 @@
-"""`ek.rubric_lab`: reword a criterion, judge some trials again, and compare the scores."""
+"""`ek.rubric_lab`: reword a criterion and compare the scores."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """The work on a rubric: the draft, and which trials to judge again, at most how many."""
+    """State: the draft, and which trials to judge again, at most how many."""
 
     draft: Draft
     choice: Choice = "disagreements"
@@ -53,10 +53,10 @@ class Lab:
 
 @dataclass(eq=False, repr=False)
 class RubricLab(Panel):
-    """A rubric to reword. Displays itself in a notebook; made by `rubric_lab`.
+    """The widget that `rubric_lab` returns.
 
-    `evals` has the scores under the new wording beside those under the old, `diff` the effect of the last rejudging, and
-    `versions` every wording that was used or saved, by its hash.
+    `evals` has the scores under both wordings, `diff` the effect of the last rejudging, and `versions` every wording by
+    its hash.
     """
 
     name: ClassVar[str] = "rubric_lab"
@@ -128,7 +128,7 @@ class RubricLab(Panel):
         return f"Saved to {self.save()}."
 
     def rejudge(self) -> str:
-        """Judge the chosen trials with the new wording; the old scores stay. Return a sentence on the result."""
+        """Judge the chosen trials with the new wording; return the result in words."""
         if not self.state.draft.changed:
             raise FormatError("No criterion is reworded: every score is current.")
         only = self.trials
@@ -156,7 +156,7 @@ class RubricLab(Panel):
         return self.diff.words[0]
 
     def save(self, path: str | Path | None = None) -> Path:
-        """Write the rubric into a suite file, by default the path given to `rubric_lab`; comments and cases stay."""
+        """Write the rubric into a suite file, by default the given path; comments stay."""
         file = Path(path) if path is not None else self.path
         if file is None:
             raise FormatError("No file to save to.", fix="Pass rubric_lab(..., path='suite.yaml').")
@@ -165,7 +165,7 @@ class RubricLab(Panel):
         return self.rubric.write(file)
 
     def _keep_version(self, rubric: Rubric) -> None:
-        """Keep a wording: here, and as a file beside its scores if there is a folder."""
+        """Keep a wording in memory, and in a file if there is a folder."""
         version = version_of(rubric)
         self.versions.setdefault(version, rubric.model_copy(deep=True))
         if self.folder is None:
@@ -212,7 +212,7 @@ class RubricLab(Panel):
         }
 
     def _cost(self) -> list[str]:
-        """Return the stale scores and the cost of rejudging; computed anew when wording or sample change."""
+        """Return the stale scores and the cost of rejudging."""
         key = (version_of(self.rubric), self.state.choice, self.state.most, self.evals.scores.height)
         if self._cost_lines is None or self._cost_lines[0] != key:
             self._cost_lines = (key, [visible(line) for line in self._find_cost()])
@@ -256,7 +256,7 @@ class RubricLab(Panel):
         return {"words": self.diff.words, "rows": rows, "left": max(self.diff.scores.height - _LISTED, 0)}
 
     def to_html(self) -> Html:
-        """Return the changes, the cost and the result as text and tables."""
+        """Return the changes, the cost and the result as HTML."""
         draft = self.state.draft
         changes = [
             Html(f"<strong>{escape(name)}</strong>, {escape(part)}: {''.join(map(_tagged, pieces))}")
@@ -292,11 +292,11 @@ def rubric_lab(
     max_cost: float | None = None,
     seed: int = 0,
 ) -> RubricLab:
-    """Reword a criterion, judge some trials again, and see whether the judge agrees more with human labels.
+    """Reword a criterion, judge some trials again, and compare the agreement with human labels.
 
-    The editor shows the changes, the scores that use the old wording (by the content hash of each criterion), and the
-    cost of rejudging, live and by batch. The result shows the changed verdicts, how many moved towards human verdicts,
-    kappa before and after, and both rationales. The old scores stay: each score has the hash of its wording.
+    The editor shows the changes, the scores under the old wording, and the cost of rejudging, live and by batch. The
+    result shows the changed verdicts, how many moved towards human verdicts, kappa before and after, and both
+    rationales. The old scores stay.
 
     .. image:: ../docs/img/rubric_lab_light.png
 

@@ -1,4 +1,4 @@
-"""`ek.transcript`: read, search and step through trials."""
+"""`ek.transcript`: read and search trials."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STATIC: Final = 200
 
 @dataclass(eq=False, repr=False)
 class Transcript(TrialPanel):
-    """A trial to read. Displays itself in a notebook; made by `transcript`."""
+    """The widget that `transcript` returns."""
 
     name: ClassVar[str] = "transcript"
 
@@ -46,7 +46,7 @@ class Transcript(TrialPanel):
         return index
 
     def show(self) -> dict[str, Any]:
-        """Return the trial, its place among the trials, and the text that was asked for in full."""
+        """Return the trial, its place, and the text requested in full."""
         return {**self._reading(), "place": {"index": self._index, "of": self._trials.height}}
 
     def _on_step(self, by: Step) -> None:
@@ -55,15 +55,15 @@ class Transcript(TrialPanel):
         self.state, self._whole = read_trial(self.evals, run=run, case=case, epoch=epoch), None
 
     def to_html(self) -> Html:
-        """Return the trial as static HTML: its first 200 messages."""
+        """Return the first 200 messages as static HTML."""
         return transcript_html(self.state, most=_STATIC)
 
 
 def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcript:
     """Show one trial: messages, scores, rationales, and the quotations of the judge.
 
-    Live, it searches, steps to the next trial, shows long messages in full and copies the source. Without a kernel
-    it is static HTML, safe whatever the text is.
+    Live, it searches, steps to the next trial, shows long messages in full and copies the source. Without a kernel it
+    is static HTML.
 
     .. image:: ../docs/img/transcript.png
 
@@ -81,14 +81,9 @@ def transcript(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
 
     Examples
     --------
-    >>> import polars as pl
-    >>> from evalkit.data.evals import Evals
-    >>> evals = Evals.from_tables(
-    ...     trials=pl.DataFrame({"run": ["a"], "case": ["01"], "output": ["Use custom_id."]}),
-    ...     scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [5]}),
-    ... )
-    >>> transcript(evals, run="a", case="01")
-    Transcript: case 01, run a, epoch 1, 1 message, 1 judgement
+    >>> import evalkit as ek
+    >>> transcript(ek.demo.make(), run="v3-demo-large", case="02")
+    Transcript: case 02, run v3-demo-large, epoch 1, ...
     """
     expect(transcript, locals())
     return Transcript(evals, read_trial(evals, run=run, case=case, epoch=epoch))

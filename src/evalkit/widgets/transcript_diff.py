@@ -1,4 +1,4 @@
-"""`ek.transcript_diff`: compare two trials of a case turn by turn."""
+"""`ek.transcript_diff`: compare two trials turn by turn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STATIC: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class TurnPair:
-    """A row: the numbers of the turns (from 1), their role, and their sections, the words that differ apart."""
+    """The numbers of two turns (from 1), their role, and their sections."""
 
     left: int | None
     right: int | None
@@ -82,7 +82,7 @@ def _mean_scores(view: TranscriptView) -> dict[tuple[str, str], float | None]:
 
 @dataclass(eq=False, repr=False)
 class TranscriptDiff(Panel):
-    """Two trials side by side. Displays itself in a notebook; made by `transcript_diff`. `state` is a `Difference`."""
+    """The widget that `transcript_diff` returns. `state` is a `Difference`."""
 
     name: ClassVar[str] = "transcript_diff"
 
@@ -135,7 +135,7 @@ class TranscriptDiff(Panel):
         }
 
     def to_html(self) -> Html:
-        """Return both trials as a table, one row per turn; differences are marked by more than a color."""
+        """Return a table, one row per turn; not only color marks differences."""
         state = self.state
         baseline, candidate = (_name(view.run, view.epoch) for view in (state.baseline, state.candidate))
         heads = [f"Baseline: {baseline}", f"Candidate: {candidate}"]
@@ -184,7 +184,7 @@ def _name(run: str, epoch: int) -> str:
 def transcript_diff(
     evals: Evals, case: str, *, baseline: Selector, candidate: Selector, epoch: int = 1
 ) -> TranscriptDiff:
-    """Compare two trials of a case turn by turn, with the first difference and the changed words marked.
+    """Compare two trials of a case turn by turn, with the changed words marked.
 
     .. image:: ../docs/img/transcript_diff.png
 
@@ -195,8 +195,7 @@ def transcript_diff(
     case
         The case.
     baseline, candidate
-        As for `evalkit.compare`: a run, an agent_version or a model by name, or a dict of columns of `runs`. With
-        several runs on a side, two of the same model come first; the others can be chosen.
+        As for `evalkit.compare`. With several runs on a side, two of the same model come first.
     epoch
         The repetition; a side without it shows its first.
 
@@ -229,7 +228,7 @@ def transcript_diff(
 
 
 def _first_pair(evals: Evals, trials: list[list[tuple[str, int]]], epoch: int) -> tuple[int, int]:
-    """Return the positions of two trials: of the epoch, and of the same model if both sides have one."""
+    """Return the positions of two trials: of the epoch, if possible of one model."""
     models = dict(evals.runs.select(pl.col("run").cast(pl.String), "model").iter_rows())
     wanted = [[index for index, (_, e) in enumerate(side) if e == epoch] or [0] for side in trials]
     pairs = [(a, b) for a in wanted[0] for b in wanted[1]]

@@ -1,4 +1,4 @@
-"""Turns and scores as plain data to show: messages in parts, judgements in words."""
+"""Convert turns and scores to plain data to show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Style = Literal["markdown", "plain"]
 
 @dataclass(frozen=True, slots=True)
 class MessagePart:
-    """A section of a message: shown at once, or folded behind a summary."""
+    """A section of a message, open or folded behind a summary."""
 
     text: str
     style: Style = "plain"
@@ -58,7 +58,7 @@ class JudgementView:
 
 
 def read_messages(turns: list[dict[str, Any]], trial: dict[str, Any]) -> list[TranscriptMessage]:
-    """Return the turns of a trial as messages, then its output unless a message holds it, then its error."""
+    """Return the turns as messages, the output unless repeated, and the error."""
     messages = [_message(turn) for turn in turns]
     answers = [turn["content"] or "" for turn in turns if turn["role"] == "assistant"]
     output = trial.get("output")
@@ -132,7 +132,7 @@ def _parse(text: str) -> Any:
 
 
 def _pretty(text: str) -> str:
-    """Lay out JSON, one value per line. A string of several lines stands below its key without escapes."""
+    """Lay out JSON; a string of several lines stands below its key without escapes."""
     value = _parse(text) if len(text) <= _MAX_JSON and text.lstrip().startswith(("{", "[")) else None
     if value is None:
         return text
@@ -157,7 +157,7 @@ def top_scores(evals: Evals, run: dict[str, Any]) -> dict[str, float | None]:
 
 
 def read_judgement(row: dict[str, Any], top: dict[str, float | None]) -> JudgementView:
-    """Return a row of `scores` in words. `top` has the highest score by criterion."""
+    """Return a row of `scores` in words; `top` has the highest scores."""
     if row["score"] is None:
         score = f"unscored: {row['error']}" if row["error"] else "unscored"
     else:

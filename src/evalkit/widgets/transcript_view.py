@@ -1,8 +1,4 @@
-"""One trial to read: its messages beside what the graders scored and quoted.
-
-The text is hostile: every string goes through `evalkit.util.hostile_text`. The report and the notebook share the
-static HTML; a live view draws plain strings.
-"""
+"""One trial to read. Its text is hostile: each string goes through `evalkit.util.hostile_text`."""
 
 from __future__ import annotations
 
@@ -75,7 +71,7 @@ class TranscriptView:
 
     @property
     def title(self) -> str:
-        """The name of the trial; without its run for blind labeling."""
+        """The name of the trial; without its run if blind."""
         return f"case {self.case}" + (f", run {self.run}, epoch {self.epoch}" if self.run else "")
 
     @property
@@ -85,7 +81,7 @@ class TranscriptView:
 
 
 def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> TranscriptView:
-    """Return one trial to read, with the scores that count by `evals.scoring`."""
+    """Return one trial to read, with the scores of `evals.scoring`."""
     _check_trial(evals, run, case, epoch)
     here = (pl.col("run") == run) & (pl.col("case") == case) & (pl.col("epoch") == epoch)
     names = ("trials", "turns", "scores")
@@ -118,7 +114,7 @@ def read_trial(evals: Evals, *, run: str, case: str, epoch: int = 1) -> Transcri
 
 
 def chosen_scores(scoring: Scoring) -> dict[str, list[str]]:
-    """Return the values of columns of `scores` that a choice of grader and rubric allows."""
+    """Return the values allowed by a choice of grader and rubric, by column."""
     grader = "grader_kind" if scoring.grader in GRADER_KINDS else "grader"
     chosen = {grader: scoring.grader, "rubric_hash": scoring.rubric}
     return {
@@ -129,14 +125,14 @@ def chosen_scores(scoring: Scoring) -> dict[str, list[str]]:
 
 
 def scores_that_count(scores: Frame, scoring: Scoring) -> Frame:
-    """Keep the scores of the chosen grader and rubric; all where none was chosen."""
+    """Keep the scores of the chosen grader and rubric, if chosen."""
     for name, values in chosen_scores(scoring).items():
         scores = scores.filter(pl.col(name).cast(pl.String).is_in(values))
     return scores
 
 
 class TrialPanel(Panel):
-    """A panel that shows a trial: it returns the trial from `_trial`, and puts `_reading()` into its parts."""
+    """A panel with a trial: `_trial` returns it, `show` includes `_reading()`."""
 
     shares = ("transcript_reading",)
 
@@ -163,8 +159,7 @@ class TrialPanel(Panel):
 def to_data(view: TranscriptView, *, markdown: bool = False) -> dict[str, Any]:
     """Return a trial as plain data for a live view, quotations apart.
 
-    Text is cut after 100,000 characters; `left` counts the rest. With `markdown`, Markdown is a tree of elements,
-    cleaned like the static form.
+    Text is cut after 100,000 characters; `left` counts the rest. With `markdown`, it is a tree of cleaned elements.
     """
     return {
         "title": visible(view.title),
@@ -193,7 +188,7 @@ def to_data(view: TranscriptView, *, markdown: bool = False) -> dict[str, Any]:
 
 
 def transcript_html(view: TranscriptView, *, most: int | None = None) -> Html:
-    """Return a trial as HTML without scripts or styles: its first `most` messages."""
+    """Return the first `most` messages as HTML without scripts or styles."""
     messages = "".join(
         f'<li class="ek-{escape(message.kind)}"><div class="ek-role"><strong>{escape(message.role)}</strong></div>'
         f"{''.join(_part_html(part, view.evidence) for part in message.parts)}</li>"
@@ -315,7 +310,7 @@ def _pieces(text: str, evidence: Sequence[str]) -> list[list[Any]]:
 
 
 def _judgement_data(judgement: JudgementView, messages: Sequence[TranscriptMessage]) -> dict[str, Any]:
-    """Return a judgement with the index of the message that holds its quotation; None if there is none."""
+    """Return a judgement with the index of the quoted message (None: no match)."""
     index = None
     if judgement.evidence:
         texts = (visible("\n".join(part.text for part in message.parts)) for message in messages)

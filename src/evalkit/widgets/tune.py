@@ -37,7 +37,7 @@ _Rate = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A rule being tuned, the rule it is compared with, and the pass rate to reach (0: no target)."""
+    """A rule, the base rule, and the target pass rate (0: none)."""
 
     rule: PassRule
     base: PassRule
@@ -46,7 +46,7 @@ class Tuning:
 
 @dataclass(eq=False, repr=False)
 class Tuner(Panel):
-    """A pass rule to tune. Displays itself in a notebook; made by `tune`."""
+    """The widget that `tune` returns."""
 
     name: ClassVar[str] = "tune"
 
@@ -79,7 +79,7 @@ class Tuner(Panel):
     def flips(self) -> pl.DataFrame:
         """The trials whose verdict differs from the base rule, most severe first.
 
-        polars frame: `run`, `agent_version`, `model`, `case`, `epoch`, `severity`, `mean`, `before`, `after`.
+        Columns: `run`, `agent_version`, `model`, `case`, `epoch`, `severity`, `mean`, `before`, `after`.
         """
         verdicts = self._verdicts
         table = self.trials.frame.select(
@@ -95,7 +95,7 @@ class Tuner(Panel):
 
     @property
     def summary(self) -> pl.DataFrame:
-        """Pass rates under the rule, as `evalkit.summarize` has them."""
+        """Pass rates under the rule, as of `evalkit.summarize`."""
         return self._rates(self.by)
 
     @property
@@ -115,7 +115,7 @@ class Tuner(Panel):
         gate: dict[str, Score | None] | None = None,
         target: _Rate | None = None,
     ) -> None:
-        """Change the rule; a missing field stays. The floor follows a mean below it. A null gate is removed."""
+        """Change the given fields. The floor follows a lower mean; a null gate is removed."""
         for name in {**(weight or {}), **(gate or {})}:
             if name not in self.trials.criteria:
                 raise ColumnError(f"Unknown criterion {name!r}.", value=name, choices=self.trials.criteria)
@@ -142,11 +142,11 @@ class Tuner(Panel):
         return f"Saved to {self.save()}."
 
     def save(self, path: str | Path | None = None) -> Path:
-        """Write the rule as YAML to `path`, else to the path given to `tune`; `evalkit.PassRule.read` reads it."""
+        """Write the rule as YAML, by default to the path given to `tune`."""
         return self.rule.write(self.path if path is None else Path(path))
 
     def show(self) -> dict[str, Any]:
-        """Return the sliders, the rates by group and severity, the flips, the agreement and the curve."""
+        """Return the sliders, the rates, the flips, the agreement and the curve."""
         curve = self.trials.curve(self.rule, self.by)
         return {
             "rule": self._sliders(),
@@ -279,9 +279,9 @@ def tune(
 ) -> Tuner:
     """Move the pass rule and see its effect at once.
 
-    Sliders for the mean, the floor, the weights and the gates. Beside them: the pass rate of each version with its
-    interval, the rates by severity, the trials that change verdict, the agreement with human labels, and the pass rate
-    at every threshold. Without a kernel: the same as tables.
+    Sliders set the mean, the floor, the weights and the gates. Beside them: pass rates with intervals, rates by
+    severity, changed verdicts, the agreement with human labels, and the pass rate at every threshold. Without a
+    kernel: tables.
 
     .. image:: ../docs/img/tuner_light.png
 
@@ -294,7 +294,7 @@ def tune(
     by
         The column of versions: agent_version, run, model, agent or provider.
     target
-        The pass rate (0 to 1) that a version has to reach.
+        The required pass rate, 0 to 1.
     grader, rubric
         As for `evalkit.grade`.
     level
@@ -330,11 +330,7 @@ def tune(
 
 
 def reads_target(rate: float | None, low: float | None, high: float | None, target: float) -> str:
-    """Say whether a pass rate reaches a target with its whole interval.
-
-    >>> [reads_target(*given, target=0.75) for given in ((0.9, 0.8, 0.95), (0.9, 0.6, 0.95), (0.5, 0.3, 0.7))]
-    ['reached', 'inconclusive', 'missed']
-    """
+    """Return whether the whole interval reaches the target: reached, missed or inconclusive."""
     if not target:
         return ""
     if rate is None or low is None or high is None:

@@ -1,7 +1,4 @@
-"""Verdicts, pass rates and agreement under any pass rule, fast enough to follow a slider.
-
-The scores are put into an array once; a rule is then a few sums over it. The verdicts equal those of `evalkit.grade`.
-"""
+"""Pass rates and agreement under any pass rule, fast enough for a slider."""
 
 from __future__ import annotations
 
@@ -39,7 +36,7 @@ _STEPS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Verdicts of all trials under a rule, for any threshold of the mean. A mean is NaN if a score is missing."""
+    """Verdicts of all trials for any threshold; a mean is NaN if a score is missing."""
 
     means: np.ndarray
     threshold: float
@@ -61,7 +58,7 @@ class Verdicts:
 
 @dataclass(frozen=True, eq=False)
 class ScoreArray:
-    """The scores of every trial as an array (trials, criteria); NaN where missing."""
+    """Scores as an array (trials, criteria); NaN where missing."""
 
     # One row per trial: the columns of `Evals.attempts`, without `error`.
     frame: pl.DataFrame
@@ -81,7 +78,7 @@ class ScoreArray:
 
     @classmethod
     def of(cls, evals: Evals, scoring: Scoring) -> ScoreArray:
-        """Return the scores of one suite. Raise a `SelectorError` for several suites, or no scores."""
+        """Read the scores; raise SelectorError for several suites or no scores."""
         chosen: dict[str, Any] = {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
         scored = grade_criteria(evals, **chosen)
         suites = evals.runs["suite"].fill_null("").unique().to_list()
@@ -141,15 +138,15 @@ class ScoreArray:
     def rates(
         self, verdicts: Verdicts, rule: PassRule, by: Sequence[str], *, level: float = 0.95
     ) -> pl.DataFrame:
-        """Return pass rates with intervals, as `evalkit.summarize` has them."""
+        """Return pass rates as of `evalkit.summarize`."""
         means = pl.Series("score", verdicts.means).fill_nan(None)
         graded = self.frame.with_columns(to_words(verdicts.codes).alias("verdict"), means)
         return summarize_verdicts(graded, by, rule, level=level, places=self.places)
 
     def curve(self, rule: PassRule, by: str) -> dict[str, list[tuple[float, float]]]:
-        """Return the pass rate over cases at every threshold of the mean: group -> (threshold, rate).
+        """Return the pass rate at every threshold of the mean: group -> (threshold, rate).
 
-        Thresholds go from the floor, or the bottom if the floor is the top, to the top of the scale.
+        Thresholds go from the floor (the bottom if the floor is the top) to the top of the scale.
         """
         low, high = self.scale
         low = max(low, rule.floor) if rule.floor < high else low
@@ -177,7 +174,7 @@ class ScoreArray:
         return curve
 
     def agreement(self, rule: PassRule, codes: np.ndarray, *, level: float = 0.95) -> dict[str, Estimate]:
-        """Return the agreement with the verdicts of human labels under the same rule; empty without labels."""
+        """Return the agreement with human verdicts under the same rule; empty without labels."""
         if not self.human.size:
             return {}
         human = self.judge(rule, by_humans=True).codes
@@ -220,7 +217,7 @@ def _human_labels(
 def _to_array(
     rows: pl.DataFrame, frame: pl.DataFrame, criteria: tuple[str, ...], column: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a column as an array (trials, criteria), and which of its cells have a row."""
+    """Return a column as an array (trials, criteria), and which cells have a row."""
     trials = frame.select(TRIALS.key).with_row_index("_row")
     placed = rows.cast({name: trials.schema[name] for name in TRIALS.key}).join(trials, on=TRIALS.key)
     cells = placed["_row"].to_numpy(), _positions(placed["criterion"], criteria)
