@@ -178,7 +178,7 @@ def test_a_notebook_says_in_a_sentence_that_nothing_was_loaded(run, tmp_path):
     with pytest.raises(AssertionError) as told:
         run(ROOT / "notebooks/00_start.ipynb", f"PATH = {str(tmp_path / 'data')!r}")
 
-    assert "There is nothing to look into in" in str(told.value)
+    assert "No trials in" in str(told.value)
     assert "IndexError" not in str(told.value)
 
 
