@@ -62,7 +62,7 @@ def test_every_chart_is_drawn_without_a_request_or_a_word_on_the_console(made, o
 def test_the_planted_verdict_stands_in_the_first_screen(made, open_page):
     page = open_page(made)
 
-    for text in ("critical case 02 fails (0/6, was 6/6)", "Made-up data.", "Case 02"):
+    for text in ("critical case 02 fails (0/6, was 6/6)", "Synthetic data.", "Case 02"):
         box = page.get_by_text(text).first.bounding_box()
         assert box["y"] + box["height"] < 800
 

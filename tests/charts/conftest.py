@@ -1,4 +1,4 @@
-"""Made-up finished tables, one a family, with the columns that summary and comparison give."""
+"""Synthetic tables, one per family, with the columns that summary and comparison give."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ CORRECTION = pl.DataFrame(
         "n": [60, 3],
     }
 )
-HABITS = pl.DataFrame(
+BIAS = pl.DataFrame(
     {
         "finding": ["leniency", "leniency", "entropy", "drift"],
         "scope": ["judge · Groq", "judge · Batch Api", "judge · Groq", "all"],
@@ -178,15 +178,15 @@ HABITS = pl.DataFrame(
 FAMILIES = {
     "criteria": (charts.criteria, scores(), "score", "3.60"),
     "severity": (charts.severity, severities(), "passed", "6 of 9"),
-    "trend": (charts.trend, versions(), "pass_rate", "50%"),
+    "trend": (charts.trend, versions(), "pass_rate", "50.0%"),
     "regression": (charts.regression, differences(), "difference", "−10.0"),
-    "forest": (charts.forest, differences(), "low", "−40.0 (−60.0 to −20.0)"),
-    "cases": (charts.cases, case_counts(), "severity", "1 of 4 cases never pass and 1 always do"),
+    "forest": (charts.forest, differences(), "low", "−40.0 points [−60.0, −20.0]"),
+    "cases": (charts.cases, case_counts(), "severity", "1 of 4 cases never passes, 1 always passes"),
     "flips": (charts.flips, flipped(), "kind", "1 regression, 1 improvement"),
-    "ranks": (charts.ranks, RANKS, "p_best", "80%"),
+    "ranks": (charts.ranks, RANKS, "p_best", "80.0%"),
     "agreement": (charts.agreement, CONFUSION, "judge", "75%"),
-    "correction": (charts.correction, CORRECTION, "judged", "judge passes 70%, people would pass 60%"),
-    "habits": (charts.judge_bias, HABITS, "finding", "1 of 2 tested habits stand"),
+    "correction": (charts.correction, CORRECTION, "judged", "judge passes 70.0%, people would pass 60.0%"),
+    "judge_bias": (charts.judge_bias, BIAS, "finding", "1 of 2 tested findings is significant"),
     "power": (charts.power, POWER, "power", "20 cases"),
     "variance": (charts.variance, VARIANCE, "variance", "75%"),
     "evidence": (charts.evidence, LOOKS, "e_value", "look 3: e-value 25"),

@@ -1,4 +1,4 @@
-"""The judge beside people, and the judge's habits."""
+"""Corrected rates and the biases of a judge."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ def correction(families):
 
 
 @pytest.fixture
-def habits(families):
-    return families["habits"][1]
+def bias(families):
+    return families["judge_bias"][1]
 
 
 def test_every_scope_has_both_sides_with_their_intervals(correction, drawn):
     rows = drawn(charts.correction(correction), "side")
 
     assert [(row["name"], row["side"], row["words"]) for row in rows] == [
-        ("all", "the judge says", "70%  (60% to 80%)"),
-        ("v1", "the judge says", "50%  (30% to 70%)"),
-        ("all", "people would say", "60%  (40% to 75%)"),
-        ("v1", "people would say", "not estimable"),
+        ("all", "judge", "70.0% [60.0%, 80.0%]"),
+        ("v1", "judge", "50.0% [30.0%, 70.0%]"),
+        ("all", "people (estimated)", "60.0% [40.0%, 75.0%]"),
+        ("v1", "people (estimated)", "not estimable"),
     ]
 
 
@@ -40,7 +40,7 @@ def test_a_correction_that_cannot_be_estimated_is_said_in_the_title(correction):
     first = charts.correction(correction.filter(scope="v1"))
 
     title = charts.spec(first)["title"]["text"]
-    assert title == "The judge passes 50%; what people would pass cannot be estimated"
+    assert title == "The judge passes 50.0%; the corrected rate cannot be estimated"
 
 
 def test_scopes_beyond_the_first_are_counted(correction):
@@ -48,30 +48,30 @@ def test_scopes_beyond_the_first_are_counted(correction):
 
     spec = charts.spec(charts.correction(many))
 
-    assert "the first 24 of 40 shown" in spec["title"]["subtitle"]
+    assert "16 more not shown" in spec["title"]["subtitle"]
 
 
-def test_a_finding_is_a_panel_and_what_has_no_value_is_in_none(habits, drawn):
-    chart = charts.judge_bias(habits)
+def test_a_finding_is_a_panel_and_what_has_no_value_is_in_none(bias, drawn):
+    chart = charts.judge_bias(bias)
 
     assert [panel["title"]["text"] for panel in charts.spec(chart)["vconcat"]] == ["leniency", "entropy"]
     assert {row["finding"] for row in drawn(chart, "finding")} == {"leniency", "entropy"}
 
 
-def test_only_what_stands_after_adjustment_is_marked(habits, drawn):
-    rows = drawn(charts.judge_bias(habits), "stands")
+def test_only_what_stands_after_adjustment_is_marked(bias, drawn):
+    rows = drawn(charts.judge_bias(bias), "significant")
 
-    assert [(row["words"], row["stands"]) for row in rows] == [
-        ("0.50  (0.25 to 0.75)", True),
-        ("−0.25  (−0.75 to 0.25)", False),
+    assert [(row["words"], row["significant"]) for row in rows] == [
+        ("0.50 [0.25, 0.75]", True),
+        ("−0.25 [−0.75, 0.25]", False),
         ("2.00", False),
     ]
 
 
-def test_a_zero_line_stands_only_where_zero_means_that_there_is_nothing(habits):
-    panels = charts.spec(charts.judge_bias(habits))["vconcat"]
+def test_a_zero_line_stands_only_where_zero_means_that_there_is_nothing(bias):
+    panels = charts.spec(charts.judge_bias(bias))["vconcat"]
 
-    assert [panel["layer"][0]["encoding"]["x"]["field"] == "zero" for panel in panels] == [True, False]
+    assert [panel["layer"][0]["encoding"]["x"]["field"] == "at" for panel in panels] == [True, False]
 
 
 def test_the_results_draw_themselves():

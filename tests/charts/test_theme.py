@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from evalkit.charts import theme
-from evalkit.charts.cases import _STATES
+from evalkit.charts.cases import STATES
 from evalkit.charts.theme import version_colors, version_scale
 from evalkit.util import colors as palette
 from evalkit.util.colors import DARK, LIGHT, contrast
@@ -53,9 +53,9 @@ def test_both_grounds_have_the_same_colours():
     assert LIGHT.keys() == DARK.keys()
 
 
-@pytest.mark.parametrize("state", _STATES)
+@pytest.mark.parametrize("state", STATES)
 def test_the_words_on_a_cell_are_read(state):
-    fill, ink = _STATES[state]
+    fill, ink = STATES[state]
 
     assert contrast(fill, ink) >= 4.5
 

@@ -38,7 +38,7 @@ def written(evals, tmp_path, name="r.html", **options):
 def test_what_a_critical_case_does_is_red_and_in_words(body):
     headline = re.search(r"<h1>(.*?)</h1>", body, re.DOTALL)[1]
 
-    assert '<span class="verdict verdict-bad">critical</span>' in headline
+    assert '<span class="verdict verdict-error">critical</span>' in headline
     assert '<span class="alarm"> case 02 fails (0/6, was 6/6).</span>' in headline
 
 
@@ -118,7 +118,7 @@ def test_warnings_have_true_minus_signs_and_no_python(body):
     assert "difference would be −7.4 points" in warnings
     assert not re.search(r"(?<![\w])-\d", warnings)
     assert "margin={" not in warnings
-    assert "W20 overall Nobody declared beforehand" in warnings
+    assert "W20 overall No margin set" in warnings
 
 
 def test_versions_scored_on_fewer_criteria_are_named_where_their_rates_stand(tmp_path):
@@ -131,7 +131,7 @@ def test_versions_scored_on_fewer_criteria_are_named_where_their_rates_stand(tmp
     )
     html = written(evals, tmp_path)
 
-    told = "'text_retrieval' was not scored on 'similarity': its pass rate is by fewer criteria."
+    told = "'text_retrieval' was not scored on 'similarity'. Its pass rate uses fewer criteria."
     for section in ("trend", "criteria", "methods"):
         part = re.search(rf'<section id="{section}".*?</section>', html, re.DOTALL)[0]
         assert told in unescape(part)
@@ -168,8 +168,8 @@ def test_by_shared_criteria_every_number_goes_by_what_both_sides_have(tmp_path):
     html = written(different(), tmp_path, baseline="v1", candidate="v2", criteria="shared")
 
     text = words(re.sub(r"<(script|style)[^>]*>.*?</\1>", "", html, flags=re.DOTALL))
-    assert "Pass rate 100% 100%" in text
-    assert "Only one side was scored on 'similarity': left out" in text
+    assert "Pass rate 100.0% 100.0%" in text
+    assert "Only one side was scored on 'similarity'." in text
     rows = re.findall(
         r'<th scope="row">([^<]*)<', re.search(r'id="table-criteria".*?</table>', html, re.DOTALL)[0]
     )

@@ -1,4 +1,4 @@
-"""Charts: a finished table in, an Altair chart out.
+"""Charts: a table in, an Altair chart out.
 
 Each function takes an `Evals`, or the table that it would have computed from it (polars or pandas), and
 returns an ordinary Altair chart: `chart.properties(...)`, `chart.save("x.png")` and all the rest work.

@@ -1,13 +1,24 @@
-"""Judge against reference: the confusion matrix of their scores, and kappa."""
+"""Confusion matrix of judge and reference."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import Drawing, clean, finished, heading, nothing, percent, rows
+from evalkit.charts.prepare import (
+    Drawing,
+    clean,
+    empty_chart,
+    heading,
+    inline,
+    join_parts,
+    read_table,
+    tooltips,
+)
+from evalkit.util import format as fmt
 from evalkit.util.colors import MUTED, SUCCESS, TEXT
 from evalkit.util.errors import ColumnError
 from evalkit.util.words import plural
@@ -16,6 +27,7 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
 _SIZE = 52
+_MOST_SCORES = 12
 
 
 def agreement(
@@ -27,80 +39,66 @@ def agreement(
     level: float = 0.95,
     title: str | None = None,
 ) -> Drawing:
-    """Draw how often each score of the judge met each score of the reference.
+    """Plot how often each score of the judge met each score of the reference.
 
     Parameters
     ----------
     confusion
-        A row a pair of scores: columns reference, judge (scores, or pass/fail), count (answers).
-    kappa
-        Agreement beyond chance, printed above.
-    interval
-        Its lower and upper end.
+        One row per pair of scores: columns reference, judge (scores, or pass/fail), count (answers). At most 12
+        different scores, else a `ColumnError`.
+    kappa, interval
+        Chance-corrected agreement with its interval.
     method, level
-        What kappa it is, and of which level its interval.
+        The kind of kappa, and the confidence level.
     title
-        The statement above; by default kappa and the share of exact agreement.
-
-    Returns
-    -------
-    altair chart
-
-    Raises
-    ------
-    ColumnError
-        A column is missing, or there are more than 12 different scores.
+        The title; by default kappa and the share of exact agreement.
 
     Examples
     --------
     >>> import evalkit as ek
-    >>> found = ek.agreement(ek.demo.make())
-    >>> found.chart("Groq").description
-    'Confusion matrix of judge and reference, n 36. ...'
+    >>> ek.agreement(ek.demo.make()).chart("Groq").description
+    'Confusion matrix of judge and reference, n 36. Kappa 0.83; ...'
     """
-    frame = finished(confusion, table="confusion", need=("reference", "judge", "count"))
-    frame = frame.filter(pl.col("count") > 0)
-    n = int(frame["count"].sum())
+    frame = read_table(confusion, table="confusion", columns=("reference", "judge", "count"))
+    counts: Counter[tuple[Any, Any]] = Counter()
+    for reference, judge, count in frame.filter(pl.col("count") > 0).iter_rows():
+        counts[reference, judge] += count
+    n = counts.total()
     if not n:
-        return nothing("no answer has a score of both.", title=title or "Agreement")
-    scale = _scale([*frame["reference"], *frame["judge"]])
-    if len(scale) > 12:
+        return empty_chart("no answer has a score of both", title=title or "Agreement")
+    scale = _scale([score for pair in counts for score in pair])
+    if len(scale) > _MOST_SCORES:
         raise ColumnError(
-            f"The confusion table has {len(scale)} different scores; a matrix shows at most 12: bin them first."
+            f"The confusion table has {len(scale)} different scores. A matrix shows at most {_MOST_SCORES}.",
+            fix="Bin the scores first.",
         )
-    words = {value: clean(f"{value:g}" if isinstance(value, float) else value, most=10) for value in scale}
-    counts: dict[tuple[Any, Any], int] = {}
-    for reference, judge, count in frame.select("reference", "judge", "count").iter_rows():
-        counts[reference, judge] = counts.get((reference, judge), 0) + count
+    names = {score: clean(f"{score:g}" if isinstance(score, float) else score, limit=10) for score in scale}
+    most = max(counts.values())
     cells = [
         {
-            "reference": words[a],
-            "judge": words[b],
-            "count": counts.get((a, b), 0),
+            "reference": names[a],
+            "judge": names[b],
+            "count": counts[a, b],
             "same": a == b,
-            "share": counts.get((a, b), 0) / n,
-            "dark": counts.get((a, b), 0) > 0.75 * max(counts.values()),
+            "share": fmt.percent(counts[a, b] / n),
+            "dark": counts[a, b] > 0.75 * most,
         }
         for a in scale
         for b in scale
     ]
     exact = sum(count for (a, b), count in counts.items() if a == b) / n
     near = sum(c for (a, b), c in counts.items() if abs(scale.index(a) - scale.index(b)) <= 1) / n
-    found = f"kappa {kappa:.2f}".replace("-", "−") if kappa is not None else "kappa not estimable"
-    reach = (
-        f", {level * 100:g}% interval {interval[0]:.2f} to {interval[1]:.2f}".replace("-", "−")
-        if interval
-        else ""
-    )
-    said = f"{found[0].upper()}{found[1:]}; judge and reference agree exactly on {percent(exact)}"
-    within = f"; within one step: {percent(near)}" if len(scale) > 2 else ""
-    return _draw(cells, [words[value] for value in scale]).properties(
+    strength = "Kappa not estimable" if kappa is None else f"Kappa {fmt.number(kappa)}"
+    statement = f"{strength}; judge and reference agree exactly on {fmt.percent(exact, 0)}"
+    within = f"within one step: {fmt.percent(near, 0)}" if len(scale) > 2 else ""
+    ends = f", {fmt.level(level)} interval {fmt.interval(*interval)}" if interval else ""
+    return _draw(cells, [names[score] for score in scale]).properties(
         title=heading(
-            title or said,
-            f"{clean(method, most=60)}{reach}; n = {plural(n, 'answer')}{within}",
-            "outlined: agreement",
+            title or statement,
+            join_parts(f"{clean(method, limit=60)}{ends}", f"n = {plural(n, 'answer')}", within),
+            "Outlined: agreement",
         ),
-        description=f"Confusion matrix of judge and reference, n {n}. {said}{within}.",
+        description=f"Confusion matrix of judge and reference, n {n}. {join_parts(statement, within)}.",
     )
 
 
@@ -113,29 +111,24 @@ def _scale(values: list[Any]) -> list[Any]:
 
 
 def _draw(cells: list[dict[str, Any]], scale: list[str]) -> Drawing:
-    base = alt.Chart(rows(pl.DataFrame(cells))).encode(
+    base = alt.Chart(inline(cells)).encode(
         x=alt.X("judge:N", title="judge", sort=scale, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("reference:N", title="reference", sort=scale[::-1]),
     )
     squares = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("count:Q", legend=None, scale=alt.Scale(range=["#F4F7FA", SUCCESS], domainMin=0)),
-        tooltip=[
-            "reference:N",
-            "judge:N",
-            alt.Tooltip("count:Q", title="answers"),
-            alt.Tooltip("share:Q", format=".1%", title="of all"),
-        ],
+        tooltip=tooltips(reference="reference", judge="judge", count="answers", share="of all"),
     )
     outline = base.transform_filter("datum.same").mark_rect(
         filled=False, stroke=TEXT, strokeWidth=1.6, fillOpacity=0
     )
     texts = [
-        base.transform_filter(f"{'' if dark else '!'}datum.dark && datum.count > 0")
-        .mark_text(color="#FFFFFF" if dark else TEXT)
+        base.transform_filter(f"{sign}datum.dark && datum.count > 0")
+        .mark_text(color=color)
         .encode(text="count:Q")
-        for dark in (True, False)
+        for sign, color in (("", "#FFFFFF"), ("!", TEXT))
     ]
-    zero = base.transform_filter("datum.count == 0").mark_text(color=MUTED).encode(text=alt.value("·"))
+    zeros = base.transform_filter("datum.count == 0").mark_text(color=MUTED).encode(text=alt.value("·"))
     side = _SIZE * len(scale)
-    chart: Drawing = alt.layer(squares, outline, *texts, zero).properties(width=side, height=side)
+    chart: Drawing = alt.layer(squares, outline, *texts, zeros).properties(width=side, height=side)
     return chart

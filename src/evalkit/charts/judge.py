@@ -1,226 +1,183 @@
-"""A judge looked at: what people would say beside what it says, and what moves it besides the answer."""
+"""Corrected pass rates, and the biases of a judge."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 import polars as pl
 
 from evalkit.charts.prepare import (
     Drawing,
+    capital,
     clean,
-    finished,
+    describe_intervals,
+    empty_chart,
     heading,
-    interval_words,
-    nothing,
-    percent,
+    inline,
+    interval_rule,
+    not_shown,
+    read_table,
     relabel,
-    rows,
+    row_axis,
+    rule_at,
+    text_column,
+    to_text,
+    tooltips,
+    value_and_interval,
 )
 from evalkit.util.colors import MUTED, SUCCESS, TEXT, WARN
+from evalkit.util.format import level, p_value, percent
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
-MOST_ROWS: Final = 24
+ROW_LIMIT: Final = 24
 _WIDTH: Final = 420
 _ROW: Final = 22
-# A finding that is a difference or a correlation: none is at zero.
+# Findings that are a difference or a correlation: no bias is at zero.
 _FROM_ZERO: Final = (
     *("length correlation", "length effect", "leniency", "judges differ", "drift"),
     "position shift",
 )
+_SIDES: Final = {
+    "judge": ("judged", "judged_low", "judged_high"),
+    "people (estimated)": ("corrected", "low", "high"),
+}
 
 
 def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
-    """Draw the pass rate that the judge gives beside the one that people would give, each with its interval.
+    """Plot the judge's pass rate beside the pass rate corrected by human labels, with intervals.
 
     Parameters
     ----------
     table
-        `summary` of what `correct_for_judge` returns: columns scope, metric, judged, judged_low, judged_high,
-        corrected, low, high, method, level, n (answers with a label).
+        `summary` of `correct_for_judge`: columns scope, metric, judged, judged_low, judged_high, corrected, low, high,
+        method, level, n (labeled answers). The first 24 scopes are drawn.
     title
-        The statement above; by default how far the first scope moves.
-
-    Returns
-    -------
-    altair chart
-
-    Raises
-    ------
-    ColumnError
-        A column is missing.
+        The title; by default both rates of the first scope.
 
     Examples
     --------
     >>> import evalkit as ek
     >>> fixed = ek.correct_for_judge(ek.demo.make())
     >>> ek.charts.correction(fixed.summary).description
-    'Pass rate, judge beside people. Scope all: the judge passes 69%, people would pass 61%, by 36 labelled answers.'
+    'Judged and corrected pass rates. Scope all: the judge passes 69.4%, people would pass 61.1%; 36 labeled answers.'
     """
-    need = ("scope", "metric", "judged", "judged_low", "judged_high", "corrected", "low", "high")
-    frame = finished(table, table="correction", need=(*need, "method", "level", "n"))
-    frame = frame.filter((pl.col("metric") == "pass_rate") & pl.col("judged").is_not_null())
+    columns = ("scope", "metric", *(name for names in _SIDES.values() for name in names))
+    frame = read_table(table, table="correction", columns=(*columns, "method", "level", "n"))
+    frame = frame.filter(pl.col("judged").is_not_null(), metric="pass_rate")
     if frame.is_empty():
-        return nothing("no pass rate was corrected.", title=title or "What people would say")
-    cut, frame = frame.height, frame.head(MOST_ROWS)
-    frame, names = relabel(frame, "scope", to="name", most=26)
-    top = frame.row(0, named=True)
-    told = f"the judge passes {percent(top['judged'])}, people would pass {percent(top['corrected'])}"
-    if top["corrected"] is None:
-        told = f"the judge passes {percent(top['judged'])}; what people would pass cannot be estimated"
-    sides = (
-        ("the judge says", ("judged", "judged_low", "judged_high")),
-        ("people would say", ("corrected", "low", "high")),
+        return empty_chart("no pass rate was corrected", title=title or "Corrected pass rate")
+    total, frame = frame.height, frame.head(ROW_LIMIT)
+    frame, names = relabel(frame, "scope", to="name", limit=26)
+    first = frame.row(0, named=True)
+    statement = (
+        f"the judge passes {percent(first['judged'])}, people would pass {percent(first['corrected'])}"
     )
-    made = pl.concat(
-        frame.select("name", "n", side=pl.lit(side), rate=pl.col(rate), low=pl.col(low), high=pl.col(high))
-        for side, (rate, low, high) in sides
-    ).with_columns(
-        words=pl.struct("rate", "low", "high").map_elements(
-            lambda row: "not estimable" if row["rate"] is None else _percents(row), return_dtype=pl.String
-        )
-    )
-    order = [side for side, _ in sides]
-    base = alt.Chart(rows(made)).encode(
-        y=alt.Y("name:N", title=None, sort=names, axis=alt.Axis(grid=False)),
-        yOffset=alt.YOffset("side:N", sort=order, scale=alt.Scale(domain=order)),
-        color=alt.Color(
-            "side:N",
-            title=None,
-            sort=order,
-            scale=alt.Scale(domain=order, range=[MUTED, SUCCESS]),
-            legend=alt.Legend(orient="top"),
-        ),
+    if first["corrected"] is None:
+        statement = f"the judge passes {percent(first['judged'])}; the corrected rate cannot be estimated"
+    rows = pl.concat(
+        frame.select("name", "n", side=pl.lit(side), value=value, low=low, high=high)
+        for side, (value, low, high) in _SIDES.items()
+    ).with_columns(words=_words(percent=True))
+    sides = list(_SIDES)
+    colors = alt.Scale(domain=sides, range=[MUTED, SUCCESS])
+    base = alt.Chart(inline(rows)).encode(
+        y=row_axis(names),
+        yOffset=alt.YOffset("side:N", sort=sides, scale=alt.Scale(domain=sides)),
+        color=alt.Color("side:N", title=None, sort=sides, scale=colors, legend=alt.Legend(orient="top")),
     )
     x = alt.X(
-        "rate:Q", title="pass rate", scale=alt.Scale(domain=[0, 1], nice=False), axis=alt.Axis(format=".0%")
+        "value:Q", title="pass rate", scale=alt.Scale(domain=[0, 1], nice=False), axis=alt.Axis(format=".0%")
     )
-    point = base.transform_filter("datum.rate !== null").mark_point(size=80, filled=True, opacity=1)
+    shapes = alt.Scale(domain=sides, range=["circle", "square"])
+    points = base.transform_filter("datum.value !== null").mark_point(size=80, filled=True, opacity=1)
     chart: Drawing = alt.layer(
-        base.transform_filter("datum.low !== null && datum.high !== null")
-        .mark_rule(strokeWidth=2.5)
-        .encode(x=alt.X("low:Q", title="pass rate"), x2="high:Q"),
-        point.encode(
+        interval_rule(base, x),
+        points.encode(
             x=x,
-            shape=alt.Shape("side:N", legend=None, scale=alt.Scale(domain=order, range=["circle", "square"])),
-            tooltip=[
-                alt.Tooltip("name:N", title="scope"),
-                alt.Tooltip("side:N", title="whose"),
-                alt.Tooltip("words:N", title="pass rate"),
-                alt.Tooltip("n:Q", title="answers with a label"),
-            ],
+            shape=alt.Shape("side:N", legend=None, scale=shapes),
+            tooltip=tooltips(name="scope", side="by", words="pass rate", n="labeled answers"),
         ),
-        base.mark_text(align="left").encode(x=alt.value(_WIDTH + 14), text="words:N", color=alt.value(TEXT)),
+        text_column(base, _WIDTH + 14, "words").encode(color=alt.value(TEXT)),
     ).properties(
         width=_WIDTH,
         height=2 * _ROW * len(names),
-        title=heading(
-            title or told[0].upper() + told[1:],
-            interval_words(frame),
-            f"the first {MOST_ROWS} of {cut} shown" if cut > MOST_ROWS else "",
+        title=heading(title or capital(statement), describe_intervals(frame), not_shown(total, frame.height)),
+        description=(
+            f"Judged and corrected pass rates. Scope {first['name']}: {statement}; "
+            f"{plural(first['n'] or 0, 'labeled answer')}."
         ),
-        description=f"Pass rate, judge beside people. Scope {top['name']}: {told}, by {plural(top['n'] or 0, 'labelled answer')}.",
     )
     return chart
 
 
 def judge_bias(table: IntoFrame, *, title: str | None = None) -> Drawing:
-    """Draw what moves a judge besides the answer: a panel a finding, a row a judge and criterion, with intervals.
+    """Plot the biases of a judge: a panel per finding, a row per judge and criterion, with intervals.
 
     Parameters
     ----------
     table
-        `summary` of what `judge_forensics` returns: columns finding, scope, value, low, high, n, method, level,
-        p_adjusted.
+        `summary` of `judge_forensics`: columns finding, scope, value, low, high, n, method, level, p_adjusted. The
+        first 24 rows are drawn.
     title
-        The statement above; by default how many findings stand after adjustment.
-
-    Returns
-    -------
-    altair chart
-
-    Raises
-    ------
-    ColumnError
-        A column is missing.
+        The title; by default how many findings are significant after adjustment.
 
     Examples
     --------
     >>> import evalkit as ek
-    >>> looks = ek.judge_forensics(ek.demo.make())
-    >>> ek.charts.judge_bias(looks.summary).description
-    'What moves the judge besides the answer: 0 of 6 tested habits stand after adjustment. ...'
+    >>> bias = ek.judge_forensics(ek.demo.make())
+    >>> ek.charts.judge_bias(bias.summary).description
+    'Biases of the judge. 0 of 6 tested findings are significant after adjustment. ...'
     """
-    need = ("finding", "scope", "value", "low", "high", "n", "method", "level", "p_adjusted")
-    frame = finished(table, table="forensics", need=need).filter(pl.col("value").is_not_null())
+    columns = ("finding", "scope", "value", "low", "high", "n", "method", "level", "p_adjusted")
+    frame = read_table(table, table="forensics", columns=columns).filter(pl.col("value").is_not_null())
     if frame.is_empty():
-        return nothing("no habit of the judge could be estimated.", title=title or "The judge's habits")
-    cut, frame = frame.height, frame.head(MOST_ROWS)
-    stands = (pl.col("p_adjusted") < 1 - pl.col("level")).fill_null(value=False)
+        return empty_chart("no bias could be estimated", title=title or "Biases of the judge")
+    total, frame = frame.height, frame.head(ROW_LIMIT)
+    frame, _ = relabel(frame, "scope", to="name", limit=30)
     frame = frame.with_columns(
-        stands=stands,
-        words=pl.struct("value", "low", "high").map_elements(_numbers, return_dtype=pl.String),
+        significant=(pl.col("p_adjusted") < 1 - pl.col("level")).fill_null(value=False),
+        words=_words(),
+        p=to_text("p_adjusted", lambda p: "not tested" if p is None else p_value(p)),
     )
-    frame, _ = relabel(frame, "scope", to="name", most=30)
-    tested, standing = frame["p_adjusted"].count(), int(frame["stands"].sum())
-    said = f"{standing} of {tested} tested habits stand after adjustment"
+    tested, significant = frame["p_adjusted"].count(), int(frame["significant"].sum())
+    verb = "is" if significant == 1 else "are"
+    statement = f"{significant} of {tested} tested findings {verb} significant after adjustment"
     panels = [_panel(part) for part in frame.partition_by("finding", maintain_order=True)]
-    listed = "; ".join(
-        f"{clean(row['finding'])}, {row['name']}: {row['words']}{', stands' if row['stands'] else ''}"
-        for row in frame.iter_rows(named=True)
+    findings = "; ".join(
+        f"{clean(row['finding'])}, {row['name']}: {row['words']}{', significant' if row['significant'] else ''}"
+        for row in frame.to_dicts()
     )
-    levels = ", ".join(f"{level * 100:g}%" for level in frame["level"].drop_nulls().unique().sort())
+    levels = ", ".join(level(value) for value in frame["level"].drop_nulls().unique().sort())
     chart: Drawing = alt.vconcat(*panels, spacing=10).properties(
         title=heading(
-            title or said,
-            f"{levels} intervals; orange: stands after adjustment over all of them" if levels else "",
-            f"the first {MOST_ROWS} of {cut} shown" if cut > MOST_ROWS else "",
+            title or statement,
+            f"{levels} intervals. Orange: significant after adjustment over all findings" if levels else "",
+            not_shown(total, frame.height),
         ),
-        description=f"What moves the judge besides the answer: {said}. {listed}.".replace("  ", " "),
+        description=f"Biases of the judge. {statement}. {findings}.",
     )
     return chart
 
 
 def _panel(part: pl.DataFrame) -> Drawing:
     finding = part["finding"][0]
-    color = alt.condition("datum.stands", alt.value(WARN), alt.value(TEXT))
-    base = alt.Chart(rows(part)).encode(
-        y=alt.Y(
-            "name:N",
-            title=None,
-            sort=part["name"].to_list(),
-            axis=alt.Axis(grid=False, minExtent=190, labelLimit=185),
-        ),
-        color=color,
-    )
-    scale = alt.Scale(zero=finding in _FROM_ZERO, padding=8)
-    layers: list[alt.Chart] = []
-    if finding in _FROM_ZERO:
-        zero = alt.Chart(alt.InlineData(values=[{"zero": 0.0}]))
-        layers.append(zero.mark_rule(color=MUTED, strokeDash=[3, 3]).encode(x="zero:Q"))
-    layers.append(
-        base.transform_filter("datum.low !== null && datum.high !== null")
-        .mark_rule(strokeWidth=2.5)
-        .encode(x=alt.X("low:Q", title=None, scale=scale), x2="high:Q")
-    )
-    layers.append(
-        base.mark_point(size=70, filled=True, opacity=1).encode(
-            x=alt.X("value:Q", title=None, scale=scale),
-            tooltip=[
-                alt.Tooltip("name:N", title="judge and criterion"),
-                alt.Tooltip("words:N", title="value"),
-                alt.Tooltip("n:Q", title="answers"),
-                alt.Tooltip("method:N"),
-                alt.Tooltip("p_adjusted:Q", title="p, adjusted", format=".3f"),
-            ],
-        )
-    )
-    layers.append(base.mark_text(align="left").encode(x=alt.value(_WIDTH + 14), text="words:N"))
-    chart: Drawing = alt.layer(*layers).properties(
+    color = alt.condition("datum.significant", alt.value(WARN), alt.value(TEXT))
+    axis = row_axis(part["name"].to_list(), minExtent=190, labelLimit=185)
+    base = alt.Chart(inline(part)).encode(y=axis, color=color)
+    has_zero = finding in _FROM_ZERO
+    x = alt.X("value:Q", title=None, scale=alt.Scale(zero=has_zero, padding=8))
+    titles = {"name": "judge and criterion", "words": "value", "n": "answers", "method": "method"}
+    points = base.mark_point(size=70, filled=True, opacity=1)
+    chart: Drawing = alt.layer(
+        *([rule_at("x", 0.0, color=MUTED, strokeDash=[3, 3])] if has_zero else []),
+        interval_rule(base, x),
+        points.encode(x=x, tooltip=tooltips(**titles, p="p, adjusted")),
+        text_column(base, _WIDTH + 14, "words"),
+    ).properties(
         width=_WIDTH,
         height=_ROW * part.height,
         title=alt.Title(clean(finding), anchor="start", fontSize=12, offset=4),
@@ -228,13 +185,7 @@ def _panel(part: pl.DataFrame) -> Drawing:
     return chart
 
 
-def _percents(row: dict[str, float | None]) -> str:
-    if row["low"] is None or row["high"] is None:
-        return percent(row["rate"])
-    return f"{percent(row['rate'])}  ({percent(row['low'])} to {percent(row['high'])})"
-
-
-def _numbers(row: dict[str, float | None]) -> str:
-    if row["low"] is None or row["high"] is None:
-        return f"{row['value']:.2f}".replace("-", "−")
-    return f"{row['value']:.2f}  ({row['low']:.2f} to {row['high']:.2f})".replace("-", "−")
+def _words(**units: Any) -> pl.Expr:
+    return pl.struct("value", "low", "high").map_elements(
+        lambda row: value_and_interval(row["value"], row["low"], row["high"], **units), return_dtype=pl.String
+    )

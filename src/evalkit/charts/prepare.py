@@ -1,4 +1,4 @@
-"""What every family needs: a finished table checked, names made harmless, numbers put into words."""
+"""Shared parts of the charts: table checks, labels, titles and layers."""
 
 from __future__ import annotations
 
@@ -9,80 +9,110 @@ import altair as alt
 import narwhals as nw
 import polars as pl
 
+from evalkit.data.evals import Evals
 from evalkit.data.schema import SEVERITIES
+from evalkit.grading.summarize import summarize
+from evalkit.util import format as fmt
 from evalkit.util.colors import MUTED
 from evalkit.util.errors import ArgumentError, ColumnError
 from evalkit.util.hostile_text import visible
 from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from narwhals.typing import IntoFrame
 
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
-"""What a family returns: whichever of Altair's charts it takes."""
 
 WORST_FIRST: Final = (*reversed(SEVERITIES), NOT_GIVEN)
+PERCENT_AXIS: Final = {"format": ".0%", "values": [0, 0.25, 0.5, 0.75, 1]}
 
-# A beginning of so many characters, up to one of these, is left out where all names share it.
-_LONG_BEGINNING: Final = 10
-_BETWEEN: Final = "-_/ .:"
+# A longer beginning that all names share is left out, up to one of these characters.
+_LONG_PREFIX: Final = 10
+_SEPARATORS: Final = "-_/ .:"
 
 
-def finished(data: IntoFrame, *, table: str, need: Iterable[str], also: Iterable[str] = ()) -> pl.DataFrame:
-    """Return the columns that a chart needs (and `also`, where there are any); keys as text, NaN as null.
+class ComparisonTables(Protocol):
+    """A comparison as charts read it."""
 
-    Whatever else the table holds stays behind: a chart carries its rows into a page.
+    @property
+    def baseline(self) -> str: ...  # noqa: D102
+    @property
+    def candidate(self) -> str: ...  # noqa: D102
+    @property
+    def summary(self) -> pl.DataFrame: ...  # noqa: D102
+    @property
+    def flips(self) -> pl.DataFrame: ...  # noqa: D102
+    @property
+    def margin(self) -> Mapping[str, float] | None: ...  # noqa: D102
+
+
+def is_comparison(data: object) -> bool:
+    """Return whether it is a comparison rather than a table."""
+    return hasattr(data, "summary") and hasattr(data, "flips")
+
+
+def summary_of(data: Any, by: Sequence[str], **scoring: Any) -> Any:
+    """Summarize an Evals; return a table unchanged."""
+    return summarize(data, by=by, **scoring) if isinstance(data, Evals) else data
+
+
+def read_table(
+    data: IntoFrame, *, table: str, columns: Iterable[str], optional: Iterable[str] = ()
+) -> pl.DataFrame:
+    """Return the columns that a chart draws. Categories become text, NaN becomes null.
+
+    Other columns are dropped: a chart carries its rows into a page.
 
     Raises
     ------
     ColumnError
-        It is not a table, or a column is missing: which, and the nearest there is.
+        It is not a table, or a column is missing.
     """
     try:
         frame = nw.from_native(data)
     except TypeError:
         kind = type(data).__name__
-        text = f"A chart draws an Evals or a table (polars, pandas), not a {kind}."
         if kind == "Evals":
-            text = f"This chart draws a table, {table}, which has to be made of the Evals first: see the chart's help."
+            text = f"This chart draws a table ({table}), not an Evals. Compute the table first."
+        else:
+            text = f"Cannot draw a {kind}. Expected an Evals or a table (polars, pandas)."
         raise ColumnError(text) from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
-    made = frame.to_polars()
-    wanted = list(dict.fromkeys(need))
-    for name in wanted:
-        if name not in made.columns:
-            raise ColumnError.missing(name, table=table, have=made.columns)
-    wanted += [name for name in also if name in made.columns and name not in wanted]
-    return made.select(wanted).with_columns(
+    polars = frame.to_polars()
+    names = list(dict.fromkeys(columns))
+    for name in names:
+        if name not in polars.columns:
+            raise ColumnError.missing(name, table=table, have=polars.columns)
+    names += [name for name in optional if name in polars.columns and name not in names]
+    return polars.select(names).with_columns(
         pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Float32, pl.Float64).fill_nan(None)
     )
 
 
-def clean(text: object, *, most: int = 32, tail: float = 0.3) -> str:
-    r"""Return `text` on one line, characters that hide or reorder it shown as signs, its middle cut out when long.
+def clean(text: object, *, limit: int = 32, tail: float = 0.3) -> str:
+    r"""Return text on one line with hidden characters visible; a long one loses its middle.
 
     Examples
     --------
-    >>> clean("a" * 40 + "-01", most=11)
+    >>> clean("a" * 40 + "-01", limit=11)
     'aaaaaaa…-01'
     >>> clean("a\u202eb")
     'a⟦U+202E⟧b'
     """
-    words = " ".join(visible(str(text)).split())
-    if len(words) <= most:
-        return words
-    end = int((most - 1) * tail)
-    return f"{words[: most - 1 - end]}…{words[len(words) - end :]}"
+    line = " ".join(visible(str(text)).split())
+    if len(line) <= limit:
+        return line
+    end = int((limit - 1) * tail)
+    return f"{line[: limit - 1 - end]}…{line[len(line) - end :]}"
 
 
-def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
-    """Return a short, harmless, distinct label for each value, in order of first appearance.
+def labels(values: Iterable[object], *, limit: int = 32) -> dict[object, str]:
+    """Return a short, distinct label for each value, in order of first appearance.
 
-    Two values that look alike once cut are numbered, so that they never fall into one bar. What all of them begin
-    with, where that is long, says nothing about any of them and is left out.
+    Values that look alike after cutting are numbered. A long beginning that all share is left out.
 
     Examples
     --------
@@ -94,122 +124,95 @@ def labels(values: Iterable[object], *, most: int = 32) -> dict[object, str]:
     ['Ai Platform', 'Batch Api']
     """
     distinct = list(dict.fromkeys(values))
-    shown = _without_beginning(distinct)
-    cut = [clean(text, most=most) for text in shown.values()]
-    # Long ids mostly differ at their end: keep more of it where the cut made two the same.
-    tail = 0.75 if len(set(cut)) < len(cut) else 0.3
-    made: dict[object, str] = {}
+    texts = _without_prefix(distinct)
+    cut = {clean(text, limit=limit) for text in texts.values()}
+    # Long ids mostly differ at their end: keep more of it if the cut made two the same.
+    tail = 0.75 if len(cut) < len(texts) else 0.3
+    result: dict[object, str] = {}
     for value in distinct:
-        plain = NOT_GIVEN if value is None or value == "" else clean(shown[value], most=most, tail=tail)
-        label, number = plain, 1
-        while label in made.values():
+        base = NOT_GIVEN if value in (None, "") else clean(texts[value], limit=limit, tail=tail)
+        label, number = base, 1
+        while label in result.values():
             number += 1
-            label = f"{plain} ({number})"
-        made[value] = label
-    return made
+            label = f"{base} ({number})"
+        result[value] = label
+    return result
 
 
-def _without_beginning(values: list[object]) -> dict[object, str]:
-    """Return long names without the words that all of them begin with."""
+def _without_prefix(values: list[object]) -> dict[object, str]:
     texts = {value: str(value) for value in values}
     named = [text for value, text in texts.items() if value not in (None, "")]
-    # What the first and the last in order share, all of them share.
-    pairs = zip(min(named, default=""), max(named, default=""), strict=False)
-    common = (
-        "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)) if len(named) > 1 else ""
-    )
-    while common and common[-1] not in _BETWEEN:
-        common = common[:-1]
-    if len(common) < _LONG_BEGINNING or max(map(len, named)) < 2 * _LONG_BEGINNING - 4:
+    if len(named) < 2 or max(map(len, named)) < 2 * _LONG_PREFIX - 4:
         return texts
-    # A whole part of a name, as the judge of "judge · criterion", is no cut.
-    mark = "" if common.endswith(" · ") else "…"
-    return {
-        value: f"{mark}{text.removeprefix(common)}" if value not in (None, "") else text
-        for value, text in texts.items()
-    }
+    # What the first and the last in order share, all of them share.
+    pairs = zip(min(named), max(named), strict=False)
+    prefix = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    while prefix and prefix[-1] not in _SEPARATORS:
+        prefix = prefix[:-1]
+    if len(prefix) < _LONG_PREFIX:
+        return texts
+    # "judge · criterion" without its judge is not cut.
+    mark = "" if prefix.endswith(" · ") else "…"
+    return {value: f"{mark}{text[len(prefix) :]}" if value else text for value, text in texts.items()}
 
 
 def relabel(
-    frame: pl.DataFrame, column: str, *, to: str, most: int = 32, keep: bool = False
+    frame: pl.DataFrame, column: str, *, to: str, limit: int = 32, keep: bool = False
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Return the frame with labels of `column` in `to`, in its place or (keep) beside it, and the labels in order."""
-    names = labels(frame[column], most=most)
+    """Return the frame with labels of `column` in `to`, and the labels in order; `keep` keeps the column."""
+    names = labels(frame[column], limit=limit)
     series = pl.Series(to, [names[value] for value in frame[column]], dtype=pl.String)
     rest = frame if keep else frame.drop(column)
     return rest.with_columns(series), list(names.values())
 
 
-def rows(frame: pl.DataFrame) -> alt.InlineData:
-    """Return the rows as inline values: Altair then draws what was given, in that order."""
-    return alt.InlineData(values=frame.to_dicts())
+def to_text(column: str, function: Callable[[Any], str]) -> pl.Expr:
+    """Return a column of a frame as text; `function` also gets nulls."""
+    return pl.col(column).map_elements(function, return_dtype=pl.String, skip_nulls=False)
 
 
-def nothing(reason: str, *, title: str) -> alt.Chart:
-    """Return a chart that says there is no data, and why."""
-    made: alt.Chart = (
-        alt.Chart(alt.InlineData(values=[{"text": f"No data: {reason}"}]))
-        .mark_text(align="left", baseline="middle", fontSize=14, color=MUTED)
-        .encode(x=alt.value(0), y=alt.value(20), text="text:N")
-        .properties(width=560, height=40, title=title, description=f"{title}: no data, {reason}")
-    )
-    return made
-
-
-def heading(title: Any, *subtitle: str) -> alt.Title:
-    """Return a title, a plain statement, above lines that say method, n and level."""
-    if not isinstance(title, str):
-        raise ArgumentError(f"title is {title!r:.60}; it may be text or None.")
-    lines = [line for line in subtitle if line]
-    return alt.Title(title, subtitle=lines) if lines else alt.Title(title)
-
-
-def percent(value: float | None) -> str:
-    """Return a share as whole percent.
+def value_and_interval(value: float | None, low: float | None, high: float | None, **units: Any) -> str:
+    """Return a number with its interval, as tables print both.
 
     Examples
     --------
-    >>> percent(0.666), percent(0.999), percent(None)
-    ('67%', '>99%', 'no rate')
+    >>> value_and_interval(0.7, 0.6, 0.8, percent=True), value_and_interval(-0.25, None, None)
+    ('70.0% [60.0%, 80.0%]', '−0.25')
+    >>> value_and_interval(-0.1, -0.3, 0.05, points=True)
+    '−10.0 points [−30.0, +5.0]'
     """
     if value is None:
-        return "no rate"
-    # 99.9% is not all of them, and 0.1% is not none.
-    if 0.995 <= value < 1:
-        return ">99%"
-    if 0 < value < 0.005:
-        return "<1%"
-    return f"{value * 100:.0f}%"
+        return "not estimable"
+    if units.get("percent"):
+        text = fmt.percent(value)
+    else:
+        text = fmt.points(value) if units.get("points") else fmt.number(value, sign=units.get("sign", False))
+    return text if low is None or high is None else f"{text} {fmt.interval(low, high, **units)}"
 
 
-def signed(value: float, *, points: bool) -> str:
-    """Return a difference with its sign: percentage points for a rate, else score points.
-
-    Examples
-    --------
-    >>> signed(-0.125, points=True), signed(0.5, points=False), signed(-1e-9, points=True)
-    ('−12.5', '+0.50', '+0.0')
-    """
-    # What rounds to nothing has no direction: -0.0 + 0.0 is 0.0.
-    text = f"{round(value * 100, 1) + 0.0:+.1f}" if points else f"{round(value, 2) + 0.0:+.2f}"
-    return text.replace("-", "−")
+def interval_text(**units: Any) -> pl.Expr:
+    """Return the columns `low` and `high` of a frame as text, "none" if there is no interval."""
+    return pl.struct("low", "high").map_elements(
+        lambda row: "none" if None in row.values() else fmt.interval(row["low"], row["high"], **units),
+        return_dtype=pl.String,
+    )
 
 
-def interval_words(frame: pl.DataFrame) -> str:
-    """Return method and level of a table's intervals in words, "95% wilson intervals"."""
-    methods = [clean(m, most=40) for m in frame["method"].drop_nulls().unique(maintain_order=True)]
-    levels = frame["level"].drop_nulls().unique(maintain_order=True).to_list()
-    if not methods or not levels:
+def describe_intervals(frame: pl.DataFrame) -> str:
+    """Return level and method of a table's intervals, for example "95% Wilson intervals"."""
+    methods = [clean(m, limit=60) for m in frame["method"].drop_nulls().unique(maintain_order=True)]
+    levels = frame["level"].drop_nulls().unique(maintain_order=True)
+    if not methods or levels.is_empty():
         return ""
-    return f"{' / '.join(f'{level * 100:g}%' for level in levels)} {', '.join(methods)} intervals"
+    return f"{' / '.join(map(fmt.level, levels))} {', '.join(methods)} intervals"
 
 
-def span(values: Sequence[Any], word: str) -> str:
-    """Return the least and the largest of some whole numbers, as one when they agree.
+def count_range(values: Sequence[Any], word: str) -> str:
+    """Return the least and the largest count.
 
     Examples
     --------
-    >>> span([9, 9], "case"), span([5, None, 9], "case"), span([1], "case")
+    >>> count_range([9, 9], "case"), count_range([5, None, 9], "case"), count_range([1], "case")
     ('9 cases', '5 to 9 cases', '1 case')
     """
     known = sorted({int(value) for value in values if value is not None}) or [0]
@@ -217,30 +220,87 @@ def span(values: Sequence[Any], word: str) -> str:
     return last if len(known) == 1 else f"{known[0]:,} to {last}"
 
 
-class ComparisonTables(Protocol):
-    """A comparison as charts read it."""
+def not_shown(total: int, shown: int, word: str = "more") -> str:
+    """Return "3 more not shown", or "" if all are."""
+    return f"{total - shown:,} {word} not shown" if total > shown else ""
 
-    @property
-    def baseline(self) -> str:
-        """Name of the baseline."""
-        ...
 
-    @property
-    def candidate(self) -> str:
-        """Name of the candidate."""
-        ...
+def join_parts(*parts: str) -> str:
+    """Join the parts that are not empty by semicolons."""
+    return "; ".join(part for part in parts if part)
 
-    @property
-    def summary(self) -> pl.DataFrame:
-        """One row per scope and metric."""
-        ...
 
-    @property
-    def flips(self) -> pl.DataFrame:
-        """One row per flipped case."""
-        ...
+def capital(text: str) -> str:
+    """Return the text with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
-    @property
-    def margin(self) -> Mapping[str, float] | None:
-        """The margin per metric."""
-        ...
+
+def heading(title: Any, *subtitle: str) -> alt.Title:
+    """Return a title above lines of method, n and level."""
+    if not isinstance(title, str):
+        raise ArgumentError(f"Invalid title {title!r:.60}.", argument="title", expected="text or None")
+    lines = [line for line in subtitle if line]
+    return alt.Title(title, subtitle=lines) if lines else alt.Title(title)
+
+
+def empty_chart(reason: str, *, title: str) -> alt.Chart:
+    """Return a chart that says there is no data, and why."""
+    chart: alt.Chart = (
+        alt.Chart(inline([{"text": f"No data: {reason}."}]))
+        .mark_text(align="left", baseline="middle", fontSize=14, color=MUTED)
+        .encode(x=alt.value(0), y=alt.value(20), text="text:N")
+        .properties(width=560, height=40, title=title, description=f"{title}: no data, {reason}.")
+    )
+    return chart
+
+
+def inline(rows: pl.DataFrame | list[dict[str, Any]]) -> alt.InlineData:
+    """Return rows as inline values: Altair then draws them in that order."""
+    return alt.InlineData(values=rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows)
+
+
+def row_axis(names: list[str], **axis: Any) -> alt.Y:
+    """Return the axis of a chart with one row per name."""
+    return alt.Y("name:N", title=None, sort=names, axis=alt.Axis(grid=False, **axis))
+
+
+def tooltips(**titles: str) -> list[alt.Tooltip]:
+    """Return tooltips: field=title. Fields are text or counts."""
+    return [alt.Tooltip(f"{field}:N", title=title) for field, title in titles.items()]
+
+
+def legend_pick(field: str) -> alt.Parameter:
+    """Return a selection by clicking words of the legend."""
+    return alt.selection_point(name=field, fields=[field], bind="legend")
+
+
+def fade(condition: Any, opacity: float) -> Any:
+    """Return an opacity that fades what is not selected."""
+    return alt.condition(condition, alt.value(1), alt.value(opacity))
+
+
+def interval_rule(base: alt.Chart, x: alt.X, **encodings: Any) -> alt.Chart:
+    """Return a line from `low` to `high` for each row that has both, on the axis of `x`."""
+    low = x.copy()
+    low.shorthand = "low:Q"
+    known = base.transform_filter("datum.low !== null && datum.high !== null")
+    rule: alt.Chart = known.mark_rule(strokeWidth=2.5).encode(x=low, x2="high:Q", **encodings)
+    return rule
+
+
+def rule_at(axis: str, value: float, **style: Any) -> alt.Chart:
+    """Return a straight line across the chart at a value of its x or y axis."""
+    rule: alt.Chart = alt.Chart(inline([{"at": value}])).mark_rule(**style).encode(**{axis: "at:Q"})
+    return rule
+
+
+def text_column(base: alt.Chart, x: float, field: str, **style: Any) -> alt.Chart:
+    """Return a column of text right of the chart, `x` pixels from its left edge."""
+    text: alt.Chart = base.mark_text(align="left", **style).encode(x=alt.value(x), text=f"{field}:N")
+    return text
+
+
+def haloed(base: alt.Chart, *, halo: str = "white", **style: Any) -> list[alt.Chart]:
+    """Return text above an edge in the color of the ground, so that no line crosses it."""
+    edge = {"stroke": halo, "strokeWidth": 5, "strokeJoin": "round"}
+    return [base.mark_text(**{**style, **edge}), base.mark_text(**style)]

@@ -1,9 +1,8 @@
-"""How a chart leaves Python: into a notebook, into a report, into a picture.
+"""Render charts for notebooks, reports and files.
 
-JupyterLab draws Vega-Lite 5 and Altair 6 writes Vega-Lite 6, so Altair's own renderers either show nothing
-there or load scripts from the network. Ours puts three things side by side: the specification under the type
-that Lab knows, a PNG for everything that cannot draw (GitHub, a printed page, a page without scripts), and
-the description in words.
+JupyterLab draws Vega-Lite 5 and Altair 6 writes Vega-Lite 6: Altair's own renderers show nothing there or load
+scripts from the network. This one gives the specification under the type that Lab knows, a PNG for hosts that cannot
+draw (GitHub, print), and the description.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ import vl_convert
 from evalkit.charts import theme
 
 MIME: Final = "application/vnd.vegalite.v5+json"
-"""The one type under which JupyterLab 4 draws a chart. When it learns v6, this is the line to change."""
+"""The type under which JupyterLab 4 draws a chart."""
 
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
-"""The schema's name that goes with `MIME`: a name, never fetched."""
+"""The name of the schema of `MIME`; never fetched."""
 
 PPI: Final = 100
 
 
 def setup_notebook() -> None:
-    """Switch Altair to evalkit's theme and renderer, for this kernel.
+    """Use evalkit's theme and renderer in this notebook.
 
-    Charts then draw in JupyterLab without a network, also in a notebook that is not trusted, and bring a
-    picture and a description for whatever cannot draw them. Importing evalkit alone changes nothing.
+    Charts then draw in JupyterLab offline, also in a notebook that is not trusted. Importing evalkit alone changes
+    nothing.
     """
     theme.register()
     alt.theme.enable(theme.NAME)
@@ -38,18 +37,7 @@ def setup_notebook() -> None:
 
 
 def bundle(spec: dict[str, Any], **_metadata: object) -> dict[str, Any]:
-    """Return the three representations of a Vega-Lite specification, by mime type.
-
-    Parameters
-    ----------
-    spec
-        What `chart.to_dict()` returns.
-
-    Returns
-    -------
-    dict
-        `MIME`: the specification, named Vega-Lite 5; `image/png`: base64; `text/plain`: the description.
-    """
+    """Return a specification as Vega-Lite 5, as PNG in base64 and as text, by MIME type."""
     return {
         MIME: {**spec, "$schema": SCHEMA},
         "image/png": base64.b64encode(_png(spec, ppi=PPI)).decode("ascii"),
@@ -58,7 +46,7 @@ def bundle(spec: dict[str, Any], **_metadata: object) -> dict[str, Any]:
 
 
 def describe(spec: dict[str, Any]) -> str:
-    """Return the description of a specification; where it has none, its title.
+    """Return the description of a specification, else its title.
 
     Examples
     --------
@@ -71,50 +59,35 @@ def describe(spec: dict[str, Any]) -> str:
 
 
 def spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    r"""Return a chart's Vega-Lite 6 specification with evalkit's theme in it, whatever theme is switched on.
+    r"""Return the Vega-Lite 6 specification of any Altair chart, with evalkit's theme.
 
-    Data values are not escaped: whoever writes it into a page replaces `<` by `\u003c` in the JSON.
-
-    Parameters
-    ----------
-    chart
-        Any Altair chart.
-
-    Returns
-    -------
-    dict
-        Plain values, ready for `json.dumps`.
+    Data values are not escaped: replace `<` by `\u003c` in the JSON before writing it into a page.
     """
     theme.register()
     with alt.theme.enable(theme.NAME):
-        made: dict[str, Any] = chart.to_dict()
-    return made
+        result: dict[str, Any] = chart.to_dict()
+    return result
 
 
 def svg(chart: alt.TopLevelMixin) -> str:
-    """Return a chart as SVG text; drawn here, no browser and no network."""
-    made: str = vl_convert.vegalite_to_svg(spec(chart), vl_version=vega_lite_version())
-    return made
+    """Return a chart as SVG text; needs no browser and no network."""
+    picture: str = vl_convert.vegalite_to_svg(spec(chart), vl_version=vega_lite_version())
+    return picture
 
 
 def png(chart: alt.TopLevelMixin, *, ppi: int = PPI) -> bytes:
-    """Return a chart as a PNG picture; drawn here, no browser and no network.
+    """Return a chart as PNG; needs no browser and no network.
 
-    Parameters
-    ----------
-    chart
-        Any Altair chart.
-    ppi
-        Pixels an inch; 72 is the chart's own size, 144 twice that.
+    `ppi` is pixels per inch: 72 is the chart's own size, 144 twice that.
     """
     return _png(spec(chart), ppi=ppi)
 
 
 def _png(spec: dict[str, Any], *, ppi: int) -> bytes:
-    made: bytes = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), ppi=ppi)
-    return made
+    picture: bytes = vl_convert.vegalite_to_png(spec, vl_version=vega_lite_version(), ppi=ppi)
+    return picture
 
 
 def vega_lite_version() -> str:
-    """Return the Vega-Lite version that Altair writes, as vl-convert spells it."""
+    """Return the Vega-Lite version of Altair as vl-convert spells it."""
     return ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])

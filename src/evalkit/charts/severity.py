@@ -1,4 +1,4 @@
-"""Pass, unscored and fail by severity and version: where the failures are."""
+"""Verdicts by severity and version."""
 
 from __future__ import annotations
 
@@ -8,40 +8,46 @@ import altair as alt
 import polars as pl
 
 from evalkit.charts.prepare import (
+    PERCENT_AXIS,
     WORST_FIRST,
     Drawing,
+    capital,
     clean,
-    finished,
+    describe_intervals,
+    empty_chart,
+    fade,
     heading,
-    interval_words,
-    nothing,
-    percent,
+    inline,
+    interval_text,
+    join_parts,
+    legend_pick,
+    not_shown,
+    read_table,
     relabel,
-    rows,
+    summary_of,
+    text_column,
+    to_text,
+    tooltips,
 )
 from evalkit.charts.theme import VERDICT_COLORS
-from evalkit.data.evals import Evals
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
-from evalkit.grading.summarize import summarize
 from evalkit.util.colors import MUTED, TEXT
+from evalkit.util.format import percent
 from evalkit.util.words import NOT_GIVEN, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from narwhals.typing import IntoFrame
 
-MOST_GROUPS: Final = 12
-_NEEDED: Final = (
-    "severity",
-    "pass_rate",
-    "low",
-    "high",
-    "n",
-    "passed",
-    "failed",
-    "unscored",
-    "method",
-    "level",
+    from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
+
+GROUP_LIMIT: Final = 12
+_COLUMNS: Final = (
+    *("severity", "pass_rate", "low", "high", "n"),
+    *("passed", "failed", "unscored", "method", "level"),
 )
+_VERDICTS: Final = (("pass", "passed"), ("unscored", "unscored"), ("fail", "failed"))
 _WIDTH: Final = 480
 
 
@@ -49,137 +55,106 @@ def severity(
     data: Evals | IntoFrame,
     *,
     by: str = "agent_version",
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
+    grader: str | Sequence[str] | None = None,
+    rubric: str | Sequence[str] | None = None,
     title: str | None = None,
 ) -> Drawing:
-    """Draw how many trials pass, stay unscored and fail, for each severity and version, worst severity first.
+    """Plot passed, unscored and failed trials by severity and version, worst severity first.
 
-    Bars are shares of a group's trials, the numbers on them count trials; the pass rate at the right is the
-    mean over cases, of what was scored. Click a word of the legend to see it alone.
+    Bars are shares of a group's trials, their numbers count trials. The right column is the pass rate over scored
+    cases. Click a word of the legend to see it alone.
 
     Parameters
     ----------
     data
-        An Evals, or what `summarize(evals, by=[by, "severity"])` returns: columns severity, `by`, pass_rate,
-        low, high, n, passed, failed, unscored, method, level.
+        An Evals, or `summarize(evals, by=[by, "severity"])`: columns severity, `by`, pass_rate, low, high, n, passed,
+        failed, unscored, method, level. The first 12 groups are drawn.
     by
         The column that names the groups.
-    rule
-        The pass rule, for an Evals.
+    rule, grader, rubric
+        As for `grade`, for an Evals.
     title
-        The statement above; by default how many trials of the worst severity pass under the last version.
-
-    Returns
-    -------
-    altair chart
-        At most 12 groups.
-
-    Raises
-    ------
-    ColumnError
-        A column is missing.
+        The title; by default the trials of the worst severity that pass in the last group.
 
     Examples
     --------
     >>> import evalkit as ek
     >>> ek.charts.severity(ek.demo.make()).description
-    'Verdicts by severity and agent_version. Critical cases under the last agent version: 12 of 18 trials pass. ...'
+    'Verdicts by severity and agent_version. Critical cases of the last agent version: 12 of 18 trials pass. ...'
     """
-    table: Any = data
-    if isinstance(data, Evals):
-        table = summarize(data, by=[by, "severity"], rule=rule)
-    frame = finished(table, table="summary", need=(by, *_NEEDED))
+    table = summary_of(data, [by, "severity"], rule=rule, grader=grader, rubric=rubric)
+    frame = read_table(table, table="summary", columns=(by, *_COLUMNS))
     frame = frame.with_columns(
         pl.col("severity").fill_null(NOT_GIVEN), trials=pl.sum_horizontal("passed", "failed", "unscored")
     ).filter(pl.col("trials") > 0)
     if frame.is_empty():
-        return nothing("no trial was graded.", title=title or "Verdicts by severity")
-    frame, names = relabel(frame, by, to="group", most=24)
-    shown = names[:MOST_GROUPS]
+        return empty_chart("no trial was graded", title=title or "Verdicts by severity")
+    frame, names = relabel(frame, by, to="group", limit=24)
+    shown = names[:GROUP_LIMIT]
     frame = frame.filter(pl.col("group").is_in(shown))
     present = [word for word in WORST_FIRST if word in set(frame["severity"])]
-    last = (pl.col("severity") == present[0]) & (pl.col("group") == shown[-1])
-    worst = (
-        frame.filter(last) if frame.filter(last).height else frame.filter(pl.col("severity") == present[0])
-    )
-    passed, trials = int(worst["passed"].sum()), int(worst["trials"].sum())
-    total, everything = int(frame["passed"].sum()), int(frame["trials"].sum())
-    unscored = int(frame["unscored"].sum())
-    word = "Trials without a severity" if present[0] == NOT_GIVEN else f"{present[0].capitalize()} cases"
-    under = (
-        f" under the last {clean(by).replace('_', ' ')}"
-        if frame.filter(last).height and len(names) > 1
-        else ""
-    )
-    said = f"{word}{under}: {passed} of {plural(trials, 'trial')} pass"
-    more = f"{len(names) - len(shown)} more not shown" if len(names) > len(shown) else ""
-    pieces = f"All together: {total} of {plural(everything, 'trial')} pass, {unscored} unscored"
+    worst = frame.filter(severity=present[0])
+    of_last = worst.filter(group=shown[-1])
+    is_last = of_last.height > 0 and len(names) > 1
+    passed, trials = (int((of_last if is_last else worst)[column].sum()) for column in ("passed", "trials"))
+    cases = "Trials without a severity" if present[0] == NOT_GIVEN else f"{capital(present[0])} cases"
+    group = f" of the last {clean(by).replace('_', ' ')}" if is_last else ""
+    statement = f"{cases}{group}: {passed} of {plural(trials, 'trial')} pass"
+    total, every, unscored = (int(frame[column].sum()) for column in ("passed", "trials", "unscored"))
+    overall = f"Overall: {total} of {plural(every, 'trial')} pass, {unscored} unscored"
     return _draw(frame, present, shown).properties(
         title=heading(
-            title or said,
-            "; ".join(part for part in (pieces, more) if part),
-            f"At the right: pass rate over scored cases, n cases; tooltip: {interval_words(frame)}",
+            title or statement,
+            join_parts(overall, not_shown(len(names), len(shown))),
+            f"Right column: pass rate over scored cases; tooltip: {describe_intervals(frame)}",
         ),
-        description=f"Verdicts by severity and {clean(by)}. {said}. {pieces}.",
+        description=f"Verdicts by severity and {clean(by)}. {statement}. {overall}.",
     )
 
 
 def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.FacetChart:
-    segments = _segments(frame)
-    step = 26 if len(groups) <= 6 else 21
-    height = step * len(groups)
-    pick = alt.selection_point(name="verdict", fields=["verdict"], bind="legend")
-    verdicts = list(VERDICT_COLORS)
+    height = (26 if len(groups) <= 6 else 21) * len(groups)
+    pick = legend_pick("verdict")
     y = alt.Y("group:N", title=None, sort=groups, scale=alt.Scale(paddingInner=0.18, paddingOuter=0.05))
-    bars = (
-        alt.Chart(name="severity_cell")
-        .mark_bar(stroke="white", strokeWidth=1)
-        .encode(
-            y=y,
-            x=alt.X(
-                "start:Q",
-                title="share of trials",
-                scale=alt.Scale(domain=[0, 1], nice=False),
-                axis=alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1]),
-            ),
-            x2="end:Q",
-            color=alt.Color(
-                "verdict:N",
-                title=None,
-                scale=alt.Scale(domain=verdicts, range=list(VERDICT_COLORS.values())),
-                legend=alt.Legend(),
-            ),
-            opacity=alt.condition(pick, alt.value(1), alt.value(0.15)),
-            tooltip=[
-                alt.Tooltip("severity:N"),
-                alt.Tooltip("group:N", title="group"),
-                alt.Tooltip("verdict:N"),
-                alt.Tooltip("count:Q", title="trials"),
-                alt.Tooltip("trials:Q", title="of trials"),
-                alt.Tooltip("rate:N", title="pass rate"),
-                alt.Tooltip("interval:N"),
-                alt.Tooltip("n:Q", title="cases"),
-            ],
-        )
-        .add_params(pick)
+    base = alt.Chart().encode(y=y)
+    x = alt.X(
+        "start:Q",
+        title="share of trials",
+        scale=alt.Scale(domain=[0, 1], nice=False),
+        axis=alt.Axis(**PERCENT_AXIS),
     )
-    texts = (
-        alt.Chart()
-        .transform_filter("datum.words != ''")
-        .mark_text(color="white", fontSize=12, fontWeight=600)
-        .encode(y=y, x="middle:Q", text="words:N")
-    )
-    rate = alt.Chart().transform_filter("datum.verdict == 'pass'").encode(y=y, x=alt.value(_WIDTH + 12))
+    colors = alt.Scale(domain=list(VERDICT_COLORS), range=list(VERDICT_COLORS.values()))
+    bars = alt.Chart(name="severity_cell").mark_bar(stroke="white", strokeWidth=1)
+    bars = bars.encode(
+        x=x,
+        y=y,
+        x2="end:Q",
+        color=alt.Color("verdict:N", title=None, scale=colors, legend=alt.Legend()),
+        opacity=fade(pick, 0.15),
+        tooltip=tooltips(
+            severity="severity",
+            group="group",
+            verdict="verdict",
+            count="trials",
+            trials="of trials",
+            rate="pass rate",
+            interval="interval",
+            n="cases",
+        ),
+    ).add_params(pick)
+    words = base.transform_filter("datum.words != ''").mark_text(color="white", fontSize=12, fontWeight=600)
+    rates = base.transform_filter("datum.verdict == 'pass'")
     return (
         alt.layer(
             bars,
-            texts,
-            rate.mark_text(align="left", fontWeight=600, color=TEXT).encode(text="rate:N"),
-            rate.mark_text(align="left", dx=52, color=MUTED, fontSize=12).encode(text="cases:N"),
+            words.encode(x="middle:Q", text="words:N"),
+            text_column(rates, _WIDTH + 12, "rate", fontWeight=600, color=TEXT),
+            text_column(rates, _WIDTH + 12, "cases", dx=58, fontSize=12, color=MUTED),
         )
         .properties(width=_WIDTH, height=height)
         .facet(
-            data=rows(segments),
+            data=inline(_segments(frame)),
             row=alt.Row(
                 "severity:N",
                 title=None,
@@ -191,39 +166,25 @@ def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.
     )
 
 
-def _segments(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a row for each (severity, group, verdict), with where its bar starts and ends."""
-    made = []
-    for row in frame.iter_rows(named=True):
+def _segments(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return a row per severity, group and verdict, with the start and the end of its bar."""
+    segments = []
+    texts = {"rate": to_text("pass_rate", percent), "interval": interval_text(percent=True)}
+    kept = frame.select("severity", "group", "trials", "n", **texts, cases=pl.format("n {}", "n"))
+    for row, counts in zip(kept.to_dicts(), frame.to_dicts(), strict=True):
         start = 0.0
-        for verdict, column in (("pass", "passed"), ("unscored", "unscored"), ("fail", "failed")):
-            share = row[column] / row["trials"]
-            pixels = share * _WIDTH
-            full, short = f"{row[column]} {verdict}", str(row[column])
-            known = row["low"] is not None
-            made.append(
-                {
-                    "severity": row["severity"],
-                    "group": row["group"],
-                    "verdict": verdict,
-                    "count": row[column],
-                    "trials": row["trials"],
-                    "start": start,
-                    "end": start + share,
-                    "middle": start + share / 2,
-                    # The word stands on the bar where there is room for it, else the number alone.
-                    "words": full
-                    if pixels > 8 * len(full) + 6
-                    else short
-                    if row[column] and pixels > 8 * len(short) + 2
-                    else "",
-                    "rate": percent(row["pass_rate"]),
-                    "interval": f"{percent(row['low'])} to {percent(row['high'])}, {row['level'] * 100:g}% {clean(row['method'])}"
-                    if known
-                    else "none",
-                    "n": row["n"],
-                    "cases": f"n {row['n']}",
-                }
-            )
+        for verdict, column in _VERDICTS:
+            count, share = counts[column], counts[column] / row["trials"]
+            edges = {"start": start, "end": start + share, "middle": start + share / 2}
+            words = _fitting(count, verdict, share * _WIDTH)
+            segments.append({**row, "verdict": verdict, "count": count, **edges, "words": words})
             start += share
-    return pl.DataFrame(made)
+    return segments
+
+
+def _fitting(count: int, verdict: str, pixels: float) -> str:
+    """Return the longest text that fits on a bar."""
+    full, short = f"{count} {verdict}", str(count)
+    if pixels > 8 * len(full) + 6:
+        return full
+    return short if count and pixels > 8 * len(short) + 2 else ""

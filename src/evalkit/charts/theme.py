@@ -1,8 +1,8 @@
-"""How evalkit's charts look: one theme, two palettes that everybody can tell apart, and scales made of them."""
+"""The theme of the charts, two palettes for any color vision, and scales made of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME: Final = "evalkit"
-"""The theme's and the renderer's name in Altair."""
+"""The name of the theme and the renderer in Altair."""
 
 WIDTH: Final = 860
-"""No chart is wider than this, in pixels: it fits a laptop at 100% and a printed page."""
+"""The largest width of a chart in pixels; it fits a printed page."""
 
 CATEGORIES: Final = ("#0072B2", "#D55E00", "#000000", "#CC79A7", "#332288", "#994455")
-"""Colours for names without an order: at least 3:1 on white, told apart with any colour vision."""
+"""Colors for names without an order, at least 3:1 on white."""
 
 RAMP: Final = ("#6C93C7", "#0072B2", "#332288", "#000000")
-"""From light to dark, for more versions than there are categories."""
+"""From light to dark, for more names than there are categories."""
 
 VERDICT_COLORS: Final = {"pass": SUCCESS, "unscored": UNKNOWN, "fail": ERROR}
 CHANGE_COLORS: Final = {
@@ -31,10 +31,10 @@ CHANGE_COLORS: Final = {
     "no worse than margin": "#332288",
     "improved": SUCCESS,
 }
-"""A colour for each verdict of a comparison; the word always stands beside it."""
+"""A color per verdict of a comparison; the word always stands beside it."""
 
 CHANGE_TEXTS: Final = {**CHANGE_COLORS, "regressed within margin": WARN_TEXT, "inconclusive": MUTED}
-"""The same verdicts as text: at least 4.5:1 on white."""
+"""Colors of the verdicts as text, at least 4.5:1 on white."""
 
 CHANGE_SHAPES: Final = {
     "regressed": "triangle-down",
@@ -46,98 +46,67 @@ CHANGE_SHAPES: Final = {
 
 
 def theme() -> alt.theme.ThemeConfig:
-    """Return the theme: calm and dense, 13 px labels, a hairline grid, titles at the left."""
-    return alt.theme.ThemeConfig(
-        {
-            "background": "white",
-            "padding": 8,
-            "config": {
-                "font": FONT,
-                "view": {"stroke": None, "continuousWidth": 560, "continuousHeight": 260},
-                "title": {
-                    "anchor": "start",
-                    "frame": "group",
-                    "align": "left",
-                    "fontSize": 16,
-                    "fontWeight": 600,
-                    "color": TEXT,
-                    "subtitleFontSize": 13,
-                    "subtitleColor": MUTED,
-                    "subtitlePadding": 5,
-                    "subtitleLineHeight": 17,
-                    "offset": 14,
-                },
-                "axis": {
-                    "labelFontSize": 13,
-                    "labelColor": TEXT,
-                    "labelLimit": 240,
-                    "titleFontSize": 13,
-                    "titleFontWeight": "normal",
-                    "titleColor": MUTED,
-                    "grid": True,
-                    "gridColor": GRID,
-                    "gridWidth": 1,
-                    "domain": False,
-                    "ticks": False,
-                    "labelPadding": 6,
-                    "titlePadding": 8,
-                },
-                "axisBand": {"grid": False},
-                "header": {
-                    "labelFontSize": 13,
-                    "labelFontWeight": 600,
-                    "labelColor": TEXT,
-                    "labelLimit": 240,
-                    "titleFontSize": 13,
-                    "titleColor": MUTED,
-                    "titleFontWeight": "normal",
-                },
-                "legend": {
-                    "labelFontSize": 13,
-                    "labelColor": TEXT,
-                    "labelLimit": 260,
-                    "titleFontSize": 13,
-                    "titleFontWeight": "normal",
-                    "titleColor": MUTED,
-                    "titleLimit": 420,
-                    "orient": "top",
-                    "direction": "horizontal",
-                    "symbolSize": 110,
-                    "columnPadding": 14,
-                    "offset": 8,
-                },
-                "text": {"fontSize": 13, "color": TEXT},
-                "range": {"category": list(CATEGORIES), "ramp": list(RAMP), "ordinal": list(RAMP)},
-                "point": {"filled": True, "size": 90, "color": TEXT},
-                "bar": {"color": SUCCESS},
-                "rule": {"color": TEXT},
-                "line": {"color": MUTED, "strokeWidth": 1.5},
-            },
-        }
-    )
+    """Return the theme: 13 px labels, a hairline grid, titles at the left."""
+    labels = {"labelFontSize": 13, "labelColor": TEXT, "labelLimit": 240}
+    titles = {"titleFontSize": 13, "titleFontWeight": "normal", "titleColor": MUTED}
+    config: dict[str, Any] = {
+        "font": FONT,
+        "view": {"stroke": None, "continuousWidth": 560, "continuousHeight": 260},
+        "title": {
+            "anchor": "start",
+            "frame": "group",
+            "align": "left",
+            "offset": 14,
+            "fontSize": 16,
+            "fontWeight": 600,
+            "color": TEXT,
+            "subtitleFontSize": 13,
+            "subtitleColor": MUTED,
+            "subtitlePadding": 5,
+            "subtitleLineHeight": 17,
+        },
+        "axis": {
+            **labels,
+            **titles,
+            "grid": True,
+            "gridColor": GRID,
+            "gridWidth": 1,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 6,
+            "titlePadding": 8,
+        },
+        "axisBand": {"grid": False},
+        "header": {**labels, **titles, "labelFontWeight": 600},
+        "legend": {
+            **labels,
+            **titles,
+            "labelLimit": 260,
+            "titleLimit": 420,
+            "orient": "top",
+            "direction": "horizontal",
+            "symbolSize": 110,
+            "columnPadding": 14,
+            "offset": 8,
+        },
+        "text": {"fontSize": 13, "color": TEXT},
+        "range": {"category": list(CATEGORIES), "ramp": list(RAMP), "ordinal": list(RAMP)},
+        "point": {"filled": True, "size": 90, "color": TEXT},
+        "bar": {"color": SUCCESS},
+        "rule": {"color": TEXT},
+        "line": {"color": MUTED, "strokeWidth": 1.5},
+    }
+    return alt.theme.ThemeConfig({"background": "white", "padding": 8, "config": config})
 
 
 def register() -> None:
-    """Make the theme known to Altair under the name "evalkit", without switching to it."""
+    """Register the theme with Altair without enabling it."""
     if NAME not in alt.theme.names():
         alt.theme.register(NAME, enable=False)(theme)
 
 
 def version_colors(names: Sequence[str]) -> list[str]:
-    """Return a colour for each version, in the order given.
-
-    Up to six get the categories; more get steps of one ramp from light to dark, because more than six
-    hues cannot be told apart, and the order of versions can.
-
-    Parameters
-    ----------
-    names
-        The versions, oldest first.
-
-    Returns
-    -------
-    list of str
-        Hex colours, as many as names, each at least 3:1 on white.
+    """Return a hex color per version, oldest first: six categories, or steps of one ramp for more.
 
     Examples
     --------
@@ -153,7 +122,7 @@ def version_colors(names: Sequence[str]) -> list[str]:
 
 
 def version_scale(names: Sequence[str]) -> alt.Scale:
-    """Return a colour scale of versions: the domain in the order given, `version_colors` as its range.
+    """Return an Altair color scale of versions in the order given.
 
     Examples
     --------
@@ -164,7 +133,7 @@ def version_scale(names: Sequence[str]) -> alt.Scale:
 
 
 def _mix(position: float) -> str:
-    """Return the colour at `position` of the ramp; whole positions are its stops."""
+    """Return the color at a position of the ramp; whole positions are its stops."""
     at = min(int(position), len(RAMP) - 2)
     share = position - at
     pairs = ((int(RAMP[at][i : i + 2], 16), int(RAMP[at + 1][i : i + 2], 16)) for i in (1, 3, 5))

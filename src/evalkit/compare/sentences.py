@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evalkit.util import format as fmt
 from evalkit.util.html_table import html_table
@@ -44,20 +44,39 @@ def interval_text(row: Mapping[str, Any]) -> str:
     return fmt.interval(row["low"], row["high"], points=row["metric"] == "pass_rate", sign=True)
 
 
+class ChangeParts(NamedTuple):
+    """The parts of a comparison's sentence; `severity` is the first word of the regressions, or ""."""
+
+    verdict: str
+    scope: str
+    worst: str | None
+    severity: str
+    regressions: str
+    numbers: str
+
+
+def change_parts(row: Mapping[str, Any], flips: pl.DataFrame) -> ChangeParts:
+    """Return the parts of the sentence of the overall row."""
+    worst, severity, regressions = _describe_regressions(flips)
+    numbers = "No case was scored on both sides."
+    if row["n"]:
+        trials = f", {row['k']:.3g} trials each" if row["k"] and row["k"] > 1 else ""
+        numbers = (
+            f"Pass rate {fmt.percent(row['baseline'])} to {fmt.percent(row['candidate'])}, "
+            f"{fmt.points(row['difference'])} {interval_text(row)} "
+            f"({fmt.level(row['level'])} {row['method']}, n = {plural(row['n'], 'case')}{trials})."
+        )
+    scope = " overall" if row["verdict"] == "inconclusive" else ""
+    return ChangeParts(row["verdict"], scope, worst, severity, regressions, numbers)
+
+
 def describe_change(labels: Mapping[str, str], row: Mapping[str, Any], flips: pl.DataFrame) -> str:
     """Describe the overall row in one line."""
-    overall = row["verdict"] + (" overall" if row["verdict"] == "inconclusive" else "")
-    flipped = _describe_regressions(flips)
-    text = (
-        f"{labels['candidate']} against {labels['baseline']}: {overall}{f'; {flipped}' if flipped else ''}."
-    )
-    if not row["n"]:
-        return f"{text} No case was scored on both sides."
-    trials = f", {row['k']:.3g} trials each" if row["k"] and row["k"] > 1 else ""
+    parts = change_parts(row, flips)
+    flipped = f"; {parts.severity} {parts.regressions}" if parts.severity else f"; {parts.regressions}"
     return (
-        f"{text} Pass rate {fmt.percent(row['baseline'])} to {fmt.percent(row['candidate'])}, "
-        f"{fmt.points(row['difference'])} {interval_text(row)} "
-        f"({fmt.level(row['level'])} {row['method']}, n = {plural(row['n'], 'case')}{trials})."
+        f"{labels['candidate']} against {labels['baseline']}: {parts.verdict}{parts.scope}"
+        f"{flipped if parts.regressions else ''}. {parts.numbers}"
     )
 
 
@@ -100,7 +119,7 @@ def summary_cells(row: Mapping[str, Any]) -> list[str]:
         metric_value(row["candidate"], metric),
         fmt.difference_of(row["difference"], metric),
         interval_text(row),
-        "" if p is None else fmt.p_value(p).removeprefix("p ").removeprefix("= "),
+        "" if p is None else fmt.p_value(p, label=False),
         f"{row['n']}",
         f"{fmt.level(row['level'])} {row['method']}",
         row["verdict"],
@@ -113,21 +132,30 @@ def summary_table(estimates: pl.DataFrame, scope: str = "Scope") -> Html:
     return html_table([scope, *SUMMARY_HEADS[1:]], rows, numeric=_NUMERIC)
 
 
-def _describe_regressions(flips: pl.DataFrame) -> str:
+def _describe_regressions(flips: pl.DataFrame) -> tuple[str | None, str, str]:
+    """Name the regressions of the worst severity if they are few, else count them.
+
+    Returns the worst severity, the severity that the text begins with, and the text after it.
+    """
     down = flips.filter(kind="regression")
     if down.is_empty():
-        return ""
-    severity = down["severity"][0]
+        return None, "", ""
+    severity: str | None = down["severity"][0]
     worst = down.filter(severity=severity) if severity is not None else down
     if worst.height > _NAMED:
         grave = f" ({worst.height} {severity})" if severity is not None else ""
-        return f"{down.height:,} cases regressed{grave}, {flips.height - down.height:,} improved"
+        return (
+            severity,
+            "",
+            f"{down.height:,} cases regressed{grave}, {flips.height - down.height:,} improved",
+        )
     named = [
-        f"{_case_name(row)} {'fails' if row['candidate_passes'] == 0 else 'mostly fails'} "
+        f"case {row['case']} {'fails' if row['candidate_passes'] == 0 else 'mostly fails'} "
         f"({row['candidate_passes']}/{row['candidate_trials']}, was {row['baseline_passes']}/{row['baseline_trials']})"
         for row in worst.iter_rows(named=True)
     ]
-    return ", ".join(named) + _and_more(down.height - worst.height)
+    separator = f", {severity} " if severity else ", "
+    return severity, severity or "", separator.join(named) + _and_more(down.height - worst.height)
 
 
 def _name_cases(flips: pl.DataFrame) -> str:

@@ -1,27 +1,28 @@
-"""What a report is made of, before it is HTML or Markdown: headline, sections, tables, figures; numbers in words."""
+"""The content of a report before it is HTML or Markdown."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from evalkit.util.html_table import MISSING
 from evalkit.util.words import NOT_GIVEN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
     from evalkit.report.chart_script import Drawn
     from evalkit.widgets.transcript_messages import JudgementView
     from evalkit.widgets.transcript_view import TranscriptView
 
-MINUS = "\u2212"
-NOTHING = "–"
-_EMPTY = {"", NOTHING, NOT_GIVEN}
+_EMPTY = {"", MISSING, NOT_GIVEN}
 
-Tone = Literal["", "bad", "warn", "good", "muted"]
+Tone = Literal["", "error", "warn", "success", "muted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A table's cell: its text, and how it is shown. `kind` is the CSS class: num, bad, severity-high, ..."""
+    """A table's cell: its text, and its CSS classes (num, error, severity-high, ...)."""
 
     text: str
     kind: str = ""
@@ -40,19 +41,36 @@ class Table:
     filterable: bool = False
     stacks: bool = False
     shown: ClassVar[int] = 20
-    """So many rows are on the page; the others are folded."""
+    """Rows on the page; the others are folded."""
+
+    @classmethod
+    def of(
+        cls,
+        caption: str,
+        heads: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        key: str,
+        numeric: Collection[int] = (),
+        **more: Any,
+    ) -> Table:
+        """Make a table of cells or values; None is a missing value, `numeric` the columns aligned right."""
+        kinds = ["num" if index in numeric else "" for index in range(len(heads))]
+        columns = tuple(Cell(head, kind) for head, kind in zip(heads, kinds, strict=True))
+        cells = (tuple(_cell(value, kind) for value, kind in zip(row, kinds, strict=True)) for row in rows)
+        return cls(caption, columns, tuple(cells), key, **more)
 
     def trimmed(self) -> Table:
-        """Return the table without the columns, but for the first, that say nothing in any row."""
+        """Return the table without columns, after the first, that are empty in every row."""
         kept = [
-            at
-            for at in range(len(self.columns))
-            if at == 0 or not self.rows or any(row[at].text not in _EMPTY for row in self.rows)
+            index
+            for index in range(len(self.columns))
+            if index == 0 or not self.rows or any(row[index].text not in _EMPTY for row in self.rows)
         ]
         return replace(
             self,
-            columns=tuple(self.columns[at] for at in kept),
-            rows=tuple(tuple(row[at] for at in kept) for row in self.rows),
+            columns=tuple(self.columns[index] for index in kept),
+            rows=tuple(tuple(row[index] for index in kept) for row in self.rows),
         )
 
 
@@ -67,7 +85,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list; more of it than fits is counted."""
+    """A list."""
 
     block: ClassVar[str] = "items"
     items: tuple[str, ...]
@@ -75,7 +93,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart with its number in words."""
+    """A chart with a caption."""
 
     block: ClassVar[str] = "figure"
     key: str
@@ -85,37 +103,36 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a criterion failed: the mean that the rule used, over how many judgements, and the lowest of them."""
+    """A failed criterion: the mean that the rule used, its number of judgements, and the lowest of them."""
 
     criterion: str
     score: str
     samples: int
-    said: JudgementView
+    lowest: JudgementView
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a flip: how its trials went, and one of them to read."""
+    """One side of a flip: its counts, and one trial to read."""
 
     label: str
     verdict: str
     passes: int
     trials: int
-    chosen: str = ""
+    trial: str = ""
     reasons: tuple[Reason, ...] = ()
     transcript: TranscriptView | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A case whose verdict changed, with a trial of either side."""
+    """A case whose verdict changed, with a trial of each side."""
 
     block: ClassVar[str] = "flip"
     key: str
     case: str
     severity: str
-    kind: str
-    asked: str
+    input: str
     candidate: Side
     baseline: Side
     test: str = ""
@@ -140,15 +157,16 @@ class Report:
 
     Attributes
     ----------
-    title
-        What it is about: the page's title and the line above the headline.
-    headline, details
-        The verdict: one sentence in pieces, each with what it is ("verdict", "severity", "alarm" for what a
-        critical or high case does, "" for the rest); then what else must be known at once.
+    title, subject
+        The title of the page, and the line above the headline.
+    headline
+        One sentence in pieces, each with its kind: "verdict", "severity", "alarm" (a critical or high case) or "".
+    details
+        The sentences below the headline.
     tone
-        Colours the verdict's word.
-    made_up
-        What says that the data is made up, "" where it is not.
+        Colors the verdict.
+    synthetic
+        The notice of synthetic data, "" for real data.
     """
 
     title: str
@@ -160,63 +178,17 @@ class Report:
     asides: tuple[Text, ...]
     sections: tuple[Section, ...]
     made: str
-    made_up: str = ""
+    synthetic: str = ""
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """Return a number with a true minus sign; a dash where there is none.
+def if_known(text: Callable[..., str], *values: Any, **options: Any) -> str | None:
+    """Return the values as text, None if one is missing."""
+    return None if None in values else text(*values, **options)
 
-    Examples
-    --------
-    >>> number(-0.257), number(None), number(3, 0)
-    ('−0.26', '–', '3')
-    """
+
+def _cell(value: Any, kind: str) -> Cell:
+    if isinstance(value, Cell):
+        return replace(value, kind=f"{kind} {value.kind}".strip())
     if value is None:
-        return NOTHING
-    text = f"{value:,.{digits}f}"
-    return text.replace("-", MINUS) if float(text.replace(",", "")) != 0 else text.removeprefix("-")
-
-
-def signed(value: float | None, digits: int = 2) -> str:
-    """Return a difference with its sign.
-
-    Examples
-    --------
-    >>> signed(0.25), signed(-0.001), signed(None)
-    ('+0.25', '0.00', '–')
-    """
-    text = number(value, digits)
-    return f"+{text}" if value is not None and text.strip("0.") and not text.startswith(MINUS) else text
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return a rate as a percentage; what is not quite all or none is not rounded to it.
-
-    Examples
-    --------
-    >>> percent(0.8889), percent(0.9999), percent(1.0), percent(None)
-    ('88.9%', '>99.9%', '100%', '–')
-    """
-    if value is None:
-        return NOTHING
-    if value in (0, 1):
-        return f"{value * 100:.0f}%"
-    text = f"{value * 100:.{digits}f}"
-    if float(text) in (0, 100):
-        step = 10**-digits
-        return f">{100 - step:.{digits}f}%" if value > 0.5 else f"<{step:.{digits}f}%"
-    return f"{text}%"
-
-
-def interval(low: float | None, high: float | None, *, metric: str = "mean_score") -> str:
-    """Return an interval of a difference, in points of a percentage for a rate.
-
-    Examples
-    --------
-    >>> interval(-0.25, 0.105, metric="pass_rate"), interval(None, 1.0)
-    ('[−25.0, +10.5]', '–')
-    """
-    if low is None or high is None:
-        return NOTHING
-    factor, digits = (100, 1) if metric == "pass_rate" else (1, 2)
-    return f"[{signed(low * factor, digits)}, {signed(high * factor, digits)}]"
+        return Cell(MISSING, kind)
+    return Cell(f"{value:,}" if isinstance(value, int) else str(value), kind)

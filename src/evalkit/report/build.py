@@ -1,77 +1,72 @@
-"""Put a report together: reckon once, then the sections in the order in which a reader asks."""
+"""Build the content of a report: compute once, then the sections in the order of a reader's questions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
+from evalkit.compare.compare import compare
 from evalkit.compare.pairs import find_runs, share_criteria
-from evalkit.data.scoring import Scoring
-from evalkit.grading.grade import grade
+from evalkit.compare.sentences import change_parts
+from evalkit.grading.grade import grade_trials
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.summarize import summarize
 from evalkit.report import flip_section as flips
 from evalkit.report import provenance_sections as provenance
 from evalkit.report import sections
-from evalkit.report.blocks import Report, Table, Text, percent
+from evalkit.report.blocks import Report, Table, Text
+from evalkit.util.format import percent
+from evalkit.util.version import VERSION
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from evalkit.compare.compare import Comparison
     from evalkit.data.evals import Evals
-    from evalkit.grading.pass_rule import PassRule
-    from evalkit.report.blocks import Section, Tone
+    from evalkit.report.blocks import Section
 
-# Where the sentence about the sides ends and the numbers begin; the names before it may hold anything.
-_NUMBERS = (" Pass rate ", " No case was scored on both sides")
-_GRAVE = ("critical", "high")
+_GRAVE: Final = ("critical", "high")
 
 
-def build(
-    evals: Evals,
-    *,
-    baseline: Any,
-    candidate: Any,
-    rule: PassRule,
-    by: str | None,
-    title: str | None,
-    margin: Mapping[str, float] | None,
-    grader: str | Sequence[str] | None,
-    rubric: str | Sequence[str] | None,
-    judge: Literal["same", "any"],
-    criteria: Literal["same", "shared"],
-    max_transcripts: int,
-    version: str,
-) -> Report:
-    """Return the report's content. See `evalkit.report.report.report` for the parameters."""
-    chosen: dict[str, Any] = {"grader": grader, "rubric": rubric}
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """The arguments of `evalkit.report.report.report` beside the scoring of the Evals."""
+
+    baseline: Any = None
+    candidate: Any = None
+    by: str | None = None
+    title: str | None = None
+    margin: Mapping[str, float] | None = None
+    judge: Literal["same", "any"] = "same"
+    criteria: Literal["same", "shared"] = "same"
+    max_transcripts: int = 20
+
+
+def build(evals: Evals, options: ReportOptions) -> Report:
+    """Return the content of a report, by the scoring of the Evals."""
+    scoring = choose_scoring(evals)
+    has_sides = options.baseline is not None
     left_out: list[str] = []
-    if baseline is not None:
-        # Before anything is reckoned, so that every number of the report is by the same criteria.
-        of_sides = dict(find_runs(evals, side) for side in (baseline, candidate))
-        evals, left_out = share_criteria(
-            evals, of_sides, Scoring(grader=grader, rubric=rubric), criteria=criteria
-        )
-    graded = grade(evals, rule, **chosen)
-    subject = sections.Subject(evals, rule, by or _by(evals, baseline, candidate), graded, chosen)
+    runs: tuple[list[str], ...] = ()
+    if has_sides:
+        # First, so that every number of the report uses the same criteria.
+        sides = [find_runs(evals, side) for side in (options.baseline, options.candidate)]
+        runs = tuple(names for _, names in sides)
+        evals, left_out = share_criteria(evals, dict(sides), scoring, criteria=options.criteria)
+    by = options.by or _by(evals, options)
+    subject = sections.Subject(evals, scoring, by, grade_trials(evals, scoring), summarize(evals, [by]))
     subject = replace(subject, fewer=sections.find_fewer(subject, left_out))
-    if baseline is not None:
-        subject = _compared(subject, baseline, candidate, margin, judge)
-    change = subject.change
-    time = provenance.now()
+    if has_sides:
+        subject = _compared(subject, options)
     parts: list[Section | None] = []
-    if change is not None:
-        runs = find_runs(evals, baseline)[1], find_runs(evals, candidate)[1]
+    if subject.change is not None:
         parts += [
-            flips.regressions(evals, change, graded, runs, most=max_transcripts, counts=chosen),
-            flips.improvements(change),
+            flips.regressions(subject, subject.change, runs, limit=options.max_transcripts),
+            flips.improvements(subject.change),
         ]
-    rates = summarize(evals, [subject.by], rule, **chosen)
-    frames = [rates] if change is None else [rates, change.summary]
+    made = f"evalkit {VERSION}, {datetime.now(UTC):%d %B %Y, %H:%M} UTC"
     parts += [
         sections.changes(subject),
         sections.criteria(subject),
@@ -80,31 +75,34 @@ def build(
         sections.case_map(subject),
         sections.cases(subject),
         provenance.problems(evals),
-        provenance.methods(subject, frames),
-        provenance.inventory(evals, version=version, now=time),
+        provenance.methods(subject),
+        provenance.inventory(evals, made=made),
     ]
+    change = subject.change
     suites = [name for name in evals.runs["suite"].cast(pl.String).unique(maintain_order=True) if name]
     about = ", ".join(suites) or plural(evals.runs.height, "run")
-    sides = f"{change.candidate} against {change.baseline}" if change else ""
-    headline, details = _headline(subject, rates)
+    against = f"{change.candidate} against {change.baseline} · " if change else ""
+    figures = sections.key_figures(change) if change else sections.rates_table(subject, key="key-figures")
+    headline, details = _compared_headline(subject) if change else _headline(subject)
     return Report(
-        title=title or (f"{sides} · {about}" if sides else about),
-        subject=title or about,
+        title=options.title or f"{against}{about}",
+        subject=options.title or about,
         headline=headline,
         details=details,
-        tone=_tone(change),
-        figures=replace(_figures(subject, rates).trimmed(), stacks=True),
-        asides=tuple(_asides(subject)),
+        tone=sections.TONES.get(change.verdict, "muted") if change else "",
+        figures=replace(figures.trimmed(), stacks=True),
+        asides=(_aside(subject),),
         sections=tuple(_trimmed(part) for part in parts if part is not None),
-        made=f"evalkit {version}, {time:%d %B %Y, %H:%M} UTC",
-        made_up=evals.made_up_note,
+        made=made,
+        synthetic=evals.made_up_note,
     )
 
 
-def _by(evals: Evals, *sides: Any) -> str:
-    """Return what to group by: what the sides are, else the version where runs name one, else the run."""
-    names = {str(side) for side in sides if isinstance(side, str)}
-    for column in ("agent_version", "model") if names and len(names) == len(sides) else ():
+def _by(evals: Evals, options: ReportOptions) -> str:
+    """Return the column to group by: that of the sides, else the version if runs have one, else the run."""
+    sides = (options.baseline, options.candidate)
+    names = {side for side in sides if isinstance(side, str)}
+    for column in ("agent_version", "model") if len(names) == len(sides) else ():
         if names <= {*evals.runs[column].cast(pl.String)}:
             return column
     columns = {str(column) for side in sides if isinstance(side, Mapping) for column in side}
@@ -113,33 +111,18 @@ def _by(evals: Evals, *sides: Any) -> str:
     return "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
 
 
-def _compared(
-    subject: sections.Subject,
-    baseline: Any,
-    candidate: Any,
-    margin: Mapping[str, float] | None,
-    judge: Literal["same", "any"],
-) -> sections.Subject:
-    from evalkit.compare.compare import compare
+def _compared(subject: sections.Subject, options: ReportOptions) -> sections.Subject:
+    arguments: dict[str, Any] = {"margin": options.margin, "judge": options.judge}
+    sides = options.baseline, options.candidate
 
-    def against(by: str | None) -> Comparison:
-        return compare(
-            subject.evals,
-            baseline=baseline,
-            candidate=candidate,
-            rule=subject.rule,
-            by=by,
-            margin=margin,
-            judge=judge,
-            **subject.chosen,
-        )
+    def split(by: str) -> pl.DataFrame:
+        return compare(subject.evals, *sides, by=by, **arguments).table.filter(pl.col("scope") != "overall")
 
-    known = subject.graded["severity"].is_not_null().any()
     return replace(
         subject,
-        change=against(None),
-        by_criterion=against("criterion").summary.filter(pl.col("scope") != "overall"),
-        by_severity=against("severity").summary.filter(pl.col("scope") != "overall") if known else None,
+        change=compare(subject.evals, *sides, **arguments),
+        by_criterion=split("criterion"),
+        by_severity=split("severity") if subject.has_severity else None,
     )
 
 
@@ -148,60 +131,44 @@ def _trimmed(section: Section) -> Section:
     return replace(section, blocks=tuple(blocks))
 
 
-def _pieces(change: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Return the comparison's sentence in pieces, and the numbers behind it."""
-    sentence = change.sentence.strip()
-    cut = max(sentence.rfind(words) for words in _NUMBERS)
-    head, numbers = (sentence[:cut], (sentence[cut:].strip(),)) if cut > 0 else (sentence, ())
-    start = head.find(change.verdict, len(f"{change.candidate} against {change.baseline}"))
-    if start < 0:
-        return ((head, ""),), numbers
-    end = start + len(change.verdict)
-    before, after = (head[:start], ""), head[end:]
-    down = change.flips.filter(pl.col("kind") == "regression")
-    worst = down["severity"][0] if down.height else None
-    comma, semicolon, alarm = after.partition("; ")
-    if worst not in _GRAVE or not alarm:
-        return (before, (change.verdict, "verdict"), (after, "")), numbers
-    word, rest = (worst, alarm.removeprefix(worst)) if alarm.startswith(f"{worst} ") else ("", alarm)
-    said = ((word, "severity"), (rest, "alarm")) if word else ((rest, "alarm"),)
-    return (before, (change.verdict, "verdict"), (comma + semicolon, ""), *said), numbers
+def _compared_headline(subject: sections.Subject) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Return the sentence of the comparison in pieces, and the numbers behind it."""
+    change: Any = subject.change
+    parts = change_parts(change.table.row(0, named=True), change.flips)
+    pieces = [(f"{change.candidate} against {change.baseline}: ", ""), (change.verdict, "verdict")]
+    if not parts.regressions:
+        pieces.append((f"{parts.scope}.", ""))
+    elif parts.worst in _GRAVE:
+        pieces += [(f"{parts.scope}; ", ""), (parts.severity, "severity")]
+        pieces.append((f"{' ' if parts.severity else ''}{parts.regressions}.", "alarm"))
+    else:
+        severity = f"{parts.severity} " if parts.severity else ""
+        pieces.append((f"{parts.scope}; {severity}{parts.regressions}.", ""))
+    return tuple(piece for piece in pieces if piece[0]), (parts.numbers,)
 
 
-def _headline(
-    subject: sections.Subject, rates: pl.DataFrame
-) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    if subject.change is not None:
-        return _pieces(subject.change)
-    evals, graded = subject.evals, subject.graded
-    cases = graded.select("suite", "case").unique().height
-    words = f"{plural(cases, 'case')}, {plural(evals.runs.height, 'run')}, {plural(graded.height, 'trial')}"
-    best = rates.drop_nulls("pass_rate").sort("pass_rate")
-    if best.height:
-        low, high = best.row(0, named=True), best.row(-1, named=True)
-        words += f": pass rate {percent(high['pass_rate'])}"
-        if best.height > 1 and percent(high["pass_rate"]) == percent(low["pass_rate"]):
-            words += f" for each of the {best.height}"
-        elif best.height > 1:
-            words += f" ({high[subject.by]}) down to {percent(low['pass_rate'])} ({low[subject.by]})"
-    return ((f"{words}.", ""),), (
-        "No baseline and candidate were named, so this describes and gives no verdict.",
-    )
+def _headline(subject: sections.Subject) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    graded = subject.graded
+    counts = {
+        "case": graded.select("suite", "case").unique().height,
+        "run": subject.evals.runs.height,
+        "trial": graded.height,
+    }
+    words = ", ".join(plural(count, name) for name, count in counts.items())
+    rates = subject.rates.drop_nulls("pass_rate").sort("pass_rate")
+    if rates.height:
+        low, high = rates.row(0, named=True), rates.row(-1, named=True)
+        texts = percent(low["pass_rate"]), percent(high["pass_rate"])
+        words += f": pass rate {texts[1]}"
+        if rates.height > 1 and texts[0] == texts[1]:
+            words += f" for each of the {rates.height}"
+        elif rates.height > 1:
+            words += f" ({high[subject.by]}) down to {texts[0]} ({low[subject.by]})"
+    return ((f"{words}.", ""),), ("No baseline and candidate were given, so there is no verdict.",)
 
 
-def _tone(change: Comparison | None) -> Tone:
-    return "" if change is None else sections.TONES.get(change.verdict, "muted")
-
-
-def _figures(subject: sections.Subject, rates: pl.DataFrame) -> Table:
-    if subject.change is None:
-        return sections.rates_table(rates, by=subject.by, key="key-figures")
-    return sections.key_figures(subject.change)
-
-
-def _asides(subject: sections.Subject) -> list[Text]:
-    change = subject.change
-    unscored = subject.graded.filter(pl.col("verdict") == "unscored").height
+def _aside(subject: sections.Subject) -> Text:
+    change, problems = subject.change, subject.evals.problems.height
     words = []
     if change is not None:
         kinds = dict(change.flips["kind"].cast(pl.String).value_counts().iter_rows())
@@ -210,11 +177,10 @@ def _asides(subject: sections.Subject) -> list[Text]:
         )
         if change.unpaired.height:
             words.append(f"{plural(change.unpaired.height, 'case')} on one side only")
-    words.append(f"{plural(unscored, 'trial')} of {subject.graded.height:,} unscored")
-    if subject.evals.problems.height:
-        words.append(f"{plural(subject.evals.problems.height, 'record')} could not be read")
+    words.append(f"{plural(subject.unscored.height, 'trial')} of {subject.graded.height:,} unscored")
+    if problems:
+        words.append(f"{plural(problems, 'record')} could not be read")
     if change is not None and change.warnings.height:
         ids = ", ".join(dict.fromkeys(change.warnings["id"].to_list()))
         words.append(f"warnings {ids} (under Rule, methods and warnings)")
-    rule = subject.rule.words_for(subject.evals.criteria["kind"])
-    return [Text(f"{'; '.join(words)}. A trial passes when {rule}.")]
+    return Text(f"{'; '.join(words)}. A trial passes when {subject.rule_words}.")

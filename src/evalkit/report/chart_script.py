@@ -1,4 +1,4 @@
-"""The one script of a report, and charts as what it draws: a specification, a picture, words."""
+"""The script of a report, and its charts as specification, picture and description."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PPI = 108
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Text that may run, and the hash by which the page's policy lets it."""
+    """The text of a script, and its hash for the policy of the page."""
 
     text: str
     hash: str
@@ -30,7 +30,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A chart: its Vega-Lite specification, its PNG in base64 with its width, and its description."""
+    """A chart: its Vega-Lite specification, its PNG in base64 with its width, its description."""
 
     spec: dict[str, Any]
     png: str
@@ -39,7 +39,7 @@ class Drawn:
 
 
 def draw(chart: TopLevelMixin) -> Drawn:
-    """Return a chart as a report needs it. Nothing is fetched: it is drawn here."""
+    """Render a chart for a report, offline."""
     spec = render.spec(chart)
     png = vl_convert.vegalite_to_png(spec, vl_version=render.vega_lite_version(), ppi=_PPI)
     return Drawn(
@@ -53,10 +53,10 @@ def draw(chart: TopLevelMixin) -> Drawn:
 
 @lru_cache(maxsize=1)
 def script() -> Script:
-    """Return Vega, Vega-Lite, vega-embed and the page's own script as one text that needs no network."""
+    """Return Vega, Vega-Lite, vega-embed and the script of the page as one text."""
     page = files("evalkit.report").joinpath("templates", "report.js").read_text(encoding="utf-8")
     bundle = vl_convert.javascript_bundle(page, vl_version=render.vega_lite_version())
-    # A function around it keeps its names to itself; nothing in it may end the element.
+    # A function around it keeps its names local; nothing in it may end the element.
     text = "(()=>{" + bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "\n})();"
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # as a browser reads it: the hash is over that
     digest = hashlib.sha256(text.encode("utf-8")).digest()

@@ -1,135 +1,114 @@
-"""The cases whose verdict changed, each with a trial of either side to read."""
+"""The cases whose verdict changed, each with a trial of both sides."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.grading.grade import grade_criteria
-from evalkit.report.blocks import Cell, Flip, Reason, Section, Side, Table, Text, number
+from evalkit.grading.grade import grade_trial_criteria
+from evalkit.report.blocks import Flip, Reason, Section, Side, Table, Text, if_known
+from evalkit.report.sections import severity_cell
+from evalkit.util.format import number, p_value, shorten
 from evalkit.util.words import NOT_GIVEN, plural
 from evalkit.widgets.transcript_view import read_trial
 
 if TYPE_CHECKING:
     from evalkit.compare.compare import Comparison
     from evalkit.data.evals import Evals
-    from evalkit.grading.pass_rule import PassRule
+    from evalkit.data.scoring import Scoring
     from evalkit.report.blocks import Block
+    from evalkit.report.sections import Subject
     from evalkit.widgets.transcript_view import TranscriptView
 
-# So much of what a case asks is shown above its transcripts.
-_ASKED = 280
-# Beyond this a rationale stands in the fold only.
-_REASONS = 2
+_INPUT_LIMIT: Final = 280
+# Rationales of further criteria stand in the fold only.
+_REASON_LIMIT: Final = 2
 
 
-def regressions(
-    evals: Evals,
-    change: Comparison,
-    graded: pl.DataFrame,
-    runs: tuple[list[str], list[str]],
-    *,
-    most: int,
-    counts: dict[str, Any],
-) -> Section:
-    """Return the cases that got worse, worst severity first: the first `most` to read, the others as a table."""
+def regressions(subject: Subject, change: Comparison, runs: tuple[list[str], ...], *, limit: int) -> Section:
+    """Return the cases that regressed, worst severity first: `limit` of them to read, the others as a table."""
     rows = change.flips.filter(pl.col("kind") == "regression").to_dicts()
     if not rows:
         return Section("regressed", "What regressed", (Text("No case went from pass to fail."),))
-    # Of what was scanned, what is shown is read at once.
-    shown = [row["case"] for row in rows[:most]]
-    evals = evals.filter(pl.col("case").is_in(shown), pl.col("run").is_in([*runs[0], *runs[1]])).collect()
+    # Read all shown trials of scanned data at once.
+    names = [row["case"] for row in rows[:limit]]
+    is_shown = pl.col("case").is_in(names), pl.col("run").is_in([run for side in runs for run in side])
+    subject = replace(subject, evals=subject.evals.filter(*is_shown).collect())
     blocks: list[Block] = [
-        _flip(evals, row, change, graded, runs, at=at, counts=counts) for at, row in enumerate(rows[:most], 1)
+        replace(_flip(subject, row, change, runs), key=f"flip-{number}")
+        for number, row in enumerate(rows[:limit], 1)
     ]
-    if len(rows) > most:
-        caption = f"The other {plural(len(rows) - most, 'regression')}; max_transcripts puts in the transcripts of more"
-        blocks.append(_counts(rows[most:], change, caption=caption, key="table-regressed"))
-    ordered = len(rows) > 1 and any(row["severity"] for row in rows)
-    note = f"{plural(len(rows), 'case')} went from pass to fail{', worst severity first' if ordered else ''}."
-    if most:
-        note += f" {'Each with' if len(rows) > 1 else 'With'} a trial of either side to read, and what the judge said of the criteria that failed."
+    if len(rows) > limit:
+        rest = plural(len(rows) - limit, "more regression")
+        blocks.append(_counts(rows[limit:], change, caption=f"{rest}, without transcripts", key="regressed"))
+    note = f"{plural(len(rows), 'case')} went from pass to fail"
+    note += ", worst severity first." if len(rows) > 1 and any(row["severity"] for row in rows) else "."
+    if limit:
+        note += " Each entry shows one trial per version and the reasons for the failed criteria."
     return Section("regressed", "What regressed", tuple(blocks), note)
 
 
 def improvements(change: Comparison) -> Section:
-    """Return the cases that got better, a row each."""
+    """Return the cases that improved, a row each."""
     rows = change.flips.filter(pl.col("kind") == "improvement").to_dicts()
     if not rows:
         return Section("improved", "What improved", (Text("No case went from fail to pass."),))
-    caption = f"{plural(len(rows), 'case')} went from fail to pass: trials passed of trials scored"
-    return Section(
-        "improved", "What improved", (_counts(rows, change, caption=caption, key="table-improved"),)
-    )
+    caption = f"{plural(len(rows), 'case')} went from fail to pass: passed/scored trials"
+    return Section("improved", "What improved", (_counts(rows, change, caption=caption, key="improved"),))
 
 
 def _counts(rows: list[dict[str, Any]], change: Comparison, *, caption: str, key: str) -> Table:
-    known = change.cases["severity"].is_not_null().any()
-    cells = tuple(
+    known = _has_severity(change)
+    cells = (
         (
-            Cell(row["case"]),
-            *([Cell(_severity(row), f"severity-{row['severity']}")] if known else []),
-            Cell(f"{row['baseline_passes']}/{row['baseline_trials']}", "num"),
-            Cell(f"{row['candidate_passes']}/{row['candidate_trials']}", "num"),
-            Cell(number(row["p_value"], 3), "num"),
+            row["case"],
+            *([severity_cell(row["severity"])] if known else []),
+            f"{row['baseline_passes']}/{row['baseline_trials']}",
+            f"{row['candidate_passes']}/{row['candidate_trials']}",
+            if_known(p_value, row["p_value"], label=False),
         )
         for row in rows
     )
-    heads = (
-        Cell("Case"),
-        *([Cell("Severity")] if known else []),
-        Cell(f"Baseline {change.baseline}", "num"),
-        Cell(f"Candidate {change.candidate}", "num"),
-        Cell("p, this case alone", "num"),
-    )
-    return Table(caption, heads, cells, key=key)
+    sides = (f"Baseline {change.baseline}", f"Candidate {change.candidate}")
+    heads = ("Case", *(["Severity"] if known else []), *sides, "p, this case alone")
+    return Table.of(caption, heads, cells, key=f"table-{key}", numeric=range(1 + known, len(heads)))
 
 
-def _flip(
-    evals: Evals,
-    row: dict[str, Any],
-    change: Comparison,
-    graded: pl.DataFrame,
-    runs: tuple[list[str], list[str]],
-    *,
-    at: int,
-    counts: dict[str, Any],
-) -> Flip:
-    here = (pl.col("case") == row["case"]) & (
-        pl.col("suite").cast(pl.String).fill_null("") == (row["suite"] or "")
-    )
-    of_case = graded.filter(here)
-    chosen: dict[str, Any] = {}
+def _has_severity(change: Comparison) -> bool:
+    return bool(change.cases["severity"].is_not_null().any())
+
+
+def _flip(subject: Subject, row: dict[str, Any], change: Comparison, runs: tuple[list[str], ...]) -> Flip:
+    suite = pl.col("suite").cast(pl.String).fill_null("")
+    here = (pl.col("case") == row["case"]) & (suite == (row["suite"] or ""))
+    graded = subject.graded.filter(here)
+    trial: dict[str, Any] = {}
     sides = {}
     for name, of_side in (("candidate", runs[1]), ("baseline", runs[0])):
         side = Side(getattr(change, name), str(row[name]), row[f"{name}_passes"], row[f"{name}_trials"])
-        trials = of_case.filter(pl.col("run").cast(pl.String).is_in(of_side))
+        trials = graded.filter(pl.col("run").cast(pl.String).is_in(of_side))
         if trials.height:
-            chosen = _representative(trials, side.verdict, like=chosen)
-            side = _with_trial(evals, side, chosen, rule=change.rule, counts=counts)
+            trial = _representative(trials, side.verdict, like=trial)
+            side = _with_trial(subject.evals, side, trial, subject.scoring)
         sides[name] = side
-    asked = evals.cases.filter(here).select(pl.coalesce("input", "prompt").alias("asked"))
-    text = (asked["asked"][0] or "") if asked.height else ""
-    p = row.get("p_value")
+    texts = subject.evals.cases.filter(here).select(pl.coalesce("input", "prompt")).to_series()
+    test = if_known(p_value, row["p_value"])
     return Flip(
-        key=f"flip-{at}",
+        key="",
         case=row["case"],
-        severity=_severity(row) if change.cases["severity"].is_not_null().any() else "",
-        kind=row["kind"],
-        asked=f"{text[:_ASKED].rstrip()}…" if len(text) > _ASKED else text,
-        baseline=sides["baseline"],
-        candidate=sides["candidate"],
-        test="" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {number(p, 3)}'} for this case alone",
+        severity=(row["severity"] or NOT_GIVEN) if _has_severity(change) else "",
+        input=shorten((texts[0] if texts.len() else "") or "", _INPUT_LIMIT),
+        **sides,
+        test=f"{test} for this case alone" if test else "",
     )
 
 
 def _representative(trials: pl.DataFrame, verdict: str, *, like: dict[str, Any]) -> dict[str, Any]:
-    """Return the trial that stands for a side: of its verdict, and of the middle mean.
+    """Return a representative trial: same verdict, median score.
 
-    Where there is one of the same model as the trial `like` of the other side, it is chosen among those, so
-    that what differs between the two is the version.
+    A trial of the model of `like`, the trial of the other side, comes first: the two then differ by version.
     """
     fitting = trials.filter(pl.col("verdict") == verdict)
     fitting = fitting if fitting.height else trials
@@ -138,41 +117,37 @@ def _representative(trials: pl.DataFrame, verdict: str, *, like: dict[str, Any])
     return ordered.row((ordered.height - 1) // 2, named=True)
 
 
-def _with_trial(
-    evals: Evals, side: Side, trial: dict[str, Any], *, rule: PassRule, counts: dict[str, Any]
-) -> Side:
+def _with_trial(evals: Evals, side: Side, trial: dict[str, Any], scoring: Scoring) -> Side:
     view = read_trial(evals, run=trial["run"], case=trial["case"], epoch=trial["epoch"])
     mean = "no mean score" if trial["mean"] is None else f"mean score {number(trial['mean'])}"
     return replace(
         side,
-        chosen=f"run {trial['run']}, epoch {trial['epoch']}, {trial['verdict']}, {mean}",
-        reasons=_reasons(evals, view, rule, counts),
+        trial=f"run {trial['run']}, epoch {trial['epoch']}, {trial['verdict']}, {mean}",
+        reasons=_reasons(evals, view, scoring),
         transcript=view,
     )
 
 
-def _reasons(
-    evals: Evals, view: TranscriptView, rule: PassRule, counts: dict[str, Any]
-) -> tuple[Reason, ...]:
-    """Return the criteria that failed, the worst first, each with its lowest judgement; people's labels stay in the fold."""
-    graded = grade_criteria(evals.filter(run=view.run, case=view.case, epoch=view.epoch), rule, **counts)
-    failed = sorted(
-        graded.filter(pl.col("verdict") == "fail").to_dicts(),
-        key=lambda row: (
-            (row["score"] - (row["scale_min"] or 0)) / (row["scale_max"] or 1),
-            row["criterion"],
-        ),
-    )
-    made = []
-    for row in failed:
-        said = [one for one in view.judgements if one.criterion == row["criterion"] and one.value is not None]
-        ours = [one for one in said if one.kind != "human"]
-        if ours:
-            lowest = min(ours, key=lambda one: (one.value or 0.0, not one.rationale))
-            most = f" of {row['scale_max']:g}" if row["scale_max"] is not None else ""
-            made.append(Reason(row["criterion"], f"{number(row['score'])}{most}", row["samples"], lowest))
-    return tuple(made[:_REASONS])
+def _reasons(evals: Evals, view: TranscriptView, scoring: Scoring) -> tuple[Reason, ...]:
+    """Return the failed criteria, the worst first, each with the lowest of the judgements that count."""
+    graded = grade_trial_criteria(evals.filter(run=view.run, case=view.case, epoch=view.epoch), scoring)
 
+    def share_of_scale(row: dict[str, Any]) -> float:
+        return float((row["score"] - (row["scale_min"] or 0)) / (row["scale_max"] or 1))
 
-def _severity(row: dict[str, Any]) -> str:
-    return row["severity"] or NOT_GIVEN
+    reasons = []
+    failed = graded.filter(pl.col("verdict") == "fail").to_dicts()
+    for row in sorted(failed, key=lambda row: (share_of_scale(row), row["criterion"])):
+        judgements = [
+            judgement
+            for judgement in view.judgements
+            if judgement.criterion == row["criterion"]
+            and judgement.value is not None
+            # Human labels count only if they were chosen.
+            and (scoring.grader is not None or judgement.kind != "human")
+        ]
+        if judgements:
+            lowest = min(judgements, key=lambda judgement: (judgement.value or 0.0, not judgement.rationale))
+            top = f" of {row['scale_max']:g}" if row["scale_max"] is not None else ""
+            reasons.append(Reason(row["criterion"], f"{number(row['score'])}{top}", row["samples"], lowest))
+    return tuple(reasons[:_REASON_LIMIT])

@@ -1,4 +1,4 @@
-"""A report's content as one HTML file: escaped, under a policy that lets nothing run but our one script."""
+"""Render a report as one HTML page: escaped, under a policy that allows one script."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evalkit.report.chart_script import script
 from evalkit.util.hostile_text import Html, json_for_script, markdown, visible
+from evalkit.util.version import VERSION
 from evalkit.util.words import plural
 from evalkit.widgets.transcript_view import style, transcript_html
 
@@ -18,25 +19,15 @@ if TYPE_CHECKING:
     from evalkit.report.blocks import Report
 
 
-def to_html(report: Report, *, version: str) -> str:
-    """Return the report as one HTML page that needs no network.
+def to_html(report: Report) -> str:
+    """Return the report as one HTML page that works offline.
 
-    Whatever comes from the data is escaped by the template; hidden characters are made visible. The page's
-    own policy forbids every request, and every script but the one whose hash it names.
-
-    Parameters
-    ----------
-    report
-        What `sections.build` made.
-    version
-        evalkit's version.
+    The template escapes all data and makes hidden characters visible. The policy of the page forbids every request,
+    and every script but the one whose hash it names.
     """
     css = files("evalkit.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(report=report, version=version, script=script(), css=Html(css + style()))
-    )
+    template = _environment().get_template("report.html.j2")
+    return template.render(report=report, version=VERSION, script=script(), css=Html(css + style()))
 
 
 @lru_cache(maxsize=1)
@@ -49,7 +40,7 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.filters |= {
-        "counted": plural,
+        "plural": plural,
         "json": json_for_script,
         "markdown": markdown,
         "raw": Html,
@@ -60,7 +51,7 @@ def _environment() -> Environment:
 
 
 def _finalize(value: Any) -> Any:
-    """Make hidden characters visible in whatever is printed; markup of ours has been through that."""
+    """Make hidden characters visible, except in trusted markup."""
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 

@@ -1,4 +1,4 @@
-"""A report as Markdown: the same words and tables, no charts, no transcripts; for a pull request or a chat."""
+"""Render a report as Markdown: text and tables, no charts, no transcripts."""
 
 from __future__ import annotations
 
@@ -16,17 +16,11 @@ _LINE_START = re.compile(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)")
 
 
 def to_markdown(report: Report) -> str:
-    """Return the report as Markdown; whatever comes from the data is escaped, so that it stays text.
-
-    Parameters
-    ----------
-    report
-        What `build` made. Figures are told in words: Markdown that is pasted somewhere keeps no pictures.
-    """
+    """Return the report as Markdown with all data escaped. Charts become their descriptions."""
     parts = [f"# {_text(''.join(piece for piece, _ in report.headline))}"]
     parts.append(f"{_text(report.subject)} · {_text(report.made)}")
-    if report.made_up:
-        parts.append(f"> **Made-up data.** {_text(report.made_up)}")
+    if report.synthetic:
+        parts.append(f"> **Synthetic data.** {_text(report.synthetic)}")
     parts += [_text(detail) for detail in report.details]
     parts.append(_table(report.figures))
     parts += [_text(aside.text) for aside in report.asides]
@@ -34,7 +28,7 @@ def to_markdown(report: Report) -> str:
         parts.append(f"## {_text(section.title)}")
         if section.note:
             parts.append(_text(section.note))
-        parts += [made for block in section.blocks if (made := _block(block))]
+        parts += [text for text in map(_block, section.blocks) if text]
     return "\n\n".join(parts) + "\n"
 
 
@@ -71,19 +65,19 @@ def _flip(flip: Flip) -> str:
     lines = [
         f"### {_text(flip.severity) + ': case' if flip.severity else 'Case'} {_text(flip.case)}",
         f"{_side(flip.baseline)} → {_side(flip.candidate)} (trials passed{'; ' + _text(flip.test) if flip.test else ''})",
-        f"The case: {_text(flip.asked)}" if flip.asked else "",
+        f"The case: {_text(flip.input)}" if flip.input else "",
     ]
-    for one in flip.candidate.reasons:
+    for reason in flip.candidate.reasons:
         mean = (
-            f"{_text(one.score)}, the mean of {one.samples}; sample {one.said.sample}: "
-            if one.samples > 1
+            f"{_text(reason.score)}, the mean of {reason.samples}; sample {reason.lowest.sample}: "
+            if reason.samples > 1
             else ""
         )
         lines.append(
-            f"- **{_text(one.criterion)}** {mean}{_text(one.said.score)} by {_text(one.said.grader)}: {_text(one.said.rationale)}"
+            f"- **{_text(reason.criterion)}** {mean}{_text(reason.lowest.score)} by {_text(reason.lowest.grader)}: {_text(reason.lowest.rationale)}"
         )
-    if flip.candidate.chosen:
-        lines.append(f"Read from {_text(flip.candidate.chosen)}.")
+    if flip.candidate.trial:
+        lines.append(f"Trial shown: {_text(flip.candidate.trial)}.")
     return "\n\n".join(line for line in lines if line)
 
 
@@ -92,7 +86,7 @@ def _side(side: Side) -> str:
 
 
 def _text(text: object) -> str:
-    """Return text on one line that Markdown shows as it is, and no link, mention or markup is made of."""
+    """Return text on one line without any markup, link or mention."""
     line = " ".join(visible(str(text)).split())
     line = _SIGNS.sub(r"\\\1", line)
     # A bare address or a mention would become a link where it is pasted.

@@ -1,117 +1,99 @@
-"""Where a report's numbers come from: problems, notes, rule, methods, warnings, graders, runs, files."""
+"""Where the numbers of a report come from: problems, notes, rule, methods, warnings, graders, runs, files."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from evalkit.data.evals import some_of
-from evalkit.report.blocks import MINUS, NOTHING, Cell, Items, Section, Table, Text
+from evalkit.report.blocks import Cell, Items, Section, Table, Text
+from evalkit.util.format import bytes_size
+from evalkit.util.html_table import MISSING
 from evalkit.util.words import NOT_GIVEN, plural
+from evalkit.widgets.transcript_view import scores_that_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from evalkit.data.evals import Evals
     from evalkit.report.blocks import Block
     from evalkit.report.sections import Subject
 
-_MOST_PROBLEMS = 50
-_MOST_RUNS = 100
-_CHUNK = 1 << 20
-_NEGATIVE = re.compile(r"(?<![\w.-])-(?=\d)")
-# A report is read by people who were sent it: what is said to whoever wrote the code is said otherwise.
-_TO_READERS: Final = {
-    "W20": 'Nobody declared beforehand what loss would not matter (a margin), so nothing here can say "no regression", only what was seen.',
+_PROBLEM_LIMIT: Final = 50
+_RUN_LIMIT: Final = 100
+_CHUNK: Final = 1 << 20
+_RUN_COLUMNS: Final = {
+    "run": "Run",
+    "suite": "Suite",
+    "agent": "Agent",
+    "agent_version": "Version",
+    "model": "Model",
+    "provider": "Provider",
 }
 
 
 def problems(evals: Evals) -> Section | None:
-    """Return what could not be read, and what was taken for what; None where there is neither."""
+    """Return the records that could not be read and the notes; None without any."""
     blocks: list[Block] = []
-    if evals.problems.height:
-        rows = tuple(
+    count = evals.problems.height
+    if count:
+        rows = [
             (
                 Cell(f"{row['source']}:{row['line']}" if row["line"] is not None else row["source"], "code"),
                 Cell(row["reason"], "long"),
             )
-            for row in evals.problems.head(_MOST_PROBLEMS).to_dicts()
-        )
-        more = evals.problems.height - len(rows)
-        blocks.append(
-            Table(
-                f"{plural(evals.problems.height, 'record')} could not be read, or not wholly",
-                (Cell("Where"), Cell("What is wrong")),
-                rows,
-                key="table-problems",
-                note=f"And {more:,} more." if more else "",
-            )
-        )
+            for row in evals.problems.head(_PROBLEM_LIMIT).to_dicts()
+        ]
+        caption = f"{plural(count, 'record')} could not be read, or only in part"
+        note = _and_more(count, _PROBLEM_LIMIT)
+        blocks.append(Table.of(caption, ("Where", "Problem"), rows, key="table-problems", note=note))
     if evals.notes:
-        blocks += [Text("Notes made while reading:"), Items(tuple(map(str, evals.notes)))]
+        blocks += [Text("Notes from reading the data:"), Items(tuple(map(str, evals.notes)))]
     return Section("problems", "Problems and notes", tuple(blocks)) if blocks else None
 
 
-def methods(subject: Subject, frames: list[pl.DataFrame]) -> Section:
-    """Return the rule in words, the methods behind the numbers, the warnings, and who judged."""
-    graded = subject.graded
-    unscored = graded.filter(pl.col("verdict") == "unscored").height
-    used = list(dict.fromkeys(m for frame in frames for m in frame["method"].drop_nulls().to_list()))
-    items = [
-        f"The rule: a trial passes when {subject.rule.words_for(subject.evals.criteria['kind'])}.",
-        "A case's trials are averaged inside the case; rates, means and intervals are over cases. n counts cases.",
-        f"{plural(graded.height, 'trial')}: {_verdicts(graded)}. What could not be judged is unscored: never a fail, and in no rate.",
-        f"Methods: {'; '.join(used)}." if used else "No interval could be given.",
-    ]
-    if unscored:
-        reasons = (
-            graded.filter(pl.col("verdict") == "unscored")["reason"].drop_nulls().value_counts(sort=True)
-        )
-        items.append(
-            "Why unscored: " + "; ".join(f"{reason} ({count})" for reason, count in reasons.iter_rows()) + "."
-        )
-    blocks: list[Block] = [Text(words, "warn") for words in subject.fewer]
-    if subject.change is not None:
-        change = subject.change
-        margin = getattr(change, "margin", None)
-        items.append(
-            "Margin: " + ", ".join(f"{name} {value:g}" for name, value in margin.items()) + "."
-            if margin
-            else 'No margin was declared: nothing here says "no worse".'
-        )
-        warned = tuple(
-            (Cell(row["id"], "nowrap"), Cell(str(row["scope"]), "nowrap"), Cell(_told(row), "long"))
-            for row in change.warnings.to_dicts()
-        )
-        if warned:
-            blocks.append(
-                Table(
-                    "Warnings",
-                    (Cell("Id"), Cell("Scope"), Cell("What to keep in mind")),
-                    warned,
-                    key="table-warnings",
-                )
-            )
-    return Section(
-        "methods", "Rule, methods and warnings", (Items(tuple(items)), *blocks, _graders(subject.evals))
+def methods(subject: Subject) -> Section:
+    """Return the rule in words, the methods, the warnings and the graders."""
+    graded, change = subject.graded, subject.change
+    counts = dict(graded["verdict"].cast(pl.String).value_counts().iter_rows())
+    verdicts = ", ".join(
+        f"{counts.get(verdict, 0):,} {word}"
+        for verdict, word in (("pass", "passed"), ("fail", "failed"), ("unscored", "unscored"))
     )
+    frames = [subject.rates] if change is None else [subject.rates, change.summary]
+    used = pl.concat(frame["method"] for frame in frames).drop_nulls().unique(maintain_order=True)
+    items = [
+        f"Rule: a trial passes when {subject.rule_words}.",
+        "Trials are averaged per case. Rates, means and intervals are over cases, and n counts cases.",
+        f"{plural(graded.height, 'trial')}: {verdicts}. An unscored trial is no fail and is in no rate.",
+        f"Methods: {'; '.join(used)}." if used.len() else "There is no interval.",
+    ]
+    reasons = subject.unscored["reason"].drop_nulls().value_counts(sort=True).rows()
+    if reasons:
+        items.append(f"Unscored: {'; '.join(f'{reason} ({count})' for reason, count in reasons)}.")
+    blocks: list[Block] = [*subject.warnings()]
+    if change is not None:
+        margins = ", ".join(f"{name} {value:g}" for name, value in (change.margin or {}).items())
+        items.append(f"Margin: {margins}." if margins else 'No margin set: no verdict is "no worse".')
+        rows = [
+            (Cell(row["id"], "nowrap"), Cell(row["scope"], "nowrap"), Cell(row["text"], "long"))
+            for row in change.warnings.to_dicts()
+        ]
+        if rows:
+            blocks.append(Table.of("Warnings", ("ID", "Scope", "Warning"), rows, key="table-warnings"))
+    blocks.append(_graders(subject))
+    return Section("methods", "Rule, methods and warnings", (Items(tuple(items)), *blocks))
 
 
-def inventory(evals: Evals, *, version: str, now: datetime) -> Section:
-    """Return the runs, and every file that was read with its size and hash."""
-    files = tuple(_file(name) for name in evals.files)
-    blocks: list[Block] = [_runs(evals)]
-    if files:
-        blocks.append(
-            Table(
-                "Files read", (Cell("File"), Cell("Size", "num"), Cell("SHA-256")), files, key="table-files"
-            )
-        )
-    else:
-        blocks.append(Text("No file was read: the tables were in memory."))
+def inventory(evals: Evals, *, made: str) -> Section:
+    """Return the runs, and every file read with its size and hash."""
+    files: Block = Text("No file was read: the tables were in memory.")
+    if evals.files:
+        heads = ("File", "Size", "SHA-256")
+        files = Table.of("Files read", heads, map(_file, evals.files), key="table-files", numeric=(1,))
     counts = ", ".join(
         plural(
             some_of(frame, table.key[0]).height,
@@ -120,103 +102,66 @@ def inventory(evals: Evals, *, version: str, now: datetime) -> Section:
         )
         for table, frame in evals.tables()
     )
-    blocks.append(Text(f"{counts}. Made with evalkit {version}, {now:%d %B %Y, %H:%M} UTC."))
-    return Section("inputs", "Inputs", tuple(blocks))
+    return Section("inputs", "Inputs", (_runs(evals), files, Text(f"{counts}. Made with {made}.")))
 
 
-def now() -> datetime:
-    """Return the time that a report says it was made at."""
-    return datetime.now(UTC)
-
-
-def _told(warning: dict[str, Any]) -> str:
-    """Return a warning as a reader of the report is told it, with true minus signs."""
-    return _NEGATIVE.sub(MINUS, _TO_READERS.get(warning["id"], warning["text"]))
-
-
-def _verdicts(graded: pl.DataFrame) -> str:
-    counts = dict(graded["verdict"].cast(pl.String).value_counts().iter_rows())
-    words = {"pass": "passed", "fail": "failed", "unscored": "unscored"}
-    return ", ".join(f"{counts.get(verdict, 0):,} {word}" for verdict, word in words.items())
-
-
-def _graders(evals: Evals) -> Table:
+def _graders(subject: Subject) -> Table:
+    """Return the graders whose scores count; all of them if none was chosen."""
+    by = ("grader_kind", "grader", "judge_model")
     table = (
-        evals.scores.lazy()
-        .group_by("grader_kind", "grader", "judge_model", "rubric_hash", maintain_order=True)
-        .agg(
-            pl.len().alias("judgements"),
-            pl.col("score").is_null().sum().alias("unscored"),
-            pl.col("criterion").n_unique().alias("criteria"),
-        )
-        .group_by("grader_kind", "grader", "judge_model", maintain_order=True)
+        scores_that_count(subject.evals.scores.lazy(), subject.scoring)
+        .group_by(*by, "rubric_hash", maintain_order=True)
+        .agg(pl.len().alias("judgements"), pl.col("score").is_null().sum().alias("unscored"))
+        .group_by(*by, maintain_order=True)
         .agg(pl.col("judgements", "unscored").sum(), (pl.col("rubric_hash") != "").sum().alias("rubrics"))
         .collect()
     )
-    rows = tuple(
+    rows = (
         (
-            Cell(str(row["grader"] or NOT_GIVEN)),
-            Cell(row["grader_kind"] or NOTHING, "nowrap"),
-            Cell(row["judge_model"] or NOTHING),
-            Cell(f"{row['judgements']:,}", "num"),
-            Cell(f"{row['unscored']:,}", "num"),
-            Cell(f"{row['rubrics']:,}" if row["rubrics"] else NOTHING, "num"),
+            row["grader"] or NOT_GIVEN,
+            Cell(row["grader_kind"] or MISSING, "nowrap"),
+            row["judge_model"],
+            row["judgements"],
+            row["unscored"],
+            row["rubrics"] or None,
         )
         for row in table.to_dicts()
     )
-    names = ("Grader", "Kind", "Model", "Judgements", "Without a score", "Rubric wordings")
-    return Table(
-        "Who judged",
-        tuple(Cell(name, "num" if at > 2 else "") for at, name in enumerate(names)),
-        rows,
-        key="table-graders",
-    )
+    heads = ("Grader", "Kind", "Model", "Judgements", "Unscored", "Rubric versions")
+    return Table.of("Graders", heads, rows, key="table-graders", numeric=(3, 4, 5))
 
 
 def _runs(evals: Evals) -> Table:
     trials = dict(evals.attempts().group_by("run").len().iter_rows())
-    shown = evals.runs.head(_MOST_RUNS).to_dicts()
-    rows = tuple(
+    rows = (
         (
-            Cell(str(row["run"])),
-            *(
-                Cell(str(row[name] or NOTHING))
-                for name in ("suite", "agent", "agent_version", "model", "provider")
-            ),
-            Cell(NOTHING if row["started_at"] is None else f"{row['started_at']:%Y-%m-%d %H:%M}", "nowrap"),
-            Cell(f"{trials.get(row['run'], 0):,}", "num"),
+            *(row[name] or None for name in _RUN_COLUMNS),
+            Cell(MISSING if row["started_at"] is None else f"{row['started_at']:%Y-%m-%d %H:%M}", "nowrap"),
+            trials.get(row["run"], 0),
         )
-        for row in shown
+        for row in evals.runs.head(_RUN_LIMIT).to_dicts()
     )
-    names = ("Run", "Suite", "Agent", "Version", "Model", "Provider", "Started, UTC")
-    more = evals.runs.height - len(shown)
-    return Table(
-        "Runs", (*(Cell(name) for name in names), Cell("Trials", "num")), rows, key="table-runs", note=f"And {more:,} more." if more else ""
-    )  # fmt: skip
+    heads = (*_RUN_COLUMNS.values(), "Started, UTC", "Trials")
+    note = _and_more(evals.runs.height, _RUN_LIMIT)
+    return Table.of("Runs", heads, rows, key="table-runs", numeric=(len(heads) - 1,), note=note)
 
 
-def _file(name: str) -> tuple[Cell, ...]:
-    """Return a row of the inventory; a file that is gone, or cannot be read, says so."""
-    path = Path(name)
+def _and_more(count: int, limit: int) -> str:
+    return f"And {count - limit:,} more." if count > limit else ""
+
+
+def _file(name: str) -> Sequence[Cell | str | None]:
+    """Return the size and hash of a file, or why they are unknown."""
+    path, cell = Path(name), Cell(name, "code")
     try:
         if not path.is_file():
-            return Cell(name, "code"), Cell(NOTHING, "num"), Cell("not on disk now", "muted")
+            return cell, None, Cell("not on disk now", "muted")
         digest, size = hashlib.sha256(), 0
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
     except (OSError, ValueError) as error:
-        return Cell(name, "code"), Cell(NOTHING, "num"), Cell(f"cannot be read now: {_why(error)}", "muted")
-    return Cell(name, "code"), Cell(_bytes(size), "num"), Cell(digest.hexdigest(), "code")
-
-
-def _why(error: Any) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _bytes(size: int) -> str:
-    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
-        if size >= 1000**power:
-            return f"{size / 1000**power:.1f} {unit}"
-    return f"{size} B"
+        reason = getattr(error, "strerror", None) or str(error)
+        return cell, None, Cell(f"not readable now: {reason}", "muted")
+    return cell, bytes_size(size), Cell(digest.hexdigest(), "code")

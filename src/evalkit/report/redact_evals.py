@@ -1,4 +1,4 @@
-"""What must not leave the machine, masked before a report is made."""
+"""Redact the texts of evaluations before a report is made."""
 
 from __future__ import annotations
 
@@ -22,37 +22,32 @@ _TEXTS: Final = {
 }
 
 
-def mask(evals: Evals) -> Evals:
-    """Return the evaluations with secrets, e-mail addresses and phone numbers masked wherever somebody wrote them.
+def redact_evals(evals: Evals) -> Evals:
+    """Redact secrets, e-mail addresses and phone numbers in all texts.
 
-    One value is the same placeholder everywhere. A note says how many of each kind there were, never which.
+    A value has the same placeholder everywhere. A note counts each kind.
 
     Examples
     --------
     >>> from evalkit.data.evals import Evals
     >>> key = "gsk_" + "a1B2" * 8
     >>> trials = pl.DataFrame({"run": ["a"], "case": ["01"], "output": [f"I used {key}."]})
-    >>> masked = mask(Evals.from_tables(trials=trials))
-    >>> masked.trials["output"].item(), [str(note) for note in masked.notes]
-    ('I used [secret-1].', ['Masked before this was written: 1 of kind secret.'])
+    >>> redacted = redact_evals(Evals.from_tables(trials=trials))
+    >>> redacted.trials["output"].item(), [str(note) for note in redacted.notes]
+    ('I used [secret-1].', ['Redacted: 1 of kind secret.'])
     """
     expect_evals(evals, "ek.report with redact=True", loaded=True)
-    found: dict[str, None] = {}
-    for table, columns in _TEXTS.items():
-        for column in columns:
-            found.update(
-                dict.fromkeys(getattr(evals, table)[column].drop_nulls().unique(maintain_order=True))
-            )
-    made = redact(found)
-    changed = {old: new for old, new in zip(found, made.texts, strict=True) if old != new}
-    if not changed:
-        return replace(
-            evals,
-            notes=(*evals.notes, Note("redaction", "Nothing had to be masked before this was written.")),
-        )
+    texts = {
+        text: None
+        for table, columns in _TEXTS.items()
+        for column in columns
+        for text in getattr(evals, table)[column].drop_nulls().unique(maintain_order=True)
+    }
+    redaction = redact(texts)
+    changed = {old: new for old, new in zip(texts, redaction.texts, strict=True) if old != new}
     tables = {
-        table: getattr(evals, table).with_columns(pl.col(column).replace(changed) for column in columns)
+        table: getattr(evals, table).with_columns(pl.col(columns).replace(changed))
         for table, columns in _TEXTS.items()
     }
-    note = Note("redaction", f"Masked before this was written: {describe(made.counts)}.")
-    return replace(evals, **tables, notes=(*evals.notes, note))
+    text = f"Redacted: {describe(redaction.counts)}." if changed else "Nothing had to be redacted."
+    return replace(evals, **tables, notes=(*evals.notes, Note("redaction", text)))

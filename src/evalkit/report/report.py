@@ -1,24 +1,22 @@
-"""One file to send to a colleague: the verdict first, then what it rests on."""
+"""Write a report: one file to send to a colleague."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError
-from evalkit.util.words import Option, join_words
+from evalkit.util.words import Option, Sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evalkit.compare.pairs import Selector
     from evalkit.data.evals import Evals
+    from evalkit.grading.pass_rule import PassRule
 
-_FORMS = (".html", ".md", ".pdf")
+_FORMATS = (".html", ".md", ".pdf")
 
 
 def report(
@@ -27,7 +25,7 @@ def report(
     *,
     baseline: Selector | None = None,
     candidate: Selector | None = None,
-    rule: PassRule = DEFAULT_RULE,
+    rule: PassRule | None = None,
     by: str | None = None,
     title: str | None = None,
     margin: Mapping[str, float] | None = None,
@@ -38,39 +36,33 @@ def report(
     max_transcripts: int = 20,
     redact: bool = False,
 ) -> Path:
-    """Write one file that says what happened: the verdict first, then what regressed, then the rest.
+    """Write one offline file: the verdict first, then what regressed, then the rest.
 
-    The HTML needs no network and asks for none. Its charts are interactive; where scripts are off they are
-    pictures. Transcripts and judges' words are text in it, whatever they hold.
+    Charts in HTML are interactive; without scripts they are pictures. Transcripts and rationales are escaped.
 
     Parameters
     ----------
     evals
-        What was loaded.
+        The evaluations.
     path
-        Where to; the suffix decides: `.html`, `.md` (tables and words alone), `.pdf` (needs the extra `pdf`
-        and a Chromium on the machine). Folders are made; an earlier file is replaced as a whole.
+        The file; the suffix is the format: `.html`, `.md` (text and tables only) or `.pdf` (needs the extra `pdf` and
+        a Chromium). Folders are made. An earlier file is replaced.
     baseline, candidate
-        The two sides, each a run, an agent version, a model or a dict of columns. Without both the report
-        describes and gives no verdict.
-    rule
-        When a trial passes.
+        The two sides: a run, an agent version, a model or a dict of columns. Without both there is no verdict.
+    rule, grader, rubric
+        As for `grade`. No other scores are shown anywhere.
     by
-        The column that the charts go by; None: what the two sides are, else the agent version where runs name one,
-        else the run.
+        The column that the charts go by. None: the column of the sides, else the agent version, else the run.
     title
-        What the report is about; by default the suites and the two sides.
+        The title; by default the suites and the two sides.
     margin
-        What loss is tolerable for each metric, e.g. `{"pass_rate": 0.05}`; None declares none.
-    grader, rubric
-        Whose scores count, as for `grade`.
+        Largest loss that does not matter, per metric: `{"pass_rate": 0.05}`.
     judge, criteria
-        As for `compare`: "same" refuses sides that were judged differently, or scored on different criteria; "any"
-        compares them anyway, "shared" goes by the criteria that both have, in every number of the report.
+        As for `compare`; "shared" criteria apply to every number of the report.
     max_transcripts
-        For how many of the flips transcripts are put in, worst severity first.
+        The number of flips with transcripts, worst severity first.
     redact
-        Mask secrets, e-mail addresses and phone numbers in all that is quoted; the report says how many.
+        Redact secrets, e-mail addresses and phone numbers in everything quoted.
 
     Returns
     -------
@@ -80,9 +72,9 @@ def report(
     Raises
     ------
     FormatError
-        Another suffix, or one side without the other, or a PDF without a browser.
+        Unknown suffix, one side without the other, or a PDF without a browser.
     SelectorError
-        A side that is not there, or sides that were scored on different criteria.
+        A side is unknown, or the sides were scored on different criteria.
 
     Examples
     --------
@@ -98,37 +90,27 @@ def report(
     """
     expect(report, locals())
     path = Path(path)
-    if path.suffix.lower() not in _FORMS:
+    if path.suffix.lower() not in _FORMATS:
         raise FormatError(
-            f"A report is written as {join_words(_FORMS)}; {path.name!r} ends in {path.suffix!r}."
+            f"Unknown report format {path.suffix!r} of {path.name!r}.",
+            argument="path",
+            value=path.suffix,
+            choices=_FORMATS,
         )
     if (baseline is None) != (candidate is None):
-        missing = "candidate" if candidate is None else "baseline"
-        raise FormatError("A comparison needs two sides.", argument=missing, fix=Option(missing))
-    from evalkit.report.build import build
+        missing = "baseline" if baseline is None else "candidate"
+        raise FormatError(
+            "A comparison needs two sides.",
+            argument=missing,
+            fix=Sentence("Pass {missing} as well.", missing=Option(missing)),
+        )
+    from evalkit.report.build import ReportOptions, build
     from evalkit.report.write import write
 
-    try:
-        version = installed("evalkit-lab")
-    except PackageNotFoundError:
-        version = "(not installed)"
+    evals = evals.with_scoring(rule=rule, grader=grader, rubric=rubric)
     if redact:
-        from evalkit.report.redact_evals import mask
+        from evalkit.report.redact_evals import redact_evals
 
-        evals = mask(evals)
-    made = build(
-        evals,
-        baseline=baseline,
-        candidate=candidate,
-        rule=rule,
-        by=by,
-        title=title,
-        margin=margin,
-        grader=grader,
-        rubric=rubric,
-        judge=judge,
-        criteria=criteria,
-        max_transcripts=max_transcripts,
-        version=version,
-    )
-    return write(made, path, version=version)
+        evals = redact_evals(evals)
+    options = ReportOptions(baseline, candidate, by, title, margin, judge, criteria, max_transcripts)
+    return write(build(evals, options), path)

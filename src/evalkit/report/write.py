@@ -1,4 +1,4 @@
-"""A report onto the disk: HTML, Markdown, or a PDF that a local Chromium prints; never half a file."""
+"""Write a report as HTML, Markdown, or a PDF printed by a local Chromium."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from evalkit.util.errors import FormatError
 if TYPE_CHECKING:
     from evalkit.report.blocks import Report
 
+_PRINT = "write report.html and print it from a browser."
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -27,26 +28,23 @@ _FLAGS = (
 )
 
 
-def write(report: Report, path: Path, *, version: str) -> Path:
-    """Write the report in the form that the suffix names, at once as a whole; make its folder."""
+def write(report: Report, path: Path) -> Path:
+    """Write the report atomically in the format of the suffix; make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    form = path.suffix.lower()
+    suffix = path.suffix.lower()
     with atomic_write(path) as fresh:
-        if form == ".pdf":
-            # In a thread of its own: Playwright refuses one in which a loop runs, as a notebook's does.
+        if suffix == ".pdf":
+            # In a thread: Playwright refuses one with a running event loop, as in a notebook.
             with ThreadPoolExecutor(max_workers=1) as thread:
-                thread.submit(_print_pdf, to_html(report, version=version), fresh).result()
+                thread.submit(_print_pdf, to_html(report), fresh).result()
         else:
-            text = to_markdown(report) if form == ".md" else to_html(report, version=version)
+            text = to_markdown(report) if suffix == ".md" else to_html(report)
             fresh.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 
 def chromium() -> str | None:
-    """Return the Chromium that is on this machine, or None.
-
-    `EVALKIT_CHROMIUM` names one; else /usr/bin/chromium and what PATH holds.
-    """
+    """Return the Chromium of this machine, that of `EVALKIT_CHROMIUM` first, or None."""
     named = os.environ.get("EVALKIT_CHROMIUM")
     if named:
         return shutil.which(named)
@@ -58,14 +56,12 @@ def _print_pdf(html: str, path: Path) -> None:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        raise FormatError(
-            "A PDF needs Playwright: install evalkit-lab[pdf], or write report.html and print it from a browser."
-        ) from None
+        raise FormatError("A PDF needs Playwright.", fix=f"Install evalkit-lab[pdf], or {_PRINT}") from None
     browser_path = chromium()
     if browser_path is None:
         raise FormatError(
-            "A PDF needs a Chromium on this machine, and none was found: install one, name it in EVALKIT_CHROMIUM, "
-            "or write report.html and print it from a browser."
+            "No Chromium found to print a PDF.",
+            fix=f"Install one, set EVALKIT_CHROMIUM to its path, or {_PRINT}",
         )
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         page_file = Path(folder) / "report.html"
@@ -73,7 +69,7 @@ def _print_pdf(html: str, path: Path) -> None:
         browser = playwright.chromium.launch(executable_path=browser_path, args=list(_FLAGS))
         try:
             page = browser.new_page()
-            # Nothing but the page itself is let in.
+            # Allow the page itself and nothing else.
             page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(("file:", "data:")) else route.abort())  # fmt: skip
             page.goto(page_file.as_uri())
             page.wait_for_function(

@@ -103,17 +103,21 @@ def level(confidence: float) -> str:
     return f"{rounded(confidence * 100, 6):g}%"
 
 
-def p_value(p: float | None) -> str:
-    """Format a p-value.
+def p_value(p: float | None, *, label: bool = True) -> str:
+    """Format a p-value; without `label` for a column whose head says p.
 
     >>> p_value(0.01532), p_value(0.00001), p_value(0.9999)
     ('p = 0.015', 'p < 0.001', 'p > 0.999')
+    >>> p_value(0.01532, label=False), p_value(0.00001, label=False)
+    ('0.015', '< 0.001')
     """
     if p is None:
-        return "p unknown"
-    if p < 0.001:
-        return "p < 0.001"
-    return "p > 0.999" if p > 0.999 else f"p = {number(p, 3)}"
+        return "p unknown" if label else UNKNOWN
+    sign, value = "=", number(p, 3)
+    if p < 0.001 or p > 0.999:
+        sign, value = ("<", "0.001") if p < 0.001 else (">", "0.999")
+    bare = value if sign == "=" else f"{sign} {value}"
+    return f"p {sign} {value}" if label else bare
 
 
 def count(value: int) -> str:
