@@ -28,5 +28,5 @@ def test_a_criterion_called_made_up_facts_does_not_make_the_data_made_up(tmp_pat
     fake = ek.report(evals.mark_made_up(), tmp_path / "fake.md").read_text()
 
     assert "made up facts" in real
-    assert "Made-up data" not in real
-    assert "Made-up data" in fake
+    assert "Synthetic data" not in real
+    assert "Synthetic data" in fake

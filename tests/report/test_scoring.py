@@ -115,18 +115,6 @@ def test_a_report_of_several_graders_needs_a_choice(contradicting, tmp_path):
     assert ek.report(contradicting, tmp_path / "r.md", grader="gpt-4").exists()
 
 
-def test_a_criterion_called_made_up_facts_is_no_synthetic_data(tmp_path):
-    scores = pl.DataFrame({"run": "r", "case": "01", "criterion": "made up facts", "score": [5]})
-    criteria = pl.DataFrame({"criterion": ["made up facts"], "scale_min": [1], "scale_max": [5]})
-    real = Evals.from_tables(criteria=criteria, scores=scores)
-
-    for name in ("r.html", "r.md"):
-        text = ek.report(real, tmp_path / name).read_text(encoding="utf-8")
-        page = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", text, flags=re.DOTALL)
-        assert "synthetic" not in page.lower()
-        assert "Synthetic data" in ek.report(real.mark_made_up(), tmp_path / name).read_text(encoding="utf-8")
-
-
 def figures_of(content):
     """Return every printed form of the quantities of a comparison, by quantity."""
     found = {}

@@ -42,6 +42,7 @@ CASE_LIMIT: Final = 40
 GROUP_LIMIT: Final = 12
 _ROW: Final = 26
 _WHITE: Final = "#FFFFFF"
+_BORDER: Final = "#8C959F"
 _COUNTS: Final = ("passed", "failed", "unscored")
 _SIDES: Final = ("baseline", "candidate")
 
@@ -206,13 +207,12 @@ def _squares(cells: list[dict[str, Any]], x: alt.X, y: alt.Y, *, name: str) -> l
     states = {state: colors for state, colors in STATES.items() if state in present}
     by_state, by_case = legend_pick("state"), alt.selection_point(name="case", fields=["name"])
     base = alt.Chart(inline(cells)).encode(x=x, y=y)
-    border = {"stroke": "#8C959F", "strokeWidth": 0.7}
-    squares = base.mark_rect(**border).encode(
+    squares = base.mark_rect(stroke=_BORDER, strokeWidth=0.7).encode(
         color=alt.Color(
             "state:N",
             title="Scored trials that pass",
             scale=alt.Scale(domain=list(states), range=[fill for fill, _ in states.values()]),
-            legend=alt.Legend(symbolStrokeColor="#8C959F", symbolStrokeWidth=0.7, symbolType="square"),
+            legend=alt.Legend(symbolStrokeColor=_BORDER, symbolStrokeWidth=0.7, symbolType="square"),
         ),
         opacity=fade(by_state & by_case, 0.12),
         tooltip=tooltips(

@@ -183,15 +183,22 @@ def _zoned(frame: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
         scale = rule.scale or (1.0, 5.0)
         applies &= (low == scale[0]) & (high == scale[1])
     below_floor, below_mean, passing, unruled = (pl.lit(zone) for zone in _zones(rule.mean, rule.floor))
-    zone = pl.when(~applies.fill_null(value=False)).then(unruled)
-    zone = zone.when(score < rule.floor - TOLERANCE).then(below_floor)
+    zone = (
+        pl.when(~applies.fill_null(value=False))
+        .then(unruled)
+        .when(score < rule.floor - TOLERANCE)
+        .then(below_floor)
+        .when(score < rule.mean - TOLERANCE)
+        .then(below_mean)
+        .otherwise(passing)
+    )
     share = pl.struct("count", "n").map_elements(
         lambda cell: percent(cell["count"] / cell["n"] if cell["n"] else None), return_dtype=pl.String
     )
     return frame.with_columns(
         rule_mean=pl.when(applies).then(pl.lit(float(rule.mean))),
         rule_floor=pl.when(applies).then(pl.lit(float(rule.floor))),
-        zone=zone.when(score < rule.mean - TOLERANCE).then(below_mean).otherwise(passing),
+        zone=zone,
         mean_text=to_text("mean", number),
         is_right=pl.col("mean") > (low + high) / 2,
         share=share,
@@ -254,38 +261,42 @@ def _bars(frame: pl.DataFrame, *, width: int, bins: int, top: float, brush: alt.
         format="~g",
         labelFlush=False,
     )
-    bars = alt.Chart(name="scores_cell").mark_bar(size=size, orient="vertical")
-    return bars.encode(
-        x=alt.X(
-            "score:Q",
-            title=None,
-            axis=axis,
-            scale=alt.Scale(zero=False, nice=False, padding=size / 2 + 4),
-        ),
-        y=alt.Y(
-            "count:Q",
-            title=None,
-            axis=alt.Axis(labels=False, grid=False),
-            scale=alt.Scale(domain=[0, top], nice=False),
-        ),
-        color=alt.Color(
-            "zone:N",
-            title="Score",
-            scale=alt.Scale(domain=list(zones), range=list(zones.values())),
-            legend=alt.Legend() if len(zones) > 1 else None,
-        ),
-        opacity=fade(brush, 0.2),
-        tooltip=tooltips(
-            row="criterion",
-            group="group",
-            score="score",
-            count="answers",
-            share="share",
-            mean_text="mean score",
-            n="scored answers",
-            unscored="unscored",
-        ),
+    bars: alt.Chart = (
+        alt.Chart(name="scores_cell")
+        .mark_bar(size=size, orient="vertical")
+        .encode(
+            x=alt.X(
+                "score:Q",
+                title=None,
+                axis=axis,
+                scale=alt.Scale(zero=False, nice=False, padding=size / 2 + 4),
+            ),
+            y=alt.Y(
+                "count:Q",
+                title=None,
+                axis=alt.Axis(labels=False, grid=False),
+                scale=alt.Scale(domain=[0, top], nice=False),
+            ),
+            color=alt.Color(
+                "zone:N",
+                title="Score",
+                scale=alt.Scale(domain=list(zones), range=list(zones.values())),
+                legend=alt.Legend() if len(zones) > 1 else None,
+            ),
+            opacity=fade(brush, 0.2),
+            tooltip=tooltips(
+                row="criterion",
+                group="group",
+                score="score",
+                count="answers",
+                share="share",
+                mean_text="mean score",
+                n="scored answers",
+                unscored="unscored",
+            ),
+        )
     )
+    return bars
 
 
 def _wide_texts(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[alt.Chart]:
@@ -300,10 +311,12 @@ def _wide_texts(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[
         )
     )
     means = [
-        cell.transform_filter(f"{sign}datum.is_right")
-        .mark_text(align=align, dx=dx, fontWeight=600, baseline="middle")
+        cell.transform_filter(f"{'' if is_right else '!'}datum.is_right")
+        .mark_text(
+            align="right" if is_right else "left", dx=-9 if is_right else 9, fontWeight=600, baseline="middle"
+        )
         .encode(x="mean:Q", y=alt.value(7), text="mean_text:N")
-        for sign, align, dx in (("", "right", -9), ("!", "left", 9))
+        for is_right in (True, False)
     ]
     note = selected.mark_text(align="left", baseline="middle", color=MUTED, fontSize=12)
     return [

@@ -46,7 +46,7 @@ _COLUMNS: Final = (
     *("scope", "metric", "baseline", "candidate", "difference", "low", "high"),
     *("n", "method", "level", "verdict"),
 )
-_WIDTH: Final = 300
+_WIDTH: Final = 270
 
 
 def regression(
@@ -229,7 +229,7 @@ def _draw(rows: list[dict[str, Any]], *, is_rate: bool, margin: float | None, wh
         layers.insert(0, band.encode(x="from:Q", x2="to:Q"))
     layers.append(text_column(base, _WIDTH + 14, "words"))
     # The verdict stands behind the longest of the texts.
-    room = max(162, *(7 * len(row["words"]) for row in rows))
+    room = max(162, *(7.6 * len(row["words"]) for row in rows))
     texts = text_column(base, _WIDTH + 14 + room, "verdict", fontWeight=600).encode(
         color=channel(alt.Color, CHANGE_TEXTS, MUTED)
     )

@@ -63,7 +63,7 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
     >>> import evalkit as ek
     >>> fixed = ek.correct_for_judge(ek.demo.make())
     >>> ek.charts.correction(fixed.summary).description
-    'Judged and corrected pass rates. Scope all: the judge passes 69.4%, people would pass 61.1%; 36 labeled answers.'
+    'Judged and corrected pass rates. Scope all: the judge passes 68.9%, people would pass 60.6%; 36 labeled answers.'
     """
     columns = ("scope", "metric", *(name for names in _SIDES.values() for name in names))
     frame = read_table(table, table="correction", columns=(*columns, "method", "level", "n"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
 import polars as pl
@@ -82,7 +82,7 @@ def power(
         power_text=to_text("power", percent),
     )
     cases: dict[str, str] = {}
-    reached = []
+    reached: list[dict[str, Any]] = []
     for size, name in names.items():
         part = frame.filter(difference=size)
         enough = part.filter(pl.col("power") >= target)["n"].to_list()

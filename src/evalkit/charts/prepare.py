@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Drawing = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
 
 WORST_FIRST: Final = (*reversed(SEVERITIES), NOT_GIVEN)
-PERCENT_AXIS: Final = {"format": ".0%", "values": [0, 0.25, 0.5, 0.75, 1]}
+PERCENT_AXIS: Final[dict[str, Any]] = {"format": ".0%", "values": [0, 0.25, 0.5, 0.75, 1]}
 
 # A longer beginning that all names share is left out, up to one of these characters.
 _LONG_PREFIX: Final = 10

@@ -150,7 +150,7 @@ def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.
             bars,
             words.encode(x="middle:Q", text="words:N"),
             text_column(rates, _WIDTH + 12, "rate", fontWeight=600, color=TEXT),
-            text_column(rates, _WIDTH + 12, "cases", dx=58, fontSize=12, color=MUTED),
+            text_column(rates, _WIDTH + 12, "cases", dx=66, fontSize=12, color=MUTED),
         )
         .properties(width=_WIDTH, height=height)
         .facet(

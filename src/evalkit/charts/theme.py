@@ -49,7 +49,7 @@ def theme() -> alt.theme.ThemeConfig:
     """Return the theme: 13 px labels, a hairline grid, titles at the left."""
     labels = {"labelFontSize": 13, "labelColor": TEXT, "labelLimit": 240}
     titles = {"titleFontSize": 13, "titleFontWeight": "normal", "titleColor": MUTED}
-    config: dict[str, Any] = {
+    config: Any = {
         "font": FONT,
         "view": {"stroke": None, "continuousWidth": 560, "continuousHeight": 260},
         "title": {

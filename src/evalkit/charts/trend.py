@@ -190,8 +190,12 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: b
         )
         shapes = alt.Scale(domain=series, range=list(_SHAPES[: len(series)]))
         shape["shape"] = alt.Shape("series:N", scale=shapes)
-    scale = {"title": "pass rate", "scale": alt.Scale(domain=[0, 1], nice=False)}
-    y = alt.Y("pass_rate:Q", **scale, axis=alt.Axis(**PERCENT_AXIS))
+    y = alt.Y(
+        "pass_rate:Q",
+        title="pass rate",
+        scale=alt.Scale(domain=[0, 1], nice=False),
+        axis=alt.Axis(**PERCENT_AXIS),
+    )
     known = base.transform_filter("datum.pass_rate !== null")
     interval = known.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="pass rate"), y2="high:Q")
     if has_series:
