@@ -22,10 +22,18 @@ _SEEDS: Final = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class CaseInput:
-    """The part of a case that an agent receives.
+    """The part of a case that an agent receives, never its ideal behavior.
 
-    `prompt` is the task. `epoch` counts repetitions from 1. `seed` differs between epochs, and is the same when the
-    trial is repeated.
+    Attributes
+    ----------
+    id
+        The case ID.
+    prompt
+        The task, as a user would give it.
+    epoch
+        The repetition number, from 1.
+    seed
+        Differs between epochs; the same when the trial is repeated.
     """
 
     id: str
@@ -75,8 +83,6 @@ def case_inputs(cases: Iterable[Case], *, epochs: int, seed: int) -> list[CaseIn
 def seed_of(run: str) -> int:
     """Derive the default seed of a run from its name.
 
-    Examples
-    --------
     >>> seed_of("v1") == seed_of("v1") != seed_of("v1 again")
     True
     """

@@ -26,10 +26,22 @@ _MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RunEstimate:
-    """The size and the maximum cost of a run, in US dollars; None: unknown.
+    """The size and the maximum cost of a run; None: unknown.
 
-    `attempts`, `done` and `cached` count trials to run, completed trials, and free answers of the cache. Without a
-    model, the agent sends its own requests. `obstacle` is a problem with the model, or "".
+    Attributes
+    ----------
+    run
+        The run's name.
+    model, provider
+        None for a function or a command, which sends its own requests.
+    attempts, done, cached
+        Trials to run; completed trials; free answers of the cache.
+    input_tokens, output_tokens
+        Estimated tokens sent, and most tokens received.
+    price
+        Maximum cost in US dollars.
+    obstacle
+        A known problem with the model, such as its shutdown date; "": none.
     """
 
     run: str

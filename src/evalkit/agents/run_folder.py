@@ -135,7 +135,6 @@ def open_folder(
 
 
 def _identity(agent: AgentSettings, suite: Suite) -> dict[str, Any]:
-    """Return the facts that all trials of a run share."""
     return {
         "suite": suite.suite,
         "agent": agent.agent,

@@ -120,10 +120,7 @@ class Agreement(JudgeResult):
         return printable(explanation(self.sentence, self.summary, self.disagreements, self.warnings))
 
     def chart(self, scope: str | None = None) -> alt.TopLevelMixin:
-        """Plot the confusion of a criterion or "verdict"; see `evalkit.charts.agreement`.
-
-        Raises SelectorError for an unknown scope.
-        """
+        """Plot the confusion of a criterion or "verdict"; raise SelectorError for an unknown scope."""
         from evalkit import charts
 
         rows = self.summary.filter(pl.col("group") == "all")
@@ -257,8 +254,6 @@ _ROUNDED: Final = (
 
 
 class _Scope(NamedTuple):
-    """Ratings of one criterion, or the verdicts, of all answers or one group."""
-
     name: str
     group: str
     kind: str
@@ -281,8 +276,6 @@ def _scopes(ratings: Ratings, by: tuple[str, ...]) -> Iterator[_Scope]:
 
 
 class _ScopeEstimates:
-    """The estimates of one scope, as rows of each table."""
-
     def __init__(self, scope: _Scope, *, refused: str, level: float, seed: int) -> None:
         self.scope, self.level = scope, level
         self.both, labels = (
@@ -370,7 +363,6 @@ def find_disagreements(ratings: Ratings, reference: str) -> pl.DataFrame:
 
 
 def _rationales(rows: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
-    """Return each rating's rationale, source and line."""
     rater = pl.concat_str([pl.col("grader"), pl.lit(" "), pl.col("sample").cast(pl.String)])
     is_alone = pl.len().over(key) == 1
     named = pl.when(is_alone).then("rationale").otherwise(pl.concat_str([rater, pl.lit(": "), "rationale"]))

@@ -80,7 +80,6 @@ def _winner_row(scope: str, pairs: pl.DataFrame, level: float) -> Row:
 
 
 def _order(metadata: str | None) -> str | None:
-    """Return "AB" or "BA" of a judgement's metadata."""
     try:
         facts = json.loads(metadata or "null")
     except ValueError:

@@ -38,31 +38,14 @@ _SEPARATOR: Final = "\x1f"  # no name has it
 class Ratings:
     """Two sides' ratings of the same answers.
 
-    Attributes
-    ----------
-    judge, reference
-        Names of the two sides.
-    pairs
-        polars frame, a row for each answer and criterion (and later sample of a retest) rated by both sides: `judge`,
-        `reference` (f64, null: no score), `pair` and the columns of `AnswerFacts`.
-    verdicts
-        The same without `criterion`: 1 pass, 0 fail, null unscored; also `judge_mean`, `reference_mean`.
-    judged
-        Every answer rated by the judge: `judge`, `judge_mean`.
-    raters, rater_verdicts
-        As `pairs` and `verdicts`, for each two people who rated the same answer.
-    rows
-        The judge's and the reference's rows of `scores`, with `side`.
-    people
-        The raters of the reference.
-    refused
-        Why there are no verdicts, if the rule does not fit the scores.
-    incomplete
-        Number of answers that the reference rated on some of the judge's criteria only; they have no verdict.
-    other_rubric
-        Number of answers and criteria that the reference rated under another wording of the rubric.
-    notes
-        Choices made about the data.
+    `pairs` has a row for each answer and criterion (and later sample of a retest) rated by both sides: `judge`,
+    `reference` (null: no score), `pair` and the columns of `AnswerFacts`. `verdicts` is the same without `criterion`:
+    1 pass, 0 fail, null unscored. `judged` has every answer rated by the judge. `raters` and `rater_verdicts` are as
+    `pairs` and `verdicts`, for each two people. `rows` are the rows of `scores` with their `side`. `people` rated the
+    reference.
+
+    `refused` is why there are no verdicts. `incomplete` counts answers that the reference rated on some of the judge's
+    criteria only, `other_rubric` those it rated under another wording of the rubric.
     """
 
     judge: str
@@ -111,10 +94,7 @@ class AnswerFacts:
 
 
 def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") -> Ratings:
-    """Pair the ratings of a judge with those of a reference.
-
-    Raises SelectorError for an unknown grader or several, and RuleError if a rule other than the default does not fit.
-    """
+    """Pair the ratings of a judge and a reference; raise SelectorError or RuleError."""
     rule = scoring.rule or DEFAULT_RULE
     scores = with_suites(evals)
     if reference == "itself":
@@ -238,7 +218,7 @@ def merge_raters(each: pl.DataFrame, facts: AnswerFacts | None = None) -> pl.Dat
 def meet(
     judge: pl.DataFrame, reference: pl.DataFrame, key: list[str], value: str, *, also: str = ""
 ) -> pl.DataFrame:
-    """Join the judge's ratings with the reference's; suffix the columns `also`."""
+    """Join the judge's and the reference's ratings as `judge` and `reference`; `also` as `judge_mean`, ..."""
 
     def columns(side: str) -> dict[str, str]:
         return {side: value} | ({f"{side}_mean": also} if also else {})
@@ -345,7 +325,6 @@ def _suites(evals: Evals) -> pl.DataFrame:
 
 
 def _declared_scales(evals: Evals, rule: PassRule) -> pl.DataFrame:
-    """Return the kind and scale of each scored criterion."""
     low, high = (pl.lit(end, dtype=pl.Float64) for end in rule.scale or (None, None))
     judged = evals.judged.select(pl.col("run", "criterion").cast(pl.String))
     names = judged.join(_suites(evals), on="run").select("suite", "criterion").unique()

@@ -113,7 +113,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _describe(error: OSError) -> str:
-    """Return the system's message and the file of an error."""
     if isinstance(error, FileExistsError):
         return f"{error.filename!r} is a file. Pass a folder."
     place = f": {error.filename!r}" if error.filename else ""

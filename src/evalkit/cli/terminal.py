@@ -88,8 +88,6 @@ def one_line(text: object) -> str:
 def shell_line(*words: object) -> str:
     """Return a command to paste, every word quoted for a shell.
 
-    Examples
-    --------
     >>> shell_line("evalkit", "my folder", "$(me)")
     "evalkit 'my folder' '$(me)'"
     """
@@ -193,8 +191,6 @@ def page(headline: str, parts: Iterable[str], remarks: Iterable[object], *, mark
 def as_json(value: object) -> str:
     r"""Return JSON with every unprintable character escaped.
 
-    Examples
-    --------
     >>> print(as_json(["é", "\x1b[31m", "\u202e"]))
     [
       "é",

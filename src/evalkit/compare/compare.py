@@ -265,7 +265,6 @@ def _rerun_units(
 
 
 def _require_same_judges(evals: Evals, pairs: Pairs, scoring: Scoring) -> None:
-    """Raise if different judge models or prompts scored the sides."""
     columns = some_of(evals.scores, "judge_model", "prompt_hash")
     known = [column.name for column in columns if column.null_count() < columns.height]
     if not known:

@@ -47,8 +47,14 @@ _COUNTED: Final = {"pass": "met", "fail": "failed", "undecided": "undecided"}
 class Gate(Result):
     """The result of `check_gate`.
 
-    `outcome` is "fail" if a condition failed, else "undecided" if one is undecided, else "pass". `sentence` is the
-    outcome in words. `table` has one row per condition: `condition`, `outcome`, `reason`.
+    Attributes
+    ----------
+    outcome
+        "fail" if a condition failed, else "undecided" if one is undecided, else "pass".
+    sentence
+        The outcome in words.
+    table
+        polars frame, one row per condition: `condition`, `outcome`, `reason`.
     """
 
     outcome: Outcome

@@ -32,10 +32,7 @@ _STRATA: Final = ("agent", "agent_version", "model")
 
 
 def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
-    """Return the label and the runs of a selector; a string is a run, an agent_version or a model.
-
-    Raises SelectorError for no match or an ambiguous name, and ColumnError for an unknown column of `runs`.
-    """
+    """Return the label and the runs of a selector; raise SelectorError or ColumnError for none."""
     runs = evals.runs.with_columns(pl.col(c).cast(pl.String).fill_null("") for c in RUN_COLUMNS)
     if isinstance(selector, Mapping):
         for column in selector:
@@ -175,10 +172,7 @@ def make_pairs(
     *,
     criteria: bool = False,
 ) -> Pairs:
-    """Grade both sides and pair them by case, with `criteria` also by criterion.
-
-    Raises SelectorError if both sides share a run, or several graders or rubrics scored them.
-    """
+    """Grade both sides and pair them; raise SelectorError if they share a run."""
     shared = sorted(set(runs["baseline"]) & set(runs["candidate"]))
     if shared:
         raise SelectorError(f"The run {shared[0]!r} is on both sides.", expected="two different sides")

@@ -226,8 +226,6 @@ def plan(
 
 @dataclass(frozen=True, slots=True)
 class _Goal:
-    """What a plan must reach, given a pilot."""
-
     pilot: Pilot
     target: float | None
     no_worse: bool

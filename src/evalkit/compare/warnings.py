@@ -72,7 +72,7 @@ def find_unscored(pairs: Pairs) -> Unscored:
 
 
 def _difference_if(pairs: Pairs, passing: Sequence[str]) -> float:
-    """Return the difference of pass rates if unscored trials passed on these sides only."""
+    """Return the difference of pass rates if unscored trials pass on the given sides only."""
     added = pl.when(pl.col("side").is_in(passing)).then(pl.col("unscored")).otherwise(0)
     rate = (pl.col("passes") + added) / (pl.col("trials") + pl.col("unscored"))
     rates = pairs.sides.group_by("suite", "case", "side").agg(rate=rate.mean())

@@ -233,7 +233,6 @@ def _flags(evals: Evals, part: _Part, codes: Codes, rule: PassRule) -> pl.LazyFr
 
 
 def _criterion_verdicts(part: _Part, keys: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
-    """Return a row for every trial and criterion of its run, with its verdict."""
     answers = _collect(reduce_samples(part.scores, TRIAL_KEY))
     needed = pl.DataFrame(
         [
@@ -266,8 +265,6 @@ def _criterion_verdicts(part: _Part, keys: pl.DataFrame, rule: PassRule) -> pl.D
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The chosen scores of one suite's runs, with its criteria under the rule."""
-
     runs: Sequence[str]
     scores: Any
     carried: Carried

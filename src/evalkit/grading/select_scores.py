@@ -85,7 +85,6 @@ def _with_values(frame: Any, column: str, values: str | Sequence[str]) -> Any:
 
 
 def _refuse_several(frame: Any, column: str, by: list[str]) -> None:
-    """Raise if a group has several values of `column`."""
     import narwhals as nw
 
     groups: dict[tuple[Any, ...], list[str]] = {}

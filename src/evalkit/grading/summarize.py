@@ -196,10 +196,7 @@ def summarize_verdicts(
     level: float = 0.95,
     places: Mapping[str, Mapping[str, int]] | None = None,
 ) -> pl.DataFrame:
-    """Summarize verdicts like `summarize`: one row per trial, or trial and criterion.
-
-    `places` maps columns without natural order to the place of each value.
-    """
+    """Summarize verdicts, one row per trial or criterion; `places` sorts columns not in natural order."""
     by = list(by)
     if "tags" in by:
         trials = trials.explode("tags", empty_as_null=True, keep_nulls=True)
@@ -273,7 +270,6 @@ def _estimate_group(
 
 
 def _common_scale(trials: pl.DataFrame, rule: PassRule) -> tuple[float, float] | None:
-    """Return the scale that all scores share, if any."""
     if "scale_min" in trials.columns:
         scales = trials.select("scale_min", "scale_max").unique()
         return scales.row(0) if scales.height == 1 else None

@@ -21,8 +21,6 @@ _NUMBER: Final = re.compile(r"\d+(?:[._-]\d+)*")
 def differ_by_number(names: Sequence[object]) -> bool:
     """Return whether names differ by their numbers only.
 
-    Examples
-    --------
     >>> differ_by_number(["v1", "v2", "v10"]), differ_by_number(["base", "tuned"])
     (True, False)
     """
@@ -35,8 +33,6 @@ def start_order(data: Any, column: str) -> dict[str, int]:
 
     Empty if the names differ by number, a start time is missing, or the runs of two values overlap.
 
-    Examples
-    --------
     >>> from datetime import UTC, datetime
     >>> started = [datetime(2026, 1, day, tzinfo=UTC) for day in (9, 2)]
     >>> start_order(Evals.from_tables(runs=pl.DataFrame({"run": ["b", "a"], "started_at": started})), "run")
@@ -79,10 +75,8 @@ def _natural_key(value: object) -> tuple[object, ...]:
 
 
 def natural_order(column: str) -> pl.Expr:
-    """Return the expression to sort a column of names by in natural order.
+    """Return the expression to sort a column by in natural order.
 
-    Examples
-    --------
     >>> pl.DataFrame({"case": ["10", "a2", "9", "a10"]}).sort(natural_order("case"))["case"].to_list()
     ['9', '10', 'a2', 'a10']
     """

@@ -28,10 +28,7 @@ def estimate_cost(
     *,
     output_tokens: int = _DEFAULT_OUTPUT_TOKENS,
 ) -> float:
-    """Return the approximate maximum cost of a request, by prices per input and output token.
-
-    `output_tokens` is assumed for a request without a limit.
-    """
+    """Return the approximate maximum cost of a request; `output_tokens` is used if it has no limit."""
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     tokens = limit if isinstance(limit, int) else output_tokens
     choices = body["n"] if isinstance(body.get("n"), int) else 1

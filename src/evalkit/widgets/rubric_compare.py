@@ -35,8 +35,9 @@ _SIDES: Final = ("before", "after", "human")
 class ScoreDiff:
     """The effect of a new wording on the scores of the same trials.
 
-    `scores` has one row per trial and criterion scored under both wordings, largest change first; `before`, `after` and
-    `human` are means. `verdicts` has one row per trial; `human` is null unless humans scored all criteria, `moved` is
+    `scores` has one row per trial and criterion scored under both wordings, largest change first: `run`, `case`,
+    `epoch`, `criterion`, `severity`, `before`, `after`, `change`, `human` (means), `rationale_before`,
+    `rationale_after`. `verdicts` has one row per trial; `human` is null unless humans scored all criteria, `moved` is
     "towards humans", "away from humans", "changed" (no human verdict) or "" (unchanged).
     """
 
@@ -99,10 +100,7 @@ def by_wording(evals: Evals, wordings: pl.DataFrame, grader: str) -> Evals:
 
 
 def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, seed: int = 0) -> pl.DataFrame:
-    """Choose at most `most` trials to judge again.
-
-    `evals` has human scores and the scores of one judge under one wording (`by_wording`).
-    """
+    """Choose at most `most` trials to judge again; `evals` is of `by_wording`."""
     graded = _grade(evals, rule).filter(pl.col("scored") > 0)
     if choice == "failures":
         order = [pl.col("severity").to_physical(), pl.col("mean"), *map(pl.col, TRIALS.key)]

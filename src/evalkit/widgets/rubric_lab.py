@@ -165,7 +165,6 @@ class RubricLab(Panel):
         return self.rubric.write(file)
 
     def _keep_version(self, rubric: Rubric) -> None:
-        """Keep a wording in memory, and in a file if there is a folder."""
         version = version_of(rubric)
         self.versions.setdefault(version, rubric.model_copy(deep=True))
         if self.folder is None:
@@ -212,7 +211,6 @@ class RubricLab(Panel):
         }
 
     def _cost(self) -> list[str]:
-        """Return the stale scores and the cost of rejudging."""
         key = (version_of(self.rubric), self.state.choice, self.state.most, self.evals.scores.height)
         if self._cost_lines is None or self._cost_lines[0] != key:
             self._cost_lines = (key, [visible(line) for line in self._find_cost()])

@@ -144,10 +144,7 @@ class ScoreArray:
         return summarize_verdicts(graded, by, rule, level=level, places=self.places)
 
     def curve(self, rule: PassRule, by: str) -> dict[str, list[tuple[float, float]]]:
-        """Return the pass rate at every threshold of the mean: group -> (threshold, rate).
-
-        Thresholds go from the floor (the bottom if the floor is the top) to the top of the scale.
-        """
+        """Return the pass rate at every threshold of the mean: group -> (threshold, rate)."""
         low, high = self.scale
         low = max(low, rule.floor) if rule.floor < high else low
         groups = self.frame[by].cast(pl.String).fill_null("")

@@ -121,7 +121,6 @@ class JobRunner:
                 )
 
     def _submit(self, shard: Shard) -> bool:
-        """Create the batch of a shard; return False after a temporary error."""
         is_done = False
         try:
             with self._deferred():
@@ -275,7 +274,6 @@ class JobRunner:
             self.api.cancel(shard.batch_id)
 
     def _note_unknown(self, shard: Shard) -> None:
-        """Record that the provider does not know a batch; give it up after a while."""
         now = self.clock.time()
         if not shard.unseen_at:
             self._write(shard, unseen_at=now)
@@ -326,7 +324,6 @@ class JobRunner:
             self.wait_s = max(self.wait_s, error.wait_s or 0.0)
 
     def _retried(self, call: Callable[[], _T]) -> _T:
-        """Retry a call a few times, waiting as long as the provider asks."""
         for attempt in range(1, _TRIES + 1):
             try:
                 return call()

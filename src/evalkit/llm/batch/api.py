@@ -182,10 +182,7 @@ class BatchApi:
                 raise
 
     def find(self, file_ids: Sequence[str], *, since: float) -> dict[str, list[dict[str, Any]]]:
-        """Return the batches of input files, oldest first; `since` is their earliest creation time.
-
-        Raises RetryableError if the list is incomplete.
-        """
+        """Return the batches of input files, oldest first; raise RetryableError for an incomplete list."""
         batches: dict[str, list[dict[str, Any]]] = {file_id: [] for file_id in file_ids}
         seen: set[str] = set()
         query: dict[str, object] = {}
@@ -280,6 +277,5 @@ def _created_at(row: dict[str, Any]) -> float:
 
 
 def _ends_before(rows: list[dict[str, Any]], since: float) -> bool:
-    """Return whether a page in descending order ends before a time."""
     times = [_created_at(row) for row in rows]
     return bool(since and times) and times == sorted(times, reverse=True) and 0 < times[-1] < since - 60

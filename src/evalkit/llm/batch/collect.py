@@ -53,10 +53,7 @@ def collect_shard(
 def plan_next_round(
     folder: Path, record: JobRecord, provider: Provider
 ) -> tuple[list[Shard], dict[str, dict[str, int]]] | None:
-    """Write the next round; return its shards, and the retried requests per old shard and outcome.
-
-    None if nothing is to be decided.
-    """
+    """Write the next round; return its shards and the retried requests, None if all is decided."""
     if record.cancelled or any(shard.state != "collected" for shard in record.shards):
         return None
     undecided = [shard for shard in record.shards if is_undecided(record, shard)]

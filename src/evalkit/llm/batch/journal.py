@@ -96,17 +96,14 @@ class Journal:
         return locked(self.folder / "lock", f"the job {self.folder.name!r}")
 
     def write(self, time_s: float, **fact: Any) -> None:
-        """Append a fact; it is on disk when this returns."""
+        """Append a fact (`job`, `shards`, `shard`, `again`, `cancelled` or `note`), synced to disk."""
         is_new = not self.path.exists()
         append(self.path, [{"at": round(time_s, 3), **fact}])
         if is_new:
             sync_folder(self.folder)
 
     def read(self) -> JobRecord:
-        """Read the journal, skipping a line that a crash left incomplete.
-
-        Raises FormatError if the file is missing or is not a journal.
-        """
+        """Read the journal except an incomplete last line; raise FormatError if it is invalid."""
         settings: dict[str, Any] = {}
         shards: dict[int, dict[str, Any]] = {}
         notes: dict[str, None] = {}

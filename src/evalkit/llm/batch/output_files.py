@@ -182,10 +182,7 @@ def read_outcome(line: bytes, **facts: Any) -> Reply | None:
 
 
 def is_worth_retrying(reply: Reply) -> bool:
-    """Return whether another batch may succeed with the same request.
-
-    False for an invalid or cancelled request, and for one that may have been billed.
-    """
+    """Return whether a retry may succeed; False if the request may have been billed."""
     if reply.outcome == "not_run":
         return reply.code in _RETRYABLE_NOT_RUN
     if reply.outcome == "missing":
@@ -200,7 +197,6 @@ def is_worth_retrying(reply: Reply) -> bool:
 
 
 def _absent(shard: Shard, line_errors: dict[Any, dict[str, Any]], key: str, number: int) -> Reply:
-    """Return the reply to a request that is in no result file."""
     outcome: Outcome = "not_run"
     code: str | None = shard.why
     message: str | None = shard.message
