@@ -1,8 +1,4 @@
-"""Statistics of evaluations: numpy arrays and floats in, frozen results out.
-
-The case is the unit: average repeats inside the case first. Every number carries its n, its method and its level.
-Data that allows no interval gives ``status="not_estimable"`` and a reason, never nan and never zero width.
-"""
+"""Statistics of evaluations with the case as the unit: average repeats of a case first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Agreement of two raters of the same items, as statistics of the table of their ratings.
-
-``table[i, j]`` counts the items that the reference rated i and the judge j. A resample of the items is a reweighted
-table, so every statistic here takes a stack of tables and returns one value each; nan where it is undefined.
-"""
+"""Agreement of two raters from tables of their ratings: `table[i, j]` counts items rated i and j."""
 
 from __future__ import annotations
 
@@ -30,16 +26,10 @@ def resampled_tables(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Iterator[Floats]:
-    """Yield stacks of tables: the one of the data alone, then those of resampled units.
+    """Yield stacks of tables: that of the data, then those of resampled units.
 
-    Parameters
-    ----------
-    judge, reference
-        Ratings as integers from 0 to q - 1.
-    q
-        Number of different ratings.
-    units
-        The unit of each item as integers from 0, resampled with all its items; by default each item by itself.
+    Ratings are integers from 0 to q - 1. `units` has the unit of each item from 0; by default each item is a
+    unit.
     """
     units = np.arange(judge.size) if units is None else units
     cells, cell_of = np.unique(reference * q + judge, return_inverse=True)
@@ -59,7 +49,7 @@ def resampled_tables(
 
 
 def disagreement_weights(labels: ArrayLike, weights: Weights = "quadratic") -> Floats:
-    """Return how much each pair of ratings disagrees: 0/1, distance or squared distance of the labels.
+    """Return the disagreement of each pair of ratings: 0/1, distance or squared distance.
 
     Examples
     --------
@@ -72,7 +62,7 @@ def disagreement_weights(labels: ArrayLike, weights: Weights = "quadratic") -> F
 
 
 def kappa_of_tables(tables: ArrayLike, disagreement: ArrayLike) -> Floats:
-    """Return weighted kappa of each table; nan where no disagreement can be expected.
+    """Return weighted kappa of each table; nan if undefined.
 
     1 - sum w O / sum w E. Cohen (1968) Psychol Bull 70:213-220.
     """
@@ -86,7 +76,8 @@ def kappa_of_tables(tables: ArrayLike, disagreement: ArrayLike) -> Floats:
 def gwet_of_tables(tables: ArrayLike, disagreement: ArrayLike) -> Floats:
     """Return Gwet's AC1 (0/1 weights) or AC2 of each table; nan for an empty table.
 
-    (pa - pe) / (1 - pe), pe = T_w / (q(q-1)) sum pi_k (1 - pi_k). Gwet (2008) Br J Math Stat Psychol 61:29-48.
+    (pa - pe) / (1 - pe), pe = T_w / (q(q-1)) sum pi_k (1 - pi_k). Gwet (2008) Br J Math Stat Psychol
+    61:29-48.
     """
     t, w = np.asarray(tables, dtype=float), np.asarray(disagreement, dtype=float)
     top, q = float(w.max()), w.shape[0]
@@ -100,18 +91,18 @@ def gwet_of_tables(tables: ArrayLike, disagreement: ArrayLike) -> Floats:
 
 
 def alpha_of_tables(tables: Floats) -> Floats:
-    """Return ordinal Krippendorff alpha of each table of two raters (nominal alpha for two ratings)."""
+    """Return ordinal Krippendorff alpha of each table of two raters."""
     return alpha_of_coincidences(tables + np.swapaxes(tables, -1, -2))
 
 
 def alpha_of_coincidences(coincidences: Floats) -> Floats:
     """Return ordinal Krippendorff alpha of each coincidence matrix.
 
-    1 - Do / De with delta = (sum n_c..n_k - (n_c + n_k) / 2)^2. Krippendorff (2011) "Computing Krippendorff's
-    Alpha-Reliability".
+    1 - Do / De, delta = (sum n_c..n_k - (n_c + n_k) / 2)^2. Krippendorff (2011) "Computing Krippendorff's
+    Alpha".
     """
     margins = coincidences.sum(axis=-1)
-    # Ranks between two values depend on how often each occurs, so each resample has its own distances.
+    # Rank distances depend on frequencies, so each resample has its own.
     middle = np.cumsum(margins, axis=-1) - margins / 2
     delta = (middle[..., :, None] - middle[..., None, :]) ** 2
     seen = (coincidences * delta).sum(axis=(-2, -1)) * (margins.sum(axis=-1) - 1)
@@ -120,7 +111,7 @@ def alpha_of_coincidences(coincidences: Floats) -> Floats:
 
 
 def icc_of_tables(tables: Floats, points: Floats) -> Floats:
-    """Return ICC(A,1) of two raters for each table: the absolute agreement of single ratings.
+    """Return ICC(A,1), absolute agreement of single ratings, of each table.
 
     (MSR - MSE) / (MSR + MSE + 2 (MSC - MSE) / n). McGraw & Wong (1996) Psychol Methods 1:30-46.
     """
@@ -164,6 +155,6 @@ def tau_of_tables(tables: Floats) -> Floats:
 
 
 def _ratio(top: Floats, below: Floats, defined: np.ndarray, *, complement: bool = False) -> Floats:
-    """Return top / below, or 1 minus it; nan where it is not defined."""
+    """Return top / below, or 1 minus it; nan if undefined."""
     ratio = top / np.where(defined, below, 1.0)
     return np.where(defined, 1 - ratio if complement else ratio, np.nan)

@@ -37,19 +37,19 @@ def t_two_sided(t: float, df: float) -> float:
 
 
 def check_level(level: float) -> None:
-    """Raise StatisticsError unless a level lies strictly between 0 and 1."""
+    """Raise StatisticsError unless a level is strictly between 0 and 1."""
     if not 0 < level < 1:
         raise StatisticsError.invalid("level", level, "a number between 0 and 1, such as 0.95")
 
 
 def check_counts(passes: float, n: float) -> None:
-    """Raise StatisticsError unless passes lie between 0 and n."""
+    """Raise StatisticsError unless passes are between 0 and n."""
     if not (n >= 0 and -1e-9 <= passes <= n + 1e-9):
         raise StatisticsError.invalid("passes", passes, f"a number between 0 and n = {n}")
 
 
 def check_flips(only_candidate: float, only_baseline: float, n: float) -> tuple[float, float]:
-    """Return the two kinds of flips as floats; raise StatisticsError for counts that n pairs cannot have."""
+    """Return the flips as floats; raise StatisticsError for counts impossible in n pairs."""
     b, c = float(only_candidate), float(only_baseline)
     if not (b >= 0 and c >= 0 and b + c <= n + 1e-9):
         raise StatisticsError.invalid(
@@ -59,7 +59,7 @@ def check_flips(only_candidate: float, only_baseline: float, n: float) -> tuple[
 
 
 def check_fractions(*fractions: Floats) -> None:
-    """Raise StatisticsError unless all pass fractions lie between 0 and 1."""
+    """Raise StatisticsError unless all pass fractions are between 0 and 1."""
     for f in fractions:
         if f.size and (f.min() < -1e-9 or f.max() > 1 + 1e-9):
             raise StatisticsError.invalid("pass fractions", (f.min(), f.max()), "numbers between 0 and 1")
@@ -79,13 +79,13 @@ def present(values: ArrayLike) -> Floats:
 
 
 def complete_rows(values: ArrayLike) -> Floats:
-    """Return the rows of a table that have no missing value."""
+    """Return the rows without missing values."""
     x = np.atleast_2d(np.asarray(values, dtype=float))
     return np.asarray(x[np.isfinite(x).all(axis=1)], dtype=np.float64)
 
 
 def together(*columns: ArrayLike) -> tuple[Floats, ...]:
-    """Return columns of one length, flat, without rows that have a missing value. A scalar is repeated."""
+    """Return flat columns without rows that have a missing value; scalars are repeated."""
     arrays = [np.asarray(column, dtype=float) for column in columns]
     sizes = {array.size for array in arrays if array.ndim}
     if len(sizes) > 1:
@@ -106,7 +106,7 @@ def cluster_codes(clusters: ArrayLike) -> NDArray[np.intp]:
 
 
 def codes_of(values: Floats, clusters: ArrayLike) -> NDArray[np.intp]:
-    """Return the cluster code of each value; raise StatisticsError for another number of clusters."""
+    """Return the cluster code of each value; raise StatisticsError if the lengths differ."""
     codes = cluster_codes(clusters)
     if codes.size != values.size:
         raise StatisticsError.invalid("number of clusters", codes.size, f"one per case: {values.size}")
@@ -114,7 +114,7 @@ def codes_of(values: Floats, clusters: ArrayLike) -> NDArray[np.intp]:
 
 
 def with_clusters(values: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDArray[np.intp] | None]:
-    """Return the values that are not missing, and the cluster code of each."""
+    """Return the values that are not missing, with their cluster codes."""
     array = np.asarray(values, dtype=float).ravel()
     keep = np.isfinite(array)
     if clusters is None:
@@ -123,12 +123,12 @@ def with_clusters(values: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats
 
 
 def is_constant(values: Floats) -> bool:
-    """Return whether values differ by no more than floating point noise."""
+    """Return whether values differ by floating point noise only."""
     return values.size == 0 or bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.max(np.abs(values)))))
 
 
 def harmonic_mean(k: Floats) -> float:
-    """Return the harmonic mean of runs per case; exactly K when every case has K."""
+    """Return the harmonic mean of runs per case; exactly K if every case has K."""
     if k.size == 0:
         return 1.0
     first = float(k[0])
@@ -138,14 +138,14 @@ def harmonic_mean(k: Floats) -> float:
 @lru_cache(maxsize=8)
 def quadrature(panels: int) -> tuple[Floats, Floats]:
     """Return nodes and weights on -1 to 1: Gauss-Legendre of 20 points in each panel."""
-    # One rule of hundreds of points needs an eigenvalue problem that takes seconds on a busy machine.
+    # One rule of hundreds of points would need a slow eigenvalue problem.
     nodes, weights = np.polynomial.legendre.leggauss(20)
     middles = (2 * np.arange(panels) + 1) / panels - 1
     return (middles[:, None] + nodes / panels).ravel(), np.tile(weights / panels, panels)
 
 
 def bisect(function: Callable[[float], float], low: float, high: float, *, steps: int = 80) -> float:
-    """Return where a monotone function crosses zero; without a crossing, the end nearer to zero."""
+    """Return the zero of a monotone function; without one, the nearer end."""
     at_low, at_high = function(low), function(high)
     if (at_low > 0) == (at_high > 0):
         return low if abs(at_low) <= abs(at_high) else high

@@ -1,8 +1,4 @@
-"""The case bootstrap, for statistics without a closed form (kappa, ranks).
-
-Not for means or pass rates of few cases: at n = 9 the percentile interval of a mean covers 89% where Student's t covers
-95%. The bootstrap's standard error is sqrt((n-1)/n) too small.
-"""
+"""The case bootstrap, for statistics without a closed form; not for means or pass rates of few cases."""
 
 from __future__ import annotations
 
@@ -19,16 +15,12 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 CELLS = 25_000  # counts held at once: they stay in cache
-# OpenBLAS multiplies in one thread up to so many products. More wake its other threads, and hundreds of times over
-# each waits for a core: on a busy machine that takes longer than all the rest.
+# OpenBLAS uses one thread up to this many products; more threads are slower here.
 PRODUCTS = 2**18
 
 
 def resampled_counts(n: int, *, resamples: int = 9999, seed: int = 0) -> Iterator[Floats]:
-    """Yield blocks of resamples as counts: how often each of n cases was drawn, one resample per row.
-
-    Counts turn a resampled mean into a matrix product, several times faster than gathering rows.
-    """
+    """Yield blocks of resamples as draw counts of n cases, one resample per row."""
     if n < 1 or resamples < 1:
         raise StatisticsError.invalid("cases and resamples", (n, resamples), "at least one of each")
     rng = np.random.default_rng(seed)
@@ -43,7 +35,7 @@ def resampled_counts(n: int, *, resamples: int = 9999, seed: int = 0) -> Iterato
 
 
 def sum_counted(counts: Floats, values: Floats) -> Floats:
-    """Return `counts @ values`, so few cases at a time that BLAS stays in one thread."""
+    """Return `counts @ values` in blocks that keep BLAS in one thread."""
     step = max(1, PRODUCTS // (counts.shape[0] * values.shape[1]))
     sums = counts[:, :step] @ values[:step]
     for start in range(step, values.shape[0], step):
@@ -56,15 +48,9 @@ def fisher_z_interval(
 ) -> Estimate:
     """Return an agreement statistic with its interval on Fisher's z scale.
 
-    tanh(atanh(t) -+ z sd(atanh t*)), t* held a quarter of the way short of +-1. Undefined resamples are left out. Not
-    estimable: more than a fifth of them undefined, one case, or an estimate of +-1.
-
-    Parameters
-    ----------
-    replicates
-        The statistic on the data, then on each resample of the n cases; nan where it is undefined.
-    undefined
-        The reason when it is undefined on the data.
+    tanh(atanh(t) -+ z sd(atanh t*)), with t* kept off +-1. `replicates` has the statistic of the data first;
+    nan is undefined. Not estimable: over a fifth of them undefined, one case, or +-1. `undefined` is the
+    reason if the first is nan.
     """
     estimate, known = float(replicates[0]), replicates[1:][np.isfinite(replicates[1:])]
     perfect, reason, shown = 1 - abs(estimate) < 1e-9, "", estimate

@@ -1,8 +1,4 @@
-"""Estimates of what people would say, from many judge verdicts and a few human labels.
-
-The labels must be a random sample of what was judged, except for `rogan_gladen`, whose labels may come from another
-population.
-"""
+"""Estimates of human scores from many judge scores and few human labels, a random sample of them."""
 
 from __future__ import annotations
 
@@ -37,22 +33,21 @@ def post_stratified(
     draws: int = 20_000,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate the pass rate that people would give.
+    """Estimate the human pass rate from judge verdicts and human labels.
 
-    The judge's passes and its fails are each corrected by the labels among them. The default for pass/fail: covers
-    94 to 98% with 20 to 200 labels. Not for labels selected by score, nor for labels of another suite
-    (`rogan_gladen`). ``n`` is the number of labels. Not estimable without labels or without judged cases.
+    For pass/fail. Not for labels selected by score or from another suite (`rogan_gladen`). ``n`` is the
+    number of labels. Not estimable without labels or without judged cases.
 
-    theta = p PPV + (1 - p) FOR; draws from Beta(tp + .5, fp + .5), Beta(fn + .5, tn + .5), Beta(k + .5, N - k +
-    .5). The efficient form of PPI for a binary judge (Chen et al., arXiv 2601.05420). A stratum without labels
-    takes its posterior mean, 1/2.
+    theta = p PPV + (1 - p) FOR; draws from Beta(tp + .5, fp + .5), Beta(fn + .5, tn + .5), Beta(k + .5, N - k
+    + .5). The efficient form of PPI for a binary judge (Chen et al., arXiv 2601.05420). A stratum without
+    labels takes its posterior mean, 1/2.
 
     Parameters
     ----------
     tp, fp, fn, tn
-        Labelled cases by (judge, person): both pass, only the judge passes, only the person passes, both fail.
+        Labeled cases by (judge, person): both pass, only the judge passes, only the person passes, both fail.
     passes, n
-        Judge passes among all judged cases.
+        Judge passes, and all judged cases.
     level, draws, seed
         Of the posterior interval.
 
@@ -89,25 +84,24 @@ def ppi_mean(
     interval: Literal["t", "normal"] = "t",
     level: float = 0.95,
 ) -> Estimate:
-    """Estimate the mean score that people would give (PPI++).
+    """Estimate the mean human score (PPI++).
 
-    The judge's mean plus a correction from the labelled cases. For mean scores with 50 labels or more. Not for pass
-    rates: at a true rate of .97 it covers 45%; use `post_stratified`. ``n`` is the number of labels m; Student's t
-    with m - 1 degrees of freedom.
+    For mean scores with 50 labels or more. Not for pass rates (`post_stratified`). ``n`` is the number of
+    labels m.
 
-    theta = lam mean(F) + mean(Y - lam f), SE^2 = var(Y - lam f) / m + lam^2 var(F) / N, lam by `ppi_lambda`.
-    Angelopoulos et al. (2023) arXiv 2311.01453.
+    theta = lam mean(F) + mean(Y - lam f), SE^2 = var(Y - lam f) / m + lam^2 var(F) / N, lam by `ppi_lambda`,
+    t with m - 1 degrees of freedom. Angelopoulos et al. (2023) arXiv 2311.01453.
 
     Parameters
     ----------
     labels, judged
-        Human and judge score of each labelled case.
+        Human and judge score of each labeled case.
     unlabelled
-        Judge scores of the other cases (not the labelled ones again).
+        Judge scores of the unlabeled cases.
     lam
-        Weight of the judge, 0 (labels only) to 1; estimated when None.
+        Weight of the judge from 0 (labels only) to 1; None to estimate it.
     interval
-        "t" with ddof 1, or "normal" with ddof 0, as ppi-python prints: too narrow with few labels.
+        "t" with ddof 1, or "normal" with ddof 0 as in ppi-python, too narrow with few labels.
 
     Examples
     --------
@@ -137,7 +131,7 @@ def ppi_mean(
 
 
 def ppi_lambda(y: Floats, f: Floats, rest: Floats) -> float:
-    """Return the weight of the judge: cov(Y, f) / ((1 + m/N) var(f, F)) with ddof 1, clipped to 0 to 1."""
+    """Return the judge's weight: cov(Y, f) / ((1 + m/N) var(f, F)), ddof 1, clipped to 0 to 1."""
     both = np.concatenate([f, rest])
     if is_constant(both):
         return 0.0
@@ -155,14 +149,13 @@ def rogan_gladen(
     *,
     level: float = 0.95,
 ) -> Estimate:
-    """Estimate the true pass rate with a judge's error rates from *another* population.
+    """Estimate the true pass rate with a judge's error rates from another population.
 
-    About twice as wide as `post_stratified`. Use it when the labels come from a suite with a different pass rate.
-    Not estimable when a human class is empty or the judge is no better than chance (specificity + sensitivity <= 1:
-    the published code swaps the limits there).
+    For labels from a suite with a different pass rate; about twice as wide as `post_stratified`. Not
+    estimable if a human class is empty or specificity + sensitivity <= 1.
 
-    theta = (p + q0 - 1) / (q0 + q1 - 1) clipped to [0, 1]; interval with p, q0, q1 smoothed as in Lee et al. (2025)
-    arXiv 2511.21140. Rogan & Gladen (1978) Am J Epidemiol 107:71-76.
+    theta = (p + q0 - 1) / (q0 + q1 - 1) clipped to [0, 1]; interval with p, q0, q1 smoothed as in Lee et al.
+    (2025) arXiv 2511.21140. Rogan & Gladen (1978) Am J Epidemiol 107:71-76.
 
     Parameters
     ----------

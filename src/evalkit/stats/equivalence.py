@@ -1,8 +1,4 @@
-"""Tests of "no worse than a declared margin", and the verdict word of a difference.
-
-Declare the margin before you see the data: 0.05 for a pass rate (0.10 below 100 cases) and 0.25 for a 1-5 mean score
-are usual.
-"""
+"""Tests of "no worse than a margin", which must be declared before the data is seen."""
 
 from __future__ import annotations
 
@@ -28,10 +24,10 @@ Verdict = Literal["regressed", "regressed within margin", "improved", "no worse 
 
 @dataclass(frozen=True, slots=True)
 class NonInferiority:
-    """Whether the candidate is no worse than the baseline by more than a margin.
+    """Result of a non-inferiority test of candidate against baseline.
 
-    ``low`` is the one-sided lower limit at ``level``. ``non_inferior`` is ``low > -margin``, None when nothing can be
-    estimated. ``z`` is the test statistic (t for mean scores) and ``p_value`` its one-sided p.
+    ``low`` is the one-sided lower limit at ``level``. ``non_inferior`` is ``low > -margin``, None if not
+    estimable. ``z`` is the test statistic (t for mean scores), ``p_value`` its one-sided p.
     """
 
     estimate: float | None
@@ -58,19 +54,19 @@ def non_inferiority_tango_n_eff(
 ) -> NonInferiority:
     """Test H0: the pass rate fell by `margin` or more.
 
-    z = (b - c + n margin) / sqrt(n (2q + D0(1 - D0))), D0 = -margin, on counts over the design effect. Tango (1998)
-    Stat Med 17:891-908.
+    z = (b - c + n margin) / sqrt(n (2q + D0(1 - D0))), D0 = -margin, on counts over the design effect. Tango
+    (1998) Stat Med 17:891-908.
 
     Parameters
     ----------
     candidate, baseline, k
-        As in `tango_n_eff`; k = 1 is Tango's own test on single runs.
+        As in `tango_n_eff`; k = 1 is Tango's test.
     margin
         Largest acceptable loss of pass rate, between 0 and 1.
     clusters
         The cluster of each case, as in `tango_clustered`.
     level
-        One-sided confidence level; 0.95 means the low end of the two-sided 90% interval.
+        One-sided confidence level.
 
     Examples
     --------
@@ -106,7 +102,7 @@ def non_inferiority_t(
     differences, clusters
         As in `paired_t`.
     margin
-        Largest acceptable loss, in points of the score, above 0.
+        Largest acceptable loss in score points, above 0.
     level
         One-sided confidence level.
 
@@ -129,28 +125,25 @@ def non_inferiority_t(
 def verdict(
     low: float | None, high: float | None, *, margin: float | None = None, ni_low: float | None = None
 ) -> Verdict:
-    """Return the verdict word for an interval of candidate minus baseline.
+    """Return the verdict on an interval of candidate minus baseline.
 
-    "regressed" (interval below 0), "regressed within margin" (below 0 but above -margin), "improved", "no worse than
-    margin" (ni_low above -margin) or "inconclusive". "Not significant" is never "no regression": without a declared
-    margin an interval that includes 0 is inconclusive.
+    "regressed" (below 0), "regressed within margin" (below 0, above -margin), "improved", "no worse than
+    margin" (ni_low above -margin) or "inconclusive". Without a margin an interval that includes 0 is
+    inconclusive.
 
     Parameters
     ----------
     low, high
-        The 95% interval of the difference; None where it was not estimable.
+        The 95% interval of the difference; None if not estimable.
     margin
-        Largest acceptable loss, declared before the data were seen, above 0.
+        Largest acceptable loss, above 0.
     ni_low
-        The one-sided 95% lower limit (the low end of the two-sided 90% interval). Defaults to `low`, which is
-        stricter.
+        The one-sided 95% lower limit. Default: `low`, which is stricter.
 
     Examples
     --------
     >>> verdict(-0.04, -0.01, margin=0.05, ni_low=-0.035)
     'regressed within margin'
-    >>> verdict(-0.06, 0.02, margin=0.05, ni_low=-0.045)
-    'no worse than margin'
     """
     if margin is not None:
         check_positive(margin=margin)

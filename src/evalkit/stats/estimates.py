@@ -1,4 +1,4 @@
-"""The result of an estimator: value, interval, method, level and n."""
+"""The result of an estimator."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Status = Literal["ok", "not_estimable"]
 
 
 class StatisticsError(EvalkitError, ValueError):
-    """An argument that no data can produce: a level of 95, more passes than cases, a negative margin."""
+    """An impossible argument of `evalkit.stats`, such as more passes than cases."""
 
     @classmethod
     def invalid(cls, argument: str, value: object, expected: str) -> StatisticsError:
-        """Return the error of an invalid value."""
+        """Return the error for an invalid value."""
         return cls(f"Invalid {argument} {value}.", argument=argument, value=value, expected=expected)
 
 
@@ -23,24 +23,23 @@ class StatisticsError(EvalkitError, ValueError):
 class Estimate:
     """A number with its interval and provenance.
 
-    No field is ever nan. ``low <= estimate <= high`` where all three are given, and the interval has a width. Data
-    that allows no interval gives ``status="not_estimable"`` and a ``reason``.
+    No field is nan. ``low <= estimate <= high``, with low < high.
 
     Parameters
     ----------
     estimate, low, high, level
-        The number and its interval at a confidence (or credibility) level of 0 to 1. The number is None without data;
-        it is kept where only the interval is impossible.
+        The number and its interval at a confidence (or credibility) level of 0 to 1. The number is None
+        without data.
     method, n
         Name of the method; number of cases.
     n_eff
-        Number of single-run, independent cases that give the same width, where it differs (repeats and clusters).
+        Number of independent single-run cases with the same width, if it differs from n.
     k, clusters
-        Runs per case (harmonic mean). Number of clusters, where they replaced the case as the unit.
+        Runs per case (harmonic mean). Number of clusters, if they are the unit.
     p_value
-        Two-sided p of "no difference", where the estimate is a difference.
+        Two-sided p of "no difference", if the estimate is a difference.
     status, reason, seed
-        "ok", or "not_estimable" and why. Seed of the random draws, if any.
+        "ok", or "not_estimable" and why. Seed of the random draws.
     """
 
     estimate: float | None
@@ -63,8 +62,6 @@ class Estimate:
     def __str__(self) -> str:
         """Return the number, its interval and their provenance on one line.
 
-        Examples
-        --------
         >>> print(Estimate(0.9, 0.5958, 0.9821, 0.95, "Wilson", 10))
         0.9 [0.5958, 0.9821] (95% Wilson, n = 10)
         """
@@ -99,14 +96,7 @@ def not_estimable(
     clusters: int | None = None,
     k: float | None = None,
 ) -> Estimate:
-    """Return an Estimate without an interval.
-
-    Parameters
-    ----------
-    reason
-        Why there is no interval.
-    n, method, level, estimate, p_value, clusters, k
-        As in `Estimate`.
+    """Return an Estimate without an interval, for a reason; other arguments as in `Estimate`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Classical item statistics: which cases tell versions apart."""
+"""Classical item statistics: how well cases discriminate between versions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ Always = Literal["pass", "fail", "neither"]
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """Statistics of each case over several version-runs.
+    """Statistics of each case over version-runs.
 
-    ``difficulty`` is the mean (pass share). ``item_rest`` is the correlation of the case with the sum of the others,
-    None where the case or the rest never varies. ``discrimination`` is the mean of the better third of version-runs
-    minus that of the worse third. ``alpha`` is Cronbach's alpha of the suite. ``respondents`` is the number of
-    version-runs: below twenty never fit an item-response model.
+    ``difficulty`` is the mean. ``item_rest`` is the correlation with the sum of the other cases, None if
+    undefined. ``discrimination`` is the mean of the better third of version-runs minus that of the worse
+    third. ``alpha`` is Cronbach's alpha. ``respondents`` is the number of version-runs.
     """
 
     difficulty: tuple[float, ...]
@@ -32,16 +31,13 @@ class Items:
 
 
 def item_statistics(answers: ArrayLike) -> Items:
-    """Describe each case by the results of several version-runs.
-
-    ``item_rest`` is the corrected item-total correlation r(x_i, sum of the others). Fewer than two rows give empty
-    statistics. Dropping always-pass cases biases the suite: keep them as a smoke stratum.
+    """Compute item statistics of each case over version-runs; empty for fewer than two rows.
 
     Parameters
     ----------
     answers
-        One row per version-run, one column per case: 0/1, pass fractions or scores; rows with nan are left out.
-        "always" compares with the least and the greatest value, 0 and 1 for passes.
+        One row per version-run, one column per case: 0/1, pass fractions or scores; rows with nan are
+        dropped. ``always`` compares with the lowest and highest value.
 
     Examples
     --------
@@ -70,7 +66,7 @@ def item_statistics(answers: ArrayLike) -> Items:
 
 
 def cronbach_alpha(answers: ArrayLike) -> float | None:
-    """Return Cronbach's alpha of rows (version-runs) by columns (cases); None when it is undefined.
+    """Return Cronbach's alpha of rows (version-runs) by columns (cases), None if undefined.
 
     k/(k-1) (1 - sum var_i / var(sum)). Cronbach (1951) Psychometrika 16:297-334.
 

@@ -1,4 +1,4 @@
-"""A mean score with its interval, over cases or clusters of cases."""
+"""Mean scores with intervals, over cases or clusters."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from evalkit.stats.estimates import Estimate, not_estimable
 def standard_error(
     values: ArrayLike, *, clusters: ArrayLike | None = None, correction: Literal["CR1", "CR0"] = "CR1"
 ) -> float | None:
-    """Return the standard error of a mean of case values.
+    """Return the standard error of a mean; None for fewer than two cases or clusters.
 
-    sd / sqrt(n), or sqrt(G / (G-1)) sqrt(sum_g (sum_i r_gi)^2) / n. Miller (2024) arXiv 2411.00640, eq. 4. None for
-    fewer than two cases or clusters.
+    sd / sqrt(n), or sqrt(G / (G-1)) sqrt(sum_g (sum_i r_gi)^2) / n. Miller (2024) arXiv 2411.00640, eq. 4.
 
     Parameters
     ----------
     values
-        One per case, repeats averaged first; nan is left out.
+        One per case, repeats averaged first; nan is dropped.
     clusters
         The cluster of each case, any labels.
     correction
@@ -55,14 +54,13 @@ def standard_error(
 def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
     """Estimate a mean with Student's t on one value per case.
 
-    The default for mean scores at every n: at n = 9 it covers 95% where the percentile bootstrap covers 89% and BCa
-    87%. Not for a pass rate (`wilson`) and not for rows of repeated runs: average them inside the case first. Not
-    estimable, the mean kept, for fewer than two cases or clusters or when nothing varies.
+    Not for a pass rate (`wilson`), nor for rows of repeated runs. Not estimable, with the mean kept, for
+    fewer than two cases or clusters or equal values.
 
     Parameters
     ----------
     values
-        One per case; nan is left out.
+        One per case; nan is dropped.
     clusters
         The cluster of each case: CR1 standard error with t of G - 1 degrees of freedom.
 

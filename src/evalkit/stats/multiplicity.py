@@ -1,4 +1,4 @@
-"""P-values adjusted for several tests: Holm for a gate, Benjamini-Hochberg for exploration."""
+"""Adjusted p-values: Holm for gates, Benjamini-Hochberg for exploration."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
 
 
 def holm(p_values: Iterable[float | None]) -> list[float | None]:
-    """Adjust p-values to bound the chance of any false alarm in the family.
+    """Adjust p-values to bound the chance of any false alarm.
 
-    For gates. Assumes nothing about dependence. Not for large exploration grids, where it hides nearly everything.
-    Returns them in the given order: running maximum of (m - i) p_(i), at most 1. Holm (1979) Scand J Stat 6:65-70.
+    Running maximum of (m - i) p_(i), at most 1, in the given order. Holm (1979) Scand J Stat 6:65-70.
 
     Parameters
     ----------
     p_values
-        One per test; None or nan (not estimable) stays missing and does not count in the family.
+        One per test; None or nan stays missing and does not count.
 
     Examples
     --------
@@ -34,16 +33,15 @@ def holm(p_values: Iterable[float | None]) -> list[float | None]:
 
 
 def benjamini_hochberg(p_values: Iterable[float | None]) -> list[float | None]:
-    """Adjust p-values to bound the expected share of false alarms among the alarms.
+    """Adjust p-values to bound the expected share of false alarms among alarms.
 
-    For exploration grids (criterion x severity x tag). Not for a gate: one of ten alarms may be false. Returns them
-    in the given order: running minimum from the top of m p_(i) / i, at most 1. Benjamini & Hochberg (1995) J R Stat
-    Soc B 57:289-300.
+    Not for a gate. Running minimum from the top of m p_(i) / i, at most 1, in the given order. Benjamini &
+    Hochberg (1995) J R Stat Soc B 57:289-300.
 
     Parameters
     ----------
     p_values
-        One per test; None or nan (not estimable) stays missing and does not count in the family.
+        One per test; None or nan stays missing and does not count.
 
     Examples
     --------
@@ -58,7 +56,7 @@ def benjamini_hochberg(p_values: Iterable[float | None]) -> list[float | None]:
 
 
 def _adjusted(p_values: Iterable[float | None], adjust: Callable[[Floats], Floats]) -> list[float | None]:
-    """Adjust the p-values that are not missing, sorted, and put them back in their places."""
+    """Adjust the sorted p-values that are not missing; restore their order."""
     adjusted: list[float | None] = list(p_values)
     known = sorted((float(p), i) for i, p in enumerate(adjusted) if p is not None and not np.isnan(p))
     for p, _ in known:

@@ -1,8 +1,4 @@
-"""Differences between candidate and baseline on the same cases.
-
-b counts the cases that only the candidate passes, c those that only the baseline passes. A difference is always
-candidate minus baseline, (b - c) / n.
-"""
+"""Differences (b - c) / n of candidate and baseline on the same cases."""
 
 from __future__ import annotations
 
@@ -42,7 +38,7 @@ def tango_score(b: float, c: float, n: float, difference: float) -> float:
     """
     first, second, third = 2 * n, -b - c + (2 * n - b + c) * difference, -c * difference * (1 - difference)
     root = sqrt(max(0.0, second * second - 4 * first * third))
-    # The textbook form cancels where B > 0; this is the same root without the subtraction.
+    # The textbook form cancels for B > 0; this is the same root without the subtraction.
     q = -2 * third / (second + root) if second > 0 else (root - second) / (2 * first)
     variance = n * (2 * max(0.0, q) + difference * (1 - difference))
     distance = b - c - n * difference
@@ -52,7 +48,7 @@ def tango_score(b: float, c: float, n: float, difference: float) -> float:
 
 
 def tango_limits(b: float, c: float, n: float, level: float) -> tuple[float, float]:
-    """Return where Tango's score equals +z and -z."""
+    """Return where Tango's score is +z and -z."""
     z, estimate = z_quantile(level), (b - c) / n
     low = bisect(lambda d: tango_score(b, c, n, d) - z, -1.0, estimate)
     high = bisect(lambda d: tango_score(b, c, n, d) + z, estimate, 1.0)
@@ -62,19 +58,18 @@ def tango_limits(b: float, c: float, n: float, level: float) -> tuple[float, flo
 def tango(only_candidate: float, only_baseline: float, n: float, *, level: float = 0.95) -> Estimate:
     """Estimate a paired pass-rate difference with Tango's score interval.
 
-    The default for one run per case. Not for repeated runs (`tango_n_eff`) or clusters (`tango_clustered`). The
-    p-value is McNemar's mid-p when the counts are whole. Not estimable at n = 0. Without any flip the limits are
-    +-z^2 / (n + z^2).
+    For one run per case; else `tango_n_eff`, and `tango_clustered` for clusters. The p-value is McNemar's
+    mid-p for whole counts. Not estimable at n = 0.
 
-    Limits solve `tango_score` = +-z. Tango (1998) Stat Med 17:891-908; recommended by Fagerland, Lydersen & Laake
-    (2014) Stat Med 33:2850-2875.
+    Limits solve `tango_score` = +-z. Tango (1998) Stat Med 17:891-908; recommended by Fagerland, Lydersen &
+    Laake (2014) Stat Med 33:2850-2875.
 
     Parameters
     ----------
     only_candidate, only_baseline
         Cases that only one side passes; fractional for effective counts.
     n
-        All pairs, the agreeing ones too.
+        All pairs, including those that agree.
 
     Examples
     --------
@@ -93,7 +88,7 @@ def tango(only_candidate: float, only_baseline: float, n: float, *, level: float
 
 
 def cross_pairs(candidate: Floats, baseline: Floats) -> tuple[float, float, float]:
-    """Return b, c and the variance of a single run's difference, of paired pass fractions.
+    """Return b, c and a single run's variance of the difference, of paired pass fractions.
 
     b = sum f_new (1 - f_old), c = sum f_old (1 - f_new), (b+c)/n - ((b-c)/n)^2.
     """
@@ -104,7 +99,7 @@ def cross_pairs(candidate: Floats, baseline: Floats) -> tuple[float, float, floa
 
 
 def paired_design_effect(candidate: Floats, baseline: Floats, k: Floats) -> float:
-    """Return the variance of the case differences over that of a single run, clipped to [1/K, 1].
+    """Return the variance of case differences over that of a single run, clipped to [1/K, 1].
 
     In the style of Rao & Scott (1992) Biometrics 48:577-585.
     """
@@ -116,10 +111,9 @@ def paired_design_effect(candidate: Floats, baseline: Floats, k: Floats) -> floa
 
 
 def clustered_design_effect(candidate: Floats, baseline: Floats, k: Floats, codes: np.ndarray) -> float:
-    """Return n CR1^2 over the variance of a single run's difference, clipped to [(1 + (m-1) ICC) / K, m].
+    """Return n CR1^2 over a single run's variance of the difference.
 
-    m is the sum of squared cluster sizes over n. What repeats can gain is limited by how alike the cases of a cluster
-    are. Without any flip it is m: every cluster counts as one case.
+    Clipped to [(1 + (m-1) ICC) / K, m], m = sum of squared cluster sizes over n. Without flips it is m.
     """
     n, sizes = candidate.size, np.bincount(codes).astype(float)
     spread = cross_pairs(candidate, baseline)[2]
@@ -136,7 +130,7 @@ def clustered_design_effect(candidate: Floats, baseline: Floats, k: Floats, code
 def paired_fractions(
     candidate: ArrayLike, baseline: ArrayLike, k: ArrayLike
 ) -> tuple[Floats, Floats, Floats]:
-    """Return pass fractions and runs of the cases that were run on both sides."""
+    """Return the pass fractions of cases with runs on both sides."""
     new, old, runs = together(candidate, baseline, k)
     check_fractions(new, old)
     return new[runs > 0], old[runs > 0], runs[runs > 0]
@@ -153,22 +147,21 @@ def tango_n_eff(
 ) -> Estimate:
     """Estimate a paired pass-rate difference from cases with several runs.
 
-    Equals `tango` when every case was run once. Not for clusters of different cases: `tango_clustered`. The
-    estimate is the mean difference of case fractions, ``n_eff`` = n / deff, and p is McNemar's mid-p (K = 1) or
+    Equals `tango` with one run per case. Not for clusters of cases (`tango_clustered`). The estimate is the
+    mean difference of case fractions, ``n_eff`` = n / deff, and p is McNemar's mid-p (K = 1) or
     `sign_flip`'s.
 
-    Tango(b/deff, c/deff, n/deff) with b, c of `cross_pairs` and deff of `paired_design_effect`. An extension of
-    this project, with its own coverage test.
+    Tango(b/deff, c/deff, n/deff) with b, c of `cross_pairs` and deff of `paired_design_effect`. An extension
+    of this project, with its own coverage test.
 
     Parameters
     ----------
     candidate, baseline
-        Pass fraction of each case on each side, in the same order, 0 to 1; a pair with nan is left out.
+        Pass fraction of each case on each side, in the same order; a pair with nan is dropped.
     k
-        Runs of each case, one number or one per case; where the sides differ, their harmonic mean (or the smaller
-        one, which is cautious).
+        Runs of each case, one number or one per case; if the sides differ, their harmonic mean.
     resamples, seed
-        Of the sign-flip permutation that gives the p-value when K > 1.
+        Of the sign-flip permutation for the p-value when K > 1.
 
     Examples
     --------
@@ -202,18 +195,15 @@ def tango_clustered(
 ) -> Estimate:
     """Estimate a paired pass-rate difference over clusters of cases.
 
-    Each case has the same weight. Equals `tango_n_eff` when every cluster has one case. A copy of every row in the
-    same cluster changes nothing. One cluster is not estimable. Tango on counts over `clustered_design_effect`, an
-    extension of this project; with fewer than 10 clusters say so.
+    Cases have equal weights. Tango on counts over `clustered_design_effect`, an extension of this project.
+    One cluster is not estimable; fewer than 10 are unreliable.
 
     Parameters
     ----------
-    candidate, baseline
-        Pass fraction of each case on each side, in the same order.
+    candidate, baseline, k
+        As in `tango_n_eff`.
     clusters
         The cluster of each case, any labels.
-    k
-        Runs of each case.
     level, resamples, seed
         As in `tango_n_eff`; the permutation flips whole clusters.
 
@@ -248,16 +238,16 @@ def tango_clustered(
 def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
     """Estimate a paired mean-score difference with Student's t.
 
-    The default for mean scores at every n. Not for pass rates (`tango_n_eff`), and not for rows of repeated runs.
-    Not estimable, the mean kept, for one case, one cluster, or when all differences are the same. In the last case
-    p is 1 when the difference is 0 and the sign-flip permutation's otherwise.
+    Not for pass rates (`tango_n_eff`), nor for rows of repeated runs. Not estimable, with the mean kept, for
+    one case, one cluster or equal differences; p is then 1 for no difference, else the sign-flip
+    permutation's.
 
     dbar -+ t sd(d) / sqrt(n). Miller (2024) arXiv 2411.00640 sec. 4.2; clusters as in `t_mean`.
 
     Parameters
     ----------
     differences
-        Candidate minus baseline of each case's mean; nan is left out.
+        Candidate minus baseline of each case's mean; nan is dropped.
     clusters
         The cluster of each case: CR1 standard error, t with G - 1 degrees of freedom.
 
@@ -286,8 +276,8 @@ def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level
 def weighted_difference(differences: ArrayLike, weights: ArrayLike, *, level: float = 0.95) -> Estimate:
     """Estimate a paired difference with one weight per case, with Student's t.
 
-    dbar_w = sum w d / sum w, Var = n/(n-1) sum w^2 (d - dbar_w)^2 / (sum w)^2. Weights such as severity must be
-    chosen before the differences are seen.
+    dbar_w = sum w d / sum w, Var = n/(n-1) sum w^2 (d - dbar_w)^2 / (sum w)^2. Choose the weights before the
+    differences are seen.
 
     Examples
     --------

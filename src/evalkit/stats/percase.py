@@ -1,4 +1,4 @@
-"""Test of one case that was run several times under two versions."""
+"""Test of one case with several runs under two versions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,8 @@ from evalkit.stats.basics import Floats, check_counts
 def boschloo(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
     """Test whether one case changed, with Boschloo's exact two-sided test.
 
-    Uniformly more powerful than Fisher's. Use from K = 4 runs per version. Over many cases adjust the p-values
-    (`benjamini_hochberg`). Returns twice the smaller one-sided p, at most 1, as scipy does; 1 when a version has no
-    runs.
-
-    The one-sided Fisher p is the statistic; its p is the largest chance, over the common pass probability, of a
-    table at least as extreme. Boschloo (1970) Stat Neerl 24:1-35.
+    Return twice the smaller one-sided p, at most 1, as scipy does; 1 if a version has no runs. Use from K = 4
+    runs per version; over many cases adjust the p-values. Boschloo (1970) Stat Neerl 24:1-35.
 
     Parameters
     ----------
@@ -57,14 +53,14 @@ def _largest_chance(log_ways: Floats, passes: Floats, runs: int) -> float:
         best = int(np.argmax(values))
         step = grid[1] - grid[0]
         grid = np.clip(np.linspace(grid[best] - step, grid[best] + step, 65), 1e-12, 1 - 1e-12)
-    # A table set that holds all-fail (or all-pass) is certain at p = 0 (or 1).
+    # A table set with all-fail (all-pass) has probability 1 at p = 0 (1).
     edge = 1.0 if np.any(passes == 0) or np.any(passes == runs) else 0.0
     return max(edge, float(np.max(chance(grid))))
 
 
 @lru_cache(maxsize=16)
 def _one_sided_fisher(k_new: int, k_old: int) -> Floats:
-    """Return P(X <= x) for every table: x passes of k_new given the margin, as a (k_new+1, k_old+1) array."""
+    """Return P(X <= x) given the margin, as a (k_new+1, k_old+1) array."""
     p_values = np.ones((k_new + 1, k_old + 1))
     for total in range(k_new + k_old + 1):
         tables = np.arange(max(0, total - k_old), min(k_new, total) + 1)

@@ -1,4 +1,4 @@
-"""Exact tests of "no change" on paired cases: McNemar and the sign-flip permutation."""
+"""Exact tests of "no change" on paired cases."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ENUMERATED = 15  # pairs: 2^15 sign patterns are counted one by one, more are sa
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """P-values of McNemar's test, two-sided.
+    """Two-sided p-values of McNemar's test.
 
-    Use ``mid_p`` (near-nominal). ``exact`` is too cautious; ``asymptotic`` and ``continuity`` are for comparison with
-    other tools.
+    Use ``mid_p``. ``exact`` is too cautious; ``asymptotic`` and ``continuity`` are for comparison with other
+    tools.
     """
 
     exact: float
@@ -33,14 +33,13 @@ class McNemar:
 def mcnemar(only_candidate: float, only_baseline: float) -> McNemar:
     """Test whether cases flip one way more often than the other.
 
-    exact = 2 P(X <= min), mid-p = exact - P(X = min), X ~ Binomial(b + c, 1/2). Fagerland, Lydersen & Laake (2013)
-    BMC Med Res Methodol 13:91. All p-values are 1 without a flip.
+    exact = 2 P(X <= min), mid-p = exact - P(X = min), X ~ Binomial(b + c, 1/2). Fagerland, Lydersen & Laake
+    (2013) BMC Med Res Methodol 13:91. All p-values are 1 without a flip.
 
     Parameters
     ----------
     only_candidate, only_baseline
-        Whole numbers of cases that only one side passes, one run each. Not for n x K rows: they reject a true null
-        15% of the time; use `sign_flip` on case fractions.
+        Whole numbers of cases that only one side passes, one run each. For repeated runs use `sign_flip`.
 
     Examples
     --------
@@ -70,22 +69,22 @@ def mcnemar(only_candidate: float, only_baseline: float) -> McNemar:
 def sign_flip(
     differences: ArrayLike, *, clusters: ArrayLike | None = None, resamples: int = 9999, seed: int = 0
 ) -> float:
-    """Test "no change" by flipping the signs of case differences.
+    """Return the two-sided p of "no change" by flipping signs of case differences.
 
-    Returns a two-sided p. At most 15 nonzero differences are enumerated; otherwise it is (1 + hits) / (resamples +
-    1). The least possible value is 2 / 2^m, so fewer than 6 nonzero differences can never reach .05.
+    At most 15 nonzero differences are enumerated; otherwise p is (1 + hits) / (resamples + 1). Fewer than 6
+    nonzero differences never reach .05.
 
-    T = |sum d|, compared with a tolerance of 1e-9 so that equal sums tie. Fisher (1935). Tests symmetry about 0, so
-    it also responds to a change of shape.
+    T = |sum d|, equal within 1e-9. Fisher (1935). Tests symmetry about 0, so it also detects a change of
+    shape.
 
     Parameters
     ----------
     differences
-        One per case; zeros and nan carry no information.
+        One per case; zeros and nan are ignored.
     clusters
         The cluster of each case: whole clusters are flipped.
     resamples, seed
-        Of the sampled patterns, when more than 15 differences are not zero.
+        Of the sampled patterns.
 
     Examples
     --------
@@ -109,7 +108,7 @@ def sign_flip(
 
 
 def _flipped_sums(sizes: Floats, resamples: int, seed: int) -> Floats:
-    """Return sums under random signs; equal sizes share one binomial draw, so pass fractions cost little."""
+    """Return sums under random signs; equal sizes share one binomial draw."""
     rng = np.random.default_rng(seed)
     distinct, counts = np.unique(np.round(sizes, 12), return_counts=True)
     sums: Floats = np.zeros(resamples)
@@ -117,7 +116,7 @@ def _flipped_sums(sizes: Floats, resamples: int, seed: int) -> Floats:
         for size, count in zip(distinct, counts, strict=True):
             sums += float(size) * (2.0 * rng.binomial(int(count), 0.5, resamples) - int(count))
         return sums
-    # Hardly any equal sizes: random bits are cheaper than binomials.
+    # With few equal sizes, random bits are cheaper than binomials.
     step, row_bytes = max(1, 4_000_000 // sizes.size), -(-sizes.size // 8)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)

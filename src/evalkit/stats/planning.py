@@ -1,7 +1,4 @@
-"""Sample size, minimal detectable difference and power.
-
-Never multiply an unpaired Cohen's h sample size by (1 - rho): it is off by about a factor of 2 (arXiv 2605.30315).
-"""
+"""Sample size, minimal detectable difference and power."""
 
 from __future__ import annotations
 
@@ -27,10 +24,10 @@ def cases_needed(
     cluster_size: float = 1,
     rho: float = 0.0,
 ) -> float:
-    """Return how many cases a difference needs, before rounding up.
+    """Return the number of cases to detect a difference, before rounding up.
 
-    n = (z_{a/2} + z_b)^2 (omega^2 + s_A^2/K_A + s_B^2/K_B) / delta^2. Miller (2024) arXiv 2411.00640 sec. 5. A
-    normal approximation: below about 30 cases add two.
+    n = (z_{a/2} + z_b)^2 (omega^2 + s_A^2/K_A + s_B^2/K_B) / delta^2. Miller (2024) arXiv 2411.00640 sec. 5.
+    A normal approximation: below about 30 cases add two.
 
     Parameters
     ----------
@@ -41,7 +38,7 @@ def cases_needed(
     sigma2_a, sigma2_b
         Mean variance of one run inside a case, on each side.
     k_a, k_b
-        Runs of each case on each side. More of them shrink only the second term.
+        Runs of each case on each side.
     alpha, power
         Two-sided false-alarm rate, and chance to detect the difference.
     cluster_size, rho
@@ -71,9 +68,9 @@ def minimal_difference(
     cluster_size: float = 1,
     rho: float = 0.0,
 ) -> float | None:
-    """Return the minimal detectable difference of n cases; None without cases.
+    """Return the minimal detectable difference of n cases, None without cases.
 
-    The inverse of `cases_needed`, with the same parameters. Not a test: a smaller difference may still be found.
+    The inverse of `cases_needed`, with the same parameters.
 
     Examples
     --------
@@ -87,7 +84,7 @@ def minimal_difference(
 
 
 def power_of(delta: float, n: float, *, variance: float, alpha: float = 0.05) -> float:
-    """Return the chance that n cases show a difference; `variance` is that of one case's difference.
+    """Return the power of n cases; `variance` is that of one case's difference.
 
     Normal approximation, both tails. For single-run pass rates below 100 cases prefer `mcnemar_power`.
 
@@ -105,15 +102,12 @@ def power_of(delta: float, n: float, *, variance: float, alpha: float = 0.05) ->
 def mcnemar_power(n: int, p_only_candidate: float, p_only_baseline: float, *, alpha: float = 0.05) -> float:
     """Return the exact power of McNemar's mid-p test on n cases, one run each.
 
-    Sum over the number of flips m ~ Binomial(n, p_b + p_c) and b ~ Binomial(m, p_b / (p_b + p_c)) of [mid-p <=
-    alpha].
+    Sum over m ~ Binomial(n, p_b + p_c) and b ~ Binomial(m, p_b / (p_b + p_c)) of [mid-p <= alpha].
 
     Parameters
     ----------
-    n
-        Cases.
     p_only_candidate, p_only_baseline
-        Chance that a case flips for the better, for the worse. Equal chances give the false-alarm rate.
+        Chance that a case improves, and that it regresses. Equal chances give the false-alarm rate.
     alpha
         Two-sided.
 
@@ -146,9 +140,9 @@ def mcnemar_cases(
     alpha: float = 0.05,
     most: int = 5000,
 ) -> int | None:
-    """Return the fewest cases with which McNemar's mid-p has the power, one run each; None above `most`.
+    """Return the fewest cases with the power for McNemar's mid-p; None above `most`.
 
-    Power of a discrete test saws up and down: the result is the first n from which a step of one more does not lose it.
+    One run per case. The power still holds with one case more.
 
     Examples
     --------
@@ -180,19 +174,17 @@ def non_inferiority_power(
 ) -> float:
     """Return the chance to conclude "no worse than the margin".
 
-    Phi((margin + D) / sqrt(variance / n) - z_level). Normal approximation; `non_inferiority_power_tango` is exact
-    for single runs.
+    Phi((margin + D) / sqrt(variance / n) - z_level). Normal approximation; `non_inferiority_power_tango` is
+    exact for single runs.
 
     Parameters
     ----------
-    n
-        Cases.
     margin
         Largest acceptable loss.
     variance
         Variance of one case's difference: omega^2 + s_A^2/K_A + s_B^2/K_B.
     true_difference
-        True candidate minus baseline; 0 for identical versions.
+        True candidate minus baseline.
     level
         One-sided.
 
@@ -209,10 +201,9 @@ def non_inferiority_power(
 def non_inferiority_power_tango(
     n: int, margin: float, p_only_candidate: float, p_only_baseline: float, *, level: float = 0.95
 ) -> float:
-    """Return the exact chance that Tango's test concludes "no worse than the margin", one run per case.
+    """Return the exact chance that Tango's test concludes "no worse than the margin".
 
-    Sum of the trinomial chances of every (b, c) whose score at -margin exceeds z. For repeated runs use
-    `non_inferiority_power`.
+    One run per case. Sum of the trinomial chances of every (b, c) whose score at -margin exceeds z.
 
     Examples
     --------
@@ -234,7 +225,7 @@ def non_inferiority_power_tango(
 
 
 def whole_cases(n: float) -> int:
-    """Round a number of cases up, forgiving floating point noise.
+    """Round a number of cases up, ignoring floating point noise.
 
     Examples
     --------

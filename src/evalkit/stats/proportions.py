@@ -1,8 +1,4 @@
-"""One pass rate with its interval.
-
-Never use a t, normal or bootstrap interval for a single pass rate below a few hundred cases: at n = 9 they cover 75 to
-77% instead of 95% and have no width when everything passes (Bowyer et al. 2025, arXiv 2503.01747).
-"""
+"""Pass rates with intervals. t, normal and bootstrap intervals are too narrow (arXiv 2503.01747)."""
 
 from __future__ import annotations
 
@@ -45,15 +41,15 @@ def wilson_limits(p: float, n: float, z: float) -> tuple[float, float]:
 def wilson(passes: float, n: float, *, level: float = 0.95) -> Estimate:
     """Estimate a pass rate with the Wilson score interval.
 
-    The default for one run per case. Not for repeated runs or clusters: `wilson_n_eff`, `wilson_clustered`. Not
-    estimable at n = 0. See `wilson_limits`; Newcombe (1998) Stat Med 17:857-872, Table I.
+    For one run per case; else `wilson_n_eff`, and `wilson_clustered` for clusters. Not estimable at n = 0.
+    Newcombe (1998) Stat Med 17:857-872, Table I.
 
     Parameters
     ----------
     passes
-        Cases passed; fractional for an effective count.
+        Passed cases; fractional for an effective count.
     n
-        Cases scored.
+        Scored cases.
 
     Examples
     --------
@@ -73,14 +69,13 @@ def wilson(passes: float, n: float, *, level: float = 0.95) -> Estimate:
 def wilson_n_eff(fractions: ArrayLike, k: ArrayLike, *, level: float = 0.95) -> Estimate:
     """Estimate a pass rate from cases with several runs.
 
-    Wilson on ``n_eff`` = n / `case_design_effect`, an extension of this project with its own coverage test. Equals
-    `wilson` when every case was run once; identical copies of a run add nothing. Not for several *different* cases
-    of one cluster: `wilson_clustered`.
+    Wilson on ``n_eff`` = n / `case_design_effect`, an extension of this project with its own coverage test.
+    Equals `wilson` with one run per case. Not for clusters of cases (`wilson_clustered`).
 
     Parameters
     ----------
     fractions
-        Passes over runs of each case, 0 to 1; a case with nan is left out.
+        Pass fraction of each case; nan is dropped.
     k
         Runs of each case: one number or one per case. The harmonic mean is used.
 
@@ -103,10 +98,10 @@ def wilson_n_eff(fractions: ArrayLike, k: ArrayLike, *, level: float = 0.95) -> 
 
 
 def case_design_effect(fractions: Floats, k: Floats) -> float:
-    """Return the variance of case fractions over that of a single run, floored by an ICC of 0.25, at most 1.
+    """Return the variance of case fractions over that of a single run, at most 1.
 
-    min(1, max(s^2 / (p(1-p)), (1 + (K-1) 0.25) / K)); 1 when all or none pass. Without the floor coverage at n = 20
-    falls to 89%.
+    min(1, max(s^2 / (p(1-p)), (1 + (K-1) 0.25) / K)); 1 if all or none pass. Without the floor coverage falls
+    to 89%.
     """
     p = float(np.mean(fractions))
     if fractions.size < 2 or p <= 0 or p >= 1:
@@ -119,8 +114,8 @@ def case_design_effect(fractions: Floats, k: Floats) -> float:
 def cluster_design_effect(fractions: Floats, codes: np.ndarray) -> float:
     """Return 1 + (sum m^2 / n - 1) ICC, with the ANOVA estimate of the ICC, at least 0.
 
-    Saha, Miller & Wang (2016) Int J Biostat 12. With fewer than 30 clusters the ICC is at least 0.25 (ours): without
-    that 10 clusters cover 91%.
+    Saha, Miller & Wang (2016) Int J Biostat 12. Below 30 clusters the ICC is at least 0.25 (ours), for
+    coverage.
     """
     sizes = np.unique(codes, return_counts=True)[1].astype(float)
     least = ICC_FLOOR if sizes.size < MANY_CLUSTERS else 0.0
@@ -132,9 +127,8 @@ def wilson_clustered(
 ) -> Estimate:
     """Estimate a pass rate over clusters of cases (one document, persona or template).
 
-    Each case has the same weight. ``n_eff`` = n / (`case_design_effect` x `cluster_design_effect`). One cluster is
-    not estimable. When all pass or all fail the correlation cannot be estimated and is taken as 1: n_eff is the
-    number of clusters. With fewer than 10 clusters the correlation itself is badly known: say so beside the number.
+    Cases have equal weights. ``n_eff`` = n / (`case_design_effect` x `cluster_design_effect`); the number of
+    clusters if all pass or all fail. One cluster is not estimable; fewer than 10 are unreliable.
 
     Parameters
     ----------
@@ -173,7 +167,7 @@ def wilson_clustered(
 
 
 def anova_icc(values: np.ndarray, clusters: ArrayLike) -> float:
-    """Return the one-way ANOVA intra-class correlation; 0 when clusters have one value or nothing varies.
+    """Return the one-way ANOVA intra-class correlation; 0 if undefined.
 
     (MSB - MSW) / (MSB + (m0 - 1) MSW), m0 = (n - sum m^2 / n) / (G - 1).
 
@@ -196,10 +190,9 @@ def anova_icc(values: np.ndarray, clusters: ArrayLike) -> float:
 
 
 def lower_bound_exact(passes: float, n: float, *, level: float = 0.95) -> Estimate:
-    """Estimate a pass rate with its one-sided exact lower bound.
+    """Estimate a pass rate with its one-sided exact lower bound; ``high`` is 1.
 
-    Quantile 1 - level of Beta(k, n-k+1); alpha^(1/n) when all pass, of which the "rule of three" 1 - 3/n is the
-    approximation (Hanley & Lippman-Hand 1983 JAMA). ``high`` is always 1.
+    Quantile 1 - level of Beta(k, n-k+1). "Rule of three": Hanley & Lippman-Hand (1983) JAMA.
 
     Examples
     --------

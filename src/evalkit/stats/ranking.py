@@ -1,4 +1,4 @@
-"""Several versions over the same cases: differences, ranks and ties."""
+"""Several versions over the same cases: tests, ranks and ties."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evalkit.stats.estimates import StatisticsError, Status
 
 @dataclass(frozen=True, slots=True)
 class Omnibus:
-    """One test over all versions: whether any of them is different."""
+    """A test of whether any version differs."""
 
     statistic: float | None
     df: int
@@ -30,9 +30,8 @@ class Omnibus:
 class Ranking:
     """Versions ranked by their mean over the same cases, 1 is best.
 
-    ``p_best`` is the share of resampled suites in which the version comes first (ties shared). ``low`` and ``high`` are
-    the interval of its rank. ``tied_with_best`` is whether it cannot be told from the first. ``winner_bonus`` is how
-    much better the winner looks than it is, by being picked.
+    ``p_best`` is the share of resamples in which the version is first (ties shared). ``low`` and ``high`` are
+    the interval of its rank. ``winner_bonus`` is the selection bias of the winner's mean.
     """
 
     means: tuple[float, ...]
@@ -54,14 +53,13 @@ def cochran_q(passes: ArrayLike) -> Omnibus:
     """Test whether several versions have the same pass rate on the same cases.
 
     Q = (k-1)(k sum G_j^2 - T^2) / (k T - sum L_i^2), chi-square with k - 1 df. Cochran (1950) Biometrika
-    37:256-266. Asymptotic: with fewer than about 24 informative rows x versions it is rough. p = 1 when no case
-    tells two versions apart.
+    37:256-266. Rough below 24 informative rows x versions. p = 1 if all versions agree on every case.
 
     Parameters
     ----------
     passes
-        One row per case, one column per version, 0 or 1; rows with nan are left out. For pass fractions of repeated
-        runs use `friedman`.
+        One row per case, one column per version, 0 or 1; rows with nan are dropped. For pass fractions use
+        `friedman`.
 
     Examples
     --------
@@ -87,13 +85,13 @@ def cochran_q(passes: ArrayLike) -> Omnibus:
 def friedman(scores: ArrayLike) -> Omnibus:
     """Test whether several versions score the same, by ranks within each case.
 
-    Chi-square of the rank sums with k - 1 df, corrected for ties. Friedman (1937) JASA 32:675-701. p = 1 when every
-    case is a tie. For two versions `paired_t` is far stronger.
+    Chi-square of the rank sums with k - 1 df, corrected for ties. Friedman (1937) JASA 32:675-701. p = 1 if
+    every case is a tie. For two versions use `paired_t`.
 
     Parameters
     ----------
     scores
-        One row per case, one column per version; rows with nan are left out.
+        One row per case, one column per version; rows with nan are dropped.
 
     Examples
     --------
@@ -115,19 +113,15 @@ def friedman(scores: ArrayLike) -> Omnibus:
 def bootstrap_ranks(
     values: ArrayLike, *, level: float = 0.95, resamples: int = 9999, seed: int = 0
 ) -> Ranking:
-    """Rank versions, with an interval for each rank; cases are resampled for all versions together.
+    """Rank versions with percentile intervals, resampling cases jointly.
 
-    The interval of a rank is percentiles over resamples. Tied with the best: the percentile interval of the paired
-    difference to the winner, at 1 - (1 - level) / (k - 1), includes 0. ``winner_bonus`` is the mean over resamples
-    of (resampled winner's resampled mean - its mean). Not estimable for fewer than two cases.
+    Tied with the best: the percentile interval of the paired difference to the winner, at 1 - (1 - level) /
+    (k - 1), includes 0. Not estimable for fewer than two cases.
 
     Parameters
     ----------
     values
-        One row per case, one column per version, higher is better (pass fraction, mean score); rows with nan are left
-        out.
-    level, resamples, seed
-        Of the joint case bootstrap.
+        One row per case, one column per version, higher is better; rows with nan are dropped.
 
     Examples
     --------
@@ -174,8 +168,8 @@ def _winner_bonus(means: Floats, replicates: Floats) -> float:
 
 
 def mid_ranks(table: Floats) -> Floats:
-    """Return ranks within each row, 1 for the smallest, ties at their mean rank."""
-    # Versions are few: comparing all pairs is quicker than sorting every row.
+    """Return ranks within each row, 1 for the smallest; ties share the mean rank."""
+    # With few versions, comparing all pairs is faster than sorting rows.
     ranks = np.full(table.shape, 0.5)
     for j in range(table.shape[1]):
         other = table[:, [j]]

@@ -1,4 +1,4 @@
-"""Agreement of raters on any scale: ICC(A,1), and agreement in rank."""
+"""Agreement of raters on any scale, absolute and in rank."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_KINDS = 40  # distinct ratings up to which rank statistics are resampled th
 
 
 class RankStatistic(NamedTuple):
-    """A rank correlation: its name, its value for each table, its variance on Fisher's z scale."""
+    """A rank correlation: name, value of each table, variance on Fisher's z scale."""
 
     name: str
     of_tables: Callable[[Floats], Floats]
@@ -35,16 +35,13 @@ KENDALL = RankStatistic("Kendall tau-b", tau_of_tables, lambda _, n: 0.437 / (n 
 def icc(ratings: ArrayLike, *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Estimate the absolute agreement of single ratings: ICC(A,1), two-way.
 
-    For mean scores of several judges, and for repeated judgements of one answer. ICC(C,1) would hide a judge who is
-    always one point kinder. Items without all ratings are left out.
-
-    (MSR - MSE) / (MSR + (k-1) MSE + k (MSC - MSE) / n). McGraw & Wong (1996) Psychol Methods 1:30-46. pingouin 0.7
-    names the row "ICC(A,1)", older ones "ICC2".
+    (MSR - MSE) / (MSR + (k-1) MSE + k (MSC - MSE) / n). McGraw & Wong (1996) Psychol Methods 1:30-46. The row
+    "ICC(A,1)" of pingouin, formerly "ICC2".
 
     Parameters
     ----------
     ratings
-        One row per rater, one column per item.
+        One row per rater, one column per item; items with missing ratings are dropped.
     level, resamples, seed
         Of the case bootstrap on Fisher's z scale.
 
@@ -85,9 +82,8 @@ def spearman(
 ) -> Estimate:
     """Estimate rank agreement with Spearman's rho, ties at mid-ranks.
 
-    Blind to leniency: a judge one point kinder throughout has rho 1. Show it beside a measure that is not. Case
-    bootstrap on Fisher's z scale, or with more than 40 distinct ratings atanh(rho) -+ z sqrt((1 + rho^2 / 2) / (n -
-    3)).
+    Insensitive to leniency. Case bootstrap on Fisher's z scale; above 40 distinct ratings atanh(rho) -+
+    z sqrt((1 + rho^2 / 2) / (n - 3)).
 
     Examples
     --------
@@ -102,8 +98,8 @@ def kendall_tau(
 ) -> Estimate:
     """Estimate rank agreement with Kendall's tau-b, which allows for ties.
 
-    Blind to leniency, like `spearman`. Case bootstrap on Fisher's z scale, or with more than 40 distinct ratings
-    atanh(tau) -+ z sqrt(.437 / (n - 4)).
+    Insensitive to leniency. Case bootstrap on Fisher's z scale; above 40 distinct ratings atanh(tau) -+
+    z sqrt(.437 / (n - 4)).
 
     Examples
     --------
@@ -122,7 +118,7 @@ def _rank_agreement(
     if n == 0:
         method = f"{statistic.name}, Fisher-z case bootstrap"
         return not_estimable("no item was rated by both", n=0, method=method, level=level)
-    # Only ranks count: codes on one common scale keep the table small.
+    # Ranks suffice: codes on a common scale keep the table small.
     first, second = (np.unique(side, return_inverse=True)[1] for side in pairs)
     kinds = max(int(first.max()), int(second.max())) + 1
     if kinds > MOST_KINDS:

@@ -16,9 +16,8 @@ from evalkit.stats.proportions import wilson_n_eff
 class Churn:
     """Expected flips between single runs of two identical versions.
 
-    ``flips`` of ``n`` cases change their verdict by chance: half of them look fixed, half look broken. ``recover`` is
-    the chance that a case which failed one run passes the next, ``relapse`` the chance that one which passed fails.
-    ``unknown`` cases were run only once.
+    ``flips`` of ``n`` cases change verdict by chance. ``recover`` is the chance that a failed case passes the
+    next run, ``relapse`` that a passed case fails. ``unknown`` cases have one run.
     """
 
     flips: float
@@ -33,7 +32,7 @@ class Churn:
 def pass_at_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
     """Return for each case the chance that at least one of k runs passes.
 
-    1 - C(n-c, k) / C(n, k); nan where a case has fewer than k runs (never 1). Chen et al. (2021) arXiv 2107.03374.
+    1 - C(n-c, k) / C(n, k); nan for fewer than k runs. Chen et al. (2021) arXiv 2107.03374.
 
     Parameters
     ----------
@@ -54,8 +53,7 @@ def pass_at_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
 def pass_hat_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
     """Return for each case the chance that all of k runs pass (pass^k).
 
-    C(c, k) / C(n, k); nan where a case has fewer than k runs. Never the pass rate to the power of k: on real data .540
-    against .213. tau-bench, Yao et al. (2024) arXiv 2406.12045.
+    C(c, k) / C(n, k); nan for fewer than k runs. tau-bench, Yao et al. (2024) arXiv 2406.12045.
 
     Examples
     --------
@@ -69,7 +67,7 @@ def pass_hat_k(passes: ArrayLike, runs: ArrayLike, k: int) -> Floats:
 def pass_at_k_rate(passes: ArrayLike, runs: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
     """Estimate pass@k over the suite: mean of the case values, Wilson on an effective n.
 
-    Cases with fewer than k runs are left out; ``n`` counts the rest. A case of n runs counts as n / k draws.
+    Cases with fewer than k runs are dropped. A case of n runs counts as n / k draws.
 
     Examples
     --------
@@ -91,9 +89,9 @@ def pass_hat_k_rate(passes: ArrayLike, runs: ArrayLike, k: int, *, level: float 
 
 
 def flakiness(fractions: ArrayLike, k: ArrayLike) -> Floats:
-    """Return the unbiased variance of one run of each case: f (1-f) K / (K-1), nan where K is 1.
+    """Return the unbiased variance of one run of each case: f (1-f) K / (K-1).
 
-    0 for a case that always gives the same verdict, 0.5 at most (one of two runs).
+    0 for a stable verdict, at most 0.5; nan if K is 1.
 
     Examples
     --------
@@ -108,14 +106,13 @@ def flakiness(fractions: ArrayLike, k: ArrayLike) -> Floats:
 def expected_churn(fractions: ArrayLike, k: ArrayLike) -> Churn:
     """Estimate how many cases flip by chance, from repeated runs of one version.
 
-    sum 2 f (1-f) K / (K-1). recover = E[f(1-f)] / E[1-f], relapse = E[f(1-f)] / E[f], both unbiased in numerator.
-    Not from runs that were repeated *because* they failed.
+    sum 2 f (1-f) K / (K-1). recover = E[f(1-f)] / E[1-f], relapse = E[f(1-f)] / E[f], both unbiased in
+    numerator. Not for runs repeated because they failed.
 
     Parameters
     ----------
     fractions, k
-        Pass fraction and runs of each case; cases with one run are counted as unknown, and the share of the others
-        stands for them in ``flips``.
+        Pass fraction and runs of each case; ``flips`` extrapolates to cases with one run.
 
     Examples
     --------
@@ -136,12 +133,12 @@ def expected_churn(fractions: ArrayLike, k: ArrayLike) -> Churn:
 
 
 def observed_churn(first: ArrayLike, second: ArrayLike) -> Churn:
-    """Count how many cases flipped between two runs of the same version (an A/A run).
+    """Count flips between two runs of the same version (an A/A run).
 
     Parameters
     ----------
     first, second
-        0 or 1 for each case, or pass fractions (then the expected flips of one run from each side).
+        0 or 1 for each case, or pass fractions, which give expected flips.
 
     Examples
     --------
@@ -170,7 +167,7 @@ def _checked_runs(passes: ArrayLike, runs: ArrayLike, k: int) -> tuple[Floats, F
 
 
 def _all_drawn_from(special: Floats, n: Floats, k: int) -> Floats:
-    """Return C(special, k) / C(n, k): the chance that k drawn runs are all of one kind."""
+    """Return C(special, k) / C(n, k)."""
     enough, possible = n >= k, special >= k
     s, m = np.where(possible, special, k), np.where(enough, n, k)
     logs = gammaln(s + 1) - gammaln(s - k + 1) - gammaln(m + 1) + gammaln(m - k + 1)

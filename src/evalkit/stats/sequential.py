@@ -1,4 +1,4 @@
-"""Repeated looks at growing data: e-values for unplanned looks, Pocock's level for planned ones."""
+"""Tests for repeated looks at growing data."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from evalkit.stats.estimates import StatisticsError
 def e_path(flips: ArrayLike) -> Floats:
     """Return the e-value against "no change" after each pair, valid at every look.
 
-    E = 2^(b+c) B(b+1, c+1): a martingale under b ~ Binomial(b + c, 1/2), uniform mixture (Robbins 1970). Stop when
-    it reaches 1 / alpha: any number of looks then gives at most alpha false alarms (ten looks with a t test give
-    19%). min(1, 1/E) is an anytime-valid p. For one planned look `mcnemar` is stronger.
+    Stop at 1 / alpha. min(1, 1/E) is an anytime-valid p. For one planned look use `mcnemar`.
+
+    E = 2^(b+c) B(b+1, c+1): a martingale under b ~ Binomial(b + c, 1/2), uniform mixture (Robbins 1970).
 
     Parameters
     ----------
     flips
-        In the order seen: +1 where only the candidate passed, -1 where only the baseline did, 0 where they agree.
-        When the same cases are run again the null is "the same on these cases".
+        In observed order: +1 if only the candidate passed, -1 if only the baseline passed, 0 if they agree.
 
     Examples
     --------
@@ -38,16 +37,14 @@ def e_path(flips: ArrayLike) -> Floats:
 
 @lru_cache(maxsize=64)
 def pocock_alpha(looks: int, *, alpha: float = 0.05) -> float:
-    """Return the alpha to use at each of several planned, equally spaced looks.
+    """Return the alpha of each of several planned, equally spaced looks.
 
-    .0294 for 2 looks, .0221 for 3, .0182 for 4, .0158 for 5. Pocock (1977) Biometrika 64:191-199. The chance that a
-    random walk leaves +-c sqrt(i) at any look, by the recursion of Armitage, McPherson & Rowe (1969), is solved for
-    c.
+    Pocock (1977) Biometrika 64:191-199, by the recursion of Armitage, McPherson & Rowe (1969).
 
     Parameters
     ----------
     looks
-        How many, declared beforehand. For unplanned looks use `e_path`.
+        Number of looks, declared beforehand. For unplanned looks use `e_path`.
     alpha
         Two-sided false-alarm rate over all looks.
 

@@ -1,4 +1,4 @@
-"""Variance of judged scores by source: cases, epochs, judge samples and criteria."""
+"""Variance of judged scores by source."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ NESTED = ("case", "epoch", "sample")
 
 @dataclass(frozen=True, slots=True)
 class VarianceComponents:
-    """Variance of a judged score, by source.
+    """Variance of a judged score by source.
 
-    ``case``, ``epoch`` (runs of one case) and ``sample`` (judgements of one run) are those of the mean over the criteria.
-    ``criterion`` is the variance of the criteria's own means; it moves no comparison. A component is None where the
-    data cannot tell it from the one above (one epoch, one sample).
+    ``case``, ``epoch`` (runs of a case) and ``sample`` (judgements of a run) are of the mean over criteria.
+    ``criterion`` is the variance of the criteria's means. A component is None if not identifiable.
     """
 
     case: float | None
@@ -37,7 +36,7 @@ class VarianceComponents:
     reason: str = ""
 
     def shares(self) -> dict[str, float]:
-        """Return each known component over their sum; empty when nothing varies.
+        """Return each known component over their sum; empty if nothing varies.
 
         Examples
         --------
@@ -62,9 +61,9 @@ class VarianceComponents:
         return sqrt((case + epoch / epochs + sample / (epochs * samples)) / cases)
 
     def best_next(self, *, agent_cost: float = 1.0, judge_cost: float = 1.0) -> dict[str, float]:
-        """Return the relative fall of the error variance per unit of money for one more "case", "epoch" or "sample".
+        """Return the relative error reduction per cost of one more "case", "epoch" or "sample", best first.
 
-        The best comes first. The costs are those of one agent run and of one judgement of it (all criteria).
+        The costs are of one agent run and of one judgement of it (all criteria).
 
         Examples
         --------
@@ -99,17 +98,16 @@ def variance_components(
 ) -> VarianceComponents:
     """Split the variance of one version's scores by source.
 
-    Each score minus its criterion's mean, averaged over the criteria of a judgement; then nested analysis of
-    variance by the method of moments with unequal sizes (Searle 1971). Each component is its mean square minus what
-    the level below explains, at least 0. Criteria are judged on the same answer, so their errors correlate:
-    averaging first keeps that. Not estimable for fewer than two cases.
+    Nested analysis of variance by the method of moments with unequal sizes (Searle 1971), on scores minus
+    their criterion's mean, averaged over criteria. Components are at least 0. Not estimable for fewer than
+    two cases.
 
     Parameters
     ----------
     scores
-        One row per judgement; nan (unscored) is left out.
+        One row per judgement; nan (unscored) is dropped.
     cases, epochs, samples, criteria
-        Labels of each row. Epochs are counted inside a case, samples inside an epoch.
+        Labels of each row. Epochs are nested in cases, samples in epochs.
 
     Examples
     --------
@@ -167,7 +165,6 @@ def _joined(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
 
 
 def _parents(group: np.ndarray, parent: np.ndarray) -> np.ndarray:
-    """Return the parent of each group."""
     return np.asarray(parent[np.unique(group, return_index=True)[1]])
 
 
