@@ -87,10 +87,10 @@ def open_folder(
     seed: int | None,
     retry_errors: bool,
 ) -> RunFolder:
-    """Find the run to resume (without a name: of the same agent and prompts), or name a new one.
+    """Find the run to resume, or name a new one.
 
-    Raises FormatError for another wording of the suite, another run of that name, or other settings of the same
-    version.
+    Without a name, the run of the same agent and prompts is resumed. Raises FormatError for another wording of the
+    suite, another run of that name, or other settings of the same version.
     """
     place = None if folder is None else Path(folder)
     if place is not None and place.exists() and not place.is_dir():
@@ -170,7 +170,7 @@ def _difference(row: dict[str, Any], identity: dict[str, Any], seed: int | None)
 
 
 def _check_version(runs: dict[str, dict[str, Any]], identity: dict[str, Any], agent: AgentSettings) -> None:
-    """Refuse one version name for two agents: a comparison could not tell them apart."""
+    """Refuse one version name for two agents: comparisons could not separate them."""
     if agent.version is None:
         return
     for name, row in runs.items():

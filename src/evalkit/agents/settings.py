@@ -134,7 +134,7 @@ class AgentSettings:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The facts saved with a run: no key, and the prompt as a hash."""
+        """The facts saved with a run: no API key, the prompt as a hash."""
         facts: dict[str, Any] = {"kind": self.kind, "agent_hash": self.hash}
         if self.kind == "model":
             system = self.system

@@ -262,7 +262,7 @@ class _Scope(NamedTuple):
 
 
 def _scopes(ratings: Ratings, by: tuple[str, ...]) -> Iterator[_Scope]:
-    """Yield each criterion and the verdicts of all answers, then of each group of `by`."""
+    """Yield each criterion and the verdicts, then the same by group."""
     scopes = []
     for name, is_criterion in criteria_of(ratings.rows):
         pairs = ratings.pairs.filter(is_criterion)

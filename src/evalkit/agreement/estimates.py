@@ -110,7 +110,7 @@ def estimate_agreement(
 
 
 class PairEstimates(NamedTuple):
-    """Measures of paired ratings, the points of the scale, a note, and whether ratings were rounded."""
+    """Measures of paired ratings, points of the scale, note, rounding."""
 
     measures: dict[str, Estimate]
     points: Floats | None
@@ -165,7 +165,7 @@ def nearest_point(ratings: Floats, points: Floats) -> np.ndarray:
 def _of_tables(
     a: np.ndarray, b: np.ndarray, codes: np.ndarray, points: Floats, *, level: float, seed: int
 ) -> dict[str, Estimate]:
-    """Return every statistic of the table of two raters, from the same resamples of cases."""
+    """Return every statistic of two raters, from the same resamples of cases."""
     weights = disagreement_weights(points)
     is_binary = points.size == 2
     statistics: dict[str, tuple[str, Callable[[Floats], Floats]]] = {

@@ -121,9 +121,10 @@ def judge_forensics(
     -----
     Length: judge minus people, regressed on log2 of the answer's length, CR1 standard errors by case with t of G - 1
     degrees of freedom; without labels only the rank correlation of score and length, which good long answers explain
-    too. Heaping: the share of the most frequent score (Wilson by case) and the entropy of the scores. Leniency: paired t
-    on case means. Drift: the same answers judged under two versions of a rubric or prompt. Position: McNemar's mid-p on
-    pairs that were judged in both orders. These are observations, not experiments: p_adjusted is Benjamini-Hochberg's.
+    too. Heaping: the share of the most frequent score (Wilson by case) and the entropy of the scores. Leniency:
+    paired t on case means. Drift: the same answers judged under two versions of a rubric or prompt. Position:
+    McNemar's mid-p on pairs that were judged in both orders. These are observations, not experiments: p_adjusted is
+    Benjamini-Hochberg's.
 
     Examples
     --------
@@ -184,7 +185,7 @@ def _of_graders(judged: pl.DataFrame, grader: str | Sequence[str] | None) -> pl.
 
 
 def _log_lengths(evals: Evals) -> pl.DataFrame:
-    """Return log2 of the characters of each answer: its output, else its last assistant turn."""
+    """Return log2 of the characters of each answer."""
     is_reply = (pl.col("role") == "assistant") & (pl.col("content").fill_null("") != "")
     replies = evals.turns.lazy().filter(is_reply).sort("turn").group_by(_TRIAL, maintain_order=True)
     outputs = evals.outputs.with_columns(pl.col("output").str.len_chars())

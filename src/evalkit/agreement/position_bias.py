@@ -25,7 +25,7 @@ NEEDED: Final = (
 
 
 def position_rows(judged: pl.DataFrame, facts: AnswerFacts, *, level: float) -> list[Row]:
-    """Return how many pairs changed winner with the order, and in favor of which position.
+    """Return how many winners changed with the order, and towards which position.
 
     Ties are left out. With scores and no winners: the shift of the score between the orders.
     """

@@ -161,7 +161,7 @@ def split_by(frame: pl.DataFrame, by: Sequence[str]) -> list[tuple[str, pl.DataF
 
 
 def criteria_of(frame: pl.DataFrame) -> list[tuple[str, pl.Expr]]:
-    """Return the name and filter of each criterion, with its suite if there are several."""
+    """Return the name and filter of each criterion, per suite."""
     names = sorted(frame.select("suite", "criterion").unique().iter_rows(), key=natural_key)
     is_several = len({suite for suite, _ in names}) > 1
     return [

@@ -31,7 +31,7 @@ HTML_ROWS = 40
 
 @dataclass(frozen=True, eq=False, repr=False)
 class JudgeResult(Result):
-    """A result: a sentence, the table behind it (`summary`), warnings and notes on choices."""
+    """A result with a sentence, a summary, warnings and notes."""
 
     sentence: str
     summary: pl.DataFrame

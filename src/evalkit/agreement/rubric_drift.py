@@ -28,7 +28,7 @@ NEEDED: Final = (
 def drift_rows(
     evals: Evals, judged: pl.DataFrame, facts: AnswerFacts, scoring: Scoring, *, seed: int
 ) -> list[Row]:
-    """Return shift, flips and kappa between the first and the last version of each judge.
+    """Return shift, flips and kappa between first and last version of each judge.
 
     A judge is its model, else its name. Versions are in reading order.
     """

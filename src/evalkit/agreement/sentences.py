@@ -32,7 +32,7 @@ def read_kappa(kappa: Estimate) -> str:
 
 
 def main_row(summary: pl.DataFrame) -> dict[str, Any] | None:
-    """Return the row of the verdicts, else of the criterion with the lowest interval."""
+    """Return the row of the verdicts, else of the weakest criterion."""
     rows = summary.filter((pl.col("group") == "all") & pl.col("kappa").is_not_null())
     verdicts, criteria = (
         rows.filter((pl.col("kind") == "verdict") == is_verdict) for is_verdict in (True, False)

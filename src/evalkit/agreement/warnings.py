@@ -104,7 +104,7 @@ def _dominant_score(ratings: Ratings, row: dict[str, Any]) -> Iterator[Warning]:
 
 
 def describe_selection(ratings: Ratings) -> str:
-    """Describe how the judge's pass rate on labelled answers differs beyond chance, or ""."""
+    """Describe how labelled answers differ in pass rate beyond chance, or ""."""
     judged = ratings.judged.drop_nulls("judge")
     labelled = ratings.verdicts.drop_nulls("reference").select(ANSWER).unique()
     inside, outside = (judged.join(labelled, on=ANSWER, how=how) for how in ("semi", "anti"))

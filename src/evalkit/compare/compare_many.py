@@ -276,7 +276,7 @@ def compare_many(
 def _find_versions(
     evals: Evals, baseline: Selector, candidates: Sequence[Selector] | None
 ) -> tuple[dict[str, Selector], dict[str, list[str]]]:
-    """Return the selector and the runs of each version by its label, the baseline first."""
+    """Return selector and runs of each version by label, the baseline first."""
     selectors: dict[str, Selector] = {}
     sides: dict[str, list[str]] = {}
     owner: dict[str, str] = {}

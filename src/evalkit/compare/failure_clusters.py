@@ -241,7 +241,7 @@ def _rationales(evals: Evals, failing: pl.DataFrame, scoring: Scoring) -> pl.Dat
 def _cluster(
     texts: list[str], count: int | None, *, seed: int
 ) -> tuple[list[int], list[float], list[list[str]], float]:
-    """Return each text's cluster and closeness to its center, each cluster's terms, and the silhouette."""
+    """Return clusters and closeness of texts, terms of clusters, and the silhouette."""
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -76,7 +76,7 @@ def find_runs(evals: Evals, selector: Selector) -> tuple[str, list[str]]:
 def share_criteria(
     evals: Evals, sides: Mapping[str, Sequence[str]], scoring: Scoring, *, criteria: Literal["same", "shared"]
 ) -> tuple[Evals, list[str]]:
-    """Return the scores on the criteria of all sides (label -> runs), and the criteria left out.
+    """Return the scores on shared criteria of all sides, and the criteria left out.
 
     Raises SelectorError if the criteria differ and `criteria` is "same", or the sides share none.
     """
@@ -141,7 +141,7 @@ class Pairs:
         return [*self.runs["baseline"], *self.runs["candidate"]]
 
     def units(self, *also: str) -> pl.DataFrame:
-        """Return one row per case (and value of `also`), strata averaged with equal weights.
+        """Return one row per case (and value of `also`), the mean of its strata.
 
         `passes_*` and `trials_*` are sums. `mean_*` is over the strata where both sides have a mean; else null.
         """

@@ -112,7 +112,7 @@ class Pilot:
     def cases_needed(
         self, size: float, k: float, samples: float, *, alpha: float, power: float, no_worse: bool = False
     ) -> int:
-        """Return the cases needed for a difference, or for "no worse" of equal versions."""
+        """Return the cases needed for a difference, or for "no worse"."""
         # One-sided at alpha is two-sided at 2 alpha.
         two_sided = 2 * alpha if no_worse else alpha
         omega2 = self.variance(k, samples)
@@ -122,7 +122,7 @@ class Pilot:
         return n + 2 if n < _FEW else n
 
     def is_exact(self, design: Design) -> bool:
-        """Whether the power is exact: few single runs of pass or fail, no clusters."""
+        """Whether the power is exact: few single pass/fail runs, no clusters."""
         return self.counted and design.epochs == 1 and self.effect == 1 and design.cases <= _EXACT
 
     def _flips(self, difference: float, samples: float) -> tuple[float, float]:
@@ -216,7 +216,7 @@ def _trials(graded: pl.DataFrame, sides: Mapping[str, list[str]], metric: Metric
 
 
 def _case_means(trials: pl.DataFrame, strata: list[str]) -> tuple[pl.DataFrame, float, int]:
-    """Return the cases of one side (`mean`, `trials`, `cluster`), the variance within them and its df."""
+    """Return the cases of one side, the variance within them and its df."""
     cells = trials.group_by("suite", "case", *strata, maintain_order=True).agg(
         mean=pl.col("value").mean(),
         squares=((pl.col("value") - pl.col("value").mean()) ** 2).sum(),
@@ -281,7 +281,7 @@ def _make_pilot(
 
 
 def _judge_variance(judgements: pl.DataFrame, sides: Mapping[str, list[str]]) -> tuple[float | None, float]:
-    """Return the variance of a judgement within its trial (None: one per trial), and judgements per trial."""
+    """Return the variance of a judgement (None: one per trial), and judgements per trial."""
     variances, samples = [], []
     for runs in sides.values():
         own = judgements.filter(pl.col("run").is_in(runs))

@@ -93,7 +93,7 @@ class Plan(DescribedResult):
         return self.designs
 
     def chart(self) -> alt.TopLevelMixin:
-        """Plot power by number of cases, one line per true difference, at the epochs at hand."""
+        """Plot power by number of cases, one line per true difference."""
         from evalkit import charts
 
         curve = self.curve.filter(pl.col("k") == pl.col("k").last())

@@ -47,7 +47,7 @@ Tied = tuple[tuple[str, ...], ...]
 def rank_versions(
     graded: pl.DataFrame, sides: Mapping[str, list[str]], *, level: float, seed: int, resamples: int
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[Metric, Tied], dict[Metric, float | None]]:
-    """Return the ranks, the omnibus tests, and per metric the tied sets and the winner's bonus."""
+    """Return the ranks, omnibus tests, tied sets and winner's bonuses."""
     cases = _cases_by_version(graded, sides)
     names = list(sides)
     rows, tests = [], []

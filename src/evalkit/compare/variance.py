@@ -265,7 +265,7 @@ class Costs(NamedTuple):
 
 
 def find_costs(evals: Evals, scoring: Scoring) -> Costs:
-    """Return the mean cost of a trial and of a judgement by the chosen graders."""
+    """Return the mean cost of a trial and of a judgement."""
     keys = ["run", "case", "epoch", "grader", "rubric_hash", "sample"]
     chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
     priced = chosen.filter(pl.col("cost_usd").is_not_null()).group_by(keys).agg(pl.col("cost_usd").sum())

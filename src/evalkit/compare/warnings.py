@@ -34,7 +34,7 @@ _ADJUSTMENTS: Final = {"holm": "Holm", "bh": "Benjamini-Hochberg"}
 
 
 def remark(warning: Warning) -> Sentence:
-    """Return a warning as a line: its id, its scope, its text and what to do."""
+    """Return a warning as a line of text."""
     scope = "" if warning.scope in ("overall", "by") else f"{warning.scope}: "
     template = "{id} {scope}{text} {fix}" if warning.fix else "{id} {scope}{text}"
     return Sentence(template, id=warning.id, scope=scope, text=warning.text, fix=warning.fix)
@@ -377,7 +377,7 @@ MARGIN_FIX: Final = Sentence(
 
 
 def _averaged_scores(evals: Evals, pairs: Pairs, units: pl.DataFrame, scoring: Scoring) -> Iterator[Warning]:
-    """Yield W21 if the rule on a case's averaged scores, another estimand, gives another rate."""
+    """Yield W21 if the rule on averaged scores gives another pass rate."""
     if units.is_empty() or max(int(units[f"trials_{side}"].max()) for side in SIDES) < 2:  # type: ignore[arg-type]
         return
     both = pairs.all_runs

@@ -208,7 +208,7 @@ def _count(flags: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
 
 
 def _flags(evals: Evals, part: _Part, codes: Codes, rule: PassRule) -> pl.LazyFrame:
-    """Return one row per trial: the code of its case and run as `cell`, and `_FLAGS`."""
+    """Return one row per trial: `cell` (code of case and run) and `_FLAGS`."""
     import narwhals as nw
 
     coded = nw.from_native(part.scores.to_native().with_columns(codes.trial().alias("trial")))
@@ -327,7 +327,7 @@ def _criteria(
 
 
 def _read_frame(frame: Any, scoring: Scoring) -> tuple[_Part, list[str]]:
-    """Return a bare frame of scores as one part, with its columns of `_LABELS`."""
+    """Return a bare frame as one part, with its columns of `_LABELS`."""
     import narwhals as nw
 
     try:

@@ -97,7 +97,7 @@ class PassRule:
 
     @classmethod
     def read(cls, path: str | Path) -> PassRule:
-        """Read a rule from a YAML file with the keys mean, floor, weights, gates, missing and scale.
+        """Read a rule from a YAML file; its keys are the attributes.
 
         Raises PathError if the file does not exist, and RuleError for an unknown key or an invalid value.
         """
@@ -155,7 +155,8 @@ class RuledCriterion:
 def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dict[str, RuledCriterion]:
     """Return each declared criterion under the rule.
 
-    `score_range` stands in for an unknown scale. Raises RuleError if the rule has an unknown criterion or another scale.
+    `score_range` stands in for an unknown scale. Raises RuleError if the rule has an unknown criterion or another
+    scale.
     """
     for field in ("weights", "gates"):
         for name in getattr(rule, field) or {}:

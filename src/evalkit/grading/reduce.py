@@ -98,7 +98,7 @@ def reduce_trials(
     carried: Carried,
     single: bool = False,
 ) -> Any:
-    """Return one row per trial: `mean`, `lowest`, `scored`, `expected`, `verdict`, `reason`, and two flags.
+    """Return one row per trial: means, counts, `verdict`, `reason` and two flags.
 
     `run` is in the key unless all runs carry the same criteria. `single`: one row per trial and criterion already.
     """
@@ -158,7 +158,7 @@ def reduce_trials(
 
 
 def _with_expected(trials: Any, scores: Any, carried: Carried, weights: Mapping[str, float]) -> Any:
-    """Add the number (`expected`) and the weight (`_total`) of the criteria that the run carries."""
+    """Add number (`expected`) and weight (`_total`) of the run's criteria."""
     import narwhals as nw
 
     runs: dict[str, list[float]] = {}

@@ -145,7 +145,7 @@ def _constant_columns(frame: Any) -> dict[str, Any]:
 
 
 def constants_of(evals: Evals) -> dict[str, Any]:
-    """Return the constant columns of all scores, from the codes: a tenth of the time."""
+    """Return the columns with one value, ten times faster than from the scores."""
     scores = some_of(evals.scores, *_PROVENANCE)
     constants = {}
     for column in _PROVENANCE if scores.height else ():

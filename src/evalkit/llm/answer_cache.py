@@ -87,7 +87,7 @@ class Cache:
             self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
 
     def models(self) -> list[dict[str, Any]]:
-        """Return per model, largest first: `model`, `answers`, `bytes`, `oldest` and `newest` (seconds since 1970)."""
+        """Return the number, size and age of the answers per model, largest first."""
         rows = self._query(
             "SELECT model, count(*), sum(length(body)), min(created_at), max(created_at) FROM answers "
             "GROUP BY model ORDER BY 3 DESC, 1"
@@ -154,7 +154,7 @@ class Cache:
 
 @contextmanager
 def opened(cache: Cache | str | Path | None) -> Iterator[Cache]:
-    """Yield the given cache, or open one and close it afterwards (None: evalkit's own)."""
+    """Yield the given cache, or open one for the block."""
     if isinstance(cache, Cache):
         yield cache
         return

@@ -52,7 +52,7 @@ _BY_NAME: Final = {(model.provider, model.name): model for model in MODELS}
 
 
 def model_facts(provider: Provider, model: str) -> Model | None:
-    """Return the row of a model, ignoring a date at the end of its name; None: unknown."""
+    """Return the row of a model (without a date in its name), or None."""
     return _BY_NAME.get((provider.name, model)) or _BY_NAME.get((provider.name, _DATE.sub("", model)))
 
 

@@ -47,7 +47,7 @@ def read_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
 
 
 def read_wait(headers: Mapping[str, str], message: str | None, *, now: float) -> float | None:
-    """Return the seconds that a 429 asks to wait: from `retry-after`, else its message, else an exhausted limit."""
+    """Return the seconds that a 429 asks to wait, from headers or message."""
     seconds = read_retry_after(headers, now=now)
     if seconds is not None:
         return seconds
@@ -56,7 +56,7 @@ def read_wait(headers: Mapping[str, str], message: str | None, *, now: float) ->
 
 
 def read_limit_reset(headers: Mapping[str, str], *, tokens: float) -> float | None:
-    """Return the seconds until an exhausted limit resets; None if there is room for a request of so many tokens."""
+    """Return the seconds until an exhausted limit resets; None if the tokens fit."""
     waits = []
     for kind, needed in (("requests", 1.0), ("tokens", tokens)):
         try:
@@ -70,7 +70,7 @@ def read_limit_reset(headers: Mapping[str, str], *, tokens: float) -> float | No
 
 
 def backoff(failures: int, *, random: Random) -> float:
-    """Return the seconds to wait after the nth failure in a row: doubling, with jitter, growing each time."""
+    """Return the wait in seconds after the nth failure: doubling, with jitter."""
     return min(_MAX_BACKOFF_S, 0.5 * 2.0 ** (failures - 1)) * random.uniform(0.55, 1.0)
 
 

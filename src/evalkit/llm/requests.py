@@ -65,7 +65,7 @@ def custom_id(*parts: Any) -> str:
 
 
 def request_key(base_url: str, body: dict[str, Any]) -> str:
-    """Return the hash of a request: its address and its body, in any order."""
+    """Return the hash of address and body; the order of keys is ignored."""
     return hashlib.sha256(canonical([base_url.rstrip("/"), body])).hexdigest()
 
 

@@ -64,7 +64,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def read_response(response: Response, last: Reply, *, key: str | None, latency_s: float) -> Reply:
-    """Return the reply to a request after one more attempt, without the API key."""
+    """Return the reply after one more attempt, without the API key."""
     tries = last.tries + 1
     body, code = None, None
     if response.status is None:

@@ -86,7 +86,7 @@ def first_difference(rows: Sequence[Row]) -> int | None:
 def compare_words(
     left: TranscriptMessage, right: TranscriptMessage, *, budget: int = BUDGET
 ) -> tuple[list[Section], list[Section], int]:
-    """Return both messages in sections with the differing words apart, and the number of words compared.
+    """Return both messages with differing words apart, and the words compared.
 
     A section above the budget, or with little in common, differs as a whole.
     """

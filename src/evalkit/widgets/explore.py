@@ -142,7 +142,7 @@ class Explorer(TrialPanel):
     # What is shown
 
     def show(self) -> dict[str, Any]:
-        """Return the counts, the charts, a page of the table and the selected trial."""
+        """Return the counts, charts, table page and selected trial."""
         trials, state = self._trials, self.state
         frame, masks = trials.graded(state), trials.masks(state)
         scale, threshold = trials.scale(state), trials.rule.mean

@@ -36,7 +36,7 @@ class MessagePart:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptMessage:
-    """One message: `kind` chooses the color (user, assistant, tool, ...), `role` is the heading."""
+    """One message; `kind` chooses the color, `role` is the heading."""
 
     kind: str
     role: str
@@ -45,7 +45,7 @@ class TranscriptMessage:
 
 @dataclass(frozen=True, slots=True)
 class JudgementView:
-    """One score of one criterion: `score` in words, `value` as a number, `sample` from 1."""
+    """One score of one criterion; `score` is in words, `sample` counts from 1."""
 
     criterion: str
     score: str

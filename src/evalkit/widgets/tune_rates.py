@@ -104,7 +104,7 @@ class ScoreArray:
         )
 
     def apply(self, rule: PassRule) -> dict[str, RuledCriterion]:
-        """Return the weight, the gate and the scale of each criterion under a rule."""
+        """Return weight, gate and scale of each criterion under a rule."""
         return apply_rule(self.declared, rule)
 
     def judge(self, rule: PassRule, *, by_humans: bool = False) -> Verdicts:

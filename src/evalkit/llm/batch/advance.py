@@ -79,7 +79,7 @@ class JobRunner:
                 return
 
     def reconcile(self, shards: list[Shard]) -> None:
-        """List batches to find ones whose create call got no response, and duplicates of known ones."""
+        """List batches to find ones whose create call got no response."""
         since = min(shard.file_at for shard in shards)
         batches = self.api.find([shard.file_id for shard in shards], since=since)
         absent = [shard for shard in shards if shard.state == "creating" and not batches[shard.file_id]]
@@ -90,7 +90,7 @@ class JobRunner:
             self.claim_batch(shard, batches[shard.file_id])
 
     def claim_batch(self, shard: Shard, batches: list[dict[str, Any]]) -> None:
-        """Take a batch of the shard's file and cancel its duplicates, which are billed too."""
+        """Take a batch of the shard's file and cancel its duplicates."""
         if shard.state == "creating" and not batches:
             self._write(shard, state="uploaded", doubtful=True)
         elif shard.state == "creating":
@@ -249,7 +249,7 @@ class JobRunner:
         return {**_results_of(batch), "state": "terminal", "terminal_at": now}
 
     def _check_overdue(self, shard: Shard, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the changes for a batch that runs long after its window: cancel it, then give it up."""
+        """Return the changes for an overdue batch: cancelled, later given up."""
         now = self.clock.time()
         due = shard.submitted_at + window_seconds(self.record.settings.window)
         # The provider's clock may be wrong, by two days at most.
@@ -341,7 +341,7 @@ def window_seconds(window: str) -> float:
 
 
 def _results_of(batch: dict[str, Any]) -> dict[str, Any]:
-    """Return the result files (null and "" mean none) and the errors of an ended batch, in either shape."""
+    """Return the result files and the errors of a batch; null and "" mean none."""
     errors = batch.get("errors")
     rows = errors.get("data") if isinstance(errors, dict) else errors
     rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []

@@ -205,7 +205,7 @@ class BatchApi:
         raise RetryableError("the list of batches could not be read to its end")
 
     def _call(self, method: str, path: str, *, expected: str = "", **options: Any) -> dict[str, Any]:
-        """Return the JSON object of a response without the API key: it is written to the journal."""
+        """Return the JSON of a response without the API key: the journal stores it."""
         import httpx2
 
         with self._errors_translated():

@@ -88,5 +88,5 @@ def plan_next_round(
 
 
 def is_undecided(record: JobRecord, shard: Shard) -> bool:
-    """Return whether a later round may retry requests of a collected shard, and none has been planned."""
+    """Return whether a round that may retry the shard is still unplanned."""
     return shard.number > 0 and shard.again is None and shard.round < record.settings.max_rounds

@@ -126,7 +126,7 @@ class BatchFileWriter:
         return self._open[group]
 
     def _cached_files(self, stack: ExitStack) -> _OpenFiles:
-        """Return the files of shard 0, which has its results and is never sent."""
+        """Return the files of shard 0: cached answers, never sent."""
         if self._cached is None:
             shard = Shard(number=0, round=0, lines=0, estimate=0.0, state="collected", again={})
             self._cached = self._open_files(shard, stack)

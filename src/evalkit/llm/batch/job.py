@@ -80,7 +80,7 @@ class JobStatus:
 
 
 class Job:
-    """A batch job: requests at a provider, and a journal in `.evalkit/jobs/NAME` beside the data.
+    """A batch job: requests at a provider and a journal in `.evalkit/jobs`.
 
     `submit` returns it; `open_job` opens it in any process.
     """
@@ -231,13 +231,13 @@ class Job:
                 interval_s = min(interval_s * _POLL_FACTOR, _MAX_POLL_S)
 
     def requests(self) -> Iterator[Request]:
-        """Yield every request of the job as sent, with its `about`, one at a time."""
+        """Yield every request of the job as sent, with its `about`."""
         for shard in self._journal.read().shards:
             if shard.round <= 1:
                 yield from (request for request, _ in read_requests(self.folder, shard))
 
     def replies(self) -> Iterator[Reply]:
-        """Yield one reply per finished request, the last of a retried one, in no order."""
+        """Yield the last reply to each finished request, in no order."""
         record = self._journal.read()
         last_round: dict[str, int] = {}
         for shard in record.shards:

@@ -106,7 +106,7 @@ def merge_output_lines(
     read: Callable[[bytes], Reply | None],
     tally: Tally | None = None,
 ) -> Iterator[Reply]:
-    """Yield one reply per sent request: the first line with its ID, or `absent(ID, line number)`.
+    """Yield one reply per sent request: its first line, or `absent(ID, line number)`.
 
     `paths` are the output file, then the error file; `sent` has the IDs in the order of the batch's lines.
     """
