@@ -412,7 +412,6 @@ def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
 
 
 def _with_all_runs(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
-    """Add a row to the runs table for each run that only other tables name."""
     runs = tables["runs"]
     frames = [tables[name].select("run") for name in ("trials", "scores", "turns") if tables[name].height]
     if not frames:

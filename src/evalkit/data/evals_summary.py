@@ -84,7 +84,6 @@ def _names(series: pl.Series) -> str:
 
 
 def _crashes(errors: pl.Series) -> str:
-    """Return the number of crashed trials and the most frequent error."""
     if errors.is_empty():
         return "0 crashed"
     error, count = errors.value_counts().sort("count", "error", descending=[True, False]).row(0)

@@ -133,7 +133,6 @@ def _component(name: str) -> str:
 
 
 def _rows(evals: Evals, run: dict[str, Any], scores: pl.DataFrame) -> pl.DataFrame:
-    """Return each score with facts of its trial, case and messages."""
     turns = evals.turns.filter(pl.col("run") == run["run"]).sort("turn")
     messages = turns.group_by(TRIAL_KEY).agg(pl.struct(pl.exclude(*TRIAL_KEY)).alias("messages"))
     cases = evals.cases.filter(pl.col("suite") == (run["suite"] or ""))
@@ -264,7 +263,6 @@ def _result(criterion: str, scores: pl.DataFrame, suite: str, scale: dict[str, A
 
 
 def _scales(evals: Evals) -> dict[Any, dict[str, Any]]:
-    """Return the scale of each suite and criterion in the format's terms."""
     suites = evals.runs.select("run", pl.col("suite").fill_null(""))
     seen = (
         evals.scores.join(suites, on="run", how="left")

@@ -97,7 +97,6 @@ def scan_transcripts(path: Path) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
 
 
 def _batches(path: Path, transcripts: _Transcripts, *, turns: bool) -> Iterator[None]:
-    """Add the lines; yield when it is time to flush."""
     decode = msgspec.json.Decoder(_Trial).decode
     size = 0
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
@@ -135,7 +134,6 @@ class _Transcripts:
         self._keys: list[tuple[Any, ...]] = []
 
     def add_problem(self, number: int) -> Callable[[str], None]:
-        """Return a function that adds a problem of a line."""
         return lambda reason: self.problems.append(Problem(self.source, number, reason))
 
     def add(self, number: int, trial: _Trial) -> None:
@@ -247,7 +245,6 @@ def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
-    """Whether all values are text or null."""
     return {*map(type, values)} <= {str, type(None)}
 
 
@@ -260,7 +257,6 @@ def _numbers(messages: Sequence[_Message]) -> Sequence[int]:
 
 
 def _is_made_up(config: str | None) -> bool:
-    """Whether the config marks the run as synthetic, as in demo files."""
     try:
         value = msgspec.json.decode(config) if config else None
     except msgspec.MsgspecError:

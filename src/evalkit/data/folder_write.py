@@ -98,7 +98,6 @@ def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def _write_suites(evals: Evals, folder: Path) -> None:
-    """Write a file for each suite with a case or a declared scale."""
     criteria = evals.criteria.filter(pl.col("scale_min").is_not_null() & pl.col("scale_max").is_not_null())
     cases = evals.cases.filter(pl.col("case") != "")
     names = pl.concat([cases["suite"], criteria["suite"]]).unique(maintain_order=True)
@@ -156,7 +155,6 @@ def _suite(name: str, cases: pl.DataFrame, criteria: pl.DataFrame) -> Suite:
 
 
 def _trial_lines(evals: Evals) -> Iterator[dict[str, Any]]:
-    """Yield the lines of `transcripts.jsonl`: trials, then runs without trials."""
     messages: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     columns = ("run", "case", "epoch", "turn", *MESSAGE_FIELDS)
     for run, case, epoch, turn, *values in (
@@ -231,7 +229,6 @@ def _nested(value: Any) -> Any:
 
 
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write the lines; remove the file if there are none."""
     records = iter(records)
     first = next(records, None)
     if first is None:

@@ -378,12 +378,10 @@ def rubric_hash(criterion: Criterion, *, ideal_behavior: str | None, expected_ru
 
 
 def _points(rubric: list[str]) -> str:
-    """Return checkable points as text, one per line."""
     return "\n".join(" ".join(point.split()) for point in rubric)
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as plain YAML data."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -111,7 +111,6 @@ def _called(path: Path, document: Document) -> str:
 
 
 def _fields(path: Path, model: type[BaseModel]) -> list[str]:
-    """Return the valid keys at `path`."""
     for step in path:
         if isinstance(step, int):
             continue

@@ -91,7 +91,6 @@ def digest(content: object) -> str:
 
 
 def _squeezed(value: Any) -> Any:
-    """Replace every run of white space by one space."""
     if isinstance(value, str):
         return " ".join(value.split())
     if isinstance(value, dict):

@@ -265,7 +265,6 @@ def _sequence_edits(
 
 
 def _matched(old: list[Any], new: list[Any]) -> list[tuple[Any, int | None]]:
-    """Return each new item with the index of its old one."""
     if any(isinstance(item, dict) for item in (*old, *new)):
         places = {_name(item): at for at, item in enumerate(old)}
         return [(item, places.get(_name(item))) for item in new]
@@ -318,7 +317,6 @@ def _first_line(text: str, node: Node) -> int:
 
 
 def _spelled(text: str, node: Node, new: Any, *, flow: bool) -> str:
-    """Return `new` as text in the place of `node`."""
     low = int(node.start_mark.index)
     line = text[_line_start(text, low) : low]
     indent = len(line) - len(line.lstrip(" -"))
@@ -386,7 +384,6 @@ def _literal(value: str, *, indent: int) -> str | None:
 
 
 def _block(data: Any, *, indent: int) -> str:
-    """Return `data` as indented lines of YAML."""
     text = fresh(data)
     if isinstance(data, list):
         # ruamel indents a list for its parent, which is absent here.

@@ -96,7 +96,6 @@ def _adds_up(attempt: Attempt) -> bool:
 
 
 def _together(checks: Sequence[Check]) -> Check:
-    """Merge the checks of one name: all must pass."""
     if len(checks) == 1:
         return checks[0]
     return Check(

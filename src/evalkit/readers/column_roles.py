@@ -257,7 +257,6 @@ class _Resolver:
         )
 
     def _likely_case(self) -> str | None:
-        """Return the unused column with the likeliest case name."""
         taken = {*self.roles.columns.values(), *(self.roles.criteria or {}).values()}
         free = [column for column in self.columns if column not in taken]
         return next((c for pattern in _CASE_LIKE for c in free if pattern.search(c)), None)

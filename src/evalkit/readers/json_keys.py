@@ -136,7 +136,6 @@ def listed_in(
 
 
 def _before_the_break(data: bytes, keys: tuple[str, ...], builder: EvalsBuilder) -> list[tuple[int, Any]]:
-    """Return the readable elements of the list in a broken object."""
     at = 0
     for key in keys:
         opening = rb"\s*\[" if key == keys[-1] else b""

@@ -115,8 +115,6 @@ def _read(file: InputFile, wanted: Wanted) -> _Outcome:
 
 
 def _read_table(file: InputFile, wanted: Wanted) -> _Outcome:
-    """Read a table of judge scores; use the fallback if the mapping does not fit."""
-
     def make() -> tuple[Evals, dict[str, Any]]:
         raw = file.reader.rows(file.path)  # type: ignore[misc]
         if raw.frame.is_empty():

@@ -117,7 +117,6 @@ class _ReaderFailed(Exception):
 
 
 def _checked(result: Any, kind: type[T]) -> T:
-    """Return the result of a reader if its kind and its tables are valid."""
     if not isinstance(result, kind):
         raise TypeError(f"it gave {type(result).__name__}, not {kind.__name__}")
     for table, frame in result.tables() if isinstance(result, Evals) else ():

@@ -115,7 +115,6 @@ def _lines(path: Path) -> pl.LazyFrame:
 
 
 def _transcripts(path: Path) -> dict[str, pl.LazyFrame]:
-    """Return the outputs and turns of a transcripts file, read in batches."""
     if not path.is_file():
         return {}
     from polars.io.plugins import register_io_source

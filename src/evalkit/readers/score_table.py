@@ -118,11 +118,9 @@ class _ScoreTable:
 
     @property
     def runs_known(self) -> bool:
-        """Whether a column or the mapping separates runs."""
         return bool(self.run_parts) or self.roles.has("run")
 
     def column(self, role: str) -> pl.Series | None:
-        """Return the column of a role, or the mapping's fixed value."""
         if role in self.roles.columns:
             return self.frame[self.roles.columns[role]]
         if role in self.roles.values:
@@ -220,7 +218,6 @@ class _ScoreTable:
         )
 
     def criteria(self, scores: pl.DataFrame) -> pl.DataFrame | None:
-        """Return a row per criterion; an undeclared scale is null."""
         roles = self.roles
         names = scores["criterion"].cast(pl.String).unique(maintain_order=True).drop_nulls().to_list()
         if roles.criteria is not None:
@@ -246,7 +243,6 @@ class _ScoreTable:
         return frame.join(suite, how="cross")
 
     def notes(self, mapping: Mapping | None) -> list[Note]:
-        """Return notes on guesses, defaults and ignored columns."""
         roles = self.roles
         notes = [Note("guessed", roles.sentence())]
         if not roles.has("case"):
@@ -298,7 +294,6 @@ class _ScoreTable:
         return frame.filter(first), problems
 
     def _repeats_advice(self) -> str:
-        """Name the column that would separate repeated rows."""
         if "epoch" not in self.roles.columns:
             kind, key = "repeats", "epoch"
         elif self.roles.criteria is None and "sample" not in self.roles.columns:

@@ -155,6 +155,5 @@ def tau_of_tables(tables: Floats) -> Floats:
 
 
 def _ratio(top: Floats, below: Floats, defined: np.ndarray, *, complement: bool = False) -> Floats:
-    """Return top / below, or 1 minus it; nan if undefined."""
     ratio = top / np.where(defined, below, 1.0)
     return np.where(defined, 1 - ratio if complement else ratio, np.nan)

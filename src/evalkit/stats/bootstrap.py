@@ -48,9 +48,9 @@ def fisher_z_interval(
 ) -> Estimate:
     """Return an agreement statistic with its interval on Fisher's z scale.
 
-    tanh(atanh(t) -+ z sd(atanh t*)), with t* kept off +-1. `replicates` has the statistic of the data first;
-    nan is undefined. Not estimable: over a fifth of them undefined, one case, or +-1. `undefined` is the
-    reason if the first is nan.
+    tanh(atanh(t) -+ z sd(atanh t*)), t* held a quarter of the way short of +-1. `replicates` has the statistic of
+    the data first; nan is undefined. Not estimable: over a fifth of them undefined, one case, or an estimate of
+    +-1. `undefined` is the reason if the first is nan.
     """
     estimate, known = float(replicates[0]), replicates[1:][np.isfinite(replicates[1:])]
     perfect, reason, shown = 1 - abs(estimate) < 1e-9, "", estimate

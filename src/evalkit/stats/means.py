@@ -90,7 +90,6 @@ def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float
 
 
 def _without_spread(values: Floats, groups: int | None) -> str:
-    """Return why values have no standard error, or ""."""
     if values.size == 1:
         return "one case has no spread"
     if groups is not None and groups < 2:

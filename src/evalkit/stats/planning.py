@@ -236,7 +236,6 @@ def whole_cases(n: float) -> int:
 
 
 def _tango_scores(b: Floats, c: Floats, n: int, difference: float) -> Floats:
-    """Return `paired.tango_score` of every (b, c)."""
     second = -b - c + (2 * n - b + c) * difference
     third = -c * difference * (1 - difference)
     q = (np.sqrt(np.maximum(0.0, second**2 - 8 * n * third)) - second) / (4 * n)

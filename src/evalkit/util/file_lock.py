@@ -99,7 +99,6 @@ def _holder(path: Path) -> str:
 
 
 def _lock(handle: int) -> None:
-    """Lock an open file until it is closed."""
     if os.name == "nt":
         import msvcrt
 

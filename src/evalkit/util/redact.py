@@ -192,7 +192,6 @@ def _mask(text: str, kind: str, find: Callable[[str], Iterator[tuple[int, int]]]
 
 
 def _around(start: int, end: int, kept: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield the parts of a span outside the kept spans, which are sorted."""
     first = max(bisect_right(kept, (start, start)) - 1, 0)
     for low, high in (kept[at] for at in range(first, len(kept))):
         if low >= end:

@@ -64,7 +64,6 @@ def _items(
 
 
 def _votes(report: fields.Record, place: int, models: dict[str, str | None]) -> list[fields.Record]:
-    """Return the judgements of a criterion, one per judge."""
     criterion = mapping(report.get("criterion")) or report
     named = as_text(fields.get(criterion, ("name", "requirement"))) or f"criterion {place}"
     common = {"criterion": criterion, "name": named, "weight": number(criterion.get("weight"))}

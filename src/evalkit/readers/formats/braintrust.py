@@ -13,7 +13,6 @@ from evalkit.readers.json_values import mapping, moment, number, sequence, words
 
 
 def _root_events(file: fields.RecordFile) -> fields.Records:
-    """Yield root spans, each with the spans below it."""
     events = list(file.records(within="events"))
     below: dict[str, list[fields.Record]] = {}
     for _, event in events:

@@ -72,7 +72,6 @@ def _problem(fields: list[str], header: list[str]) -> str | None:
 
 
 def _records(text: str, source: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record with its first line."""
     physical = list(io.StringIO(text, newline=""))
     delimiter = _delimiter(physical[0]) if physical else ","
     limit = csv.field_size_limit(1 << 30)

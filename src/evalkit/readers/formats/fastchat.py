@@ -35,7 +35,6 @@ def _questions(file: fields.RecordFile) -> fields.Records:
 
 
 def _answers(file: fields.RecordFile) -> fields.Records:
-    """Yield the choices of each answer with their question: a choice is an epoch."""
     questions = {}
     for path in _near(file.path, "question.jsonl", "questions.jsonl"):
         for _, record in fields.RecordFile.beside(path).records():
@@ -141,7 +140,6 @@ def _judge_prompts(file: fields.RecordFile) -> fields.Records:
 
 
 def _place(path: Path) -> int:
-    """Return how many review files come before this one."""
     path = path.resolve()
     root = next((above for above in path.parents if above.name == _REVIEWS), path.parent)
     files = sorted(root.rglob("*.jsonl") if root.name == _REVIEWS else root.glob("*.jsonl"))
@@ -158,7 +156,6 @@ def _near(path: Path, *names: str) -> list[Path]:
 
 
 def _models_near(path: Path) -> dict[str, str]:
-    """Return the model of each answer ID from the answers near a review file."""
     files = [file for folder in _near(path, *_ANSWERS) for file in sorted(folder.glob("*.jsonl"))]
     return {
         answer: model

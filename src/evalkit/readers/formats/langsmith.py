@@ -58,7 +58,6 @@ def _rows(file: fields.RecordFile) -> fields.Records:
 
 
 def _feedback_alone(file: fields.RecordFile) -> fields.Records:
-    """Yield feedback on rows of no experiment in the folder."""
     rows = {
         as_text(row.get("id")) or "" for other in file.others(is_experiment) for _, row in other.records()
     }
@@ -95,7 +94,6 @@ def _object(value: Any) -> Any:
 
 
 def _judged(feedback: fields.Record) -> dict[str, Any]:
-    """Return the feedback with its score as a number or boolean, and its label."""
     score, value = feedback.get("score"), feedback.get("value")
     if score is None and isinstance(value, bool | int | float):
         score = value

@@ -81,7 +81,6 @@ def _summary_beside(file: fields.RecordFile, task: str) -> fields.RecordFile | N
 
 
 def _samples(file: fields.RecordFile) -> fields.Records:
-    """Yield samples, numbered per document and filter."""
     task = _task_of(file.path)
     summary = _summary_beside(file, task)
     if summary is None:
@@ -165,7 +164,6 @@ def _arguments(record: fields.Record) -> tuple[str | None, list[str]]:
 
 
 def _output(record: fields.Record) -> str | None:
-    """Return the model's text, or the likeliest ending."""
     answers, endings = sequence(record.get("resps")), _arguments(record)[1]
     if endings:
         likelihoods = [_likelihood(answer) for answer in answers]

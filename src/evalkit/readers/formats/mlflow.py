@@ -33,7 +33,6 @@ def is_traces(path: Path, data: bytes) -> bool:
 
 
 def _traces(file: fields.RecordFile) -> fields.Records:
-    """Yield traces in one shape."""
     for line, record in file.records(within="traces"):
         trace = mapping(record.get("trace")) or record
         info = mapping(trace.get("info")) or record
@@ -75,12 +74,10 @@ def _model(trace: fields.Record) -> str | None:
 
 
 def _reply(trace: fields.Record) -> fields.Record:
-    """Return the message of a chat completion, else {}."""
     return mapping(fields.get(trace, "response.choices.0.message"))
 
 
 def _turns(trace: fields.Record) -> fields.Turns:
-    """Return the request, each tool call with its result, and the response."""
     request, response = trace["request"], trace["response"]
     turns = fields.chat_turns(mapping(request).get("messages") or mapping(request).get("input"))
     if not turns:
@@ -120,7 +117,6 @@ def _error(trace: fields.Record) -> str | None:
 
 
 def _time(trace: fields.Record) -> Any:
-    """Return a time: ISO 8601 text, or milliseconds since 1970."""
     value = fields.get(trace, ("request_time", "timestamp_ms"))
     milliseconds = number(value)
     return as_text(value) if milliseconds is None else moment(milliseconds / 1000)

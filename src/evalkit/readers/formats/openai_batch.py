@@ -34,7 +34,6 @@ def is_output(path: Path, data: bytes) -> bool:
 
 
 def _unanswered(file: fields.RecordFile) -> fields.Records:
-    """Yield the requests without a result in the output files."""
     requests = _requests(file)
     answered = {str(r.get(_ID)) for output in file.others(is_output) for _, r in output.records()}
     has_output = bool(answered & requests.keys())
@@ -49,7 +48,6 @@ def _unanswered(file: fields.RecordFile) -> fields.Records:
 
 
 def _answers(file: fields.RecordFile) -> fields.Records:
-    """Yield each choice of each answer with its request."""
     records = list(file.records())
     source = _input_of(file, {str(record.get(_ID)) for _, record in records})
     requests = _requests(fields.RecordFile.beside(source)) if source else {}
@@ -129,7 +127,6 @@ def _run(source: Path, requests: dict[str, Any], body: fields.Record) -> dict[st
 
 
 def _sent(body: fields.Record) -> fields.Turns:
-    """Return the messages of a request: chat, responses endpoint or prompt."""
     content = body.get("messages", body.get("input", body.get("prompt")))
     turns = fields.as_turns("system", body.get("instructions") or None)
     return turns + (

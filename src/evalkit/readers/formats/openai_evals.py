@@ -60,7 +60,6 @@ def _samples(file: fields.RecordFile) -> fields.Records:
 
 
 def _parts(events: list[fields.Record]) -> dict[str, Any]:
-    """Return a sample's last call, judge call, scores and errors."""
     data = {
         kind: [
             {**mapping(event.get("data")), "line": event["line"]} for event in events if event["type"] == kind

@@ -46,7 +46,6 @@ def sniff(path: object, data: bytes) -> bool:
 
 
 def _traces(file: fields.RecordFile) -> fields.Records:
-    """Yield each trace: its spans, and the evaluation results in log records."""
     traces: dict[str, dict[str, Any]] = {}
     for line, record in file.records():
         for trace_id, span in _spans(record):

@@ -115,7 +115,6 @@ def _openinference_turn(record: Record) -> dict[str, Any]:
 
 
 def _ordered(numbered: Any) -> list[Record]:
-    """Return the values of an object with numeric keys, in order."""
     items = sorted(mapping(numbered).items(), key=lambda item: int(item[0]) if item[0].isdecimal() else -1)
     return [mapping(value) for _, value in items]
 

@@ -25,7 +25,6 @@ _CALL_FAILED: Final = 2
 
 
 def _is_result(path: object, data: bytes) -> bool:
-    """Whether a line is one result."""
     return any(
         "provider" in record
         and bool({"gradingResult", "failureReason", "success"} & record.keys())
@@ -41,7 +40,6 @@ def _in_object(file: fields.RecordFile) -> fields.Records:
 
 
 def _named(records: fields.Records, started: Any = None) -> fields.Records:
-    """Yield results with case, model and run names."""
     records = list(records)
     cases = name_cases([_identity(record) for _, record in records])
     for (line, record), case in zip(records, cases, strict=True):

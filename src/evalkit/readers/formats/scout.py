@@ -38,7 +38,6 @@ def is_results(path: Path, data: bytes) -> bool:
 
 
 def _rows(file: fields.RecordFile) -> fields.Records:
-    """Yield the rows of a results file, or of all files in a folder."""
     paths = [file.path]
     if file.path.is_dir():
         paths = sorted(file.path.glob("*.parquet"))

@@ -171,7 +171,6 @@ def _read_directory(file: int) -> bytes:
 
 
 def _members_from_start(file: int) -> Iterator[tuple[str, Member]]:
-    """Yield the members at the start of a file, in sequence."""
     offset, size = 0, os.fstat(file).st_size
     while offset + _LOCAL.size <= size:
         header: Any = _LOCAL.unpack(os.pread(file, _LOCAL.size, offset))

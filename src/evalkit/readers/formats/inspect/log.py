@@ -128,7 +128,6 @@ def read_zip(path: Path, tables: frozenset[str]) -> Evals:
 
 
 def _member(archive: Zip, name: str, problems: list[Problem]) -> Any:
-    """Return the decoded content of a member; None and a problem if unreadable."""
     try:
         return decode(archive.read(name))
     except ValueError as error:
@@ -152,8 +151,6 @@ class _Log:
         self.is_summarized = False
 
     def add(self, sample: Any, where: str) -> None:
-        """Add a sample: a record, JSON, or decoded JSON."""
-
         def add_problem(reason: str) -> None:
             self.problems.append(Problem(self.source, None, f"{where}: {reason}"))
 
@@ -205,7 +202,6 @@ class _Log:
         return msgspec.json.encode(shell)
 
     def _chunks(self, archive: Zip, prefix: str, decoder: msgspec.json.Decoder[list[Any]]) -> list[Any]:
-        """Return the items of a sequence of chunks; skip unreadable chunks."""
         found = [(name, _CHUNK.search(name)) for name in archive.members if name.startswith(prefix)]
         items: list[Any] = []
         for _, name in sorted((int(match[1]), name) for name, match in found if match):
@@ -216,7 +212,6 @@ class _Log:
         return items
 
     def _summaries(self, archive: Zip) -> Iterator[tuple[Any, str]]:
-        """Yield the usable sample summaries with their names."""
         names = ["summaries.json"]
         if archive.find(names[0]) is None:
             names = [name for name in archive.members if name.startswith("_journal/summaries/")]

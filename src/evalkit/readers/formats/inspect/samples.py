@@ -244,7 +244,6 @@ def _turn(message: Message, texts: Attachments) -> tuple[Any, ...]:
 def _content(
     content: str | list[Any] | None, texts: Attachments
 ) -> tuple[str | None, str | None, list[Any] | None]:
-    """Return a message's text, reasoning and other parts."""
     if content is None or isinstance(content, str):
         return content and texts.text(content), None, None
     answer, reasoning, others = [], [], []
@@ -314,7 +313,6 @@ def _number(value: Any, reason: str | None) -> tuple[float | None, str | None, s
 
 
 def _metadata(score: Score, texts: Attachments) -> str | None:
-    """Return the metadata of a score as JSON, with history and reason."""
     text, value, reason = texts.json(score.metadata), score.value, score.reason or None
     if reason and (value is None or value == "NaN" or value != value):
         reason = None  # it is the error
@@ -330,7 +328,6 @@ def _metadata(score: Score, texts: Attachments) -> str | None:
 
 
 def _input(sample: Sample, texts: Attachments) -> str | None:
-    """Return a sample's input as text, followed by its choices."""
     prompt = sample.input
     if isinstance(prompt, list):
         shown = [(message.role, _shown(message, texts)) for message in prompt]
@@ -344,7 +341,6 @@ def _input(sample: Sample, texts: Attachments) -> str | None:
 
 
 def _shown(message: Message, texts: Attachments) -> str:
-    """Return the text of a message and the kinds of its other parts."""
     text, _, parts = _content(message.content, texts)
     kinds = [str(part.get("type", "part")).capitalize() for part in parts or () if isinstance(part, dict)]
     return "\n".join([text or "", *(f"({kind})" for kind in kinds)]).strip("\n")
