@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    Drawing,
-    clean,
-    empty_chart,
-    heading,
-    inline,
-    join_parts,
-    read_table,
-    tooltips,
-)
+from evalkit.charts import layers, tables
 from evalkit.util import format as fmt
 from evalkit.util.colors import MUTED, SUCCESS, TEXT
 from evalkit.util.errors import ColumnError
@@ -25,6 +16,8 @@ from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
+
+    from evalkit.charts.layers import Drawing
 
 _SIZE = 52
 _MOST_SCORES = 12
@@ -59,20 +52,22 @@ def agreement(
     >>> ek.agreement(ek.demo.make()).chart("Groq").description
     'Confusion matrix of judge and reference, n 36. Kappa 0.83; ...'
     """
-    frame = read_table(confusion, table="confusion", columns=("reference", "judge", "count"))
+    frame = tables.read_table(confusion, table="confusion", columns=("reference", "judge", "count"))
     counts: Counter[tuple[Any, Any]] = Counter()
     for reference, judge, count in frame.filter(pl.col("count") > 0).iter_rows():
         counts[reference, judge] += count
     n = counts.total()
     if not n:
-        return empty_chart("no answer has a score of both", title=title or "Agreement")
+        return layers.empty_chart("no answer has a score of both", title=title or "Agreement")
     scale = _scale([score for pair in counts for score in pair])
     if len(scale) > _MOST_SCORES:
         raise ColumnError(
             f"The confusion table has {len(scale)} different scores. A matrix shows at most {_MOST_SCORES}.",
             fix="Bin the scores first.",
         )
-    names = {score: clean(f"{score:g}" if isinstance(score, float) else score, limit=10) for score in scale}
+    names = {
+        score: tables.clean(f"{score:g}" if isinstance(score, float) else score, limit=10) for score in scale
+    }
     most = max(counts.values())
     cells = [
         {
@@ -93,12 +88,14 @@ def agreement(
     within = f"within one step: {fmt.percent(near, 0)}" if len(scale) > 2 else ""
     ends = f", {fmt.level(level)} interval {fmt.interval(*interval)}" if interval else ""
     return _draw(cells, [names[score] for score in scale]).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
-            join_parts(f"{clean(method, limit=60)}{ends}", f"n = {plural(n, 'answer')}", within),
+            tables.join_parts(
+                f"{tables.clean(method, limit=60)}{ends}", f"n = {plural(n, 'answer')}", within
+            ),
             "Outlined: agreement",
         ),
-        description=f"Confusion matrix of judge and reference, n {n}. {join_parts(statement, within)}.",
+        description=f"Confusion matrix of judge and reference, n {n}. {tables.join_parts(statement, within)}.",
     )
 
 
@@ -111,13 +108,13 @@ def _scale(values: list[Any]) -> list[Any]:
 
 
 def _draw(cells: list[dict[str, Any]], scale: list[str]) -> Drawing:
-    base = alt.Chart(inline(cells)).encode(
+    base = alt.Chart(layers.inline(cells)).encode(
         x=alt.X("judge:N", title="judge", sort=scale, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("reference:N", title="reference", sort=scale[::-1]),
     )
     squares = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("count:Q", legend=None, scale=alt.Scale(range=["#F4F7FA", SUCCESS], domainMin=0)),
-        tooltip=tooltips(reference="reference", judge="judge", count="answers", share="of all"),
+        tooltip=layers.tooltips(reference="reference", judge="judge", count="answers", share="of all"),
     )
     outline = base.transform_filter("datum.same").mark_rect(
         filled=False, stroke=TEXT, strokeWidth=1.6, fillOpacity=0

@@ -7,23 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    WORST_FIRST,
-    Drawing,
-    clean,
-    empty_chart,
-    fade,
-    heading,
-    inline,
-    is_comparison,
-    join_parts,
-    legend_pick,
-    not_shown,
-    read_table,
-    relabel,
-    summary_of,
-    tooltips,
-)
+from evalkit.charts import layers, tables
 from evalkit.charts.theme import WIDTH
 from evalkit.grading.version_order import natural_order
 from evalkit.util.colors import ERROR, MUTED, SUCCESS, TEXT
@@ -34,7 +18,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-    from evalkit.charts.prepare import ComparisonTables
+    from evalkit.charts.layers import Drawing
+    from evalkit.charts.tables import ComparisonTables
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
 
@@ -90,11 +75,11 @@ def cases(
     >>> ek.charts.cases(ek.demo.make(), by="agent_version").description
     'Cases by agent_version. v3: 1 of 9 cases never passes, 7 always pass. ...'
     """
-    table = summary_of(data, ["case", "severity", by], rule=rule, grader=grader, rubric=rubric)
-    frame = read_table(table, table="summary", columns=(by, "case", "severity", *_COUNTS))
+    table = tables.summary_of(data, ["case", "severity", by], rule=rule, grader=grader, rubric=rubric)
+    frame = tables.read_table(table, table="summary", columns=(by, "case", "severity", *_COUNTS))
     if frame.is_empty():
-        return empty_chart("no trial was graded", title=title or "Cases by version")
-    frame, groups = relabel(frame, by, to="group", limit=18)
+        return layers.empty_chart("no trial was graded", title=title or "Cases by version")
+    frame, groups = tables.relabel(frame, by, to="group", limit=18)
     shown = groups[-GROUP_LIMIT:]
     frame = frame.filter(pl.col("group").is_in(shown)).with_columns(
         pl.col("severity").fill_null(NOT_GIVEN), pl.col(_COUNTS).fill_null(0)
@@ -102,26 +87,26 @@ def cases(
     ranked = _worst_first(frame)
     by_severity = ("rank", "rate", natural_order("case"))
     top = ranked.head(CASE_LIMIT).sort(*by_severity, nulls_last=True, maintain_order=True)
-    top, names = relabel(top, "case", to="name", limit=26, keep=True)
+    top, names = tables.relabel(top, "case", to="name", limit=26, keep=True)
     last = frame.filter((pl.col("group") == shown[-1]) & (pl.col("passed") + pl.col("failed") > 0))
     never, always = (int((last[column] == 0).sum()) for column in ("passed", "failed"))
     statement = (
-        f"{f'{clean(shown[-1])}: ' if len(groups) > 1 else ''}{never} of {plural(ranked.height, 'case')} "
+        f"{f'{tables.clean(shown[-1])}: ' if len(groups) > 1 else ''}{never} of {plural(ranked.height, 'case')} "
         f"never {_verb(never)}, {always} always {_verb(always)}"
     )
     cut = f"{CASE_LIMIT} worst of {ranked.height} cases shown" if ranked.height > CASE_LIMIT else ""
     worst = top.row(0, named=True)
     return _plot_cases(_cells(frame, top, shown), names, top["severity"].to_list(), shown).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
-            join_parts(
+            tables.join_parts(
                 "Passed/scored trials; (1?) is one unscored trial",
                 cut,
-                not_shown(len(groups), len(shown), "earlier versions"),
+                tables.not_shown(len(groups), len(shown), "earlier versions"),
             ),
         ),
         description=(
-            f"Cases by {clean(by)}. {statement}. First: case {worst['name']} ({worst['severity']}), "
+            f"Cases by {tables.clean(by)}. {statement}. First: case {worst['name']} ({worst['severity']}), "
             f"{worst['passed']} of {plural(worst['scored'], 'scored trial')} passed.{f' {cut}.' if cut else ''}"
         ),
     )
@@ -133,7 +118,7 @@ def _verb(count: int) -> str:
 
 def _worst_first(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a row per case: failing before always passing, then by severity, then by rate."""
-    rank = {word: index for index, word in enumerate(WORST_FIRST)}
+    rank = {word: index for index, word in enumerate(tables.WORST_FIRST)}
     scored = pl.col("scored") > 0
     return (
         frame.group_by("case", "severity", maintain_order=True)
@@ -195,8 +180,8 @@ def _plot_cases(
     )
     y = alt.Y("name:N", title=None, sort=names)
     width = step * len(groups)
-    layers = _squares(cells, x, y, name="cases_cells")
-    return alt.layer(*layers, *_severities(names, severities, width)).properties(
+    marks = _squares(cells, x, y, name="cases_cells")
+    return alt.layer(*marks, *_severities(names, severities, width)).properties(
         width=width, height=_ROW * len(names)
     )
 
@@ -205,8 +190,8 @@ def _squares(cells: list[dict[str, Any]], x: alt.X, y: alt.Y, *, name: str) -> l
     """Return the filled cells and their text."""
     present = {cell["state"] for cell in cells}
     states = {state: colors for state, colors in STATES.items() if state in present}
-    by_state, by_case = legend_pick("state"), alt.selection_point(name="case", fields=["name"])
-    base = alt.Chart(inline(cells)).encode(x=x, y=y)
+    by_state, by_case = layers.legend_pick("state"), alt.selection_point(name="case", fields=["name"])
+    base = alt.Chart(layers.inline(cells)).encode(x=x, y=y)
     squares = base.mark_rect(stroke=_BORDER, strokeWidth=0.7).encode(
         color=alt.Color(
             "state:N",
@@ -214,8 +199,8 @@ def _squares(cells: list[dict[str, Any]], x: alt.X, y: alt.Y, *, name: str) -> l
             scale=alt.Scale(domain=list(states), range=[fill for fill, _ in states.values()]),
             legend=alt.Legend(symbolStrokeColor=_BORDER, symbolStrokeWidth=0.7, symbolType="square"),
         ),
-        opacity=fade(by_state & by_case, 0.12),
-        tooltip=tooltips(
+        opacity=layers.fade(by_state & by_case, 0.12),
+        tooltip=layers.tooltips(
             name="case",
             severity="severity",
             group="version",
@@ -232,7 +217,7 @@ def _squares(cells: list[dict[str, Any]], x: alt.X, y: alt.Y, *, name: str) -> l
     texts = [
         base.transform_filter(f"{'' if color == _WHITE else '!'}(indexof({dark}, datum.state) >= 0)")
         .mark_text(fontSize=13, color=color)
-        .encode(text="words:N", opacity=fade(by_state & by_case, 0.25))
+        .encode(text="words:N", opacity=layers.fade(by_state & by_case, 0.25))
         for color in (_WHITE, TEXT)
     ]
     return [squares.add_params(by_state, by_case).properties(name=name), dashed, *texts]
@@ -244,7 +229,7 @@ def _severities(names: list[str], severities: list[str], width: float) -> list[a
         {"name": name, "severity": word, "first": word != before}
         for name, word, before in zip(names, severities, [None, *severities], strict=False)
     ]
-    base = alt.Chart(inline(rows))
+    base = alt.Chart(layers.inline(rows))
     words = base.mark_text(align="left", dx=12).encode(
         x=alt.value(width),
         y=alt.Y("name:N", sort=names),
@@ -276,17 +261,17 @@ def flips(change: ComparisonTables | IntoFrame, *, title: str | None = None) -> 
     """
     table: Any = change
     sides: tuple[str, ...] = _SIDES
-    if is_comparison(change):
+    if tables.is_comparison(change):
         table = table.flips
-        sides = tuple(f"{side} {clean(getattr(change, side), limit=16)}" for side in _SIDES)
+        sides = tuple(f"{side} {tables.clean(getattr(change, side), limit=16)}" for side in _SIDES)
     counts = [f"{side}_{name}" for side in _SIDES for name in ("passes", "trials")]
-    frame = read_table(table, table="change.flips", columns=("case", "severity", "kind", *counts))
+    frame = tables.read_table(table, table="change.flips", columns=("case", "severity", "kind", *counts))
     if frame.is_empty():
-        return empty_chart("no case changed its verdict", title=title or "Flips")
+        return layers.empty_chart("no case changed its verdict", title=title or "Flips")
     frame = frame.with_columns(pl.col("severity").fill_null(NOT_GIVEN))
     kinds = ("regression", "improvement")
     statement = ", ".join(plural(int((frame["kind"] == kind).sum()), kind) for kind in kinds)
-    top, names = relabel(frame.head(CASE_LIMIT), "case", to="name", limit=26, keep=True)
+    top, names = tables.relabel(frame.head(CASE_LIMIT), "case", to="name", limit=26, keep=True)
     cells = []
     for row in top.to_dicts():
         for side, label in zip(_SIDES, sides, strict=True):
@@ -297,20 +282,20 @@ def flips(change: ComparisonTables | IntoFrame, *, title: str | None = None) -> 
                     **{name: row[name] for name in ("name", "severity", "kind")},
                     "group": label,
                     "last": side == "candidate",
-                    "arrow": f"{arrow} {clean(row['kind'])}",
+                    "arrow": f"{arrow} {tables.clean(row['kind'])}",
                     **_cell(passes, None if passes is None else trials - passes, 0),
                 }
             )
     first = top.row(0, named=True)
     return _plot_flips(cells, names, top["severity"].to_list(), sides).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
-            join_parts("Passed/scored trials per case", not_shown(frame.height, top.height)),
+            tables.join_parts("Passed/scored trials per case", tables.not_shown(frame.height, top.height)),
         ),
         description=(
             f"Cases whose verdict changed: {statement}. First: case {first['name']} ({first['severity']}), "
             f"{first['baseline_passes']} of {plural(first['baseline_trials'], 'trial')} passed, now "
-            f"{first['candidate_passes']} of {first['candidate_trials']}: {clean(first['kind'])}."
+            f"{first['candidate_passes']} of {first['candidate_trials']}: {tables.clean(first['kind'])}."
         ),
     )
 
@@ -327,13 +312,13 @@ def _plot_flips(
         axis=alt.Axis(orient="top", labelAngle=0, labelFontWeight=600, labelLimit=190),
     )
     y = alt.Y("name:N", title=None, sort=names, scale=alt.Scale(paddingInner=0.12))
-    layers = _squares(cells, x, y, name="flips_cells")
-    candidates = alt.Chart(inline(cells)).transform_filter("datum.last").encode(y=y)
+    marks = _squares(cells, x, y, name="flips_cells")
+    candidates = alt.Chart(layers.inline(cells)).transform_filter("datum.last").encode(y=y)
     for kind, color in (("regression", ERROR), ("improvement", SUCCESS)):
         rows = candidates.transform_filter(f"datum.kind == '{kind}'")
         arrow = rows.mark_text(color=color).encode(x=alt.value(width / 2), text=alt.value("►"))
         word = rows.mark_text(color=color, fontWeight=600, align="left")
-        layers += [arrow, word.encode(x=alt.value(width + 92), text="arrow:N")]
-    return alt.layer(*layers, *_severities(names, severities, width)).properties(
+        marks += [arrow, word.encode(x=alt.value(width + 92), text="arrow:N")]
+    return alt.layer(*marks, *_severities(names, severities, width)).properties(
         width=width, height=_ROW * len(names)
     )

@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    Drawing,
-    clean,
-    count_range,
-    empty_chart,
-    fade,
-    haloed,
-    heading,
-    inline,
-    join_parts,
-    not_shown,
-    read_table,
-    relabel,
-    to_text,
-    tooltips,
-)
+from evalkit.charts import layers, tables
 from evalkit.charts.theme import WIDTH
 from evalkit.data.evals import Evals
 from evalkit.grading.pass_rule import DEFAULT_RULE, TOLERANCE, PassRule
@@ -37,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from narwhals.typing import IntoFrame
+
+    from evalkit.charts.layers import Drawing
 
 CRITERION_LIMIT: Final = 10
 GROUP_LIMIT: Final = 12
@@ -81,11 +68,11 @@ def criteria(
     table: Any = data
     if isinstance(data, Evals):
         table = distribution(data, by=by, rule=rule, grader=grader, rubric=rubric)
-    frame = read_table(table, table="distribution", columns=(by, *_COLUMNS)).filter(
+    frame = tables.read_table(table, table="distribution", columns=(by, *_COLUMNS)).filter(
         pl.col("score").is_not_null()
     )
-    frame, rows = relabel(frame, "criterion", to="row", limit=20)
-    frame, groups = relabel(frame, by, to="group", limit=24)
+    frame, rows = tables.relabel(frame, "criterion", to="row", limit=20)
+    frame, groups = tables.relabel(frame, by, to="group", limit=24)
     groups = _in_order(frame, groups)
     shown_rows, shown = rows[:CRITERION_LIMIT], groups[:GROUP_LIMIT]
     frame = frame.filter(pl.col("row").is_in(shown_rows), pl.col("group").is_in(shown))
@@ -93,7 +80,7 @@ def criteria(
     unscored = int(cells["unscored"].sum() or 0)
     cells = cells.filter(pl.col("mean").is_not_null()).sort("mean")
     if cells.is_empty():
-        return empty_chart("no criterion has a score", title=title or "Scores by criterion")
+        return layers.empty_chart("no criterion has a score", title=title or "Scores by criterion")
     frame = _zoned(_completed(frame, shown), choose_scoring(data, rule=rule).rule)
     named = plural(len(shown_rows), "criterion", plural="criteria")
     low, high = cells.row(0, named=True), cells.row(-1, named=True)
@@ -108,19 +95,19 @@ def criteria(
         f"dashed line: the rule's mean {mean:g}; dotted line: its floor {floor:g}"
         for mean, floor in _rule_lines(frame)
     ]
-    counts = f"{count_range(cells['n'].to_list(), 'answer')} per cell, {unscored} unscored"
+    counts = f"{tables.count_range(cells['n'].to_list(), 'answer')} per cell, {unscored} unscored"
     return _draw(frame, shown_rows, shown).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
-            join_parts(
+            tables.join_parts(
                 counts,
-                not_shown(len(rows), len(shown_rows), "more criteria"),
-                not_shown(len(groups), len(shown), f"more {clean(by).replace('_', ' ')}s"),
+                tables.not_shown(len(rows), len(shown_rows), "more criteria"),
+                tables.not_shown(len(groups), len(shown), f"more {tables.clean(by).replace('_', ' ')}s"),
             ),
-            join_parts("▼ mean score", *lines),
+            tables.join_parts("▼ mean score", *lines),
         ),
         description=(
-            f"Score distributions of {named} by {clean(by)}. "
+            f"Score distributions of {named} by {tables.clean(by)}. "
             f"Lowest mean {ends[0]}, highest {ends[1]}. {counts}."
         ),
     )
@@ -199,7 +186,7 @@ def _zoned(frame: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
         rule_mean=pl.when(applies).then(pl.lit(float(rule.mean))),
         rule_floor=pl.when(applies).then(pl.lit(float(rule.floor))),
         zone=zone,
-        mean_text=to_text("mean", number),
+        mean_text=tables.to_text("mean", number),
         is_right=pl.col("mean") > (low + high) / 2,
         share=share,
     )
@@ -233,7 +220,7 @@ def _draw(frame: pl.DataFrame, rows: list[str], groups: list[str]) -> alt.FacetC
         alt.layer(*lines, bars, *texts)
         .properties(width=width, height=height, view=alt.ViewBackground(fill=PANEL))
         .facet(
-            data=inline(frame),
+            data=layers.inline(frame),
             row=alt.Row(
                 "row:N",
                 title=None,
@@ -283,8 +270,8 @@ def _bars(frame: pl.DataFrame, *, width: int, bins: int, top: float, brush: alt.
                 scale=alt.Scale(domain=list(zones), range=list(zones.values())),
                 legend=alt.Legend() if len(zones) > 1 else None,
             ),
-            opacity=fade(brush, 0.2),
-            tooltip=tooltips(
+            opacity=layers.fade(brush, 0.2),
+            tooltip=layers.tooltips(
                 row="criterion",
                 group="group",
                 score="score",
@@ -320,7 +307,7 @@ def _wide_texts(base: alt.Chart, cell: alt.Chart, brush: alt.Parameter) -> list[
     ]
     note = selected.mark_text(align="left", baseline="middle", color=MUTED, fontSize=12)
     return [
-        *haloed(counts, halo=PANEL, dy=-8, fontSize=12, color=MUTED),
+        *layers.haloed(counts, halo=PANEL, dy=-8, fontSize=12, color=MUTED),
         _triangle(cell, size=80, y=7),
         *means,
         note.encode(x=alt.value(2), y=alt.value(24), text="words:N"),

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import Drawing, empty_chart, heading, inline, read_table, to_text, tooltips
+from evalkit.charts import layers, tables
 from evalkit.util.colors import MUTED, SUCCESS, TEXT
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
+
+    from evalkit.charts.layers import Drawing
 
 LOOK_LIMIT: Final = 200
 _LEAST: Final = 1e-3
@@ -30,14 +32,15 @@ def evidence(looks: IntoFrame, *, alpha: float = 0.05, title: str | None = None)
     title
         The title; by default the look at which the line was reached.
     """
-    frame = read_table(looks, table="looks", columns=("look", "e_value"), optional=("n",))
+    frame = tables.read_table(looks, table="looks", columns=("look", "e_value"), optional=("n",))
     frame = frame.drop_nulls(["look", "e_value"]).sort("look").tail(LOOK_LIMIT)
     if frame.is_empty():
-        return empty_chart("no look was taken", title=title or "Evidence by look")
+        return layers.empty_chart("no look was taken", title=title or "Evidence by look")
     threshold = 1 / alpha
     # An e-value of 0 has no logarithm, an infinite one no place.
     frame = frame.with_columns(
-        drawn=pl.col("e_value").clip(_LEAST, 1e9), words=to_text("e_value", lambda value: f"{value:.3g}")
+        drawn=pl.col("e_value").clip(_LEAST, 1e9),
+        words=tables.to_text("e_value", lambda value: f"{value:.3g}"),
     )
     above = frame.filter(pl.col("e_value") >= threshold - 1e-9)
     last = frame.row(-1, named=True)
@@ -60,22 +63,22 @@ def evidence(looks: IntoFrame, *, alpha: float = 0.05, title: str | None = None)
         axis=alt.Axis(tickMinStep=1, format="d", grid=False),
         scale=alt.Scale(domain=[frame["look"][0] - 0.5, last["look"] + 0.5], nice=False),
     )
-    base = alt.Chart(inline(frame.drop("e_value"))).encode(x=x, y=y)
+    base = alt.Chart(layers.inline(frame.drop("e_value"))).encode(x=x, y=y)
     titles = {"look": "look", "words": "e-value", **({"n": "cases so far"} if "n" in frame.columns else {})}
-    line = alt.Chart(inline([{"line": threshold, "words": f"{threshold:g} = 1 / {alpha:g}"}]))
-    end = alt.Chart(inline(frame.tail(1).select("look", "drawn", "words")))
+    line = alt.Chart(layers.inline([{"line": threshold, "words": f"{threshold:g} = 1 / {alpha:g}"}]))
+    end = alt.Chart(layers.inline(frame.tail(1).select("look", "drawn", "words")))
     chart: Drawing = alt.layer(
         line.mark_rule(strokeDash=[5, 3], color=MUTED).encode(y="line:Q"),
         line.mark_text(align="left", dy=-8, color=MUTED).encode(x=alt.value(4), y="line:Q", text="words:N"),
         base.mark_line(color=SUCCESS, strokeWidth=2),
-        base.mark_point(color=SUCCESS, size=60, opacity=1).encode(tooltip=tooltips(**titles)),
+        base.mark_point(color=SUCCESS, size=60, opacity=1).encode(tooltip=layers.tooltips(**titles)),
         end.mark_text(align="left", dx=9, fontWeight=600, color=TEXT).encode(
             x="look:Q", y="drawn:Q", text="words:N"
         ),
     ).properties(
         width=520,
         height=240,
-        title=heading(
+        title=layers.heading(
             title or statement, f"Valid at any number of looks; dashed: the e-value needed at alpha {alpha:g}"
         ),
         description=f"E-value by look. {statement}.",

@@ -7,26 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    Drawing,
-    capital,
-    clean,
-    describe_intervals,
-    empty_chart,
-    heading,
-    inline,
-    interval_rule,
-    is_comparison,
-    join_parts,
-    not_shown,
-    read_table,
-    relabel,
-    row_axis,
-    rule_at,
-    text_column,
-    tooltips,
-    value_and_interval,
-)
+from evalkit.charts import layers, tables
 from evalkit.charts.theme import CHANGE_COLORS, CHANGE_SHAPES, CHANGE_TEXTS
 from evalkit.util import format as fmt
 from evalkit.util.colors import MUTED, TEXT, UNKNOWN, WARN
@@ -37,7 +18,8 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
-    from evalkit.charts.prepare import ComparisonTables
+    from evalkit.charts.layers import Drawing
+    from evalkit.charts.tables import ComparisonTables
 
 Metric = Literal["pass_rate", "mean_score"]
 
@@ -119,19 +101,19 @@ def _plot(
     change: Any, metric: Metric, margins: Mapping[str, float] | None, title: str | None, *, worst_first: bool
 ) -> Drawing:
     table = change
-    if is_comparison(change):
+    if tables.is_comparison(change):
         table, margins = change.summary, margins or change.margin
-    frame = read_table(table, table="change.summary", columns=_COLUMNS).filter(metric=metric)
+    frame = tables.read_table(table, table="change.summary", columns=_COLUMNS).filter(metric=metric)
     is_rate = metric == "pass_rate"
     what = "pass rate" if is_rate else "mean score"
     if frame.is_empty():
-        return empty_chart(f"no {what} was compared", title=title or f"Difference of the {what}")
+        return layers.empty_chart(f"no {what} was compared", title=title or f"Difference of the {what}")
     if worst_first:
         is_split = pl.col("scope") != "overall"
         frame = frame.sort(is_split, pl.col("difference"), nulls_last=True, maintain_order=True)
     # A row is a comparison: two may have the same scope.
     frame = frame.with_row_index("row")
-    frame, _ = relabel(frame, "scope", to="name", limit=26, keep=True)
+    frame, _ = tables.relabel(frame, "scope", to="name", limit=26, keep=True)
     shown = frame.head(ROW_LIMIT)
     margin = (margins or {}).get(metric)
     statement = _statement(shown, what, is_rate=is_rate)
@@ -142,15 +124,15 @@ def _plot(
         band = "no margin set"
     rows = [_row(row, is_rate=is_rate) for row in shown.to_dicts()]
     return _draw(rows, is_rate=is_rate, margin=margin, what=what).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
-            join_parts(
+            tables.join_parts(
                 "Candidate minus baseline, paired by case",
                 "worst first" if worst_first else "",
                 band,
-                not_shown(frame.height, shown.height),
+                tables.not_shown(frame.height, shown.height),
             ),
-            describe_intervals(shown),
+            tables.describe_intervals(shown),
         ),
         description=(
             f"{plural(shown.height, 'difference')} of the {what}, candidate minus baseline. {statement}. "
@@ -165,7 +147,7 @@ def _statement(frame: pl.DataFrame, what: str, *, is_rate: bool) -> str:
         if first["difference"] is None:
             return f"The {what} could not be compared"
         metric = "pass_rate" if is_rate else "mean_score"
-        return f"{capital(what)} {fmt.difference_of(first['difference'], metric)}: {clean(first['verdict'])}"
+        return f"{tables.capital(what)} {fmt.difference_of(first['difference'], metric)}: {tables.clean(first['verdict'])}"
     worse = frame["verdict"].str.starts_with("regressed").sum()
     return f"{worse} of {frame.height} regressed, {(frame['verdict'] == 'improved').sum()} improved"
 
@@ -179,11 +161,11 @@ def _row(row: dict[str, Any], *, is_rate: bool) -> dict[str, Any]:
     return {
         "name": row["name"],
         **{name: None if value is None else value * factor for name, value in ends.items()},
-        "words": value_and_interval(*ends.values(), points=is_rate, sign=True),
+        "words": tables.value_and_interval(*ends.values(), points=is_rate, sign=True),
         "sides": "" if None in sides else " → ".join(map(side_text, sides)),
-        "verdict": clean(row["verdict"], limit=30) if row["verdict"] else "not estimable",
+        "verdict": tables.clean(row["verdict"], limit=30) if row["verdict"] else "not estimable",
         "n": row["n"],
-        "method": clean(row["method"], limit=60),
+        "method": tables.clean(row["method"], limit=60),
         "confidence": "" if row["level"] is None else fmt.level(row["level"]),
     }
 
@@ -200,7 +182,7 @@ def _draw(rows: list[dict[str, Any]], *, is_rate: bool, margin: float | None, wh
         scale = alt.Scale(domain=verdicts, range=[values.get(verdict, default) for verdict in verdicts])
         return channel("verdict:N", legend=None, scale=scale)
 
-    base = alt.Chart(inline(rows)).encode(y=row_axis([row["name"] for row in rows]))
+    base = alt.Chart(layers.inline(rows)).encode(y=layers.row_axis([row["name"] for row in rows]))
     unit = ", percentage points" if is_rate else ""
     x = alt.X(
         "difference:Q",
@@ -213,7 +195,7 @@ def _draw(rows: list[dict[str, Any]], *, is_rate: bool, margin: float | None, wh
         x=x,
         color=color,
         shape=channel(alt.Shape, CHANGE_SHAPES, "circle"),
-        tooltip=tooltips(
+        tooltip=layers.tooltips(
             name="scope",
             words="difference",
             sides="baseline → candidate",
@@ -223,18 +205,24 @@ def _draw(rows: list[dict[str, Any]], *, is_rate: bool, margin: float | None, wh
             confidence="level",
         ),
     )
-    layers = [rule_at("x", 0.0, color=TEXT, strokeWidth=1.2), interval_rule(base, x, color=color), points]
+    marks = [
+        layers.rule_at("x", 0.0, color=TEXT, strokeWidth=1.2),
+        layers.interval_rule(base, x, color=color),
+        points,
+    ]
     if margin:
-        band = alt.Chart(inline([{"from": -margin * scale, "to": 0.0}])).mark_rect(color=WARN, opacity=0.13)
-        layers.insert(0, band.encode(x="from:Q", x2="to:Q"))
-    layers.append(text_column(base, _WIDTH + 14, "words"))
+        band = alt.Chart(layers.inline([{"from": -margin * scale, "to": 0.0}])).mark_rect(
+            color=WARN, opacity=0.13
+        )
+        marks.insert(0, band.encode(x="from:Q", x2="to:Q"))
+    marks.append(layers.text_column(base, _WIDTH + 14, "words"))
     # The verdict stands behind the longest of the texts.
     room = max(162, *(7.6 * len(row["words"]) for row in rows))
-    texts = text_column(base, _WIDTH + 14 + room, "verdict", fontWeight=600).encode(
+    texts = layers.text_column(base, _WIDTH + 14 + room, "verdict", fontWeight=600).encode(
         color=channel(alt.Color, CHANGE_TEXTS, MUTED)
     )
     chart: Drawing = (
-        alt.layer(alt.layer(*layers), texts)
+        alt.layer(alt.layer(*marks), texts)
         .resolve_scale(color="independent")
         .properties(width=_WIDTH, height=34 * len(rows))
     )

@@ -7,31 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    Drawing,
-    capital,
-    clean,
-    describe_intervals,
-    empty_chart,
-    heading,
-    inline,
-    interval_rule,
-    not_shown,
-    read_table,
-    relabel,
-    row_axis,
-    rule_at,
-    text_column,
-    to_text,
-    tooltips,
-    value_and_interval,
-)
+from evalkit.charts import layers, tables
 from evalkit.util.colors import MUTED, SUCCESS, TEXT, WARN
 from evalkit.util.format import level, p_value, percent
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
+
+    from evalkit.charts.layers import Drawing
 
 ROW_LIMIT: Final = 24
 _WIDTH: Final = 420
@@ -66,12 +50,12 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
     'Judged and corrected pass rates. Scope all: the judge passes 68.9%, people would pass 60.6%; 36 labeled answers.'
     """
     columns = ("scope", "metric", *(name for names in _SIDES.values() for name in names))
-    frame = read_table(table, table="correction", columns=(*columns, "method", "level", "n"))
+    frame = tables.read_table(table, table="correction", columns=(*columns, "method", "level", "n"))
     frame = frame.filter(pl.col("judged").is_not_null(), metric="pass_rate")
     if frame.is_empty():
-        return empty_chart("no pass rate was corrected", title=title or "Corrected pass rate")
+        return layers.empty_chart("no pass rate was corrected", title=title or "Corrected pass rate")
     total, frame = frame.height, frame.head(ROW_LIMIT)
-    frame, names = relabel(frame, "scope", to="name", limit=26)
+    frame, names = tables.relabel(frame, "scope", to="name", limit=26)
     first = frame.row(0, named=True)
     statement = (
         f"the judge passes {percent(first['judged'])}, people would pass {percent(first['corrected'])}"
@@ -84,8 +68,8 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
     ).with_columns(words=_words(percent=True))
     sides = list(_SIDES)
     colors = alt.Scale(domain=sides, range=[MUTED, SUCCESS])
-    base = alt.Chart(inline(rows)).encode(
-        y=row_axis(names),
+    base = alt.Chart(layers.inline(rows)).encode(
+        y=layers.row_axis(names),
         yOffset=alt.YOffset("side:N", sort=sides, scale=alt.Scale(domain=sides)),
         color=alt.Color("side:N", title=None, sort=sides, scale=colors, legend=alt.Legend(orient="top")),
     )
@@ -95,17 +79,21 @@ def correction(table: IntoFrame, *, title: str | None = None) -> Drawing:
     shapes = alt.Scale(domain=sides, range=["circle", "square"])
     points = base.transform_filter("datum.value !== null").mark_point(size=80, filled=True, opacity=1)
     chart: Drawing = alt.layer(
-        interval_rule(base, x),
+        layers.interval_rule(base, x),
         points.encode(
             x=x,
             shape=alt.Shape("side:N", legend=None, scale=shapes),
-            tooltip=tooltips(name="scope", side="by", words="pass rate", n="labeled answers"),
+            tooltip=layers.tooltips(name="scope", side="by", words="pass rate", n="labeled answers"),
         ),
-        text_column(base, _WIDTH + 14, "words").encode(color=alt.value(TEXT)),
+        layers.text_column(base, _WIDTH + 14, "words").encode(color=alt.value(TEXT)),
     ).properties(
         width=_WIDTH,
         height=2 * _ROW * len(names),
-        title=heading(title or capital(statement), describe_intervals(frame), not_shown(total, frame.height)),
+        title=layers.heading(
+            title or tables.capital(statement),
+            tables.describe_intervals(frame),
+            tables.not_shown(total, frame.height),
+        ),
         description=(
             f"Judged and corrected pass rates. Scope {first['name']}: {statement}; "
             f"{plural(first['n'] or 0, 'labeled answer')}."
@@ -133,30 +121,30 @@ def judge_bias(table: IntoFrame, *, title: str | None = None) -> Drawing:
     'Biases of the judge. 0 of 6 tested findings are significant after adjustment. ...'
     """
     columns = ("finding", "scope", "value", "low", "high", "n", "method", "level", "p_adjusted")
-    frame = read_table(table, table="forensics", columns=columns).filter(pl.col("value").is_not_null())
+    frame = tables.read_table(table, table="forensics", columns=columns).filter(pl.col("value").is_not_null())
     if frame.is_empty():
-        return empty_chart("no bias could be estimated", title=title or "Biases of the judge")
+        return layers.empty_chart("no bias could be estimated", title=title or "Biases of the judge")
     total, frame = frame.height, frame.head(ROW_LIMIT)
-    frame, _ = relabel(frame, "scope", to="name", limit=30)
+    frame, _ = tables.relabel(frame, "scope", to="name", limit=30)
     frame = frame.with_columns(
         significant=(pl.col("p_adjusted") < 1 - pl.col("level")).fill_null(value=False),
         words=_words(),
-        p=to_text("p_adjusted", lambda p: "not tested" if p is None else p_value(p)),
+        p=tables.to_text("p_adjusted", lambda p: "not tested" if p is None else p_value(p)),
     )
     tested, significant = frame["p_adjusted"].count(), int(frame["significant"].sum())
     verb = "is" if significant == 1 else "are"
     statement = f"{significant} of {tested} tested findings {verb} significant after adjustment"
     panels = [_panel(part) for part in frame.partition_by("finding", maintain_order=True)]
     findings = "; ".join(
-        f"{clean(row['finding'])}, {row['name']}: {row['words']}{', significant' if row['significant'] else ''}"
+        f"{tables.clean(row['finding'])}, {row['name']}: {row['words']}{', significant' if row['significant'] else ''}"
         for row in frame.to_dicts()
     )
     levels = ", ".join(level(value) for value in frame["level"].drop_nulls().unique().sort())
     chart: Drawing = alt.vconcat(*panels, spacing=10).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
             f"{levels} intervals. Orange: significant after adjustment over all findings" if levels else "",
-            not_shown(total, frame.height),
+            tables.not_shown(total, frame.height),
         ),
         description=f"Biases of the judge. {statement}. {findings}.",
     )
@@ -166,26 +154,27 @@ def judge_bias(table: IntoFrame, *, title: str | None = None) -> Drawing:
 def _panel(part: pl.DataFrame) -> Drawing:
     finding = part["finding"][0]
     color = alt.condition("datum.significant", alt.value(WARN), alt.value(TEXT))
-    axis = row_axis(part["name"].to_list(), minExtent=190, labelLimit=185)
-    base = alt.Chart(inline(part)).encode(y=axis, color=color)
+    axis = layers.row_axis(part["name"].to_list(), minExtent=190, labelLimit=185)
+    base = alt.Chart(layers.inline(part)).encode(y=axis, color=color)
     has_zero = finding in _FROM_ZERO
     x = alt.X("value:Q", title=None, scale=alt.Scale(zero=has_zero, padding=8))
     titles = {"name": "judge and criterion", "words": "value", "n": "answers", "method": "method"}
     points = base.mark_point(size=70, filled=True, opacity=1)
     chart: Drawing = alt.layer(
-        *([rule_at("x", 0.0, color=MUTED, strokeDash=[3, 3])] if has_zero else []),
-        interval_rule(base, x),
-        points.encode(x=x, tooltip=tooltips(**titles, p="p, adjusted")),
-        text_column(base, _WIDTH + 14, "words"),
+        *([layers.rule_at("x", 0.0, color=MUTED, strokeDash=[3, 3])] if has_zero else []),
+        layers.interval_rule(base, x),
+        points.encode(x=x, tooltip=layers.tooltips(**titles, p="p, adjusted")),
+        layers.text_column(base, _WIDTH + 14, "words"),
     ).properties(
         width=_WIDTH,
         height=_ROW * part.height,
-        title=alt.Title(clean(finding), anchor="start", fontSize=12, offset=4),
+        title=alt.Title(tables.clean(finding), anchor="start", fontSize=12, offset=4),
     )
     return chart
 
 
 def _words(**units: Any) -> pl.Expr:
     return pl.struct("value", "low", "high").map_elements(
-        lambda row: value_and_interval(row["value"], row["low"], row["high"], **units), return_dtype=pl.String
+        lambda row: tables.value_and_interval(row["value"], row["low"], row["high"], **units),
+        return_dtype=pl.String,
     )

@@ -7,19 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    Drawing,
-    empty_chart,
-    haloed,
-    heading,
-    inline,
-    read_table,
-    relabel,
-    row_axis,
-    rule_at,
-    to_text,
-    tooltips,
-)
+from evalkit.charts import layers, tables
 from evalkit.charts.theme import version_colors
 from evalkit.util.colors import MUTED, SUCCESS, TEXT
 from evalkit.util.format import percent
@@ -29,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from narwhals.typing import IntoFrame
+
+    from evalkit.charts.layers import Drawing
 
 POINT_LIMIT: Final = 400
 _HEIGHT: Final = 280
@@ -71,15 +61,15 @@ def power(
     'Power by number of cases. ...'
     """
     columns = ["n", "difference", "power"]
-    frame = read_table(curve, table="power", columns=columns).drop_nulls(columns)
+    frame = tables.read_table(curve, table="power", columns=columns).drop_nulls(columns)
     if frame.is_empty():
-        return empty_chart("no power was computed", title=title or "Power")
+        return layers.empty_chart("no power was computed", title=title or "Power")
     sizes = frame["difference"].unique().sort().to_list()[:6]
     names = {size: f"{size * 100:g} points" if points else f"{size:g}" for size in sizes}
     frame = frame.filter(pl.col("difference").is_in(sizes)).sort("difference", "n").head(POINT_LIMIT)
     frame = frame.with_columns(
         line=pl.col("difference").replace_strict(names, return_dtype=pl.String),
-        power_text=to_text("power", percent),
+        power_text=tables.to_text("power", percent),
     )
     cases: dict[str, str] = {}
     reached: list[dict[str, Any]] = []
@@ -99,26 +89,26 @@ def power(
     color = alt.Color("line:N", legend=None, scale=alt.Scale(domain=order, range=version_colors(order)))
     x = alt.X("n:Q", title="cases", scale=alt.Scale(nice=False, zero=False))
     y = alt.Y("power:Q", title="power", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%"))
-    lines = alt.Chart(inline(frame)).mark_line(strokeWidth=2)
+    lines = alt.Chart(layers.inline(frame)).mark_line(strokeWidth=2)
     none = {"n": None, "power": None, "line": "", "words": ""}
-    dots = alt.Chart(inline(reached or [none])).encode(x="n:Q", y="power:Q")
-    ends = alt.Chart(inline(_spread(frame.group_by("line", maintain_order=True).last())))
+    dots = alt.Chart(layers.inline(reached or [none])).encode(x="n:Q", y="power:Q")
+    ends = alt.Chart(layers.inline(_spread(frame.group_by("line", maintain_order=True).last())))
     chart: Drawing = alt.layer(
-        rule_at("y", target, strokeDash=[5, 3], color=MUTED),
+        layers.rule_at("y", target, strokeDash=[5, 3], color=MUTED),
         lines.encode(
             x=x,
             y=y,
             color=color,
             strokeDash=alt.StrokeDash("line:N", legend=None, sort=order),
-            tooltip=tooltips(line="difference", n="cases", power_text="power"),
+            tooltip=layers.tooltips(line="difference", n="cases", power_text="power"),
         ),
         dots.mark_point(size=70, opacity=1).encode(color=color),
-        *haloed(dots.encode(text="words:N"), dy=-12, dx=-4, align="right", fontWeight=600),
+        *layers.haloed(dots.encode(text="words:N"), dy=-12, dx=-4, align="right", fontWeight=600),
         ends.mark_text(align="left", dx=8).encode(x="n:Q", y="label:Q", text="line:N"),
     ).properties(
         width=520,
         height=_HEIGHT,
-        title=heading(
+        title=layers.heading(
             title or statement, f"One line per true difference; dashed: the target of {goal}", note
         ),
         description=(
@@ -155,15 +145,15 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
     >>> ek.variance(ek.demo.make()).chart().description
     'Variance by source. Largest: case, ...'
     """
-    frame = read_table(components, table="variance", columns=("component", "variance"))
+    frame = tables.read_table(components, table="variance", columns=("component", "variance"))
     total = float(frame["variance"].sum() or 0)
     if not total > 0:
-        return empty_chart("the scores do not vary", title=title or "Sources of variance")
+        return layers.empty_chart("the scores do not vary", title=title or "Sources of variance")
     frame = frame.sort("variance", descending=True, nulls_last=True, maintain_order=True).head(12)
-    frame, names = relabel(frame, "component", to="name", limit=26)
+    frame, names = tables.relabel(frame, "component", to="name", limit=26)
     frame = frame.with_columns(
         share=pl.col("variance") / total,
-        words=to_text(
+        words=tables.to_text(
             "variance",
             lambda v: "not estimable" if v is None else f"{percent(v / total, 0)} (variance {v:.3g})",
         ),
@@ -173,18 +163,20 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
     shares = [f"{name}: {words}" for name, words in frame.select("name", "words").rows()]
     source = _SOURCES.get(first["name"])
     where = f"between {source}" if source else f"from one source of {frame.height}"
-    base = alt.Chart(inline(frame)).encode(y=row_axis(names))
+    base = alt.Chart(layers.inline(frame)).encode(y=layers.row_axis(names))
     x = alt.X(
         "share:Q", title="share of the variance", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")
     )
-    bars = base.mark_bar(height=18, color=SUCCESS).encode(x=x, tooltip=tooltips(name="source", words="share"))
+    bars = base.mark_bar(height=18, color=SUCCESS).encode(
+        x=x, tooltip=layers.tooltips(name="source", words="share")
+    )
     texts = base.transform_calculate(end="isValid(datum.share) ? datum.share : 0")
     chart: Drawing = alt.layer(
         bars, texts.mark_text(align="left", dx=8, color=TEXT).encode(x="end:Q", text="words:N")
     ).properties(
         width=460,
         height=32 * frame.height,
-        title=heading(
+        title=layers.heading(
             title or f"{percent(first['share'], 0)} of the variance is {where}",
             f"{plural(unknown, 'source')} cannot be told apart" if unknown else "",
         ),

@@ -7,29 +7,15 @@ from typing import TYPE_CHECKING, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    Drawing,
-    describe_intervals,
-    empty_chart,
-    heading,
-    inline,
-    interval_rule,
-    interval_text,
-    join_parts,
-    not_shown,
-    read_table,
-    relabel,
-    row_axis,
-    text_column,
-    to_text,
-    tooltips,
-)
+from evalkit.charts import layers, tables
 from evalkit.util.colors import MUTED, SUCCESS, TEXT
 from evalkit.util.format import percent
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
+
+    from evalkit.charts.layers import Drawing
 
 ROW_LIMIT: Final = 30
 _WIDTH: Final = 420
@@ -47,16 +33,16 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
         The title; by default how many versions may be the best.
     """
     columns = ("version", "rank", "low", "high", "p_best")
-    frame = read_table(table, table="ranks", columns=columns, optional=("n", "method", "level"))
+    frame = tables.read_table(table, table="ranks", columns=columns, optional=("n", "method", "level"))
     frame = frame.filter(pl.col("rank").is_not_null()).sort("rank", "version", maintain_order=True)
     if frame.is_empty():
-        return empty_chart("no version has a rank", title=title or "Ranks")
+        return layers.empty_chart("no version has a rank", title=title or "Ranks")
     total = frame.height
-    frame, names = relabel(frame.head(ROW_LIMIT), "version", to="name", limit=26)
+    frame, names = tables.relabel(frame.head(ROW_LIMIT), "version", to="name", limit=26)
     frame = frame.with_columns(
-        words=pl.format("best in {}", to_text("p_best", percent)),
-        rank_text=to_text("rank", lambda rank: f"{rank:g}"),
-        interval=interval_text(digits=0),
+        words=pl.format("best in {}", tables.to_text("p_best", percent)),
+        rank_text=tables.to_text("rank", lambda rank: f"{rank:g}"),
+        interval=tables.interval_text(digits=0),
         is_first=pl.col("low") <= 1,
     )
     best = frame.row(0, named=True)
@@ -64,10 +50,10 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
     if total == 1:
         statement = "Only one version to rank"
     has_method = {"method", "level"} <= set(frame.columns)
-    facts = join_parts(
-        f"{describe_intervals(frame) if has_method else ''} of the rank".strip(),
+    facts = tables.join_parts(
+        f"{tables.describe_intervals(frame) if has_method else ''} of the rank".strip(),
         plural(best["n"], "case") if best.get("n") is not None else "",
-        not_shown(total, frame.height),
+        tables.not_shown(total, frame.height),
     )
     largest = max([*frame["high"].drop_nulls(), total])
     x = alt.X(
@@ -77,18 +63,22 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
         axis=alt.Axis(tickMinStep=1, format="d"),
     )
     color = alt.condition("datum.is_first", alt.value(SUCCESS), alt.value(MUTED))
-    base = alt.Chart(inline(frame)).encode(y=row_axis(names))
+    base = alt.Chart(layers.inline(frame)).encode(y=layers.row_axis(names))
     points = base.mark_point(size=110, opacity=1).encode(
         x=x,
         color=color,
-        tooltip=tooltips(name="version", rank_text="rank", interval="interval", words="resampled suites"),
+        tooltip=layers.tooltips(
+            name="version", rank_text="rank", interval="interval", words="resampled suites"
+        ),
     )
     chart: Drawing = alt.layer(
-        interval_rule(base, x, color=color), points, text_column(base, _WIDTH + 14, "words", color=TEXT)
+        layers.interval_rule(base, x, color=color),
+        points,
+        layers.text_column(base, _WIDTH + 14, "words", color=TEXT),
     ).properties(
         width=_WIDTH,
         height=30 * frame.height,
-        title=heading(
+        title=layers.heading(
             title or statement,
             facts,
             "Blue: the interval reaches rank 1. Right column: share of resampled suites in which it is best",

@@ -7,28 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    PERCENT_AXIS,
-    WORST_FIRST,
-    Drawing,
-    capital,
-    clean,
-    describe_intervals,
-    empty_chart,
-    fade,
-    heading,
-    inline,
-    interval_text,
-    join_parts,
-    legend_pick,
-    not_shown,
-    read_table,
-    relabel,
-    summary_of,
-    text_column,
-    to_text,
-    tooltips,
-)
+from evalkit.charts import layers, tables
 from evalkit.charts.theme import VERDICT_COLORS
 from evalkit.util.colors import MUTED, TEXT
 from evalkit.util.format import percent
@@ -39,6 +18,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+    from evalkit.charts.layers import Drawing
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
 
@@ -83,46 +63,46 @@ def severity(
     >>> ek.charts.severity(ek.demo.make()).description
     'Verdicts by severity and agent_version. Critical cases of the last agent version: 12 of 18 trials pass. ...'
     """
-    table = summary_of(data, [by, "severity"], rule=rule, grader=grader, rubric=rubric)
-    frame = read_table(table, table="summary", columns=(by, *_COLUMNS))
+    table = tables.summary_of(data, [by, "severity"], rule=rule, grader=grader, rubric=rubric)
+    frame = tables.read_table(table, table="summary", columns=(by, *_COLUMNS))
     frame = frame.with_columns(
         pl.col("severity").fill_null(NOT_GIVEN), trials=pl.sum_horizontal("passed", "failed", "unscored")
     ).filter(pl.col("trials") > 0)
     if frame.is_empty():
-        return empty_chart("no trial was graded", title=title or "Verdicts by severity")
-    frame, names = relabel(frame, by, to="group", limit=24)
+        return layers.empty_chart("no trial was graded", title=title or "Verdicts by severity")
+    frame, names = tables.relabel(frame, by, to="group", limit=24)
     shown = names[:GROUP_LIMIT]
     frame = frame.filter(pl.col("group").is_in(shown))
-    present = [word for word in WORST_FIRST if word in set(frame["severity"])]
+    present = [word for word in tables.WORST_FIRST if word in set(frame["severity"])]
     worst = frame.filter(severity=present[0])
     of_last = worst.filter(group=shown[-1])
     is_last = of_last.height > 0 and len(names) > 1
     passed, trials = (int((of_last if is_last else worst)[column].sum()) for column in ("passed", "trials"))
-    cases = "Trials without a severity" if present[0] == NOT_GIVEN else f"{capital(present[0])} cases"
-    group = f" of the last {clean(by).replace('_', ' ')}" if is_last else ""
+    cases = "Trials without a severity" if present[0] == NOT_GIVEN else f"{tables.capital(present[0])} cases"
+    group = f" of the last {tables.clean(by).replace('_', ' ')}" if is_last else ""
     statement = f"{cases}{group}: {passed} of {plural(trials, 'trial')} pass"
     total, every, unscored = (int(frame[column].sum()) for column in ("passed", "trials", "unscored"))
     overall = f"Overall: {total} of {plural(every, 'trial')} pass, {unscored} unscored"
     return _draw(frame, present, shown).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
-            join_parts(overall, not_shown(len(names), len(shown))),
-            f"Right column: pass rate over scored cases; tooltip: {describe_intervals(frame)}",
+            tables.join_parts(overall, tables.not_shown(len(names), len(shown))),
+            f"Right column: pass rate over scored cases; tooltip: {tables.describe_intervals(frame)}",
         ),
-        description=f"Verdicts by severity and {clean(by)}. {statement}. {overall}.",
+        description=f"Verdicts by severity and {tables.clean(by)}. {statement}. {overall}.",
     )
 
 
 def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.FacetChart:
     height = (26 if len(groups) <= 6 else 21) * len(groups)
-    pick = legend_pick("verdict")
+    pick = layers.legend_pick("verdict")
     y = alt.Y("group:N", title=None, sort=groups, scale=alt.Scale(paddingInner=0.18, paddingOuter=0.05))
     base = alt.Chart().encode(y=y)
     x = alt.X(
         "start:Q",
         title="share of trials",
         scale=alt.Scale(domain=[0, 1], nice=False),
-        axis=alt.Axis(**PERCENT_AXIS),
+        axis=alt.Axis(**layers.PERCENT_AXIS),
     )
     colors = alt.Scale(domain=list(VERDICT_COLORS), range=list(VERDICT_COLORS.values()))
     bars = alt.Chart(name="severity_cell").mark_bar(stroke="white", strokeWidth=1)
@@ -131,8 +111,8 @@ def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.
         y=y,
         x2="end:Q",
         color=alt.Color("verdict:N", title=None, scale=colors, legend=alt.Legend()),
-        opacity=fade(pick, 0.15),
-        tooltip=tooltips(
+        opacity=layers.fade(pick, 0.15),
+        tooltip=layers.tooltips(
             severity="severity",
             group="group",
             verdict="verdict",
@@ -149,12 +129,12 @@ def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.
         alt.layer(
             bars,
             words.encode(x="middle:Q", text="words:N"),
-            text_column(rates, _WIDTH + 12, "rate", fontWeight=600, color=TEXT),
-            text_column(rates, _WIDTH + 12, "cases", dx=66, fontSize=12, color=MUTED),
+            layers.text_column(rates, _WIDTH + 12, "rate", fontWeight=600, color=TEXT),
+            layers.text_column(rates, _WIDTH + 12, "cases", dx=66, fontSize=12, color=MUTED),
         )
         .properties(width=_WIDTH, height=height)
         .facet(
-            data=inline(_segments(frame)),
+            data=layers.inline(_segments(frame)),
             row=alt.Row(
                 "severity:N",
                 title=None,
@@ -169,7 +149,7 @@ def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.
 def _segments(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Return a row per severity, group and verdict, with the start and the end of its bar."""
     segments = []
-    texts = {"rate": to_text("pass_rate", percent), "interval": interval_text(percent=True)}
+    texts = {"rate": tables.to_text("pass_rate", percent), "interval": tables.interval_text(percent=True)}
     kept = frame.select("severity", "group", "trials", "n", **texts, cases=pl.format("n {}", "n"))
     for row, counts in zip(kept.to_dicts(), frame.to_dicts(), strict=True):
         start = 0.0

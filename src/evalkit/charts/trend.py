@@ -7,27 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import altair as alt
 import polars as pl
 
-from evalkit.charts.prepare import (
-    PERCENT_AXIS,
-    Drawing,
-    clean,
-    count_range,
-    describe_intervals,
-    empty_chart,
-    fade,
-    haloed,
-    heading,
-    inline,
-    interval_text,
-    join_parts,
-    legend_pick,
-    not_shown,
-    read_table,
-    relabel,
-    summary_of,
-    to_text,
-    tooltips,
-)
+from evalkit.charts import layers, tables
 from evalkit.charts.theme import WIDTH, version_colors
 from evalkit.data.evals import Evals
 from evalkit.grading.version_order import differ_by_number, start_order
@@ -40,6 +20,7 @@ if TYPE_CHECKING:
 
     from narwhals.typing import IntoFrame
 
+    from evalkit.charts.layers import Drawing
     from evalkit.grading.pass_rule import PassRule
 
 GROUP_LIMIT: Final = 24
@@ -86,28 +67,28 @@ def trend(
     'Pass rate by agent_version and model. Lowest ...'
     """
     columns = [by, color] if color else [by]
-    table = summary_of(data, columns, rule=rule, grader=grader, rubric=rubric)
-    frame = read_table(table, table="summary", columns=(*columns, *_COLUMNS))
+    table = tables.summary_of(data, columns, rule=rule, grader=grader, rubric=rubric)
+    frame = tables.read_table(table, table="summary", columns=(*columns, *_COLUMNS))
     title_of_none = title or "Pass rate"
     if frame.is_empty():
-        return empty_chart("no trial was graded", title=title_of_none)
+        return layers.empty_chart("no trial was graded", title=title_of_none)
     unscored = plural(int(frame["unscored"].sum()), "trial")
     if frame["pass_rate"].null_count() == frame.height:
-        return empty_chart(f"none of {unscored} was scored", title=title_of_none)
+        return layers.empty_chart(f"none of {unscored} was scored", title=title_of_none)
     if ordered is None:
         groups = frame[by].unique(maintain_order=True).to_list()
         ordered = is_ordered(groups, data if isinstance(data, Evals) else None, by=by)
-    frame, names = relabel(frame, by, to="group", limit=22)
+    frame, names = tables.relabel(frame, by, to="group", limit=22)
     frame, series = (
-        relabel(frame, color, to="series", limit=24)
+        tables.relabel(frame, color, to="series", limit=24)
         if color
         else (frame.with_columns(series=pl.lit("")), [""])
     )
     shown = names[-GROUP_LIMIT:]
     frame = frame.filter(pl.col("group").is_in(shown)).with_columns(
-        rate=to_text("pass_rate", percent),
-        interval=interval_text(percent=True),
-        confidence=to_text("level", level),
+        rate=tables.to_text("pass_rate", percent),
+        interval=tables.interval_text(percent=True),
+        confidence=tables.to_text("level", level),
         cases=pl.format("n {}", "n"),
         unscored_text=pl.when(pl.col("unscored") > 0)
         .then(pl.format("{} unscored", "unscored"))
@@ -128,18 +109,18 @@ def trend(
     ]
     order = f"last {last['rate']}" if ordered else "order unknown"
     return _draw(frame, shown, series, joined=ordered).properties(
-        title=heading(
+        title=layers.heading(
             title or statement,
-            join_parts(
-                f"Mean over scored cases ({count_range(known['n'].to_list(), 'case')} each)",
+            tables.join_parts(
+                f"Mean over scored cases ({tables.count_range(known['n'].to_list(), 'case')} each)",
                 f"{unscored} unscored",
-                not_shown(len(names), len(shown), "earlier"),
+                tables.not_shown(len(names), len(shown), "earlier"),
             ),
-            describe_intervals(frame),
+            tables.describe_intervals(frame),
         ),
         description=(
-            f"Pass rate by {' and '.join(clean(column) for column in columns)}. "
-            f"Lowest {ends[0]}, highest {ends[1]}; {order}. {describe_intervals(frame)}."
+            f"Pass rate by {' and '.join(tables.clean(column) for column in columns)}. "
+            f"Lowest {ends[0]}, highest {ends[1]}; {order}. {tables.describe_intervals(frame)}."
         ),
     )
 
@@ -177,16 +158,16 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: b
             offset=4,
         ),
     )
-    base = alt.Chart(inline(frame)).encode(x=x)
+    base = alt.Chart(layers.inline(frame)).encode(x=x)
     shape: dict[str, Any] = {}
-    pick = legend_pick("series")
+    pick = layers.legend_pick("series")
     if has_series:
         base = base.encode(
             xOffset=alt.XOffset("series:N", sort=series, scale=alt.Scale(domain=series)),
             color=alt.Color(
                 "series:N", title=None, scale=alt.Scale(domain=series, range=version_colors(series))
             ),
-            opacity=fade(pick, 0.12),
+            opacity=layers.fade(pick, 0.12),
         )
         shapes = alt.Scale(domain=series, range=list(_SHAPES[: len(series)]))
         shape["shape"] = alt.Shape("series:N", scale=shapes)
@@ -194,24 +175,24 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: b
         "pass_rate:Q",
         title="pass rate",
         scale=alt.Scale(domain=[0, 1], nice=False),
-        axis=alt.Axis(**PERCENT_AXIS),
+        axis=alt.Axis(**layers.PERCENT_AXIS),
     )
     known = base.transform_filter("datum.pass_rate !== null")
     interval = known.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="pass rate"), y2="high:Q")
     if has_series:
         # On the first layer: a legend listens to the layer that made it.
         interval = interval.add_params(pick).properties(name="trend_intervals")
-    layers = [interval]
+    marks = [interval]
     if joined and not has_series:
-        layers.append(known.mark_line(strokeDash=[3, 3], strokeWidth=1, color=MUTED).encode(y="pass_rate:Q"))
+        marks.append(known.mark_line(strokeDash=[3, 3], strokeWidth=1, color=MUTED).encode(y="pass_rate:Q"))
     titles = {"group": "version", **({"series": "series"} if has_series else {}), "rate": "pass rate"}
     titles |= {"interval": "interval", "n": "cases", "unscored": "trials unscored", "method": "method"}
     points = known.mark_point(size=95, filled=True, opacity=1)
-    layers.append(points.encode(y=y, tooltip=tooltips(**titles, confidence="level"), **shape))
+    marks.append(points.encode(y=y, tooltip=layers.tooltips(**titles, confidence="level"), **shape))
     if slot >= 52:
         rates = known.encode(y="pass_rate:Q", text="rate:N", color=alt.value(TEXT))
-        layers += haloed(rates, align="left", dx=9, fontWeight=600)
-    main = alt.layer(*layers).properties(width=width, height=280)
+        marks += layers.haloed(rates, align="left", dx=9, fontWeight=600)
+    main = alt.layer(*marks).properties(width=width, height=280)
     chart: Drawing = alt.vconcat(main, *_counts(base, width, slot), spacing=6).resolve_scale(
         color="independent", shape="independent"
     )
