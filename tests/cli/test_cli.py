@@ -418,7 +418,7 @@ def test_report_without_sides_describes(run, data, tmp_path):
 
     assert code == 0
     assert re.search(r"r\.md \([1-9]\d* kB\)", out)
-    assert "gives no verdict" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert "there is no verdict" in (tmp_path / "r.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("form", ["native", "parquet"])
