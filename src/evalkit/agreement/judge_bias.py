@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,7 @@ from evalkit.agreement.results import (
 from evalkit.agreement.rubric_drift import drift_rows
 from evalkit.agreement.warnings import no_labels
 from evalkit.data.result import warnings_frame
+from evalkit.data.schema import TRIAL_KEY
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
@@ -51,8 +52,6 @@ if TYPE_CHECKING:
     from evalkit.grading.pass_rule import PassRule
     from evalkit.stats import Estimate
     from evalkit.util.html_table import Html
-
-_TRIAL: Final = ["run", "case", "epoch"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -187,10 +186,10 @@ def _of_graders(judged: pl.DataFrame, grader: str | Sequence[str] | None) -> pl.
 def _log_lengths(evals: Evals) -> pl.DataFrame:
     """Return log2 of the characters of each answer."""
     is_reply = (pl.col("role") == "assistant") & (pl.col("content").fill_null("") != "")
-    replies = evals.turns.lazy().filter(is_reply).sort("turn").group_by(_TRIAL, maintain_order=True)
+    replies = evals.turns.lazy().filter(is_reply).sort("turn").group_by(TRIAL_KEY, maintain_order=True)
     outputs = evals.outputs.with_columns(pl.col("output").str.len_chars())
     texts = outputs.join(
-        replies.agg(pl.col("content").last().str.len_chars()), on=_TRIAL, how="full", coalesce=True
+        replies.agg(pl.col("content").last().str.len_chars()), on=TRIAL_KEY, how="full", coalesce=True
     )
     size = pl.coalesce("output", "content").cast(pl.Float64)
     keys = texts.select(pl.col("run", "case").cast(pl.String), "epoch", size=size)
@@ -200,13 +199,13 @@ def _log_lengths(evals: Evals) -> pl.DataFrame:
 def _length_rows(
     scope: str, answers: pl.DataFrame, labelled: pl.DataFrame, lengths: pl.DataFrame, level: float, seed: int
 ) -> Iterator[Row]:
-    known = answers.join(lengths, on=_TRIAL, maintain_order="left")
+    known = answers.join(lengths, on=TRIAL_KEY, maintain_order="left")
     score, length, units = (known[name].to_numpy() for name in ("judge", "length", "unit"))
     e = correlate_ranks(score, length, units, level=level, seed=seed)
     text = f"Rank correlation of score and length {estimate_text(e)}. Longer answers may be better, so this alone is no bias."
     yield bias_row("length correlation", scope, e, known, text)
     if labelled.height:
-        known = labelled.join(lengths, on=_TRIAL, maintain_order="left")
+        known = labelled.join(lengths, on=TRIAL_KEY, maintain_order="left")
         gap = (known["judge"] - known["reference"]).to_numpy()
         e = regress(gap, known["length"].to_numpy(), known["unit"].to_numpy(), level=level)
         text = f"Each doubling of the answer's length moves the judge by {estimate_text(e)} against people."

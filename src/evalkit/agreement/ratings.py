@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from evalkit.data.evals import Evals
-from evalkit.data.schema import GRADER_KINDS, SCORES
+from evalkit.data.schema import GRADER_KINDS, SCORES, TRIAL_KEY
 from evalkit.grading.grade import grade
 from evalkit.grading.pass_rule import DEFAULT_RULE, PassRule
 from evalkit.grading.select_scores import choose_scores
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from evalkit.data.scoring import Scoring
 
-ANSWER: Final = ["suite", "run", "case", "epoch"]
+ANSWER: Final = ["suite", *TRIAL_KEY]
 """The key of an answer."""
 ITEM: Final = [*ANSWER, "criterion"]
 GROUPS: Final = (

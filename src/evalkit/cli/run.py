@@ -89,8 +89,8 @@ class TrialOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of time, cost and concurrency."""
+class LimitOptions:
+    """LimitOptions of time, cost and concurrency."""
 
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", help="Most trials at a time.", show_default=False)
@@ -105,7 +105,7 @@ def run(
     ],
     agent: AgentOptions,
     trials: TrialOptions,
-    limits: Limits,
+    limits: LimitOptions,
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="DIR", help="Folder for the transcripts.")
     ] = "runs",

@@ -26,7 +26,7 @@ from evalkit.compare.warnings import (
     warn_left_out,
     warn_of_unscored,
 )
-from evalkit.data.evals import some_of
+from evalkit.data.frames import some_of
 from evalkit.data.result import plain_data
 from evalkit.data.schema import Severity, Verdict
 from evalkit.grading.select_scores import choose_scores, choose_scoring

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.result import Result
-from evalkit.data.schema import SEVERITIES
+from evalkit.data.schema import SEVERITIES, TRIAL_KEY
 from evalkit.grading.grade import grade_trial_criteria, grade_trials
 from evalkit.grading.select_scores import choose_scores, choose_scoring
 from evalkit.util import format as fmt
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from evalkit.data.scoring import Scoring
     from evalkit.grading.pass_rule import PassRule
 
-_KEY: Final = ["run", "case", "epoch"]
 # Fewer failing trials are read one by one.
 _FEWEST: Final = 10
 _MOST_CLUSTERS: Final = 10
@@ -94,10 +93,10 @@ class FailureClusters(Result):
     def examples(self, failure: str) -> pl.DataFrame:
         """Return three trials near a cluster's center, of different cases if possible."""
         near = self.trials.filter(pl.col("failure") == failure).sort(
-            "closeness", *_KEY, descending=[True, False, False, False]
+            "closeness", *TRIAL_KEY, descending=[True, False, False, False]
         )
         first = near.unique("case", keep="first", maintain_order=True)
-        rest = near.join(first, on=_KEY, how="anti", maintain_order="left")
+        rest = near.join(first, on=TRIAL_KEY, how="anti", maintain_order="left")
         return pl.concat([first, rest]).head(_EXAMPLES)
 
     def _headline(self) -> str:
@@ -175,7 +174,7 @@ def find_failures(
     expect(find_failures, locals())
     _require_sklearn()
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
-    failing = grade_trials(evals, scoring).filter(pl.col("verdict") == "fail").sort(_KEY)
+    failing = grade_trials(evals, scoring).filter(pl.col("verdict") == "fail").sort(TRIAL_KEY)
     texts = _rationales(evals, failing, scoring)
     if texts.height < _FEWEST:
         counts = plural(texts.height, "failing trial has", plural="failing trials have")
@@ -219,23 +218,23 @@ def _require_sklearn() -> None:
 def _rationales(evals: Evals, failing: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
     chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
     failed = grade_trial_criteria(evals, scoring).filter(pl.col("verdict") == "fail")
-    keys = [*_KEY, "criterion"]
+    keys = [*TRIAL_KEY, "criterion"]
     written = (
         chosen.filter(pl.col("rationale").str.strip_chars().str.len_chars() > 0)
-        .join(failing.lazy().select(_KEY), on=_KEY, how="semi", maintain_order="left")
+        .join(failing.lazy().select(TRIAL_KEY), on=TRIAL_KEY, how="semi", maintain_order="left")
         .select(*keys, "sample", "rationale")
         .collect()
     )
     of_failed = written.join(failed.select(keys), on=keys, how="semi", maintain_order="left")
     # A trial may fail by its mean alone: then all of its rationales count.
-    others = written.join(of_failed.select(_KEY), on=_KEY, how="anti", maintain_order="left")
+    others = written.join(of_failed.select(TRIAL_KEY), on=TRIAL_KEY, how="anti", maintain_order="left")
     texts = (
         pl.concat([of_failed, others])
         .sort(*keys, "sample")
-        .group_by(_KEY, maintain_order=True)
+        .group_by(TRIAL_KEY, maintain_order=True)
         .agg(pl.col("rationale").unique(maintain_order=True).str.join("\n"))
     )
-    return failing.join(texts, on=_KEY, how="inner", maintain_order="left")
+    return failing.join(texts, on=TRIAL_KEY, how="inner", maintain_order="left")
 
 
 def _cluster(

@@ -10,6 +10,7 @@ import polars as pl
 from evalkit import stats
 from evalkit.compare.pairs import RUN_COLUMNS
 from evalkit.compare.results import DescribedResult
+from evalkit.data.schema import TRIAL_KEY
 from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade_trial_criteria, grade_trials
 from evalkit.grading.select_scores import choose_scores, choose_scoring
@@ -266,7 +267,7 @@ class Costs(NamedTuple):
 
 def find_costs(evals: Evals, scoring: Scoring) -> Costs:
     """Return the mean cost of a trial and of a judgement."""
-    keys = ["run", "case", "epoch", "grader", "rubric_hash", "sample"]
+    keys = [*TRIAL_KEY, "grader", "rubric_hash", "sample"]
     chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
     priced = chosen.filter(pl.col("cost_usd").is_not_null()).group_by(keys).agg(pl.col("cost_usd").sum())
     return Costs(_mean_cost(evals.trials["cost_usd"]), _mean_cost(priced.collect()["cost_usd"]))

@@ -14,7 +14,7 @@ from evalkit.data.evals import Evals
 from evalkit.data.folder_fields import SCORE_FIELDS, SCORES_FILE, SUITE_FILE, TRANSCRIPTS_FILE
 from evalkit.data.folder_read import read_transcripts, scan_transcripts
 from evalkit.data.folder_write import append, write
-from evalkit.data.json_text import lines, raw_text, read_bytes
+from evalkit.data.json_text import DECODE_ERRORS, lines, raw_text, read_bytes
 from evalkit.data.schema import SCORES, Key, Problem
 from evalkit.util.errors import ColumnError, FormatError, PathError, SuiteError
 from evalkit.util.file_lock import holding, locked
@@ -167,7 +167,7 @@ def _exact_metadata(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
         if number in rows:
             try:
                 texts[rows[number]] = raw_text(decoder.decode(raw).metadata)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            except DECODE_ERRORS:
                 continue
     return frame.with_columns(pl.Series("metadata", texts, dtype=pl.String))
 

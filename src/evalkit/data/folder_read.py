@@ -15,7 +15,7 @@ from evalkit.data.chat_messages import content as message_content
 from evalkit.data.columns import typed_columns, utc
 from evalkit.data.evals import Evals
 from evalkit.data.folder_fields import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS
-from evalkit.data.json_text import BOM, as_text, raw_text, record, without_collector
+from evalkit.data.json_text import BOM, DECODE_ERRORS, as_text, raw_text, record, without_collector
 from evalkit.data.lenient_decode import lenient_convert
 from evalkit.data.schema import RUNS, TRIALS, TURNS, Key, Problem
 from evalkit.util.errors import PathError
@@ -104,7 +104,7 @@ def _batches(path: Path, transcripts: _Transcripts, *, turns: bool) -> Iterator[
             line = raw.removeprefix(BOM) if number == 1 else raw
             try:
                 trial = decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            except DECODE_ERRORS:
                 line = line.strip()
                 value = record(line, str(path), number, transcripts.problems) if line else None
                 if value is None:

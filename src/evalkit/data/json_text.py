@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BOM: Final = b"\xef\xbb\xbf"
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
+DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+ENCODE_ERRORS: Final = (msgspec.MsgspecError, RecursionError, OverflowError, UnicodeEncodeError)
 _START_CHARS: Final = 41
 
 
@@ -70,7 +72,7 @@ def decode(raw: bytes) -> Any:
     """
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         pass
     try:
         text = raw.decode()
@@ -120,7 +122,7 @@ def as_text(value: Any) -> str | None:
         return value
     try:
         return msgspec.json.encode(value).decode()
-    except (msgspec.MsgspecError, RecursionError, OverflowError, UnicodeEncodeError):
+    except ENCODE_ERRORS:
         return SURROGATE.sub("\ufffd", repr(value))
 
 

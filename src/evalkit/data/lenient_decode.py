@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import msgspec
 
-from evalkit.data.json_text import as_text, decode
+from evalkit.data.json_text import DECODE_ERRORS, ENCODE_ERRORS, as_text, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ def lenient_decode(
     """Return JSON as a record of `kind`; None if it is no JSON object."""
     try:
         return decoder.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         pass
     try:
         value = decode(bytes(raw))
@@ -94,5 +94,5 @@ def _is_struct(kind: Any) -> bool:
 def _encode(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
-    except (msgspec.MsgspecError, RecursionError, OverflowError, UnicodeEncodeError):
+    except ENCODE_ERRORS:
         return msgspec.json.encode(as_text(value))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.data.evals import some_of
+from evalkit.data.frames import some_of
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, RuledCriterion
 
 if TYPE_CHECKING:

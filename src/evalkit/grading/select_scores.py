@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.evals import some_of
+from evalkit.data.frames import some_of
 from evalkit.data.schema import GRADER_KINDS
 from evalkit.data.scoring import Scoring
 from evalkit.grading.pass_rule import DEFAULT_RULE

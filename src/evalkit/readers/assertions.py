@@ -33,7 +33,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class CheckedTrial:
     """The checks of one trial and the tool's verdict."""
 
     suite: str
@@ -44,7 +44,7 @@ class Attempt:
     reason: str | None = None
 
 
-def add_checks(builder: EvalsBuilder, attempts: Sequence[Attempt], *, grader: str) -> None:
+def add_checks(builder: EvalsBuilder, attempts: Sequence[CheckedTrial], *, grader: str) -> None:
     """Add a binary criterion per check.
 
     If cases have different checks, or the tool passes a trial with a failed check, the only criterion is
@@ -89,7 +89,7 @@ def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:
     ]
 
 
-def _adds_up(attempt: Attempt) -> bool:
+def _adds_up(attempt: CheckedTrial) -> bool:
     """Whether the tool's verdict is "all checks pass"."""
     passes = [check.passed for check in attempt.checks]
     return attempt.success is None or None in passes or attempt.success == all(passes)
@@ -110,7 +110,7 @@ def _together(checks: Sequence[Check]) -> Check:
     )
 
 
-def _whole(attempt: Attempt) -> Check:
+def _whole(attempt: CheckedTrial) -> Check:
     checks = attempt.checks
     told = [f"{check.name}: {check.rationale}" for check in checks if check.rationale]
     errors = _joined(f"{check.name}: {check.error}" for check in checks if check.error)
@@ -128,7 +128,7 @@ def _whole(attempt: Attempt) -> Check:
     )
 
 
-def _add(builder: EvalsBuilder, attempt: Attempt, check: Check, grader: str) -> None:
+def _add(builder: EvalsBuilder, attempt: CheckedTrial, check: Check, grader: str) -> None:
     builder.add_criterion(attempt.suite, check.name, kind="binary", scale_min=0, scale_max=1)
     builder.add_score(
         *attempt.trial,

@@ -14,7 +14,7 @@ from evalkit.data.evals import Evals
 from evalkit.data.folder import in_line_order, within_scale
 from evalkit.data.schema import TABLES, TRIALS, Problem
 from evalkit.readers import find_files, read_files, registry
-from evalkit.readers.run_names import Part, tell_apart
+from evalkit.readers.run_names import LoadedPart, tell_apart
 from evalkit.util.notes import Note, merge_notes
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def save(
     return replace(small, **lazy)
 
 
-def _store(part: Part, folder: Path, number: int) -> Part:
+def _store(part: LoadedPart, folder: Path, number: int) -> LoadedPart:
     """Write the large tables of one file; return it with lazy frames of them."""
     lazy: dict[str, Any] = {}
     for name in _LARGE:
@@ -70,7 +70,7 @@ def _store(part: Part, folder: Path, number: int) -> Part:
     return replace(part, evals=replace(part.evals, **lazy))
 
 
-def _combine(parts: list[Part], folder: Path, notes: list[Note]) -> Evals:
+def _combine(parts: list[LoadedPart], folder: Path, notes: list[Note]) -> Evals:
     """Apply the steps of `load` across files to the stored ones; return the small tables."""
     all_evals = tell_apart(parts)
     empty: dict[str, Any] = {name: TABLES[name].empty() for name in _LARGE}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.json_text import BOM, as_text, decode, lines, read_bytes, record
+from evalkit.data.json_text import BOM, DECODE_ERRORS, as_text, decode, lines, read_bytes, record
 from evalkit.data.schema import SEVERITIES
 from evalkit.readers.formats.json_list import elements
 
@@ -149,7 +149,7 @@ def _values(data: bytes, builder: EvalsBuilder, within: str | None) -> Iterator[
         return
     try:
         whole = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         for number_, raw in lines(data):
             value = record(raw, builder.source, number_, builder.problems)
             if value is not None:

@@ -13,7 +13,7 @@ from evalkit.data.schema import TABLES
 from evalkit.readers import dataframe, find_files, read_files, registry
 from evalkit.readers.base import Reader
 from evalkit.readers.column_mapping import Mapping
-from evalkit.readers.run_names import Part, tell_apart
+from evalkit.readers.run_names import LoadedPart, tell_apart
 from evalkit.readers.score_table import Raw, to_evals
 from evalkit.util.arguments import expect, expect_evals
 from evalkit.util.errors import FormatError, PathError
@@ -113,13 +113,13 @@ def load(
 
 def _parts_in_memory(
     sources: list[Any], mapping: Mapping | None, wanted: read_files.Wanted
-) -> Iterator[Part]:
+) -> Iterator[LoadedPart]:
     count = sum(not isinstance(source, Evals) for source in sources)
     number = 0
     for source in sources:
         if isinstance(source, Evals):
             expect_evals(source, "load", loaded=True)
-            yield Part(wanted.select_for_checks(source))
+            yield LoadedPart(wanted.select_for_checks(source))
             continue
         if not dataframe.is_frame(source):
             hint = " Records may be a frame: polars.DataFrame(records)." if isinstance(source, dict) else ""

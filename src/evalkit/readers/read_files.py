@@ -16,7 +16,7 @@ from evalkit.readers import load_cache
 from evalkit.readers.base import NATIVE_SCORES
 from evalkit.readers.builder import only
 from evalkit.readers.column_roles import Missing, MissingColumns
-from evalkit.readers.run_names import Part
+from evalkit.readers.run_names import LoadedPart
 from evalkit.readers.score_table import RECORD, Raw, to_evals
 from evalkit.util.errors import FormatError
 from evalkit.util.notes import Note
@@ -53,13 +53,13 @@ class Wanted:
 @dataclass(slots=True)
 class _Outcome:
     file: InputFile
-    part: Part | None = None
+    part: LoadedPart | None = None
     columns: Sequence[str] = ()
     missing: Sequence[Missing] = ()
     error: FormatError | None = None
 
 
-def read(plan: ReadPlan, wanted: Wanted) -> Iterator[Part]:
+def read(plan: ReadPlan, wanted: Wanted) -> Iterator[LoadedPart]:
     """Read the files in order; those that describe runs and cases first.
 
     Raise `FormatError` if no file is readable, or no file has a mapped column.
@@ -81,7 +81,7 @@ def read(plan: ReadPlan, wanted: Wanted) -> Iterator[Part]:
     for usage in usages.values():
         usage.check()
     if failures:
-        yield Part(_failed(failures))
+        yield LoadedPart(_failed(failures))
 
 
 def _outcomes(files: Sequence[InputFile], wanted: Wanted) -> Iterator[_Outcome]:
@@ -134,7 +134,7 @@ def _read_table(file: InputFile, wanted: Wanted) -> _Outcome:
     absent = [f"{column!r} ({role})" for column, role, needed in facts["missing"] if needed]
     if absent and fallback is not None and fallback.name != NATIVE_SCORES:
         return _read_format(file, fallback, wanted, why=f"there is no column {join_words(absent)}")
-    return _Outcome(file, Part(evals, facts["name"]), facts["columns"], facts["missing"])
+    return _Outcome(file, LoadedPart(evals, facts["name"]), facts["columns"], facts["missing"])
 
 
 def _read_format(file: InputFile, reader: Reader, wanted: Wanted, *, why: str) -> _Outcome:
@@ -151,7 +151,7 @@ def _read_format(file: InputFile, reader: Reader, wanted: Wanted, *, why: str) -
     if file.mapping_passed and "scores" in reader.gives and not (only_scales and scaled is not evals):
         text = f"read as what it is ({reader.name}), without the mapping: {why}"
         scaled = replace(scaled, notes=(*scaled.notes, Note("mapping", text, (str(file.path),))))
-    return _Outcome(file, Part(scaled, file.run if reader.whole else None, reader.whole))
+    return _Outcome(file, LoadedPart(scaled, file.run if reader.whole else None, reader.whole))
 
 
 def _fetch(
@@ -164,10 +164,10 @@ def _fetch(
     return load_cache.fetch(file.path, key, make, beside=reader.beside)
 
 
-def no_records(raw: Raw) -> Part:
+def no_records(raw: Raw) -> LoadedPart:
     """Return a problem for a file without records."""
     problems = [*raw.problems, Problem(raw.source, None, "there are no records in it")]
-    return Part(Evals.from_tables(problems=problems, files=raw.files))
+    return LoadedPart(Evals.from_tables(problems=problems, files=raw.files))
 
 
 @dataclass(slots=True)

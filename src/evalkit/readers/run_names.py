@@ -25,7 +25,7 @@ _SEPARATORS: Final = ("-", "/", " | ")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LoadedPart:
     """The tables of one source.
 
     `name` prefixes its runs if another source has runs of the same name. `whole`: a file of the source is a
@@ -65,7 +65,7 @@ def name_runs(columns: Mapping[Any, pl.Series], *, default: str) -> tuple[pl.Ser
     return frame.select(next(unique, names[-1]).alias("run"))["run"], parts
 
 
-def tell_apart(parts: Sequence[Part]) -> list[Evals]:
+def tell_apart(parts: Sequence[LoadedPart]) -> list[Evals]:
     """Prefix runs of one name with their source if their records collide.
 
     Lazy tables stay lazy.

@@ -14,7 +14,7 @@ from evalkit.data.evals import Evals
 from evalkit.data.folder import SCORES_FILE, TRANSCRIPTS_FILE
 from evalkit.data.folder_fields import SCORE_FIELDS
 from evalkit.data.parquet import MANIFEST, read_manifest
-from evalkit.data.schema import SCORES, TABLES, TRIALS, TURNS
+from evalkit.data.schema import SCORES, TABLES, TRIAL_KEY, TRIALS, TURNS
 from evalkit.readers.load import load
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError, PathError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from evalkit.data.schema import Table, TableName
 
-_OUTPUT: Final = ["run", "case", "epoch", "output"]
+_OUTPUT: Final = [*TRIAL_KEY, "output"]
 _SMALL: Final[tuple[TableName, ...]] = ("cases", "criteria", "runs", "trials")
 
 

@@ -10,10 +10,10 @@ import polars as pl
 from evalkit.data.columns import cell_values, fit, in_order
 from evalkit.data.evals import Evals
 from evalkit.data.json_text import as_text
-from evalkit.data.schema import CASES, GRADER_KINDS, RUNS, SCORES, TABLES, TRIALS, Problem, Table
+from evalkit.data.schema import CASES, GRADER_KINDS, RUNS, SCORES, TABLES, TRIAL_KEY, TRIALS, Problem, Table
 from evalkit.data.table import expected_of
 from evalkit.readers.column_roles import Roles, resolve
-from evalkit.readers.run_names import PARTS, Part, name_runs
+from evalkit.readers.run_names import PARTS, LoadedPart, name_runs
 from evalkit.readers.score_values import NO_SCORE, as_names, constant, may_score, read_scores, without_nested
 from evalkit.util.errors import ColumnError
 from evalkit.util.notes import Note
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 RECORD: Final = "__record"
 """The column with a record's number, where that is not the number of its line."""
 
-_TRIAL_KEY: Final = ("run", "case", "epoch")
 _TRIAL: Final = ("output", "latency_s", "input_tokens", "output_tokens", "cost_usd")
 _USAGE: Final = _TRIAL[2:]
 _CASE: Final = ("input", "ideal_behavior", "severity", "tags", "domain", "cluster")
@@ -61,7 +60,7 @@ class Raw:
 
 def to_evals(
     raw: Raw, *, mapping: Mapping | None, run: str, tables: Collection[str] = TABLES
-) -> tuple[Part, Roles]:
+) -> tuple[LoadedPart, Roles]:
     """Build the tables of one file's records.
 
     Columns missing from the mapping are recognized by name. `run` names the run if no column does. Raise
@@ -91,7 +90,7 @@ def to_evals(
         scores, repeats = table.first_rows(scores, keys)
         frames["scores"], unfit = fit(SCORES, scores)
         evals = Evals.from_tables(**frames, problems=in_order([*problems, *repeats, *unfit]), **more)
-    return Part(evals, run if table.run_parts else None), roles
+    return LoadedPart(evals, run if table.run_parts else None), roles
 
 
 class _ScoreTable:
@@ -112,7 +111,7 @@ class _ScoreTable:
         self._drop_rows(pl.col("__case").fill_null("") == "", "there is no case")
         self._drop_rows(pl.col("__epoch").is_null(), "the epoch is not a whole number")
         if roles.criteria is not None:
-            trial = {name: pl.col(f"__{name}") for name in _TRIAL_KEY}
+            trial = {name: pl.col(f"__{name}") for name in TRIAL_KEY}
             self.frame, repeats = self.first_rows(self.frame, trial)
             self.problems += repeats
 
@@ -188,7 +187,7 @@ class _ScoreTable:
     def trials(self) -> pl.DataFrame | None:
         # In a row per judgement, tokens and cost are the judge's.
         roles = _TRIAL if self.roles.criteria is not None else _TRIAL[:2]
-        return self._first_values(_TRIAL_KEY, {role: self.typed(role, TRIALS) for role in roles}, TRIALS)
+        return self._first_values(TRIAL_KEY, {role: self.typed(role, TRIALS) for role in roles}, TRIALS)
 
     def cases(self) -> pl.DataFrame | None:
         return self._first_values(("suite", "case"), {role: self.typed(role, CASES) for role in _CASE}, CASES)
@@ -304,7 +303,7 @@ class _ScoreTable:
         return advice if self.runs_known else f'{advice}, or if other versions, map "agent_version"'
 
     def _keys(self) -> dict[str, pl.Series]:
-        return {**{name: self.frame[f"__{name}"] for name in _TRIAL_KEY}, "line": self.frame["line"]}
+        return {**{name: self.frame[f"__{name}"] for name in TRIAL_KEY}, "line": self.frame["line"]}
 
     def _run_names(self) -> pl.Series:
         roles = self.roles

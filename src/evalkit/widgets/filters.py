@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.data.evals import some_of
+from evalkit.data.frames import some_of
 from evalkit.data.schema import SEVERITIES, TRIALS, VERDICTS
 from evalkit.grading.grade import grade, grade_criteria
 from evalkit.grading.pass_rule import DEFAULT_RULE

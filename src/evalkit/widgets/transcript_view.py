@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import msgspec
 import polars as pl
 
-from evalkit.data.evals import some_of
+from evalkit.data.frames import some_of
 from evalkit.data.schema import GRADER_KINDS, TRIALS
 from evalkit.util import format as fmt
 from evalkit.util.errors import SelectorError

@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from evalkit.data import folder as native
-from evalkit.data.demo.scores import Attempt, human_scores, judge_scores
+from evalkit.data.demo.scores import PlannedTrial, human_scores, judge_scores
 from evalkit.data.evals import Evals
 from evalkit.data.suite import Suite
 from evalkit.data.suite_yaml import parse
@@ -20,7 +20,7 @@ from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError
 from evalkit.util.notes import Note
 
-__all__ = ["NOTICE", "PLAN", "TRUTHS", "Attempt", "make", "suite_path", "write"]
+__all__ = ["NOTICE", "PLAN", "TRUTHS", "PlannedTrial", "make", "suite_path", "write"]
 
 NOTICE: Final = (
     "Demo data: every run, transcript, judgement and human score in it is made up. "
@@ -164,7 +164,7 @@ def suite_path() -> Path:
     raise PathError.missing(package / "_share/data/suites/groq-batch-api.yaml")
 
 
-def _attempts(suite: Suite, *, seed: int) -> list[Attempt]:
+def _attempts(suite: Suite, *, seed: int) -> list[PlannedTrial]:
     text = resources.files("evalkit.data.demo").joinpath("content.yaml").read_text(encoding="utf-8")
     content = parse(text, name="content.yaml").data
     attempts = []
@@ -178,7 +178,7 @@ def _attempts(suite: Suite, *, seed: int) -> list[Attempt]:
                     told = content[f"case {case.id}"]["good" if passes else "bad"]
                     # The weaker model never mentions GroqCloud.
                     best = passes and model == "demo-large" and chance.randrange(5) > 1
-                    attempts.append(Attempt(version, model, case, epoch, passes, told, best))
+                    attempts.append(PlannedTrial(version, model, case, epoch, passes, told, best))
     return attempts
 
 
@@ -201,7 +201,7 @@ def _run(version: str, model: str, suite: str) -> dict[str, Any]:
     }
 
 
-def _trial(attempt: Attempt, *, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _trial(attempt: PlannedTrial, *, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     chance = attempt.random("transcript", seed=seed)
     crashed = attempt.key == CRASHED
     ids = {
@@ -239,7 +239,7 @@ def _trial(attempt: Attempt, *, seed: int) -> tuple[dict[str, Any], list[dict[st
     return trial, turns
 
 
-def _messages(attempt: Attempt, chance: Random, *, crashed: bool) -> list[dict[str, Any]]:
+def _messages(attempt: PlannedTrial, chance: Random, *, crashed: bool) -> list[dict[str, Any]]:
     openings = _OPENINGS[attempt.version]
     opening = openings[chance.randrange(len(openings))]
     messages = [_message("system", _SYSTEM), _message("user", attempt.case.prompt)]

@@ -45,7 +45,7 @@ _UNREAD: Final = (
 
 
 def judge_scores(
-    attempts: Sequence[Attempt], suite: Suite, *, unreadable: tuple[str, str, int], seed: int
+    attempts: Sequence[PlannedTrial], suite: Suite, *, unreadable: tuple[str, str, int], seed: int
 ) -> list[dict[str, Any]]:
     """Return the judge's scores of all trials as rows of `scores`."""
     rows = []
@@ -84,7 +84,7 @@ def judge_scores(
 
 
 def human_scores(
-    attempts: Sequence[Attempt], judged: list[dict[str, Any]], *, seed: int
+    attempts: Sequence[PlannedTrial], judged: list[dict[str, Any]], *, seed: int
 ) -> list[dict[str, Any]]:
     """Return the labels of two people for a random sample of trials."""
     first = {row_key(row): row for row in reversed(judged) if row["score"] is not None}
@@ -116,7 +116,7 @@ def row_key(row: dict[str, Any]) -> tuple[str, str, int, str]:
     return row["run"], row["case"], row["epoch"], row["criterion"]
 
 
-def _draw(attempt: Attempt, samples: int, chance: Random) -> dict[str, list[int]]:
+def _draw(attempt: PlannedTrial, samples: int, chance: Random) -> dict[str, list[int]]:
     """Draw scores until the default rule agrees with the plan."""
     while True:
         drawn = {}
@@ -132,7 +132,7 @@ def _draw(attempt: Attempt, samples: int, chance: Random) -> dict[str, list[int]
             return drawn
 
 
-def _judged(attempt: Attempt, criterion: str, score: int) -> tuple[str, str]:
+def _judged(attempt: PlannedTrial, criterion: str, score: int) -> tuple[str, str]:
     if criterion == "Groq" and attempt.best and score == 5:
         extra = attempt.told["extra"]
         return str(extra["quote"]), str(extra["why"])
@@ -140,7 +140,7 @@ def _judged(attempt: Attempt, criterion: str, score: int) -> tuple[str, str]:
     return str(quote), str(why)
 
 
-def _apart(chance: Random, attempt: Attempt) -> int:
+def _apart(chance: Random, attempt: PlannedTrial) -> int:
     """Return the difference of a human label from the judge's score."""
     steps = (0, 0, 0, 0, 0, 0, 0, -1, -1, 1) if attempt.passes else (0, 0, 0, 0, 0, 0, 0, 0, 1, -1)
     return steps[chance.randrange(len(steps))]
@@ -151,7 +151,7 @@ def _hash(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class PlannedTrial:
     """One planned trial of the demo.
 
     `told` has the texts of agent and judge, an entry of `content.yaml`. `best`: the answer ends with the

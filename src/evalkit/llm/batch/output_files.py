@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.json_text import BOM
+from evalkit.data.json_text import BOM, DECODE_ERRORS
 from evalkit.llm.batch.input_files import read_abouts
 from evalkit.llm.requests import Reply
 from evalkit.llm.responses import classify_response, decode_json, is_retryable, read_error
@@ -141,7 +141,7 @@ def read_line(line: bytes, **facts: Any) -> Reply | None:
     """Parse a result line; None if it has no ID. `facts` are further fields of the reply."""
     try:
         record = _decode(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         record = decode_json(line.decode("utf-8", "replace").strip().strip("\ufeff"))
     if not isinstance(record, dict):
         match = _ID.search(line)
@@ -172,7 +172,7 @@ def read_outcome(line: bytes, **facts: Any) -> Reply | None:
     """Parse a result line quickly: of a success keep only model and usage."""
     try:
         success = _decode_success(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return read_line(line, **facts)
     if success.response.status_code != 200 or not success.custom_id:
         return read_line(line, **facts)

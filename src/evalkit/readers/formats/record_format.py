@@ -11,7 +11,7 @@ import polars as pl
 from evalkit.data.json_text import as_text
 from evalkit.data.schema import TABLES, Key
 from evalkit.readers import json_values
-from evalkit.readers.assertions import Attempt, Check, add_checks
+from evalkit.readers.assertions import Check, CheckedTrial, add_checks
 from evalkit.readers.builder import EvalsBuilder
 from evalkit.readers.formats import csv as csv_file
 from evalkit.readers.formats.fields import Field, Fields, Record, RecordFile, Records, always, get, last_text
@@ -150,7 +150,7 @@ class RecordFormat:
         """Add records to the builder of a file."""
         builder = file.builder
         first_lines: dict[TrialKey, int | None] = {}
-        attempts: list[Attempt] = []
+        attempts: list[CheckedTrial] = []
         for line, record in records:
             missing = next((each for each in self.required if get(record, each) in (None, "")), None)
             if missing is not None:
@@ -228,7 +228,7 @@ class RecordFormat:
             values["sample"] = builder.next_sample(*trial, name, values.get("grader"))
         builder.add_score(*trial, name, **values)
 
-    def _attempt(self, suite: str, trial: TrialKey, line: int | None, record: Record) -> Attempt:
+    def _attempt(self, suite: str, trial: TrialKey, line: int | None, record: Record) -> CheckedTrial:
         checks = []
         for each in _list(record, self.checks):
             values = {name: get(mapping(each), source) for name, source in self.check.items()}
@@ -238,7 +238,7 @@ class RecordFormat:
             checks.append(Check(**{**values, "passed": None if values["error"] else passed}))
         success = get(record, self.success)
         verdict = success if isinstance(success, bool) else None
-        return Attempt(suite, trial, line, verdict, checks, as_text(get(record, self.reason)))
+        return CheckedTrial(suite, trial, line, verdict, checks, as_text(get(record, self.reason)))
 
 
 def _list(record: Record, source: str | Callable[[Record], Iterable[Any]]) -> Iterable[Any]:

@@ -11,7 +11,7 @@ import msgspec
 
 from evalkit.data.columns import in_order
 from evalkit.data.evals import Evals
-from evalkit.data.json_text import BOM, decode, read_bytes, without_collector
+from evalkit.data.json_text import BOM, DECODE_ERRORS, decode, read_bytes, without_collector
 from evalkit.data.lenient_decode import lenient_convert, lenient_decode
 from evalkit.data.schema import Problem
 from evalkit.readers.base import Reader
@@ -37,7 +37,6 @@ _KEY: Final = re.compile(r'[\s,]*"([^"\\]*)"\s*:\s*')
 _SAMPLE: Final = re.compile(r"^samples/(.+)_epoch_(\d+)(?:\.json|/sample\.json)$", re.DOTALL)
 _CHUNK: Final = re.compile(r"/(\d+)\.json$")
 _HEADERS: Final = ("header.json", "_journal/start.json")
-_BROKEN: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _IGNORED: Final = Note(
     "ignored",
     "Inspect logs: ignored are events other than messages, store, sandbox, files, timelines and the usage by role.",
@@ -81,7 +80,7 @@ def read_json(path: Path, tables: frozenset[str]) -> Evals:
             *msgspec.json.decode(header.pop("samples", b"[]") or b"[]", type=list[msgspec.Raw])
         ]
         header = {name: decode(bytes(raw)) for name, raw in header.items() if name != "reductions"}
-    except (*_BROKEN, ValueError):
+    except (*DECODE_ERRORS, ValueError):
         header, samples = _read_partly(data, problems)
     log = _Log(path, tables, header, problems.problems)
     for number, sample in enumerate(samples if log.columns is not None else (), 1):
@@ -222,16 +221,16 @@ class _Log:
     def _complete(self, data: bytes) -> Iterator[tuple[Any, str]]:
         """Yield the samples of a member with nothing required shortened."""
         if "cases" not in self.tables:
-            with suppress(*_BROKEN):
+            with suppress(*DECODE_ERRORS):
                 yield from (
                     (sample, f"{sample.id}_epoch_{sample.epoch}")
                     for sample in self.decode_all.decode(data)
                     if isinstance(sample.id, str | int) and not has_short_score(sample)
                 )
                 return
-        with suppress(*_BROKEN):
+        with suppress(*DECODE_ERRORS):
             for raw in RAWS.decode(data):
-                with suppress(*_BROKEN):
+                with suppress(*DECODE_ERRORS):
                     key = _SUMMARY.decode(raw)
                     if not is_short(bytes(raw)):
                         yield raw, f"{key.id}_epoch_{key.epoch}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from evalkit.data.columns import utc
 from evalkit.data.json_text import as_text, decode
 
 _Item = TypeVar("_Item")
@@ -189,10 +190,9 @@ def ranges(pool: list[_Item], refs: list[list[int]]) -> list[_Item]:
 def moment(text: str | None) -> datetime | None:
     """Return an ISO 8601 time in UTC; None if invalid."""
     try:
-        time = datetime.fromisoformat(text or "")
+        return utc(datetime.fromisoformat(text or ""))
     except ValueError:
         return None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 class Attachments:

@@ -9,7 +9,8 @@ import msgspec
 import polars as pl
 
 from evalkit.data.columns import typed_columns
-from evalkit.data.json_text import as_text, decode
+from evalkit.data.folder_fields import MESSAGE_FIELDS, TRIAL_FIELDS
+from evalkit.data.json_text import DECODE_ERRORS, as_text, decode
 from evalkit.data.schema import CASES, SCORES, SEVERITIES, TRIALS, TURNS, Key, Table
 from evalkit.readers.formats.inspect.records import (
     EVENT,
@@ -34,12 +35,7 @@ if TYPE_CHECKING:
 
 _YES_OR_NO: Final = frozenset({*LETTERS, "true", "false"})
 _WORDS: Final = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
-_TURN: Final = ("role", "content", "reasoning", "tool_calls", "tool_name", "tool_call_id", "parts")
 _SCORE: Final = ("criterion", "grader", "score", "label", "rationale", "answer", "error", "metadata")
-_TRIAL: Final = (
-    *("output", "error", "stop_reason", "input_tokens", "output_tokens", "cost_usd", "latency_s"),
-    "started_at",
-)
 _CASE: Final = ("input", "ideal_behavior", "severity", "domain", "tags", "cluster")
 
 
@@ -158,11 +154,17 @@ class Columns:
             pl.Series("epoch", [epoch for _, epoch in self._keys], dtype=pl.Int32),
         ]
         if "trials" in self.tables:
-            frames["trials"] = _table(TRIALS, keys + typed_columns(_TRIAL, self._trials, TRIALS), source)
+            frames["trials"] = _table(
+                TRIALS, keys + typed_columns(TRIAL_FIELDS, self._trials, TRIALS), source
+            )
         if "turns" in self.tables:
             index, places = _repeated(self._turn_counts)
             turn = pl.Series("turn", places, dtype=pl.Int32)
-            columns = [*(key.gather(index) for key in keys), turn, *typed_columns(_TURN, self._turns, TURNS)]
+            columns = [
+                *(key.gather(index) for key in keys),
+                turn,
+                *typed_columns(MESSAGE_FIELDS, self._turns, TURNS),
+            ]
             frames["turns"] = _table(TURNS, columns, source)
         if "cases" in self.tables:
             rows = [(suite, case, *values) for case, values in self._cases.items()]
@@ -281,7 +283,7 @@ def _from_events(sample: Sample) -> list[Message]:
                 choices = (event.output.choices if event.output is not None else None) or []
                 answers = [choice.message for choice in choices[:1] if choice.message is not None]
                 return [*(event.input or ranges(pool, event.input_refs or [])), *answers]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except DECODE_ERRORS:
         return []
     return []
 
