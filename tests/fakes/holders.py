@@ -9,7 +9,7 @@ from contextlib import contextmanager
 _CODE = """
 import sys
 from pathlib import Path
-from evalkit.data.folder import locked
+from evalkit.util.file_lock import locked
 with locked(Path(sys.argv[1]), "it"):
     print("held", flush=True)
     sys.stdin.read()

@@ -13,9 +13,9 @@ import pytest
 
 from evalkit.data import folder as native
 from evalkit.data.evals import Evals
-from evalkit.data.folder import holding, locked
 from evalkit.data.suite import Case, Criterion, Expected, Suite
 from evalkit.util.errors import BusyError, FormatError
+from evalkit.util.file_lock import holding, locked
 from fakes import BatchPlan, FakeServer
 from fakes.holders import held_elsewhere
 from fakes.judges import judged

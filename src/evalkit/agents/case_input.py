@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.llm.requests import canonical
 from evalkit.util.errors import FormatError, SelectorError, SuiteError
-from evalkit.util.words import Option, Sentence, join_words
+from evalkit.util.words import Option, Sentence, as_names, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ def choose_cases(suite: Suite, only: Iterable[str] | str | None) -> list[Case]:
 
     Raises SelectorError for an unknown case, and SuiteError without cases or without a prompt.
     """
-    names = [only] if isinstance(only, str) else list(only or ())
+    names = as_names(only)
     ids = [case.id for case in suite.cases]
     for name in names:
         if name not in ids:

@@ -13,6 +13,7 @@ import polars as pl
 from evalkit.agents.case_input import seed_of, short_hash
 from evalkit.data import folder as native
 from evalkit.data.evals import Evals
+from evalkit.data.folder_fields import RUN_FIELDS, SUITE_FILE, TRANSCRIPTS_FILE, suite_files
 from evalkit.data.json_text import lines
 from evalkit.data.suite import Suite
 from evalkit.util.atomic_files import atomic_write
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from evalkit.agents.attempt import Attempt
     from evalkit.agents.case_input import CaseInput
     from evalkit.agents.settings import AgentSettings
-
-_NAMES = ("suite", "agent", "agent_version", "model", "provider")
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class RunFolder:
     @property
     def path(self) -> Path:
         """The file of transcripts."""
-        return (self.folder or Path()) / native.TRANSCRIPTS_FILE
+        return (self.folder or Path()) / TRANSCRIPTS_FILE
 
     def pending(self, cases: Sequence[CaseInput]) -> list[CaseInput]:
         """Return the inputs without a trial."""
@@ -97,8 +96,8 @@ def open_folder(
         raise FormatError(f"{str(place)!r} is a file. Pass a folder, new or with runs in it.")
     existing = Evals.from_tables()
     if place is not None:
-        if (place / native.TRANSCRIPTS_FILE).is_file():
-            existing = native.read_transcripts(place / native.TRANSCRIPTS_FILE)
+        if (place / TRANSCRIPTS_FILE).is_file():
+            existing = native.read_transcripts(place / TRANSCRIPTS_FILE)
         _check_suite(suite, place)
     runs = {row["run"]: row for row in existing.runs.iter_rows(named=True)}
     identity = _identity(agent, suite)
@@ -118,7 +117,7 @@ def open_folder(
     config = {"prompts_hash": identity["prompts_hash"], "seed": run_seed, "evalkit": VERSION}
     facts = {
         "run": name,
-        **{key: identity[key] for key in _NAMES},
+        **{key: identity[key] for key in RUN_FIELDS},
         "run_started_at": datetime.now(UTC),
         "config": {**agent.config, **config},
     }
@@ -156,7 +155,7 @@ def _config(row: dict[str, Any]) -> dict[str, Any]:
 
 def _difference(row: dict[str, Any], identity: dict[str, Any], seed: int | None) -> str | None:
     """Return how an existing run differs; None if it is the same."""
-    for name in _NAMES:
+    for name in RUN_FIELDS:
         if (row[name] or None) != (identity[name] or None):
             return f"its {name} is {row[name]!r}, not {identity[name]!r}"
     config = _config(row)
@@ -193,13 +192,8 @@ def _new_name(agent: AgentSettings, runs: dict[str, Any]) -> str:
     return name
 
 
-def _suite_files(folder: Path) -> list[Path]:
-    paths = (folder / native.SUITE_FILE, *sorted(folder.glob("suite-*.yaml")))
-    return [path for path in paths if path.is_file()]
-
-
 def _check_suite(suite: Suite, folder: Path) -> None:
-    for path in _suite_files(folder):
+    for path in suite_files(folder):
         saved = Suite.read(path)
         if saved.suite == suite.suite and saved != suite:
             raise FormatError(
@@ -209,10 +203,10 @@ def _check_suite(suite: Suite, folder: Path) -> None:
 
 
 def _save_suite(suite: Suite, folder: Path) -> None:
-    files = _suite_files(folder)
+    files = suite_files(folder)
     if any(Suite.read(path).suite == suite.suite for path in files):
         return
-    name = native.SUITE_FILE if not files else f"suite-{len(files) + 1}.yaml"
+    name = SUITE_FILE if not files else f"suite-{len(files) + 1}.yaml"
     if (folder / name).exists():
         raise PathError(f"{str(folder / name)!r} is in the way of the suite {suite.suite!r}.")
     suite.write(folder / name)

@@ -12,11 +12,12 @@ from evalkit.agents.case_input import case_inputs, choose_cases, expect_whole, i
 from evalkit.agents.run_folder import open_folder, with_notes
 from evalkit.agents.settings import AgentSettings
 from evalkit.agents.workers import Workers
-from evalkit.data import folder as native
+from evalkit.data.folder_fields import TRANSCRIPTS_FILE
 from evalkit.data.suite import Suite
 from evalkit.llm.requests import Request, custom_id, request_key
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError
+from evalkit.util.file_lock import holding
 from evalkit.util.format import money
 from evalkit.util.notes import Note
 from evalkit.util.words import Option, Sentence, did_you_mean, plural
@@ -167,7 +168,7 @@ def run_suite(
     limits.check()
     tally = _Tally()
     if pending:
-        with native.holding(folder, native.TRANSCRIPTS_FILE):
+        with holding(folder, TRANSCRIPTS_FILE):
             # Again under the lock: another process may have added trials.
             place, pending = plan_run(suite, settings, folder, **choice)
             tally.total = len(pending)

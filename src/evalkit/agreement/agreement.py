@@ -28,7 +28,7 @@ from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.format import number, percent
 from evalkit.util.html_table import html_table
-from evalkit.util.words import plural, printable
+from evalkit.util.words import as_names, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -221,7 +221,7 @@ def agreement(
     """
     expect(agreement, locals())
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
-    by = (by,) if isinstance(by, str) else tuple(by or ())
+    by = as_names(by)
     ratings = pair_ratings(evals, scoring, reference=reference)
     options: dict[str, Any] = {"refused": ratings.refused, "level": scoring.level, "seed": seed}
     scopes = [_ScopeEstimates(scope, **options) for scope in _scopes(ratings, by)]

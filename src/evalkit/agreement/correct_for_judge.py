@@ -25,7 +25,7 @@ from evalkit.util.arguments import expect
 from evalkit.util.format import level as level_text
 from evalkit.util.html_table import html_table
 from evalkit.util.notes import Warning
-from evalkit.util.words import plural
+from evalkit.util.words import as_names, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -154,7 +154,7 @@ def correct_for_judge(
     """
     expect(correct_for_judge, locals())
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
-    by = (by,) if isinstance(by, str) else tuple(by or ())
+    by = as_names(by)
     ratings = pair_ratings(evals, scoring)
     human = ratings.verdicts.select(*ANSWER, "reference", "reference_mean")
     answers = ratings.judged.join(human, on=ANSWER, how="left", maintain_order="left")

@@ -19,7 +19,7 @@ from evalkit.stats.agreement import (
     spearman_of_tables,
     tau_of_tables,
 )
-from evalkit.stats.basics import cluster_codes, t_quantile, z_quantile
+from evalkit.stats.basics import cluster_codes, group_means, t_quantile, z_quantile
 from evalkit.stats.bootstrap import RESAMPLES, fisher_z_interval
 from evalkit.util.format import percent
 from evalkit.util.words import plural
@@ -150,8 +150,7 @@ def estimate_bias(gaps: Floats, units: np.ndarray, level: float) -> Estimate:
 
 def unit_means(values: np.ndarray, units: np.ndarray) -> Floats:
     """Return the mean of each unit."""
-    codes = cluster_codes(units)
-    return np.asarray(np.bincount(codes, values) / np.bincount(codes), dtype=np.float64)
+    return group_means(values, cluster_codes(units))
 
 
 def nearest_point(ratings: Floats, points: Floats) -> np.ndarray:

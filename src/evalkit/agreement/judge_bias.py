@@ -33,7 +33,7 @@ from evalkit.agreement.results import (
 from evalkit.agreement.rubric_drift import drift_rows
 from evalkit.agreement.warnings import no_labels
 from evalkit.data.result import warnings_frame
-from evalkit.data.schema import TRIAL_KEY
+from evalkit.data.schema import IS_HUMAN, TRIAL_KEY
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key
 from evalkit.util.arguments import expect
@@ -41,7 +41,7 @@ from evalkit.util.errors import SelectorError
 from evalkit.util.format import number, percent
 from evalkit.util.html_table import html_table
 from evalkit.util.notes import Warning
-from evalkit.util.words import plural
+from evalkit.util.words import as_names, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,7 +138,7 @@ def judge_forensics(
     scoring = choose_scoring(evals, rule=rule, grader=grader, level=level)
     scores = with_suites(evals, "metadata")
     judged = _of_graders(scores.filter(pl.col("grader_kind").fill_null("judge") == "judge"), scoring.grader)
-    people = scores.filter(pl.col("grader_kind") == "human")
+    people = scores.filter(IS_HUMAN)
     facts = AnswerFacts.collect(evals, scores, scoring.rule)
     labels, lengths = merge_raters(rate_answers(people, "grader"), facts), _log_lengths(evals)
     rows: list[Row] = []
@@ -175,7 +175,7 @@ def judge_forensics(
 def _of_graders(judged: pl.DataFrame, grader: str | Sequence[str] | None) -> pl.DataFrame:
     if grader is None or grader == "judge":
         return judged
-    names = [grader] if isinstance(grader, str) else list(grader)
+    names = as_names(grader)
     have = set(judged["grader"])
     for name in names:
         if name not in have:

@@ -55,8 +55,7 @@ def _show(result: Agreement, *, markdown: bool) -> str:
         ]
         for row in result.summary.iter_rows(named=True)
     ]
-    left = [head in ("scope", "reading") for head in heads]
-    parts = [any_table(heads, rows, left=left, markdown=markdown)]
+    parts = [any_table(heads, rows, left=("scope", "reading"), markdown=markdown)]
     if result.disagreements.height:
         heads = ["case", "run", "epoch", "criterion", "reference", "judge", "difference"]
         worst = result.disagreements.head(_ROWS_SHOWN).select(heads)
@@ -64,9 +63,8 @@ def _show(result: Agreement, *, markdown: bool) -> str:
             [number_cell(cell) if isinstance(cell, float) else str(cell) for cell in row]
             for row in worst.iter_rows()
         ]
-        left = [head in ("case", "run", "criterion") for head in heads]
         title = f"The largest of {result.disagreements.height:,} disagreements (--format json prints all):"
-        table = any_table(heads, rows, left=left, markdown=markdown)
+        table = any_table(heads, rows, left=("case", "run", "criterion"), markdown=markdown)
         parts.append(f"{title}{chr(10) * (1 + markdown)}{table}")
     warnings = [f"{row['id']} {row['text']}" for row in result.warnings.iter_rows(named=True)]
     return page(result.sentence, parts, [*warnings, *result.notes], markdown=markdown)

@@ -45,7 +45,7 @@ def list_jobs(folder: Folder = ".", form: Form = "text") -> None:
         emit(f"No batch jobs in '{one_line(folder)}'.")
         return
     heads = ["job", "state", "provider", "requests", "ended", "success", "spent", "note"]
-    left = [True, True, True, False, False, False, False, True]
+    left = ("job", "state", "provider", "note")
     emit(any_table(heads, [_row(status) for status in found], left=left))
 
 

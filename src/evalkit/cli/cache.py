@@ -51,7 +51,7 @@ def show(
         ]
         if cells:
             heads = ["model", "responses", "size", "oldest", "newest"]
-            emit(any_table(heads, cells, left=[True, False, False, True, True]))
+            emit(any_table(heads, cells, left=("model", "oldest", "newest")))
 
 
 @app.command()

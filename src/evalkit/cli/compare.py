@@ -107,7 +107,7 @@ def _show(change: Comparison, words: str, *, markdown: bool) -> str:
 
     heads = list(SUMMARY_HEADS)
     rows = [summary_cells(row) for row in change.estimates.iter_rows(named=True)]
-    left = [head in ("Scope", "Metric", "Method", "Verdict") for head in heads]
+    left = ("Scope", "Metric", "Method", "Verdict")
     warnings = [remark(warning) for warning in change.cautions]
     rates = any_table(heads, rows, left=left, markdown=markdown)
     text = markdown_text if markdown else one_line
@@ -120,7 +120,7 @@ def _show(change: Comparison, words: str, *, markdown: bool) -> str:
     if change.unpaired.height:
         heads = change.unpaired.columns
         rows = [[name_cell(cell) for cell in row] for row in change.unpaired.iter_rows()]
-        table = _first_rows(heads, rows, left=[True] * len(heads), markdown=markdown)
+        table = _first_rows(heads, rows, left=heads, markdown=markdown)
         parts.append(f"Cases scored on one side only:\n{chr(10) if markdown else ''}{table}")
     return "\n\n".join(parts)
 
@@ -135,10 +135,10 @@ def _show_flips(change: Comparison, *, markdown: bool) -> str:
         ]
         for row in change.flips.iter_rows(named=True)
     ]
-    return _first_rows(heads, rows, left=[True] * 5 + [False], markdown=markdown)
+    return _first_rows(heads, rows, left=heads[:-1], markdown=markdown)
 
 
-def _first_rows(heads: list[str], rows: list[list[str]], *, left: list[bool], markdown: bool) -> str:
+def _first_rows(heads: list[str], rows: list[list[str]], *, left: list[str], markdown: bool) -> str:
     table = any_table(heads, rows[:_ROWS_SHOWN], left=left, markdown=markdown)
     more = len(rows) - _ROWS_SHOWN
     gap = "\n\n" if markdown else "\n"

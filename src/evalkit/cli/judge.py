@@ -233,7 +233,7 @@ def _summarize(judged: Evals, before: Evals, asking: Judge) -> None:
         ]
         for row in table.iter_rows(named=True)
     ]
-    emit(any_table(["criterion", "scored", "unscored", "mean", "cost"], rows, left=[True] + [False] * 4))
+    emit(any_table(["criterion", "scored", "unscored", "mean", "cost"], rows, left=["criterion"]))
     for note in judged.notes:
         if note not in before.notes:
             tell(f"Note: {note_line(note)}")

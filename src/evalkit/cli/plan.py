@@ -59,6 +59,5 @@ def _show(result: Plan, *, markdown: bool) -> str:
     from evalkit.compare.power_plan import HEADS
 
     heads, rows = list(HEADS), result.cells()
-    left = [head in ("Option", "Method") for head in heads]
-    table = any_table(heads, rows, left=left, markdown=markdown) if rows else ""
+    table = any_table(heads, rows, left=("Option", "Method"), markdown=markdown) if rows else ""
     return page(result.sentence, [table], result.notes, markdown=markdown)

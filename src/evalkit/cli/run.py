@@ -90,7 +90,7 @@ class TrialOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitOptions:
-    """LimitOptions of time, cost and concurrency."""
+    """Limits of time, cost and concurrency."""
 
     concurrency: Annotated[
         int | None, typer.Option("--concurrency", help="Most trials at a time.", show_default=False)

@@ -26,7 +26,6 @@ from evalkit.util.format import level as level_text
 if TYPE_CHECKING:
     import polars as pl
 
-    from evalkit.data.evals import Evals
 
 _COUNTS: Final = ("trials", "passed", "failed", "unscored")
 
@@ -51,10 +50,11 @@ def summary(
     rule = scoring.rule
     evals = data.read()
     from evalkit.grading.summarize import summarize
+    from evalkit.grading.version_order import version_column
 
     if not evals.scores.height:
         tell(f"Note: No trial has a score yet. Next: {shell_line('evalkit', 'judge', *data.paths)}")
-    groups = opt.split_columns(by) or [_default_group(evals)]
+    groups = opt.split_columns(by) or [version_column(evals)]
     with working("Grading"):
         table = summarize(evals, groups, missing=missing, level=level, **scoring.arguments)
     if form == "csv":
@@ -64,10 +64,6 @@ def summary(
     else:
         words = rule.words_for(evals.criteria["kind"])
         emit(_show_rates(table, groups, rule, words, markdown=form == "md"))
-
-
-def _default_group(evals: Evals) -> str:
-    return "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
 
 
 def _show_rates(table: pl.DataFrame, by: list[str], rule: Any, words: str, *, markdown: bool) -> str:
@@ -87,7 +83,7 @@ def _show_rates(table: pl.DataFrame, by: list[str], rule: Any, words: str, *, ma
         cells += [number_cell(row["lowest"]), str(row["verdict"])] if has_verdict else []
         cells += [row["method"]] if has_method else []
         rows.append(cells)
-    left = [head in (*by, "verdict", "method") for head in heads]
+    left = (*by, "verdict", "method")
     unit, condition = ("score", f"it reaches {rule.mean:g}") if "criterion" in by else ("trial", words)
     notes = [f"n: cases; n_eff: effective number of cases. A {unit} passes when {condition}."]
     if has_verdict:

@@ -19,7 +19,7 @@ from evalkit.util.hostile_text import visible
 from evalkit.util.words import NOT_GIVEN, did_you_mean, for_shell, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     import polars as pl
 
@@ -171,13 +171,14 @@ def markdown_text(text: object) -> str:
 
 
 def any_table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool], markdown: bool = False
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[str], markdown: bool = False
 ) -> str:
-    """Return a table for the terminal, or as Markdown."""
+    """Return a table for the terminal, or as Markdown; the columns named in `left` hold text."""
+    is_left = [head in left for head in heads]
     if markdown:
-        return markdown_table(heads, rows, left=left)
+        return markdown_table(heads, rows, left=is_left)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    return text_table(heads, rows, left=left, width=width)
+    return text_table(heads, rows, left=is_left, width=width)
 
 
 def page(headline: str, parts: Iterable[str], remarks: Iterable[object], *, markdown: bool) -> str:

@@ -33,7 +33,7 @@ from evalkit.grading.select_scores import choose_scores, choose_scoring
 from evalkit.grading.version_order import natural_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
-from evalkit.util.words import Option, Sentence, join_words
+from evalkit.util.words import Option, Sentence, as_names, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -195,7 +195,7 @@ def compare(
     ('inconclusive', ['02'])
     """
     expect(compare, locals())
-    by = (by,) if isinstance(by, str) else tuple(by or ())
+    by = as_names(by)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, weights=weights, level=level)
     options = CompareOptions(by, margin, adjust, judge, criteria, rerun, seed)
     return compare_sides(evals, baseline, candidate, scoring, options)[0]

@@ -16,6 +16,7 @@ from evalkit.data.result import Result
 from evalkit.grading.grade import grade_trials
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.summarize import summarize
+from evalkit.grading.version_order import version_column
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import FormatError, SelectorError
@@ -178,7 +179,7 @@ def _sentence(template: str) -> Sentence:
 def _of_candidate(evals: Evals, candidate: Selector | None) -> Evals:
     if candidate is not None:
         return evals.filter(run=find_runs(evals, candidate)[1])
-    column = "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
+    column = version_column(evals)
     names = evals.runs[column].cast(pl.String).fill_null("").unique().sort().to_list()
     if len(names) > 1:
         raise SelectorError(

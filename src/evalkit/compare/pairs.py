@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.data.schema import Severity, Verdict
+from evalkit.data.schema import IS_HUMAN, Severity, Verdict
 from evalkit.grading.grade import count_cases
 from evalkit.grading.select_scores import choose_scores
 from evalkit.util.errors import ColumnError, SelectorError
@@ -81,7 +81,7 @@ def share_criteria(
     Raises SelectorError if the criteria differ and `criteria` is "same", or the sides share none.
     """
     if scoring.grader is None:
-        judged = evals.judged.filter(pl.col("grader_kind").ne_missing("human")).select("run", "criterion")
+        judged = evals.judged.filter(~IS_HUMAN).select("run", "criterion")
     else:
         runs = [run for names in sides.values() for run in names]
         scores = evals.scores.lazy().filter(pl.col("run").is_in(runs))

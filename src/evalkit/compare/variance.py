@@ -13,13 +13,13 @@ from evalkit.compare.results import DescribedResult
 from evalkit.data.schema import TRIAL_KEY
 from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade_trial_criteria, grade_trials
-from evalkit.grading.select_scores import choose_scores, choose_scoring
+from evalkit.grading.select_scores import choose_scoring, scores_of
 from evalkit.grading.version_order import natural_key
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
 from evalkit.util.html_table import html_table
-from evalkit.util.words import join_words, printable
+from evalkit.util.words import as_names, join_words, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -195,8 +195,11 @@ def variance(
 
 
 def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFrame:
-    """Return the scored judgements of each trial; `criterion` is "" for pass rates."""
-    scores = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
+    """Return the scored judgements of each trial, per criterion for mean scores.
+
+    `criterion` is "" for pass rates.
+    """
+    scores = scores_of(evals, scoring)
     # A scan must not read the long texts.
     chosen = scores.with_columns(pl.lit(None, pl.String).alias(name) for name in _TEXTS).collect()
     # Chosen above: each sample by itself may lack a grader or a rubric.
@@ -268,7 +271,7 @@ class Costs(NamedTuple):
 def find_costs(evals: Evals, scoring: Scoring) -> Costs:
     """Return the mean cost of a trial and of a judgement."""
     keys = [*TRIAL_KEY, "grader", "rubric_hash", "sample"]
-    chosen = choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
+    chosen = scores_of(evals, scoring)
     priced = chosen.filter(pl.col("cost_usd").is_not_null()).group_by(keys).agg(pl.col("cost_usd").sum())
     return Costs(_mean_cost(evals.trials["cost_usd"]), _mean_cost(priced.collect()["cost_usd"]))
 
@@ -283,7 +286,7 @@ def _version_columns(evals: Evals, by: str | Sequence[str] | None) -> list[str]:
     if by is None:
         models = evals.runs.group_by("agent_version").agg(pl.col("model").n_unique())["model"].max()
         return ["agent_version", "model"] if isinstance(models, int) and models > 1 else ["agent_version"]
-    columns = [by] if isinstance(by, str) else list(by)
+    columns = list(as_names(by))
     for column in columns:
         if column not in RUN_COLUMNS:
             raise ColumnError.missing(column, table="runs", have=RUN_COLUMNS)

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from evalkit import stats
 
-Verdict = Literal["regressed", "regressed within margin", "improved", "no worse than margin", "inconclusive"]
+Verdict = stats.Verdict
 Outcome = Literal["pass", "fail", "undecided"]
 OUTCOMES: Final[dict[Verdict, Outcome]] = {
     "regressed": "fail",

@@ -407,6 +407,11 @@ class Evals:
         return evals_summary.as_html(self)
 
 
+def unreadable(path: str | Path, reason: str) -> Evals:
+    """Return an Evals whose only content is the problem of a file."""
+    return Evals.from_tables(problems=[Problem(str(path), None, reason)], files=[str(path)])
+
+
 def _problems_frame(problems: Iterable[Problem]) -> pl.DataFrame:
     return pl.DataFrame(list(problems), schema=PROBLEMS_SCHEMA)
 
@@ -416,9 +421,8 @@ def _with_all_runs(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
     frames = [tables[name].select("run") for name in ("trials", "scores", "turns") if tables[name].height]
     if not frames:
         return runs
-    new = (
-        pl.concat(frames).unique(maintain_order=True).join(runs, on="run", how="anti", maintain_order="left")
-    )
+    named = pl.concat(frames).unique(maintain_order=True)
+    new = named.join(runs, on="run", how="anti", maintain_order="left")
     return runs if new.is_empty() else pl.concat([runs, TABLES["runs"].check(new)])
 
 

@@ -10,14 +10,14 @@ import msgspec
 import polars as pl
 
 from evalkit.data.columns import fit, in_order, read_frame
-from evalkit.data.evals import Evals
-from evalkit.data.folder_fields import SCORE_FIELDS, SCORES_FILE, SUITE_FILE, TRANSCRIPTS_FILE
+from evalkit.data.evals import Evals, unreadable
+from evalkit.data.folder_fields import SCORE_FIELDS, SCORES_FILE, SUITE_FILE, TRANSCRIPTS_FILE, suite_files
 from evalkit.data.folder_read import read_transcripts, scan_transcripts
 from evalkit.data.folder_write import append, write
 from evalkit.data.json_text import DECODE_ERRORS, lines, raw_text, read_bytes
 from evalkit.data.schema import SCORES, Key, Problem
 from evalkit.util.errors import ColumnError, FormatError, PathError, SuiteError
-from evalkit.util.file_lock import holding, locked
+from evalkit.util.file_lock import holding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,6 @@ __all__ = [
     "append",
     "holding",
     "in_line_order",
-    "locked",
     "read",
     "read_scores",
     "read_suite",
@@ -68,7 +67,7 @@ def read(folder: str | Path) -> Evals:
     if not folder.exists():
         raise PathError.missing(folder)
     readers: dict[Path, Callable[[Path], Evals]] = {
-        **dict.fromkeys([folder / SUITE_FILE, *sorted(folder.glob("suite-*.yaml"))], read_suite),
+        **dict.fromkeys(suite_files(folder), read_suite),
         folder / TRANSCRIPTS_FILE: read_transcripts,
         folder / SCORES_FILE: read_scores,
     }
@@ -91,7 +90,7 @@ def read_suite(path: str | Path) -> Evals:
     try:
         cases, criteria = Suite.read(path).tables()
     except SuiteError as error:
-        return Evals.from_tables(problems=[Problem(str(path), None, str(error))], files=[str(path)])
+        return unreadable(path, str(error))
     return Evals.from_tables(cases=cases, criteria=criteria, files=[str(path)])
 
 

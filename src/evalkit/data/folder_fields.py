@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from evalkit.data.schema import SCORES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUITE_FILE: Final = "suite.yaml"
 TRANSCRIPTS_FILE: Final = "transcripts.jsonl"
@@ -17,3 +20,9 @@ TRIAL_FIELDS: Final = (
 )
 MESSAGE_FIELDS: Final = ("role", "content", "reasoning", "tool_calls", "tool_name", "tool_call_id", "parts")
 SCORE_FIELDS: Final = tuple(c for c in SCORES.columns if c.name not in ("source", "line"))
+
+
+def suite_files(folder: Path) -> list[Path]:
+    """Return the suites of a folder: `suite.yaml`, then `suite-2.yaml` and so on."""
+    paths = (folder / SUITE_FILE, *sorted(folder.glob("suite-*.yaml")))
+    return [path for path in paths if path.is_file()]

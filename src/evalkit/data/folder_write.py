@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import datetime
 from itertools import chain
@@ -20,7 +19,7 @@ from evalkit.data.folder_fields import (
     SUITE_FILE,
     TRANSCRIPTS_FILE,
 )
-from evalkit.data.json_text import SURROGATE
+from evalkit.data.json_text import encode_json
 from evalkit.util.arguments import expect_evals
 from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import FormatError, PathError, SuiteError
@@ -85,7 +84,7 @@ def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = b"".join(_encode(_fields(record.items())) + b"\n" for record in records)
+    data = b"".join(encode_json(_fields(record.items())) + b"\n" for record in records)
     if not data:
         return
     with path.open("a+b") as file:
@@ -213,19 +212,6 @@ def _as_json(text: str) -> Any:
     except (msgspec.MsgspecError, RecursionError):
         return text
     return msgspec.Raw(text.encode())
-
-
-def _encode(fields: dict[str, Any]) -> bytes:
-    try:
-        return msgspec.json.encode(fields)
-    except (UnicodeEncodeError, msgspec.MsgspecError):
-        # A lone surrogate becomes one replacement character.
-        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), default=_nested)
-        return SURROGATE.sub("\ufffd", text).encode()
-
-
-def _nested(value: Any) -> Any:
-    return msgspec.json.decode(value) if isinstance(value, msgspec.Raw) else str(value)
 
 
 def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:

@@ -126,6 +126,23 @@ def as_text(value: Any) -> str | None:
         return SURROGATE.sub("\ufffd", repr(value))
 
 
+def encode_json(value: Any) -> bytes:
+    """Encode as compact JSON in UTF-8, a lone surrogate as U+FFFD."""
+    try:
+        return msgspec.json.encode(value)
+    except (UnicodeEncodeError, msgspec.MsgspecError):
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain_data)
+        return SURROGATE.sub("\ufffd", text).encode()
+
+
+def _plain_data(value: Any) -> Any:
+    return (
+        msgspec.json.decode(value)
+        if isinstance(value, msgspec.Raw)
+        else msgspec.to_builtins(value, enc_hook=str)
+    )
+
+
 def raw_text(raw: msgspec.Raw) -> str | None:
     """Return a nested value as its text in the file; a string as its content."""
     data = bytes(raw)

@@ -9,7 +9,7 @@ import polars as pl
 from evalkit.data.table import PROBLEMS_SCHEMA, Column, Key, Problem, Table, TableName
 
 __all__ = [
-    "CASES", "CRITERIA", "CRITERION_KINDS", "GRADER_KINDS", "MODES", "PROBLEMS_SCHEMA", "RUNS", "SCORES", "SEVERITIES",
+    "CASES", "CRITERIA", "CRITERION_KINDS", "GRADER_KINDS", "IS_HUMAN", "MODES", "PROBLEMS_SCHEMA", "RUNS", "SCORES", "SEVERITIES",
     "TABLES", "TRIALS", "TRIAL_KEY", "TURNS", "VERDICTS", "Column", "Key", "Problem", "Severity", "Table", "TableName",
     "Verdict",
 ]  # fmt: skip
@@ -23,6 +23,9 @@ CRITERION_KINDS: Final = ("ordinal", "binary", "continuous")
 MODES: Final = ("live", "batch")
 TRIAL_KEY: Final = ["run", "case", "epoch"]
 """The key of a trial, to join by."""
+
+IS_HUMAN: Final = pl.col("grader_kind").eq_missing("human")
+"""Whether a person gave a score."""
 
 Severity: Final = pl.Enum(SEVERITIES)
 Verdict: Final = pl.Enum(VERDICTS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import polars as pl
 
 from evalkit.data.evals import Evals
-from evalkit.data.schema import SCORES, TRIAL_KEY, Verdict
+from evalkit.data.schema import IS_HUMAN, SCORES, TRIAL_KEY, Verdict
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, RuledCriterion, apply_rule
 from evalkit.grading.reduce import COMPLETE, FAILED, Carried, Codes, reduce_samples, reduce_trials
 from evalkit.grading.select_scores import choose_scores, choose_scoring, constants_of, distinct
@@ -297,7 +297,7 @@ def _parts(evals: Evals, scoring: Scoring) -> Iterator[_Part]:
         chosen = choose_scores(scores, grader=grader, rubric=rubric, constants=constants)
         if grader is None and rubric in (None, "any"):
             # The Evals keeps this; no scan of all scores.
-            known = pl.col("run").is_in(runs) & pl.col("grader_kind").ne_missing("human")
+            known = pl.col("run").is_in(runs) & ~IS_HUMAN
             rows = evals.judged.filter(known).select("run", "criterion").unique(maintain_order=True).rows()
         else:
             rows = distinct(chosen, ["run", "criterion"])

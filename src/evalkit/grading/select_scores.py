@@ -9,7 +9,7 @@ from evalkit.data.schema import GRADER_KINDS
 from evalkit.data.scoring import Scoring
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.errors import ColumnError, SelectorError
-from evalkit.util.words import Option, Sentence, plural
+from evalkit.util.words import Option, Sentence, as_names, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,13 +64,18 @@ def choose_scores(
     return frame
 
 
+def scores_of(evals: Evals, scoring: Scoring) -> Any:
+    """Return the score rows that count as a lazy polars frame."""
+    return choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
+
+
 def _with_values(frame: Any, column: str, values: str | Sequence[str]) -> Any:
     import narwhals as nw
 
     columns = frame.collect_schema().names()
     if column not in columns:
         raise ColumnError.missing(column, table="scores", have=columns)
-    values = [values] if isinstance(values, str) else list(values)
+    values = as_names(values)
     known = sorted(str(row[0]) for row in distinct(frame, [column]) if row[0] is not None)
     for value in values:
         if value not in known:

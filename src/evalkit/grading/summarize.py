@@ -13,6 +13,7 @@ from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
+from evalkit.util.words import as_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -107,7 +108,7 @@ def summarize(
     """
     expect(summarize, locals())
     scoring = choose_scoring(data, rule=rule, grader=grader, rubric=rubric, level=level)
-    by = [by] if isinstance(by, str) else list(by)
+    by = list(as_names(by))
     trials = _to_polars((grade_trial_criteria if "criterion" in by else grade_trials)(data, scoring))
     groups = [column for column in _GROUPS if column in trials.columns]
     for column in by:

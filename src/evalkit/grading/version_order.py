@@ -58,6 +58,11 @@ def start_order(data: Any, column: str) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)} if separate else {}
 
 
+def version_column(evals: Evals) -> str:
+    """Return the column of `runs` to group by: the version if any run has one, else the run."""
+    return "agent_version" if evals.runs["agent_version"].drop_nulls().len() else "run"
+
+
 def natural_key(values: Iterable[object]) -> list[tuple[object, ...]]:
     """Return a key for natural order: severity, "v2" before "v10", null last."""
     return [_natural_key(value) for value in values]

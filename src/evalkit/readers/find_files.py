@@ -8,8 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from evalkit.data.evals import Evals
-from evalkit.data.schema import Problem
+from evalkit.data.evals import Evals, unreadable
 from evalkit.readers.base import CSV_SCORES, NATIVE_SCORES, InputFile, Reader, ReadPlan, head
 from evalkit.readers.column_mapping import MAPPING_FILE, Mapping, find_mapping
 from evalkit.readers.registry import formats_sentence
@@ -144,7 +143,7 @@ def _name_runs(files: list[InputFile]) -> None:
 
 
 def _empty(path: Path) -> Evals:
-    return Evals.from_tables(problems=[Problem(str(path), None, "the file is empty")], files=[str(path)])
+    return unreadable(path, "the file is empty")
 
 
 _EMPTY: Final = Reader("empty", lambda path, data: False, read=_empty)

@@ -11,8 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from evalkit.data.evals import Evals
-from evalkit.data.schema import Problem
+from evalkit.data.evals import Evals, unreadable
 from evalkit.readers.base import Reader
 from evalkit.util.errors import FormatError
 from evalkit.util.notes import Note
@@ -99,7 +98,7 @@ def _guarded(
         try:
             return attempt(Evals, reader.give, path, tables)
         except _ReaderFailed as error:
-            return Evals.from_tables(problems=[Problem(str(path), None, str(error))], files=[str(path)])
+            return unreadable(path, str(error))
 
     def rows(path: Path) -> Raw:
         try:

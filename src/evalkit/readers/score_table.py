@@ -20,7 +20,7 @@ from evalkit.util.notes import Note
 from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from evalkit.readers.column_mapping import Mapping
 
@@ -372,7 +372,7 @@ class _ScoreTable:
         return scores.drop("__bad", "__text").with_columns(source)
 
     def _first_values(
-        self, keys: tuple[str, ...], columns: dict[str, pl.Series | None], table: Table
+        self, keys: Sequence[str], columns: dict[str, pl.Series | None], table: Table
     ) -> pl.DataFrame | None:
         """Return the first non-null value of each column per key; None without columns."""
         values = {name: series for name, series in columns.items() if series is not None}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike as ArrayLike
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr, stdtrit
+from scipy.special import gammaln, ndtri, stdtr, stdtrit
 
 from evalkit.stats.estimates import StatisticsError
 
@@ -125,6 +125,16 @@ def with_clusters(values: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats
 def is_constant(values: Floats) -> bool:
     """Return whether values differ by floating point noise only."""
     return values.size == 0 or bool(np.ptp(values) <= 1e-12 * max(1.0, float(np.max(np.abs(values)))))
+
+
+def group_means(values: Floats, codes: NDArray[np.intp]) -> Floats:
+    """Return the mean of the values of each code."""
+    return np.asarray(np.bincount(codes, values) / np.bincount(codes), dtype=np.float64)
+
+
+def log_choose(n: int, k: NDArray[Any]) -> Floats:
+    """Return the log of the binomial coefficient."""
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1), dtype=np.float64)
 
 
 def harmonic_mean(k: Floats) -> float:

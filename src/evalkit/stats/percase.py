@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import gammaln
 
-from evalkit.stats.basics import Floats, check_counts
+from evalkit.stats.basics import Floats, check_counts, log_choose
 
 
 def boschloo(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
@@ -32,7 +31,7 @@ def boschloo(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
         return 1.0
     new, old = np.meshgrid(np.arange(k_new + 1), np.arange(k_old + 1), indexing="ij")
     lower = _one_sided_fisher(k_new, k_old)
-    ways = _log_choose(k_new, new) + _log_choose(k_old, old)
+    ways = log_choose(k_new, new) + log_choose(k_old, old)
     p_values = []
     for statistic in (lower, lower[::-1, ::-1]):
         extreme = statistic <= statistic[passes_new, passes_old] * (1 + 1e-7) + 1e-13
@@ -64,11 +63,7 @@ def _one_sided_fisher(k_new: int, k_old: int) -> Floats:
     p_values = np.ones((k_new + 1, k_old + 1))
     for total in range(k_new + k_old + 1):
         tables = np.arange(max(0, total - k_old), min(k_new, total) + 1)
-        log = _log_choose(k_new, tables) + _log_choose(k_old, total - tables)
-        chances = np.exp(log - _log_choose(k_new + k_old, np.asarray(total)))
+        log = log_choose(k_new, tables) + log_choose(k_old, total - tables)
+        chances = np.exp(log - log_choose(k_new + k_old, np.asarray(total)))
         p_values[tables, total - tables] = np.cumsum(chances)
     return p_values
-
-
-def _log_choose(n: int, k: np.ndarray) -> Floats:
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1), dtype=np.float64)

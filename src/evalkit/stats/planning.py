@@ -7,7 +7,7 @@ from math import ceil, sqrt
 import numpy as np
 from scipy.special import bdtr, gammaln, ndtr, ndtri
 
-from evalkit.stats.basics import Floats, check_flips, check_level, check_positive, z_quantile
+from evalkit.stats.basics import Floats, check_flips, check_level, check_positive, log_choose, z_quantile
 from evalkit.stats.estimates import StatisticsError
 
 
@@ -245,8 +245,8 @@ def _tango_scores(b: Floats, c: Floats, n: int, difference: float) -> Floats:
 
 def _binomial(n: int, p: float) -> Floats:
     k = np.arange(n + 1)
-    logs = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    return np.asarray(np.exp(logs + _log_power(p, k) + _log_power(1 - p, n - k)), dtype=np.float64)
+    logs = log_choose(n, k) + _log_power(p, k) + _log_power(1 - p, n - k)
+    return np.asarray(np.exp(logs), dtype=np.float64)
 
 
 def _log_power(p: float, count: np.ndarray) -> Floats:

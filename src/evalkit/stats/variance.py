@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evalkit.stats.basics import ArrayLike, Floats, cluster_codes, harmonic_mean
+from evalkit.stats.basics import ArrayLike, Floats, cluster_codes, group_means, harmonic_mean
 
 if TYPE_CHECKING:
     from evalkit.stats.estimates import Status
@@ -129,13 +129,13 @@ def variance_components(
     if n < 2:
         reason = "two cases are needed"
         return VarianceComponents(None, None, None, None, n, 0, 0, 0, "not_estimable", reason)
-    criterion_means = _means(y, criterion)
+    criterion_means = group_means(y, criterion)
     trial = _joined(case, epoch)
     judgement = _joined(trial, sample)
     trial_of, case_of = _parents(judgement, trial), _parents(trial, case)
-    by_judgement = _means(y - criterion_means[criterion], judgement)
-    by_trial = _means(by_judgement, trial_of)
-    by_case = _means(by_trial, case_of)
+    by_judgement = group_means(y - criterion_means[criterion], judgement)
+    by_trial = group_means(by_judgement, trial_of)
+    by_case = group_means(by_trial, case_of)
     sample_ms = _mean_square_within(by_judgement, by_trial, trial_of)
     epoch_ms = _mean_square_within(by_trial, by_case, case_of)
     samples_each = harmonic_mean(np.bincount(trial_of).astype(float))
@@ -153,10 +153,6 @@ def variance_components(
     return VarianceComponents(
         case_part, epoch_part, sample_part, between, n, epochs_each, samples_each, kinds
     )
-
-
-def _means(values: Floats, codes: np.ndarray) -> Floats:
-    return np.asarray(np.bincount(codes, values) / np.bincount(codes), dtype=np.float64)
 
 
 def _joined(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:

@@ -46,6 +46,11 @@ def plural(count: int, word: str, *, plural: str = "") -> str:
     return f"{count:,} {word if count == 1 else plural or f'{word}s'}"
 
 
+def as_names(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return one name, several or none as a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names or ())
+
+
 def printable(text: str) -> str:
     """Replace every control character but the line break: safe for a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import polars as pl
 
-from evalkit.data.schema import TRIALS
+from evalkit.data.schema import IS_HUMAN, TRIALS
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util import format as fmt
@@ -300,7 +300,7 @@ def _main_judge(trials: GradedTrials) -> tuple[str | None, str]:
     try:
         trials.graded(Slice())
     except SelectorError:
-        judged = trials.evals.scores.lazy().filter(pl.col("grader_kind").ne_missing("human"))
+        judged = trials.evals.scores.lazy().filter(~IS_HUMAN)
         counts = judged.group_by("grader").len().sort("len", "grader", descending=[True, False]).collect()
         if counts.height < 2:
             raise

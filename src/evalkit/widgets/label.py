@@ -13,7 +13,7 @@ import polars as pl
 from evalkit.agreement.agreement import agreement
 from evalkit.agreement.correct_for_judge import correct_for_judge
 from evalkit.data.evals import Evals
-from evalkit.data.schema import TRIALS
+from evalkit.data.schema import IS_HUMAN, TRIALS
 from evalkit.grading.grade import grade_criteria
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.util import format as fmt
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from evalkit.data.scoring import Scoring
     from evalkit.grading.pass_rule import PassRule
     from evalkit.widgets.transcript_view import TranscriptView
 
@@ -88,7 +87,8 @@ class Labeler(TrialPanel):
 
     @cached_property
     def _hashes(self) -> dict[tuple[str, str], str]:
-        scores = self._evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
+        """The wording of the judge, by case and criterion."""
+        scores = self._evals.scores.filter(~IS_HUMAN)
         hashes = scores.select("case", "criterion", "rubric_hash").unique(maintain_order=True)
         return {(case, criterion): rubric_hash for case, criterion, rubric_hash in hashes.iter_rows()}
 
@@ -191,8 +191,7 @@ class Labeler(TrialPanel):
         labels = self.labels.filter(pl.col("score").is_not_null())
         if labels.is_empty():
             return ["No labels yet"]
-        is_judge = pl.col("grader_kind").ne_missing("human")
-        judged = replace(self._evals, scores=self._evals.scores.filter(is_judge))
+        judged = replace(self._evals, scores=self._evals.scores.filter(~IS_HUMAN))
         keys = labels.select(TRIALS.key).unique()
         tables = ("trials", "turns", "scores")
         labeled = {name: getattr(judged, name).join(keys, on=TRIALS.key, how="semi") for name in tables}
@@ -292,10 +291,6 @@ def label(
     return Labeler(state, file, rater, order, blind, evals)
 
 
-def _chosen(scoring: Scoring) -> dict[str, Any]:
-    return {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
-
-
 def _criteria_by_run(evals: Evals) -> dict[str, list[str]]:
     rank = {name: index for index, name in enumerate(evals.criteria["criterion"].cast(pl.String))}
     criterion = pl.col("criterion").cast(pl.String)
@@ -306,7 +301,7 @@ def _criteria_by_run(evals: Evals) -> dict[str, list[str]]:
 
 def _agreement_lines(evals: Evals) -> list[str]:
     try:
-        summary = agreement(evals, reference="human", **_chosen(evals.scoring)).summary
+        summary = agreement(evals, reference="human").summary
     except EvalkitError as error:
         return [str(error)]
     lines = []
@@ -347,8 +342,6 @@ def _correction_line(judged: Evals, labels: pl.DataFrame) -> str:
     if labels.is_empty():
         return "No corrected pass rate: the labels are not a random sample. Pass order='random'"
     try:
-        return correct_for_judge(
-            judged + Evals.from_tables(scores=labels), **_chosen(judged.scoring)
-        ).sentence
+        return correct_for_judge(judged + Evals.from_tables(scores=labels)).sentence
     except EvalkitError as error:
         return str(error)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from evalkit.data import folder as native
-from evalkit.data.schema import SCORES, TRIALS
+from evalkit.data.schema import IS_HUMAN, SCORES, TRIALS
 from evalkit.grading.grade import grade
 from evalkit.grading.select_scores import choose_scores, choose_scoring
 from evalkit.util.atomic_files import atomic_write, delay_interrupt
@@ -56,7 +56,7 @@ def order_trials(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
         .group_by(*key, "criterion")
     )
     spread = samples.agg(pl.col("score").std().fill_null(0.0)).group_by(key).agg(spread=pl.col("score").max())
-    human = evals.scores.filter(pl.col("grader_kind") == "human")
+    human = evals.scores.filter(IS_HUMAN)
     labeled = human.select(key).unique().with_columns(labels=1)
     words = pl.col("severity", "verdict").cast(pl.String).fill_null("")
     threshold = scoring.rule.mean

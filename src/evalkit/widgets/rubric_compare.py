@@ -10,7 +10,7 @@ import polars as pl
 
 from evalkit import stats
 from evalkit.agreement.estimates import estimate_agreement, scale_points
-from evalkit.data.schema import TRIALS, Key
+from evalkit.data.schema import IS_HUMAN, TRIALS, Key
 from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade_trials
 from evalkit.util import format as fmt
@@ -93,10 +93,9 @@ def by_wording(evals: Evals, wordings: pl.DataFrame, grader: str) -> Evals:
     """Keep the human scores, and a grader's scores under these wordings."""
     keys = ["run", "case", "criterion", "rubric_hash"]
     current = wordings.select(pl.col(keys).cast(Key))
-    is_human = pl.col("grader_kind").eq_missing("human")
-    theirs = evals.scores.filter(pl.col("grader") == grader, ~is_human)
+    theirs = evals.scores.filter(pl.col("grader") == grader, ~IS_HUMAN)
     theirs = theirs.join(current, on=keys, how="semi", maintain_order="left")
-    return replace(evals, scores=pl.concat([theirs, evals.scores.filter(is_human)]))
+    return replace(evals, scores=pl.concat([theirs, evals.scores.filter(IS_HUMAN)]))
 
 
 def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, seed: int = 0) -> pl.DataFrame:
@@ -154,22 +153,21 @@ def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: floa
 
 
 def _grade(evals: Evals, rule: PassRule) -> pl.DataFrame:
-    judged = evals.scores.filter(pl.col("grader_kind").ne_missing("human"))
+    judged = evals.scores.filter(~IS_HUMAN)
     # The wording is compared, not the grader that was chosen for the evals.
     graded: pl.DataFrame = grade_trials(replace(evals, scores=judged), Scoring(rule=rule))
     return graded
 
 
 def _cells(evals: Evals) -> pl.DataFrame:
-    """Return the mean scores of judge and humans by trial and criterion."""
-    is_human = pl.col("grader_kind").eq_missing("human")
+    """Return the mean scores of the judge and of humans, one row per trial and criterion."""
     judged = (
-        evals.scores.filter(~is_human)
+        evals.scores.filter(~IS_HUMAN)
         .sort("sample")
         .group_by(_CELL, maintain_order=True)
         .agg(pl.col("score").mean(), pl.col("rationale").drop_nulls().first(), pl.col("rubric_hash").first())
     )
-    human = evals.scores.filter(is_human).group_by(_CELL).agg(human=pl.col("score").mean())
+    human = evals.scores.filter(IS_HUMAN).group_by(_CELL).agg(human=pl.col("score").mean())
     return judged.join(human, on=_CELL, how="left", maintain_order="left")
 
 
@@ -190,8 +188,7 @@ def _moved() -> pl.Expr:
 def grade_people(evals: Evals, rule: PassRule) -> pl.DataFrame:
     """Grade the trials in which humans scored all criteria."""
     none = evals.attempts().select(TRIALS.key).clear().with_columns(verdict=pl.lit(None, dtype=pl.String))
-    is_human = pl.col("grader_kind").eq_missing("human")
-    human = evals.scores.filter(is_human)
+    human = evals.scores.filter(IS_HUMAN)
     if human.is_empty():
         return none
     merged = human.group_by(_CELL, maintain_order=True).agg(pl.col("score").mean())
@@ -200,7 +197,7 @@ def grade_people(evals: Evals, rule: PassRule) -> pl.DataFrame:
         graded = _grade(replace(evals, scores=type(evals).from_tables(scores=merged).scores), rule)
     except EvalkitError:
         return none
-    judged = evals.scores.filter(~is_human).select("run", "criterion").unique()
+    judged = evals.scores.filter(~IS_HUMAN).select("run", "criterion").unique()
     complete = graded.join(judged.group_by("run").agg(criteria=pl.len()), on="run")
     complete = complete.filter(pl.col("scored") == pl.col("criteria"))
     return complete.with_columns(pl.col("verdict").cast(pl.String))

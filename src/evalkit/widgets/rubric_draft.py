@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from evalkit.data.schema import TRIALS
+from evalkit.data.schema import IS_HUMAN, TRIALS
 from evalkit.util.errors import SuiteError
 from evalkit.widgets.diff_align import word_diff
 
@@ -85,7 +85,7 @@ def find_stale(evals: Evals, wordings: pl.DataFrame, grader: str) -> pl.DataFram
     Columns: `criterion`, `stale` (scores with another wording), `trials` (with such scores only), `current`.
     """
     key = ["run", "case", "criterion"]
-    is_theirs = (pl.col("grader") == grader) & pl.col("grader_kind").ne_missing("human")
+    is_theirs = (pl.col("grader") == grader) & ~IS_HUMAN
     scores = evals.scores.filter(is_theirs).select(
         *(pl.col(name).cast(pl.String) for name in key), "epoch", used=pl.col("rubric_hash").cast(pl.String)
     )

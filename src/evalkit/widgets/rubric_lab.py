@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 import msgspec
 import polars as pl
 
-from evalkit.data.schema import TRIALS
+from evalkit.data.schema import IS_HUMAN, TRIALS
 from evalkit.data.suite import Rubric
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.judging.requests import rubric_of, wordings
@@ -340,7 +340,7 @@ def rubric_lab(
         raise FormatError("The judge's rubric has no criteria to reword.")
     saved = judge.rubric.model_copy(deep=True)
     draft = Draft(saved, saved.model_copy(deep=True), saved.criteria[0].name)
-    has_labels = not evals.scores.filter(pl.col("grader_kind") == "human").is_empty()
+    has_labels = not evals.scores.filter(IS_HUMAN).is_empty()
     return RubricLab(
         evals,
         judge,

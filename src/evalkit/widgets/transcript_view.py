@@ -24,7 +24,7 @@ from evalkit.util.hostile_text import (
     to_tree,
     visible,
 )
-from evalkit.util.words import plural
+from evalkit.util.words import as_names, plural
 from evalkit.widgets.panel import Panel
 from evalkit.widgets.panel import style as _style
 from evalkit.widgets.transcript_messages import read_judgement, read_messages, top_scores
@@ -118,9 +118,7 @@ def chosen_scores(scoring: Scoring) -> dict[str, list[str]]:
     grader = "grader_kind" if scoring.grader in GRADER_KINDS else "grader"
     chosen = {grader: scoring.grader, "rubric_hash": scoring.rubric}
     return {
-        name: [value] if isinstance(value, str) else list(value)
-        for name, value in chosen.items()
-        if value is not None and value != "any"
+        name: list(as_names(value)) for name, value in chosen.items() if value is not None and value != "any"
     }
 
 

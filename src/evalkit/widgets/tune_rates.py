@@ -12,8 +12,8 @@ import polars as pl
 from evalkit.agreement.estimates import estimate_agreement
 from evalkit.agreement.ratings import pair_ratings
 from evalkit.compare.pairs import RUN_COLUMNS
-from evalkit.data.schema import TRIALS, VERDICTS, Verdict
-from evalkit.grading.grade import grade_criteria
+from evalkit.data.schema import IS_HUMAN, TRIALS, VERDICTS, Verdict
+from evalkit.grading.grade import grade_trial_criteria
 from evalkit.grading.pass_rule import TOLERANCE, PassRule, apply_rule
 from evalkit.grading.summarize import summarize_verdicts
 from evalkit.grading.version_order import natural_key, start_order
@@ -79,8 +79,7 @@ class ScoreArray:
     @classmethod
     def of(cls, evals: Evals, scoring: Scoring) -> ScoreArray:
         """Read the scores; raise SelectorError for several suites or no scores."""
-        chosen: dict[str, Any] = {"rule": scoring.rule, "grader": scoring.grader, "rubric": scoring.rubric}
-        scored = grade_criteria(evals, **chosen)
+        scored = grade_trial_criteria(evals, scoring)
         suites = evals.runs["suite"].fill_null("").unique().to_list()
         if len(suites) > 1:
             fix = "Choose one: evals.filter(suite=...)."
@@ -200,7 +199,7 @@ def _human_labels(
     evals: Evals, frame: pl.DataFrame, criteria: tuple[str, ...], scoring: Scoring
 ) -> np.ndarray:
     none = np.zeros((0, len(criteria)))
-    human = evals.scores.lazy().filter(pl.col("grader_kind") == "human")
+    human = evals.scores.lazy().filter(IS_HUMAN)
     if human.select("run").head(1).collect().is_empty():
         return none
     try:

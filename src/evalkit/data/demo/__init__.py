@@ -14,13 +14,14 @@ import polars as pl
 from evalkit.data import folder as native
 from evalkit.data.demo.scores import PlannedTrial, human_scores, judge_scores
 from evalkit.data.evals import Evals
+from evalkit.data.folder_fields import SUITE_FILE
 from evalkit.data.suite import Suite
 from evalkit.data.suite_yaml import parse
 from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError
 from evalkit.util.notes import Note
 
-__all__ = ["NOTICE", "PLAN", "TRUTHS", "PlannedTrial", "make", "suite_path", "write"]
+__all__ = ["NOTICE", "PLAN", "TRUTHS", "make", "suite_path", "write"]
 
 NOTICE: Final = (
     "Demo data: every run, transcript, judgement and human score in it is made up. "
@@ -149,7 +150,7 @@ def write(folder: str | Path, *, seed: int = SEED) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     text = suite_path().read_text(encoding="utf-8")
     header = f"# DEMO. {NOTICE}\n# The suite itself is a copy of suites/groq-batch-api.yaml; the runs beside it are invented.\n#\n"
-    with atomic_write(folder / native.SUITE_FILE) as fresh:
+    with atomic_write(folder / SUITE_FILE) as fresh:
         fresh.write_text(header + text, encoding="utf-8", newline="\n")
     return native.write(make(seed=seed), folder)
 

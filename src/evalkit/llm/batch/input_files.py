@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.json_text import SURROGATE
+from evalkit.data.json_text import encode_json
 from evalkit.llm.batch.journal import Shard
 from evalkit.llm.budget import estimate_cost
 from evalkit.llm.providers import cost
@@ -29,7 +28,6 @@ _MAX_ID: Final = 64
 _BUFFER_BYTES: Final = 1 << 20
 _ID: Final = re.compile(rf"[ !#-\[\]-~]{{1,{_MAX_ID}}}")
 
-_encode: Final = msgspec.json.Encoder().encode
 _encode_into: Final = msgspec.json.Encoder().encode_into
 
 
@@ -71,8 +69,11 @@ class BatchFileWriter:
     _prices: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
     def write(self, requests: Iterable[tuple[Request, str, dict[str, Any] | None]]) -> list[Shard]:
-        """Write (request, cache key, cached answer); raise ProviderError for a request above the size limit."""
-        head = b'","method":"POST","url":' + _encode(self.limits.endpoint) + b',"body":'
+        """Write (request, cache key, cached answer or None) and return the shards, synced.
+
+        Raises ProviderError if one request exceeds the file size limit.
+        """
+        head = b'","method":"POST","url":' + encode_json(self.limits.endpoint) + b',"body":'
         unsupported = frozenset(self.limits.refused)
         line = bytearray()
         with ExitStack() as stack:
@@ -207,15 +208,6 @@ def requests_path(folder: Path, shard: Shard) -> Path:
 def abouts_path(folder: Path, shard: Shard) -> Path:
     """Return the path of the file beside it."""
     return folder / f"{shard.number:04d}.about.jsonl"
-
-
-def encode_json(value: Any) -> bytes:
-    """Encode as JSON in UTF-8, a lone surrogate as U+FFFD."""
-    try:
-        return _encode(value)
-    except (UnicodeEncodeError, msgspec.MsgspecError):
-        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
-        return SURROGATE.sub("\ufffd", text).encode()
 
 
 def _append_json(line: bytearray, value: Any) -> None:

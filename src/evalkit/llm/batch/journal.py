@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from evalkit.data.folder import append, locked
+from evalkit.data.folder import append
 from evalkit.util.errors import FormatError
+from evalkit.util.file_lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.folder import locked
 from evalkit.llm.batch.advance import window_seconds
 from evalkit.llm.batch.api import BatchApi
 from evalkit.llm.batch.input_files import BatchFileWriter, check_ids
@@ -21,6 +20,7 @@ from evalkit.llm.budget import unknown_price
 from evalkit.llm.clock import Clock
 from evalkit.llm.requests import request_key
 from evalkit.util.errors import PathError, ProviderError, SelectorError
+from evalkit.util.file_lock import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

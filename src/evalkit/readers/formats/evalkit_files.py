@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from evalkit.data import folder as native
-from evalkit.data.folder_fields import SCORE_FIELDS
+from evalkit.data.folder_fields import SCORE_FIELDS, TRANSCRIPTS_FILE
 from evalkit.readers.base import NATIVE_SCORES, Reader
 from evalkit.readers.formats.jsonl import first_record
 
@@ -35,7 +35,7 @@ def is_transcripts(path: Path, head: bytes) -> bool:
     if record is None or "run" not in record or "criterion" in record:
         return False
     return isinstance(record.get("messages"), list) or (
-        path.name == native.TRANSCRIPTS_FILE and not {"score", "criteria"} & set(record)
+        path.name == TRANSCRIPTS_FILE and not {"score", "criteria"} & set(record)
     )
 
 
