@@ -11,6 +11,7 @@ import msgspec
 from evalkit.data.chat_messages import message
 from evalkit.data.json_text import as_text
 from evalkit.llm.providers import count_tokens
+from evalkit.util.arguments import is_number
 from evalkit.util.redact import hide_environment, redact
 from evalkit.util.words import did_you_mean, join_words
 
@@ -190,9 +191,7 @@ def _read_dict(value: dict[Any, Any], case: CaseInput) -> Attempt:
         stop_reason=as_text(value.get("stop_reason")),
         input_tokens=sent,
         output_tokens=written,
-        cost_usd=float(money)
-        if isinstance(money, int | float) and not isinstance(money, bool) and 0 <= money < 1e9
-        else None,
+        cost_usd=float(money) if is_number(money) and 0 <= money < 1e9 else None,
         ignored_fields=tuple(str(key) for key in value if key not in FIELDS),
     )
 

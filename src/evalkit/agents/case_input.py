@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.llm.requests import canonical
+from evalkit.util.arguments import is_whole
 from evalkit.util.errors import FormatError, SelectorError, SuiteError
 from evalkit.util.words import Option, Sentence, as_names, join_words
 
@@ -96,7 +97,7 @@ def short_hash(content: Any) -> str:
 
 def expect_whole(name: str, value: Any, low: int, high: int) -> None:
     """Raise a `FormatError` unless a setting is a whole number in its range."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+    if not is_whole(value) or not low <= value <= high:
         raise invalid_setting(name, value, f"a whole number from {low} to {high:,}")
 
 

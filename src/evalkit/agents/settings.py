@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from evalkit.agents.case_input import Function, expect_whole, invalid_setting, short_hash
 from evalkit.llm.providers import Provider, provider
+from evalkit.util.arguments import is_number
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.redact import hide_environment, redact
 from evalkit.util.words import Option, Sentence, did_you_mean
@@ -268,8 +269,8 @@ def _where(function: Any) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _between(name: str, value: object, low: float, high: float) -> None:
+def _between(name: str, value: Any, low: float, high: float) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    if not is_number(value) or not low <= value <= high:
         raise invalid_setting(name, value, f"a number from {low} to {high}, or None")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,11 +26,10 @@ Name = Annotated[
         metavar="JOB", help="Its name or the start of it. Default: the only one.", show_default=False
     ),
 ]
-Form = Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")]
 
 
 @app.command("list")
-def list_jobs(folder: Folder = ".", form: Form = "text") -> None:
+def list_jobs(folder: Folder = ".", form: opt.DataForm = "text") -> None:
     """List the jobs of a folder from their journals.
 
     Works offline.
@@ -50,7 +49,7 @@ def list_jobs(folder: Folder = ".", form: Form = "text") -> None:
 
 
 @app.command()
-def status(folder: Folder = ".", job: Name = None, form: Form = "text") -> None:
+def status(folder: Folder = ".", job: Name = None, form: opt.DataForm = "text") -> None:
     """Show one job from its journal.
 
     Works offline.

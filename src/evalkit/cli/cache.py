@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,9 +25,7 @@ app = typer.Typer(
 
 
 @app.command()
-def show(
-    form: Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")] = "text",
-) -> None:
+def show(form: opt.DataForm = "text") -> None:
     """Show the cache's place, size and age.
 
     EVALKIT_CACHE_DIR sets another place.

@@ -36,7 +36,7 @@ class ComparisonOptions(opt.Sides):
     """What to compare, and how."""
 
     baseline: Annotated[
-        str, typer.Option("--baseline", metavar="NAME", help=opt._SIDE_HELP, show_default=False)
+        str, typer.Option("--baseline", metavar="NAME", help=opt.SIDE_HELP, show_default=False)
     ]
     candidate: Annotated[
         str, typer.Option("--candidate", metavar="NAME", help="The version to check.", show_default=False)

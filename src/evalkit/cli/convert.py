@@ -9,6 +9,7 @@ import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli.terminal import emit, one_line, tell_about, working
+from evalkit.util.atomic_files import is_free
 from evalkit.util.errors import FormatError
 from evalkit.util.words import plural
 
@@ -26,7 +27,7 @@ def convert(
 ) -> None:
     """Rewrite evaluations in evalkit's own formats."""
     folder = Path(output)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_free(folder):
         state = "is not empty" if folder.is_dir() else "is a file"
         raise FormatError(f"{str(folder)!r} {state}. Pass a new or an empty folder.")
     evals = _stream(data, folder) if to == "parquet" else None

@@ -41,9 +41,7 @@ class JudgeOptions(opt.ModelOptions):
     samples: Annotated[int, typer.Option("--samples", help="Samples of each judgement.")] = 3
     temperature: Annotated[float, typer.Option("--temperature", help="From 0 to 2.")] = 1.0
     seed: Annotated[int, typer.Option("--seed", help="Seed of the first sample.")] = 0
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", help="Most tokens of a response, reasoning included.")
-    ] = 2048
+    max_tokens: opt.MaxTokens = 2048
     name: Annotated[str | None, opt.text_option("--name", "NAME", "Name of the judge in the scores.")] = None
     no_redact: Annotated[
         bool,

@@ -31,6 +31,7 @@ def text_option(name: str, metavar: str, help_text: str, *more_names: str) -> An
 
 # typer evaluates these annotations: their imports must exist at run time.
 Form = Annotated[Literal["text", "json", "md"], typer.Option("--format", help="Output format.")]
+DataForm = Annotated[Literal["text", "json"], typer.Option("--format", help="Output format.")]
 Level = Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")]
 By = Annotated[list[str] | None, text_option("--by", "COLUMN", "Split by columns, separated by commas.")]
 Margins = Annotated[
@@ -38,11 +39,14 @@ Margins = Annotated[
     text_option("--margin", "METRIC=LOSS", "Largest acceptable loss: pass_rate=0.05, mean_score=0.25."),
 ]
 MaxCost = Annotated[float | None, text_option("--max-cost", "DOLLARS", "Stop before this is spent.")]
+MaxTokens = Annotated[
+    int, typer.Option("--max-tokens", help="Most tokens of a response, reasoning included.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cost estimate and exit.")]
 Folder = Annotated[
     str, typer.Argument(metavar="DIR", help="A folder, created if missing.", show_default=False)
 ]
-_SIDE_HELP: Final = "A run, agent version or model, or model=NAME,agent_version=NAME."
+SIDE_HELP: Final = "A run, agent version or model, or model=NAME,agent_version=NAME."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +127,7 @@ class ScoringOptions:
 class Sides:
     """The two sides of a comparison, each of them optional."""
 
-    baseline: Annotated[str | None, text_option("--baseline", "NAME", _SIDE_HELP)] = None
+    baseline: Annotated[str | None, text_option("--baseline", "NAME", SIDE_HELP)] = None
     candidate: Annotated[str | None, text_option("--candidate", "NAME", "The version to check.")] = None
 
     def arguments(self, evals: Evals) -> dict[str, Any]:

@@ -33,9 +33,7 @@ class AgentOptions(opt.ModelOptions):
         float | None, typer.Option("--temperature", help="From 0 to 2.", show_default=False)
     ] = None
     top_p: Annotated[float | None, typer.Option("--top-p", help="From 0 to 1.", show_default=False)] = None
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", help="Most tokens of a response, reasoning included.")
-    ] = 4096
+    max_tokens: opt.MaxTokens = 4096
     call: Annotated[
         str | None,
         opt.text_option("--call", "MODULE:FUNCTION", "Function that takes a case and returns a transcript."),

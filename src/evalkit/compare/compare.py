@@ -29,7 +29,7 @@ from evalkit.compare.warnings import (
 from evalkit.data.frames import some_of
 from evalkit.data.result import plain_data
 from evalkit.data.schema import Severity, Verdict
-from evalkit.grading.select_scores import choose_scores, choose_scoring
+from evalkit.grading.select_scores import choose_scoring, scores_for
 from evalkit.grading.version_order import natural_order
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
@@ -270,7 +270,7 @@ def _require_same_judges(evals: Evals, pairs: Pairs, scoring: Scoring) -> None:
     if not known:
         return
     scores = evals.scores.lazy().filter(pl.col("run").is_in(pairs.all_runs))
-    counted = choose_scores(scores, grader=scoring.grader, rubric=scoring.rubric).to_native()
+    counted = scores_for(scoring, scores)
     judged = counted.filter(pl.col("grader_kind").fill_null("judge") == "judge")
     for column in known:
         used = judged.select("run", column).unique().drop_nulls().collect()

@@ -11,7 +11,7 @@ import polars as pl
 from evalkit.data.result import Result
 from evalkit.data.schema import SEVERITIES, TRIAL_KEY
 from evalkit.grading.grade import grade_trial_criteria, grade_trials
-from evalkit.grading.select_scores import choose_scoring, scores_of
+from evalkit.grading.select_scores import choose_scoring, scores_for
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError
@@ -216,7 +216,7 @@ def _require_sklearn() -> None:
 
 
 def _rationales(evals: Evals, failing: pl.DataFrame, scoring: Scoring) -> pl.DataFrame:
-    chosen = scores_of(evals, scoring)
+    chosen = scores_for(scoring, evals.scores.lazy())
     failed = grade_trial_criteria(evals, scoring).filter(pl.col("verdict") == "fail")
     keys = [*TRIAL_KEY, "criterion"]
     written = (

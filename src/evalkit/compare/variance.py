@@ -13,7 +13,7 @@ from evalkit.compare.results import DescribedResult
 from evalkit.data.schema import TRIAL_KEY
 from evalkit.data.scoring import Scoring
 from evalkit.grading.grade import grade_trial_criteria, grade_trials
-from evalkit.grading.select_scores import choose_scoring, scores_of
+from evalkit.grading.select_scores import choose_scoring, scores_for
 from evalkit.grading.version_order import natural_key
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -199,7 +199,7 @@ def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFr
 
     `criterion` is "" for pass rates.
     """
-    scores = scores_of(evals, scoring)
+    scores = scores_for(scoring, evals.scores.lazy())
     # A scan must not read the long texts.
     chosen = scores.with_columns(pl.lit(None, pl.String).alias(name) for name in _TEXTS).collect()
     # Chosen above: each sample by itself may lack a grader or a rubric.
@@ -271,7 +271,7 @@ class Costs(NamedTuple):
 def find_costs(evals: Evals, scoring: Scoring) -> Costs:
     """Return the mean cost of a trial and of a judgement."""
     keys = [*TRIAL_KEY, "grader", "rubric_hash", "sample"]
-    chosen = scores_of(evals, scoring)
+    chosen = scores_for(scoring, evals.scores.lazy())
     priced = chosen.filter(pl.col("cost_usd").is_not_null()).group_by(keys).agg(pl.col("cost_usd").sum())
     return Costs(_mean_cost(evals.trials["cost_usd"]), _mean_cost(priced.collect()["cost_usd"]))
 

@@ -14,6 +14,7 @@ import polars as pl
 from evalkit.data.json_text import decode
 from evalkit.data.schema import TRIAL_KEY
 from evalkit.util.arguments import expect_evals
+from evalkit.util.atomic_files import is_free
 from evalkit.util.errors import FormatError
 from evalkit.util.version import VERSION as EVALKIT_VERSION
 
@@ -58,7 +59,7 @@ def every_eval_ever(evals: Evals, folder: str | Path) -> Path:
     """
     expect_evals(evals, "exports.every_eval_ever", loaded=True)
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_free(folder):
         raise FormatError(f"{str(folder)!r} is not empty. Name a new or an empty folder.")
     if not evals.scores["score"].count():
         raise FormatError("There is no score to export. The format holds scores alone.")

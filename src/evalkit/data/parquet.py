@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import polars as pl
 
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES
+from evalkit.util.atomic_files import is_free
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.notes import Note
 
@@ -29,8 +30,7 @@ _VERSION: Final = 1
 
 def check_target(folder: Path) -> None:
     """Raise `FormatError` if a folder has files of other origin."""
-    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not is_free and not (folder.is_dir() and (folder / MANIFEST).exists()):
+    if not is_free(folder) and not (folder.is_dir() and (folder / MANIFEST).exists()):
         raise FormatError(
             f"{str(folder)!r} holds files that evalkit did not save. Name a new or an empty folder."
         )

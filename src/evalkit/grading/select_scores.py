@@ -64,9 +64,9 @@ def choose_scores(
     return frame
 
 
-def scores_of(evals: Evals, scoring: Scoring) -> Any:
-    """Return the score rows that count as a lazy polars frame."""
-    return choose_scores(evals.scores.lazy(), grader=scoring.grader, rubric=scoring.rubric).to_native()
+def scores_for(scoring: Scoring, scores: Any) -> Any:
+    """Return the score rows of a scoring, in the kind of frame given."""
+    return choose_scores(scores, grader=scoring.grader, rubric=scoring.rubric).to_native()
 
 
 def _with_values(frame: Any, column: str, values: str | Sequence[str]) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from evalkit.llm.endpoints import DATA
+from evalkit.util.arguments import is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,4 +136,4 @@ def cost(
 def count_tokens(usage: Any, name: str) -> int | None:
     """Return a token count; None if missing or not a whole number that fits."""
     value = usage.get(name) if hasattr(usage, "get") else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+    return value if is_whole(value) and 0 <= value < 2**63 else None

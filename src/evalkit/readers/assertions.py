@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.json_text import as_text
+from evalkit.readers.formats.fields import joined
 from evalkit.readers.json_values import digest
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ def _together(checks: Sequence[Check]) -> Check:
     return Check(
         checks[0].name,
         _all(check.passed for check in checks),
-        rationale=_joined(check.rationale for check in checks),
-        error=_joined(check.error for check in checks),
+        rationale=joined(check.rationale for check in checks),
+        error=joined(check.error for check in checks),
         kind=_kind(checks),
         judge_model=next((check.judge_model for check in checks if check.judge_model), None),
         cost_usd=_sum(check.cost_usd for check in checks),
@@ -113,14 +114,14 @@ def _together(checks: Sequence[Check]) -> Check:
 def _whole(attempt: CheckedTrial) -> Check:
     checks = attempt.checks
     told = [f"{check.name}: {check.rationale}" for check in checks if check.rationale]
-    errors = _joined(f"{check.name}: {check.error}" for check in checks if check.error)
+    errors = joined(f"{check.name}: {check.error}" for check in checks if check.error)
     passed = attempt.success
     if errors and not any(check.passed is False for check in checks):
         passed = None  # what could not be judged did not fail
     return Check(
         SUCCESS,
         passed,
-        rationale=_joined(told) or attempt.reason,
+        rationale=joined(told) or attempt.reason,
         error=errors if passed is None else None,
         kind=_kind(checks),
         cost_usd=_sum(check.cost_usd for check in checks),
@@ -154,10 +155,6 @@ def _all(passes: Any) -> bool | None:
 
 def _kind(checks: Sequence[Check]) -> str:
     return "judge" if any(check.kind == "judge" for check in checks) else "code"
-
-
-def _joined(texts: Any) -> str | None:
-    return "\n".join(text for text in texts if text) or None
 
 
 def _sum(values: Any) -> float | None:

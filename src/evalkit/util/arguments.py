@@ -35,7 +35,8 @@ def is_number(value: Any) -> bool:
     return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number; booleans are not."""
     return not isinstance(value, bool) and isinstance(value, Integral)
 
 
@@ -62,7 +63,7 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "str": (_is_text, "text"),
     "Path": (lambda value: isinstance(value, Path), "a path"),
     "bool": (lambda value: isinstance(value, bool), "True or False"),
-    "int": (_is_whole, "a whole number"),
+    "int": (is_whole, "a whole number"),
     "float": (is_number, "a number"),
     "PassRule": (_is_a("PassRule"), "a PassRule, for example ek.PassRule(mean=4, floor=3)"),
     "Selector": (_is_side, _SIDE),

@@ -33,6 +33,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         fresh.unlink(missing_ok=True)
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a folder does not exist, or is empty."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
 @contextmanager
 def delay_interrupt() -> Iterator[None]:
     """Delay Ctrl-C until the block completes; main thread only."""

@@ -12,7 +12,7 @@ import polars as pl
 from evalkit.data import folder as native
 from evalkit.data.schema import IS_HUMAN, SCORES, TRIALS
 from evalkit.grading.grade import grade
-from evalkit.grading.select_scores import choose_scores, choose_scoring
+from evalkit.grading.select_scores import choose_scoring, scores_for
 from evalkit.util.atomic_files import atomic_write, delay_interrupt
 
 if TYPE_CHECKING:
@@ -50,11 +50,7 @@ def order_trials(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
     graded: pl.DataFrame = grade(evals).filter(pl.col("scored") > 0)
     if order == "random":
         return _keys(graded.sort(key).sample(fraction=1, shuffle=True, seed=seed))
-    samples = (
-        choose_scores(evals.scores, grader=scoring.grader, rubric=scoring.rubric)
-        .to_native()
-        .group_by(*key, "criterion")
-    )
+    samples = scores_for(scoring, evals.scores).group_by(*key, "criterion")
     spread = samples.agg(pl.col("score").std().fill_null(0.0)).group_by(key).agg(spread=pl.col("score").max())
     human = evals.scores.filter(IS_HUMAN)
     labeled = human.select(key).unique().with_columns(labels=1)

@@ -13,6 +13,7 @@ from evalkit.llm.batch.collect import collect_shard, plan_next_round
 from evalkit.llm.batch.input_files import requests_path
 from evalkit.llm.batch.output_files import result_path
 from evalkit.llm.rate_limit import backoff
+from evalkit.util.arguments import is_number
 from evalkit.util.errors import ProviderError
 from evalkit.util.format import money
 
@@ -350,4 +351,4 @@ def _results_of(batch: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    return float(value) if is_number(value) else 0.0
