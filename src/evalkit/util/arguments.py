@@ -9,7 +9,7 @@ from functools import lru_cache
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from evalkit.util.errors import ArgumentError, FormatError
 from evalkit.util.words import Option, Sentence, did_you_mean, join_words
@@ -30,12 +30,12 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value is a finite number; booleans are not."""
     return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value)
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Whether a value is a whole number; booleans are not."""
     return not isinstance(value, bool) and isinstance(value, Integral)
 
