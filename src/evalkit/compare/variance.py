@@ -195,10 +195,7 @@ def variance(
 
 
 def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFrame:
-    """Return the scored judgements of each trial, per criterion for mean scores.
-
-    `criterion` is "" for pass rates.
-    """
+    """Return the scored judgements of each trial; `criterion` is "" for pass rates."""
     scores = scores_for(scoring, evals.scores.lazy())
     # A scan must not read the long texts.
     chosen = scores.with_columns(pl.lit(None, pl.String).alias(name) for name in _TEXTS).collect()

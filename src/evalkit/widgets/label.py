@@ -87,7 +87,6 @@ class Labeler(TrialPanel):
 
     @cached_property
     def _hashes(self) -> dict[tuple[str, str], str]:
-        """The wording of the judge, by case and criterion."""
         scores = self._evals.scores.filter(~IS_HUMAN)
         hashes = scores.select("case", "criterion", "rubric_hash").unique(maintain_order=True)
         return {(case, criterion): rubric_hash for case, criterion, rubric_hash in hashes.iter_rows()}

@@ -160,7 +160,7 @@ def _grade(evals: Evals, rule: PassRule) -> pl.DataFrame:
 
 
 def _cells(evals: Evals) -> pl.DataFrame:
-    """Return the mean scores of the judge and of humans, one row per trial and criterion."""
+    """Return the mean scores of judge and humans by trial and criterion."""
     judged = (
         evals.scores.filter(~IS_HUMAN)
         .sort("sample")

@@ -69,10 +69,7 @@ class BatchFileWriter:
     _prices: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
     def write(self, requests: Iterable[tuple[Request, str, dict[str, Any] | None]]) -> list[Shard]:
-        """Write (request, cache key, cached answer or None) and return the shards, synced.
-
-        Raises ProviderError if one request exceeds the file size limit.
-        """
+        """Write (request, cache key, cached answer); raise ProviderError for a request above the size limit."""
         head = b'","method":"POST","url":' + encode_json(self.limits.endpoint) + b',"body":'
         unsupported = frozenset(self.limits.refused)
         line = bytearray()
