@@ -70,10 +70,10 @@ def read_table(
     except TypeError:
         kind = type(data).__name__
         if kind == "Evals":
-            text = f"This chart draws a table ({table}), not an Evals. Compute the table first."
-        else:
-            text = f"Cannot draw a {kind}. Expected an Evals or a table (polars, pandas)."
-        raise ColumnError(text) from None
+            text = f"This chart draws a table ({table}), not an Evals."
+            raise ColumnError(text, fix="Compute the table first.") from None
+        expected = "an Evals or a table (polars, pandas)"
+        raise ColumnError(f"Cannot draw a {kind}.", expected=expected) from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     polars = frame.to_polars()
