@@ -190,7 +190,7 @@ def test_it_says_everywhere_that_it_is_made_up(evals):
     assert all(json.loads(config)["made_up"] for config in evals.runs["config"])
     assert evals.turns.filter(role="system")["content"].str.contains("Made-up").all()
     assert (SHIPPED / "suite.yaml").read_text(encoding="utf-8").startswith("# DEMO. ")
-    assert "Made up, all of it" in (ROOT / "data/README.md").read_text(encoding="utf-8")
+    assert "synthetic" in (ROOT / "data/README.md").read_text(encoding="utf-8")
 
 
 def test_the_same_seed_writes_the_same_bytes_in_another_process(tmp_path):
