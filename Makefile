@@ -57,6 +57,7 @@ lint: $(VENV)/.evalkit-dev ## Every check that runs no test
 	$(PY) -m codespell_lib
 	$(if $(wildcard notebooks/*.ipynb),$(VENV)/$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb)
 	$(PY) tools/check_tree.py
+	$(PY) tools/check_house.py
 	$(PY) tools/check_demo.py
 
 quick: $(VENV)/.evalkit-dev ## The tests that need neither a browser nor a notebook kernel
