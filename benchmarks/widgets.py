@@ -21,7 +21,7 @@ import polars as pl
 
 import evalkit as ek
 from evalkit.data.evals import Evals
-from evalkit.judging.requests import rubric_of, wordings
+from evalkit.judging.rubric_source import rubric_of, wordings
 
 # A click feels immediate below this.
 TARGET_MS = 100

@@ -49,6 +49,17 @@ def make_evals(suite):
 
 
 @pytest.fixture
+def parts():
+    """Return the parts of the judging notes: what they count and name."""
+
+    def parts(evals):
+        notes = [note for note in evals.notes if note.kind.startswith("judging")]
+        return {name: part for note in notes for name, part in note.text.parts.items()}
+
+    return parts
+
+
+@pytest.fixture
 def fake():
     with FakeServer("groq") as server:
         server.answer = judged

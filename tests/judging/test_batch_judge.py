@@ -11,9 +11,9 @@ import pytest
 
 import evalkit as ek
 from evalkit.data import folder as native
-from evalkit.judging import Judge, settle_job
-from evalkit.judging.batch_judge import collect
-from evalkit.judging.requests import About
+from evalkit.judging import Judge, save_job_scores
+from evalkit.judging.batch_judge import collect_scores
+from evalkit.judging.request_details import RequestDetails
 from evalkit.llm.batch import submit as batch
 from evalkit.llm.requests import Request
 from fakes import Answer, ApiError, BatchPlan, FakeServer
@@ -103,7 +103,7 @@ def test_another_process_writes_the_same_rows_from_the_journal_alone(fake, submi
 
     while job is not None:
         job.wait()
-        job = settle_job(job, cache=tmp_path / "other.sqlite", clock=FakeClock(fake))
+        job = save_job_scores(job, cache=tmp_path / "other.sqlite", clock=FakeClock(fake))
 
     written = native.read_scores(tmp_path / "data" / "scores.jsonl")
     assert written.problems.is_empty()
@@ -122,14 +122,14 @@ def test_what_cannot_be_read_is_asked_again_in_a_job_of_its_own_at_most_twice(fa
     assert {metadata(row)["tries"] for row in out.scores.iter_rows(named=True)} == {3}
 
 
-def test_an_answer_that_stays_unreadable_is_a_null_with_its_reason(fake, submit):
+def test_an_answer_that_stays_unreadable_is_a_null_with_its_reason(fake, submit, parts):
     fake.answer = lambda body: Answer("no")
 
     out = submit().wait().collect()
 
     assert out.scores["score"].null_count() == 4
-    assert out.scores["error"].str.contains(r"^invalid_json: .*\(asked 3 times\)$").all()
-    assert any("inconclusive" in str(note) for note in out.notes)
+    assert out.scores["error"].str.contains(r"^invalid_json: .*\(3 tries\)$").all()
+    assert "scored" in parts(out)
 
 
 def test_submitting_again_goes_on_with_the_job_that_is_there(fake, submit, make_judge, tmp_path):
@@ -150,7 +150,7 @@ def test_what_is_there_is_not_submitted(fake, submit, make_judge, make_evals, tm
 
     assert again.job is None
     assert again.wait().collect().scores.height == 4
-    assert "nothing to ask" in repr(again)
+    assert "no requests" in repr(again)
     assert again.status() is None
     assert fresh.job is None
     assert fake.count("POST /batches") == 1
@@ -182,7 +182,7 @@ def test_what_is_spent_on_a_model_that_answers_by_another_name_is_what_its_rows_
     assert job.status().spent > 0
 
 
-def test_while_it_is_under_way_a_note_says_how_much(fake, submit):
+def test_while_it_is_under_way_a_note_says_how_much(fake, submit, parts):
     fake.plans += [BatchPlan(steps=("validating", "in_progress"), end=None)]
 
     job = submit()
@@ -190,7 +190,7 @@ def test_while_it_is_under_way_a_note_says_how_much(fake, submit):
 
     assert not job.ended
     assert out.scores.is_empty()
-    assert any("4 judgements are still under way" in str(note) for note in out.notes)
+    assert parts(out)["pending"] == "4 judgements are"
 
 
 def test_what_a_batch_did_not_run_is_no_score_and_is_asked_by_the_next_call(
@@ -284,10 +284,10 @@ def test_jobs_that_ask_for_no_judgement_are_passed_over(fake, tmp_path):
     )
     job.wait()
 
-    assert settle_job(job, cache=tmp_path / "c.sqlite") is None
-    assert collect([job]).rows == []
+    assert save_job_scores(job, cache=tmp_path / "c.sqlite") is None
+    assert collect_scores([job]).rows == []
     assert not (tmp_path / "scores.jsonl").exists()
 
 
 def test_what_a_request_is_about_holds_nothing_of_the_transcript():
-    assert not {"messages", "output", "content", "lines"} & set(About.__struct_fields__)
+    assert not {"messages", "output", "content", "lines"} & set(RequestDetails.__struct_fields__)

@@ -82,7 +82,7 @@ def test_the_scores_land_beside_the_transcripts(run, fake, folder, asking):
     assert "4.00" in out
     assert "evalkit summary" in out
     # Nobody knows what this endpoint takes.
-    assert ("not known" in out, "$0.0000" in out) == (True, False)
+    assert ("unknown" in out, "$0.0000" in out) == (True, False)
     assert "the controls were not run" in err
     assert ek.load(folder).scores["score"].to_list() == [4.0] * 4
 

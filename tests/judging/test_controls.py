@@ -38,7 +38,7 @@ def test_nine_cases_give_eighteen_controls_and_a_good_judge_holds_them(fake, mak
 
 
 def test_a_judge_that_is_kind_to_everything_fails_half_of_them_and_the_run_says_so(
-    fake, make_judge, make_evals, suite
+    fake, make_judge, make_evals, suite, parts
 ):
     fake.answer = lambda body: judged(body, 5)
     judge = make_judge()
@@ -49,9 +49,8 @@ def test_a_judge_that_is_kind_to_everything_fails_half_of_them_and_the_run_says_
     assert (controls.held, controls.passed) == (2, False)
     assert controls.table.filter(control="ideal")["held"].all()
     assert not controls.table.filter(control="bad")["held"].any()
-    assert any(
-        "2 of 4 controls held; not so: case 01 bad 5.0, case 02 bad 5.0" in str(note) for note in out.notes
-    )
+    assert parts(out)["controls"] == controls.words
+    assert "2 of 4 controls held. Failed: case 01 bad 5.0, case 02 bad 5.0." in controls.words
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_controls_come_from_loaded_cases_too_and_refuse_what_has_none(fake, make
     assert make_judge().controls(make_evals()).passed is True
     with pytest.raises(FormatError, match="No case has both an input"):
         make_judge().controls(Evals.from_tables())
-    with pytest.raises(FormatError, match="controls takes a Suite"):
+    with pytest.raises(FormatError, match="Invalid suite of type int"):
         make_judge().controls(3)
 
 

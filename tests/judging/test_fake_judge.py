@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from evalkit.data import demo
-from evalkit.judging.fake_judge import rehearse
+from evalkit.judging.fake_judge import cache_fake_replies
 from evalkit.judging.judge import Judge
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def test_a_run_that_a_fake_judge_scored_is_made_up(tmp_path: Path, monkeypatch) 
     evals = evals.from_tables(cases=evals.cases, criteria=evals.criteria, runs=real, trials=evals.trials)
     judge = Judge(model="openai/gpt-oss-20b", mode="criterion")
 
-    rehearse(judge, evals, cache=tmp_path / "answers.sqlite")
+    cache_fake_replies(judge, evals, cache=tmp_path / "answers.sqlite")
     judged = judge.run(evals, cache=tmp_path / "answers.sqlite", progress=False)
 
     assert not evals.made_up

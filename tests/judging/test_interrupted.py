@@ -22,7 +22,7 @@ KEY = ["run", "case", "epoch", "criterion", "rubric_hash", "sample"]
 @pytest.fixture
 def data(make_evals, monkeypatch, tmp_path):
     """Return a folder with two trials, in which each row is written as it comes."""
-    monkeypatch.setattr(results, "_EVERY_S", -1.0)
+    monkeypatch.setattr(results, "_WRITE_INTERVAL_S", -1.0)
     return native.write(make_evals(), tmp_path / "data")
 
 

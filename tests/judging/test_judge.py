@@ -32,22 +32,42 @@ def asked(fake):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mode": "al"}, "Judge.mode is 'al'; it may be criterion, all, binary. Did you mean 'all'?"),
-        ({"samples": 0}, "Judge.samples is 0; it may be a whole number from 1 to 99."),
-        ({"samples": True}, "Judge.samples is True"),
-        ({"temperature": 3}, "Judge.temperature is 3; it may be from 0 to 2, or None."),
-        ({"temperature": float("nan")}, "Judge.temperature is nan"),
-        ({"effort": "hi"}, "Judge.effort is 'hi'"),
-        ({"max_tokens": 1}, "Judge.max_tokens is 1"),
-        ({"patterns": {"ticket": "("}}, "Judge.patterns: The pattern 'ticket' is no regular expression"),
-        ({"provider": "http://127.0.0.1:1/v1"}, "Judge.model is not given, and 127.0.0.1:1 has none"),
+        ({"mode": "al"}, "Expected criterion, all or binary. Did you mean 'all'?"),
+        ({"samples": 0}, "a whole number from 1 to 99"),
+        ({"samples": True}, "a whole number"),
+        ({"temperature": 3}, "a number from 0 to 2, or None"),
+        ({"temperature": float("nan")}, "a number from 0 to 2, or None"),
+        ({"effort": "hi"}, "'high'"),
+        ({"max_tokens": 1}, "1,000,000"),
+        ({"patterns": {"ticket": "("}}, "ticket"),
+        ({"patterns": "AB-[0-9]+"}, "a dict"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused_in_a_sentence(settings, words):
+def test_an_invalid_setting_is_refused_with_what_is_expected(settings, words):
     with pytest.raises(FormatError) as caught:
         Judge(**settings)
 
+    [(name, value)] = settings.items()
+    assert (caught.value.argument, caught.value.value) == (name, value)
     assert words in str(caught.value)
+
+
+def test_a_provider_without_a_default_model_needs_one():
+    with pytest.raises(FormatError) as caught:
+        Judge(provider="http://127.0.0.1:1/v1")
+
+    assert caught.value.argument == "model"
+    assert "--model NAME" in caught.value.for_shell()
+
+
+@pytest.mark.parametrize(("old", "new"), [("room", "max_transcript_tokens"), ("shortest", "min_answer_chars")])
+def test_a_renamed_setting_names_the_new_one(old, new):
+    for make in (Judge, lambda **settings: replace(Judge(), **settings)):
+        with pytest.raises(FormatError) as caught:
+            make(**{old: 600})
+
+        assert caught.value.argument == old
+        assert f"{new}=600" in str(caught.value)
 
 
 def test_a_judge_does_not_change():
@@ -76,7 +96,7 @@ def test_the_prompts_hash_is_for_how_it_is_asked_and_not_for_how_often():
         {"temperature": 0.5},
         {"effort": "low"},
         {"mode": "all"},
-        {"room": 900},
+        {"max_transcript_tokens": 900},
         {"redact": False},
     ):
         assert replace(one, **change).prompt_hash != one.prompt_hash
@@ -271,13 +291,13 @@ def test_another_wording_of_the_rubric_is_another_score_beside_the_first(fake, m
     assert out.scores.filter(criterion="Groq", case="01")["rubric_hash"].n_unique() == 2
 
 
-def test_scores_that_were_asked_for_in_another_way_stay_and_are_mentioned(fake, make_judge, make_evals):
+def test_scores_that_were_asked_for_in_another_way_stay_and_are_mentioned(fake, make_judge, make_evals, parts):
     first = make_judge().run(make_evals())
 
     out = make_judge(temperature=0.2).run(first)
 
     assert fake.count(CHAT) == 4
-    assert any("asked for in another way" in str(note) and "name=" in str(note) for note in out.notes)
+    assert parts(out)["other_prompt"] == "4 scores have"
 
 
 def test_only_some_trials_are_judged_when_that_is_asked_for(fake, make_judge, make_evals):
@@ -317,8 +337,9 @@ def test_without_a_rubric_the_criteria_that_were_loaded_count(fake, make_judge, 
 def test_without_any_criteria_it_says_what_to_do(make_judge, make_evals):
     bare = replace(make_evals(), criteria=make_evals().criteria.clear())
 
-    with pytest.raises(FormatError, match=r"There are no criteria for the suite 'small'.*rubric="):
+    with pytest.raises(FormatError, match="The suite 'small' has no criteria") as caught:
         make_judge(rubric=None).run(bare)
+    assert caught.value.argument == "rubric"
 
 
 def test_a_rubric_can_be_a_path(make_judge, suite, tmp_path):
@@ -445,7 +466,7 @@ def test_what_cannot_be_read_is_asked_again_with_another_seed_and_more_room_and_
     assert len({body["seed"] for body in groq}) == 3
     assert len({json.dumps(body["messages"]) for body in groq}) == 1
     row = out.scores.row(0, named=True)
-    assert row["error"].endswith("(asked 3 times)")
+    assert row["error"].endswith("(3 tries)")
     # What was paid for in vain was paid for.
     assert (row["input_tokens"], row["output_tokens"]) == (30, 15)
     assert row["cost_usd"] == pytest.approx(3 * (10 * 0.15 + 5 * 0.6) / 1e6)
@@ -533,13 +554,13 @@ def test_an_answer_that_holds_nothing_is_not_sent_and_has_no_score(fake, make_ju
 
     lost = out.scores.filter(case="01")
     assert lost["sample"].to_list() == [1, 1]
-    assert lost["error"].str.contains("precheck: the answer holds no letter.*the judge was not asked").all()
+    assert lost["error"].str.contains("^precheck: the answer has no letter").all()
     assert fake.count(CHAT) == 6
     assert ek.grade(out).filter(case="01")["verdict"].to_list() == ["unscored"]
 
 
 def test_secrets_are_masked_before_they_go_to_a_remote_endpoint_and_a_note_says_so(
-    fake, make_judge, make_evals
+    fake, make_judge, make_evals, parts
 ):
     key = "gsk_" + "a1B2c3D4" * 5
     evals = make_evals([f"I used {key}, ask ann@site.org about batch_01jr3k9x2v."])
@@ -550,21 +571,18 @@ def test_secrets_are_masked_before_they_go_to_a_remote_endpoint_and_a_note_says_
     assert key not in sent
     assert "ann@site.org" not in sent
     assert "batch_01jr3k9x2v" in sent
-    assert any(
-        "were masked" in str(n) and "1 of kind email, 1 of kind secret, in 1 trial" in str(n)
-        for n in out.notes
-    )
+    assert parts(out)["redacted"] == "1 of kind email, 1 of kind secret, in 1 trial"
     assert metadata(out.scores.row(0, named=True))["masked"] == {"secret": 1, "email": 1}
 
 
 def test_masking_is_on_for_a_remote_endpoint_and_off_for_this_machine(fake):
-    assert Judge().masks
-    assert not Judge(redact=False).masks
-    assert not Judge(provider=fake.provider()).masks
+    assert Judge().redacts
+    assert not Judge(redact=False).redacts
+    assert not Judge(provider=fake.provider()).redacts
 
 
-def test_what_was_left_out_and_not_sent_is_on_the_row_and_in_a_note(fake, make_judge, make_evals):
-    parts = json.dumps([{"type": "image_url"}])
+def test_what_was_left_out_and_not_sent_is_on_the_row_and_in_a_note(fake, make_judge, make_evals, parts):
+    images = json.dumps([{"type": "image_url"}])
     turns = pl.DataFrame(
         {
             "run": "v1",
@@ -572,19 +590,19 @@ def test_what_was_left_out_and_not_sent_is_on_the_row_and_in_a_note(fake, make_j
             "turn": range(1, 60),
             "role": "assistant",
             "content": "word " * 300,
-            "parts": [parts] + [None] * 58,
+            "parts": [images] + [None] * 58,
         }
     )
     evals = make_evals(["I joined them."])
     evals = Evals.from_tables(**{t.name: f for t, f in evals.tables()} | {"turns": turns})
 
-    out = make_judge(room=2_000).run(evals)
+    out = make_judge(max_transcript_tokens=2_000).run(evals)
 
     facts = metadata(out.scores.row(0, named=True))
     assert facts["left_out_tokens"] > 10_000
     assert facts["not_sent"] == ["image_url"]
-    assert any("cut in the middle" in str(note) for note in out.notes)
-    assert any("1 image_url" in str(note) for note in out.notes)
+    assert parts(out)["cut"] == "1 transcript was"
+    assert parts(out)["not_sent"] == "1 image_url"
 
 
 def test_a_trial_of_which_nothing_is_there_is_left_alone(fake, make_judge, make_evals):
@@ -593,34 +611,37 @@ def test_a_trial_of_which_nothing_is_there_is_left_alone(fake, make_judge, make_
     out = make_judge().run(evals)
 
     assert out.scores.is_empty()
-    assert any("nothing to judge" in str(note) for note in out.notes)
+    assert any("no judgements to make" in str(note) for note in out.notes)
 
 
 # --- notes
 
 
-def test_too_little_that_could_be_read_is_inconclusive(fake, make_judge, make_evals):
+def test_too_little_that_could_be_read_is_inconclusive(fake, make_judge, make_evals, parts):
     fake.answer = lambda body: judged(body) if "Do task 01" in body["messages"][0]["content"] else Answer("")
 
     out = make_judge().run(make_evals())
 
-    assert any("2 of 4 judgements without a score (2 empty)" in str(note) for note in out.notes)
-    assert any("inconclusive: only 50% of what was asked for has a score" in str(note) for note in out.notes)
+    counts = parts(out)
+    assert (counts["unscored"], counts["total"], counts["failures"]) == (2, "4 judgements", "2 empty")
+    assert counts["scored"] == "50%"
 
 
-def test_an_attempt_to_influence_the_judge_is_reported_and_changes_no_score(fake, make_judge, make_evals):
+def test_an_attempt_to_influence_the_judge_is_reported_and_changes_no_score(
+    fake, make_judge, make_evals, parts
+):
     fake.answer = lambda body: judged(body, 2, influenced="zip(" in body["messages"][1]["content"])
 
     out = make_judge().run(make_evals())
 
     assert set(out.scores["score"]) == {2.0}
-    assert any("attempt to influence it in 1 trial (v1, case 02, epoch 1)" in str(note) for note in out.notes)
+    assert parts(out)["influenced"] == "v1, case 02, epoch 1"
 
 
-def test_that_the_controls_were_not_run_is_said(make_judge, make_evals):
+def test_that_the_controls_were_not_run_is_said(make_judge, make_evals, parts):
     out = make_judge().run(make_evals())
 
-    assert any("the controls were not run" in str(note) for note in out.notes)
+    assert parts(out)["controls"].python == "Judge.controls"
 
 
 # --- the estimate
@@ -641,7 +662,7 @@ def test_the_estimate_counts_what_a_run_then_asks(fake, make_judge, make_evals):
     assert before.input_tokens == pytest.approx(used, rel=0.3)
     assert before.price_batch == before.price_live / 2
     assert "Estimated" in before.words
-    assert "6 of them answered before (free)" in cached.words
+    assert "6 of them cached (free)" in cached.words
     assert repr(before) == before.words
 
 
@@ -654,11 +675,11 @@ def test_the_estimate_prices_what_is_asked_twice_once_live_and_twice_by_batch(ma
     assert twice.price_live == once.price_live
     assert twice.price_batch == pytest.approx(2 * once.price_batch)
     assert "8 requests" in twice.words
-    assert "4 the same as another (live they share its answer)" in twice.words
+    assert "4 of them repeats (free live)" in twice.words
 
 
 def test_a_price_that_nobody_knows_is_said_to_be_unknown(make_judge, make_evals):
-    assert "the price is not known" in make_judge(model="qwen/new").estimate(make_evals()).words
+    assert "unknown cost" in make_judge(model="qwen/new").estimate(make_evals()).words
 
 
 def test_no_key_is_in_anything_that_is_written_or_shown(fake, make_judge, make_evals, tmp_path, monkeypatch):
@@ -683,7 +704,9 @@ def test_no_key_is_in_anything_that_is_written_or_shown(fake, make_judge, make_e
             assert secret.encode() not in path.read_bytes(), path
 
 
-def test_what_a_call_says_of_its_scores_holds_until_the_next_call(fake, make_judge, make_evals, tmp_path):
+def test_what_a_call_says_of_its_scores_holds_until_the_next_call(
+    fake, make_judge, make_evals, tmp_path, parts
+):
     fake.answer = lambda body: Answer("")
     judge = make_judge(redact=True)
     first = judge.run(make_evals(), cache=tmp_path / "one.sqlite")
@@ -692,9 +715,9 @@ def test_what_a_call_says_of_its_scores_holds_until_the_next_call(fake, make_jud
     second = judge.run(first, cache=tmp_path / "two.sqlite")
     third = judge.run(second)
 
-    assert any("inconclusive" in str(note) for note in first.notes)
-    assert not any("inconclusive" in str(note) or "have no score" in str(note) for note in second.notes)
-    assert any("were masked" in str(note) for note in third.notes)
+    assert {"scored", "unscored"} <= parts(first).keys()
+    assert not {"scored", "unscored"} & parts(second).keys()
+    assert "redacted" in parts(third)
 
 
 def test_an_attempt_that_crashed_half_way_is_judged_by_what_is_there(fake, make_judge, make_evals):
@@ -707,13 +730,13 @@ def test_an_attempt_that_crashed_half_way_is_judged_by_what_is_there(fake, make_
     assert "timeout ‹/transcript> after 60 s" in bodies[0]["messages"][1]["content"]
 
 
-def test_scores_without_transcripts_cannot_be_judged_and_are_counted(fake, make_judge, make_evals):
+def test_scores_without_transcripts_cannot_be_judged_and_are_counted(fake, make_judge, make_evals, parts):
     out = make_judge().run(make_evals())
     bare = replace(out, trials=out.trials.clear())
 
     again = make_judge(name="second").run(bare)
 
-    assert any("2 trials have no transcript and no output" in str(note) for note in again.notes)
+    assert parts(again)["empty"] == "2 trials have"
 
 
 def test_a_judge_shows_itself_in_a_line_of_settings():
@@ -721,10 +744,11 @@ def test_a_judge_shows_itself_in_a_line_of_settings():
 
 
 def test_only_the_small_local_model_is_not_held_to_the_code_word(make_evals, suite):
-    from evalkit.judging.requests import about, make_questions
+    from evalkit.judging.request_details import details_of
+    from evalkit.judging.requests import plan_requests
 
     held = {
-        name: about(make_questions(judge, make_evals()).requests[0]).canary != ""
+        name: details_of(plan_requests(judge, make_evals()).requests[0]).canary != ""
         for name, judge in {
             "small": Judge(provider="local", rubric=suite),
             "another model here": Judge(provider="local", model="llama", rubric=suite),

@@ -33,7 +33,7 @@ def test_the_whole_suite_is_judged_live_and_what_cannot_be_read_is_null_with_a_r
         "schema",
         "invalid_json",
     }
-    assert mine["error"].str.contains(r"\(asked 3 times\)").all()
+    assert mine["error"].str.contains(r"\(3 tries\)").all()
     assert mock.verdict()["findings"] == []
 
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.judging.parse_reply import Asked, Judgement, read_answer, usage_of
+from evalkit.judging.parse_reply import CriterionScore, parse_reply, usage_of
+from evalkit.judging.request_details import CriterionSpec
 from evalkit.llm.requests import Reply
 
-ONE = (Asked("Groq", "h", "", (1.0, 5.0), (1, 2, 3, 4, 5)),)
+ONE = (CriterionSpec("Groq", "h", "", (1.0, 5.0), (1, 2, 3, 4, 5)),)
 TWO = (
-    Asked("Groq", "h", "criterion_1", (1.0, 5.0), (1, 2, 3, 4, 5)),
-    Asked("Share", "h", "criterion_2", (0.0, 1.0), None),
+    CriterionSpec("Groq", "h", "criterion_1", (1.0, 5.0), (1, 2, 3, 4, 5)),
+    CriterionSpec("Share", "h", "criterion_2", (0.0, 1.0), None),
 )
 CANARY, DECOY = "c" * 16, "d" * 16
 GOOD = {
@@ -32,7 +33,7 @@ def reply(content, finish="stop", **message):
 
 
 def read(answer, asked=ONE):
-    return read_answer(
+    return parse_reply(
         answer if isinstance(answer, Reply) else reply(answer), asked, canary=CANARY, decoy=DECOY
     )
 
@@ -45,8 +46,8 @@ def test_an_answer_of_the_form_asked_for_is_read():
     answer = read(GOOD)
 
     assert answer.failure is None
-    assert answer.judgements[0].score == 4.0
-    assert answer.judgements[0].evidence == ("a", "b")
+    assert answer.scores[0].score == 4.0
+    assert answer.scores[0].evidence == ("a", "b")
     assert answer.influenced is False
 
 
@@ -61,7 +62,7 @@ def test_all_at_once_each_score_goes_to_its_criterion():
         TWO,
     )
 
-    assert [judgement.score for judgement in answer.judgements] == [5.0, 0.25]
+    assert [judgement.score for judgement in answer.scores] == [5.0, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -81,25 +82,25 @@ def test_all_at_once_each_score_goes_to_its_criterion():
         (reply(json.dumps(GOOD) + json.dumps(GOOD)), "invalid_json", "not JSON"),
         (reply('{"score": NaN}'), "invalid_json", "not JSON"),
         (reply("[" * 100_000), "invalid_json", "not JSON"),
-        (reply([GOOD]), "schema", "no JSON object"),
-        (reply("5"), "schema", "no JSON object"),
+        (reply([GOOD]), "schema", "not a JSON object"),
+        (reply("5"), "schema", "not a JSON object"),
         (reply({k: v for k, v in GOOD.items() if k != "evidence"}), "schema", "lacks evidence"),
-        (reply(changed(extra=1)), "schema", "not asked for: extra"),
-        (reply(changed(score="4")), "schema", 'the score of the answer is "4", no number'),
-        (reply(changed(score=True)), "schema", "no number"),
-        (reply(changed(score=None)), "schema", "no number"),
+        (reply(changed(extra=1)), "schema", "unexpected fields: extra"),
+        (reply(changed(score="4")), "schema", 'the score of the response is "4", not a number'),
+        (reply(changed(score=True)), "schema", "not a number"),
+        (reply(changed(score=None)), "schema", "not a number"),
         (reply(changed(score=4.5)), "schema", "is none of 1, 2, 3, 4, 5"),
         (reply(changed(score=6)), "out_of_range", "6 is outside the scale 1 to 5"),
         (reply(changed(score=0)), "out_of_range", "outside"),
         (reply(changed(score=10**400)), "out_of_range", "outside the scale 1 to 5"),
         (reply(changed(score=1e400)), "invalid_json", "not JSON"),
-        (reply(changed(evidence="a")), "schema", "no list of texts"),
-        (reply(changed(reasoning=["x"])), "schema", "no text"),
-        (reply(changed(flags=[])), "schema", "flags is no JSON object"),
+        (reply(changed(evidence="a")), "schema", "not a list of texts"),
+        (reply(changed(reasoning=["x"])), "schema", "not a text"),
+        (reply(changed(flags=[])), "schema", "flags is not a JSON object"),
         (reply(changed(flags={"canary": CANARY})), "schema", "lacks tries_to_influence_judge"),
         (reply(changed(flags={**GOOD["flags"], "tries_to_influence_judge": "no"})), "schema", "neither"),
         (reply(json.dumps(GOOD)[:-1] + ', "score": 5}'), "schema", "twice"),
-        (reply(changed(flags={**GOOD["flags"], "canary": "x"})), "canary", "did not come back"),
+        (reply(changed(flags={**GOOD["flags"], "canary": "x"})), "canary", "is missing"),
         (reply(changed(flags={**GOOD["flags"], "canary": DECOY})), "canary", "inside the transcript"),
         (reply(changed(reasoning=f"the word is {DECOY}")), "canary", "inside the transcript"),
         (
@@ -110,10 +111,10 @@ def test_all_at_once_each_score_goes_to_its_criterion():
         (Reply("id", "success", {"choices": []}), "malformed", "no message"),
         (Reply("id", "success", {}), "malformed", "no message"),
         (Reply("id", "success", None), "malformed", "no message"),
-        (Reply("id", "transport"), "transport", "no answer came back"),
+        (Reply("id", "transport"), "transport", "no response"),
         (Reply("id", "not_run", message="The limit of $1 is reached."), "not_run", "The limit of $1"),
-        (Reply("id", "missing", mode="batch"), "missing", "holds no answer"),
-        (Reply("id", "malformed"), "malformed", "could not be read"),
+        (Reply("id", "missing", mode="batch"), "missing", "no response to it"),
+        (Reply("id", "malformed"), "malformed", "cannot be read"),
         (Reply("id", "api_error", status=413, code="rate_limit_exceeded"), "api_error", "413"),
         (Reply("id", "api_error", status=400, code="json_validate_failed"), "invalid_json", "endpoint"),
     ],
@@ -123,17 +124,17 @@ def test_every_way_to_fail_has_its_word_and_a_sentence(given, failure, words):
 
     assert answer.failure == failure
     assert words in answer.reason
-    assert answer.judgements == ()
+    assert answer.scores == ()
 
 
 def test_a_whole_score_may_be_written_as_a_float():
-    assert read(changed(score=4.0)).judgements[0].score == 4.0
+    assert read(changed(score=4.0)).scores[0].score == 4.0
 
 
 def test_half_a_character_that_a_judge_cut_off_is_no_reason_to_lose_its_score():
     answer = read(changed(reasoning="It is so \ud83d", evidence=["\udc00"]))
 
-    assert answer.judgements == (Judgement(("\ufffd",), "It is so \ufffd", 4.0),)
+    assert answer.scores == (CriterionScore(("\ufffd",), "It is so \ufffd", 4.0),)
 
 
 JSON = st.recursive(
@@ -147,7 +148,7 @@ def test_whatever_json_comes_it_is_a_score_on_the_scale_or_a_reason(value):
     answer = read(reply(json.dumps(value)))
 
     if answer.failure is None:
-        assert answer.judgements[0].score in {1.0, 2.0, 3.0, 4.0, 5.0}
+        assert answer.scores[0].score in {1.0, 2.0, 3.0, 4.0, 5.0}
         assert value["flags"]["canary"] == CANARY
     else:
         assert answer.reason

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.judging.transcript_prompt import Trial, find_fault
+from evalkit.judging.prechecks import find_precheck
+from evalkit.judging.transcript_prompt import Trial
 
 
 def trial(output=None, *, error=None, calls=False):
@@ -34,7 +35,7 @@ def trial(output=None, *, error=None, calls=False):
     ],
 )
 def test_an_answer_that_holds_nothing_is_found(output, word):
-    assert find_fault(trial(output), shortest=3)[0] == word
+    assert find_precheck(trial(output), min_chars=3)[0] == word
 
 
 @pytest.mark.parametrize(
@@ -48,23 +49,23 @@ def test_an_answer_that_holds_nothing_is_found(output, word):
     ],
 )
 def test_an_answer_that_holds_something_goes_to_the_judge(output):
-    assert find_fault(trial(output), shortest=3) is None
+    assert find_precheck(trial(output), min_chars=3) is None
 
 
 def test_an_agent_that_acted_may_end_without_words_but_not_with_a_trick():
-    assert find_fault(trial(None, calls=True), shortest=3) is None
-    assert find_fault(trial("ok", calls=True), shortest=3) is None
-    assert find_fault(trial(":", calls=True), shortest=3)[0] == "no words"
-    assert find_fault(trial("Thought process:", calls=True), shortest=3)[0] == "opener"
+    assert find_precheck(trial(None, calls=True), min_chars=3) is None
+    assert find_precheck(trial("ok", calls=True), min_chars=3) is None
+    assert find_precheck(trial(":", calls=True), min_chars=3)[0] == "no words"
+    assert find_precheck(trial("Thought process:", calls=True), min_chars=3)[0] == "opener"
 
 
 def test_a_crash_is_told_apart_from_silence():
-    assert find_fault(trial(None, error="timeout"), shortest=3)[0] == "crashed"
+    assert find_precheck(trial(None, error="timeout"), min_chars=3)[0] == "crashed"
 
 
 def test_an_answer_that_shares_no_word_with_its_case_is_found_when_that_is_asked_for():
     expected = "Joins results by custom_id."
 
-    assert find_fault(trial("I like trains a lot."), shortest=3, expected=expected)[0] == "no fact"
-    assert find_fault(trial("The results are in."), shortest=3, expected=expected) is None
-    assert find_fault(trial("I like trains a lot."), shortest=3) is None
+    assert find_precheck(trial("I like trains a lot."), min_chars=3, expected=expected)[0] == "no fact"
+    assert find_precheck(trial("The results are in."), min_chars=3, expected=expected) is None
+    assert find_precheck(trial("I like trains a lot."), min_chars=3) is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.data.suite import Criterion
-from evalkit.judging.prompt_injection import as_lines, make_fence, neutral
+from evalkit.judging.prompt_injection import as_lines, make_fence, neutralize
 from evalkit.judging.prompts import Expectation, make_messages
 
 CRITERION = Criterion(name="Groq")
@@ -93,7 +93,7 @@ def test_every_line_is_one_json_object_that_says_what_was_said(entries):
 
 @given(st.lists(NASTY).map("".join))
 def test_nothing_that_means_something_to_a_model_or_a_judge_is_left(text):
-    made = neutral(text)
+    made = neutralize(text)
 
     assert not re.search(
         r"(?i)<\||\|>|<\W{0,6}transcript|</?(?:think|system|assistant)>|\[/?(?:INST|RESULT)\b|<<SYS>>|\[\[A\]\]|GRADE\s*:",
@@ -105,7 +105,7 @@ def test_nothing_that_means_something_to_a_model_or_a_judge_is_left(text):
 def test_ordinary_words_stay(text):
     words = re.sub(r"[^\w .,;/()\-]", "", text, flags=re.ASCII)
 
-    assert neutral(words) == words
+    assert neutralize(words) == words
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_ordinary_words_stay(text):
     ],
 )
 def test_code_stays_as_it_is(code):
-    assert neutral(code) == code
+    assert neutralize(code) == code
 
 
 def test_the_fence_is_the_same_for_the_same_and_another_for_anything_else():
@@ -171,4 +171,4 @@ def test_the_name_of_a_criterion_is_one_line_and_is_no_fence():
     "text", ["👨‍👩‍👧 ❤️ ☺︎", "می‌خواهم", "葛 क्‍ष", "naïve “quotes”", "a < score, b [x]: 5 | 6"]
 )
 def test_ordinary_text_stays_as_it_is(text):
-    assert neutral(text) == text
+    assert neutralize(text) == text

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.data.evals import Evals
-from evalkit.judging.transcript_prompt import Trial, count_tokens, show, trials_of
+from evalkit.judging.transcript_prompt import Trial, count_tokens, read_trials, write_transcript
 
 KEY = "gsk_" + "a1B2c3D4" * 5
 
@@ -27,8 +27,9 @@ def turn(at, role, content=None, calls=None, **more):
     }
 
 
-def shown(turns, output=None, *, room=10_000, masking=False):
-    made = show(Trial(("v1", "01", 1), {"output": output}, turns), room=room, masking=masking)
+def shown(turns, output=None, *, max_tokens=10_000, redacts=False):
+    trial = Trial(("v1", "01", 1), {"output": output}, turns)
+    made = write_transcript(trial, max_tokens=max_tokens, redacts=redacts)
     return made, [json.loads(line) for line in made.lines]
 
 
@@ -59,10 +60,10 @@ def test_calls_that_are_nested_without_end_are_shown_as_text(depth):
     """`{"a": {"a": ...`: deeper than Python goes, and what is in it is not hidden by that."""
     calls = '{"a":' * depth + '"rm -rf /"' + "}" * depth
 
-    made, lines = shown([turn(1, "assistant", "Done.", calls)], room=10_000_000)
+    made, lines = shown([turn(1, "assistant", "Done.", calls)], max_tokens=10_000_000)
 
     assert lines[0]["tool_calls"] == calls
-    assert made.left_out == 0
+    assert made.cut_tokens == 0
 
 
 @pytest.mark.parametrize("number", ["9" * 5_000, "1e999", "-" + "9" * 30, "NaN"])
@@ -92,7 +93,7 @@ def test_two_megabytes_of_anything_keep_to_the_room(hostile):
     last = turn(3, "assistant", hostile.get("content"), hostile.get("calls"), **more)
     turns = [turn(1, "user", "Do it."), {**last, "turn": 2}, last]
 
-    made, lines = shown(turns, room=4_000)
+    made, lines = shown(turns, max_tokens=4_000)
 
     # The last of them is what the attempt came to: some of it is always there.
     assert sum(count_tokens(line) for line in made.lines) <= 4_500
@@ -129,19 +130,19 @@ def test_what_is_masked_is_the_same_placeholder_in_every_turn_and_in_calls():
     calls = json.dumps([{"name": "set", "arguments": json.dumps({"key": KEY})}])
 
     made, lines = shown(
-        [turn(1, "user", f"Use {KEY}."), turn(2, "assistant", None, calls)], f"I used {KEY}.", masking=True
+        [turn(1, "user", f"Use {KEY}."), turn(2, "assistant", None, calls)], f"I used {KEY}.", redacts=True
     )
 
     assert KEY[4:] not in "".join(made.lines)
     assert "".join(made.lines).count("[secret-1]") == 3
     assert isinstance(lines[1]["tool_calls"], list)
-    assert made.masked == {"secret": 1}
+    assert made.redacted == {"secret": 1}
 
 
 def test_a_long_transcript_loses_its_middle_and_says_so():
     turns = [turn(at, "assistant", f"turn {at} " + "word " * 200) for at in range(1, 101)]
 
-    made, lines = shown(turns, room=4_000)
+    made, lines = shown(turns, max_tokens=4_000)
 
     gaps = [at for at, line in enumerate(lines) if "left_out_here" in line]
     assert len(gaps) == 1
@@ -149,12 +150,12 @@ def test_a_long_transcript_loses_its_middle_and_says_so():
     assert lines[-1]["turn"] == 100
     kept = [line["turn"] for line in lines if "turn" in line]
     assert int(lines[gaps[0]]["left_out_here"].split()[0]) == 100 - len(kept)
-    assert made.left_out > 0
+    assert made.cut_tokens > 0
 
 
 def test_a_long_message_is_cut_inside_and_says_how_much():
     _, lines = shown(
-        [turn(1, "user", "Do it."), turn(2, "tool", "x" * 100_000), turn(3, "assistant", "End.")], room=2_000
+        [turn(1, "user", "Do it."), turn(2, "tool", "x" * 100_000), turn(3, "assistant", "End.")], max_tokens=2_000
     )
 
     assert "characters left out" in lines[1]["text"]
@@ -163,13 +164,13 @@ def test_a_long_message_is_cut_inside_and_says_how_much():
 
 @given(st.lists(st.text(max_size=5_000), min_size=1, max_size=30), st.integers(500, 5_000))
 @settings(deadline=None)
-def test_what_is_shown_is_never_much_longer_than_the_room(texts, room):
-    made, lines = shown([turn(at, "assistant", text) for at, text in enumerate(texts, 1)], room=room)
+def test_what_is_shown_is_never_much_longer_than_the_limit(texts, limit):
+    made, lines = shown([turn(at, "assistant", text) for at, text in enumerate(texts, 1)], max_tokens=limit)
 
     size = sum(count_tokens(line) for line in made.lines)
     # A single last turn is kept even where signs make it longer than it was.
-    assert size <= room or len([line for line in lines if "left_out_here" not in line]) <= 1
-    assert (made.left_out == 0) == (
+    assert size <= limit or len([line for line in lines if "left_out_here" not in line]) <= 1
+    assert (made.cut_tokens == 0) == (
         not any("left_out_here" in line or "characters left out" in str(line) for line in lines)
         or "left out" in "".join(texts)
     )
@@ -184,7 +185,7 @@ def test_trials_come_in_the_order_of_the_tables_with_their_turns_in_order():
         ),
     )
 
-    found = trials_of(evals)
+    found = read_trials(evals)
 
     assert [trial.key for trial in found] == [("a", "02", 1), ("a", "01", 1)]
     assert [turn["content"] for turn in found[1].turns] == ["q", "y"]

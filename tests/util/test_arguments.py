@@ -137,7 +137,7 @@ def test_a_wrong_argument_says_what_is_allowed_and_the_nearest_guess(call, said)
         (lambda: ek.PassRule(scale=("1", "5")), RuleError, "Invalid PassRule.scale: ('1', '5')"),
         (lambda: ek.PassRule(weights={"Groq": "2"}), RuleError, "Invalid PassRule.weights: {'Groq': '2'}"),
         (lambda: ek.Judge(model="m", provider=3), ProviderError, "Expected groq, openai, local"),
-        (lambda: ek.Judge(model="m", provider="local", patterns=["x"]), FormatError, "Judge.patterns is ['x']"),
+        (lambda: ek.Judge(model="m", provider="local", patterns=["x"]), FormatError, "Invalid patterns ['x']"),
         (lambda: ek.Agent(command=3), FormatError, "Invalid command. Expected a program and its arguments"),
         (lambda: ek.charts.severity(DEMO, title=3), ArgumentError, "text or None."),
     ],

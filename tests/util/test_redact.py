@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.judging.prompt_injection import neutral
+from evalkit.judging.prompt_injection import neutralize
 from evalkit.readers.load import load
 from evalkit.util import redact as redaction
 from evalkit.util.redact import check_patterns, describe, redact
@@ -256,7 +256,7 @@ def test_no_text_takes_longer_than_its_length(piece):
     began = time.process_time()
 
     made = redact([text])
-    neutral(made.texts[0])
+    neutralize(made.texts[0])
 
     assert time.process_time() - began < 10
     assert redact(made.texts).texts == made.texts

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import evalkit as ek
 from evalkit.data.suite import Case, Criterion, Suite
-from evalkit.judging.fake_judge import NOTICE, rehearse
+from evalkit.judging.fake_judge import NOTICE, cache_fake_replies
 from evalkit.util.errors import ArgumentError, FormatError, SelectorError, SuiteError
 from evalkit.widgets.diff_align import word_diff
 from evalkit.widgets.rubric_compare import by_wording, choose_trials, compare_wordings
@@ -39,7 +39,7 @@ def lab(tmp_path):
 def rejudged(lab, tmp_path):
     lab.handle(STRICTER)
     lab.handle({"kind": "sample", "choice": "random", "most": 30})
-    rehearse(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
+    cache_fake_replies(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
     lab.handle({"kind": "rejudge"})
     return lab
 
@@ -119,7 +119,7 @@ def test_judging_again_asks_the_judge_once_and_leaves_the_old_scores_where_they_
 def test_judging_again_from_a_cell_is_seen_in_the_widget(lab, tmp_path):
     lab.handle(STRICTER)
     lab.handle({"kind": "sample", "choice": "random", "most": 30})
-    rehearse(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
+    cache_fake_replies(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
     view = lab.view()
 
     said = lab.rejudge()
@@ -146,7 +146,7 @@ def test_the_score_diff_says_what_moved_and_which_way(rejudged):
 def test_a_choice_that_flatters_is_warned_of(lab, tmp_path):
     lab.handle(STRICTER)
     lab.handle({"kind": "sample", "choice": "disagreements", "most": 6})
-    rehearse(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
+    cache_fake_replies(lab.rejudger, lab.evals, cache=tmp_path / "made-up.sqlite", only=lab.trials)
     lab.handle({"kind": "rejudge"})
 
     assert "not a random sample" in lab.show()["result"]["words"][-1]
@@ -312,7 +312,7 @@ def test_a_judge_without_a_rubric_is_given_the_criteria_that_were_loaded():
 
     assert [one.name for one in lab.rubric.criteria] == ["Groq", "Ai Platform", "Batch Api"]
     assert lab.stale["stale"].to_list() == [0, 0, 0]
-    with pytest.raises(FormatError, match="make no rubric"):
+    with pytest.raises(FormatError, match="A rubric is of one suite"):
         rubric_lab(made(("1", 2, 3, 4)).from_tables(), judge_of(rubric=None))
 
 

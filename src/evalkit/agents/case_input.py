@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.llm.requests import canonical
-from evalkit.util.arguments import is_whole
-from evalkit.util.errors import FormatError, SelectorError, SuiteError
-from evalkit.util.words import Option, Sentence, as_names, join_words
+from evalkit.util.errors import SelectorError, SuiteError
+from evalkit.util.words import as_names, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,19 +92,3 @@ def seed_of(run: str) -> int:
 def short_hash(content: Any) -> str:
     """Return 12 hex digits that identify the content."""
     return hashlib.sha256(canonical(content)).hexdigest()[:12]
-
-
-def expect_whole(name: str, value: Any, low: int, high: int) -> None:
-    """Raise a `FormatError` unless a setting is a whole number in its range."""
-    if not is_whole(value) or not low <= value <= high:
-        raise invalid_setting(name, value, f"a whole number from {low} to {high:,}")
-
-
-def invalid_setting(name: str, value: object, expected: str) -> FormatError:
-    """Return the error for an invalid setting."""
-    return FormatError(
-        Sentence("Invalid {option} {value}.", option=Option(name), value=repr(value)),
-        argument=name,
-        value=value,
-        expected=expected,
-    )

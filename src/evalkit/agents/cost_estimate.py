@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.agents.run_suite import make_requests, plan_run
 from evalkit.llm.answer_cache import opened
-from evalkit.llm.requests import request_key
 from evalkit.util.format import money
 from evalkit.util.hostile_text import escape
 from evalkit.util.words import plural
@@ -18,10 +17,10 @@ if TYPE_CHECKING:
     from evalkit.agents.settings import AgentSettings
     from evalkit.data.suite import Suite
     from evalkit.llm.answer_cache import Cache
+    from evalkit.llm.requests import Request
 
 # English text; other scripts need more tokens.
 _CHARACTERS_PER_TOKEN: Final = 4
-_MILLION: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,30 +85,31 @@ def make_estimate(
     **settings: Any,
 ) -> RunEstimate:
     """Estimate a run; see `Agent.estimate`."""
-    from evalkit.llm.providers import obstacle, price
+    from evalkit.llm.providers import cost, obstacle
 
     place, pending = plan_run(suite, agent, folder, **settings)
     counts = (len(pending), len(place.done))
     if agent.kind != "model":
         return RunEstimate(place.run, agent.model, None, *counts, cached=0)
-    sent = cached = 0
+    requests = [request for request, _ in make_requests(agent, pending).values()]
     with opened(cache) as answers:
-        for request, _ in make_requests(agent, pending).values():
-            if answers.get(request_key(agent.endpoint.base_url, request.body)) is not None:
-                cached += 1
-            else:
-                characters = sum(len(message["content"]) for message in request.body["messages"])
-                sent += characters // _CHARACTERS_PER_TOKEN
-    received = (len(pending) - cached) * agent.max_tokens
-    prices = price(agent.endpoint, str(agent.model))
+        unanswered = answers.missing(agent.endpoint.base_url, requests)
+    sent = sum(_count_tokens(request) for request in unanswered)
+    received = len(unanswered) * agent.max_tokens
+    usage = {"prompt_tokens": sent, "completion_tokens": received}
     return RunEstimate(
         place.run,
         agent.model,
         agent.endpoint.name,
         *counts,
-        cached=cached,
+        cached=len(requests) - len(unanswered),
         input_tokens=sent,
         output_tokens=received,
-        price=None if prices is None else (sent * prices[0] + received * prices[1]) / _MILLION,
+        price=cost(agent.endpoint, str(agent.model), usage, mode="live"),
         obstacle=obstacle(agent.endpoint, str(agent.model)),
     )
+
+
+def _count_tokens(request: Request) -> int:
+    characters = sum(len(message["content"]) for message in request.body["messages"])
+    return characters // _CHARACTERS_PER_TOKEN

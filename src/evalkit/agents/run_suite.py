@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from evalkit.agents.attempt import FIELDS, read_reply
-from evalkit.agents.case_input import case_inputs, choose_cases, expect_whole, invalid_setting
+from evalkit.agents.case_input import case_inputs, choose_cases
 from evalkit.agents.run_folder import open_folder, with_notes
 from evalkit.agents.settings import AgentSettings
 from evalkit.agents.workers import Workers
 from evalkit.data.folder_fields import TRANSCRIPTS_FILE
 from evalkit.data.suite import Suite
-from evalkit.llm.requests import Request, custom_id, request_key
+from evalkit.llm.requests import Request, custom_id
 from evalkit.util.arguments import expect
 from evalkit.util.errors import EvalkitError
 from evalkit.util.file_lock import holding
 from evalkit.util.format import money
 from evalkit.util.notes import Note
+from evalkit.util.settings import expect_whole, invalid_setting
 from evalkit.util.words import Option, Sentence, did_you_mean, plural
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ def _run_model(
     trials = make_requests(agent, pending)
     requests = [request for request, _ in trials.values()]
     with opened(cache) as answers:
-        if any(answers.get(request_key(endpoint.base_url, request.body)) is None for request in requests):
+        if answers.missing(endpoint.base_url, requests):
             tally.model_note = check_model(endpoint, model)
         place.begin()
         replies = ask(

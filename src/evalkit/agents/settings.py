@@ -14,18 +14,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-from evalkit.agents.case_input import Function, expect_whole, invalid_setting, short_hash
+from evalkit.agents.case_input import Function, short_hash
 from evalkit.llm.providers import Provider, provider
-from evalkit.util.arguments import is_number
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.redact import hide_environment, redact
+from evalkit.util.settings import EFFORTS, expect_choice, expect_number, expect_whole
 from evalkit.util.words import Option, Sentence, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-_EFFORTS: Final = ("none", "minimal", "low", "medium", "high")
 # Hash digits in a default version name.
 _SHORT: Final = 8
 _KEY_OPTION: Final = re.compile(r"(?i)-{1,2}[\w-]*(?:key|token|secret|passw(?:or)?d)")
@@ -176,15 +175,10 @@ class AgentSettings:
                 f"The system prompt {self.prompt!r} looks like a file. Pass the file as pathlib.Path({self.prompt!r})."
             )
         _ = self.system
-        if self.effort is not None and self.effort not in _EFFORTS:
-            raise FormatError(
-                Sentence("Invalid {option} {value}.", option=Option("effort"), value=repr(self.effort)),
-                argument="effort",
-                value=self.effort,
-                choices=_EFFORTS,
-            )
-        _between("temperature", self.temperature, 0, 2)
-        _between("top_p", self.top_p, 0, 1)
+        if self.effort is not None:
+            expect_choice("effort", self.effort, EFFORTS)
+        expect_number("temperature", self.temperature, 0, 2)
+        expect_number("top_p", self.top_p, 0, 1)
         expect_whole("max_tokens", self.max_tokens, 1, 10_000_000)
 
 
@@ -267,10 +261,3 @@ def _source(function: Any) -> str:
 def _where(function: Any) -> str:
     kind = function if hasattr(function, "__qualname__") else type(function)
     return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _between(name: str, value: Any, low: float, high: float) -> None:
-    if value is None:
-        return
-    if not is_number(value) or not low <= value <= high:
-        raise invalid_setting(name, value, f"a number from {low} to {high}, or None")

@@ -75,7 +75,7 @@ def resume(
 
     Submit pending requests, fetch results, retry what can be retried.
     """
-    from evalkit.judging.batch_judge import settle_job
+    from evalkit.judging.batch_judge import save_job_scores
     from evalkit.llm.batch.submit import open_job
 
     current = open_job(folder, job)
@@ -85,7 +85,7 @@ def resume(
         current.wait(progress=True)
     while current.ended:
         _show(current, "text")
-        retry = settle_job(current)
+        retry = save_job_scores(current)
         _tell_scores(current, folder)
         if retry is None:
             return

@@ -1,16 +1,13 @@
-"""Judging: a rubric and transcripts into requests, replies into rows of scores.
-
-`Judge` is the way in. What cannot be judged, asked or read is a row without a score, with its reason.
-"""
+"""Score transcripts with a model, by a rubric."""
 
 from __future__ import annotations
 
-from evalkit.judging.batch_judge import JudgeJob, settle_job
+from evalkit.judging.batch_judge import JudgeJob, save_job_scores
 from evalkit.judging.controls import Controls
-from evalkit.judging.cost_estimate import Estimate
+from evalkit.judging.cost_estimate import JudgeEstimate
 from evalkit.judging.judge import Judge
 
-__all__ = ["Controls", "Estimate", "Judge", "JudgeJob", "settle_job"]
+__all__ = ["Controls", "Judge", "JudgeEstimate", "JudgeJob", "save_job_scores"]
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,6 @@
-"""Judging through a Batch API: the same rows as live, from the journal alone, in whatever process.
+"""Judge through a Batch API: the same rows as live, from the journals alone, in any process.
 
-A second try for what could not be read is a job of its own beside the first. All jobs of a folder together say
-what there is: nothing depends on the process that submitted them.
+Unreadable replies are retried in a job of their own. All jobs of a folder together give the scores.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.judging.notes import make_notes
-from evalkit.judging.requests import about, make_questions
+from evalkit.judging.request_details import details_of
+from evalkit.judging.requests import plan_requests
 from evalkit.judging.score_file import ScoreFile, with_scores
-from evalkit.judging.score_rows import fault_rows, give_up, settle
+from evalkit.judging.score_rows import final_rows, key_columns, parse_or_retry, score_key
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.batch import submit as batch
-from evalkit.util.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from evalkit.data.evals import Evals
-    from evalkit.judging.requests import Questions
+    from evalkit.judging.requests import JudgingPlan
     from evalkit.judging.settings import JudgeSettings
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.batch.job import JobStatus
@@ -31,145 +30,124 @@ if TYPE_CHECKING:
     from evalkit.llm.requests import Reply, Request
 
 
-_AGAIN: Final = ", once more"
+_RETRY: Final = ", retry"
 
 
 @dataclass(slots=True)
-class Settled:
-    """What batch jobs come to.
+class BatchScores:
+    """Score rows of batch jobs.
 
     Attributes
     ----------
     rows
-        Rows of `scores` for all that has ended, but for what is worth asking once more.
-    again
-        The requests to ask that with, where none of these jobs has them.
-    lost
-        The rows of what they are asked for: without a score, should they not be asked.
+        Rows of completed requests, without those to retry.
+    retries
+        Requests to retry that are in none of the jobs.
+    unreadable
+        Their rows, without scores, if they are not retried.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    again: list[Request] = field(default_factory=list)
-    lost: list[dict[str, Any]] = field(default_factory=list)
+    retries: list[Request] = field(default_factory=list)
+    unreadable: list[dict[str, Any]] = field(default_factory=list)
 
 
-def collect(jobs: Iterable[Job]) -> Settled:
-    """Turn what came of batch jobs into rows of scores, from their journals alone.
+def collect_scores(jobs: Iterable[Job]) -> BatchScores:
+    """Return the score rows of batch jobs in any order, from their journals.
 
-    Parameters
-    ----------
-    jobs
-        First tries and second ones, in any order; requests that ask for no judgement are passed over. What has
-        not ended yet is not there.
-
-    Returns
-    -------
-    Settled
-        The rows, and what could not be read.
+    Pending requests have no rows, nor do requests that are not judging requests.
     """
-    found = list(jobs)
+    jobs = list(jobs)
     replies: dict[str, Reply] = {}
-    for job in found:
+    for job in jobs:
         for reply in job.replies():
-            # Asked in two jobs, as after a limit on money: an answer is worth more than none.
+            # Two jobs may have the same request, for example after a budget ran out.
             if reply.custom_id not in replies or reply.outcome == "success":
                 replies[reply.custom_id] = reply
-    made, seen = Settled(), set[str]()
-    unread: list[tuple[Request, list[dict[str, Any]]]] = []
-    for job in found:
+    scores, seen = BatchScores(), set[str]()
+    unreadable: dict[str, tuple[Request, list[dict[str, Any]]]] = {}
+    for job in jobs:
         for request in job.requests():
-            if request.custom_id in seen or about(request) is None:
+            if request.custom_id in seen:
                 continue
             seen.add(request.custom_id)
-            reply_or_none = replies.get(request.custom_id)
-            if reply_or_none is None:
+            if request.custom_id not in replies:
                 continue
-            rows, once_more = settle(request, reply_or_none)
-            made.rows += rows
-            if once_more is not None:
-                unread.append((once_more, give_up(request, reply_or_none)))
-    for once_more, lost in unread:
-        if once_more.custom_id not in seen:
-            made.again.append(once_more)
-            made.lost += lost
-    return made
+            rows, retry = parse_or_retry(request, replies[request.custom_id])
+            scores.rows += rows
+            if retry is not None:
+                unreadable[retry.custom_id] = retry, final_rows(request, replies[request.custom_id])
+    for custom_id, (retry, rows) in unreadable.items():
+        if custom_id not in seen:
+            scores.retries.append(retry)
+            scores.unreadable += rows
+    return scores
 
 
-def settle_job(
+def save_job_scores(
     job: Job, *, cache: Cache | str | Path | None = None, clock: Clock | None = None
 ) -> Job | None:
-    """Add the scores of a batch job that has ended to the `scores.jsonl` beside it, and submit second tries.
+    """Save the scores of a completed batch job to the `scores.jsonl` of its folder, and submit retries.
 
-    It needs nothing but the journal, days later, in another process; doing it again adds nothing.
+    It needs only the journal, and can be repeated.
 
     Parameters
     ----------
     job
-        Any; of one that asks for no judgement there is nothing to add.
+        Any batch job; one without judging requests saves nothing.
     cache
-        Where answers are kept; None: in evalkit's own folder.
+        Cache of model responses; None: evalkit's own.
     clock
         For tests.
 
     Returns
     -------
     Job or None
-        The job of second tries, to be waited for and settled in its turn; None where there is nothing to ask.
+        The job of the retries, to wait for and save in its turn; None: nothing to retry.
     """
-    folder = _home(job)
+    folder = job.folder.parents[2]
     with ScoreFile(folder) as file:
-        return _settle(job, folder, file, cache, clock)
-
-
-def _settle(
-    job: Job, folder: Path, file: ScoreFile, cache: Cache | str | Path | None, clock: Clock | None
-) -> Job | None:
-    found = collect([job])
-    others = {
-        request.custom_id
-        for other in batch.jobs(folder, clock=clock)
-        if other.name != job.name and found.again
-        for request in other.requests()
-    }
-    again = [request for request in found.again if request.custom_id not in others]
-    give_up_now = job.state == "cancelled"
-    file.add(found.rows)
-    if give_up_now:
-        file.add(found.lost)
-    if not again or give_up_now:
-        return None
-    status = job.status()
-    left = None if status.max_cost is None else max(status.max_cost - (status.spent or 0.0), 0.0)
-    with opened(cache) as answers:
-        return batch.submit(
-            again,
-            provider=job.provider,
-            folder=folder,
-            max_cost=left,
-            note=f"{status.note.removesuffix(_AGAIN)}{_AGAIN}",
-            cache=answers,
-            clock=clock,
-        )
+        scores = collect_scores([job])
+        file.add(scores.rows)
+        if job.state == "cancelled":
+            file.add(scores.unreadable)
+            return None
+        retries = {request.custom_id: request for request in scores.retries}
+        for other in batch.jobs(folder, clock=clock) if retries else ():
+            for request in other.requests():
+                retries.pop(request.custom_id, None)
+        if not retries:
+            return None
+        status = job.status()
+        budget = None if status.max_cost is None else max(status.max_cost - (status.spent or 0.0), 0.0)
+        with opened(cache) as answers:
+            return batch.submit(
+                retries.values(),
+                provider=job.provider,
+                folder=folder,
+                max_cost=budget,
+                note=f"{status.note.removesuffix(_RETRY)}{_RETRY}",
+                cache=answers,
+                clock=clock,
+            )
 
 
 class JudgeJob:
-    """Judging that goes on at an endpoint: wait for it, ask how it is, collect the scores.
-
-    Nothing is lost with this object: submitting the same again, or `settle_job`, goes on with it.
+    """A judging job at a provider. Submitting it again, or `save_job_scores`, resumes it in any process.
 
     Attributes
     ----------
     folder
-        Where the data, the journal and the scores are.
+        The folder of data, journal and scores.
     job
-        The batch job that is under way, of first or of second tries; None where there was nothing to ask.
+        The current batch job, of first requests or of retries; None: nothing was sent.
     """
 
     def __init__(
         self,
         judge: JudgeSettings,
         evals: Evals,
-        questions: Questions,
+        plan: JudgingPlan,
         folder: Path,
         job: Job | None,
         *,
@@ -180,72 +158,65 @@ class JudgeJob:
         self.job = job
         self._judge = judge
         self._evals = evals
-        self._questions = questions
+        self._plan = plan
         self._cache = cache
         self._clock = clock
 
     def wait(self, timeout: float | None = None, *, progress: Any = None) -> JudgeJob:
-        """Wait until all is answered, second tries too; see `evalkit.llm.batch.submit.Job.wait`.
+        """Wait until all requests and retries are completed; see `evalkit.llm.batch.submit.Job.wait`.
 
-        Stop it whenever you like: the endpoint goes on.
-
-        Returns
-        -------
-        JudgeJob
-            Itself; `ended` says whether all is there, or the time was up.
+        Ctrl-C is safe: the provider continues. `ended` is False after a timeout.
         """
         while self.job is not None:
             self.job.wait(timeout, progress=progress)
             if not self.job.ended:
                 break
-            following = settle_job(self.job, cache=self._cache, clock=self._clock)
-            if following is None:
+            retry = save_job_scores(self.job, cache=self._cache, clock=self._clock)
+            if retry is None:
                 break
-            self.job = following
+            self.job = retry
         return self
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen by itself."""
+        """Whether the current job is completed, failed or cancelled."""
         return self.job is None or self.job.ended
 
     def status(self) -> JobStatus | None:
-        """Return how the job under way is, from its journal; None where there was nothing to ask."""
+        """Return the status of the current job, from its journal."""
         return None if self.job is None else self.job.status()
 
     def cancel(self) -> JudgeJob:
-        """Stop it; what has begun is finished and paid for."""
+        """Cancel the job. Running requests are still completed and billed."""
         if self.job is not None:
             self.job.cancel()
         return self
 
     def collect(self) -> Evals:
-        """Return the evaluations with the scores that are there by now; they are in `scores.jsonl` too.
+        """Return the evaluations with the scores so far, and save these to `scores.jsonl`.
 
-        Returns
-        -------
-        Evals
-            As `Judge.run` returns it. What is still under way is not in it, and a note says how much.
+        The result is that of `Judge.run`; a note counts the pending judgements.
         """
-        wanted = {_place(row) for row in _expected(self._questions)}
         with ScoreFile(self.folder) as file:
-            found = collect(batch.jobs(self.folder, clock=self._clock))
-            # Second tries that nobody has submitted leave their judgements without a score.
-            came = found.rows + found.lost
-            file.add(came)
-        mine = [row for row in came if _place(row) in wanted]
-        rows = [row for fault in self._questions.faults for row in fault_rows(*fault)] + mine
-        notes = make_notes(self._judge, self._questions, rows, None)
-        waiting = len(wanted) - len({_place(row) for row in mine})
-        if waiting:
-            notes.append(
-                f"{self._judge.grader}: {plural(waiting, 'judgement is', plural='judgements are')} still under way in a batch."
-            )
+            scores = collect_scores(batch.jobs(self.folder, clock=self._clock))
+            # Nobody has submitted these retries.
+            collected = scores.rows + scores.unreadable
+            file.add(collected)
+        expected = {
+            score_key(key_columns(details, spec))
+            for details in map(details_of, self._plan.requests)
+            if details is not None
+            for spec in details.criteria
+        }
+        completed = [row for row in collected if score_key(row) in expected]
+        pending = len(expected) - len({score_key(row) for row in completed})
+        rows = self._plan.precheck_rows + completed
+        notes = make_notes(self._judge, self._plan, rows, None, pending=pending)
         return with_scores(self._evals, rows, self._judge, notes)
 
     def __repr__(self) -> str:
         status = self.status()
-        return f"JudgeJob of {self._judge.grader}: {'there was nothing to ask.' if status is None else status.words}"
+        return f"JudgeJob of {self._judge.grader}: {'no requests.' if status is None else status.words}"
 
 
 def submit(
@@ -259,17 +230,19 @@ def submit(
     cache: Cache | str | Path | None,
     clock: Clock | None,
 ) -> JudgeJob:
-    """Do what `Judge.submit` says."""
+    """Return the result of `Judge.submit`."""
+    from evalkit.llm.providers import check_model
+
     job = None
     with ScoreFile(folder) as file, opened(cache) as answers:
         evals = file.added_to(evals)
-        questions = make_questions(judge, evals, only=only)
-        if questions.requests:
-            _check_model(judge)
-        file.add([row for fault in questions.faults for row in fault_rows(*fault)])
-        if questions.requests:
+        plan = plan_requests(judge, evals, only=only)
+        if plan.requests:
+            check_model(judge.endpoint, judge.model)
+        file.add(plan.precheck_rows)
+        if plan.requests:
             job = batch.submit(
-                questions.requests,
+                plan.requests,
                 provider=judge.endpoint,
                 folder=folder,
                 window=window or "24h",
@@ -278,37 +251,4 @@ def submit(
                 cache=answers,
                 clock=clock,
             )
-    return JudgeJob(judge, evals, questions, Path(folder), job, cache=cache, clock=clock)
-
-
-def _check_model(judge: JudgeSettings) -> None:
-    from evalkit.llm.providers import check_model
-
-    check_model(judge.endpoint, judge.model)
-
-
-def _home(job: Job) -> Path:
-    """Return the folder with the data that a job lies in: see `evalkit.llm.batch.submit.Job.name`."""
-    return job.folder.parents[2]
-
-
-def _expected(questions: Questions) -> Iterable[dict[str, Any]]:
-    for request in questions.requests:
-        what = about(request)
-        if what is not None:
-            for one in what.asked:
-                yield {
-                    "run": what.run,
-                    "case": what.case,
-                    "epoch": what.epoch,
-                    "criterion": one.criterion,
-                    "rubric_hash": one.rubric_hash,
-                    "sample": what.sample,
-                    "grader": what.grader,
-                }
-
-
-def _place(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(
-        row[name] for name in ("run", "case", "epoch", "criterion", "rubric_hash", "sample", "grader")
-    )
+    return JudgeJob(judge, evals, plan, Path(folder), job, cache=cache, clock=clock)

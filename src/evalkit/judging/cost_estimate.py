@@ -1,4 +1,4 @@
-"""What judging would take and cost, before anything is sent."""
+"""Estimate the requests and the cost of judging."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.judging.requests import make_questions
+from evalkit.judging.requests import plan_requests
 from evalkit.judging.transcript_prompt import count_tokens
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.requests import request_key
+from evalkit.util.format import money
 from evalkit.util.hostile_text import escape
 from evalkit.util.words import plural
 
@@ -21,38 +22,34 @@ if TYPE_CHECKING:
     from evalkit.judging.settings import JudgeSettings
     from evalkit.llm.answer_cache import Cache
 
-# What a judgement of one criterion takes where none by this judge is there to go by: quotes, reasons, hidden reasoning.
-_OUTPUT: Final = 400
-_MILLION: Final = 1_000_000
-_BATCH: Final = 0.5
+# Output tokens per judgement, reasoning included, of a judge without scores.
+_OUTPUT_TOKENS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """What judging would take and cost. Tokens and prices are estimates; the counts are exact.
+class JudgeEstimate:
+    """The size and cost of judging. Counts are exact; tokens and prices are estimates.
 
     Attributes
     ----------
     model, provider
-        Who would be asked.
-    requests
-        How many requests there are, those that were answered before among them.
-    cached
-        How many of them were answered before, and cost nothing.
+        The judge's.
+    requests, cached
+        All requests; those with a cached response, which are free.
     shared
-        How many of the others are the same as one before them, word for word: live they share its answer.
+        Uncached requests equal to an earlier one, which live share its response.
     input_tokens, output_tokens
-        About how many tokens the others would send and receive, live.
+        Tokens sent and received live.
     price_live, price_batch
-        What they would cost in US dollars; None where no price is known.
+        US dollars; None: unknown.
     done
-        How many scores are there already and are not asked for.
+        Existing scores.
     prechecked
-        How many judgements need no judge, because the answer holds nothing.
+        Judgements of answers without content, which are not sent.
     longest
-        About how many tokens the longest request has.
+        Input tokens of the longest request.
     obstacle
-        What stands in the way of the model, as far as is known without asking: the day it is shut down; "" for nothing.
+        A known problem with the model, such as its shutdown date; "": none.
     """
 
     model: str
@@ -72,32 +69,27 @@ class Estimate:
     @property
     def words(self) -> str:
         """The estimate in a few sentences."""
-        to_pay = self.requests - self.cached
-        first = f"{plural(self.requests, 'request')} to {self.model} at {self.provider}"
-        free = [f"{self.cached:,} of them answered before (free)"] if self.cached else []
-        free += [f"{self.shared:,} the same as another (live they share its answer)"] if self.shared else []
-        parts = [f"{', '.join([first, *free])}."]
-        if to_pay:
-            price = (
-                "the price is not known"
-                if self.price_live is None
-                else "free"
-                if not self.price_live
-                else f"about {dollars(self.price_live)} live, {dollars(self.price_batch or 0.0)} by batch"
-            )
-            parts.append(
-                f"Estimated: {self.input_tokens:,} tokens sent, {self.output_tokens:,} received, {price}; "
-                "answers that cannot be read are asked for again, at most twice."
+        cached = f", {self.cached:,} of them cached (free)" if self.cached else ""
+        shared = f", {self.shared:,} of them repeats (free live)" if self.shared else ""
+        sentences = [
+            f"{plural(self.requests, 'request')} to {self.model} at {self.provider}{cached}{shared}."
+        ]
+        if self.requests > self.cached:
+            price = f"about {money(self.price_live)} live, {money(self.price_batch)} by batch"
+            if not self.price_live:
+                price = "unknown cost" if self.price_live is None else "free"
+            sentences.append(
+                f"Estimated: {self.input_tokens:,} tokens sent, {self.output_tokens:,} received, {price}. "
+                "Unreadable responses are requested again, at most twice."
             )
         if self.done:
-            parts.append(f"{plural(self.done, 'score is', plural='scores are')} there already.")
+            sentences.append(f"{plural(self.done, 'score is', plural='scores are')} there already.")
         if self.prechecked:
-            parts.append(
-                f"{plural(self.prechecked, 'judgement needs', plural='judgements need')} no judge: the answer holds nothing."
-            )
+            judgements = plural(self.prechecked, "judgement needs", plural="judgements need")
+            sentences.append(f"{judgements} no judge: the answer has no content.")
         if self.obstacle:
-            parts.append(f"But {self.obstacle}.")
-        return " ".join(parts)
+            sentences.append(f"But {self.obstacle}.")
+        return " ".join(sentences)
 
     def __repr__(self) -> str:
         return self.words
@@ -106,65 +98,47 @@ class Estimate:
         return f"<p>{escape(self.words)}</p>"
 
 
-def dollars(amount: float) -> str:
-    """Return an amount as words: small ones are not rounded to nothing.
-
-    Examples
-    --------
-    >>> dollars(12.345), dollars(0.00123)
-    ('$12.35', '$0.0012')
-    """
-    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
-
-
 def make_estimate(
     judge: JudgeSettings, evals: Evals, *, only: Any, cache: Cache | str | Path | None
-) -> Estimate:
-    """Return the estimate of `Judge.estimate`."""
-    from evalkit.llm.providers import obstacle, price
+) -> JudgeEstimate:
+    """Return the result of `Judge.estimate`."""
+    from evalkit.llm.providers import cost, obstacle
 
-    questions = make_questions(judge, evals, only=only)
-    output = _typical_output(evals, judge.grader)
-    cached = shared = longest = 0
-    live, batch = [0, 0], [0, 0]
-    seen: set[str] = set()
+    plan = plan_requests(judge, evals, only=only)
+    endpoint = judge.endpoint
     with opened(cache) as answers:
-        for request in questions.requests:
-            size = sum(count_tokens(message["content"]) for message in request.body["messages"])
-            longest = max(longest, size)
-            key = request_key(judge.endpoint.base_url, request.body)
-            if answers.get(key) is not None:
-                cached += 1
-                continue
-            shared += key in seen
-            for total in [batch] if key in seen else [live, batch]:
-                total[0] += size
-                total[1] += output * len(request.about["asked"])
-            seen.add(key)
-    rates = price(judge.endpoint, judge.model)
-    prices = [
-        None if rates is None else (sent * rates[0] + received * rates[1]) / _MILLION
-        for sent, received in (live, batch)
-    ]
-    return Estimate(
+        missing = answers.missing(endpoint.base_url, plan.requests)
+    unique = {request_key(endpoint.base_url, request.body): request for request in missing}
+    sizes = {
+        request.custom_id: sum(count_tokens(message["content"]) for message in request.body["messages"])
+        for request in plan.requests
+    }
+    output = _typical_output(evals, judge.grader)
+    live, batch = (
+        {
+            "prompt_tokens": sum(sizes[request.custom_id] for request in requests),
+            "completion_tokens": sum(output * len(request.about["asked"]) for request in requests),
+        }
+        for requests in (unique.values(), missing)
+    )
+    return JudgeEstimate(
         model=judge.model,
-        provider=judge.endpoint.name,
-        requests=len(questions.requests),
-        cached=cached,
-        shared=shared,
-        input_tokens=live[0],
-        output_tokens=live[1],
-        price_live=prices[0],
-        price_batch=None if prices[1] is None else prices[1] * _BATCH,
-        done=questions.done,
-        prechecked=sum(len(about.asked) for about, *_ in questions.faults),
-        longest=longest,
-        obstacle=obstacle(judge.endpoint, judge.model),
+        provider=endpoint.name,
+        requests=len(plan.requests),
+        cached=len(plan.requests) - len(missing),
+        shared=len(missing) - len(unique),
+        input_tokens=live["prompt_tokens"],
+        output_tokens=live["completion_tokens"],
+        price_live=cost(endpoint, judge.model, live, mode="live"),
+        price_batch=cost(endpoint, judge.model, batch, mode="batch"),
+        done=plan.done,
+        prechecked=len(plan.precheck_rows),
+        longest=max(sizes.values(), default=0),
+        obstacle=obstacle(endpoint, judge.model),
     )
 
 
 def _typical_output(evals: Evals, grader: str) -> int:
-    """Return what this judge has written for a judgement so far; else a guess."""
-    written = evals.scores.filter(pl.col("grader") == grader)["output_tokens"].drop_nulls()
-    mean = written.mean()
-    return round(mean) if isinstance(mean, float) and mean > 0 else _OUTPUT
+    """Return the mean output tokens of this grader's scores, or a default."""
+    mean = evals.scores.filter(pl.col("grader") == grader)["output_tokens"].mean()
+    return round(mean) if isinstance(mean, float) and mean > 0 else _OUTPUT_TOKENS

@@ -1,6 +1,6 @@
-"""Made-up answers of a judge, put where its real ones would be: for a notebook, a page or a talk without a key.
+"""Synthetic replies of a judge, for notebooks and pages without an API key. Sends nothing.
 
-Nothing here asks anybody. Every answer says in its reasons that it is made up.
+A run with such scores is marked: `runs.made_up` is true.
 """
 
 from __future__ import annotations
@@ -12,98 +12,79 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.schema import TRIAL_KEY
-from evalkit.judging.requests import about, make_questions
+from evalkit.judging.request_details import details_of
+from evalkit.judging.requests import plan_requests
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.requests import request_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from evalkit.data.evals import Evals
     from evalkit.judging.settings import JudgeSettings
     from evalkit.llm.answer_cache import Cache
 
-NOTICE: Final = "Made up, no model was asked."
+NOTICE: Final = "Synthetic: no model was used."
+"""The first sentence of each rationale."""
 
 
-def rehearse(
-    judge: JudgeSettings, evals: Evals, *, cache: Cache | str | Path, only: Any = None, stray: float = 0.1
+def cache_fake_replies(
+    judge: JudgeSettings, evals: Evals, *, cache: Cache | str | Path, only: Any = None, noise: float = 0.1
 ) -> int:
-    """Put made-up answers into a cache, for all that a judge would ask about one criterion at a time.
+    """Put a synthetic reply to each request of a judge into a cache, and return their number.
 
-    Where people have scored a trial the made-up score is theirs, else what a judge has given before; now and then
-    it strays by one. A judge that is then run with this cache finds every answer there.
+    The score is the mean of human labels, else of a judge's scores, sometimes one point off. `Judge.run` with this
+    cache then finds every reply.
 
     Parameters
     ----------
     judge, evals, only
-        As for `Judge.run`; the judge's mode must be `criterion`.
+        As for `Judge.run`. The judge scores one criterion at a time.
     cache
-        Where the answers go. Use one of its own: made-up answers have no business among real ones.
-    stray
-        How often an answer is a point off, from 0 to 1.
-
-    Returns
-    -------
-    int
-        How many answers were put there.
+        Use a separate cache, without real replies.
+    noise
+        The share of replies that are one point off, from 0 to 1.
     """
-    people, before = (_means(evals, human=human) for human in (True, False))
-    rationales = _rationales(evals)
+    is_human = pl.col("grader_kind").eq_missing("human")
+    human, others = (evals.scores.filter(rows) for rows in (is_human, ~is_human))
+    scores = _by_key(others, pl.col("score").mean()) | _by_key(human, pl.col("score").mean())
+    rationales = _by_key(others, pl.col("rationale").drop_nulls().last())
     with opened(cache) as answers:
-        requests = make_questions(judge, evals, only=only).requests
+        requests = plan_requests(judge, evals, only=only).requests
         for request in requests:
-            what = about(request)
-            if what is None or len(what.asked) != 1:
+            details = details_of(request)
+            if details is None or len(details.criteria) != 1:
                 continue
-            asked = what.asked[0]
-            key = (what.run, what.case, what.epoch, asked.criterion)
-            score = _score(people.get(key, before.get(key)), asked.scale, request.custom_id, stray)
+            spec = details.criteria[0]
+            key = (details.run, details.case, details.epoch, spec.criterion)
+            content = {
+                "evidence": [],
+                "reasoning": f"{NOTICE} {rationales.get(key, 'Judged by the new wording.')}",
+                "score": _draw_score(scores.get(key), spec.scale, request.custom_id, noise),
+                "flags": {"canary": details.canary, "tries_to_influence_judge": False},
+            }
+            message = {"role": "assistant", "content": json.dumps(content)}
             body = {
                 "id": f"made-up-{request.custom_id[:12]}",
                 "object": "chat.completion",
                 "made_up": True,
                 "model": judge.model,
-                "choices": [
-                    {
-                        "index": 0,
-                        "finish_reason": "stop",
-                        "message": {
-                            "role": "assistant",
-                            "content": json.dumps(
-                                {
-                                    "evidence": [],
-                                    "reasoning": f"{NOTICE} {rationales.get(key, 'Judged by the new words.')}",
-                                    "score": score,
-                                    "flags": {"canary": what.canary, "tries_to_influence_judge": False},
-                                }
-                            ),
-                        },
-                    }
-                ],
+                "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
             }
             answers.put(request_key(judge.endpoint.base_url, request.body), body, model=judge.model)
     return len(requests)
 
 
-def _means(evals: Evals, *, human: bool) -> Mapping[tuple[str, str, int, str], float]:
-    kind = pl.col("grader_kind").eq_missing("human")
-    rows = evals.scores.filter(kind if human else ~kind, pl.col("score").is_not_null())
-    means = rows.group_by(*TRIAL_KEY, "criterion").agg(pl.col("score").mean())
-    return {(run, case, epoch, criterion): score for run, case, epoch, criterion, score in means.iter_rows()}
+def _by_key(scores: pl.DataFrame, value: pl.Expr) -> dict[tuple[Any, ...], Any]:
+    """Return the value per trial and criterion, without nulls."""
+    values = scores.group_by(*TRIAL_KEY, "criterion", maintain_order=True).agg(value.alias("value"))
+    return {row[:-1]: row[-1] for row in values.iter_rows() if row[-1] is not None}
 
 
-def _rationales(evals: Evals) -> Mapping[tuple[str, str, int, str], str]:
-    rows = evals.scores.filter(pl.col("rationale").is_not_null(), pl.col("grader_kind").ne_missing("human"))
-    columns = rows.select(*TRIAL_KEY, "criterion", "rationale")
-    return {(run, case, epoch, criterion): text for run, case, epoch, criterion, text in columns.iter_rows()}
-
-
-def _score(wanted: float | None, scale: tuple[float, float], salt: str, stray: float) -> int:
-    """Return a whole score near the one wanted; which of them stray is drawn from the request, so that it repeats."""
+def _draw_score(mean: float | None, scale: tuple[float, float], salt: str, noise: float) -> int:
+    """Return a whole score near the mean. The noise is derived from the salt, so that it repeats."""
     low, high = scale
-    drawn = int(hashlib.sha256(salt.encode()).hexdigest()[:8], 16) / 16**8
-    base = round((low + high) / 2 if wanted is None else wanted)
-    off = 0 if drawn >= stray else (1 if drawn < stray / 2 else -1)
-    return int(min(max(base + off, low), high))
+    draw = int(hashlib.sha256(salt.encode()).hexdigest()[:8], 16) / 16**8
+    score = round((low + high) / 2 if mean is None else mean)
+    offset = 0 if draw >= noise else (1 if draw < noise / 2 else -1)
+    return int(min(max(score + offset, low), high))

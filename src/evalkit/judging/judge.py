@@ -1,4 +1,4 @@
-"""`Judge`: a model, a rubric, and how it is asked."""
+"""`Judge`: a model, a rubric and sampling settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.judging.batch_judge import JudgeJob
     from evalkit.judging.controls import Controls
-    from evalkit.judging.cost_estimate import Estimate
+    from evalkit.judging.cost_estimate import JudgeEstimate
     from evalkit.llm.answer_cache import Cache
     from evalkit.llm.clock import Clock
 
@@ -23,51 +23,49 @@ if TYPE_CHECKING:
 class Judge(JudgeSettings):
     """A model that scores trials by a rubric.
 
-    It is never changed; `dataclasses.replace` makes another one. What it said is a row of `scores` for each trial,
-    criterion and sample. A judgement that cannot be had or read is a row without a score and with its reason.
+    Immutable; `dataclasses.replace` makes another judge. Each trial, criterion and sample gives a row of `scores`. A
+    judgement without a usable reply is a row without a score and with its `error`.
 
     Attributes
     ----------
     model
-        The judge's model; None: the one that the provider is known for. Better none of the agent's family.
+        Default: the provider's recommended model. Prefer one of another family than the agent's.
     rubric
-        By what to judge: a `Rubric` or `Suite`, or the path of one. None: the criteria that were loaded. A `Suite`
-        also says what is expected in its cases; else what was loaded does.
+        A `Rubric` or `Suite`, or its path; None: the loaded criteria. A `Suite` also gives the expectations of its
+        cases; otherwise the loaded cases do.
     provider
-        `groq`, `openai`, `local`, the address of any endpoint that speaks OpenAI's chat completions, or what
-        `evalkit.llm.providers.provider` returns.
+        `groq`, `openai`, `local`, the address of an endpoint with OpenAI's chat completions, or a `Provider`.
     mode
-        `criterion` asks about each criterion alone; `all` about all at once, in an order drawn for each sample (about
-        a third of the price, and one criterion colours the next); `binary` asks once whether the case's check passes,
-        as the criterion "Pass / Fail" with 0 and 1.
+        `criterion`: one request per criterion. `all`: one request for all criteria, in an order drawn per sample (about
+        a third of the price; one criterion may influence the next). `binary`: one request whether the case's check
+        passes, as the criterion "Pass / Fail" with 0 and 1.
     samples
-        How often each judgement is asked for. An odd number of 3 or more shows how far the judge agrees with itself.
+        Samples of each judgement. 3 or more, and odd, to measure how consistent the judge is.
     temperature
-        None leaves it to the model. At 0 samples agree more and are no more right.
+        None: the model's default. At 0 samples agree more and are no more accurate.
     seed
-        The seed of the first sample; each further one has the next.
+        Seed of the first sample; each further sample adds 1.
     effort
-        `reasoning_effort`, for models that reason: low, medium or high. None sends nothing.
+        `reasoning_effort` (low, medium, high); None: the model's default.
     max_tokens
-        What an answer may take, reasoning included. An answer that was cut off is asked for again with twice as much.
-    room
-        About how many tokens a transcript may take; a longer one is cut in the middle, visibly.
+        Most tokens of a response, reasoning included. A truncated response is requested again with twice as many.
+    max_transcript_tokens
+        Approximate limit of a transcript; a longer one is cut in the middle, visibly.
     redact
-        Whether secrets, e-mail addresses and phone numbers are masked first. None: where what is sent leaves this
-        machine.
+        Whether secrets, e-mail addresses and phone numbers are redacted. None: unless the model runs on this machine.
     patterns
-        What else to mask: a kind (lower case letters) -> a regular expression.
-    shortest
-        An answer with fewer letters and digits (and no tool call) is not sent to the judge.
+        Further patterns to redact: a kind in lower case letters -> a regular expression.
+    min_answer_chars
+        Answers with fewer letters and digits (and no tool call) are not sent.
     match_facts
-        Do not send an answer either that shares no word with its case (and has no tool call).
+        Whether an answer that shares no word with its case (and has no tool call) is not sent either.
     name
-        What the judge is called in `scores.grader`. None: its model, and its mode where that is not `criterion`.
+        The grader's name in the scores; None: the model, and the mode unless it is `criterion`.
 
     Raises
     ------
     FormatError
-        A setting that cannot be.
+        An invalid setting.
 
     Examples
     --------
@@ -77,24 +75,18 @@ class Judge(JudgeSettings):
     18 requests to openai/gpt-oss-120b at groq...
     >>> Judge(mode="al")
     Traceback (most recent call last):
-    evalkit.util.errors.FormatError: Judge.mode is 'al'; it may be criterion, all, binary. Did you mean 'all'?
+    evalkit.util.errors.FormatError: Invalid mode 'al'. Expected criterion, all or binary. Did you mean 'all'?
     """
 
     def estimate(
         self, evals: Evals, *, only: Any = None, cache: Cache | str | Path | None = None
-    ) -> Estimate:
-        """Say how many requests `run` would make, and what they would cost, before anything is sent.
+    ) -> JudgeEstimate:
+        """Estimate requests, tokens and cost of `run`. Sends nothing.
 
         Parameters
         ----------
         evals, only, cache
             As for `run`.
-
-        Returns
-        -------
-        Estimate
-            Requests, tokens (estimated from the length of the texts), the price live and by batch, what was
-            answered before and is free.
         """
         from evalkit.judging.cost_estimate import make_estimate
 
@@ -115,74 +107,60 @@ class Judge(JudgeSettings):
     ) -> Evals:
         """Judge live, and return the evaluations with the new scores.
 
-        What this judge has scored already, by the same words of the rubric, is not asked for again; neither is what
-        stands in the cache. Stop it whenever you like: run it again and it goes on.
+        Existing scores of this judge with the same wording of the rubric stay, and cached responses cost nothing. An
+        interrupted call resumes when it is made again.
 
         Parameters
         ----------
         evals
-            Trials, and what is known of their cases.
+            Trials and their cases.
         folder
-            A folder in which each row is added to `scores.jsonl` as it arrives; what is there already counts.
+            Each row is appended to its `scores.jsonl` on arrival; scores in this file count as existing.
         only
-            Which trials: a frame with `run`, `case` and `epoch`, such as `graded.filter(verdict="fail")`, or a
+            The trials to judge: a frame with `run`, `case` and `epoch`, such as `graded.filter(verdict="fail")`, or a
             polars expression over `evals.attempts()`.
         max_cost
-            US dollars that this call may spend; what is left then has no score and says so.
+            Budget of this call in US dollars; remaining judgements have no score.
         concurrency
-            The most requests at once.
+            Most requests at a time.
         progress
-            True: a bar in a terminal or a notebook; None: nothing; or a callable, see `evalkit.llm.ask.ask`.
+            True: a bar in a terminal or notebook; None: nothing; or a callable, see `evalkit.llm.ask.ask`.
         cache
-            Where answers are kept; None: in evalkit's own folder.
+            Cache of model responses; None: evalkit's own.
         controls
-            What `controls` returned: without it, or where it failed, a note says so.
+            The result of `controls`, for a note.
 
         Returns
         -------
         Evals
-            The scores of before and the new ones. `notes` say what was masked, left out, not asked and not
-            readable, and that too little was scored, where less than 90% was.
+            Old and new scores. `notes` count what was redacted, skipped, cut or left without a score, and mark a result
+            with scores for less than 90% of the judgements as inconclusive.
 
         Raises
         ------
         ProviderError
-            The key or the model is not there, or a `max_cost` without a known price.
+            No API key, an unknown model, or a `max_cost` without a known price.
         FormatError
-            There is nothing to judge by.
+            No criteria.
         """
-        from evalkit.judging.live_judge import run_live
+        from evalkit.judging.live_judge import LiveOptions, run_live
 
         expect(Judge.run, locals(), loaded=True)
-        return run_live(
-            self,
-            evals,
-            folder=folder,
-            only=only,
-            max_cost=max_cost,
-            concurrency=concurrency,
-            progress=progress,
-            cache=cache,
-            controls=controls,
-        )
+        options = LiveOptions(folder, only, max_cost, concurrency, progress, cache)
+        return run_live(self, evals, options, controls)
 
     def controls(self, suite: Any = None, **settings: Any) -> Controls:
-        """Judge what has a known answer first: the ideal attempt must score the most, the bad one at most 2 of 5.
+        """Judge answers with a known score: one ideal and one bad answer per case.
 
-        For each case an attempt that does what the reference says, and one that does what the situation of the case
-        describes: eighteen for a suite of nine.
+        Over the criteria, the mean of an ideal answer must round to the highest score, and the mean of a bad one must be
+        in the lowest quarter of the scale (at most 2 of 1 to 5).
 
         Parameters
         ----------
         suite
-            A `Suite`, the path of one, or an `Evals` with its cases; None: the judge's own rubric.
+            A `Suite` or its path, or an `Evals` with cases; None: the judge's rubric.
         **settings
             As for `run`, and `samples` (1).
-
-        Returns
-        -------
-        Controls
-            A row for each case, kind and criterion, and whether they hold.
         """
         from evalkit.judging.controls import run_controls
 
@@ -199,29 +177,28 @@ class Judge(JudgeSettings):
         cache: Cache | str | Path | None = None,
         clock: Clock | None = None,
     ) -> JudgeJob:
-        """Judge through the endpoint's Batch API: half the price, within a day or so.
+        """Judge through the provider's Batch API: half the price, within about a day.
 
         Parameters
         ----------
         evals, only, max_cost, cache
             As for `run`.
         folder
-            Where the journal of the job and the scores are kept: another process goes on from it.
+            Place of the job's journal and of the scores; any process can resume from it.
         window
-            How long the endpoint may take: "24h", at Groq up to "7d". None: 24 hours.
+            Completion window: "24h", at Groq up to "7d"; None: 24 hours.
         clock
             For tests.
 
         Returns
         -------
         JudgeJob
-            `wait()` for it, ask its `status()`, `collect()` the scores. Submitted again while it is under way, the
-            same goes on instead.
+            A pending job with the same requests is resumed instead.
 
         Raises
         ------
         ProviderError
-            There is no Batch API, no key, no such model, or its plan does not allow it.
+            No Batch API, no API key, an unknown model, or a plan without batches.
         """
         from evalkit.judging.batch_judge import submit
 

@@ -1,19 +1,21 @@
-"""A judge's reply, read strictly: scores, or the reason why there are none. A score is never looked for in prose."""
+"""Parse a judge's reply strictly: scores, or the reason why there are none. Prose never gives a score."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from evalkit.data.json_text import encodable
 from evalkit.llm.providers import count_tokens
+from evalkit.util.format import shorten
 from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from evalkit.judging.request_details import CriterionSpec
     from evalkit.llm.requests import Reply
 
 Failure = Literal[
@@ -31,60 +33,26 @@ Failure = Literal[
     "missing",
     "precheck",
 ]
-"""Why there is no score.
+"""Why there is no score; `docs/judging.md` describes each."""
 
-- ``refusal``: the judge declined.
-- ``truncated``: the answer was cut off before it ended.
-- ``empty``: an answer with nothing in it.
-- ``invalid_json``: no JSON object, or one that the endpoint itself found invalid.
-- ``schema``: a JSON object that is not of the form asked for.
-- ``out_of_range``: a score that is not on the scale.
-- ``canary``: the code word of the rules did not come back, or the one inside the transcript did.
-- ``transport``, ``api_error``, ``not_run``, ``malformed``, ``missing``: see `evalkit.llm.requests.Outcome`.
-- ``precheck``: the judge was not asked: see `evalkit.judging.merge_prechecks`.
-"""
-
-ASKED_AGAIN: Final = frozenset(
+RETRIED: Final = frozenset(
     ("refusal", "truncated", "empty", "invalid_json", "schema", "out_of_range", "canary")
 )
-"""The failures of the judge, not of the way to it: another sample may be readable."""
+"""Failures of the judge, not of the connection: another sample may be readable."""
 
 _INVALID_CODES: Final = ("json_validate_failed",)
-_ONE_FIELDS: Final = ("evidence", "reasoning", "score")
+_SCORE_FIELDS: Final = ("evidence", "reasoning", "score")
 _FLAG_FIELDS: Final = ("canary", "tries_to_influence_judge")
-# How judges decline in words, where the endpoint does not mark it. Only looked at in what is no JSON.
-_DECLINES: Final = re.compile(
+# A refusal in words, where the endpoint does not mark it. Applied to text that is not JSON.
+_REFUSAL: Final = re.compile(
     r"(?i)\s*(?:i'?m sorry|i am sorry|sorry,|i (?:can(?:no|')?t|am unable|won'?t|must decline)|unfortunately,? i can)"
 )
-_LONGEST: Final = 300
+_MAX_QUOTE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a reply is held against: one criterion of a request, as its `about` has it.
-
-    Attributes
-    ----------
-    criterion, rubric_hash
-        Which one, and by which words.
-    key
-        What it is called in the answer; "" where it is the only one.
-    scale
-        The lowest and the highest score.
-    points
-        The scores that are allowed; None for any number on the scale.
-    """
-
-    criterion: str
-    rubric_hash: str
-    key: str
-    scale: tuple[float, float]
-    points: tuple[int, ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One score with its reasons, in the order in which the judge wrote them."""
+class CriterionScore:
+    """One score with its reasons."""
 
     evidence: tuple[str, ...]
     reasoning: str
@@ -92,169 +60,170 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What was read out of a reply.
+class ParsedReply:
+    """The content of a reply.
 
     Attributes
     ----------
-    judgements
-        One for each criterion asked; empty where there is a `failure`.
+    scores
+        One per criterion; empty after a failure.
     influenced
-        Whether the judge saw an attempt to influence it.
+        Whether the judge reported an attempt to influence it.
     failure, reason
-        Why there is no score, as a word and as a sentence.
+        Why there are no scores, as a word and a clause.
     """
 
-    judgements: tuple[Judgement, ...] = ()
+    scores: tuple[CriterionScore, ...] = ()
     influenced: bool | None = None
     failure: Failure | None = None
-    reason: str | None = field(default=None)
+    reason: str | None = None
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     def __init__(self, failure: Failure, reason: str) -> None:
         super().__init__(reason)
         self.failure: Failure = failure
         self.reason = reason
 
 
-def read_answer(reply: Reply, asked: Sequence[Asked], *, canary: str, decoy: str) -> Answer:
-    """Return what a reply says, or why it says nothing that counts.
+def parse_reply(reply: Reply, criteria: Sequence[CriterionSpec], *, canary: str, decoy: str) -> ParsedReply:
+    """Return the scores of a reply, or the failure.
 
     Parameters
     ----------
     reply
-        What came back.
-    asked
-        The criteria that were asked for.
+        The reply.
+    criteria
+        The criteria of the request.
     canary, decoy
-        The code word that has to come back (none where it is empty), and the one that must not.
+        The code word that the reply must contain ("": none), and the one that it must not contain.
     """
     try:
         if reply.outcome != "success":
-            raise _Unreadable(*_no_answer(reply))
-        return _read(_content(reply.body), asked, canary=canary, decoy=decoy)
-    except _Unreadable as why:
-        return Answer(failure=why.failure, reason=why.reason)
+            raise _no_answer(reply)
+        return _parse(_content(reply.body), criteria, canary=canary, decoy=decoy)
+    except _UnreadableError as error:
+        return ParsedReply(failure=error.failure, reason=error.reason)
 
 
 def usage_of(body: Mapping[str, Any] | None) -> tuple[int | None, int | None]:
-    """Return the tokens that were sent and received, as a chat completion has them; None where it does not say."""
+    """Return the input and output tokens of a chat completion; None if missing."""
     usage = (body or {}).get("usage")
     return count_tokens(usage, "prompt_tokens"), count_tokens(usage, "completion_tokens")
 
 
-def _no_answer(reply: Reply) -> tuple[Failure, str]:
-    """Return why nothing that could be an answer came."""
-    said = " ".join(part for part in (str(reply.status or ""), reply.code, _short(reply.message)) if part)
+def _no_answer(reply: Reply) -> _UnreadableError:
+    parts = (str(reply.status or ""), reply.code, _one_line(reply.message))
+    details = " ".join(part for part in parts if part)
+    details = f" ({details})" if details else ""
     if reply.outcome == "api_error" and reply.code in _INVALID_CODES:
-        return "invalid_json", f"the endpoint found the judge's JSON invalid ({said})"
-    words = {
-        "api_error": "the endpoint answered with an error",
+        return _UnreadableError("invalid_json", f"the endpoint rejected the judge's JSON{details}")
+    reasons = {
+        "api_error": "the endpoint returned an error",
         "not_run": "the request was not run",
-        "malformed": "the answer could not be read",
-        "missing": "the batch is finished and holds no answer to it",
-        "transport": "no answer came back",
+        "malformed": "the response cannot be read",
+        "missing": "the completed batch has no response to it",
+        "transport": "no response",
     }
-    assert reply.outcome != "success"  # noqa: S101  (the caller looks)
-    return reply.outcome, f"{words[reply.outcome]}{f' ({said})' if said else ''}"
+    assert reply.outcome != "success"  # noqa: S101  (the caller checks)
+    return _UnreadableError(reply.outcome, f"{reasons[reply.outcome]}{details}")
 
 
 def _content(body: Any) -> str:
-    """Return the text of the one message of a chat completion."""
+    """Return the text of the first message of a chat completion."""
     choices = body.get("choices") if isinstance(body, dict) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise _Unreadable("malformed", "the answer holds no message")
+        raise _UnreadableError("malformed", "the response has no message")
     if message.get("refusal"):
-        raise _Unreadable("refusal", f"the judge declined: {_short(message['refusal'])}")
-    content = message.get("content")
-    ended = choice.get("finish_reason")
-    if ended == "content_filter":
-        raise _Unreadable("refusal", "the endpoint withheld the answer (finish_reason content_filter)")
-    if ended == "length":
-        raise _Unreadable(
-            "truncated",
-            "the answer was cut off before it ended (finish_reason length): max_tokens is too low",
+        raise _UnreadableError("refusal", f"the judge declined: {_one_line(message['refusal'])}")
+    content, finish_reason = message.get("content"), choice.get("finish_reason")
+    if finish_reason == "content_filter":
+        raise _UnreadableError("refusal", "the endpoint withheld the response (finish_reason content_filter)")
+    if finish_reason == "length":
+        raise _UnreadableError(
+            "truncated", "the response was truncated (finish_reason length): max_tokens is too low"
         )
     if not isinstance(content, str) or not content.strip():
-        raise _Unreadable("empty", f"the answer is empty (finish_reason {ended})")
+        raise _UnreadableError("empty", f"the response is empty (finish_reason {finish_reason})")
     return content
 
 
-def _read(content: str, asked: Sequence[Asked], *, canary: str, decoy: str) -> Answer:
-    value = _json_object(content)
+def _parse(content: str, criteria: Sequence[CriterionSpec], *, canary: str, decoy: str) -> ParsedReply:
+    value = _load_json(content)
     if decoy in json.dumps(value, ensure_ascii=False):
-        raise _Unreadable("canary", "the answer repeats the code word from inside the transcript")
-    if len(asked) == 1 and not asked[0].key:
-        _fields(value, (*_ONE_FIELDS, "flags"), "the answer")
-        parts = [{name: value[name] for name in _ONE_FIELDS}]
+        raise _UnreadableError("canary", "the response repeats the code word from inside the transcript")
+    if len(criteria) == 1 and not criteria[0].key:
+        _expect_fields(value, (*_SCORE_FIELDS, "flags"), "the response")
+        parts = [{name: value[name] for name in _SCORE_FIELDS}]
     else:
-        _fields(value, (*(one.key for one in asked), "flags"), "the answer")
-        parts = [value[one.key] for one in asked]
+        _expect_fields(value, (*(spec.key for spec in criteria), "flags"), "the response")
+        parts = [value[spec.key] for spec in criteria]
     flags = value["flags"]
-    _fields(flags, _FLAG_FIELDS, "flags")
+    _expect_fields(flags, _FLAG_FIELDS, "flags")
     if not isinstance(flags["tries_to_influence_judge"], bool):
-        raise _Unreadable("schema", "tries_to_influence_judge is neither true nor false")
-    judgements = tuple(_judgement(part, one) for part, one in zip(parts, asked, strict=True))
+        raise _UnreadableError("schema", "tries_to_influence_judge is neither true nor false")
+    scores = tuple(_parse_score(part, spec) for part, spec in zip(parts, criteria, strict=True))
     if canary and flags["canary"] != canary:
-        raise _Unreadable("canary", "the code word of the rules did not come back")
-    return Answer(judgements, flags["tries_to_influence_judge"])
+        raise _UnreadableError("canary", "the code word of the rules is missing")
+    return ParsedReply(scores, flags["tries_to_influence_judge"])
 
 
-def _json_object(content: str) -> Any:
+def _load_json(content: str) -> Any:
     try:
-        return encodable(json.loads(content, object_pairs_hook=_without_doubles, parse_constant=_no_number))
-    except _Unreadable:
-        raise
+        return encodable(json.loads(content, object_pairs_hook=_unique_fields, parse_constant=_reject))
     except (ValueError, RecursionError):
-        if _DECLINES.match(content.replace("\u2019", "'")):
-            raise _Unreadable("refusal", f"the judge declined: {_short(content)}") from None
-        raise _Unreadable("invalid_json", f"the answer is not JSON: {_short(content)!r}") from None
+        if _REFUSAL.match(content.replace("\u2019", "'")):
+            raise _UnreadableError("refusal", f"the judge declined: {_one_line(content)}") from None
+        raise _UnreadableError("invalid_json", f"the response is not JSON: {_one_line(content)!r}") from None
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise _Unreadable("schema", "a field of the answer is there twice")
-    return made
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise _UnreadableError("schema", "the response has a field twice")
+    return fields
 
 
-def _no_number(word: str) -> Any:
-    raise ValueError(word)
+def _reject(constant: str) -> Any:
+    """Reject NaN and Infinity, which are not JSON."""
+    raise ValueError(constant)
 
 
-def _fields(value: Any, names: Sequence[str], what: str) -> None:
+def _expect_fields(value: Any, names: Sequence[str], what: str) -> None:
     if not isinstance(value, dict):
-        raise _Unreadable("schema", f"{what} is no JSON object")
-    lacking = [name for name in names if name not in value]
-    if lacking:
-        raise _Unreadable("schema", f"{what} lacks {join_words(lacking)}")
-    more = [_short(name) for name in value if name not in names]
-    if more:
-        raise _Unreadable("schema", f"{what} has fields that were not asked for: {join_words(more, limit=3)}")
+        raise _UnreadableError("schema", f"{what} is not a JSON object")
+    missing = [name for name in names if name not in value]
+    if missing:
+        raise _UnreadableError("schema", f"{what} lacks {join_words(missing)}")
+    unexpected = [_one_line(name) for name in value if name not in names]
+    if unexpected:
+        raise _UnreadableError("schema", f"{what} has unexpected fields: {join_words(unexpected, limit=3)}")
 
 
-def _judgement(part: Any, asked: Asked) -> Judgement:
-    what = asked.key or "the answer"
-    _fields(part, _ONE_FIELDS, what)
-    evidence, reasoning, score = (part[name] for name in _ONE_FIELDS)
+def _parse_score(part: Any, spec: CriterionSpec) -> CriterionScore:
+    what = spec.key or "the response"
+    _expect_fields(part, _SCORE_FIELDS, what)
+    evidence, reasoning, score = (part[name] for name in _SCORE_FIELDS)
     if not isinstance(evidence, list) or not all(isinstance(quote, str) for quote in evidence):
-        raise _Unreadable("schema", f"the evidence of {what} is no list of texts")
+        raise _UnreadableError("schema", f"the evidence of {what} is not a list of texts")
     if not isinstance(reasoning, str):
-        raise _Unreadable("schema", f"the reasoning of {what} is no text")
+        raise _UnreadableError("schema", f"the reasoning of {what} is not a text")
+    written = _one_line(json.dumps(score))
     if isinstance(score, bool) or not isinstance(score, int | float):
-        raise _Unreadable("schema", f"the score of {what} is {_short(json.dumps(score))}, no number")
-    low, high = asked.scale
+        raise _UnreadableError("schema", f"the score of {what} is {written}, not a number")
+    low, high = spec.scale
     if not low <= score <= high:
-        said = _short(json.dumps(score))
-        raise _Unreadable("out_of_range", f"the score {said} is outside the scale {low:g} to {high:g}")
-    if asked.points is not None and score not in asked.points:
-        raise _Unreadable("schema", f"the score {score:g} is none of {join_words(asked.points, limit=21)}")
-    return Judgement(tuple(evidence), reasoning, float(score))
+        raise _UnreadableError(
+            "out_of_range", f"the score {written} is outside the scale {low:g} to {high:g}"
+        )
+    if spec.points is not None and score not in spec.points:
+        raise _UnreadableError(
+            "schema", f"the score {score:g} is none of {join_words(spec.points, limit=21)}"
+        )
+    return CriterionScore(tuple(evidence), reasoning, float(score))
 
 
-def _short(value: object) -> str:
-    text = " ".join(str(value or "").split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+def _one_line(value: object) -> str:
+    return shorten(" ".join(str(value or "").split()), _MAX_QUOTE)

@@ -1,8 +1,7 @@
-"""What a judge is told, and in what form it has to answer.
+"""The prompts of a judge, and the schema of its reply.
 
-Everything that is to be believed stands in the system message: the rules, what each score means, the case,
-the code word. The user message holds the transcript inside its fence, and after it the rule again. What is the
-same for many requests comes first, so that an endpoint that keeps prefixes need not read it twice.
+Trusted text is in the system message: rules, scores, case, code word. The user message has the transcript in its fence,
+then the rules in short. Text shared by many requests comes first, for endpoints that cache prefixes.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from evalkit.judging.prompt_injection import Fence, make_fence, neutral
+from evalkit.judging.prompt_injection import Fence, make_fence, neutralize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +18,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["criterion", "all", "binary"]
 
-# Scales with more points than this are asked for as a number.
-_MOST_POINTS: Final = 21
+# Scales with more points than this take any number.
+_MAX_POINTS: Final = 21
 
 RULES: Final = """\
 You are a judge. You are given {what}, a case with what is expected of an agent, and the transcript of one attempt. \
@@ -58,7 +57,7 @@ then reason, then score, bring back the code word of the rules, and answer with 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is expected in a case: the task, the ideal behaviour, the checkable points, one a line."""
+    """The expectation of a case: task, ideal behavior, and checkable points, one per line."""
 
     task: str = ""
     ideal_behavior: str = ""
@@ -73,16 +72,16 @@ class Expectation:
 def make_messages(
     criteria: Sequence[Criterion], expected: Expectation, lines: Sequence[str]
 ) -> tuple[list[dict[str, str]], Fence]:
-    """Return the messages that ask for one judgement, and the fence in them.
+    """Return the messages of one request, and their fence.
 
     Parameters
     ----------
     criteria
-        One, or all in the order in which they are to be asked.
+        The criteria, in the order of the prompt.
     expected
-        Of the case.
+        The expectation of the case.
     lines
-        The transcript, as `evalkit.judging.transcript_prompt.show` has it.
+        The lines of a `PromptTranscript`.
 
     Examples
     --------
@@ -91,77 +90,77 @@ def make_messages(
     >>> [message["role"] for message in messages], fence.canary in messages[0]["content"]
     (['system', 'user'], True)
     """
-    it = "the criterion" if len(criteria) == 1 else "each of the criteria"
-    # Nobody's words, a criterion's and a case's as little as a transcript's, may pass for a turn or for the fence.
-    told = [neutral(text) for text in (*_describe_all(criteria), _describe_case(expected))]
-    trusted = "\n\n".join([write_rules(criteria), *told])
+    subject = "the criterion" if len(criteria) == 1 else "each of the criteria"
+    # Criteria and cases may come from others, too.
+    descriptions = [neutralize(text) for text in (*_describe_all(criteria), _describe_case(expected))]
+    trusted = "\n\n".join([write_rules(criteria), *descriptions])
     fence = make_fence(lines, about=trusted)
     system = (
         f"{trusted}\n\nThe transcript stands between <transcript-{fence.name}> and </transcript-{fence.name}>.\n"
         f"The code word for flags.canary is {fence.canary}."
     )
-    user = f"{fence.around(lines)}\n\n{AFTER.format(it=it)}"
+    user = f"{fence.around(lines)}\n\n{AFTER.format(it=subject)}"
     return [{"role": "system", "content": system}, {"role": "user", "content": user}], fence
 
 
 def write_rules(criteria: Sequence[Criterion]) -> str:
-    """Return the rules: the same for every case and every criterion."""
+    """Return the rules, the same for every case and criterion."""
     if len(criteria) == 1:
-        what, it, form = "one criterion with what its scores mean", "the criterion", _ONE
+        what, subject, form = "one criterion with what its scores mean", "the criterion", _ONE
     else:
-        what, it = "several criteria with what their scores mean", "each of the criteria"
-        parts = [_PART % name for name in names_of(criteria)]
+        what, subject = "several criteria with what their scores mean", "each of the criteria"
+        parts = [_PART % name for name in field_names(criteria)]
         form = "{" + ", ".join([*parts, _FLAGS]) + "}"
-    return RULES.replace("{what}", what).replace("{it}", it).replace("{form}", form)
+    return RULES.replace("{what}", what).replace("{it}", subject).replace("{form}", form)
 
 
-def names_of(criteria: Sequence[Criterion]) -> list[str]:
-    """Return what the criteria are called in an answer: a name may hold signs that a key may not."""
-    return [f"criterion_{at}" for at in range(1, len(criteria) + 1)]
+def field_names(criteria: Sequence[Criterion]) -> list[str]:
+    """Return a field of the reply for each criterion, whose name may have characters that a key may not."""
+    return [f"criterion_{number}" for number in range(1, len(criteria) + 1)]
 
 
-def points_of(criterion: Criterion) -> list[int] | None:
-    """Return the whole scores that a criterion allows; None where any number on its scale will do.
+def valid_scores(criterion: Criterion) -> tuple[int, ...] | None:
+    """Return the whole scores of a criterion; None if any number on its scale is valid.
 
     Examples
     --------
     >>> from evalkit.data.suite import Criterion
-    >>> points_of(Criterion(name="Tone")), points_of(Criterion(name="Share", scale=(0, 1), kind="continuous"))
-    ([1, 2, 3, 4, 5], None)
+    >>> (
+    ...     valid_scores(Criterion(name="Tone")),
+    ...     valid_scores(Criterion(name="Share", scale=(0, 1), kind="continuous")),
+    ... )
+    ((1, 2, 3, 4, 5), None)
     """
     low, high = criterion.scale
     if criterion.kind == "continuous" or not (low.is_integer() and high.is_integer()):
         return None
-    points = list(range(int(low), int(high) + 1))
-    return points if len(points) <= _MOST_POINTS else None
+    scores = tuple(range(int(low), int(high) + 1))
+    return scores if len(scores) <= _MAX_POINTS else None
 
 
 def make_format(criteria: Sequence[Criterion], *, strict: bool) -> dict[str, Any]:
-    """Return the `response_format`: a strict schema, its fields in the order in which they are to be written.
+    """Return the `response_format`: a strict schema with its fields in the order of writing, or plain JSON.
 
-    Bounds stand in an `enum`: strict decoders know neither `minimum` nor `minItems`. Where the model keeps to no
-    schema it is asked for JSON alone, and what it answers is checked here.
+    Scores are an `enum`: strict decoders support neither `minimum` nor `minItems`.
     """
     if not strict:
         return {"type": "json_object"}
     flags = _object({"canary": {"type": "string"}, "tries_to_influence_judge": {"type": "boolean"}})
     if len(criteria) == 1:
-        schema = _object({**_judgement(criteria[0]), "flags": flags})
+        parts = _score_schema(criteria[0])
     else:
-        parts = {
-            name: _object(_judgement(criterion))
-            for name, criterion in zip(names_of(criteria), criteria, strict=True)
-        }
-        schema = _object({**parts, "flags": flags})
+        names = field_names(criteria)
+        parts = {name: _object(_score_schema(one)) for name, one in zip(names, criteria, strict=True)}
+    schema = _object({**parts, "flags": flags})
     return {"type": "json_schema", "json_schema": {"name": "judgement", "strict": True, "schema": schema}}
 
 
-def _judgement(criterion: Criterion) -> dict[str, Any]:
-    points = points_of(criterion)
+def _score_schema(criterion: Criterion) -> dict[str, Any]:
+    scores = valid_scores(criterion)
     return {
         "evidence": {"type": "array", "items": {"type": "string"}},
         "reasoning": {"type": "string"},
-        "score": {"type": "number"} if points is None else {"type": "integer", "enum": points},
+        "score": {"type": "number"} if scores is None else {"type": "integer", "enum": list(scores)},
     }
 
 
@@ -175,19 +174,17 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe_all(criteria: Sequence[Criterion]) -> list[str]:
-    if len(criteria) == 1:
-        return [_describe(criteria[0], "Criterion")]
-    return [_describe(criterion, name) for name, criterion in zip(names_of(criteria), criteria, strict=True)]
+    names = ["Criterion"] if len(criteria) == 1 else field_names(criteria)
+    return [_describe(criterion, name) for name, criterion in zip(names, criteria, strict=True)]
 
 
-def _describe(criterion: Criterion, called: str) -> str:
+def _describe(criterion: Criterion, label: str) -> str:
     low, high = criterion.scale
-    points = points_of(criterion)
-    whole = "a whole number" if points else "a number"
-    lines = [f"{called}: {' '.join(criterion.name.split())}"]
+    kind = "a whole number" if valid_scores(criterion) else "a number"
+    lines = [f"{label}: {' '.join(criterion.name.split())}"]
     if criterion.description:
         lines.append(" ".join(criterion.description.split()))
-    lines.append(f"The score is {whole} from {low:g} to {high:g}.")
+    lines.append(f"The score is {kind} from {low:g} to {high:g}.")
     for score, text in sorted(criterion.anchors.items(), key=lambda pair: float(pair[0])):
         lines.append(f"  {score}: {' '.join(text.split())}")
     return "\n".join(lines)

@@ -1,385 +1,197 @@
-"""What is to be judged, as requests: every trial by every criterion as often as asked, but for what is there already."""
+"""Plan judging requests: each trial by each criterion and sample, without existing scores."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
 
-from evalkit.data.schema import TRIAL_KEY
-from evalkit.data.suite import Criterion, Rubric, Suite, rubric_hash
-from evalkit.judging.parse_reply import Asked
-from evalkit.judging.prompts import Expectation, make_format, make_messages, names_of, points_of
-from evalkit.judging.transcript_prompt import find_fault, show, trials_of
-from evalkit.llm.requests import Request, canonical, custom_id
-from evalkit.util.errors import ColumnError, FormatError
+from evalkit.data.evals import to_polars
+from evalkit.data.schema import SCORES, TRIAL_KEY
+from evalkit.judging.prechecks import find_precheck
+from evalkit.judging.prompts import Expectation, field_names, make_format, make_messages, valid_scores
+from evalkit.judging.request_details import CriterionSpec, RequestDetails, make_request
+from evalkit.judging.rubric_source import RubricSource, rubric_hashes
+from evalkit.judging.score_rows import key_columns, precheck_rows, score_key
+from evalkit.judging.transcript_prompt import read_trials, write_transcript
+from evalkit.util.errors import ColumnError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.data.suite import Criterion
     from evalkit.judging.prompt_injection import Fence
     from evalkit.judging.settings import JudgeSettings
-    from evalkit.judging.transcript_prompt import Shown, Trial
+    from evalkit.judging.transcript_prompt import PromptTranscript, Trial
+    from evalkit.llm.requests import Request
 
-MOST_TRIES: Final = 3
-"""How often one judgement is asked for while its answers cannot be read."""
-
-# Apart enough that no sample of one try has the seed of a sample of another.
-_SEEDS_A_TRY: Final = 10_000
-
-PASS_FAIL: Final = Criterion(
-    name="Pass / Fail",
-    description=(
-        "Does the attempt do what is expected in this case? It passes when it does what the reference says, point by "
-        "point as far as the points can be checked; it fails when it does not, or when that cannot be seen."
-    ),
-    anchors={
-        0: "Fail: something that is expected is missing or wrong.",
-        1: "Pass: all that is expected is there.",
-    },
-    scale=(0.0, 1.0),
-    kind="binary",
-)
-"""The one question of the mode `binary`, as the page of a suite asks it."""
-
-
-class About(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All that has to be known to make score rows of a reply: it travels with the request and is never sent.
-
-    It holds nothing of the transcript, so that a journal may be kept and shown.
-    """
-
-    run: str
-    case: str
-    epoch: int
-    sample: int
-    seed: int
-    grader: str
-    model: str
-    provider: str
-    prompt_hash: str
-    asked: tuple[Asked, ...]
-    canary: str
-    decoy: str
-    binary: tuple[str, ...] = ()
-    effort: str | None = None
-    temperature: float | None = None
-    tries: int = 1
-    masked: dict[str, int] = {}
-    left_out: int = 0
-    not_sent: tuple[str, ...] = ()
-    # What earlier tries of the same judgement used.
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float = 0.0
-
-    def encode(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        made: dict[str, Any] = msgspec.to_builtins(self)
-        return {"what": "judgement", **made}
-
-
-def about(request: Request) -> About | None:
-    """Return what a request is about; None where it asks for no judgement."""
-    if request.about.get("what") != "judgement":
-        return None
-    return msgspec.convert({k: v for k, v in request.about.items() if k != "what"}, About)
+_TrialKey = tuple[str, str, int]
 
 
 @dataclass(slots=True)
-class Questions:
-    """What there is to ask.
+class JudgingPlan:
+    """The requests of a judge, and what needs none.
 
     Attributes
     ----------
     requests
-        One for each judgement (in the mode `all`: for each trial and sample).
-    faults
-        What needs no judge: (about, word, sentence).
+        One per judgement; in the mode `all`, one per trial and sample.
+    precheck_rows
+        Score rows of answers that are not sent.
     done
-        How many scores are there already, by this grader and these words.
+        The number of existing scores of this grader and wording.
     other_prompt
-        How many of those were asked for in other words than this judge would use.
+        How many of them have another `prompt_hash`.
     empty
-        Trials of which nothing is there to be judged.
+        The number of trials without a transcript and an output.
     """
 
     requests: list[Request] = field(default_factory=list)
-    faults: list[tuple[About, str, str]] = field(default_factory=list)
+    precheck_rows: list[dict[str, Any]] = field(default_factory=list)
     done: int = 0
     other_prompt: int = 0
     empty: int = 0
-    masked: Counter[str] = field(default_factory=Counter)
-    masked_trials: int = 0
-    left_out: int = 0
+    redacted: Counter[str] = field(default_factory=Counter)
+    redacted_trials: int = 0
+    cut: int = 0
     not_sent: Counter[str] = field(default_factory=Counter)
 
+    def count(self, transcript: PromptTranscript) -> None:
+        """Add the counts of one transcript."""
+        self.redacted.update(transcript.redacted)
+        self.redacted_trials += bool(transcript.redacted)
+        self.cut += bool(transcript.cut_tokens)
+        self.not_sent.update(transcript.not_sent)
 
-def make_questions(judge: JudgeSettings, evals: Evals, *, only: Any = None) -> Questions:
-    """Return what a judge has to be asked about these evaluations.
+
+def plan_requests(judge: JudgeSettings, evals: Evals, *, only: Any = None) -> JudgingPlan:
+    """Return the requests of a judge for some evaluations.
 
     Parameters
     ----------
     judge, evals
-        Who judges what.
+        The judge and the trials.
     only
-        Which trials: a frame with `run`, `case`, `epoch` (such as rows of what `grade` returns), or a polars
-        expression over `Evals.attempts()`. None: all.
+        As for `Judge.run`.
     """
-    wanted = _chosen(evals, only)
+    chosen = _choose_trials(evals, only)
     suites = {run: suite or "" for run, suite in evals.runs.select("run", "suite").iter_rows()}
-    book = _Book(judge, evals)
-    have = _judged(evals, judge.grader)
-    made = Questions()
-    trials = trials_of(evals if wanted is None else _narrowed(evals, wanted))
-    known = {trial.key for trial in trials}
-    asked_for = set(evals.attempts().select(TRIAL_KEY).iter_rows()) if wanted is None else wanted
-    made.empty = len(asked_for - known)
+    trials = read_trials(evals if only is None else _keep_trials(evals, chosen))
+    plan = JudgingPlan(empty=len(chosen - {trial.key for trial in trials}))
+    source, existing = RubricSource(judge, evals), _existing_scores(evals, judge.grader)
     for trial in trials:
-        if trial.key not in asked_for:
-            continue
-        _ask_about(judge, trial, book, suites.get(trial.key[0], ""), have, made)
-    return made
+        if trial.key in chosen:
+            _TrialPlanner(judge, trial, source, suites.get(trial.key[0], "")).add_to(plan, existing)
+    return plan
 
 
-def rubric_of(evals: Evals) -> Rubric:
-    """Return the criteria that were loaded as a rubric.
+class _TrialPlanner:
+    """The requests of one trial."""
 
-    Raises
-    ------
-    FormatError
-        There are none, they are of several suites, or one has no declared scale.
-    """
-    suites = evals.criteria["suite"].cast(pl.String).unique().to_list()
-    if len(suites) != 1:
-        found = f"of {len(suites)} suites" if suites else "none"
-        raise FormatError(
-            f"The loaded criteria make no rubric ({found}): name one, ek.Judge(..., rubric='suite.yaml')."
-        )
-    criteria = [_criterion(row) for row in evals.criteria.iter_rows(named=True)]
-    return Rubric(suite=suites[0] or "unnamed", criteria=criteria)
-
-
-def wordings(judge: JudgeSettings, evals: Evals) -> pl.DataFrame:
-    """Return the content hash of what a judge goes by, for each case that was attempted and each criterion.
-
-    Returns
-    -------
-    polars.DataFrame
-        `run`, `case`, `criterion`, `rubric_hash` (str): a score with another hash was given by other words.
-    """
-    book = _Book(judge, evals)
-    asked = evals.attempts().select("run", "suite", "case").unique(maintain_order=True)
-    rows = []
-    # A case is worded alike for all runs of its suite.
-    hashes: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for run, suite, case in asked.iter_rows():
-        if (suite, case) not in hashes:
-            expected = book.expectation(suite, case)
-            words = {"ideal_behavior": expected.ideal_behavior, "expected_rubric": expected.points}
-            hashes[suite, case] = [(one.name, rubric_hash(one, **words)) for one in book.criteria(suite)]
-        rows += [(run, case, *one) for one in hashes[suite, case]]
-    schema = dict.fromkeys(("run", "case", "criterion", "rubric_hash"), pl.String)
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def ask_again(request: Request, spent: tuple[int, int, float]) -> Request | None:
-    """Return the request that asks for the same judgement once more; None where it was asked often enough.
-
-    Another seed gives another sample, and twice the tokens give it room to end. It needs nothing but the
-    request, so that a process that finds it in a journal asks the very same.
-
-    Parameters
-    ----------
-    request
-        Whose answer could not be read.
-    spent
-        Tokens sent and received, and US dollars, for that answer.
-    """
-    before = about(request)
-    if before is None or before.tries >= MOST_TRIES:
-        return None
-    now = msgspec.structs.replace(
-        before,
-        tries=before.tries + 1,
-        seed=before.seed + _SEEDS_A_TRY,
-        input_tokens=before.input_tokens + spent[0],
-        output_tokens=before.output_tokens + spent[1],
-        cost_usd=before.cost_usd + spent[2],
-    )
-    body = {**request.body, "seed": now.seed}
-    body["max_completion_tokens"] = 2 * int(request.body["max_completion_tokens"])
-    return _request(now, body)
-
-
-class _Book:
-    """The criteria and the expectations to go by: of the judge's rubric, else of what was loaded."""
-
-    def __init__(self, judge: JudgeSettings, evals: Evals) -> None:
+    def __init__(self, judge: JudgeSettings, trial: Trial, source: RubricSource, suite: str) -> None:
         self._judge = judge
-        self._rubric = judge.rubric
-        self._cases = {(r["suite"], r["case"]): r for r in evals.cases.iter_rows(named=True)}
-        self._criteria: dict[str, list[Criterion]] = {}
-        for row in evals.criteria.iter_rows(named=True):
-            self._criteria.setdefault(row["suite"], []).append(_criterion(row))
-        self._own: dict[str, Expectation] = {}
-        if isinstance(self._rubric, Suite):
-            tables = self._rubric.tables()[0]
-            self._own = {row["case"]: _expectation(row) for row in tables.iter_rows(named=True)}
+        self._trial = trial
+        self._criteria = source.criteria(suite)
+        self._expected = source.expectation(suite, trial.key[1])
+        self._hashes = rubric_hashes(self._criteria, self._expected)
+        self._transcript: PromptTranscript | None = None
+        self._prompts: dict[tuple[str, ...], tuple[list[dict[str, str]], Fence]] = {}
 
-    def criteria(self, suite: str) -> list[Criterion]:
-        if self._judge.mode == "binary":
-            return [PASS_FAIL]
-        found = self._rubric.criteria if isinstance(self._rubric, Rubric) else self._criteria.get(suite, [])
-        if not found:
-            raise FormatError(
-                f"There are no criteria for the suite {suite!r}: say by what to judge, as in "
-                "ek.Judge(..., rubric=ek.Rubric.read('suite.yaml'))."
+    def add_to(self, plan: JudgingPlan, existing: dict[tuple[Any, ...], str | None]) -> None:
+        judge, expected = self._judge, self._expected
+        precheck = find_precheck(
+            self._trial,
+            min_chars=judge.min_answer_chars,
+            expected=expected.words if judge.match_facts else None,
+        )
+        for group in [self._criteria] if judge.mode == "all" else [[one] for one in self._criteria]:
+            for sample in range(1, judge.samples + 1):
+                details = self._details(group, sample)
+                keys = [score_key(key_columns(details, spec)) for spec in details.criteria]
+                if all(key in existing for key in keys):
+                    plan.done += len(keys)
+                    plan.other_prompt += sum(existing[key] not in (None, judge.prompt_hash) for key in keys)
+                elif not precheck:
+                    plan.requests.append(self._request(plan, group, sample))
+                elif sample == 1:
+                    plan.precheck_rows += precheck_rows(details, *precheck)
+
+    def _request(self, plan: JudgingPlan, group: Sequence[Criterion], sample: int) -> Request:
+        judge, expected = self._judge, self._expected
+        if self._transcript is None:
+            self._transcript = write_transcript(
+                self._trial,
+                max_tokens=judge.max_transcript_tokens,
+                redacts=judge.redacts,
+                patterns=judge.patterns,
+                beside=(expected.task, expected.ideal_behavior, expected.points),
             )
-        return list(found)
+            plan.count(self._transcript)
+        transcript, ordered = self._transcript, list(group)
+        if len(ordered) > 1:
+            random.Random(f"{judge.seed} {self._trial.key} {sample}").shuffle(ordered)  # noqa: S311
+        names = tuple(criterion.name for criterion in ordered)
+        if names not in self._prompts:
+            # Samples share their messages.
+            self._prompts[names] = make_messages(ordered, Expectation(*transcript.beside), transcript.lines)
+        messages, fence = self._prompts[names]
+        details = msgspec.structs.replace(
+            self._details(ordered, sample),
+            canary=fence.canary if judge.checks_canary else "",
+            decoy=fence.decoy,
+            redacted=transcript.redacted,
+            cut_tokens=transcript.cut_tokens,
+            not_sent=transcript.not_sent,
+        )
+        body: dict[str, Any] = {
+            "model": judge.model,
+            "messages": messages,
+            "response_format": make_format(ordered, strict=judge.is_strict),
+            "seed": details.seed,
+            "max_completion_tokens": judge.max_tokens,
+        }
+        if judge.temperature not in (None, judge.endpoint.own_temperature):
+            body["temperature"] = judge.temperature
+        if judge.effort is not None:
+            body["reasoning_effort"] = judge.effort
+        return make_request(details, body)
 
-    def expectation(self, suite: str, case: str) -> Expectation:
-        if case in self._own:
-            return self._own[case]
-        row = self._cases.get((suite, case))
-        return _expectation(row) if row else Expectation()
-
-
-def _ask_about(
-    judge: JudgeSettings,
-    trial: Trial,
-    book: _Book,
-    suite: str,
-    have: dict[tuple[Any, ...], tuple[bool, str | None]],
-    made: Questions,
-) -> None:
-    run, case, epoch = trial.key
-    criteria = book.criteria(suite)
-    expected = book.expectation(suite, case)
-    hashes = {
-        c.name: rubric_hash(c, ideal_behavior=expected.ideal_behavior, expected_rubric=expected.points)
-        for c in criteria
-    }
-    fault = find_fault(trial, shortest=judge.shortest, expected=expected.words if judge.match_facts else None)
-    shown: Shown | None = None
-    prompts: dict[tuple[str, ...], tuple[list[dict[str, str]], Fence]] = {}
-    for group in [criteria] if judge.mode == "all" else [[one] for one in criteria]:
-        for sample in range(1, judge.samples + 1):
-            keys = [(run, case, epoch, c.name, hashes[c.name], sample) for c in group]
-            there = [have[key] for key in keys if have.get(key, (False, None))[0]]
-            if len(there) == len(keys):
-                made.done += len(keys)
-                made.other_prompt += sum(prompt not in (None, judge.prompt_hash) for _, prompt in there)
-                continue
-            if fault:
-                if sample == 1:
-                    base = _about(judge, trial, group, hashes, sample)
-                    made.faults.append((base, *fault))
-                continue
-            if shown is None:
-                shown = show(
-                    trial,
-                    room=judge.room,
-                    masking=judge.masks,
-                    patterns=judge.patterns,
-                    beside=(expected.task, expected.ideal_behavior, expected.points),
-                )
-                _count(made, shown)
-            ordered = _ordered(judge, trial, group, sample)
-            names = tuple(one.name for one in ordered)
-            if names not in prompts:
-                # Samples of one question share its text: it is written, hashed and held once.
-                prompts[names] = make_messages(ordered, Expectation(*shown.beside), shown.lines)
-            base = _about(judge, trial, ordered, hashes, sample)
-            made.requests.append(_question(judge, base, ordered, *prompts[names], shown))
+    def _details(self, group: Sequence[Criterion], sample: int) -> RequestDetails:
+        judge = self._judge
+        run, case, epoch = self._trial.key
+        fields = field_names(group) if len(group) > 1 else [""]
+        return RequestDetails(
+            run=run,
+            case=case,
+            epoch=epoch,
+            sample=sample,
+            seed=judge.seed + sample - 1,
+            grader=judge.grader,
+            model=judge.model,
+            provider=judge.endpoint.name,
+            prompt_hash=judge.prompt_hash,
+            criteria=tuple(
+                CriterionSpec(one.name, self._hashes[one.name], name, one.scale, valid_scores(one))
+                for one, name in zip(group, fields, strict=True)
+            ),
+            canary="",
+            decoy="",
+            binary=tuple(one.name for one in group if one.kind == "binary"),
+            effort=judge.effort,
+            temperature=judge.temperature,
+        )
 
 
-def _ordered(judge: JudgeSettings, trial: Trial, group: Sequence[Criterion], sample: int) -> list[Criterion]:
-    """Return the criteria of one request; where there are several, in another order for each sample."""
-    ordered = list(group)
-    if len(ordered) > 1:
-        random.Random(f"{judge.seed} {trial.key} {sample}").shuffle(ordered)  # noqa: S311  (not a secret)
-    return ordered
-
-
-def _question(
-    judge: JudgeSettings,
-    base: About,
-    ordered: Sequence[Criterion],
-    messages: list[dict[str, str]],
-    fence: Fence,
-    shown: Shown,
-) -> Request:
-    now = msgspec.structs.replace(
-        base,
-        canary=fence.canary if judge.copies else "",
-        decoy=fence.decoy,
-        masked=shown.masked,
-        left_out=shown.left_out,
-        not_sent=shown.not_sent,
-    )
-    body: dict[str, Any] = {
-        "model": judge.model,
-        "messages": messages,
-        "response_format": make_format(ordered, strict=judge.strict),
-        "seed": now.seed,
-        "max_completion_tokens": judge.max_tokens,
-    }
-    if judge.temperature not in (None, judge.endpoint.own_temperature):
-        body["temperature"] = judge.temperature
-    if judge.effort is not None:
-        body["reasoning_effort"] = judge.effort
-    return _request(now, body)
-
-
-def _about(
-    judge: JudgeSettings, trial: Trial, group: Sequence[Criterion], hashes: dict[str, str], sample: int
-) -> About:
-    keys = names_of(group) if len(group) > 1 else [""]
-    asked = tuple(
-        Asked(c.name, hashes[c.name], key, c.scale, tuple(points) if (points := points_of(c)) else None)
-        for c, key in zip(group, keys, strict=True)
-    )
-    run, case, epoch = trial.key
-    return About(
-        run=run,
-        case=case,
-        epoch=epoch,
-        sample=sample,
-        seed=judge.seed + sample - 1,
-        grader=judge.grader,
-        model=judge.model,
-        provider=judge.endpoint.name,
-        prompt_hash=judge.prompt_hash,
-        asked=asked,
-        canary="",
-        decoy="",
-        binary=tuple(c.name for c in group if c.kind == "binary"),
-        effort=judge.effort,
-        temperature=judge.temperature,
-    )
-
-
-def _request(now: About, body: dict[str, Any]) -> Request:
-    names = [(one.criterion, one.rubric_hash) for one in now.asked]
-    content = hashlib.sha256(canonical(body)).hexdigest()
-    parts = (now.run, now.case, now.epoch, now.sample, now.tries, now.grader, names, content)
-    return Request(custom_id(*parts), body, now.encode())
-
-
-def _chosen(evals: Evals, only: Any) -> set[tuple[str, str, int]] | None:
-    if only is None:
-        return None
-    if isinstance(only, pl.Expr):
-        return set(evals.attempts().filter(only).select(TRIAL_KEY).iter_rows())
-    from evalkit.data.evals import to_polars
-
+def _choose_trials(evals: Evals, only: Any) -> set[_TrialKey]:
+    attempts = evals.attempts()
+    if only is None or isinstance(only, pl.Expr):
+        chosen = attempts if only is None else attempts.filter(only)
+        return set(chosen.select(TRIAL_KEY).iter_rows())
     frame = to_polars(only)
     for name in TRIAL_KEY:
         if name not in frame.columns:
@@ -387,54 +199,20 @@ def _chosen(evals: Evals, only: Any) -> set[tuple[str, str, int]] | None:
     return {(str(run), str(case), int(epoch)) for run, case, epoch in frame.select(TRIAL_KEY).iter_rows()}
 
 
-def _narrowed(evals: Evals, wanted: set[tuple[str, str, int]]) -> Evals:
-    """Return the evaluations with no other trials to be read than these."""
-    keys = pl.DataFrame(
-        list(wanted), schema=dict(zip(TRIAL_KEY, (pl.String, pl.String, pl.Int64), strict=True)), orient="row"
+def _keep_trials(evals: Evals, chosen: set[_TrialKey]) -> Evals:
+    """Drop the transcripts of other trials, which need not be read."""
+    schema = dict(zip(TRIAL_KEY, (pl.String, pl.String, pl.Int64), strict=True))
+    keys = pl.DataFrame(list(chosen), schema=schema, orient="row").cast(
+        {name: evals.trials.schema[name] for name in TRIAL_KEY}, strict=False
     )
-    keys = keys.cast({name: evals.trials.schema[name] for name in TRIAL_KEY}, strict=False)
-    near = {
+    tables = {
         name: getattr(evals, name).join(keys, on=TRIAL_KEY, how="semi", maintain_order="left")
         for name in ("trials", "turns")
     }
-    return replace(evals, **near)
+    return replace(evals, **tables)
 
 
-def _judged(evals: Evals, grader: str) -> dict[tuple[Any, ...], tuple[bool, str | None]]:
-    """Return what this grader has said already: the key of a score, whether there is one, and the prompt's hash."""
-    columns = [*TRIAL_KEY, "criterion", "rubric_hash", "sample"]
-    mine = evals.scores.filter(pl.col("grader") == grader)
-    rows: Iterator[tuple[Any, ...]] = mine.select(
-        *columns, pl.col("score").is_not_null(), "prompt_hash"
-    ).iter_rows()
-    return {row[:-2]: (row[-2], row[-1]) for row in rows}
-
-
-def _count(made: Questions, shown: Shown) -> None:
-    made.masked.update(shown.masked)
-    made.masked_trials += bool(shown.masked)
-    made.left_out += bool(shown.left_out)
-    made.not_sent.update(shown.not_sent)
-
-
-def _criterion(row: dict[str, Any]) -> Criterion:
-    scale = (row["scale_min"], row["scale_max"])
-    if None in scale:
-        raise FormatError(
-            f"The criterion {row['criterion']!r} has no declared scale, so a judge cannot be told what to give: declare it in "
-            "the suite, or name a rubric: ek.Judge(..., rubric=...)."
-        )
-    return Criterion(
-        name=row["criterion"],
-        description=row["description"] or "",
-        anchors=msgspec.json.decode(row["anchors"]) if row["anchors"] else {},
-        scale=scale,
-        weight=1.0 if row["weight"] is None else row["weight"],
-        kind=row["kind"] or "ordinal",
-    )
-
-
-def _expectation(row: dict[str, Any]) -> Expectation:
-    # `input` words the mistake: it would tell the judge what to find.
-    task = row["prompt"] or ("" if row["ideal_behavior"] else row["input"]) or ""
-    return Expectation(task, row["ideal_behavior"] or "", row["expected_rubric"] or "")
+def _existing_scores(evals: Evals, grader: str) -> dict[tuple[Any, ...], str | None]:
+    """Return the `prompt_hash` of each score of a grader, by its key."""
+    scores = evals.scores.filter(pl.col("grader") == grader, pl.col("score").is_not_null())
+    return {row[:-1]: row[-1] for row in scores.select(*SCORES.key, "prompt_hash").iter_rows()}

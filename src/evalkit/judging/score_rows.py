@@ -1,170 +1,162 @@
-"""Replies into rows of the `scores` table: the same rows live, from a batch, and from a journal days later."""
+"""Rows of the `scores` table from replies: the same live, from a batch and from a journal."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from evalkit.judging.parse_reply import ASKED_AGAIN, read_answer, usage_of
-from evalkit.judging.requests import about, ask_again
+from evalkit.data.schema import SCORES
+from evalkit.judging.parse_reply import RETRIED, parse_reply, usage_of
+from evalkit.judging.request_details import details_of, retry_request
 from evalkit.util.errors import ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from evalkit.judging.parse_reply import Answer
-    from evalkit.judging.requests import About
+    from evalkit.judging.parse_reply import ParsedReply
+    from evalkit.judging.request_details import CriterionSpec, RequestDetails
     from evalkit.llm.requests import Reply, Request
 
 
-def settle(request: Request, reply: Reply) -> tuple[list[dict[str, Any]], Request | None]:
-    """Return what a reply comes to: rows of scores; or none, and the request that asks once more.
+def parse_or_retry(request: Request, reply: Reply) -> tuple[list[dict[str, Any]], Request | None]:
+    """Return the rows of a reply; or no rows, and the next request for the same judgement.
 
-    Parameters
-    ----------
-    request, reply
-        What was asked, and what came of it.
-
-    Returns
-    -------
-    tuple
-        The rows, one for each criterion that was asked. Where the answer cannot be read and may be asked for
-        again there are none, and the second is the request to ask with.
+    Both are empty for a request that is not a judging request.
     """
-    what = about(request)
-    if what is None:
+    details = details_of(request)
+    if details is None:
         return [], None
-    answer = read_answer(reply, what.asked, canary=what.canary, decoy=what.decoy)
-    used = _used(what, reply)
-    if answer.failure in ASKED_AGAIN:
-        again = ask_again(request, used)
-        if again is not None:
-            return [], again
-    return _rows(request, what, reply, answer, used), None
+    parsed = parse_reply(reply, details.criteria, canary=details.canary, decoy=details.decoy)
+    if parsed.failure in RETRIED:
+        retry = retry_request(request, _spent(details, reply))
+        if retry is not None:
+            return [], retry
+    return _rows(request, details, reply, parsed), None
 
 
-def give_up(request: Request, reply: Reply) -> list[dict[str, Any]]:
-    """Return the rows of a reply that will not be asked for again: without a score, where it cannot be read."""
-    what = about(request)
-    if what is None:
+def final_rows(request: Request, reply: Reply) -> list[dict[str, Any]]:
+    """Return the rows of a reply that is not retried, without scores if it cannot be read."""
+    details = details_of(request)
+    if details is None:
         return []
-    answer = read_answer(reply, what.asked, canary=what.canary, decoy=what.decoy)
-    return _rows(request, what, reply, answer, _used(what, reply))
+    parsed = parse_reply(reply, details.criteria, canary=details.canary, decoy=details.decoy)
+    return _rows(request, details, reply, parsed)
 
 
-def paid(request: Request, reply: Reply) -> float:
-    """Return what was paid for a reply, in US dollars; 0.0 where nobody knows."""
-    what = about(request)
-    return 0.0 if what is None else _used(what, reply)[2]
+def known_cost(request: Request, reply: Reply) -> float:
+    """Return the cost of a reply in US dollars; 0.0 if unknown."""
+    details = details_of(request)
+    return 0.0 if details is None else _spent(details, reply)[2]
 
 
-def fault_rows(what: About, word: str, sentence: str) -> list[dict[str, Any]]:
-    """Return the rows of a trial that no judge needs to see: without a score, with the reason."""
-    error = f"precheck: {sentence}; the judge was not asked"
-    metadata = {"failure": "precheck", "precheck": word, "provider": what.provider}
-    return [
-        {
-            **_key(what, at),
-            "error": error,
-            "metadata": json.dumps(metadata, ensure_ascii=False, separators=(",", ":")),
-        }
-        for at in range(len(what.asked))
-    ]
+def precheck_rows(details: RequestDetails, word: str, reason: str) -> list[dict[str, Any]]:
+    """Return the rows, without scores, of an answer that is not sent."""
+    metadata = _encode({"failure": "precheck", "precheck": word, "provider": details.provider})
+    row = {"error": f"precheck: {reason}; not sent to the judge", "metadata": metadata}
+    return [{**key_columns(details, spec), **row} for spec in details.criteria]
 
 
-def _rows(
-    request: Request, what: About, reply: Reply, answer: Answer, used: tuple[int, int, float]
-) -> list[dict[str, Any]]:
-    """Return a row for each criterion; tokens and money are shared out so that their sum is what was used."""
-    made = []
-    count = len(what.asked)
-    known = _usage(reply)[0] is not None
-    priced = not known or _cost(what, reply) is not None
-    shared = (what.input_tokens + used[0], what.output_tokens + used[1])
-    metadata = _metadata(request, what, reply, answer)
-    for at in range(count):
-        row = _key(what, at)
-        if answer.judgements:
-            found = answer.judgements[at]
-            row |= {
-                "score": found.score,
-                "rationale": found.reasoning or None,
-                "evidence": "\n".join(found.evidence) or None,
-            }
-            if what.asked[at].criterion in what.binary:
-                row["label"] = "pass" if found.score == what.asked[at].scale[1] else "fail"
-        else:
-            asked = f" (asked {what.tries} times)" if what.tries > 1 else ""
-            row["error"] = f"{answer.failure}: {answer.reason}{asked}"
-        row |= {"seed": what.seed, "mode": reply.mode, "metadata": metadata}
-        if known or what.input_tokens:
-            row["input_tokens"], row["output_tokens"] = (_share(total, at, count) for total in shared)
-            row["cost_usd"] = (what.cost_usd + used[2]) / count if priced else None
-        made.append(row)
-    return made
-
-
-def _key(what: About, at: int) -> dict[str, Any]:
+def key_columns(details: RequestDetails, spec: CriterionSpec) -> dict[str, Any]:
+    """Return the columns that identify a judgement and its judge."""
     return {
-        "run": what.run,
-        "case": what.case,
-        "epoch": what.epoch,
-        "criterion": what.asked[at].criterion,
-        "grader": what.grader,
-        "rubric_hash": what.asked[at].rubric_hash,
-        "sample": what.sample,
+        "run": details.run,
+        "case": details.case,
+        "epoch": details.epoch,
+        "criterion": spec.criterion,
+        "grader": details.grader,
+        "rubric_hash": spec.rubric_hash,
+        "sample": details.sample,
         "grader_kind": "judge",
-        "judge_model": what.model,
-        "prompt_hash": what.prompt_hash,
+        "judge_model": details.model,
+        "prompt_hash": details.prompt_hash,
     }
 
 
-def _metadata(request: Request, what: About, reply: Reply, answer: Answer) -> str:
-    body: Mapping[str, Any] = reply.body or {}
+def score_key(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the key of a row of scores."""
+    return tuple(row[name] for name in SCORES.key)
+
+
+def _rows(
+    request: Request, details: RequestDetails, reply: Reply, parsed: ParsedReply
+) -> list[dict[str, Any]]:
+    """Return one row per criterion; tokens and cost are divided among them."""
+    count = len(details.criteria)
+    sent, received, dollars = _spent(details, reply)
+    has_usage = usage_of(reply.body)[0] is not None
+    is_priced = not has_usage or _cost(details, reply) is not None
+    shared = {
+        "seed": details.seed,
+        "mode": reply.mode,
+        "metadata": _metadata(request, details, reply, parsed),
+    }
+    tries = f" ({details.tries} tries)" if details.tries > 1 else ""
+    rows = []
+    for index, spec in enumerate(details.criteria):
+        row = key_columns(details, spec)
+        if parsed.failure is None:
+            score = parsed.scores[index]
+            row["score"] = score.score
+            row["rationale"] = score.reasoning or None
+            row["evidence"] = "\n".join(score.evidence) or None
+            if spec.criterion in details.binary:
+                row["label"] = "pass" if score.score == spec.scale[1] else "fail"
+        else:
+            row["error"] = f"{parsed.failure}: {parsed.reason}{tries}"
+        row |= shared
+        if has_usage or details.input_tokens:
+            row["input_tokens"] = _share(details.input_tokens + sent, index, count)
+            row["output_tokens"] = _share(details.output_tokens + received, index, count)
+            row["cost_usd"] = (details.cost_usd + dollars) / count if is_priced else None
+        rows.append(row)
+    return rows
+
+
+def _metadata(request: Request, details: RequestDetails, reply: Reply, parsed: ParsedReply) -> str:
+    body = reply.body or {}
     facts = {
-        "failure": answer.failure,
-        "tries_to_influence_judge": answer.influenced,
-        "provider": what.provider,
+        "failure": parsed.failure,
+        "tries_to_influence_judge": parsed.influenced,
+        "provider": details.provider,
         "model": body.get("model") if isinstance(body.get("model"), str) else None,
         "system_fingerprint": body.get("system_fingerprint"),
-        "effort": what.effort,
-        "temperature": what.temperature,
-        "tries": what.tries,
-        "masked": what.masked or None,
-        "left_out_tokens": what.left_out or None,
-        "not_sent": list(what.not_sent) or None,
-        "criteria_order": [one.criterion for one in what.asked] if len(what.asked) > 1 else None,
+        "effort": details.effort,
+        "temperature": details.temperature,
+        "tries": details.tries,
+        "masked": details.redacted or None,
+        "left_out_tokens": details.cut_tokens or None,
+        "not_sent": list(details.not_sent) or None,
+        "criteria_order": [spec.criterion for spec in details.criteria]
+        if len(details.criteria) > 1
+        else None,
         "cached": reply.cached or None,
         "request": request.custom_id,
         "batch_id": reply.batch_id,
         "made_up": body.get("made_up") is True or None,
     }
-    given = {name: value for name, value in facts.items() if value is not None}
-    return json.dumps(given, ensure_ascii=False, separators=(",", ":"), default=str)
+    return _encode({name: value for name, value in facts.items() if value is not None})
 
 
-def _share(total: int, at: int, count: int) -> int:
+def _encode(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _share(total: int, index: int, count: int) -> int:
     each, rest = divmod(total, count)
-    return each + (at < rest)
+    return each + (index < rest)
 
 
-def _usage(reply: Reply) -> tuple[int | None, int | None]:
-    return usage_of(reply.body)
+def _spent(details: RequestDetails, reply: Reply) -> tuple[int, int, float]:
+    sent, received = usage_of(reply.body)
+    return sent or 0, received or 0, _cost(details, reply) or 0.0
 
 
-def _used(what: About, reply: Reply) -> tuple[int, int, float]:
-    sent, received = _usage(reply)
-    return sent or 0, received or 0, _cost(what, reply) or 0.0
-
-
-def _cost(what: About, reply: Reply) -> float | None:
-    """Return what was paid for the answer: nothing for one that was there already; None where nobody knows."""
+def _cost(details: RequestDetails, reply: Reply) -> float | None:
+    """Return the cost of a reply, 0 from the cache; None if unknown."""
     from evalkit.llm.providers import cost, provider
 
     if reply.cached:
         return 0.0
     try:
-        endpoint = provider(what.provider)
+        endpoint = provider(details.provider)
     except ProviderError:
         return None
-    return cost(endpoint, what.model, (reply.body or {}).get("usage"), mode=reply.mode)
+    return cost(endpoint, details.model, (reply.body or {}).get("usage"), mode=reply.mode)

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from evalkit.llm.requests import request_key
 from evalkit.util.cache_folder import cache_folder
 from evalkit.util.errors import FormatError
 from evalkit.util.format import bytes_size
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from evalkit.llm.requests import Request
 
 FILE: Final = "answers.sqlite"
 """Name of evalkit's own cache in `evalkit.util.cache_folder.cache_folder()`."""
@@ -79,6 +82,10 @@ class Cache:
         """Return the cached answer or None; raise FormatError for an unreadable file."""
         rows = self._query("SELECT body FROM answers WHERE key = ?", key)
         return msgspec.json.decode(rows[0][0], type=dict[str, Any]) if rows else None
+
+    def missing(self, base_url: str, requests: Iterable[Request]) -> list[Request]:
+        """Return the requests without an answer."""
+        return [request for request in requests if self.get(request_key(base_url, request.body)) is None]
 
     def put(self, key: str, body: dict[str, Any], *, model: str) -> None:
         """Store an answer unless one exists; raise FormatError if writing fails."""

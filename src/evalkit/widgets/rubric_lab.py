@@ -12,7 +12,7 @@ import polars as pl
 from evalkit.data.schema import IS_HUMAN, TRIALS
 from evalkit.data.suite import Rubric
 from evalkit.grading.select_scores import choose_scoring
-from evalkit.judging.requests import rubric_of, wordings
+from evalkit.judging.rubric_source import rubric_of, wordings
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.atomic_files import atomic_write
