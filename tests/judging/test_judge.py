@@ -60,7 +60,9 @@ def test_a_provider_without_a_default_model_needs_one():
     assert "--model NAME" in caught.value.for_shell()
 
 
-@pytest.mark.parametrize(("old", "new"), [("room", "max_transcript_tokens"), ("shortest", "min_answer_chars")])
+@pytest.mark.parametrize(
+    ("old", "new"), [("room", "max_transcript_tokens"), ("shortest", "min_answer_chars")]
+)
 def test_a_renamed_setting_names_the_new_one(old, new):
     for make in (Judge, lambda **settings: replace(Judge(), **settings)):
         with pytest.raises(FormatError) as caught:
@@ -291,7 +293,9 @@ def test_another_wording_of_the_rubric_is_another_score_beside_the_first(fake, m
     assert out.scores.filter(criterion="Groq", case="01")["rubric_hash"].n_unique() == 2
 
 
-def test_scores_that_were_asked_for_in_another_way_stay_and_are_mentioned(fake, make_judge, make_evals, parts):
+def test_scores_that_were_asked_for_in_another_way_stay_and_are_mentioned(
+    fake, make_judge, make_evals, parts
+):
     first = make_judge().run(make_evals())
 
     out = make_judge(temperature=0.2).run(first)

@@ -155,7 +155,8 @@ def test_a_long_transcript_loses_its_middle_and_says_so():
 
 def test_a_long_message_is_cut_inside_and_says_how_much():
     _, lines = shown(
-        [turn(1, "user", "Do it."), turn(2, "tool", "x" * 100_000), turn(3, "assistant", "End.")], max_tokens=2_000
+        [turn(1, "user", "Do it."), turn(2, "tool", "x" * 100_000), turn(3, "assistant", "End.")],
+        max_tokens=2_000,
     )
 
     assert "characters left out" in lines[1]["text"]

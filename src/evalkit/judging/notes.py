@@ -131,4 +131,6 @@ def _on_controls(controls: Controls | None) -> Sentence:
     if controls is not None:
         return Sentence("{controls}", controls=controls.words)
     option = Option("controls", python="Judge.controls", shell="evalkit judge --controls")
-    return Sentence("the controls were not run. Check with {controls} that it knows a bad answer.", controls=option)
+    return Sentence(
+        "the controls were not run. Check with {controls} that it knows a bad answer.", controls=option
+    )

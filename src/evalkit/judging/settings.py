@@ -59,7 +59,8 @@ class JudgeSettings:
             raise invalid_setting("patterns", self.patterns, "a dict of names and regular expressions")
         if self.rubric is not None and not isinstance(self.rubric, Rubric):
             object.__setattr__(self, "rubric", Suite.read(self.rubric))
-        object.__setattr__(self, "model", self.model or self.endpoint.judge_model or "")
+        default_model = self.endpoint.judge_model or ""
+        object.__setattr__(self, "model", self.model or default_model)
         if not self.model:
             raise FormatError(
                 f"No default model at {self.endpoint.name}.",
