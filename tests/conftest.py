@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from importlib.util import find_spec
 
@@ -11,6 +12,10 @@ from hypothesis import settings
 from golden import golden
 
 __all__ = ["golden"]
+
+# The workers share the cores: threads of numpy and scikit-learn would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # No example is timed: how long it takes says something about the machine alone.
 settings.register_profile("untimed", deadline=None)

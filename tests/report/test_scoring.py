@@ -11,7 +11,7 @@ import pytest
 import evalkit as ek
 from evalkit import charts
 from evalkit.data.evals import Evals
-from evalkit.report.blocks import Figure, Flip, Items, Table, Text
+from evalkit.report.blocks import BulletList, Figure, Flip, ReportTable, Text
 from evalkit.report.build import ReportOptions, build
 from evalkit.util.errors import SelectorError
 
@@ -59,10 +59,10 @@ def texts_of(content):
     texts = [text for text, _ in content.headline] + list(content.details)
     texts += [section.note for section in content.sections]
     for block in blocks_of(content):
-        if isinstance(block, Table):
+        if isinstance(block, ReportTable):
             texts += [cell.text for row in (block.columns, *block.rows) for cell in row]
             texts += [block.caption, block.note]
-        elif isinstance(block, Items):
+        elif isinstance(block, BulletList):
             texts += block.items
         elif isinstance(block, Text):
             texts.append(block.text)
@@ -122,7 +122,7 @@ def figures_of(content):
     def add(quantity, text):
         found.setdefault(quantity, set()).add(text)
 
-    tables = {block.key: block for block in blocks_of(content) if isinstance(block, Table)}
+    tables = {block.key: block for block in blocks_of(content) if isinstance(block, ReportTable)}
     for row in ([cell.text for cell in row] for row in tables["key-figures"].rows):
         for name, text in zip(("v2", "v3", "difference", "interval"), row[1:5], strict=True):
             add((row[0].lower(), name), text)

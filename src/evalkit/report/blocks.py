@@ -29,7 +29,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """A table with a caption; the first column names the row."""
 
     block: ClassVar[str] = "table"
@@ -53,14 +53,14 @@ class Table:
         key: str,
         numeric: Collection[int] = (),
         **more: Any,
-    ) -> Table:
+    ) -> ReportTable:
         """Make a table of cells or values; None is a missing value, `numeric` the columns aligned right."""
         kinds = ["num" if index in numeric else "" for index in range(len(heads))]
         columns = tuple(Cell(head, kind) for head, kind in zip(heads, kinds, strict=True))
         cells = (tuple(_cell(value, kind) for value, kind in zip(row, kinds, strict=True)) for row in rows)
         return cls(caption, columns, tuple(cells), key, **more)
 
-    def trimmed(self) -> Table:
+    def trimmed(self) -> ReportTable:
         """Return the table without columns, after the first, that are empty in every row."""
         kept = [
             index
@@ -84,7 +84,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
+class BulletList:
     """A list."""
 
     block: ClassVar[str] = "items"
@@ -138,7 +138,7 @@ class Flip:
     test: str = ""
 
 
-Block = Table | Text | Items | Figure | Flip
+Block = ReportTable | Text | BulletList | Figure | Flip
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Report:
     headline: tuple[tuple[str, str], ...]
     details: tuple[str, ...]
     tone: Tone
-    figures: Table
+    figures: ReportTable
     asides: tuple[Text, ...]
     sections: tuple[Section, ...]
     made: str

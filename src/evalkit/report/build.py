@@ -18,7 +18,7 @@ from evalkit.grading.summarize import summarize
 from evalkit.report import flip_section as flips
 from evalkit.report import provenance_sections as provenance
 from evalkit.report import sections
-from evalkit.report.blocks import Report, Table, Text
+from evalkit.report.blocks import Report, ReportTable, Text
 from evalkit.util.format import percent
 from evalkit.util.version import VERSION
 from evalkit.util.words import plural
@@ -127,7 +127,7 @@ def _compared(subject: sections.Subject, options: ReportOptions) -> sections.Sub
 
 
 def _trimmed(section: Section) -> Section:
-    blocks = (block.trimmed() if isinstance(block, Table) else block for block in section.blocks)
+    blocks = (block.trimmed() if isinstance(block, ReportTable) else block for block in section.blocks)
     return replace(section, blocks=tuple(blocks))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.grading.grade import grade_trial_criteria
-from evalkit.report.blocks import Flip, Reason, Section, Side, Table, Text, if_known
+from evalkit.report.blocks import Flip, Reason, ReportTable, Section, Side, Text, if_known
 from evalkit.report.sections import severity_cell
 from evalkit.util.format import number, p_value, shorten
 from evalkit.util.words import NOT_GIVEN, plural
@@ -59,7 +59,7 @@ def improvements(change: Comparison) -> Section:
     return Section("improved", "What improved", (_counts(rows, change, caption=caption, key="improved"),))
 
 
-def _counts(rows: list[dict[str, Any]], change: Comparison, *, caption: str, key: str) -> Table:
+def _counts(rows: list[dict[str, Any]], change: Comparison, *, caption: str, key: str) -> ReportTable:
     known = _has_severity(change)
     cells = (
         (
@@ -73,7 +73,7 @@ def _counts(rows: list[dict[str, Any]], change: Comparison, *, caption: str, key
     )
     sides = (f"Baseline {change.baseline}", f"Candidate {change.candidate}")
     heads = ("Case", *(["Severity"] if known else []), *sides, "p, this case alone")
-    return Table.of(caption, heads, cells, key=f"table-{key}", numeric=range(1 + known, len(heads)))
+    return ReportTable.of(caption, heads, cells, key=f"table-{key}", numeric=range(1 + known, len(heads)))
 
 
 def _has_severity(change: Comparison) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from evalkit.report.blocks import Figure, Flip, Items, Table
+from evalkit.report.blocks import BulletList, Figure, Flip, ReportTable
 from evalkit.util.hostile_text import visible
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ def to_markdown(report: Report) -> str:
 
 
 def _block(block: Block) -> str:
-    if isinstance(block, Table):
+    if isinstance(block, ReportTable):
         return _table(block)
-    if isinstance(block, Items):
+    if isinstance(block, BulletList):
         return "\n".join(f"- {_text(item)}" for item in block.items)
     if isinstance(block, Flip):
         return _flip(block)
@@ -44,7 +44,7 @@ def _block(block: Block) -> str:
     return _text(block.text)
 
 
-def _table(table: Table) -> str:
+def _table(table: ReportTable) -> str:
     right = [cell.kind.startswith("num") for cell in table.columns]
     lines = [
         f"**{_text(table.caption)}**\n" if table.caption else "",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from evalkit.data.evals import some_of
-from evalkit.report.blocks import Cell, Items, Section, Table, Text
+from evalkit.report.blocks import BulletList, Cell, ReportTable, Section, Text
 from evalkit.util.format import bytes_size
 from evalkit.util.html_table import MISSING
 from evalkit.util.words import NOT_GIVEN, plural
@@ -49,9 +49,9 @@ def problems(evals: Evals) -> Section | None:
         ]
         caption = f"{plural(count, 'record')} could not be read, or only in part"
         note = _and_more(count, _PROBLEM_LIMIT)
-        blocks.append(Table.of(caption, ("Where", "Problem"), rows, key="table-problems", note=note))
+        blocks.append(ReportTable.of(caption, ("Where", "Problem"), rows, key="table-problems", note=note))
     if evals.notes:
-        blocks += [Text("Notes from reading the data:"), Items(tuple(map(str, evals.notes)))]
+        blocks += [Text("Notes from reading the data:"), BulletList(tuple(map(str, evals.notes)))]
     return Section("problems", "Problems and notes", tuple(blocks)) if blocks else None
 
 
@@ -83,9 +83,9 @@ def methods(subject: Subject) -> Section:
             for row in change.warnings.to_dicts()
         ]
         if rows:
-            blocks.append(Table.of("Warnings", ("ID", "Scope", "Warning"), rows, key="table-warnings"))
+            blocks.append(ReportTable.of("Warnings", ("ID", "Scope", "Warning"), rows, key="table-warnings"))
     blocks.append(_graders(subject))
-    return Section("methods", "Rule, methods and warnings", (Items(tuple(items)), *blocks))
+    return Section("methods", "Rule, methods and warnings", (BulletList(tuple(items)), *blocks))
 
 
 def inventory(evals: Evals, *, made: str) -> Section:
@@ -93,7 +93,7 @@ def inventory(evals: Evals, *, made: str) -> Section:
     files: Block = Text("No file was read: the tables were in memory.")
     if evals.files:
         heads = ("File", "Size", "SHA-256")
-        files = Table.of("Files read", heads, map(_file, evals.files), key="table-files", numeric=(1,))
+        files = ReportTable.of("Files read", heads, map(_file, evals.files), key="table-files", numeric=(1,))
     counts = ", ".join(
         plural(
             some_of(frame, table.key[0]).height,
@@ -105,7 +105,7 @@ def inventory(evals: Evals, *, made: str) -> Section:
     return Section("inputs", "Inputs", (_runs(evals), files, Text(f"{counts}. Made with {made}.")))
 
 
-def _graders(subject: Subject) -> Table:
+def _graders(subject: Subject) -> ReportTable:
     """Return the graders whose scores count; all of them if none was chosen."""
     by = ("grader_kind", "grader", "judge_model")
     table = (
@@ -128,10 +128,10 @@ def _graders(subject: Subject) -> Table:
         for row in table.to_dicts()
     )
     heads = ("Grader", "Kind", "Model", "Judgements", "Unscored", "Rubric versions")
-    return Table.of("Graders", heads, rows, key="table-graders", numeric=(3, 4, 5))
+    return ReportTable.of("Graders", heads, rows, key="table-graders", numeric=(3, 4, 5))
 
 
-def _runs(evals: Evals) -> Table:
+def _runs(evals: Evals) -> ReportTable:
     trials = dict(evals.attempts().group_by("run").len().iter_rows())
     rows = (
         (
@@ -143,7 +143,7 @@ def _runs(evals: Evals) -> Table:
     )
     heads = (*_RUN_COLUMNS.values(), "Started, UTC", "Trials")
     note = _and_more(evals.runs.height, _RUN_LIMIT)
-    return Table.of("Runs", heads, rows, key="table-runs", numeric=(len(heads) - 1,), note=note)
+    return ReportTable.of("Runs", heads, rows, key="table-runs", numeric=(len(heads) - 1,), note=note)
 
 
 def _and_more(count: int, limit: int) -> str:

@@ -12,7 +12,7 @@ from evalkit.charts.trend import is_ordered
 from evalkit.compare.sentences import summary_cells
 from evalkit.grading.summarize import distribution, summarize
 from evalkit.grading.version_order import natural_key, start_order
-from evalkit.report.blocks import Cell, Figure, Items, Section, Table, Text, if_known
+from evalkit.report.blocks import BulletList, Cell, Figure, ReportTable, Section, Text, if_known
 from evalkit.report.chart_script import draw
 from evalkit.util import format as fmt
 from evalkit.util.words import NOT_GIVEN, join_words, plural
@@ -125,7 +125,7 @@ def criteria(subject: Subject) -> Section:
     )
     heads = ("Criterion", subject.group.capitalize(), "Mean score", _interval_head(rates), "Lowest case")
     blocks.append(
-        Table.of(
+        ReportTable.of(
             "Each criterion by itself",
             (*heads, "Answers passing", "Cases", "Unscored", "Criterion verdict"),
             rows,
@@ -174,7 +174,7 @@ def severity(subject: Subject) -> Section | None:
     )
     heads = ("Severity", subject.group.capitalize(), "Pass rate", _interval_head(rates), "Cases")
     blocks.append(
-        Table.of(
+        ReportTable.of(
             "Pass rate by severity",
             (*heads, "Trials passed", "Failed", "Unscored"),
             rows,
@@ -230,7 +230,7 @@ def find_fewer(subject: Subject, left_out: Sequence[str] = ()) -> tuple[str, ...
     return (*sentences[:_FEWER_LIMIT], *([f"And {rest:,} more."] if rest > 0 else []))
 
 
-def rates_table(subject: Subject, *, key: str) -> Table:
+def rates_table(subject: Subject, *, key: str) -> ReportTable:
     """Return the pass rate and mean score of each group."""
     rows = (
         (
@@ -245,7 +245,7 @@ def rates_table(subject: Subject, *, key: str) -> Table:
     )
     level = _interval_head(subject.rates)
     heads = (subject.group.capitalize(), "Pass rate", level, "Mean score", level, "Cases")
-    return Table.of(
+    return ReportTable.of(
         f"Pass rate and mean score by {subject.group}",
         (*heads, "Trials per case", "Unscored"),
         rows,
@@ -254,25 +254,25 @@ def rates_table(subject: Subject, *, key: str) -> Table:
     )
 
 
-def key_figures(change: Comparison) -> Table:
+def key_figures(change: Comparison) -> ReportTable:
     """Return the comparison over all cases, a row per metric."""
     rows = change.table.filter(pl.col("scope") == "overall")
     heads = ("Metric", f"Baseline {change.baseline}", f"Candidate {change.candidate}")
     cells = ((name.capitalize(), *rest) for _, name, *rest in map(_difference, rows.to_dicts()))
     caption = "Over all cases, paired by case"
-    return Table.of(
+    return ReportTable.of(
         caption, (*heads, *_difference_heads(rows)), cells, key="key-figures", numeric=range(1, 7)
     )
 
 
-def _differences(rows: pl.DataFrame, *, key: str, scope: str) -> Table:
+def _differences(rows: pl.DataFrame, *, key: str, scope: str) -> ReportTable:
     """Return a row per scope and metric of a comparison."""
     cells = [_difference(row) for row in rows.to_dicts()]
     if scope == "Severity":
         cells = [(severity_cell(severity), *rest) for severity, *rest in cells]
     heads = (scope, "Metric", "Baseline", "Candidate", *_difference_heads(rows))
     caption = f"Candidate against baseline by {scope.lower()}"
-    return Table.of(caption, heads, cells, key=key, numeric=range(2, 8))
+    return ReportTable.of(caption, heads, cells, key=key, numeric=range(2, 8))
 
 
 def _difference(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -337,13 +337,13 @@ def cases(subject: Subject) -> Section:
     heads = ("Case", *(["Severity"] if known else []), *(str(group or NOT_GIVEN) for group in shown))
     numeric = range(1 + known, len(heads))
     options: dict[str, Any] = {"key": "table-cases", "numeric": numeric, "note": note, "filterable": True}
-    blocks: list[Block] = [Table.of("Every case", heads, rows, **options)]
+    blocks: list[Block] = [ReportTable.of("Every case", heads, rows, **options)]
     if subject.change is not None and subject.change.unpaired.height:
         lines = tuple(
             f"Case {row['case']} ({row['severity'] or 'no severity'}): {row['side']} only, {row['verdict']}"
             for row in subject.change.unpaired.to_dicts()
         )
-        blocks += [Text("Cases of one side only. No difference includes them."), Items(lines)]
+        blocks += [Text("Cases of one side only. No difference includes them."), BulletList(lines)]
     return Section("cases", f"All {plural(len(keys), 'case')}" if len(keys) != 1 else "Case", tuple(blocks))
 
 
