@@ -51,7 +51,11 @@ def read_frame(
 
 
 def columns(rows: list[dict[str, Any]], *, names: Iterable[str] | None = None) -> pl.DataFrame:
-    """Return the columns of decoded records; see `read_frame`."""
+    """Return the columns of decoded records; see `read_frame`.
+
+    >>> columns([{"a": 1, "b": "x"}, {"a": 2.5, "b": 3}]).to_dict(as_series=False)
+    {'a': [1.0, 2.5], 'b': ['x', '3']}
+    """
     keys = dict.fromkeys(name for row in rows for name in row)
     wanted = keys if names is None else [name for name in names if name in keys]
     made = [series(name, [row.get(name) for row in rows]) for name in wanted]

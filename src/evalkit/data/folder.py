@@ -120,7 +120,17 @@ def read_scores(path: str | Path) -> Evals:
 
 
 def within_scale(evals: Evals) -> Evals:
-    """Set scores outside their scale to null, with an `error` and a `Problem`."""
+    """Set scores outside their scale to null, with an `error` and a `Problem`.
+
+    >>> evals = within_scale(
+    ...     Evals.from_tables(
+    ...         criteria=pl.DataFrame({"criterion": ["Groq"], "scale_min": [1], "scale_max": [5]}),
+    ...         scores=pl.DataFrame({"run": ["a"], "case": ["01"], "criterion": ["Groq"], "score": [50]}),
+    ...     )
+    ... )
+    >>> evals.scores["error"].item()
+    '50 is outside the scale 1 to 5'
+    """
     ends = ["scale_min", "scale_max"]
     scale = evals.criteria.filter(pl.any_horizontal(pl.col(ends).is_not_null()))
     if scale.is_empty() or evals.scores.is_empty():

@@ -34,5 +34,9 @@ class Scoring:
     level: float = 0.95
 
     def replace_given(self, **given: Any) -> Scoring:
-        """Return a copy with every value that is not None."""
+        """Return a copy with every value that is not None.
+
+        >>> Scoring(grader="judge").replace_given(grader=None, level=0.9)
+        Scoring(rule=None, grader='judge', rubric=None, weights=None, level=0.9)
+        """
         return replace(self, **{name: value for name, value in given.items() if value is not None})

@@ -134,7 +134,11 @@ def counter(value: Any) -> int | None:
 
 
 def moment(value: Any) -> str | None:
-    """Return seconds since 1970 in ISO 8601; text as it is; None for anything else."""
+    """Return seconds since 1970 in ISO 8601; text as it is; None for anything else.
+
+    >>> moment(0), moment("2026-01-31T09:00:00Z"), moment(True)
+    ('1970-01-01T00:00:00+00:00', '2026-01-31T09:00:00Z', None)
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value if isinstance(value, str) else None
     try:

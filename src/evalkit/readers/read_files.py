@@ -207,8 +207,12 @@ def _failed(failures: Sequence[_Outcome]) -> Evals:
 def declare_scales(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
     """Set the declared scale of each criterion without one, except binary criteria.
 
-    `scales` maps a criterion (or `""`: all others) to lowest and highest score. Return `evals` itself if none
-    applies.
+    `scales` maps a criterion (or `""`: all others) to lowest and highest score. Return `evals` itself if none applies.
+
+    >>> scores = pl.DataFrame({"run": "a", "case": "1", "criterion": "tone", "score": 0.5})
+    >>> evals = declare_scales(Evals.from_tables(scores=scores), {"": (0, 1)})
+    >>> evals.criteria.select("criterion", "scale_min", "scale_max").row(0)
+    ('tone', 0.0, 1.0)
     """
     keys = ["suite", "criterion"]
     used = evals.scores.select("run", "criterion").unique()

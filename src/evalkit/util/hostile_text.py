@@ -165,6 +165,9 @@ def find_quotes(text: str, evidence: Iterable[str]) -> list[tuple[int, int]]:
     """Return the (start, end) of quoted passages in a text, sorted, without overlaps.
 
     Spaces, line ends, quotation marks, case and Markdown signs are ignored.
+
+    >>> find_quotes("We rely on the **output order** here.", ["rely on the output order"])
+    [(3, 29)]
     """
     wanted = _wanted(evidence, _bare(text))
     if not wanted:
@@ -174,7 +177,11 @@ def find_quotes(text: str, evidence: Iterable[str]) -> list[tuple[int, int]]:
 
 
 def holds_quote(text: str, evidence: str) -> bool:
-    """Whether a text contains a passage of the evidence, by the rules of `find_quotes`."""
+    """Whether a text contains a passage of the evidence, by the rules of `find_quotes`.
+
+    >>> holds_quote("We rely on the **output order** here.", "the output order")
+    True
+    """
     return bool(_wanted([evidence], _bare(text)))
 
 
