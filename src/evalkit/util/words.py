@@ -48,7 +48,7 @@ def plural(count: int, word: str, *, plural: str = "") -> str:
 
 def as_names(names: str | Iterable[str] | None) -> tuple[str, ...]:
     """Return one name, several or none as a tuple."""
-    return (names,) if isinstance(names, str) else tuple(names or ())
+    return (names,) if isinstance(names, str) else tuple(() if names is None else names)
 
 
 def printable(text: str) -> str:
