@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -15,7 +15,7 @@ from evalkit.compare.gate import check_gate
 from evalkit.data import export as exports
 from evalkit.data import folder as native
 from evalkit.readers.load import load
-from evalkit.report import provenance_sections
+from evalkit.report import build
 from evalkit.util.errors import FormatError
 
 if TYPE_CHECKING:
@@ -141,7 +141,12 @@ def test_what_needs_all_texts_says_what_to_do(
 def test_a_report_of_a_scan_is_the_report_of_a_load(
     suffix: str, folder: Path, whole: ek.Evals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provenance_sections, "now", lambda: datetime(2026, 1, 31, tzinfo=UTC))
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 31, tzinfo=tz)
+
+    monkeypatch.setattr(build, "datetime", Frozen)
     made = [
         seen(ek.report(evals, tmp_path / f"{name}{suffix}", **SIDES).read_text())
         for name, evals in (("scan", ek.scan(folder)), ("load", whole))
