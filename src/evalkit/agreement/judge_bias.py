@@ -284,7 +284,7 @@ def _sentence(summary: pl.DataFrame, level: float) -> str:
 
 def _warnings(people: pl.DataFrame, summary: pl.DataFrame) -> Iterator[Warning]:
     if people.is_empty():
-        yield no_labels("a judge's bias cannot be told from the quality of the answers")
+        yield no_labels("a judge's bias cannot be separated from the quality of the answers")
     tests = summary["p_value"].count()
     if tests > 1:
         text = f"{plural(tests, 'test')} were made. p_adjusted is Benjamini-Hochberg's over all of them."

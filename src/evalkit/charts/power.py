@@ -178,7 +178,7 @@ def variance(components: IntoFrame, *, title: str | None = None) -> Drawing:
         height=32 * frame.height,
         title=layers.heading(
             title or f"{percent(first['share'], 0)} of the variance is {where}",
-            f"{plural(unknown, 'source')} cannot be told apart" if unknown else "",
+            f"{plural(unknown, 'source')} cannot be separated" if unknown else "",
         ),
         description=f"Variance by source. Largest: {first['name']}, {first['words']}. {'; '.join(shares)}.",
     )

@@ -51,7 +51,7 @@ _USAGE = (
 
 CASES: Final = Table(
     "cases",
-    "one thing asked",
+    "one test case",
     ("suite", "case"),
     (
         _SUITE,
@@ -62,7 +62,7 @@ CASES: Final = Table(
         Column("expected_rubric", _TEXT, "The case's checkable points, one a line."),
         Column("check", _TEXT, "What kind of check it is, e.g. Pass / Fail."),
         Column("domain", _TEXT, "The field the case is from."),
-        Column("severity", Severity, "How bad a failure is; null where nobody said."),
+        Column("severity", Severity, "How bad a failure is; null if unknown."),
         Column("tags", pl.List(pl.String()), "Names of the slices the case belongs to."),
         Column("cluster", _TEXT, "Cases with the same cluster are not independent of each other."),
     ),
@@ -70,7 +70,7 @@ CASES: Final = Table(
 
 CRITERIA: Final = Table(
     "criteria",
-    "one thing judged",
+    "one criterion",
     ("suite", "criterion"),
     (
         _SUITE,
@@ -111,7 +111,7 @@ TRIALS: Final = Table(
         _CASE,
         _EPOCH,
         Column("output", _TEXT, "The agent's final answer."),
-        Column("error", _TEXT, "Why there is none, where the attempt crashed."),
+        Column("error", _TEXT, "Why the trial crashed; null if it did not."),
         Column("stop_reason", _TEXT, "Why the agent stopped."),
         *_USAGE,
         Column("latency_s", pl.Float64(), "How long it took, in seconds."),
@@ -149,10 +149,8 @@ SCORES: Final = Table(
         _CASE,
         _EPOCH,
         _key("criterion", "Which line of the rubric."),
-        _key("grader", "Who judged: a judge's, a person's or a check's name; empty where unknown."),
-        _key(
-            "rubric_hash", "Content hash of what was judged by, as it was worded then; empty where unknown."
-        ),
+        _key("grader", "Name of the judge, person or check; empty if unknown."),
+        _key("rubric_hash", "Content hash of the wording at scoring time; empty if unknown."),
         _key("sample", "Which repeated judgement of the same answer, from 1.", pl.Int32()),
         Column("grader_kind", pl.Enum(GRADER_KINDS), "judge (a model), human or code."),
         Column("score", pl.Float64(), "The score, on the criterion's scale; null: no score, never 'bad'."),
