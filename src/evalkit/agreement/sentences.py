@@ -47,7 +47,10 @@ def agreement_sentence(ratings: Ratings, summary: pl.DataFrame, reference: str) 
     main = main_row(summary)
     if main is None:
         rows = summary.filter((pl.col("group") == "all") & (pl.col("reason") != ""))
-        reasons = [*rows.sort("n", descending=True)["reason"], "no answer was rated by both"]
+        reasons = [
+            *rows.sort("n", descending=True, maintain_order=True)["reason"],
+            "no answer was rated by both",
+        ]
         return f"{sides}: agreement is not estimable ({reasons[0]})."
     return f"{sides}: {' '.join(_sentences(ratings, summary, main, reference))}"
 

@@ -9,7 +9,7 @@ import typer
 
 from evalkit.cli import options as opt
 from evalkit.cli.terminal import emit, one_line, tell_about, working
-from evalkit.util.atomic_files import is_free
+from evalkit.util.atomic_files import is_free, replace_folder
 from evalkit.util.errors import FormatError
 from evalkit.util.words import plural
 
@@ -46,14 +46,16 @@ def convert(
 def _write(evals: Evals, folder: Path, to: str) -> None:
     if to == "parquet":
         evals.save(folder)
-    elif to == "native":
-        from evalkit.data.folder import write
+        return
+    with replace_folder(folder) as fresh:
+        if to == "native":
+            from evalkit.data.folder import write
 
-        write(evals, folder)
-    else:
-        from evalkit.data.export import every_eval_ever
+            write(evals, fresh)
+        else:
+            from evalkit.data.export import every_eval_ever
 
-        every_eval_ever(evals, folder)
+            every_eval_ever(evals, fresh)
 
 
 def _stream(data: opt.Data, folder: Path) -> Evals | None:

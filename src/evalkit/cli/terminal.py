@@ -62,14 +62,20 @@ def print_usage_error(error: Any) -> None:
         error.show()
         return
     cause = error.__cause__
-    value = cause.errors()[0]["input"] if hasattr(cause, "errors") else ""
+    # Only newer versions of typer give the value; click gives no parts at all.
+    before, _, choices = text.partition(" one of ")
+    value = (
+        cause.errors()[0]["input"]
+        if hasattr(cause, "errors")
+        else before.removesuffix("' is not").rpartition("'")[2]
+    )
     text = re.sub(
         r"Input should be (a valid )?(.+?)(, unable .*)?$",
         lambda match: f"{value!r} is {'no' if match[1] else 'not'} {match[2]}",
         text,
     )
     path = "evalkit" if context is None else context.command_path
-    if suggestion := did_you_mean(str(value), re.findall(r"'([^']*)'", text.partition(" one of ")[2])):
+    if suggestion := did_you_mean(str(value), re.findall(r"'([^']*)'", choices)):
         text += f".{suggestion}"
     elif context is not None and getattr(error, "option_name", "") in _root_options(context):
         text += f" after {path!r}. Put it before the command"

@@ -14,6 +14,7 @@ from evalkit.data.frames import some_of, to_polars
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES, TRIAL_KEY, Problem, Table
 from evalkit.data.scoring import Scoring
 from evalkit.util.arguments import expect, expect_evals
+from evalkit.util.atomic_files import replace_folder
 from evalkit.util.errors import ColumnError, SelectorError
 from evalkit.util.notes import Note
 
@@ -377,7 +378,7 @@ class Evals:
         parquet.check_target(folder)
         frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in self.tables()}
         frames |= {"trials": self._trials_with_output(), "problems": self.problems}
-        with parquet.replacing(folder) as fresh:
+        with replace_folder(folder) as fresh:
             parquet.write(fresh, frames, notes=self.notes, files=self.files)
         return folder
 

@@ -21,7 +21,7 @@ from evalkit.data.folder_fields import (
 )
 from evalkit.data.json_text import encode_json
 from evalkit.util.arguments import expect_evals
-from evalkit.util.atomic_files import atomic_write
+from evalkit.util.atomic_files import append_lines, atomic_write, open_for_append
 from evalkit.util.errors import FormatError, PathError, SuiteError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _NESTED: Final = ("config", "tool_calls", "parts", "metadata")
 _OPTIONAL: Final = ("suite", "grader", "rubric_hash")
 # A suite file needs a name.
 _UNNAMED: Final = "unnamed"
+_BLOCK_BYTES: Final = 1 << 16
 
 
 def write(evals: Evals, folder: str | Path) -> Path:
@@ -73,7 +74,8 @@ def write(evals: Evals, folder: str | Path) -> Path:
 def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
     """Append one JSON object per line; return when it is on disk.
 
-    An incomplete last line is closed first.
+    A last line that a crash cut short is removed first. Raise `PathError` for a full disk, and `FormatError` for a
+    link, a pipe or a device in place of the file.
 
     Parameters
     ----------
@@ -87,13 +89,27 @@ def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
     data = b"".join(encode_json(_fields(record.items())) + b"\n" for record in records)
     if not data:
         return
-    with path.open("a+b") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            data = data if file.read(1) == b"\n" else b"\n" + data
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    append_lines(path, _cut_torn_line(path) + data)
+
+
+def _cut_torn_line(path: Path) -> bytes:
+    """Cut off a last line that a crash left unreadable; return the line end that a readable one lacks."""
+    with open_for_append(path) as file:
+        size = file.seek(0, os.SEEK_END)
+        tail, start = b"", size
+        while start and b"\n" not in tail:
+            start = max(start - _BLOCK_BYTES, 0)
+            file.seek(start)
+            tail = file.read(size - start)
+        last = tail[tail.rfind(b"\n") + 1 :]
+        if not last.strip():
+            return b""
+        try:
+            msgspec.json.decode(last)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            file.truncate(size - len(last))
+            return b""
+        return b"\n"
 
 
 def _write_suites(evals: Evals, folder: Path) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES
-from evalkit.util.atomic_files import is_free
+from evalkit.util.atomic_files import is_free, restore_folder
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.notes import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 MANIFEST: Final = "evalkit.json"
 """The file of a saved folder that marks it as evalkit's."""
@@ -34,19 +30,6 @@ def check_target(folder: Path) -> None:
         raise FormatError(
             f"{str(folder)!r} holds files that evalkit did not save. Name a new or an empty folder."
         )
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """Yield a new folder that replaces `folder` if nothing is raised."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    fresh.chmod(0o755)
-    try:
-        yield fresh
-        _swap(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def write(folder: Path, tables: Mapping[str, Any], *, notes: Iterable[Note], files: Iterable[str]) -> None:
@@ -72,6 +55,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     Raise `PathError` for a missing folder, `FormatError` for one of other origin or a newer evalkit.
     """
+    restore_folder(folder)
     if not folder.exists():
         raise PathError.missing(folder)
     try:
@@ -119,18 +103,3 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         raise PathError.missing(path) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise FormatError(f"{str(path)!r} is not readable Parquet: {str(error).splitlines()[0]}") from None
-
-
-def _swap(fresh: Path, folder: Path) -> None:
-    """Replace `folder`; remove the old content last."""
-    if not folder.exists():
-        os.replace(fresh, folder)  # noqa: PTH105
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-    os.replace(folder, old)  # noqa: PTH105  (an empty folder is replaced in one step)
-    try:
-        os.replace(fresh, folder)  # noqa: PTH105
-    except OSError:
-        os.replace(old, folder)  # noqa: PTH105
-        raise
-    shutil.rmtree(old)

@@ -15,6 +15,7 @@ from evalkit.data.folder import in_line_order, within_scale
 from evalkit.data.schema import TABLES, TRIALS, Problem
 from evalkit.readers import find_files, read_files, registry
 from evalkit.readers.run_names import LoadedPart, tell_apart
+from evalkit.util.atomic_files import replace_folder
 from evalkit.util.notes import Note, merge_notes
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def save(
     if not plan.files:
         return None
     saved.check_target(folder)
-    with saved.replacing(folder) as fresh:
+    with replace_folder(folder) as fresh:
         parts_folder = fresh / "parts"
         parts_folder.mkdir()
         parts = [

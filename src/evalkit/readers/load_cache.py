@@ -19,7 +19,7 @@ from evalkit.data import parquet
 from evalkit.data.evals import Evals
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES
 from evalkit.util.cache_folder import cache_folder
-from evalkit.util.errors import EvalkitError
+from evalkit.util.errors import EvalkitError, FormatError
 from evalkit.util.version import VERSION
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ LARGEST: Final = 4 << 30
 # A younger file may change within the clock's resolution: compare its content too.
 _SETTLED_NS: Final = 2_000_000_000
 
-_File = tuple[str, int, int, int]
-"""A file: its path, size (bytes), time (ns) and inode."""
+_File = tuple[str, int, int, int, int]
+"""A file: its path, size (bytes), time of its content and of its last change (ns), and inode."""
 _Result = tuple[Evals, dict[str, Any]]
 
 
@@ -51,7 +51,7 @@ def fetch(path: Path, key: Iterable[str], make: Callable[[], _Result], *, beside
             return make()
         names = [VERSION, _code_time(), *key, str(path), str(path.resolve()), files]
         entry = cache_folder() / "loads" / hashlib.sha256(json.dumps(names).encode()).hexdigest()[:40]
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, FormatError):
         return make()
     cached = _take(entry, files)
     if cached is not None:
@@ -70,7 +70,9 @@ def _files(path: Path, *, beside: bool) -> list[_File]:
     elif beside:
         paths = path.parent.iterdir()
     stats = ((str(file), file.stat()) for file in paths if file.is_file())
-    return sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in stats)
+    return sorted(
+        (name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for name, stat in stats
+    )
 
 
 @functools.cache
@@ -118,7 +120,7 @@ def _put(entry: Path, evals: Evals, facts: dict[str, Any], files: list[_File]) -
         frames = {name: frame for name, frame in frames.items() if frame.height}
         for name, frame in frames.items():
             frame.write_parquet(fresh / f"{name}.parquet", compression="lz4", statistics=False)
-        age_ns = time.time_ns() - max(time_ns for _, _, time_ns, _ in files)
+        age_ns = time.time_ns() - max(max(times) for _, _, *times, _ in files)
         digest = _hash(files) if age_ns < _SETTLED_NS else None
         parquet.write_manifest(fresh, evals.notes, evals.files, tables=list(frames), hash=digest, facts=facts)
         with suppress(OSError):  # another process was faster, and wrote the same

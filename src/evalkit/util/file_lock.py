@@ -9,12 +9,14 @@ import threading
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
+from evalkit.util.atomic_files import open_for_append
 from evalkit.util.errors import BusyError, FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
 
 _HOME: Final = ".evalkit"
 _BUSY: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
@@ -31,6 +33,8 @@ def holding(folder: str | Path, name: str) -> Iterator[None]:
     Raise `BusyError` if another process or thread holds the lock.
     """
     folder = Path(folder)
+    if (folder / _HOME).is_symlink():
+        raise FormatError(f"{str(folder / _HOME)!r} is a link. Expected a folder.", fix="Remove it.")
     is_new = not folder.exists()
     try:
         with locked(folder / _HOME / f"{name}.lock", repr(str(folder / name))):
@@ -65,11 +69,11 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 path.unlink()
 
 
-def _open_locked(path: Path, what: str) -> BinaryIO:
+def _open_locked(path: Path, what: str) -> FileIO:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            file = path.open("a+b")
+            file = open_for_append(path)
         except FileNotFoundError:  # the last holder just removed the folder
             continue
         try:
@@ -92,8 +96,10 @@ def _open_locked(path: Path, what: str) -> BinaryIO:
 
 def _holder(path: Path) -> str:
     try:
-        holder = path.read_text(encoding="utf-8", errors="replace")[:200]
-    except OSError:
+        with open_for_append(path) as file:
+            file.seek(0)
+            holder = file.read(200).decode("utf-8", errors="replace")
+    except (OSError, FormatError):
         return ""
     return f" ({holder})" if holder else ""
 
