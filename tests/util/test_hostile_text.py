@@ -134,3 +134,37 @@ def test_markup_of_ours_is_known_to_templates():
     template = Environment(autoescape=True).from_string("{{ a }}{{ b }}")
 
     assert template.render(a=Html("<b>"), b="<i>") == "<b>&lt;i&gt;"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "👩\u200d💻 ❤\ufe0f ⌨\ufe0f 1\ufe0f\u20e3 👩🏽\u200d🚀 🏳\ufe0f\u200d🌈",
+        "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "葛\U000e0100",
+    ],
+)
+def test_what_emoji_and_scripts_need_stays(text):
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "\u00ad",
+        "\u200b",
+        "\u200d",
+        "\u034f",
+        "\u3164",
+        "\ufe0f",
+        "\ufeff",
+        "\u202e",
+        "\u2063",
+        "\U000e0041",
+        "\U000e0100",
+    ],
+)
+def test_what_is_drawn_as_nothing_is_made_visible(sign):
+    assert visible(f"a{sign}b") == f"a⟦U+{ord(sign):04X}⟧b"

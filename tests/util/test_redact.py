@@ -78,6 +78,23 @@ def test_a_secret_of_a_known_shape_does_not_survive(kind, around):
         ("Authorization: Bearer abcdef0123456789ABCDEF", "abcdef0123456789ABCDEF"),
         ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
         ("postgres://ann:s3cretword@db/x", "s3cretword"),
+        ("redis://:s3cretword@db:6379/0", "s3cretword"),
+        ('{"Authorization": "Basic dXNlcjpwYXNz"}', "dXNlcjpwYXNz"),
+        ('{\\"Authorization\\": \\"Basic dXNlcjpwYXNz\\"}', "dXNlcjpwYXNz"),
+        ("Driver={SQL};Server=db;Uid=ann;Pwd=tiger;", "tiger"),
+        ("Server=db;Password={ti;ger};", "ti;ger"),
+        ("password=Pa$$w0rd!", "Pa$$w0rd!"),
+        ("password: tr0ub4dor&3", "tr0ub4dor&3"),
+        ("--password=a(b)c[1]#x", "a(b)c[1]#x"),
+        ("Cookie: session=8f14e45fceea167a; lang=de", "8f14e45fceea167a"),
+        ("Set-Cookie: sid=s%3Aabcdef123456; Path=/; HttpOnly", "s%3Aabcdef123456"),
+        (
+            "https://a.blob.core.windows.net/c?sv=2024-11-04&sig=Zm9vYmFyMTIzNDU2Nzg5%3D",
+            "Zm9vYmFyMTIzNDU2Nzg5",
+        ),
+        ("VAULT_ADDR hvs." + "CAESIJ1a2b3c4d5e6f7g8h9i", "CAESIJ1a2b3c4d5e6f7g8h9i"),
+        ("gsk_" + "a1B2c3D4\u200be5F6g7H8" + "a1B2c3D4e5F6g7H8", "e5F6g7H8"),
+        ("gs\u00adk_" + "a1B2c3D4e5F6g7H8a1B2c3D4e5F6g7H8", "a1B2c3D4"),
         ("//registry/:_authToken=00000000-1111-2222-3333-444444444444", "00000000-1111"),
     ],
 )
@@ -103,6 +120,16 @@ def test_a_private_key_is_masked_as_a_whole_also_where_its_end_is_missing():
         "max_token: 1000",
         '"usage": {"prompt_tokens": 123456789012, "total_tokens": 1234567890123}',
         "sort_key: created_at_then_name",
+        "primary_key: customer_id_2024_v1",
+        "cache_key=suite-v2-2026-11-30-abc123",
+        "next_page_token: eyAicGFnZSI6IDIgfQ12",
+        "num_token: 123456789012",
+        "pip install sk-learn-contrib-extensions",
+        "sk-learn-compatible-estimators-for-everyone",
+        "the password: required for login",
+        "password=get_password()",
+        "password=${DB_PASSWORD}",
+        "https://example.org/list?key=batch_01jr3k9x2v7m4n5p6q7r8",
         "git clone git@github.com:groq/groq-python.git",
         *IDS,
     ],
@@ -112,13 +139,25 @@ def test_what_is_no_secret_stays(text):
 
 
 @pytest.mark.parametrize(
-    "number", ["+49 30 901820", "+1 (415) 555-2671", "(415) 555-2671", "415-555-2671", "+442071838750"]
+    "number",
+    [
+        "+49 30 901820",
+        "+1 (415) 555-2671",
+        "(415) 555-2671",
+        "415-555-2671",
+        "+442071838750",
+        "+49\u00a030\u00a0901820",
+        "415\u2011555\u20112671",
+    ],
 )
 def test_a_phone_number_is_masked(number):
     assert redact([f"call {number}!"]).texts == ("call [phone-1]!",)
 
 
-@pytest.mark.parametrize("address", ["ann@site.org", "first.last+tag@mail.example.co.uk", "x_1@a-b.io"])
+@pytest.mark.parametrize(
+    "address",
+    ["ann@site.org", "first.last+tag@mail.example.co.uk", "x_1@a-b.io", "jürgen@exämple.de", "анна@почта.рф"],
+)
 def test_an_email_address_is_masked(address):
     assert redact([f"write to <{address}>."]).texts == ("write to <[email-1]>.",)
 

@@ -1,9 +1,9 @@
-"""Redact the texts of evaluations before a report is made."""
+"""Redact every text of evaluations before a report is made."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -12,42 +12,117 @@ from evalkit.util.notes import Note
 from evalkit.util.redact import describe, redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from evalkit.data.evals import Evals
-
-_TEXTS: Final = {
-    "cases": ("input", "prompt", "ideal_behavior", "expected_rubric"),
-    "trials": ("output", "error"),
-    "turns": ("content", "reasoning", "tool_calls", "parts"),
-    "scores": ("rationale", "evidence", "answer", "error", "metadata"),
-}
+    from evalkit.data.scoring import Scoring
 
 
-def redact_evals(evals: Evals) -> Evals:
-    """Redact secrets, e-mail addresses and phone numbers in all texts.
+def redact_evals(evals: Evals, *beside: Any) -> tuple[Any, ...]:
+    """Redact secrets, e-mail addresses and phone numbers in every text: names, IDs and notes too.
 
-    A value has the same placeholder everywhere. A note counts each kind.
+    A value has the same placeholder everywhere, so that redacted IDs still join. A note counts each kind.
+
+    Parameters
+    ----------
+    evals
+        The evaluations.
+    *beside
+        What is shown or looked up with them, such as a title or the sides: texts, or mappings and sequences of texts.
+
+    Returns
+    -------
+    tuple
+        The redacted evaluations, and each of `beside`.
 
     Examples
     --------
     >>> from evalkit.data.evals import Evals
     >>> key = "gsk_" + "a1B2" * 8
-    >>> trials = pl.DataFrame({"run": ["a"], "case": ["01"], "output": [f"I used {key}."]})
-    >>> redacted = redact_evals(Evals.from_tables(trials=trials))
-    >>> redacted.trials["output"].item(), [str(note) for note in redacted.notes]
-    ('I used [secret-1].', ['Redacted: 1 of kind secret.'])
+    >>> trials = pl.DataFrame({"run": [key], "case": ["01"], "output": [f"I used {key}."]})
+    >>> redacted, title = redact_evals(Evals.from_tables(trials=trials), f"About {key}")
+    >>> redacted.trials.select("run", "output").row(0), title
+    (('[secret-1]', 'I used [secret-1].'), 'About [secret-1]')
+    >>> [str(note) for note in redacted.notes]
+    ['Redacted: 1 of kind secret.']
     """
     expect_evals(evals, "ek.report with redact=True", loaded=True)
-    texts = {
-        text: None
-        for table, columns in _TEXTS.items()
-        for column in columns
-        for text in getattr(evals, table)[column].drop_nulls().unique(maintain_order=True)
-    }
+    frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in evals.tables()}
+    frames["problems"] = evals.problems
+    scoring = evals.scoring
+    plain = [evals.files, [(note.text, *note.files) for note in evals.notes], *_names(scoring), *beside]
+    texts: dict[str, None] = dict.fromkeys(text for frame in frames.values() for text in _frame_texts(frame))
+    texts |= dict.fromkeys(text for value in plain for text in _texts(value))
     redaction = redact(texts)
     changed = {old: new for old, new in zip(texts, redaction.texts, strict=True) if old != new}
-    tables = {
-        table: getattr(evals, table).with_columns(pl.col(columns).replace(changed))
-        for table, columns in _TEXTS.items()
-    }
-    text = f"Redacted: {describe(redaction.counts)}." if changed else "Nothing had to be redacted."
-    return replace(evals, **tables, notes=(*evals.notes, Note("redaction", text)))
+    counts = f"Redacted: {describe(redaction.counts)}." if changed else "Nothing had to be redacted."
+    notes = [
+        Note(note.kind, changed.get(note.text, note.text), _replaced(note.files, changed))
+        for note in evals.notes
+    ]
+    made: dict[str, Any] = {name: _redacted_frame(frame, changed) for name, frame in frames.items()}
+    redacted = replace(
+        evals,
+        **made,
+        notes=(*notes, Note("redaction", counts)),
+        files=_replaced(evals.files, changed),
+        scoring=_redacted_scoring(scoring, changed),
+    )
+    return (redacted, *(_replaced(value, changed) for value in beside))
+
+
+def _frame_texts(frame: pl.DataFrame) -> Iterator[str]:
+    for series in frame.get_columns():
+        if isinstance(series.dtype, pl.List):
+            series = series.explode()
+        if series.dtype in (pl.String, pl.Categorical):
+            yield from series.drop_nulls().unique(maintain_order=True).cast(pl.String)
+
+
+def _redacted_frame(frame: pl.DataFrame, changed: dict[str, str]) -> pl.DataFrame:
+    if not changed:
+        return frame
+    new = []
+    for name, dtype in frame.schema.items():
+        if dtype in (pl.String, pl.Categorical):
+            new.append(pl.col(name).cast(pl.String).replace(changed).cast(dtype))
+        elif dtype == pl.List(pl.String):
+            new.append(pl.col(name).list.eval(pl.element().replace(changed)))
+    return frame.with_columns(new)
+
+
+def _names(scoring: Scoring) -> list[Any]:
+    rule = scoring.rule
+    return [scoring.grader, scoring.rubric, *([rule.weights, rule.gates] if rule else [])]
+
+
+def _redacted_scoring(scoring: Scoring, changed: dict[str, str]) -> Scoring:
+    rule = scoring.rule
+    if rule is not None:
+        weights, gates = _replaced(rule.weights, changed), _replaced(rule.gates, changed)
+        rule = replace(rule, weights=weights, gates=gates)
+    grader, rubric = _replaced(scoring.grader, changed), _replaced(scoring.rubric, changed)
+    return replace(scoring, rule=rule, grader=grader, rubric=rubric)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def _replaced(value: Any, changed: dict[str, str]) -> Any:
+    """Return a value with its texts replaced, whole ones only."""
+    if isinstance(value, str):
+        return changed.get(value, value)
+    if isinstance(value, dict):
+        return {_replaced(key, changed): _replaced(item, changed) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_replaced(item, changed) for item in value)
+    return value

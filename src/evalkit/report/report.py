@@ -62,7 +62,7 @@ def report(
     max_transcripts
         The number of flips with transcripts, worst severity first.
     redact
-        Redact secrets, e-mail addresses and phone numbers in everything quoted.
+        Redact secrets, e-mail addresses and phone numbers in every text, names and IDs included.
 
     Returns
     -------
@@ -111,6 +111,6 @@ def report(
     if redact:
         from evalkit.report.redact_evals import redact_evals
 
-        evals = redact_evals(evals)
+        evals, baseline, candidate, title = redact_evals(evals, baseline, candidate, title)
     options = ReportOptions(baseline, candidate, by, title, margin, judge, criteria, max_transcripts)
     return write(build(evals, options), path)

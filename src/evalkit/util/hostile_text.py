@@ -41,29 +41,46 @@ class Html(str):
 def _pictures() -> dict[int, str]:
     pictures = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
     pictures[0x7F] = "\u2421"
-    named = [
-        *range(0x80, 0xA0),  # C1: 0x9B begins an ANSI sequence in one byte
-        *(0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0x2060, 0xFEFF),
-        *range(0x202A, 0x202F),  # bidi embeddings and overrides
-        *range(0x2066, 0x206A),  # bidi isolates
-        *range(0xE0000, 0xE0080),  # tag characters: text that is read by models and seen by nobody
-    ]
-    pictures.update({code: f"⟦U+{code:04X}⟧" for code in named})
+    # C1 controls (0x9B begins an ANSI sequence in one byte), line and paragraph separators.
+    pictures.update({code: _code_point(chr(code)) for code in (*range(0x80, 0xA0), 0x2028, 0x2029)})
     return pictures
 
 
+def _code_point(sign: str) -> str:
+    return f"⟦U+{ord(sign):04X}⟧"
+
+
 _PICTURES: Final = _pictures()
+# Default_Ignorable_Code_Point of Unicode 16.0: characters that a reader does not see.
+INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""A character that is drawn as nothing."""
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+# What is drawn as nothing, where it is needed: emoji are joined and coloured by it, letters of some scripts shaped.
+_EMOJI: Final = "[#*0-9\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u27bf\u2934-\u2b55\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+_SHAPED: Final = "[\u0600-\u08ff\u0900-\u0dff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1800-\u18af]"
+_HAN: Final = "[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+_NEEDED: Final = re.compile(
+    f"(?<={_EMOJI})\ufe0f?\u200d(?={_EMOJI})|(?<={_EMOJI})[\ufe0e\ufe0f]|(?<={_SHAPED})[\u200c\u200d](?={_SHAPED})"
+    f"|(?<=[\u1820-\u18aa])[\u180b-\u180d]|(?<={_HAN})[\ufe00-\ufe02\U000e0100-\U000e01ef]"
+    # The flags of England, Scotland and Wales are spelled in invisible letters.
+    "|(?<=\U0001f3f4)\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074|\U000e0077\U000e006c\U000e0073)\U000e007f"
+)
+_SHOWN: Final = re.compile(f"({_NEEDED.pattern})|{INVISIBLE.pattern}")
 
 
 def visible(text: str) -> str:
     """Replace characters that hide or reorder text by visible signs.
 
-    Control characters become their pictures; bidi, zero-width and tag characters their code point. Tabs and line
-    ends stay.
+    Control characters become their pictures; characters drawn as nothing and those that reorder text become their code
+    point, except inside emoji and in scripts that need them. Tabs and line ends stay.
     """
     text = text.replace("\r\n", "\n").translate(_PICTURES)
-    return _SURROGATE.sub(lambda found: f"⟦U+{ord(found[0]):04X}⟧", text)
+    if INVISIBLE.search(text):
+        text = _SHOWN.sub(lambda found: found[1] or _code_point(found[0]), text)
+    return _SURROGATE.sub(lambda found: _code_point(found[0]), text)
 
 
 def escape(text: object) -> Html:

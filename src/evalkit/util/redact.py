@@ -10,6 +10,8 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from evalkit.util.hostile_text import INVISIBLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -25,46 +27,118 @@ _PLUGINS: Final = (
     *("telegram_token.TelegramBotTokenDetector", "twilio.TwilioKeyDetector"),
 )
 
-_SECRETS: Final = (
-    # A private key block, also one that is cut off.
-    re.compile(
-        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|.*)",
-        re.DOTALL,
-    ),
-    # Keys with the prefix of a provider.
-    re.compile(
-        r"(?<![A-Za-z0-9])(?:gsk_|sk-(?:ant-|proj-|or-|svcacct-)?|hf_|xai-|r8_|pplx-|nvapi-|AIza|ya29\.|ghp_|gho_|ghu_|ghs_|ghr_"
-        r"|github_pat_|glpat-|npm_|pypi-|xox[abeoprs]-|whsec_|[rs]k_(?:live|test)_|dckr_pat_|lsv2_|tvly-|shpat_|dop_v1_)"
-        r"[A-Za-z0-9_\-]{16,}"
-    ),
-    re.compile(r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,500}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
-    re.compile(r"(?i)(?<=\bbearer )[a-z0-9._~+/\-]{16,}=*"),
-    re.compile(r"(?i)(?<=\bauthorization: basic )[a-z0-9+/]{8,}=*"),
-    # The password in a URL.
-    re.compile(r"(?<=://)[^\s:/?#\[\]@]+:[^\s/?#\[\]@]+(?=@)"),
+# The first group is the secret, or the match if there is none.
+_SECRETS: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # A private key block, also one that is cut off.
+        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|.*)",
+        r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,500}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?",
+        r"(?i)\bbearer\s{1,8}([a-z0-9._~+/\-]{16,}=*)",
+        r"(?i)\bauthorization[\\\"']{0,4}\s{0,8}[:=]\s{0,8}[\\\"']{0,4}basic\s{1,8}([a-z0-9+/_\-]{8,}=*)",
+        # The password in a URL, also without a user.
+        r"(?<=://)([^\s:/?#\[\]@]*:[^\s/?#\[\]@]+)(?=@)",
+        # The password in a connection string.
+        r"(?i);\s{0,8}(?:pwd|password)\s{0,8}=\s{0,8}(\{[^}]{3,200}\}|[^;\s\"'{][^;\s\"']{2,})",
+    )
+)
+# Keys with the prefix of a provider.
+_PREFIXED: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?:gsk_|sk-(?:ant-|proj-|or-|svcacct-)?|hf_|xai-|r8_|pplx-|nvapi-|AIza|ya29\.|ghp_|gho_|ghu_|ghs_|ghr_"
+    r"|github_pat_|glpat-|npm_|pypi-|xox[abeoprs]-|whsec_|[rs]k_(?:live|test)_|dckr_pat_|lsv2_|tvly-|shpat_|dop_v1_"
+    r"|hv[sbr]\.)([A-Za-z0-9_\-]{16,})"
+)
+_RUN: Final = re.compile(r"[A-Za-z0-9]{8,}")
+# A signature or a token in the query of an address.
+_QUERY: Final = re.compile(
+    r"(?i)[?&](?:sig|signature|x-amz-signature|x-amz-security-token|x-goog-signature|access_token|token|api_?key|key|auth)"
+    r"=([A-Za-z0-9%+/=._~\-]{16,})"
+)
+_COOKIES: Final = re.compile(
+    r"(?i)\b(?:set-)?cookie[\\\"']{0,4}\s{0,8}[:=]\s{0,8}[\\\"']{0,4}([^\r\n\"'\\]{8,})"
+)
+_COOKIE: Final = re.compile(
+    r"(?i)(?<![^;\s\"'\\])(?!(?:path|domain|expires|max-age|samesite)=)[^=;\s]+=([^;\s]{8,})"
 )
 # A secret's name and its value. Quotes may have backslashes: JSON inside JSON.
 _NAMED: Final = re.compile(
     r"""(?ix)
     (?:(?P<password>passw(?:or)?d|passphrase|pwd|secret)
       |api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|_?auth[_-]?token|access[_-]?token
-      |[a-z0-9]_key|[a-z0-9]_token|client[_-]?secret)
+      |(?P<other>[a-z0-9]_(?:key|token))|client[_-]?secret)
     (?:\\*["'])?\s*(?:=>|:=|==?|:)\s*
-    (?:\\*["'](?P<quoted>[^\s"'\\]{6,})\\*["']|(?P<bare>[^\s"'\\,;(){}\[\]<>]{12,}))
+    (?:\\*["'](?P<quoted>[^\s"'\\]{6,})\\*["']
+      |(?P<bare>[^\s"'\\,;(){}\[\]<>]{12,}(?=[\s"'\\,;(){}\[\]<>]|$))
+      |(?P<signs>[^\s"'\\,;]{6,}))
     """
 )
+# What else is called a key or a token.
+_NO_SECRET: Final = frozenset(
+    {
+        *(
+            "primary",
+            "foreign",
+            "sort",
+            "cache",
+            "partition",
+            "public",
+            "hash",
+            "range",
+            "group",
+            "join",
+            "unique",
+        ),
+        *(
+            "index",
+            "row",
+            "object",
+            "dict",
+            "lookup",
+            "shard",
+            "routing",
+            "idempotency",
+            "dedup",
+            "natural",
+            "composite",
+        ),
+        *(
+            "page",
+            "next",
+            "num",
+            "max",
+            "min",
+            "pad",
+            "eos",
+            "bos",
+            "unk",
+            "mask",
+            "sep",
+            "cls",
+            "stop",
+            "special",
+        ),
+        *("input", "output", "prompt", "completion", "continuation", "per", "last", "first", "start", "end"),
+    }
+)
+_LAST_WORD: Final = re.compile(r"[a-z0-9]+$", re.IGNORECASE)
 # Stand-ins for a secret: a variable, a call, a placeholder.
 _STAND_IN: Final = re.compile(
     r"(?i)[<${%].*|.*[(){}<>$].*|os\.environ.*|process\.env.*|your[_-].*|.*example.*|[x*.]+|none|null|true|false|(?:my[_-]?)?(?:password|secret|api[_-]?key|token)"
 )
-_WORDS: Final = re.compile(r"(?i)[a-z]+(?:[_./:-]+[a-z]+)*")
+# The same for a password, which may have any sign.
+_PASSWORD_STAND_IN: Final = re.compile(
+    r"(?i)[<{%].*|\$[\w({].*|[\w.]+[(\[{](?:.*[)\]}]|[^)\]}]*)|os\.environ.*|process\.env.*|your[_-].*|.*example.*|[x*.]+|[\w.]+\)+"
+)
+_WORDS: Final = re.compile(r"(?i)[a-z]+(?:[_./:-]+[a-z]+)*[.!?)]*")
 _ID: Final = re.compile(r"(?:batch|file|req|call|msg|run|row)[_-][A-Za-z0-9_-]+")
 _EMAIL: Final = re.compile(
-    r"(?<![\w.+-])(?!git@)[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}\.)+[A-Za-z]{2,24}(?![\w-])"
+    r"(?<![\w.+-])(?!git@)\w[\w.%+-]{0,63}@\w(?:[\w-]{0,62}\.)+[^\W\d_]{2,24}(?![\w-])"
 )
 # With a country code, or in three North American groups: a looser pattern matches IDs and sums.
+_GAP: Final = r"[ .\u00a0\u202f\u2011-]"
 _PHONE: Final = re.compile(
-    r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,5}\)[ .-]?)?\d{1,5}(?:[ .-]?\d{2,5}){1,4}|\(\d{3}\) ?\d{3}[ .-]\d{4}|\d{3}([ .-])\d{3}\1\d{4})(?![\w/=-]|\.\d)"
+    rf"(?<![\w.+/=-])(?:\+\d{{1,3}}{_GAP}?(?:\(\d{{1,5}}\){_GAP}?)?\d{{1,5}}(?:{_GAP}?\d{{2,5}}){{1,4}}"
+    rf"|\(\d{{3}}\){_GAP}?\d{{3}}{_GAP}\d{{4}}|\d{{3}}({_GAP})\d{{3}}\1\d{{4}})(?![\w/=-]|\.\d)"
 )
 SHORTEST_KEY: Final = 20
 # detect-secrets' separator backtracks over runs of spaces; the replacement does not.
@@ -120,7 +194,15 @@ def redact(texts: Iterable[str], *, patterns: Mapping[str, str] | None = None) -
     >>> redact(["ticket AB-12345"], patterns={"ticket": "AB-[0-9]+"})
     Redacted(texts=('ticket [ticket-1]',), counts={'ticket': 1})
     """
-    masks = [*_own(patterns or {}), ("secret", _secrets), ("email", _matches(_EMAIL)), ("phone", _phones)]
+    masks = [
+        (kind, _through_invisible(find))
+        for kind, find in (
+            *_own(patterns or {}),
+            ("secret", _secrets),
+            ("email", _matches(_EMAIL)),
+            ("phone", _phones),
+        )
+    ]
     made = list(texts)
     names = _Names(made)
     before: list[str] = []
@@ -247,13 +329,36 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
+def _through_invisible(
+    find: Callable[[str], Iterator[tuple[int, int]]],
+) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Look for matches as a reader sees the text: characters without a picture do not split a secret."""
+
+    def found(text: str) -> Iterator[tuple[int, int]]:
+        if not INVISIBLE.search(text):
+            yield from find(text)
+            return
+        places = [place for place, sign in enumerate(text) if not INVISIBLE.match(sign)]
+        for start, end in find("".join(text[place] for place in places)):
+            if start < end:
+                yield places[start], places[end - 1] + 1
+
+    return found
+
+
 def _secrets(text: str) -> Iterator[tuple[int, int]]:
     for pattern in _SECRETS:
-        yield from (match.span() for match in pattern.finditer(text))
-    for match in _NAMED.finditer(text):
-        group = "quoted" if match["quoted"] else "bare"
-        if _is_secret(match[group], sure=bool(match["password"] and match["quoted"])):
-            yield match.span(group)
+        yield from (match.span(pattern.groups) for match in pattern.finditer(text))
+    for match in _PREFIXED.finditer(text):
+        # Words with hyphens ("sk-learn-contrib") are no key.
+        if any(_is_random(run) for run in _RUN.findall(match[1])):
+            yield match.span()
+    for match in _QUERY.finditer(text):
+        if _is_secret(match[1], sure=False):
+            yield match.span(1)
+    for match in _COOKIES.finditer(text):
+        yield from (cookie.span(1) for cookie in _COOKIE.finditer(text, *match.span(1)))
+    yield from _named_secrets(text)
     for pattern in _known_shapes():
         for match in pattern.finditer(text):
             # A longer word that contains the shape is no key, but a hash or an ID.
@@ -264,11 +369,40 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
             yield next((span for span in spans if span[1] - span[0] >= SHORTEST_KEY), match.span())
 
 
+def _named_secrets(text: str) -> Iterator[tuple[int, int]]:
+    for match in _NAMED.finditer(text):
+        group = next(name for name in ("quoted", "bare", "signs") if match[name])
+        if match["other"]:
+            word = _LAST_WORD.search(text, max(match.start() - 40, 0), match.start() + 1)
+            if word is None or word[0].lower() in _NO_SECRET:
+                continue
+        if match["password"]:
+            if _is_password(match[group], sure=group == "quoted"):
+                yield match.span(group)
+        elif group != "signs" and _is_secret(match[group], sure=False):
+            yield match.span(group)
+
+
+def _is_random(run: str) -> bool:
+    return any(map(str.isdigit, run)) or (len(run) >= 16 and not run.islower() and not run.isupper())
+
+
+def _is_password(value: str, *, sure: bool) -> bool:
+    if sure:
+        return _is_secret(value, sure=True)
+    has_signs = set(value) & set("$!@#^&*")
+    return not (
+        (not has_signs and _STAND_IN.fullmatch(value.rstrip(".)")))
+        or _PASSWORD_STAND_IN.fullmatch(value)
+        or _WORDS.fullmatch(value)
+    )
+
+
 def _is_secret(value: str, *, sure: bool) -> bool:
     """Whether a value with a secret's name is a secret, not a stand-in for one."""
     if _STAND_IN.fullmatch(value) or _ID.fullmatch(value):
         return False
-    return sure or (not _WORDS.fullmatch(value) and any(s.isdigit() for s in value))
+    return sure or (not _WORDS.fullmatch(value) and any(map(str.isdigit, value)))
 
 
 @lru_cache(maxsize=1)
