@@ -51,12 +51,31 @@ def test_criteria_show_the_rule_they_are_given(made, drawn):
     }
 
 
-def test_a_scale_that_the_rule_is_not_for_gets_no_lines(made, drawn):
+def test_shares_are_drawn_on_every_scale_and_numbers_only_on_theirs(made, drawn):
     ten = made.scores().with_columns(scale_max=pl.lit(10.0))
 
     rows = drawn(charts.criteria(ten), "zone")
+    other = drawn(charts.criteria(ten, rule=PassRule(mean=4, floor=3, scale=(1, 5))), "zone")
 
-    assert {r["rule_mean"] for r in rows} == {None}
+    assert {(r["rule_mean"], r["rule_floor"]) for r in rows} == {(7.75, 5.5)}
+    assert {r["rule_mean"] for r in other} == {None}
+
+
+def test_lower_is_better_is_marked_and_its_zones_are_turned(made, drawn):
+    table = made.scores().with_columns(direction=pl.lit("lower"))
+
+    chart = charts.criteria(table)
+
+    rows = drawn(chart, "zone")
+    assert "lower is better" in str(chart.to_dict()["title"])
+    assert all(r["row"].endswith("↓") for r in rows)
+    assert {r["score"]: r["zone"] for r in rows} == {
+        1.0: "2 and below",
+        2.0: "2 and below",
+        3.0: "over 2 to 3",
+        4.0: "above 3",
+        5.0: "above 3",
+    }
 
 
 def test_criteria_say_how_many_answers_have_no_score(made):

@@ -17,7 +17,7 @@ SEE = "See evalkit summary --help."
         (["summary", "{data}", "--mean", "x"], ["'--mean'", "'x'", SEE]),
         (["summary", "{data}", "--format", "tble"], ["'tble'", "Did you mean 'table'?", SEE]),
         (["summary", "--no-cache", "{data}"], ["--no-cache", "before the command", SEE]),
-        (["summary", "{data}", "--gate", "Groq"], ["--gate", "'Groq'", "NAME=NUMBER", SEE]),
+        (["summary", "{data}", "--gate", "Groq"], ["--gate", "'Groq'", "NAME=SCORE", SEE]),
         (["summary", "{data}", "--gate", "Groq=9"], ["--gate", "Groq", "9", "1 to 5"]),
         (["summary", "{data}", "--scale", "5,1"], ["--scale", "5", "1"]),
         (["summary", "{data}", "--level", "95"], ["--level", "95", "between 0 and 1"]),

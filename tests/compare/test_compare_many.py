@@ -331,8 +331,8 @@ def test_a_pair_counts_from_the_look_at_which_both_of_its_trials_were_there():
     assert looks.select("look", "n", "up", "down").rows() == [(1, 1, 0, 1), (2, 2, 0, 1)]
 
 
-def test_a_model_on_which_one_version_has_no_mean_counts_for_no_version():
-    # v2 on model n surely fails case 0 (a 1 is below the floor), but lacks a score and so its mean.
+def test_a_model_on_which_one_version_has_no_score_counts_for_no_version():
+    # v2 on model n lacks a score in case 0: it is unscored there, although the other score is below the floor.
     given = {"v1-m": (5, 5), "v1-n": (3, 3), "v2-m": (5, 5), "v2-n": (1, None)}
     scores = [
         (run, f"{case}", name, score if case == 0 else 4.0)
@@ -361,10 +361,10 @@ def test_a_model_on_which_one_version_has_no_mean_counts_for_no_version():
 
     ranks = compare_many(evals, baseline="v1").ranks.sort("metric", "version")
 
-    # Scores: (5 + 4 + 4) / 3 on both sides. Rates: v1 passes one of two models in case 0, so does v2.
+    # Model n is left out of case 0 on both sides, so that both pass every case; scores are (5 + 4 + 4) / 3.
     assert ranks.select("version", "value", "n").rows() == [
-        ("v1", pytest.approx(5 / 6), 3),
-        ("v2", pytest.approx(5 / 6), 3),
+        ("v1", 1.0, 3),
+        ("v2", 1.0, 3),
         ("v1", pytest.approx(13 / 3), 3),
         ("v2", pytest.approx(13 / 3), 3),
     ]

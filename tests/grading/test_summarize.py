@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -291,3 +292,36 @@ def test_versions_that_ran_in_between_each_other_stand_in_the_order_of_their_nam
     again = between.with_columns(started_at=pl.lit(datetime(2026, 1, 20, tzinfo=UTC)))
     runs = pl.concat([evals.runs, again.cast(dict(evals.runs.schema))])
     assert summarize(replace(evals, runs=runs))["agent_version"].to_list() == ["late", "soon"]
+
+
+def _lossy(lost):
+    """The same answers judged twice; in v2 the judge lost criterion B in some trials."""
+    draw = np.random.default_rng(7)
+    a = np.where(draw.random(400) < 0.7, 5, 1)
+    b = np.where(draw.random(400) < 0.9, 5, 1)
+    gone = draw.random(400) < lost
+    rows = [
+        (version, f"c{case}", name, None if name == "B" and version == "v2" and gone[case] else float(score))
+        for version in ("v1", "v2")
+        for case, scores in enumerate(zip(a, b, strict=True))
+        for name, score in zip("AB", scores, strict=True)
+    ]
+    scores = pl.DataFrame(rows, schema=["run", "case", "criterion", "score"], orient="row")
+    runs = pl.DataFrame({"run": ["v1", "v2"], "agent_version": ["v1", "v2"], "suite": "s"})
+    criteria = pl.DataFrame({"suite": "s", "criterion": ["A", "B"], "scale_min": 1.0, "scale_max": 5.0})
+    return Evals.from_tables(criteria=criteria, runs=runs, scores=scores), ((a == 5) & (b == 5)), gone
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.04, 0.2, 0.5])
+def test_scores_lost_at_random_do_not_move_the_rate(lost):
+    evals, passes, gone = _lossy(lost)
+
+    first, second = summarize(evals).to_dicts()
+
+    assert first["pass_rate"] == passes.mean()
+    assert second["pass_rate"] == pytest.approx(passes[~gone].mean())
+    assert second["unscored"] == gone.sum()
+    assert second["low"] < passes.mean() < second["high"]
+    assert second["if_all_fail"] == pytest.approx((passes & ~gone).mean())
+    assert second["if_all_pass"] == pytest.approx((passes | gone).mean())
+    assert second["if_all_fail"] <= second["pass_rate"] <= second["if_all_pass"]

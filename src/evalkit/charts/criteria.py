@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import altair as alt
@@ -10,11 +12,12 @@ import polars as pl
 from evalkit.charts import layers, tables
 from evalkit.charts.theme import WIDTH
 from evalkit.data.evals import Evals
-from evalkit.grading.pass_rule import DEFAULT_RULE, TOLERANCE, PassRule
+from evalkit.grading.applied_rule import apply_rule
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.summarize import distribution
 from evalkit.grading.version_order import natural_key
 from evalkit.util.colors import ERROR, GRID, MUTED, PANEL, SUCCESS, TEXT, WARN
+from evalkit.util.errors import RuleError
 from evalkit.util.format import number, percent
 from evalkit.util.words import plural
 
@@ -24,11 +27,13 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
     from evalkit.charts.layers import Drawing
+    from evalkit.grading.pass_rule import PassRule
 
 CRITERION_LIMIT: Final = 10
 GROUP_LIMIT: Final = 12
 _COLUMNS: Final = ("criterion", "score", "count", "mean", "n", "unscored", "scale_min", "scale_max")
 _CELL: Final = ["row", "group"]
+_LOWER: Final = "↓"
 
 
 def criteria(
@@ -53,7 +58,8 @@ def criteria(
     by
         The column that names the groups.
     rule
-        Its mean and floor are drawn on the criteria whose scale it is for.
+        Its mean and floor are drawn on every criterion, its gate in place of the mean. Numbers are for criteria of
+        their scale only.
     grader, rubric
         As for `grade`, for an Evals.
     title
@@ -68,10 +74,15 @@ def criteria(
     table: Any = data
     if isinstance(data, Evals):
         table = distribution(data, by=by, rule=rule, grader=grader, rubric=rubric)
-    frame = tables.read_table(table, table="distribution", columns=(by, *_COLUMNS)).filter(
-        pl.col("score").is_not_null()
-    )
+    frame = tables.read_table(
+        table, table="distribution", columns=(by, *_COLUMNS), optional=["direction"]
+    ).filter(pl.col("score").is_not_null())
+    frame = frame.with_columns(name=pl.col("criterion").cast(pl.String))
     frame, rows = tables.relabel(frame, "criterion", to="row", limit=20)
+    if "direction" in frame.columns:
+        lower = set(frame.filter(direction="lower")["row"])
+        marks = {row: f"{row} {_LOWER}" if row in lower else row for row in rows}
+        frame, rows = frame.with_columns(pl.col("row").replace(marks)), list(marks.values())
     frame, groups = tables.relabel(frame, by, to="group", limit=24)
     groups = _in_order(frame, groups)
     shown_rows, shown = rows[:CRITERION_LIMIT], groups[:GROUP_LIMIT]
@@ -81,7 +92,8 @@ def criteria(
     cells = cells.filter(pl.col("mean").is_not_null()).sort("mean")
     if cells.is_empty():
         return layers.empty_chart("no criterion has a score", title=title or "Scores by criterion")
-    frame = _zoned(_completed(frame, shown), choose_scoring(data, rule=rule).rule)
+    rules = _rules(frame, choose_scoring(data, rule=rule).rule)
+    frame = _zoned(_completed(frame, shown), rules)
     named = plural(len(shown_rows), "criterion", plural="criteria")
     low, high = cells.row(0, named=True), cells.row(-1, named=True)
     ends = [f"{number(cell['mean'])} ({cell['row']}, {cell['group']}, n {cell['n']})" for cell in (low, high)]
@@ -91,10 +103,7 @@ def criteria(
         statement = f"Mean scores from {number(low['mean'])} to {number(high['mean'])}"
     else:
         statement = f"Scores of {named}"
-    lines = [
-        f"dashed line: the rule's mean {mean:g}; dotted line: its floor {floor:g}"
-        for mean, floor in _rule_lines(frame)
-    ]
+    lines = _line_words(frame)
     counts = f"{tables.count_range(cells['n'].to_list(), 'answer')} per cell, {unscored} unscored"
     return _draw(frame, shown_rows, shown).properties(
         title=layers.heading(
@@ -104,7 +113,9 @@ def criteria(
                 tables.not_shown(len(rows), len(shown_rows), "more criteria"),
                 tables.not_shown(len(groups), len(shown), f"more {tables.clean(by).replace('_', ' ')}s"),
             ),
-            tables.join_parts("▼ mean score", *lines),
+            tables.join_parts(
+                "▼ mean score", *lines, f"{_LOWER} lower is better" if rules["is_lower"].any() else ""
+            ),
         ),
         description=(
             f"Score distributions of {named} by {tables.clean(by)}. "
@@ -146,45 +157,68 @@ def _completed(frame: pl.DataFrame, groups: list[str]) -> pl.DataFrame:
     )
 
 
-def _rule_lines(frame: pl.DataFrame) -> list[tuple[float, float]]:
-    """Return the mean and floor of the rule, if it is for the scale of a criterion."""
-    return frame.select("rule_mean", "rule_floor").drop_nulls().unique().rows()
+def _line_words(frame: pl.DataFrame) -> list[str]:
+    """Describe the lines of the rule: with their scores, if all criteria share them."""
+    rules = frame.select("rule_mean", "rule_floor").unique()
+    if rules.height > 1 and rules["rule_mean"].count():
+        return ["dashed line: the threshold of the criterion; dotted line: its floor"]
+    mean, floor = rules.row(0) if rules.height else (None, None)
+    words = [("dashed line: the rule's mean", mean), ("dotted line: its floor", floor)]
+    return ["; ".join(f"{text} {value:g}" for text, value in words if value is not None)]
 
 
-def _zones(mean: float, floor: float) -> dict[str, str]:
-    """Return the name and color of a score: below the floor, below the mean, from the mean on, without a rule."""
-    return {
-        f"below {floor:g}": ERROR,
-        f"{floor:g} to under {mean:g}": WARN,
-        f"{mean:g} and above": SUCCESS,
-        "scale without a rule": MUTED,
-    }
+def _zones(frame: pl.DataFrame) -> dict[str, str]:
+    """Return the name and color of a score: misses the floor, misses the mean, passes, has no rule."""
+    rules = (
+        frame.filter(pl.col("rule_mean").is_not_null()).select("rule_mean", "rule_floor", "is_lower").unique()
+    )
+    names = ["misses the floor", "misses the mean", "passes"]
+    if rules.height == 1:
+        mean, floor, is_lower = rules.row(0)
+        floor = mean if floor is None else floor
+        names = [f"below {floor:g}", f"{floor:g} to under {mean:g}", f"{mean:g} and above"]
+        if is_lower:
+            names = [f"above {floor:g}", f"over {mean:g} to {floor:g}", f"{mean:g} and below"]
+    return dict(zip([*names, "scale without a rule"], [ERROR, WARN, SUCCESS, MUTED], strict=True))
 
 
-def _zoned(frame: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
+def _rules(frame: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
+    """Return one row per criterion: `rule_mean`, `rule_floor` (null where the rule does not fit) and `is_lower`."""
+    facts = [name for name in ("scale_min", "scale_max", "direction") if name in frame.columns]
+    rows = []
+    for name, row, *values in frame.select("name", "row", *facts).unique("row", maintain_order=True).rows():
+        declared = dict(zip(facts, values, strict=True))
+        gates = {key: gate for key, gate in (rule.gates or {}).items() if key == name}
+        mean = floor = None
+        with suppress(RuleError):
+            applied = apply_rule({name: declared}, replace(rule, gates=gates or None, weights=None)).criteria[
+                name
+            ]
+            mean, floor = applied.threshold, applied.least
+        rows.append((row, mean, floor, declared.get("direction") == "lower"))
+    schema = {"row": pl.String, "rule_mean": pl.Float64, "rule_floor": pl.Float64, "is_lower": pl.Boolean}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _zoned(frame: pl.DataFrame, rules: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with the lines of the rule, the zone of each score, and the texts of the tooltip."""
+    frame = frame.join(rules, on="row", how="left", maintain_order="left")
     low, high, score = pl.col("scale_min"), pl.col("scale_max"), pl.col("score")
-    applies = (low <= rule.floor) & (high >= rule.mean)
-    is_default = (rule.mean, rule.floor) == (DEFAULT_RULE.mean, DEFAULT_RULE.floor)
-    if rule.scale or is_default:
-        scale = rule.scale or (1.0, 5.0)
-        applies &= (low == scale[0]) & (high == scale[1])
-    below_floor, below_mean, passing, unruled = (pl.lit(zone) for zone in _zones(rule.mean, rule.floor))
+    sign, exact = pl.when("is_lower").then(-1).otherwise(1), (high - low).fill_null(1.0) * 1e-9
+    misses_floor, misses_mean, passing, unruled = (pl.lit(zone) for zone in _zones(frame))
     zone = (
-        pl.when(~applies.fill_null(value=False))
+        pl.when(pl.col("rule_mean").is_null())
         .then(unruled)
-        .when(score < rule.floor - TOLERANCE)
-        .then(below_floor)
-        .when(score < rule.mean - TOLERANCE)
-        .then(below_mean)
+        .when(sign * score < sign * pl.col("rule_floor") - exact)
+        .then(misses_floor)
+        .when(sign * score < sign * pl.col("rule_mean") - exact)
+        .then(misses_mean)
         .otherwise(passing)
     )
     share = pl.struct("count", "n").map_elements(
         lambda cell: percent(cell["count"] / cell["n"] if cell["n"] else None), return_dtype=pl.String
     )
     return frame.with_columns(
-        rule_mean=pl.when(applies).then(pl.lit(float(rule.mean))),
-        rule_floor=pl.when(applies).then(pl.lit(float(rule.floor))),
         zone=zone,
         mean_text=tables.to_text("mean", number),
         is_right=pl.col("mean") > (low + high) / 2,
@@ -237,8 +271,7 @@ def _draw(frame: pl.DataFrame, rows: list[str], groups: list[str]) -> alt.FacetC
 def _bars(frame: pl.DataFrame, *, width: int, bins: int, top: float, brush: alt.Parameter) -> alt.Chart:
     size = max(3, min(34, int(width / (bins + 0.6) * 0.78)))
     present = set(frame["zone"])
-    lines = _rule_lines(frame)
-    zones = {zone: color for zone, color in _zones(*(lines or [(4, 3)])[0]).items() if zone in present}
+    zones = {zone: color for zone, color in _zones(frame).items() if zone in present}
     axis = alt.Axis(
         grid=False,
         domain=True,

@@ -84,7 +84,7 @@ def compare(
             level=sides.level,
             rerun=None if sides.rerun is None else opt.find_side(evals, sides.rerun),
         )
-    words = rule.words_for(evals.criteria["kind"])
+    words = rule.words_for(evals.criteria.iter_rows(named=True))
     emit(as_json(change.to_dict()) if form == "json" else _show(change, words, markdown=form == "md"))
     if change.verdict in failing:
         print_error(f"The verdict is {change.verdict!r}. --fail-on turns it into exit code 1.")

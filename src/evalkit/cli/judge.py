@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from evalkit.data.evals import Evals
     from evalkit.judging.judge import Judge
 
-# A mean this near to the threshold is borderline.
-_NEAR: Final = 0.5
+# A mean this near to the threshold, as a share of the scale, is borderline.
+_NEAR: Final = 0.125
 _SUBSETS: Final = ("failures", "borderline", "unscored")
 
 
@@ -91,8 +91,8 @@ class Selection:
         """Return the trials that `--only` selects; None: all."""
         import polars as pl
 
-        from evalkit.grading.grade import grade
-        from evalkit.grading.pass_rule import DEFAULT_RULE
+        from evalkit.grading.grade import grade, nearness
+        from evalkit.grading.select_scores import choose_scoring
 
         if self.only is None:
             return None
@@ -106,7 +106,9 @@ class Selection:
             )
         graded = grade(evals, grader=opt.one_or_list(self.grader))
         if self.only == "borderline":
-            return graded.filter((pl.col("mean") - DEFAULT_RULE.mean).abs() <= _NEAR)
+            return graded.filter(
+                nearness(evals, choose_scoring(evals, grader=opt.one_or_list(self.grader))) <= _NEAR
+            )
         return graded.filter(pl.col("verdict") == {"failures": "fail", "unscored": "unscored"}[self.only])
 
     def folder(self, paths: list[str]) -> Path:

@@ -88,10 +88,17 @@ def _first(evals: Evals) -> str:
 class ScoringOptions:
     """The pass rule and the scores that count."""
 
-    mean: Annotated[float, typer.Option("--mean", help="Minimum mean over the criteria.")] = 4.0
-    floor: Annotated[float, typer.Option("--floor", help="Minimum score of every criterion.")] = 3.0
+    mean: Annotated[
+        str,
+        text_option(
+            "--mean", "SCORE", 'Minimum mean over the criteria: a score, a share of the scale, or "none".'
+        ),
+    ] = "75%"
+    floor: Annotated[
+        str, text_option("--floor", "SCORE", 'Minimum score of every criterion: a score, a share, or "none".')
+    ] = "50%"
     gate: Annotated[
-        list[str] | None, text_option("--gate", "NAME=SCORE", "Minimum score of one criterion.")
+        list[str] | None, text_option("--gate", "NAME=SCORE", "Threshold of one criterion, such as 4 or 80%.")
     ] = None
     weight: Annotated[
         list[str] | None, text_option("--weight", "NAME=WEIGHT", "Weight of one criterion in the mean.")
@@ -110,9 +117,9 @@ class ScoringOptions:
         from evalkit.grading.pass_rule import PassRule
 
         return PassRule(
-            mean=self.mean,
-            floor=self.floor,
-            gates=numbers(self.gate, "--gate") or None,
+            mean=_read_threshold(self.mean, "--mean"),
+            floor=_read_threshold(self.floor, "--floor"),
+            gates=thresholds(self.gate, "--gate") or None,
             weights=numbers(self.weight, "--weight") or None,
             scale=_read_scale(self.scale),
         )
@@ -243,6 +250,33 @@ def numbers(pairs: Sequence[str] | None, option: str) -> dict[str, float]:
                 f"Invalid {option} {pair!r}. Expected NAME=NUMBER, for example 'Batch Api=4'."
             )
     return values
+
+
+def thresholds(pairs: Sequence[str] | None, option: str) -> dict[str, float | str]:
+    """Parse `NAME=4` and `NAME=80%` pairs; the name may contain "="."""
+    values: dict[str, float | str] = {}
+    for pair in pairs or ():
+        name, _, value = pair.rpartition("=")
+        threshold = _read_threshold(value, option) if name.strip() else None
+        if threshold is None:
+            raise typer.BadParameter(
+                f"Invalid {option} {pair!r}. Expected NAME=SCORE, for example 'Batch Api=4' or 'Batch Api=80%'."
+            )
+        values[name.strip()] = threshold
+    return values
+
+
+def _read_threshold(text: str, option: str) -> float | str | None:
+    """Return a score as a number, a share of the scale as text, None for "none"."""
+    text = text.strip()
+    if text == "none":
+        return None
+    try:
+        return text if text.endswith("%") else float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"Invalid value for {option!r}: {text!r}. Expected a score, a share such as 75%, or none."
+        ) from None
 
 
 def find_side(evals: Evals, name: str) -> str | dict[str, str]:

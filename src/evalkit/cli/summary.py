@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -25,7 +25,6 @@ from evalkit.util.format import level as level_text
 
 if TYPE_CHECKING:
     import polars as pl
-
 
 _COUNTS: Final = ("trials", "passed", "failed", "unscored")
 
@@ -62,11 +61,12 @@ def summary(
     elif form == "json":
         emit(as_json(table.to_dicts()))
     else:
-        words = rule.words_for(evals.criteria["kind"])
-        emit(_show_rates(table, groups, rule, words, markdown=form == "md"))
+        describe = rule.words_for_criterion if "criterion" in groups else rule.words_for
+        words = describe(evals.criteria.iter_rows(named=True))
+        emit(_show_rates(table, groups, words, markdown=form == "md"))
 
 
-def _show_rates(table: pl.DataFrame, by: list[str], rule: Any, words: str, *, markdown: bool) -> str:
+def _show_rates(table: pl.DataFrame, by: list[str], words: str, *, markdown: bool) -> str:
     level = level_text(table["level"][0]) if table.height else ""
     methods = table["method"].unique(maintain_order=True).to_list()
     has_verdict, has_method = "verdict" in table.columns, len(methods) > 1
@@ -84,11 +84,18 @@ def _show_rates(table: pl.DataFrame, by: list[str], rule: Any, words: str, *, ma
         cells += [row["method"]] if has_method else []
         rows.append(cells)
     left = (*by, "verdict", "method")
-    unit, condition = ("score", f"it reaches {rule.mean:g}") if "criterion" in by else ("trial", words)
-    notes = [f"n: cases; n_eff: effective number of cases. A {unit} passes when {condition}."]
+    subject = "A score passes when it" if "criterion" in by else "A trial passes when"
+    notes = [f"n: cases; n_eff: effective number of cases. {subject} {words}."]
+    rows_open = [row for row in table.iter_rows(named=True) if row["unscored"]]
+    if rows_open:
+        low, high = min(row["if_all_fail"] for row in rows_open), max(row["if_all_pass"] for row in rows_open)
+        notes.append(
+            "Unscored trials are left out. If all of them failed or passed, the rates of their groups would lie "
+            f"between {percent(low)} and {percent(high)}."
+        )
     if has_verdict:
         notes.append(
-            f"verdict: the criterion's mean over cases is at least {rule.mean:g} and none is below {rule.floor:g}."
+            "verdict: the mean over cases reaches the criterion's threshold and no case misses the floor."
         )
     if len(methods) == 1:
         notes.append(f"Method: {methods[0]}, {level}; mean scores: t over case means, {level}.")

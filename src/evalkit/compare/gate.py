@@ -237,7 +237,12 @@ def _check_critical(graded: pl.DataFrame, declared: pl.DataFrame) -> Condition:
     cases = (
         graded.filter(pl.col("severity") == "critical")
         .group_by("suite", "case")
-        .agg(failed=(verdict == "fail").sum(), unscored=(verdict == "unscored").sum(), trials=pl.len())
+        .agg(
+            # Whatever score is missing, a certain fail stays one.
+            failed=((verdict == "fail") | pl.col("certain_fail")).sum(),
+            unscored=(verdict == "unscored").sum(),
+            trials=pl.len(),
+        )
         .sort("suite", "case")
     )
 

@@ -140,7 +140,7 @@ def _is_current(path: Path, cases: pl.DataFrame, criteria: pl.DataFrame) -> bool
 def _suite(name: str, cases: pl.DataFrame, criteria: pl.DataFrame) -> Suite:
     from evalkit.data.suite import Suite
 
-    criterion_fields = ("description", "weight", "kind")
+    criterion_fields = ("description", "weight", "kind", "direction")
     case_fields = ("input", "prompt", "check", "domain", "severity", "tags", "cluster")
     return Suite.model_validate(
         {

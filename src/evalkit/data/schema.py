@@ -9,7 +9,7 @@ import polars as pl
 from evalkit.data.table import PROBLEMS_SCHEMA, Column, Key, Problem, Table, TableName
 
 __all__ = [
-    "CASES", "CRITERIA", "CRITERION_KINDS", "GRADER_KINDS", "IS_HUMAN", "MODES", "PROBLEMS_SCHEMA", "RUNS", "SCORES", "SEVERITIES",
+    "CASES", "CRITERIA", "CRITERION_KINDS", "DIRECTIONS", "GRADER_KINDS", "IS_HUMAN", "MODES", "PROBLEMS_SCHEMA", "RUNS", "SCORES", "SEVERITIES",
     "TABLES", "TRIALS", "TRIAL_KEY", "TURNS", "VERDICTS", "Column", "Key", "Problem", "Severity", "Table", "TableName",
     "Verdict",
 ]  # fmt: skip
@@ -20,6 +20,7 @@ SEVERITIES: Final = ("low", "medium", "high", "critical")
 VERDICTS: Final = ("fail", "unscored", "pass")
 GRADER_KINDS: Final = ("judge", "human", "code")
 CRITERION_KINDS: Final = ("ordinal", "binary", "continuous")
+DIRECTIONS: Final = ("higher", "lower")
 MODES: Final = ("live", "batch")
 TRIAL_KEY: Final = ["run", "case", "epoch"]
 """The key of a trial, to join by."""
@@ -81,6 +82,9 @@ CRITERIA: Final = Table(
         Column("scale_max", pl.Float64(), "The highest score there is."),
         Column("weight", pl.Float64(), "Its weight in the mean; null counts as 1."),
         Column("kind", pl.Enum(CRITERION_KINDS), "ordinal, binary or continuous."),
+        Column(
+            "direction", pl.Enum(DIRECTIONS), "Which end is better: higher or lower; null counts as higher."
+        ),
     ),
 )
 

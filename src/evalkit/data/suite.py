@@ -41,6 +41,8 @@ class Criterion(Part):
         Weight in the mean of the criteria. Not part of the hash.
     kind
         `ordinal`, `binary` or `continuous`.
+    direction
+        The better end of the scale: `higher` or `lower`; None counts as higher.
     origin
         Parts that were `given`, and parts that are `ours`.
     """
@@ -51,6 +53,7 @@ class Criterion(Part):
     scale: tuple[float, float] = (1.0, 5.0)
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     kind: Literal["ordinal", "binary", "continuous"] = "ordinal"
+    direction: Literal["higher", "lower"] | None = None
     origin: dict[Literal["name", "description", "anchors", "scale"], Origin] = Field(default_factory=dict)
 
     @field_validator("anchors", mode="before")
@@ -80,7 +83,7 @@ class Criterion(Part):
 
     @property
     def hash(self) -> str:
-        """12 hex digits of name, description, anchors, scale and kind."""
+        """12 hex digits of name, description, anchors, scale, kind and a direction of lower."""
         return digest(self._content())
 
     def _content(self) -> dict[str, Any]:
@@ -90,6 +93,8 @@ class Criterion(Part):
             "anchors": {str(score): text for score, text in self.anchors.items()},
             "scale": list(self.scale),
             "kind": self.kind,
+            # Without it: the hashes of rubrics that are older than directions stay.
+            **({"direction": "lower"} if self.direction == "lower" else {}),
         }
 
 
@@ -354,6 +359,7 @@ class Suite(Rubric):
                     "scale_max": criterion.scale[1],
                     "weight": criterion.weight,
                     "kind": criterion.kind,
+                    "direction": criterion.direction,
                 }
             )
         frames = [

@@ -1,4 +1,4 @@
-"""Grade trials of any frame of scores; a tolerance absorbs float error (`statistics.md` 2.3)."""
+"""Grade trials of any frame of scores; a tolerance absorbs the error of floats."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import polars as pl
 
 from evalkit.data.evals import Evals
-from evalkit.data.schema import IS_HUMAN, SCORES, TRIAL_KEY, Verdict
-from evalkit.grading.pass_rule import TOLERANCE, PassRule, RuledCriterion, apply_rule
-from evalkit.grading.reduce import COMPLETE, FAILED, Carried, Codes, reduce_samples, reduce_trials
+from evalkit.data.schema import DIRECTIONS, IS_HUMAN, SCORES, TRIAL_KEY, Verdict
+from evalkit.grading.applied_rule import AppliedRule, apply_rule
+from evalkit.grading.pass_rule import DEFAULT_RULE, LOOKING
+from evalkit.grading.reduce import CERTAIN, COMPLETE, Carried, Codes, reduce_samples, reduce_trials
 from evalkit.grading.select_scores import choose_scores, choose_scoring, constants_of, distinct
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError, RuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from evalkit.data.scoring import Scoring
+    from evalkit.grading.pass_rule import PassRule
 
 # The key of an Evals is checked: rows with one value of each of these are one per trial and criterion.
 _SINGLE: Final = {"grader", "rubric_hash", "sample"}
@@ -30,12 +32,16 @@ _VERDICT: Final = {
     "expected": pl.Int32(),
     "verdict": pl.String(),
     "reason": pl.String(),
+    CERTAIN: pl.Boolean(),
 }
 _CRITERION_VERDICT: Final = {
     "score": pl.Float64(),
     "samples": pl.UInt32(),
     "scale_min": pl.Float64(),
     "scale_max": pl.Float64(),
+    "direction": pl.Enum(DIRECTIONS),
+    "threshold": pl.Float64(),
+    "least": pl.Float64(),
     "verdict": Verdict,
 }
 _FLAGS: Final = {"passed": pl.Boolean(), "unscored": pl.Boolean(), "score": pl.Float64()}
@@ -54,8 +60,8 @@ def grade(
     ----------
     data
         An `Evals`, or a frame of scores (polars, pandas, DuckDB, ...) with `case`, `criterion`, `score`, the scale
-        as `scale_min` and `scale_max` (or `rule.scale`), and optionally `run`, `epoch`, `grader`, `rubric_hash` and
-        `sample`.
+        as `scale_min` and `scale_max` (or `rule.scale`), and optionally `direction`, `kind`, `weight`, `run`,
+        `epoch`, `grader`, `rubric_hash` and `sample`.
     rule
         See `PassRule`. None: that of `evals.with_scoring`, else the default rule. The same holds for `grader`
         and `rubric`.
@@ -70,13 +76,15 @@ def grade(
     frame
         The kind of frame given (polars for an `Evals`), one row per trial: `suite`, `run`, `agent`,
         `agent_version`, `model`, `provider`, `case`, `severity`, `domain`, `tags`, `cluster`, `epoch`; `mean`
-        (null if a score is missing) and `lowest`, in score units; `scored` and `expected`, counts of criteria with a
-        score and of all criteria of the run; `verdict` "pass", "fail" or "unscored"; `reason`, null for a pass.
+        (null if a score is missing) and `lowest`, in score units, or as shares of the scale (0 to 1) if the criteria
+        have different ones, lower-is-better criteria reversed; `scored` and `expected`, counts of criteria with a
+        score and of all criteria of the run; `verdict` "pass", "fail" or "unscored" (a score is missing, whatever
+        the others say); `reason`, null for a pass; `certain_fail`, whether the trial fails whatever is missing.
 
     Raises
     ------
     RuleError
-        The rule is for another scale, or has an unknown criterion.
+        The rule has a number for another scale or an unknown criterion, or no scale is declared.
     SelectorError
         Several graders or rubrics scored one criterion and none is chosen, or the chosen one is unknown.
     ColumnError
@@ -103,26 +111,64 @@ def grade(
 
 def grade_trials(data: Any, scoring: Scoring) -> Any:
     """Grade trials under a scoring."""
+    return grade_on_scale(data, scoring)[0]
+
+
+def grade_on_scale(data: Any, scoring: Scoring) -> tuple[Any, tuple[float, float] | None]:
+    """Grade trials under a scoring; return them and the scale of their means, None if suites differ in it."""
     rule: PassRule = scoring.rule
     if not isinstance(data, Evals):
         part, labels = _read_frame(data, scoring)
-        return part.reduce([*TRIAL_KEY, *labels], rule).drop(FAILED, COMPLETE).to_native()
-    reduced = [
-        _collect(part.reduce(TRIAL_KEY, rule).drop(FAILED, COMPLETE)) for part in _parts(data, scoring)
-    ]
+        graded = part.reduce([*TRIAL_KEY, *labels]).drop(COMPLETE)
+        # Engines return groups in any order.
+        return graded.sort(*TRIAL_KEY, nulls_last=True).to_native(), part.applied.scale
+    parts = list(_parts(data, scoring))
+    reduced = [_collect(part.reduce(TRIAL_KEY).drop(COMPLETE)) for part in parts]
+    scales = {part.applied.scale for part in parts if part.carried}
     empty = pl.DataFrame(schema={**{c: SCORES.schema[c] for c in TRIAL_KEY}, **_VERDICT})
     trials = data.attempts().join(
         pl.concat([empty, *reduced]), on=TRIAL_KEY, how="left", maintain_order="left"
     )
     crashed = pl.when(pl.col("error").is_not_null()).then(pl.lit("the trial crashed"))
     is_unscored = pl.col("verdict").is_null()
-    return trials.with_columns(
+    trials = trials.with_columns(
         pl.col("scored", "expected").fill_null(0),
         pl.col("verdict").fill_null(rule.missing).cast(Verdict),
+        pl.col(CERTAIN).fill_null(value=False),
         reason=pl.when(is_unscored)
         .then(crashed.otherwise(pl.lit("the trial has no scores")))
         .otherwise("reason"),
-    ).drop("error")
+    )
+    return trials.drop("error"), next(iter(scales)) if len(scales) == 1 else None
+
+
+def applied_rules(evals: Evals, scoring: Scoring) -> list[AppliedRule]:
+    """Return the rule of a scoring on the criteria of each suite that has scores."""
+    return [part.applied for part in _parts(evals, scoring) if part.carried]
+
+
+def scoring_to_view(evals: Evals, scoring: Scoring) -> Scoring:
+    """Return a scoring that can show any scores: without the default rule if no scale is declared for it."""
+    if scoring.rule != DEFAULT_RULE:
+        return scoring
+    try:
+        applied_rules(evals, scoring)
+    except RuleError:
+        return scoring.replace_given(rule=LOOKING)
+    return scoring
+
+
+def nearness(evals: Evals, scoring: Scoring) -> pl.Expr:
+    """Return how far `mean` of graded trials is from the rule's mean, as a share of its scale; null if unknown."""
+    distance = pl.lit(None, dtype=pl.Float64)
+    for part in _parts(evals, scoring):
+        applied = part.applied
+        if applied.mean is not None:
+            low, high = applied.scale
+            gap = (pl.col("mean") - applied.mean).abs() / (high - low)
+            is_here = pl.col("suite").cast(pl.String).fill_null("") == part.suite
+            distance = pl.when(is_here).then(gap.round(9)).otherwise(distance)
+    return distance
 
 
 def grade_criteria(
@@ -144,8 +190,9 @@ def grade_criteria(
     frame
         The kind of frame given (polars for an `Evals`): the columns of `Evals.attempts` without `error`, then
         `criterion`; `score` (mean over the judge's samples, null if missing), `samples`, `scale_min`, `scale_max`,
-        and `verdict` ("pass": the score reaches `rule.mean`, the maximum of a binary criterion, or the criterion's
-        gate). A trial without scores has one row per criterion of its run.
+        `direction`; `threshold`, the score that passes: the gate of the criterion, else the rule's mean (null: no
+        condition, so no verdict); `least`, the worst score that does not fail the trial; and `verdict`. A trial without scores
+        has one row per criterion of its run.
     """
     expect(grade_criteria, locals())
     return grade_trial_criteria(data, choose_scoring(data, rule=rule, grader=grader, rubric=rubric))
@@ -158,11 +205,11 @@ def grade_trial_criteria(data: Any, scoring: Scoring) -> Any:
         parts = list(_parts(data, scoring))
     else:
         part, labels = _read_frame(data, scoring)
-        keys = _collect(part.scores.select(*TRIAL_KEY, *labels).unique())
+        keys = _collect(part.scores.select(*TRIAL_KEY, *labels).unique()).sort(TRIAL_KEY)
         parts = [part]
     empty = {name: pl.lit(None, dtype=dtype) for name, dtype in _CRITERION_VERDICT.items()}
     none = keys.clear().with_columns(criterion=pl.lit("", dtype=keys.schema["case"]), **empty)
-    tables = [_criterion_verdicts(part, keys, scoring.rule) for part in parts]
+    tables = [_criterion_verdicts(part, keys) for part in parts]
     return as_kind_of(pl.concat(tables) if tables else none, data)
 
 
@@ -187,7 +234,7 @@ def count_cases(data: Evals, scoring: Scoring, *, criteria: bool = False) -> pl.
         counts = _count(flags, keys).collect()
     else:
         codes = Codes.of(data)
-        flags = [_flags(data, part, codes, scoring.rule) for part in _parts(data, scoring)]
+        flags = [_flags(data, part, codes) for part in _parts(data, scoring)]
         empty = pl.LazyFrame(schema={"cell": pl.Int64(), **_FLAGS})
         every = flags[0] if len(flags) == 1 else pl.concat([empty, *flags], how="vertical_relaxed")
         counts = codes.name(_count(every, ["cell"]).collect(), data)
@@ -207,18 +254,18 @@ def _count(flags: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
     )
 
 
-def _flags(evals: Evals, part: _Part, codes: Codes, rule: PassRule) -> pl.LazyFrame:
+def _flags(evals: Evals, part: _Part, codes: Codes) -> pl.LazyFrame:
     """Return one row per trial: `cell` (code of case and run) and `_FLAGS`."""
     import narwhals as nw
 
     coded = nw.from_native(part.scores.to_native().with_columns(codes.trial().alias("trial")))
     key = ["trial"] if part.is_uniform() else ["trial", "run"]
-    verdicts = part.reduce(key, rule, scores=coded).to_native()
-    failed, complete = pl.col(FAILED), pl.col(COMPLETE)
-    may_lack = rule.missing != "fail"
-    unscored = ~failed & ~complete if may_lack else pl.lit(value=False)
+    verdicts = part.reduce(key, scores=coded).to_native()
+    may_lack = part.applied.rule.missing != "fail"
+    complete = pl.col(COMPLETE) if part.applied.has_condition else pl.lit(value=False)
+    unscored = ~complete if may_lack or not part.applied.has_condition else pl.lit(value=False)
     flags: pl.LazyFrame = verdicts.select(
-        "trial", passed=~failed & complete, unscored=unscored, score=pl.col("mean")
+        "trial", passed=~pl.col(CERTAIN) & complete, unscored=unscored, score=pl.col("mean")
     )
     if not evals.trials.is_empty():
         flags = flags.collect().lazy()
@@ -232,30 +279,37 @@ def _flags(evals: Evals, part: _Part, codes: Codes, rule: PassRule) -> pl.LazyFr
     return flags.select(codes.cell("trial").alias("cell"), *_FLAGS)
 
 
-def _criterion_verdicts(part: _Part, keys: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
-    answers = _collect(reduce_samples(part.scores, TRIAL_KEY))
-    needed = pl.DataFrame(
+def _criterion_verdicts(part: _Part, keys: pl.DataFrame) -> pl.DataFrame:
+    answers = _collect(reduce_samples(part.scores, TRIAL_KEY)).sort(*TRIAL_KEY, "criterion")
+    facts = ("scale_min", "scale_max", "threshold", "least", "tolerance")
+    ruled = pl.DataFrame(
         [
-            (name, rule.mean if c.gate is None else c.gate, c.scale_min, c.scale_max)
-            for name, c in part.criteria.items()
+            (name, "lower" if c.is_lower else "higher", c.sign, *(getattr(c, fact) for fact in facts))
+            for name, c in part.applied.criteria.items()
         ],
         schema={
             "criterion": answers.schema["criterion"],
-            **dict.fromkeys(("needed", "scale_min", "scale_max"), pl.Float64),
+            "direction": _CRITERION_VERDICT["direction"],
+            "sign": pl.Float64(),
+            **dict.fromkeys(facts, pl.Float64()),
         },
         orient="row",
     )
     expected = answers.select("run", "criterion").unique(maintain_order=True)
-    has_reached = pl.col("score") >= pl.col("needed") - TOLERANCE
+    sign = pl.col("sign")
+    is_short = pl.col("score") * sign < pl.col("threshold") * sign - pl.col("tolerance")
+    missing = part.applied.rule.missing
     return (
         keys.join(expected, on="run", maintain_order="left_right")
         .join(answers, on=[*TRIAL_KEY, "criterion"], how="left", maintain_order="left")
-        .join(needed, on="criterion", how="left", maintain_order="left")
+        .join(ruled, on="criterion", how="left", maintain_order="left")
         .with_columns(
             pl.col("samples").fill_null(0).cast(pl.UInt32),
             pl.when(pl.col("score").is_null())
-            .then(pl.lit(rule.missing))
-            .otherwise(pl.when(has_reached).then(pl.lit("pass")).otherwise(pl.lit("fail")))
+            .then(pl.lit(missing))
+            .when(pl.col("threshold").is_null())
+            .then(pl.lit("unscored"))
+            .otherwise(pl.when(is_short).then(pl.lit("fail")).otherwise(pl.lit("pass")))
             .cast(Verdict)
             .alias("verdict"),
         )
@@ -265,15 +319,16 @@ def _criterion_verdicts(part: _Part, keys: pl.DataFrame, rule: PassRule) -> pl.D
 
 @dataclass(frozen=True, slots=True)
 class _Part:
+    suite: str
     runs: Sequence[str]
     scores: Any
     carried: Carried
-    criteria: Mapping[str, RuledCriterion]
+    applied: AppliedRule
     single: bool
 
-    def reduce(self, key: Sequence[str], rule: PassRule, *, scores: Any = None) -> Any:
+    def reduce(self, key: Sequence[str], *, scores: Any = None) -> Any:
         rows = self.scores if scores is None else scores
-        return reduce_trials(rows, key, self.criteria, rule, carried=self.carried, single=self.single)
+        return reduce_trials(rows, key, self.applied, carried=self.carried, single=self.single)
 
     def is_uniform(self) -> bool:
         """Whether all runs carry the same criteria."""
@@ -302,13 +357,11 @@ def _parts(evals: Evals, scoring: Scoring) -> Iterator[_Part]:
         else:
             rows = distinct(chosen, ["run", "criterion"])
         carried = [(str(run), str(criterion)) for run, criterion in rows]
-        criteria = _criteria(evals, suite, chosen, carried, scoring.rule)
-        yield _Part(runs, chosen, carried, criteria, single=set(constants) >= _SINGLE)
+        applied = _apply(evals, suite, chosen, carried, scoring.rule)
+        yield _Part(suite, runs, chosen, carried, applied, single=set(constants) >= _SINGLE)
 
 
-def _criteria(
-    evals: Evals, suite: str, scores: Any, carried: Carried, rule: PassRule
-) -> dict[str, RuledCriterion]:
+def _apply(evals: Evals, suite: str, scores: Any, carried: Carried, rule: PassRule) -> AppliedRule:
     declared = {row["criterion"]: row for row in evals.criteria.filter(suite=suite).iter_rows(named=True)}
     criteria = {name: dict(declared.get(name, {})) for name in sorted({name for _, name in carried})}
     if rule.scale is None:
@@ -344,7 +397,7 @@ def _read_frame(frame: Any, scoring: Scoring) -> tuple[_Part, list[str]]:
     native = native.with_columns(
         nw.lit(value).alias(name) for name, value in defaults.items() if name not in columns
     )
-    facts = [c for c in ("scale_min", "scale_max", "kind", "weight") if c in columns]
+    facts = [c for c in ("scale_min", "scale_max", "kind", "weight", "direction") if c in columns]
     declared: dict[str, dict[str, Any]] = {}
     for name, *values in distinct(native, ["criterion", *facts]):
         # pandas marks nulls by NaN, which differs from itself.
@@ -353,15 +406,10 @@ def _read_frame(frame: Any, scoring: Scoring) -> tuple[_Part, list[str]]:
             raise RuleError(
                 f"The criterion {name!r} has several scales or weights.", fix="Grade each scale by itself."
             )
-    if declared and not ({"scale_min", "scale_max"} <= set(columns) or scoring.rule.scale):
-        raise RuleError(
-            "The frame has no scale.",
-            fix="Add the columns scale_min and scale_max, or pass PassRule(scale=(1, 5)).",
-        )
     chosen = choose_scores(native, grader=scoring.grader, rubric=scoring.rubric)
     carried = [(str(run), str(criterion)) for run, criterion in distinct(chosen, ["run", "criterion"])]
-    criteria = apply_rule(declared, scoring.rule)
-    return _Part((), chosen, carried, criteria, single=False), [c for c in _LABELS if c in columns]
+    applied = apply_rule(declared, scoring.rule)
+    return _Part("", (), chosen, carried, applied, single=False), [c for c in _LABELS if c in columns]
 
 
 def _collect(frame: Any) -> pl.DataFrame:

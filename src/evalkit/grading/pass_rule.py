@@ -2,58 +2,65 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from evalkit.util.arguments import expect, is_number
 from evalkit.util.atomic_files import atomic_write
 from evalkit.util.errors import PathError, RuleError, SuiteError
-from evalkit.util.words import Option, Sentence, join_words
+from evalkit.util.words import Option, Sentence
 
-TOLERANCE: Final = 1e-9
-"""How far below a threshold a sum of scores may lie and still reach it."""
-_USUAL_SCALES: Final = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (0.0, 10.0), (0.0, 100.0))
+Threshold = float | str
+"""A score, or a share of the scale as text: "75%" is 4 on 1 to 5."""
+
+_SHARE: Final = re.compile(r"\s*(\d{1,3}(?:\.\d{1,9})?)\s*%\s*")
+_EXPECTED: Final = 'a score, for example 4.0, a share of the scale, for example "75%"'
 
 
 @dataclass(frozen=True, slots=True)
 class PassRule:
     """The condition for a trial to pass: a minimum mean, a minimum per criterion, and gates.
 
-    A binary criterion is a gate at its maximum and is left out of the mean. If all criteria are binary, a trial
-    passes when all of them pass.
+    A threshold is a score, or a share of each criterion's scale: "75%" is 4 on 1 to 5. Criteria on different scales
+    have a mean of shares. A lower-is-better criterion is reversed in the mean and at the floor. A binary criterion is a
+    gate at its better end and is left out of the mean. If all criteria are binary, a trial passes when all of them pass.
 
     Attributes
     ----------
     mean
-        Minimum mean over the criteria, in score units.
+        Minimum mean over the criteria; None for no such condition.
     floor
-        Minimum score of every criterion, whatever its weight.
+        Minimum of every criterion, whatever its weight; None for no such condition. Without any condition a trial has
+        no verdict.
     weights
         Weight per criterion in the mean. None: the suite's weights, else 1.
     gates
-        Minimum score of single criteria.
+        Threshold of single criteria: the minimum score, or the maximum of a lower-is-better criterion. A share is
+        counted from the worse end: "80%" of 0 to 1 is at most 0.2 where lower is better.
     missing
-        Verdict of a trial that lacks a score. "unscored": it fails only if no missing score could make it pass.
-        "fail": it fails.
+        Verdict of a trial that lacks a score: "unscored" or "fail".
     scale
-        Scale of these numbers. None: the default rule (4.0 and 3.0) needs a scale of 1 to 5; any other rule
-        uses the declared scale of the criteria.
+        Scale of criteria without a declared one.
 
     Examples
     --------
     >>> PassRule().words
-    'the mean of the criteria is at least 4 and none is below 3'
-    >>> PassRule(mean=4.5, weights={"Groq": 2, "Batch Api": 1}, gates={"Groq": 4}).words
+    'the mean of the criteria is at least 75% of the scale and none is below 50%'
+    >>> PassRule(mean=4.5, floor=3, weights={"Groq": 2, "Batch Api": 1}, gates={"Groq": 4}).words
     'the weighted mean of the criteria is at least 4.5 and none is below 3, and Groq reaches 4'
+    >>> PassRule(mean=None, floor=None, gates={"faithfulness": "80%"}).words
+    'faithfulness reaches 80% of its scale'
     """
 
-    mean: float = 4.0
-    floor: float = 3.0
+    mean: Threshold | None = "75%"
+    floor: Threshold | None = "50%"
     weights: Mapping[str, float] | None = None
-    gates: Mapping[str, float] | None = None
+    gates: Mapping[str, Threshold] | None = None
     missing: Literal["unscored", "fail"] = "unscored"
     scale: tuple[float, float] | None = None
 
@@ -61,39 +68,91 @@ class PassRule:
         scale: Any = self.scale
         is_pair = isinstance(scale, tuple | list) and len(scale) == 2 and all(map(is_number, scale))
         checks = {
-            "mean": (is_number(self.mean), "a number, for example 4.0"),
-            "floor": (is_number(self.floor), "a number, for example 3.0"),
+            "mean": (self.mean is None or _is_threshold(self.mean), f"{_EXPECTED}, or None"),
+            "floor": (self.floor is None or _is_threshold(self.floor), f"{_EXPECTED}, or None"),
             "missing": (self.missing in ("unscored", "fail"), "unscored or fail"),
-            "weights": (_is_numbers(self.weights), "a number per criterion, for example {'Groq': 2}"),
-            "gates": (_is_numbers(self.gates), "a number per criterion, for example {'Groq': 2}"),
+            "weights": (_is_map(self.weights, is_number), "a number per criterion, for example {'Groq': 2}"),
+            "gates": (
+                _is_map(self.gates, _is_threshold),
+                "a score or a share per criterion, for example {'Groq': 2}",
+            ),
             "scale": (scale is None or (is_pair and scale[0] < scale[1]), "(low, high), for example (1, 5)"),
         }
         for name, (is_valid, expected) in checks.items():
             if not is_valid:
-                raise _field_error(name, getattr(self, name), expected)
+                raise field_error(name, getattr(self, name), expected)
         for name, weight in (self.weights or {}).items():
             if weight < 0:
-                raise _field_error("weights", weight, "0 or more", key=name)
-        if self.floor > self.mean:
-            raise _field_error("floor", self.floor, f"at most the mean ({self.mean:g})")
+                raise field_error("weights", weight, "0 or more", key=name)
+        mean, floor = share_of(self.mean), share_of(self.floor)
+        if mean is None and floor is None:
+            mean, floor = _number(self.mean), _number(self.floor)
+        if mean is not None and floor is not None and floor > mean:
+            raise field_error("floor", self.floor, f"at most the mean ({spell(self.mean)})")
 
     @property
     def words(self) -> str:
         """Describe the rule, to follow "a trial passes when"."""
         return self.words_for(())
 
-    def words_for(self, kinds: Iterable[str | None]) -> str:
-        """Describe the rule for criteria of these kinds."""
-        kinds = set(kinds)
-        mean = "weighted mean" if self.weights else "mean"
-        text = f"the {mean} of the criteria is at least {self.mean:g} and none is below {self.floor:g}"
-        if kinds == {"binary"}:
-            text = "every criterion passes"
-        elif "binary" in kinds:
-            text += ", and every binary criterion passes"
+    def words_for(self, criteria: Iterable[Mapping[str, Any]]) -> str:
+        """Describe the rule for criteria: rows of the `criteria` table."""
+        rows = list(criteria)
+        in_mean = [row for row in rows if row.get("kind") != "binary"]
+        scale = self._scale_of(in_mean)
+        parts = self._mean_and_floor(scale) if in_mean or not rows else []
+        if len(in_mean) < len(rows):
+            parts.append(f"every {'binary ' * bool(in_mean)}criterion passes")
+        known = {row["criterion"]: row for row in rows}
         if self.gates:
-            text += ", and " + ", ".join(f"{name} reaches {gate:g}" for name, gate in self.gates.items())
+            gates = (_gate_words(name, gate, known.get(name, {})) for name, gate in self.gates.items())
+            parts.append(", and ".join(gates))
+        text = ", and ".join(parts) or "a condition is set (there is none)"
+        reversed_names = [str(row["criterion"]) for row in in_mean if row.get("direction") == "lower"]
+        if reversed_names and (self.mean is not None or self.floor is not None):
+            text += f" (lower is better for {', '.join(reversed_names)}: reversed)"
         return text + (" (a missing score fails)" if self.missing == "fail" else "")
+
+    def words_for_criterion(self, criteria: Iterable[Mapping[str, Any]]) -> str:
+        """Describe the condition of a single criterion, to follow "a score passes when it"."""
+        rows = list(criteria)
+        in_mean = [row for row in rows if row.get("kind") != "binary"]
+        scale = self._scale_of(in_mean)
+        mean = self.floor if self.mean is None else self.mean
+        parts = []
+        if mean is not None and (in_mean or not rows):
+            text = spell(mean, scale) or ""
+            lower = [str(row["criterion"]) for row in in_mean if row.get("direction") == "lower"]
+            parts.append(f"reaches {text}{' of the scale' * text.endswith('%')}")
+            parts[0] += f" (reversed for {', '.join(lower)})" if lower else ""
+        if len(in_mean) < len(rows):
+            parts.append("is the best of a binary criterion")
+        if self.gates:
+            parts.append("reaches the gate of its criterion")
+        return ", or ".join(parts) or "has a threshold (there is none)"
+
+    def thresholds_for(self, criteria: Iterable[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+        """Return mean and floor as text: as scores if the criteria share one scale."""
+        scale = self._scale_of([row for row in criteria if row.get("kind") != "binary"])
+        return spell(self.mean, scale), spell(self.floor, scale)
+
+    def _scale_of(self, rows: list[Mapping[str, Any]]) -> tuple[float, float] | None:
+        """Return the one scale of criteria; None if they differ."""
+        scales = {(row.get("scale_min"), row.get("scale_max")) for row in rows}
+        low, high = next(iter(scales)) if len(scales) == 1 else (None, None)
+        if low is not None and high is not None:
+            return low, high
+        return self.scale if len(scales) < 2 else None
+
+    def _mean_and_floor(self, scale: tuple[float, float] | None) -> list[str]:
+        mean, floor = (spell(value, scale) for value in (self.mean, self.floor))
+        of_scale = " of the scale"
+        if mean is None:
+            what = f"{floor}{of_scale * floor.endswith('%')}" if floor else ""
+            return [f"no criterion is below {what}"] if what else []
+        word = "weighted mean" if self.weights else "mean"
+        text = f"the {word} of the criteria is at least {mean}{of_scale * mean.endswith('%')}"
+        return [text + (f" and none is below {floor}" if floor else "")]
 
     @classmethod
     def read(cls, path: str | Path) -> PassRule:
@@ -141,139 +200,79 @@ class PassRule:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
-class RuledCriterion:
-    """A criterion under a rule."""
+def share_of(value: Threshold | None) -> float | None:
+    """Return a share of the scale as a number from 0 to 1; None for a score.
 
-    scale_min: float
-    scale_max: float
-    weight: float
-    gate: float | None
-    in_mean: bool
-
-
-def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> dict[str, RuledCriterion]:
-    """Return each declared criterion under the rule.
-
-    `score_range` stands in for an unknown scale. Raises RuleError if the rule has an unknown criterion or another
-    scale.
+    >>> share_of("75%"), share_of(4.0)
+    (0.75, None)
     """
-    for field in ("weights", "gates"):
-        for name in getattr(rule, field) or {}:
-            if declared and name not in declared:
-                what = Sentence("{option} names an unknown criterion.", option=_rule_option(field, name))
-                raise RuleError(what, argument=field, value=name, choices=declared)
-    if not rule.scale:
-        _require_scales(declared)
-    criteria = {}
-    for name, facts in declared.items():
-        low, high = facts.get("scale_min"), facts.get("scale_max")
-        is_binary = facts.get("kind") == "binary"
-        if low is None or high is None:
-            low, high = rule.scale or (0.0, 1.0)
-        gate = (rule.gates or {}).get(name, high if is_binary else None)
-        weight = 1.0 if facts.get("weight") is None else facts["weight"]
-        if rule.weights:
-            weight = rule.weights.get(name, 0.0)
-        if gate is not None and not low <= gate <= high:
-            raise _field_error("gates", gate, f"a score on its scale, {low:g} to {high:g}", key=name)
-        criteria[name] = RuledCriterion(low, high, weight, gate, in_mean=not is_binary)
-        if not is_binary:
-            _require_fit(name, (low, high), rule)
-    scales = {name: f"{c.scale_min:g} to {c.scale_max:g}" for name, c in criteria.items() if c.in_mean}
-    if len(set(scales.values())) > 1:
-        each = "; ".join(f"{name!r} {scale}" for name, scale in scales.items())
-        option = Option(
-            "criterion",
-            python="evals.filter(criterion=[...])",
-            shell="name the criteria of one scale in --mapping FILE.yaml",
-        )
-        raise RuleError(
-            f"Criteria on different scales have no common mean ({each}).",
-            fix=Sentence("Grade one scale at a time: {option}.", option=option),
-        )
-    return criteria
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    return float(match[1]) / 100 if match else None
 
 
-def _is_numbers(value: object) -> bool:
-    return value is None or (isinstance(value, Mapping) and all(map(is_number, value.values())))
+def score_at(value: Threshold, low: float, high: float) -> float:
+    """Return a threshold as a score of a scale, exact in decimals.
+
+    >>> score_at("75%", 1, 5), score_at("70%", 0, 1)
+    (4.0, 0.7)
+    """
+    share = share_of(value)
+    if share is None:
+        return float(value)
+    bottom, top, part = (Fraction(repr(number)) for number in (float(low), float(high), share))
+    return float(bottom + part * (top - bottom))
 
 
-def _field_error(field: str, value: object, expected: str, *, key: str = "") -> RuleError:
-    what = Sentence("Invalid {option}: {value}.", option=_rule_option(field, key), value=repr(value)[:60])
+def spell(value: Threshold | None, scale: tuple[float, float] | None = None) -> str | None:
+    """Return a threshold as text: as a score where the scale is known, else as it was given."""
+    if value is None:
+        return None
+    share = share_of(value)
+    if share is None:
+        return f"{float(value):g}"
+    return f"{100 * share:g}%" if scale is None else f"{score_at(value, *scale):g}"
+
+
+def field_error(field: str, value: object, expected: str, *, key: str = "") -> RuleError:
+    """Return the error for an invalid field of a rule."""
+    what = Sentence("Invalid {option}: {value}.", option=rule_option(field, key), value=repr(value)[:60])
     return RuleError(what, argument=field, value=value, expected=expected)
 
 
-def _rule_option(field: str, key: str = "") -> Option:
+def rule_option(field: str, key: str = "") -> Option:
+    """Return a field of the rule as an option of Python and of the command line."""
     shell = {"gates": "--gate", "weights": "--weight"}.get(field, f"--{field}")
     if not key:
         return Option(field, python=f"PassRule.{field}", shell=shell)
     return Option(field, python=f"PassRule.{field}[{key!r}]", shell=f"{shell} {shlex.quote(key)}")
 
 
-DEFAULT_RULE: Final = PassRule()
-
-
-def _whole_rule(mean: str, floor: str, low: float, high: float) -> Option:
-    mean_word, floor_word = ("MEAN", "FLOOR") if mean == "..." else (mean, floor)
-    return Option(
-        "rule",
-        python=f"PassRule(mean={mean}, floor={floor}, scale=({low:g}, {high:g}))",
-        shell=f"--mean {mean_word} --floor {floor_word} --scale {low:g},{high:g}",
-    )
-
-
-def _require_scales(declared: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise if a criterion has no scale; the error shows a rule that declares one."""
-    scales = {
-        name: (facts.get("scale_min"), facts.get("scale_max"))
-        for name, facts in declared.items()
-        if facts.get("kind") != "binary"
-    }
-    lacking = [name for name, scale in scales.items() if None in scale]
-    if not lacking:
-        return
-    known = dict.fromkeys(f"{low:g} to {high:g}" for low, high in scales.values() if None not in (low, high))
-    text = f"No scale is declared for {join_words(map(repr, lacking), limit=6)}."
-    if known:
-        text += f" The other criteria are on {join_words(known)}."
-    lowest, highest = declared[lacking[0]].get("score_range") or (None, None)
-    if lowest is not None and highest is not None:
-        text += f" The scores lie between {lowest:g} and {highest:g}."
-    low, high = _likely_scale(lowest, highest)
-    # The shares of the scale that the default rule takes on 1 to 5.
-    mean, floor = (f"{low + share * (high - low):g}" for share in (0.75, 0.5))
-    mapping = "mapping={'scale': [1, 5]}"
-    template = "Declare it with the rule, for example {rule}"
-    template += ", or when loading: {mapping}." if (low, high) == (1, 5) else "."
-    parts = {
-        "rule": _whole_rule(mean, floor, low, high),
-        "mapping": Option("mapping", python=mapping, shell="--mapping FILE.yaml holding {'scale': [1, 5]}"),
-    }
-    raise RuleError(text, argument="scale", fix=Sentence(template, **parts))
-
-
-def _likely_scale(low: float | None, high: float | None) -> tuple[float, float]:
-    """Return a usual scale that holds these scores, as an example."""
+def _gate_words(name: str, gate: Threshold, row: Mapping[str, Any]) -> str:
+    low, high, is_lower = row.get("scale_min"), row.get("scale_max"), row.get("direction") == "lower"
+    verb = "is at most" if is_lower else "reaches"
+    if share_of(gate) is None:
+        return f"{name} {verb} {spell(gate)}"
     if low is None or high is None:
-        return (1.0, 5.0)
-    fitting = (scale for scale in _USUAL_SCALES if scale[0] <= low and high <= scale[1])
-    return next(fitting, (low, max(high, low + 1)))
+        return f"{name} reaches {spell(gate)} of its scale"
+    return f"{name} {verb} {score_at(gate, high, low) if is_lower else score_at(gate, low, high):g}"
 
 
-def _require_fit(name: str, scale: tuple[float, float], rule: PassRule) -> None:
-    low, high = scale
-    is_default = (rule.mean, rule.floor) == (DEFAULT_RULE.mean, DEFAULT_RULE.floor)
-    rule_low, rule_high = rule.scale or ((1.0, 5.0) if is_default else scale)
-    if (rule_low, rule_high) != (low, high):
-        what = (
-            f"The criterion {name!r} is on {low:g} to {high:g}. "
-            f"The rule (mean {rule.mean:g}, floor {rule.floor:g}) is for {rule_low:g} to {rule_high:g}."
-        )
-    elif rule.mean > high or rule.floor < low:
-        field, value = ("mean", rule.mean) if rule.mean > high else ("floor", rule.floor)
-        what = f"The rule's {field} of {value:g} is outside the scale of {name!r}, {low:g} to {high:g}."
-    else:
-        return
-    fix = Sentence("Pass a rule for this scale: {rule}.", rule=_whole_rule("...", "...", low, high))
-    raise RuleError(what, argument="rule", fix=fix)
+def _is_threshold(value: object) -> bool:
+    if isinstance(value, str):
+        share = share_of(value)
+        return share is not None and share <= 1
+    return is_number(value)
+
+
+def _is_map(value: object, is_valid: Callable[[object], bool]) -> bool:
+    return value is None or (isinstance(value, Mapping) and all(map(is_valid, value.values())))
+
+
+def _number(value: Threshold | None) -> float | None:
+    return None if value is None or isinstance(value, str) else float(value)
+
+
+DEFAULT_RULE: Final = PassRule()
+"""Mean at 75%, floor at 50% of each scale: 4.0 and 3.0 on 1 to 5."""
+LOOKING: Final = PassRule(mean=None, floor=None)
+"""No condition, so no verdict: for what only shows scores."""

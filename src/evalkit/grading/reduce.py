@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.frames import some_of
-from evalkit.grading.pass_rule import TOLERANCE, PassRule, RuledCriterion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.grading.applied_rule import AppliedRule
 
 Carried = list[tuple[str, str]]
 """Each run with each criterion that its chosen scores carry."""
 
-# Of a trial: it fails whatever its missing scores; no score is missing.
-FAILED: Final = "_failed"
+CERTAIN: Final = "certain_fail"
+"""Column of a trial: it fails whatever its missing scores are."""
 COMPLETE: Final = "_complete"
+"""Column of a trial: no score is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +91,34 @@ def reduce_samples(scores: Any, key: Sequence[str]) -> Any:
 
 
 def reduce_trials(
-    scores: Any,
-    key: Sequence[str],
-    criteria: Mapping[str, RuledCriterion],
-    rule: PassRule,
-    *,
-    carried: Carried,
-    single: bool = False,
+    scores: Any, key: Sequence[str], applied: AppliedRule, *, carried: Carried, single: bool = False
 ) -> Any:
-    """Return one row per trial: means, counts, `verdict`, `reason` and two flags.
+    """Return one row per trial: means, counts, `verdict`, `reason`, `certain_fail` and `COMPLETE`.
 
-    `run` is in the key unless all runs carry the same criteria. `single`: one row per trial and criterion already.
+    `run` is in the key unless all runs carry the same criteria. `single`: one row per trial and criterion already. The
+    mean and the lowest score are on the scale of the applied rule, higher is better.
     """
     import narwhals as nw
 
     score = nw.col("score")
+    criteria, rule = applied.criteria, applied.rule
     answers = (
         scores.select(*key, "criterion", score.cast(nw.Float64)) if single else reduce_samples(scores, key)
     )
-    is_plain = all(c.in_mean and c.weight == 1 for c in criteria.values())
-    gates = {name: c.gate for name, c in criteria.items() if c.gate is not None}
+    is_plain = all(c.in_mean and c.weight == 1 and c.factor == 1 for c in criteria.values())
+    gates = {name: c for name, c in criteria.items() if c.gate is not None}
     weights = {name: c.weight * c.in_mean for name, c in criteria.items()}
-    top = next((c.scale_max for c in criteria.values() if c.in_mean), 1.0)
+    if gates:
+        sign = _by_criterion({name: c.sign for name, c in criteria.items()})
+        least = _by_criterion(
+            {name: c.sign * c.gate - c.tolerance for name, c in gates.items() if c.gate is not None}, -1e300
+        )
+        is_below = nw.when(score * sign < least).then(1).otherwise(0)
+        answers = answers.with_columns(is_below.alias("_gated"))
+    if not is_plain:
+        factor = _by_criterion({name: c.factor for name, c in criteria.items()})
+        offset = _by_criterion({name: c.offset for name, c in criteria.items()})
+        answers = answers.with_columns(score=score * factor + offset)
     sums = [score.count().alias("scored"), score.min().alias("lowest"), score.sum().alias("_sum")]
     if not is_plain:
         weight, is_scored = _by_criterion(weights), nw.when(~score.is_null())
@@ -123,36 +130,40 @@ def reduce_trials(
         )
         sums[2:] = [nw.col("_weight", "_sum").sum(), nw.col("_low").min(), score.mean().alias("_plain")]
     if gates:
-        gate = _by_criterion({name: gates.get(name, -1e300) for name in criteria})
-        answers = answers.with_columns(nw.when(score < gate - TOLERANCE).then(1).otherwise(0).alias("_gated"))
         sums.append(nw.col("_gated").sum())
     trials = _with_expected(answers.group_by(*key).agg(*sums), scores, carried, weights)
     if is_plain:
         trials = trials.with_columns(nw.col("scored").alias("_weight"), nw.col("lowest").alias("_low"))
         trials = trials.with_columns((nw.col("_sum") / nw.col("scored")).alias("_plain"))
-    is_gated = nw.col("_gated") > 0 if gates else nw.lit(value=False)
+    never, exact, total = nw.lit(value=False), applied.tolerance, nw.col("_total")
+    is_gated = nw.col("_gated") > 0 if gates else never
     is_complete = nw.col("scored") == nw.col("expected")
-    is_low = (nw.col("_low") < rule.floor - TOLERANCE).fill_null(value=False)
-    total = nw.col("_total")
-    is_short = nw.col("_sum") + (total - nw.col("_weight")) * top < rule.mean * total - TOLERANCE
+    is_low = is_short = never
+    if applied.floor is not None:
+        is_low = (nw.col("_low") < applied.floor - exact).fill_null(value=False)
+    if applied.mean is not None:
+        best = nw.col("_sum") + (total - nw.col("_weight")) * applied.scale[1]
+        is_short = best < (applied.mean - exact) * total
     has_failed = is_low | is_gated | is_short
-    incomplete = "fail" if rule.missing == "fail" else "unscored"
+    # A rule without a condition gives no verdict.
+    known = "pass" if applied.has_condition else "unscored"
     mean = nw.when(total > 0).then(nw.col("_sum") / nw.col("_weight")).otherwise(nw.col("_plain"))
     return trials.select(
         *key,
         # Engines add floats in any order; the thirteenth decimal would differ from call to call.
         nw.when(is_complete).then(mean).round(12).alias("mean"),
-        "lowest",
+        nw.col("lowest").round(12),
         nw.col("scored", "expected").cast(nw.Int32),
-        _first_match((has_failed, "fail"), (is_complete, "pass"), otherwise=incomplete).alias("verdict"),
+        _first_match((~is_complete, rule.missing), (has_failed, "fail"), otherwise=known).alias("verdict"),
         _first_match(
-            (is_low, f"a criterion is below {rule.floor:g}"),
-            (is_gated, "a gate is not reached"),
-            (is_short & is_complete, f"the mean is below {rule.mean:g}"),
-            (is_short, "the missing scores cannot raise the mean enough"),
+            (~is_complete & has_failed, "a score is missing, and the others fail already"),
             (~is_complete, "a score is missing"),
+            (is_low, applied.floor_reason),
+            (is_gated, "a gate is not reached"),
+            (is_short, applied.mean_reason),
+            *([] if applied.has_condition else [(is_complete, "the rule has no condition")]),
         ).alias("reason"),
-        has_failed.alias(FAILED),
+        has_failed.alias(CERTAIN),
         is_complete.alias(COMPLETE),
     )
 
@@ -179,12 +190,14 @@ def _with_expected(trials: Any, scores: Any, carried: Carried, weights: Mapping[
     return trials.join(expected, on="run", how="left")
 
 
-def _by_criterion(values: Mapping[str, float]) -> Any:
+def _by_criterion(values: Mapping[str, float], otherwise: float = 0.0) -> Any:
     import narwhals as nw
 
+    if values and not otherwise and len(set(values.values())) == 1:
+        return nw.lit(float(next(iter(values.values()))))
     name = nw.col("criterion").cast(nw.String)
     return _first_match(
-        *((name == criterion, float(value)) for criterion, value in values.items()), otherwise=0.0
+        *((name == criterion, float(value)) for criterion, value in values.items()), otherwise=otherwise
     )
 
 

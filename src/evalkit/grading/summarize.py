@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import polars as pl
 
-from evalkit.data.schema import Verdict
-from evalkit.grading.grade import as_kind_of, grade_trial_criteria, grade_trials
-from evalkit.grading.pass_rule import DEFAULT_RULE, TOLERANCE, PassRule
+from evalkit.data.schema import DIRECTIONS, Verdict
+from evalkit.grading.grade import as_kind_of, grade_on_scale, grade_trial_criteria
+from evalkit.grading.pass_rule import LOOKING
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.arguments import expect
@@ -18,12 +20,14 @@ from evalkit.util.words import as_names
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from evalkit.grading.pass_rule import PassRule
+
 _GROUPS: Final = (
     *("suite", "run", "agent", "agent_version", "model", "provider"),
     *("case", "severity", "domain", "tags", "cluster", "epoch", "criterion"),
 )
 _NUMBERS: Final = {
-    **dict.fromkeys(("pass_rate", "low", "high"), pl.Float64()),
+    **dict.fromkeys(("pass_rate", "low", "high", "if_all_fail", "if_all_pass"), pl.Float64()),
     "n": pl.Int64(),
     **dict.fromkeys(("n_eff", "k"), pl.Float64()),
     **dict.fromkeys(("trials", "passed", "failed", "unscored"), pl.Int64()),
@@ -31,12 +35,14 @@ _NUMBERS: Final = {
     "method": pl.String(),
     "level": pl.Float64(),
 }
+_FACTS: Final = ("scale_min", "scale_max", "direction", "threshold", "least")
 _BIN: Final = {
     "score": pl.Float64(),
     "count": pl.Int64(),
     **dict.fromkeys(("share", "mean"), pl.Float64()),
     **dict.fromkeys(("n", "unscored"), pl.Int64()),
     **dict.fromkeys(("scale_min", "scale_max"), pl.Float64()),
+    "direction": pl.Enum(DIRECTIONS),
 }
 
 
@@ -73,15 +79,16 @@ def summarize(
     -------
     frame
         The kind of frame given (polars for an `Evals`), one row per group, the worst severity first, the rest in
-        natural order: the columns of `by`; `pass_rate`, `low`, `high` (0 to 1, null if nothing was scored); `n`,
-        cases; `n_eff`, effective number of cases; `k`, trials per case (harmonic mean); `trials`, `passed`,
-        `failed`, `unscored`, counts of trials; `mean_score`, `mean_low`, `mean_high` in score units (t over case
-        means, cut at the ends of the scale); `method`, `level`.
+        natural order: the columns of `by`; `pass_rate`, `low`, `high` (0 to 1, null if nothing was scored);
+        `if_all_fail`, `if_all_pass`, the pass rate if all unscored trials failed or passed; `n`, cases; `n_eff`, effective number of cases; `k`, trials per case (harmonic mean); `trials`, `passed`,
+        `failed`, `unscored`, counts of trials; `mean_score`, `mean_low`, `mean_high` on the scale of `mean` in
+        `grade` (t over case means, cut at the ends of the scale); `method`, `level`.
 
-        With "criterion" in `by`, the pass rate is that of the criterion (scores that reach `rule.mean`), and
-        there are also `lowest`, the lowest case mean, and `verdict`: "pass" if the mean of the case means reaches
-        `rule.mean` and none is below `rule.floor`, "unscored" if a case without a score leaves that open. With
-        "case" in `by`, the trials of the case are the units.
+        With "criterion" in `by`, scores are on the criterion's own scale, the pass rate is that of the criterion
+        (scores that reach its `threshold`, see `grade_criteria`), and there are also `lowest`, the worst case mean
+        (the highest where lower is better), and `verdict`: "pass" if the mean of the case means reaches `threshold`
+        and none is worse than `least`, "unscored" if a case without a score leaves that open. With "case" in `by`,
+        the trials of the case are the units.
 
     Raises
     ------
@@ -109,15 +116,17 @@ def summarize(
     expect(summarize, locals())
     scoring = choose_scoring(data, rule=rule, grader=grader, rubric=rubric, level=level)
     by = list(as_names(by))
-    trials = _to_polars((grade_trial_criteria if "criterion" in by else grade_trials)(data, scoring))
+    if "criterion" in by:
+        graded, scale = grade_trial_criteria(data, scoring), None
+    else:
+        graded, scale = grade_on_scale(data, scoring)
+    trials = _to_polars(graded)
     groups = [column for column in _GROUPS if column in trials.columns]
     for column in by:
         if column not in groups:
             raise ColumnError.missing(column, table="grades", have=groups)
     places = {column: start_order(data, column) for column in by}
-    summary = summarize_verdicts(
-        trials, by, scoring.rule, missing=missing, level=scoring.level, places=places
-    )
+    summary = summarize_verdicts(trials, by, missing=missing, level=scoring.level, places=places, scale=scale)
     return as_kind_of(summary, data)
 
 
@@ -131,12 +140,14 @@ def distribution(
 ) -> pl.DataFrame:
     """Count the answers at each score, per criterion and value of `by`.
 
-    An answer is one trial scored on one criterion; the judge's samples are averaged first.
+    An answer is one trial scored on one criterion; the judge's samples are averaged first. No pass rule is needed.
 
     Parameters
     ----------
-    data, grader, rubric, rule
+    data, grader, rubric
         As for `grade`.
+    rule
+        Only its `scale` counts, for criteria without a declared one.
     by
         A column as for `summarize`.
 
@@ -145,8 +156,8 @@ def distribution(
     polars.DataFrame
         `criterion`, the column `by`, `score` (whole scores if the scale ends on whole numbers at most 20 apart,
         else the middles of ten equal bins), `count`, `share` (of the group's scored answers), `mean` (of the case
-        means, as in `summarize`), `n` (scored answers), `unscored`, `scale_min`, `scale_max`. Every score of the
-        scale has a row.
+        means, as in `summarize`), `n` (scored answers), `unscored`, `scale_min`, `scale_max` (the observed range if no
+        scale is declared), `direction`. Every score of the scale has a row.
 
     Raises
     ------
@@ -161,8 +172,13 @@ def distribution(
     [(1.0, 0), (2.0, 1), (3.0, 9), (4.0, 31), (5.0, 13)]
     """
     expect(distribution, locals())
-    answers = _to_polars(
-        grade_trial_criteria(data, choose_scoring(data, rule=rule, grader=grader, rubric=rubric))
+    scoring = choose_scoring(data, rule=rule, grader=grader, rubric=rubric)
+    scoring = scoring.replace_given(rule=replace(LOOKING, scale=scoring.rule.scale))
+    answers = _to_polars(grade_trial_criteria(data, scoring))
+    seen = (pl.col("score").min().over("criterion"), pl.col("score").max().over("criterion"))
+    answers = answers.with_columns(
+        pl.col("scale_min").fill_null(seen[0]).fill_null(0.0),
+        pl.col("scale_max").fill_null(seen[1]).fill_null(1.0),
     )
     if by not in answers.columns or by == "criterion":
         raise ColumnError.missing(by, table="grades", have=[c for c in _GROUPS if c in answers.columns])
@@ -172,7 +188,7 @@ def distribution(
     groups = answers.partition_by("criterion", by, as_dict=True, maintain_order=True)
     sort_key = _sort_key(["criterion", by], {by: start_order(data, by)})
     for (criterion, group), part in sorted(groups.items(), key=sort_key):
-        low, high = part["scale_min"][0], part["scale_max"][0]
+        low, high, direction = (part[name][0] for name in ("scale_min", "scale_max", "direction"))
         scores = part["score"].drop_nulls()
         unit = [column for column in ("suite", "case") if column in part.columns]
         mean = part.group_by(unit).agg(pl.col("score").mean())["score"].sort().mean()
@@ -182,7 +198,7 @@ def distribution(
         n, unscored = len(scores), part.height - len(scores)
         for index, center in enumerate(centers):
             count = counts.get(index, 0)
-            values = (center, count, count / n if n else None, mean, n, unscored, low, high)
+            values = (center, count, count / n if n else None, mean, n, unscored, low, high, direction)
             rows.append({"criterion": criterion, by: group, **dict(zip(_BIN, values, strict=True))})
     schema = {"criterion": answers.schema["criterion"], by: answers.schema[by], **_BIN}
     return pl.DataFrame(rows, schema=cast("Any", schema))
@@ -191,13 +207,16 @@ def distribution(
 def summarize_verdicts(
     trials: pl.DataFrame,
     by: Sequence[str],
-    rule: PassRule,
     *,
     missing: str = "exclude",
     level: float = 0.95,
     places: Mapping[str, Mapping[str, int]] | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> pl.DataFrame:
-    """Summarize verdicts, one row per trial or criterion; `places` sorts columns not in natural order."""
+    """Summarize verdicts, one row per trial or criterion.
+
+    `places` sorts columns not in natural order. Intervals of means are cut at the ends of `scale`.
+    """
     by = list(by)
     if "tags" in by:
         trials = trials.explode("tags", empty_as_null=True, keep_nulls=True)
@@ -216,27 +235,24 @@ def summarize_verdicts(
         pl.col("score").mean(),
     )
     groups = units.partition_by(by, as_dict=True, maintain_order=True) if by else {(): units}
-    scale = _common_scale(trials, rule)
     schema: dict[str, Any] = {c: units.schema[c] for c in by} | _NUMBERS
-    thresholds: dict[object, float] = {}
+    facts: dict[object, dict[str, Any]] = {}
     if "criterion" in by:
         schema |= {"lowest": pl.Float64(), "verdict": Verdict}
-        if "scale_max" in trials.columns:
-            # Only binary criteria may lie below the rule's mean; each must reach its maximum.
-            binary = trials.filter(pl.col("scale_max") < rule.mean)
-            thresholds = dict(binary.select("criterion", "scale_max").unique().iter_rows())
+        declared = trials.select("criterion", *_FACTS).unique("criterion", keep="first", maintain_order=True)
+        facts = {row.pop("criterion"): row for row in declared.iter_rows(named=True)}
     rows = []
     for name, group in sorted(groups.items(), key=_sort_key(by, places or {})):
         if group.height:
-            row = [*name, *_estimate_group(group, by, level, scale)]
-            if "criterion" in by:
-                row += _read_rule(group, rule, thresholds.get(name[by.index("criterion")]))
-            rows.append(row)
+            known = facts[name[by.index("criterion")]] if facts else {}
+            ends = (known.get("scale_min"), known.get("scale_max")) if known else scale
+            row = [*name, *_estimate_group(group, by, level, ends)]
+            rows.append([*row, *_read_rule(group, known)] if known else row)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _estimate_group(
-    units: pl.DataFrame, by: list[str], level: float, scale: tuple[float, float] | None
+    units: pl.DataFrame, by: list[str], level: float, scale: tuple[float | None, float | None] | None
 ) -> list[Any]:
     """Return the numbers of one group, in the order of `_NUMBERS`."""
     from evalkit import stats
@@ -253,13 +269,18 @@ def _estimate_group(
     with_mean = units.filter(pl.col("score").is_not_null())
     mean = stats.t_mean(with_mean["score"].to_numpy(), clusters=find_clusters(with_mean), level=level)
     mean_low, mean_high = mean.low, mean.high
-    if scale and mean.estimate is not None and mean_low is not None and mean_high is not None:
-        mean_low = max(mean_low, min(scale[0], mean.estimate))
-        mean_high = min(mean_high, max(scale[1], mean.estimate))
+    low, high = scale or (None, None)
+    if low is not None and mean.estimate is not None and mean_low is not None:
+        mean_low = max(mean_low, min(low, mean.estimate))
+    if high is not None and mean.estimate is not None and mean_high is not None:
+        mean_high = min(mean_high, max(high, mean.estimate))
     trials, passed, failed = (int(units[column].sum()) for column in ("trials", "passed", "failed"))
     by_case = "case" in by
+    every, known = units["trials"].to_numpy(), units["passed"].to_numpy()
+    open_ended = every - units["failed"].to_numpy()
     return [
         *(rate.estimate, rate.low, rate.high),
+        *(math.fsum(part / every) / len(every) for part in (known, open_ended)),
         1 if by_case and scored.height else scored.height,
         float(rate.n if rate.n_eff is None else rate.n_eff),
         None if not len(k) else float(len(k)) if by_case else harmonic_mean(k),
@@ -270,17 +291,6 @@ def _estimate_group(
     ]
 
 
-def _common_scale(trials: pl.DataFrame, rule: PassRule) -> tuple[float, float] | None:
-    if "scale_min" in trials.columns:
-        scales = trials.select("scale_min", "scale_max").unique()
-        return scales.row(0) if scales.height == 1 else None
-    if rule.scale or (rule.mean, rule.floor) != (DEFAULT_RULE.mean, DEFAULT_RULE.floor):
-        return rule.scale
-    # The default rule grades scores from 1 to 5, and binary ones: 0 or 1.
-    lowest = trials["score"].min()
-    return (0.0, 1.0) if isinstance(lowest, float) and lowest < 1 else (1.0, 5.0)
-
-
 def find_clusters(units: pl.DataFrame) -> list[str] | None:
     """Return each unit's cluster; None if no cluster has several units."""
     if "cluster" not in units.columns or units["cluster"].drop_nulls().is_unique().all():
@@ -288,16 +298,23 @@ def find_clusters(units: pl.DataFrame) -> list[str] | None:
     return [f"\0{at}" if name is None else str(name) for at, name in enumerate(units["cluster"].to_list())]
 
 
-def _read_rule(units: pl.DataFrame, rule: PassRule, threshold: float | None) -> tuple[float | None, str]:
-    """Return the lowest case mean and the verdict of a criterion; `threshold`: of a binary one."""
-    means = units["score"].drop_nulls()
-    lowest = cast("float | None", means.min())
-    floor, mean = (rule.floor, rule.mean) if threshold is None else (threshold, threshold)
-    if lowest is not None and lowest < floor - TOLERANCE:
-        return lowest, "fail"
+def _read_rule(units: pl.DataFrame, criterion: Mapping[str, Any]) -> tuple[float | None, str]:
+    """Return the worst case mean and the verdict of a criterion."""
+    sign = -1 if criterion["direction"] == "lower" else 1
+    means = [sign * mean for mean in units["score"].drop_nulls()]
+    worst = min(means) if means else None
+    shown = None if worst is None else sign * worst
+    largest = max(abs(criterion[name] or 0.0) for name in ("scale_min", "scale_max", "threshold"))
+    exact = 1e-12 * max(largest, 1.0)
+    if worst is not None and criterion["least"] is not None and worst < sign * criterion["least"] - exact:
+        return shown, "fail"
     if len(means) < units.height:
-        return lowest, "unscored"
-    return lowest, "pass" if means.sum() >= (mean - TOLERANCE) * len(means) else "fail"
+        return shown, "unscored"
+    threshold = criterion["threshold"]
+    if threshold is None:
+        return shown, "unscored"
+    has_reached = math.fsum(means) >= (sign * threshold - exact) * len(means)
+    return shown, "pass" if has_reached else "fail"
 
 
 def _bins(low: float, high: float, scores: pl.Series) -> tuple[list[float], float]:
@@ -307,6 +324,8 @@ def _bins(low: float, high: float, scores: pl.Series) -> tuple[list[float], floa
         return [index / 10 for index in range(11)], 0.1
     if low == int(low) and high == int(high) and 1 < high - low <= 20:
         return [float(score) for score in range(int(low), int(high) + 1)], 1.0
+    if low == high:
+        return [low], 1.0
     width = (high - low) / 10
     return [low + width * (index + 0.5) for index in range(10)], width
 

@@ -12,7 +12,7 @@ import polars as pl
 from evalkit.compare.compare import compare
 from evalkit.compare.pairs import find_runs, share_criteria
 from evalkit.compare.sentences import change_parts
-from evalkit.grading.grade import grade_trials
+from evalkit.grading.grade import grade_trials, scoring_to_view
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.summarize import summarize
 from evalkit.report import flip_section as flips
@@ -46,7 +46,8 @@ class ReportOptions:
 
 def build(evals: Evals, options: ReportOptions) -> Report:
     """Return the content of a report, by the scoring of the Evals."""
-    scoring = choose_scoring(evals)
+    scoring = scoring_to_view(evals, choose_scoring(evals))
+    evals = replace(evals, scoring=scoring)
     has_sides = options.baseline is not None
     left_out: list[str] = []
     runs: tuple[list[str], ...] = ()

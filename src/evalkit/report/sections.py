@@ -65,7 +65,7 @@ class Subject:
     @property
     def rule_words(self) -> str:
         """The pass rule in words."""
-        words: str = self.scoring.rule.words_for(self.evals.criteria["kind"])
+        words: str = self.scoring.rule.words_for(self.evals.criteria.iter_rows(named=True))
         return words
 
     @property
@@ -139,14 +139,19 @@ def criteria(subject: Subject) -> Section:
 
 def _criterion_rule(subject: Subject) -> str:
     """Return the rule for a single criterion in words; a binary one has no mean of 4."""
-    rule = subject.scoring.rule
+    rule, rows = subject.scoring.rule, subject.evals.criteria.to_dicts()
+    words, (mean, floor) = rule.words_for_criterion(rows), rule.thresholds_for(rows)
     binary = "it passes in every trial of every case"
-    other = f"the mean of its case means is at least {rule.mean:g} and none of them is below {rule.floor:g}"
+    other = (
+        f"the mean of its case means is at least {mean}" if mean else "the mean of its case means is known"
+    )
+    other += f" and none of them is below {floor}" if floor else ""
+    other += f", and it reaches its gate ({', '.join(rule.gates)})" if rule.gates else ""
     kinds = set(subject.evals.criteria["kind"])
     if kinds == {"binary"}:
         return f"A criterion passes when {binary}."
     also = f" A binary criterion passes when {binary}." if "binary" in kinds else ""
-    return f"A criterion passes when {other}.{also}"
+    return f"An answer passes when it {words}. A criterion passes when {other}.{also}"
 
 
 def severity(subject: Subject) -> Section | None:

@@ -44,7 +44,7 @@ function histogram({ low, high, width, bins, threshold, range }, choose) {
       base += height;
     });
   }
-  if (threshold > low && threshold <= high) plotted.inside.append(plotted.rule(threshold));
+  if (threshold !== null && threshold > low && threshold <= high) plotted.inside.append(plotted.rule(threshold));
   // A brushed range ends at the edges of bins: limits that can be read and written down.
   const edge = (value, round) => Number((low + round((value - low) / width) * width).toFixed(6));
   brush(plotted, range, (from, to) => (from === null ? choose(null, null) : choose(edge(from, Math.floor), edge(to, Math.ceil))));

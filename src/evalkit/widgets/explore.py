@@ -145,11 +145,11 @@ class Explorer(TrialPanel):
         """Return the counts, charts, table page and selected trial."""
         trials, state = self._trials, self.state
         frame, masks = trials.graded(state), trials.masks(state)
-        scale, threshold = trials.scale(state), trials.rule.mean
+        low, high, threshold = trials.scale(state)
         return {
             "head": self._head(frame),
             "facets": count_facets(frame, masks, state, expanded=self._expanded),
-            "distribution": count_scores(frame, masks, state, scale=scale, threshold=threshold),
+            "distribution": count_scores(frame, masks, state, scale=(low, high), threshold=threshold),
             "table": self._table(),
             "code": visible(self.code),
             **self._reading(),

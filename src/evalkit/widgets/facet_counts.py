@@ -89,7 +89,7 @@ def count_scores(
     state: Slice,
     *,
     scale: tuple[float, float],
-    threshold: float,
+    threshold: float | None,
 ) -> dict[str, Any]:
     """Count the trials by score and verdict that the other filters keep.
 

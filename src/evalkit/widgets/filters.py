@@ -11,8 +11,9 @@ import polars as pl
 
 from evalkit.data.frames import some_of
 from evalkit.data.schema import SEVERITIES, TRIALS, VERDICTS
-from evalkit.grading.grade import grade, grade_criteria
+from evalkit.grading.grade import applied_rules, grade, grade_criteria, scoring_to_view
 from evalkit.grading.pass_rule import DEFAULT_RULE
+from evalkit.grading.select_scores import choose_scoring
 from evalkit.util.errors import SelectorError
 from evalkit.widgets.transcript_view import chosen_scores, scores_that_count
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.grading.applied_rule import AppliedRule
     from evalkit.grading.pass_rule import PassRule
 
 FACETS = ("verdict", "severity", "agent_version", "model", "grader", "tags", "domain", "case", "failure")
@@ -84,6 +86,7 @@ class GradedTrials:
     failures: pl.DataFrame | None = None
     _kept: dict[tuple[object, ...], pl.DataFrame] = field(default_factory=dict)
     _masked: dict[str, Any] = field(default_factory=dict)
+    _views: dict[Any, tuple[Evals, list[AppliedRule]]] = field(default_factory=dict)
 
     @property
     def rule(self) -> PassRule:
@@ -92,7 +95,15 @@ class GradedTrials:
 
     def scored_for(self, state: Slice) -> Evals:
         """Return the evaluations with the grader of a slice."""
-        return replace(self.evals, scoring=replace(self.evals.scoring, grader=state.grader))
+        return self._view(state)[0]
+
+    def _view(self, state: Slice) -> tuple[Evals, list[AppliedRule]]:
+        key = state.grader if state.grader is None or isinstance(state.grader, str) else tuple(state.grader)
+        if key not in self._views:
+            evals = replace(self.evals, scoring=replace(self.evals.scoring, grader=state.grader))
+            scoring = scoring_to_view(evals, choose_scoring(evals))
+            self._views[key] = replace(evals, scoring=scoring), applied_rules(evals, scoring)
+        return self._views[key]
 
     def _cached(self, key: tuple[object, ...], compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         if key not in self._kept:
@@ -113,15 +124,18 @@ class GradedTrials:
             frame = frame.join(self._graders_of, on=_KEY, how="left", maintain_order="left")
         return frame
 
-    def scale(self, state: Slice) -> tuple[float, float]:
-        """Return the declared scale of the score of a slice."""
-        criteria = self.evals.criteria.filter(pl.col("kind").ne_missing("binary"))
-        if state.criterion is not None:
-            criteria = self.evals.criteria.filter(pl.col("criterion") == state.criterion)
-        low, high = criteria["scale_min"].min(), criteria["scale_max"].max()
-        if isinstance(low, float) and isinstance(high, float):
-            return low, high
-        return self.rule.scale or (0.0, 1.0)
+    def scale(self, state: Slice) -> tuple[float, float, float | None]:
+        """Return the ends of the scale of the score of a slice, and the threshold (None: several or none)."""
+        frame = self.graded(state)
+        if state.criterion is None:
+            rules = self._view(state)[1]
+            ends = list({(*rule.scale, rule.mean) for rule in rules if rule.has_condition})
+        else:
+            ends = frame.select("scale_min", "scale_max", "threshold").unique().rows()
+        if len(ends) == 1 and None not in ends[0][:2]:
+            return ends[0]
+        seen: Any = frame[state.measure].drop_nulls()
+        return (*((seen.min(), seen.max()) if len(seen) else (0.0, 1.0)), None)
 
     def masks(self, state: Slice) -> dict[str, pl.Series]:
         """Return the trials that each filter keeps."""

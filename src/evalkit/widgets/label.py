@@ -14,7 +14,7 @@ from evalkit.agreement.agreement import agreement
 from evalkit.agreement.correct_for_judge import correct_for_judge
 from evalkit.data.evals import Evals
 from evalkit.data.schema import IS_HUMAN, TRIALS
-from evalkit.grading.grade import grade_criteria
+from evalkit.grading.grade import grade_trial_criteria, scoring_to_view
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
@@ -294,7 +294,11 @@ def _criteria_by_run(evals: Evals) -> dict[str, list[str]]:
     rank = {name: index for index, name in enumerate(evals.criteria["criterion"].cast(pl.String))}
     criterion = pl.col("criterion").cast(pl.String)
     by_rank = criterion.replace_strict(rank, default=len(rank), return_dtype=pl.Int64)
-    scored = grade_criteria(evals).select("run", "criterion").unique()
+    scored = (
+        grade_trial_criteria(evals, scoring_to_view(evals, choose_scoring(evals)))
+        .select("run", "criterion")
+        .unique()
+    )
     return dict(scored.sort(by_rank, "criterion").group_by("run").agg("criterion").iter_rows())
 
 

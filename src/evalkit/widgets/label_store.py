@@ -11,7 +11,7 @@ import polars as pl
 
 from evalkit.data import folder as native
 from evalkit.data.schema import IS_HUMAN, SCORES, TRIALS
-from evalkit.grading.grade import grade
+from evalkit.grading.grade import grade_trials, nearness, scoring_to_view
 from evalkit.grading.select_scores import choose_scoring, scores_for
 from evalkit.util.atomic_files import atomic_write, delay_interrupt
 
@@ -46,8 +46,8 @@ def order_trials(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
     By information, trials come first if samples disagree or the mean is near the threshold. Strata (severity by
     verdict) alternate, those with the fewest labels first.
     """
-    key, scoring = TRIALS.key, choose_scoring(evals)
-    graded: pl.DataFrame = grade(evals).filter(pl.col("scored") > 0)
+    key, scoring = TRIALS.key, scoring_to_view(evals, choose_scoring(evals))
+    graded: pl.DataFrame = grade_trials(evals, scoring).filter(pl.col("scored") > 0)
     if order == "random":
         return _keys(graded.sort(key).sample(fraction=1, shuffle=True, seed=seed))
     samples = scores_for(scoring, evals.scores).group_by(*key, "criterion")
@@ -55,8 +55,8 @@ def order_trials(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
     human = evals.scores.filter(IS_HUMAN)
     labeled = human.select(key).unique().with_columns(labels=1)
     words = pl.col("severity", "verdict").cast(pl.String).fill_null("")
-    threshold = scoring.rule.mean
-    closeness = 1 / (1 + (pl.col("mean").fill_null(threshold) - threshold).abs())
+    # A quarter of the scale weighs as much as one point of 1 to 5.
+    closeness = 1 / (1 + 4 * nearness(evals, scoring).fill_null(0.0))
     ranked = (
         graded.join(spread, on=key, how="left")
         .join(labeled, on=key, how="left")

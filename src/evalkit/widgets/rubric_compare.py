@@ -12,7 +12,7 @@ from evalkit import stats
 from evalkit.agreement.estimates import estimate_agreement, scale_points
 from evalkit.data.schema import IS_HUMAN, TRIALS, Key
 from evalkit.data.scoring import Scoring
-from evalkit.grading.grade import grade_trials
+from evalkit.grading.grade import grade_trials, nearness
 from evalkit.util import format as fmt
 from evalkit.util.errors import EvalkitError, SelectorError
 from evalkit.util.words import plural
@@ -106,7 +106,8 @@ def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, se
         failed = graded.filter(pl.col("verdict") == "fail")
         chosen = failed.sort(order, descending=[True, *[False] * 4], nulls_last=True)
     elif choice == "borderline":
-        chosen = graded.sort((pl.col("mean") - rule.mean).abs().round(9), *TRIALS.key, nulls_last=True)
+        distance = nearness(_judged(evals), Scoring(rule=rule))
+        chosen = graded.sort(distance, *TRIALS.key, nulls_last=True)
     elif choice == "disagreements":
         gap = (pl.col("score") - pl.col("human")).abs().max().round(9)
         gaps = _cells(evals).group_by(TRIALS.key).agg(gap=gap).filter(pl.col("gap") > 0)
@@ -153,10 +154,13 @@ def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: floa
 
 
 def _grade(evals: Evals, rule: PassRule) -> pl.DataFrame:
-    judged = evals.scores.filter(~IS_HUMAN)
     # The wording is compared, not the grader that was chosen for the evals.
-    graded: pl.DataFrame = grade_trials(replace(evals, scores=judged), Scoring(rule=rule))
+    graded: pl.DataFrame = grade_trials(_judged(evals), Scoring(rule=rule))
     return graded
+
+
+def _judged(evals: Evals) -> Evals:
+    return replace(evals, scores=evals.scores.filter(~IS_HUMAN))
 
 
 def _cells(evals: Evals) -> pl.DataFrame:

@@ -33,36 +33,43 @@ function rateBar({ rate, low, high, before }, target) {
 }
 
 function curvePlot({ mean, high, lines }) {
+  const shown = mean === null ? "none" : number(mean);
   const points = lines.flatMap((one) => one.points.map(([x]) => x));
   if (!points.length) return null;
-  const plotted = plot({ width: 460, height: 190, x: [Math.min(...points), high], y: [0, 1], xTitle: "minimum mean", label: `Pass rate by threshold of the mean. Now ${number(mean)}.`, yFormat: percent, left: 42 });
+  const plotted = plot({ width: 460, height: 190, x: [Math.min(...points), high], y: [0, 1], xTitle: "minimum mean", label: `Pass rate by threshold of the mean. Now ${shown}.`, yFormat: percent, left: 42 });
   const key = lines.map(({ name, points: ends }, index) => {
     const dash = { class: "ek-line", "stroke-dasharray": DASHES[index % DASHES.length] };
     const path = ends.map(([x, y], at) => `${at ? "L" : "M"}${plotted.x(x).toFixed(1)},${plotted.y(y).toFixed(1)}`).join("");
-    const near = ends.reduce((best, point) => (Math.abs(point[0] - mean) < Math.abs(best[0] - mean) ? point : best), ends[0]);
+    const near = mean !== null && ends.reduce((best, point) => (Math.abs(point[0] - mean) < Math.abs(best[0] - mean) ? point : best), ends[0]);
     plotted.inside.append(svg("path", { fill: "none", ...dash, d: path }));
     if (near) plotted.inside.append(svg("circle", { class: "ek-now", cx: plotted.x(mean), cy: plotted.y(near[1]), r: 4 }));
     const sample = svg("svg", { width: 30, height: 8, "aria-hidden": "true" }, svg("line", { ...dash, x1: 0, x2: 30, y1: 4, y2: 4 }));
     return element("span", { title: name }, sample, ` ${shorten(name, 40)}`);
   });
-  plotted.inside.append(plotted.rule(mean));
+  if (mean !== null) plotted.inside.append(plotted.rule(mean));
   return [plotted.node, element("p", { class: "ek-muted ek-key" }, key)];
 }
 
 function render({ model, el }) {
   const app = mount({ model, el, name: "tuner", label: "Tune the pass rule" });
   const first = app.get("rule");
-  const { low, high, step } = first;
-  const none = low - step;
   const set = (change) => app.send({ kind: "set", ...change });
-  const mean = slider({ text: "Minimum mean", low, high, step, value: first.mean, set: (value) => set({ mean: value }) });
-  const floor = slider({ text: "Minimum score", low, high, step, value: first.floor, set: (value) => set({ floor: value }) });
+  const shown = first.mixed ? (value) => percent(value) : number;
+  // A slider whose lowest place, one step below the scale, means no condition.
+  const optional = ({ low, high, step, value, format = number, change, ...rest }) => {
+    const none = low - step;
+    const isNone = (next) => next < low - 1e-9;
+    const made = slider({ ...rest, low: none, high, step, value: value ?? none, format: (next) => (isNone(next) ? "–" : format(next)), set: (next) => change(isNone(next) ? null : next) });
+    return { node: made.node, put: (next) => made.put(next ?? none) };
+  };
+  const condition = (text, name) => optional({ ...first, text, value: first[name], format: shown, change: (value) => set(value === null ? { drop: name } : { [name]: value }) });
+  const mean = condition("Minimum mean", "mean");
+  const floor = condition("Minimum score", "floor");
   const target = slider({ text: "Pass rate", low: 0, high: 1, step: 0.01, value: first.target, format: (rate) => (rate ? percent(rate) : "none"), set: (value) => set({ target: value }) });
-  const isNone = (value) => value < low - 1e-9;
-  const criteria = first.criteria.map(({ name, label, weight, gate, binary }) => ({
-    label,
+  const criteria = first.criteria.map(({ name, label, weight, gate, binary, low, high, step, lower }) => ({
+    label: lower ? `${label} (lower is better)` : label,
     weight: binary ? null : slider({ text: "Weight", low: 0, high: 5, step: 0.25, value: weight, title: `Weight of ${label} in the mean`, set: (value) => set({ weight: { [name]: value } }) }),
-    gate: slider({ text: "Minimum", low: none, high, step, value: gate ?? none, title: `Minimum score of ${label}, whatever the mean`, format: (value) => (isNone(value) ? "–" : number(value)), set: (value) => set({ gate: { [name]: isNone(value) ? null : value } }) }),
+    gate: optional({ text: lower ? "Maximum" : "Minimum", low: low ?? 0, high: high ?? 1, step, value: gate, title: `${lower ? "Maximum" : "Minimum"} score of ${label}, whatever the mean`, change: (value) => set({ gate: { [name]: value } }) }),
   }));
   const words = element("p", { class: "ek-result-line" });
   const reset = button("Reset", () => app.send({ kind: "reset" }));
@@ -81,7 +88,7 @@ function render({ model, el }) {
     mean.put(rule.mean);
     floor.put(rule.floor);
     target.put(rule.target);
-    rule.criteria.forEach(({ weight, gate }, index) => { criteria[index].weight?.put(weight); criteria[index].gate.put(gate ?? none); });
+    rule.criteria.forEach(({ weight, gate }, index) => { criteria[index].weight?.put(weight); criteria[index].gate.put(gate); });
   };
   app.draw({
     rule(rule) {

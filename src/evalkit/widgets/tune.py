@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 import polars as pl
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from evalkit.data.evals import Evals
+    from evalkit.grading.applied_rule import AppliedRule
     from evalkit.grading.pass_rule import PassRule
 
 _BY: Final = ("agent_version", "run", "model", "agent", "provider")
@@ -68,7 +69,7 @@ class Tuner(Panel):
     def __repr__(self) -> str:
         scored = self.summary.drop_nulls("pass_rate").select(self.by, "pass_rate").iter_rows()
         rates = ", ".join(f"{_label(name)} {fmt.percent(rate, 0)}" for name, rate in scored)
-        return f"Tuner: {self.rule.words}. Pass rates: {rates}. {self._flip_summary(self.flips)}"
+        return f"Tuner: {self._words(self.rule)}. Pass rates: {rates}. {self._flip_summary(self.flips)}"
 
     @property
     def rule(self) -> PassRule:
@@ -98,6 +99,10 @@ class Tuner(Panel):
         """Pass rates under the rule, as of `evalkit.summarize`."""
         return self._rates(self.by)
 
+    def _words(self, rule: PassRule) -> str:
+        criteria = ({**row, "criterion": name} for name, row in self.trials.declared.items())
+        return rule.words_for(criteria)
+
     @property
     def _verdicts(self) -> Verdicts:
         if self._judged[0] != self.rule:
@@ -114,20 +119,36 @@ class Tuner(Panel):
         weight: dict[str, _Weight] | None = None,
         gate: dict[str, Score | None] | None = None,
         target: _Rate | None = None,
+        drop: Literal["mean", "floor"] | None = None,
     ) -> None:
-        """Change the given fields. The floor follows a lower mean; a null gate is removed."""
+        """Change the given fields. The floor follows a lower mean; a null gate is removed.
+
+        Mean and floor are on the scale of the sliders: 0 to 1 if the criteria have different scales.
+        """
         for name in {**(weight or {}), **(gate or {})}:
             if name not in self.trials.criteria:
                 raise ColumnError(f"Unknown criterion {name!r}.", value=name, choices=self.trials.criteria)
         rule, state = self.rule, self.state
-        mean = rule.mean if mean is None else mean
+        applied = self.trials.apply(rule)
+        chosen = {
+            "mean": applied.mean if mean is None else mean,
+            "floor": applied.floor if floor is None else floor,
+        }
+        if drop is not None:
+            chosen[drop] = None
+        if chosen["mean"] is not None and chosen["floor"] is not None:
+            chosen["floor"] = min(chosen["floor"], chosen["mean"])
         gates = {name: low for name, low in {**(rule.gates or {}), **(gate or {})}.items() if low is not None}
         # A rule that names one weight has to name all.
-        weights = {name: ruled.weight for name, ruled in self.trials.apply(rule).items()}
+        weights = {name: ruled.weight for name, ruled in applied.criteria.items()}
+        thresholds = (
+            getattr(rule, field) if value == getattr(applied, field) else _threshold(value, applied)
+            for field, value in chosen.items()
+        )
         rule = replace(
             rule,
-            mean=mean,
-            floor=min(rule.floor if floor is None else floor, mean),
+            mean=next(thresholds),
+            floor=next(thresholds),
             weights={**weights, **weight} if weight else rule.weights,
             gates=gates or None,
         )
@@ -147,7 +168,7 @@ class Tuner(Panel):
 
     def show(self) -> dict[str, Any]:
         """Return the sliders, the rates, the flips, the agreement and the curve."""
-        curve = self.trials.curve(self.rule, self.by)
+        curve, applied = self.trials.curve(self.rule, self.by), self.trials.apply(self.rule)
         return {
             "rule": self._sliders(),
             "groups": {"target": self.state.target, "rows": self._groups()},
@@ -155,8 +176,8 @@ class Tuner(Panel):
             "flipped": self._flipped(),
             "agreement": self._agreement(),
             "curve": {
-                "mean": self.rule.mean,
-                "high": self.trials.scale[1],
+                "mean": applied.mean,
+                "high": applied.scale[1],
                 "lines": [{"name": _label(name or None), "points": points} for name, points in curve.items()],
             },
         }
@@ -168,32 +189,38 @@ class Tuner(Panel):
         rows = [[row["name"], row["words"], row["n"], row["gate"]][: len(head)] for row in self._groups()]
         flipped = self._flipped()
         flips = html_table(_FLIP_HEADS, flipped["rows"], caption="Changed verdicts")
-        words = f"A trial passes when {self.rule.words}. {flipped['words']}. {self._agreement() or ''}"
+        words = f"A trial passes when {self._words(self.rule)}. {flipped['words']}. {self._agreement() or ''}"
         rates = html_table(head, rows, row_heads=True)
         return section("tuner", self.notice, words, rates, flips if flipped["rows"] else "")
 
     def _sliders(self) -> dict[str, Any]:
-        rule, (low, high) = self.rule, self.trials.scale
+        rule, applied = self.rule, self.trials.apply(self.rule)
+        low, high = applied.scale
         criteria = [
             {
                 "name": name,
                 "label": visible(name),
                 "weight": one.weight,
-                "gate": (rule.gates or {}).get(name),
+                "gate": one.gate if name in (rule.gates or {}) else None,
                 "binary": not one.in_mean,
+                "low": one.scale_min,
+                "high": one.scale_max,
+                "step": _step(one.scale_min, one.scale_max),
+                "lower": one.is_lower,
             }
-            for name, one in self.trials.apply(rule).items()
+            for name, one in applied.criteria.items()
         ]
         return {
-            "mean": rule.mean,
-            "floor": rule.floor,
+            "mean": applied.mean,
+            "floor": applied.floor,
+            "mixed": applied.is_mixed,
             "target": self.state.target,
             "criteria": criteria,
             "low": low,
             "high": high,
-            "step": 0.05 if high - low <= 5 else (high - low) / 100,
-            "words": visible(f"A trial passes when {rule.words}."),
-            "base": visible(self.state.base.words),
+            "step": _step(low, high),
+            "words": visible(f"A trial passes when {self._words(rule)}."),
+            "base": visible(self._words(self.state.base)),
             "same": rule == self.state.base,
             "path": str(self.path),
             "notice": visible(self.notice),
@@ -264,6 +291,15 @@ class Tuner(Panel):
         interval = "" if kappa.low is None else f" {fmt.interval(kappa.low, kappa.high)}"
         method = f"{fmt.level(kappa.level)} {kappa.method}"
         return f"{share} Kappa {fmt.number(kappa.estimate)}{interval} ({method})."
+
+
+def _threshold(value: float | None, applied: AppliedRule) -> float | str | None:
+    return f"{100 * value:g}%" if applied.is_mixed and value is not None else value
+
+
+def _step(low: float | None, high: float | None) -> float:
+    span = 1.0 if low is None or high is None else high - low
+    return 0.05 if 1 < span <= 5 else span / 100
 
 
 def tune(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,8 +12,8 @@ from evalkit.agreement.estimates import estimate_agreement
 from evalkit.agreement.ratings import pair_ratings
 from evalkit.compare.pairs import RUN_COLUMNS
 from evalkit.data.schema import IS_HUMAN, TRIALS, VERDICTS, Verdict
+from evalkit.grading.applied_rule import apply_rule
 from evalkit.grading.grade import grade_trial_criteria
-from evalkit.grading.pass_rule import TOLERANCE, PassRule, apply_rule
 from evalkit.grading.summarize import summarize_verdicts
 from evalkit.grading.version_order import natural_key, start_order
 from evalkit.util.errors import EvalkitError, SelectorError
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
 
     from evalkit.data.evals import Evals
     from evalkit.data.scoring import Scoring
-    from evalkit.grading.pass_rule import RuledCriterion
+    from evalkit.grading.applied_rule import AppliedRule
+    from evalkit.grading.pass_rule import PassRule
     from evalkit.stats import Estimate
 
 FAIL, UNSCORED, PASS = (VERDICTS.index(word) for word in ("fail", "unscored", "pass"))
@@ -39,7 +39,7 @@ class Verdicts:
     """Verdicts of all trials for any threshold; a mean is NaN if a score is missing."""
 
     means: np.ndarray
-    threshold: float
+    threshold: float | None
     _failed: np.ndarray
     _best_mean: np.ndarray
     _complete: np.ndarray
@@ -50,10 +50,11 @@ class Verdicts:
         """The verdicts under the rule: int8 codes `FAIL`, `UNSCORED`, `PASS`."""
         return self.codes_at(self.threshold)
 
-    def codes_at(self, mean: float) -> np.ndarray:
-        """Return the verdicts under another threshold of the mean."""
-        rest = np.where(self._complete, PASS, self._incomplete_code)
-        return np.where(self._failed | (self._best_mean < mean), FAIL, rest).astype(np.int8)
+    def codes_at(self, mean: float | None) -> np.ndarray:
+        """Return the verdicts under another threshold of the mean; None for no threshold."""
+        is_short = np.False_ if mean is None else self._best_mean < mean
+        known = np.where(self._failed | is_short, FAIL, PASS)
+        return np.where(self._complete, known, self._incomplete_code).astype(np.int8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,31 +103,36 @@ class ScoreArray:
             places={column: start_order(evals, column) for column in RUN_COLUMNS},
         )
 
-    def apply(self, rule: PassRule) -> dict[str, RuledCriterion]:
-        """Return weight, gate and scale of each criterion under a rule."""
+    def apply(self, rule: PassRule) -> AppliedRule:
+        """Return the thresholds of each criterion under a rule."""
         return apply_rule(self.declared, rule)
 
     def judge(self, rule: PassRule, *, by_humans: bool = False) -> Verdicts:
         """Return the verdicts under a rule."""
         scores, expected = (self.human if by_humans else self.scores), self.expected
-        criteria = [self.apply(rule)[name] for name in self.criteria]
+        applied = self.apply(rule)
+        criteria = [applied.criteria[name] for name in self.criteria]
         weights = np.array([c.weight * c.in_mean for c in criteria])
         in_mean = np.array([c.in_mean for c in criteria])
-        gates = np.array([-np.inf if c.gate is None else c.gate for c in criteria])
-        top = next((c.scale_max for c in criteria if c.in_mean), 1.0)
+        gates = np.array([-np.inf if c.gate is None else c.sign * c.gate - c.tolerance for c in criteria])
+        signs, factors, offsets = (
+            np.array([getattr(c, name) for c in criteria]) for name in ("sign", "factor", "offset")
+        )
         present = ~np.isnan(scores)
-        filled = np.where(present, scores, 0.0)
+        below_gate = (present & (np.where(present, scores * signs, np.inf) < gates)).any(axis=1)
+        filled = np.where(present, scores * factors + offsets, 0.0)
         full, total, weight = expected @ weights, filled @ weights, present @ weights
-        below_floor = (present & in_mean & (filled < rule.floor - TOLERANCE)).any(axis=1)
-        below_gate = (present & (filled < gates - TOLERANCE)).any(axis=1)
+        exact, (_, top) = applied.tolerance, applied.scale
+        floor = -np.inf if applied.floor is None else applied.floor - exact
+        below_floor = (present & in_mean & (filled < floor)).any(axis=1)
         is_scored = present.any(axis=1)
         complete = is_scored & (present.sum(axis=1) == expected.sum(axis=1))
-        best = total + (full - weight) * top + TOLERANCE
+        best = total + (full - weight) * top + exact * full
         unweighted = filled.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
         means = np.where(full > 0, total / np.where(weight > 0, weight, 1.0), unweighted)
         return Verdicts(
             means=np.where(complete, means, np.nan),
-            threshold=rule.mean,
+            threshold=applied.mean,
             _failed=below_floor | below_gate,
             # Without any weight no mean is required; an unscored trial has not failed.
             _best_mean=np.where(is_scored & (full > 0), best / np.where(full > 0, full, 1.0), np.inf),
@@ -140,12 +146,14 @@ class ScoreArray:
         """Return pass rates as of `evalkit.summarize`."""
         means = pl.Series("score", verdicts.means).fill_nan(None)
         graded = self.frame.with_columns(to_words(verdicts.codes).alias("verdict"), means)
-        return summarize_verdicts(graded, by, rule, level=level, places=self.places)
+        return summarize_verdicts(graded, by, level=level, places=self.places, scale=self.apply(rule).scale)
 
     def curve(self, rule: PassRule, by: str) -> dict[str, list[tuple[float, float]]]:
         """Return the pass rate at every threshold of the mean: group -> (threshold, rate)."""
-        low, high = self.scale
-        low = max(low, rule.floor) if rule.floor < high else low
+        applied = self.apply(rule)
+        low, high = applied.scale
+        if applied.floor is not None and applied.floor < high:
+            low = max(low, applied.floor)
         groups = self.frame[by].cast(pl.String).fill_null("")
         places = self.places.get(by, {})
         names = sorted(groups.unique(), key=lambda name: (places.get(name, 0), natural_key([name])))
@@ -179,15 +187,6 @@ class ScoreArray:
         ours, theirs = ((side[both] == PASS).astype(float) for side in (codes, human))
         points = np.array([0.0, 1.0])
         return estimate_agreement(ours, theirs, self.units[both], points=points, level=level, seed=0)[0]
-
-    @cached_property
-    def scale(self) -> tuple[float, float]:
-        """The lowest and the highest score of the criteria in the mean."""
-        for row in self.declared.values():
-            low, high = row.get("scale_min"), row.get("scale_max")
-            if row.get("kind") != "binary" and low is not None and high is not None:
-                return low, high
-        return 0.0, 1.0
 
 
 def to_words(codes: np.ndarray) -> pl.Series:
