@@ -164,32 +164,64 @@ class Many:
 def tango_many(fractions: np.ndarray, k: int, *, level: float = 0.95) -> Many:
     """Do what `stats.tango_n_eff` does for (data set, version, case) at once; `check` holds it to that."""
     old, new = fractions[:, 0].astype(float), fractions[:, 1].astype(float)
+    d, (low, high) = new - old, limits_many(old, new, k, level)
+    return Many(low, high, mid_p(d) if k == 1 else flipped(d), np.ones(len(d), dtype=bool))
+
+
+def rates_many(fractions: np.ndarray, k: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Do what `stats.limits.rate_limits` does."""
+    ones = np.ones_like(fractions)
+    return 1 + low_many(ones, fractions, k, level), -low_many(fractions, 0 * ones, k, level)
+
+
+def limits_many(old, new, k: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    return low_many(old, new, k, level), -low_many(new, old, k, level)
+
+
+def low_many(old: np.ndarray, new: np.ndarray, k: int, level: float, *, size: int = 1) -> np.ndarray:
+    """Do what `stats.limits.PairedLimits.low` does; cases of a cluster of `size` are neighbours."""
     n = old.shape[1]
-    d = new - old
     b, c = (new * (1 - old)).sum(axis=1), (old * (1 - new)).sum(axis=1)
-    spread = (b + c) / n - ((b - c) / n) ** 2
-    ratio = d.var(axis=1, ddof=1) / np.where(spread > 1e-12, spread, 1)
-    effect = np.where(spread > 1e-12, np.clip(ratio, 1 / k, 1), 1.0)
-    b, c, size = b / effect, c / effect, n / effect
-    z, estimate = float(ndtri((1 + level) / 2)), (b - c) / size
+    sides = np.stack([old, new])
+    within = (sides * (1 - sides)).sum(axis=(0, 2))
+    clusters = sides.reshape(2, len(old), -1, size).mean(axis=3)
+    among = size * (clusters * (1 - clusters)).sum(axis=(0, 2)) - within
+    least = np.minimum(1, np.maximum((1 + (k - 1) * 0.25) / k, 1 - within / size / 8))
+    least *= np.minimum(size, np.maximum(1 + (size - 1) * 0.25, size - among / 8))
+    z, estimate = float(ndtri((1 + level) / 2)), (b - c) / n
+    sums = (new - old).reshape(len(old), -1, size).sum(axis=2)
+    groups = sums.shape[1]
+    sums = np.sort(np.concatenate([sums, np.minimum(0, sums.min(axis=1))[:, None]], axis=1), axis=1)[:, ::-1]
+    quantile = float(stdtrit(groups - 1, (1 + level) / 2)) if groups > 1 else np.inf
+    factor = quantile * np.sqrt((groups + 1) / (groups + quantile**2))
+    inside, outside = estimate, np.full_like(estimate, -1.0)
+    for _ in range(36):
+        middle = (inside + outside) / 2
+        score = score_many(b, c, n, middle)
+        beyond = score > z * np.sqrt(size)
+        if k > 1 or size > 1:
+            beyond |= (score > z * np.sqrt(least)) & (excess_many(sums, size, middle, factor) > 0)
+        inside, outside = np.where(beyond, inside, middle), np.where(beyond, middle, outside)
+    return (inside + outside) / 2
 
-    def score(difference):
-        second = -b - c + (2 * size - b + c) * difference
-        third = -c * difference * (1 - difference)
-        q = (np.sqrt(np.maximum(0, second**2 - 8 * size * third)) - second) / (4 * size)
-        variance = size * (2 * np.maximum(0, q) + difference * (1 - difference))
-        return (b - c - size * difference) / np.sqrt(np.maximum(variance, 1e-300))
 
-    ends = []
-    for side in (1, -1):
-        # Inside, the score is within z; outside, it is not.
-        inside, outside = estimate, np.full_like(estimate, -1.0 * side)
-        for _ in range(40):
-            middle = (inside + outside) / 2
-            within = side * score(middle) < z
-            inside, outside = np.where(within, middle, inside), np.where(within, outside, middle)
-        ends.append((inside + outside) / 2)
-    return Many(ends[0], ends[1], mid_p(d) if k == 1 else flipped(d), np.ones(len(d), dtype=bool))
+def score_many(b, c, n, difference):
+    second = -b - c + (2 * n - b + c) * difference
+    third = -c * difference * (1 - difference)
+    q = (np.sqrt(np.maximum(0, second**2 - 8 * n * third)) - second) / (4 * n)
+    variance = n * (2 * np.maximum(0, q) + difference * (1 - difference))
+    return (b - c - n * difference) / np.sqrt(np.maximum(variance, 1e-300))
+
+
+def excess_many(sums: np.ndarray, size: int, difference: np.ndarray, factor: float) -> np.ndarray:
+    u, top = sums - size * difference[:, None], size * (1 - difference[:, None])
+    gain = np.maximum(top**2 - u**2, 0)
+    squares = (u**2).sum(axis=1)
+    before = squares[:, None] + np.cumsum(gain, axis=1) - gain
+    target = (factor * np.maximum(top + u, 0) / 2) ** 2
+    raised = np.clip((target - before) / np.where(gain > 1e-15, gain, np.inf), 0, 1)
+    total = u.sum(axis=1) + (raised * (top - u)).sum(axis=1)
+    return total - factor * np.sqrt(squares + (raised * gain).sum(axis=1))
 
 
 def mid_p(d: np.ndarray) -> np.ndarray:

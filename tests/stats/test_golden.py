@@ -33,6 +33,7 @@ NOT_OFFERED = {
     "krippendorff": "krippendorff.alpha; the ordinal one of tables is tested below",
     "tost_": "statsmodels.stats.weightstats.ttost_paired",
     "cliffs_delta": "scipy.stats.mannwhitneyu",
+    "tango_n_eff_repeats": "superseded: the design effect has a floor; see test_limits and the coverage study",
     "pass_rule_exact": "a rule on scores, not a statistic: evalkit.grading.grade tests it",
 }
 
@@ -196,20 +197,12 @@ def lsat(_):
     return {"item_rest": list(found.item_rest), "alpha": found.alpha}
 
 
-def repeats(i):
-    new, old, k = np.array(i["pass_fraction_new"]), np.array(i["pass_fraction_old"]), i["K"]
-    found = stats.tango_n_eff(new, old, k)
-    b, c = float(np.sum(new * (1 - old))), float(np.sum(old * (1 - new)))
-    return {"diff": found.estimate, "b": b, "c": c, "deff": found.n / found.n_eff, "ci": ends(found)}
-
-
 BY_PREFIX = {
     "wilson_design_effect": design_effect,
     "wilson_": wilson,
     "clopper_pearson_": clopper_pearson,
     "rule_of_three": lambda i: stats.lower_bound_exact(i["passes"], i["n"], level=i["one_sided_level"]).low,
     "tango_all_concordant": lambda i: stats.tango(*flips(i), i["n"]).high,
-    "tango_n_eff": repeats,
     "tango_": lambda i: ends(stats.tango(*flips(i), sum(cells(i)))),
     "mcnemar_exact": lambda i: stats.mcnemar(*flips(i)).exact,
     "mcnemar_": mcnemar,

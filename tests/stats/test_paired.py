@@ -248,14 +248,15 @@ def test_sampled_sign_flips_come_near_the_exact_answer_on_both_paths():
     for d in (rng.normal(0.25, 1, 40), rng.integers(-2, 4, 60) / 5):
         expected = reference.ttest_1samp(d, 0).pvalue
 
-        assert sign_flip(d) == pytest.approx(expected, abs=0.015)
+        assert sign_flip(d) == pytest.approx(expected, abs=0.02)
         assert sign_flip(d) == sign_flip(d)
         assert sign_flip(-d) == sign_flip(d)
 
 
 def test_a_sampled_p_value_is_never_zero():
-    assert sign_flip([1] * 40) == 1 / 10_000
-    assert sign_flip(1 + np.arange(40) / 1000, resamples=99) == 1 / 100
+    assert sign_flip([1] * 40) == pytest.approx(2 / 2**40)
+    assert sign_flip(1 + np.arange(40) / 997) == 1 / 10_000
+    assert sign_flip(1 + np.arange(40) / 997, resamples=99) == 1 / 100
 
 
 def test_five_flips_can_never_reach_significance_and_six_can():

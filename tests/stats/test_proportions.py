@@ -125,12 +125,12 @@ def test_order_of_cases_does_not_matter_and_n_eff_stays_in_range(cases, random):
 
 
 def test_repeats_narrow_the_interval_but_less_than_rows_would():
-    fractions = [0.8, 0.6, 1, 0.4, 0.8, 0.6, 1, 0.8]
+    fractions = [0.8, 0.6, 1, 0.4, 0.8, 0.6, 1, 0.8] * 4
 
     ours = wilson_n_eff(fractions, 5)
 
-    assert 8 < ours.n_eff < 40
-    assert ours.n_eff == pytest.approx(8 / ((1 + 4 * 0.25) / 5))
+    assert 32 < ours.n_eff < 160
+    assert ours.n_eff == pytest.approx(32 / ((1 + 4 * 0.25) / 5))
 
 
 def test_cases_without_a_fraction_or_without_runs_are_left_out():
@@ -153,11 +153,11 @@ def test_copies_of_every_row_in_its_own_cluster_change_nothing(outcomes, copies)
 
 
 def test_few_clusters_are_not_trusted_to_be_uncorrelated():
-    fractions, labels = [1, 0, 1, 0] * 8, np.repeat(np.arange(8), 4)
+    fractions, labels = [1, 0, 1, 0] * 24, np.repeat(np.arange(24), 4)
 
     ours = wilson_clustered(fractions, labels)
 
-    assert ours.n_eff == pytest.approx(32 / (1 + 3 * 0.25))
+    assert ours.n_eff == pytest.approx(96 / (1 + 3 * 0.25))
 
 
 def test_a_single_cluster_is_refused_with_its_rate_kept():

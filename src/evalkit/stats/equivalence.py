@@ -5,19 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from scipy.special import ndtr, stdtr
 
-from evalkit.stats.basics import ArrayLike, check_level, check_positive, with_clusters
-from evalkit.stats.estimates import Estimate, StatisticsError, Status
+from evalkit.stats.basics import ONE_CLUSTER, ArrayLike, check_level, check_positive, with_clusters
+from evalkit.stats.estimates import Estimate, StatisticsError, Status, not_estimable
+from evalkit.stats.limits import PairedLimits
 from evalkit.stats.means import standard_error
-from evalkit.stats.paired import (
-    cross_pairs,
-    paired_fractions,
-    paired_t,
-    tango_clustered,
-    tango_n_eff,
-    tango_score,
-)
+from evalkit.stats.paired import paired_clusters, paired_t
 
 Verdict = Literal["regressed", "regressed within margin", "improved", "no worse than margin", "inconclusive"]
 
@@ -54,8 +49,8 @@ def non_inferiority_tango_n_eff(
 ) -> NonInferiority:
     """Test H0: the pass rate fell by `margin` or more.
 
-    z = (b - c + n margin) / sqrt(n (2q + D0(1 - D0))), D0 = -margin, on counts over the design effect. Tango
-    (1998) Stat Med 17:891-908.
+    z = (b - c + n margin) / sqrt(deff n (2q + D0(1 - D0))), D0 = -margin, with the limits of `tango_n_eff`, not
+    cut by those of the rates. Tango (1998) Stat Med 17:891-908.
 
     Parameters
     ----------
@@ -78,18 +73,19 @@ def non_inferiority_tango_n_eff(
         raise StatisticsError.invalid(
             "margin", margin, "a number between 0 and 1, such as 0.05 for 5 points of the pass rate"
         )
-    two_sided = _two_sided(level)
-    if clusters is None:
-        interval = tango_n_eff(candidate, baseline, k, level=two_sided, resamples=1)
-    else:
-        interval = tango_clustered(candidate, baseline, clusters, k=k, level=two_sided, resamples=1)
-    if interval.low is None:
+    two_sided, method = _two_sided(level), "Tango n_eff" if clusters is None else "Tango clustered"
+    new, old, runs, codes = paired_clusters(candidate, baseline, k, clusters)
+    if new.size == 0 or (clusters is not None and codes.max() == 0 and codes.size > 1):
+        estimate = float(np.mean(new - old)) if new.size else None
+        reason = ONE_CLUSTER if new.size else "no pairs"
+        interval = not_estimable(reason, n=new.size, method=method, level=two_sided, estimate=estimate)
         return _inconclusive(interval, margin, level)
-    new, old, _ = paired_fractions(candidate, baseline, k)
-    b, c, _ = cross_pairs(new, old)
-    deff = new.size / interval.n_eff if interval.n_eff else 1.0
-    z = tango_score(b / deff, c / deff, new.size / deff, -margin)
-    return _concluded(interval, margin, level, z, float(ndtr(-z)))
+    pairs = PairedLimits(new, old, runs, codes)
+    low, z = pairs.low(two_sided), pairs.score(-margin)
+    estimate = (pairs.b - pairs.c) / new.size
+    return NonInferiority(
+        estimate, low, margin, z, float(ndtr(-z)), low > -margin, level, method, new.size
+    )  # fmt: skip
 
 
 def non_inferiority_t(
@@ -119,7 +115,10 @@ def non_inferiority_t(
     if interval.low is None or interval.estimate is None or not error:
         return _inconclusive(interval, margin, level)
     t = (interval.estimate + margin) / error
-    return _concluded(interval, margin, level, t, float(stdtr((interval.clusters or d.size) - 1, -t)))
+    p = float(stdtr((interval.clusters or d.size) - 1, -t))
+    return NonInferiority(
+        interval.estimate, interval.low, margin, t, p, interval.low > -margin, level, interval.method, d.size
+    )  # fmt: skip
 
 
 def verdict(
@@ -161,12 +160,6 @@ def _two_sided(level: float) -> float:
     if level <= 0.5:
         raise StatisticsError.invalid("one-sided level", level, "a number above 0.5")
     return 2 * level - 1
-
-
-def _concluded(interval: Estimate, margin: float, level: float, z: float, p: float) -> NonInferiority:
-    low = interval.low
-    no_worse = low is not None and low > -margin
-    return NonInferiority(interval.estimate, low, margin, z, p, no_worse, level, interval.method, interval.n)
 
 
 def _inconclusive(interval: Estimate, margin: float, level: float) -> NonInferiority:

@@ -40,6 +40,9 @@ class Estimate:
         Two-sided p of "no difference", if the estimate is a difference.
     status, reason, seed
         "ok", or "not_estimable" and why. Seed of the random draws.
+    limited
+        A limit of a difference exceeds the room that the observed baseline leaves (1 - rate above, rate below), so it
+        rests on the uncertainty of the baseline: "limited by the ceiling".
     """
 
     estimate: float | None
@@ -55,6 +58,7 @@ class Estimate:
     status: Status = "ok"
     reason: str = ""
     seed: int | None = None
+    limited: bool = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self}>"

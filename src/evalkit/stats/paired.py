@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import sqrt
+from math import fsum, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from evalkit.stats.basics import (
     ONE_CLUSTER,
     ArrayLike,
     Floats,
-    bisect,
     check_flips,
     check_fractions,
     cluster_codes,
@@ -25,34 +25,12 @@ from evalkit.stats.basics import (
     z_quantile,
 )
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
+from evalkit.stats.limits import PairedLimits, cross_pairs, paired_limits, tango_limits
 from evalkit.stats.means import standard_error, t_mean
 from evalkit.stats.permutation import mcnemar, sign_flip
-from evalkit.stats.proportions import anova_icc
 
-
-def tango_score(b: float, c: float, n: float, difference: float) -> float:
-    """Return Tango's score statistic of H0: the true difference is `difference`.
-
-    (b - c - nD) / sqrt(n (2q + D(1-D))), q = (sqrt(B^2 - 4AC) - B) / 2A, A = 2n, B = -b-c + (2n-b+c) D,
-    C = -c D (1-D). Tango (1998) Stat Med 17:891-908.
-    """
-    first, second, third = 2 * n, -b - c + (2 * n - b + c) * difference, -c * difference * (1 - difference)
-    root = sqrt(max(0.0, second * second - 4 * first * third))
-    # The textbook form cancels for B > 0; this is the same root without the subtraction.
-    q = -2 * third / (second + root) if second > 0 else (root - second) / (2 * first)
-    variance = n * (2 * max(0.0, q) + difference * (1 - difference))
-    distance = b - c - n * difference
-    if variance <= 1e-300:
-        return 0.0 if abs(distance) <= 1e-12 * max(1.0, n) else float(np.copysign(np.inf, distance))
-    return distance / sqrt(variance)
-
-
-def tango_limits(b: float, c: float, n: float, level: float) -> tuple[float, float]:
-    """Return where Tango's score is +z and -z."""
-    z, estimate = z_quantile(level), (b - c) / n
-    low = bisect(lambda d: tango_score(b, c, n, d) - z, -1.0, estimate)
-    high = bisect(lambda d: tango_score(b, c, n, d) + z, estimate, 1.0)
-    return max(-1.0, min(low, estimate)), min(1.0, max(high, estimate))
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def tango(only_candidate: float, only_baseline: float, n: float, *, level: float = 0.95) -> Estimate:
@@ -80,51 +58,11 @@ def tango(only_candidate: float, only_baseline: float, n: float, *, level: float
     if n == 0:
         z_quantile(level)
         return not_estimable("no pairs", n=0, method="Tango", level=level)
-    low, high = tango_limits(b, c, n, level)
+    low, high = tango_limits(b, c, n, z_quantile(level))
     integral = b.is_integer() and c.is_integer() and float(n).is_integer()
     p = mcnemar(b, c).mid_p if integral else None
     n_eff = None if float(n).is_integer() else float(n)
     return Estimate((b - c) / n, low, high, level, "Tango", round(n), n_eff=n_eff, p_value=p)
-
-
-def cross_pairs(candidate: Floats, baseline: Floats) -> tuple[float, float, float]:
-    """Return b, c and a single run's variance of the difference, of paired pass fractions.
-
-    b = sum f_new (1 - f_old), c = sum f_old (1 - f_new), (b+c)/n - ((b-c)/n)^2.
-    """
-    n = candidate.size
-    b = float(np.sum(candidate * (1 - baseline)))
-    c = float(np.sum(baseline * (1 - candidate)))
-    return b, c, (b + c) / n - ((b - c) / n) ** 2
-
-
-def paired_design_effect(candidate: Floats, baseline: Floats, k: Floats) -> float:
-    """Return the variance of case differences over that of a single run, clipped to [1/K, 1].
-
-    In the style of Rao & Scott (1992) Biometrics 48:577-585.
-    """
-    spread = cross_pairs(candidate, baseline)[2]
-    if candidate.size < 2 or spread <= 1e-12:
-        return 1.0
-    ratio = float(np.var(candidate - baseline, ddof=1)) / spread
-    return min(1.0, max(ratio, 1 / harmonic_mean(k)))
-
-
-def clustered_design_effect(candidate: Floats, baseline: Floats, k: Floats, codes: np.ndarray) -> float:
-    """Return n CR1^2 over a single run's variance of the difference.
-
-    Clipped to [(1 + (m-1) ICC) / K, m], m = sum of squared cluster sizes over n. Without flips it is m.
-    """
-    n, sizes = candidate.size, np.bincount(codes).astype(float)
-    spread = cross_pairs(candidate, baseline)[2]
-    most = max(1.0, float(np.sum(sizes**2)) / n)
-    if spread <= 1e-12:
-        return most
-    sums = candidate + baseline
-    alike = 1.0 if is_constant(sums) else max(0.0, anova_icc(sums, codes))
-    least = (1 + (most - 1) * alike) / harmonic_mean(k)
-    error = standard_error(candidate - baseline, clusters=codes) or 0.0
-    return min(most, max(n * error**2 / spread, least))
 
 
 def paired_fractions(
@@ -134,6 +72,20 @@ def paired_fractions(
     new, old, runs = together(candidate, baseline, k)
     check_fractions(new, old)
     return new[runs > 0], old[runs > 0], runs[runs > 0]
+
+
+def paired_clusters(
+    candidate: ArrayLike, baseline: ArrayLike, k: ArrayLike, clusters: ArrayLike | None
+) -> tuple[Floats, Floats, Floats, NDArray[np.intp]]:
+    """Return the columns of `paired_fractions` and cluster codes: one per case if `clusters` is None."""
+    if clusters is None:
+        new, old, runs = paired_fractions(candidate, baseline, k)
+        return new, old, runs, np.arange(new.size)
+    labels = codes_of(np.asarray(candidate, dtype=float).ravel(), clusters)
+    new, old, runs, kept = together(candidate, baseline, k, labels)
+    check_fractions(new, old)
+    new, old, runs, kept = (column[runs > 0] for column in (new, old, runs, kept))
+    return new, old, runs, cluster_codes(kept)
 
 
 def tango_n_eff(
@@ -148,11 +100,13 @@ def tango_n_eff(
     """Estimate a paired pass-rate difference from cases with several runs.
 
     Equals `tango` with one run per case. Not for clusters of cases (`tango_clustered`). The estimate is the
-    mean difference of case fractions, ``n_eff`` = n / deff, and p is McNemar's mid-p (K = 1) or
-    `sign_flip`'s.
+    mean difference of case fractions, ``n_eff`` = n / deff at most n K / (1 + 0.25 (K - 1)), and p is
+    McNemar's mid-p (K = 1) or `sign_flip`'s. The limits lie
+    within the differences of the limits of both pass rates.
 
-    Tango(b/deff, c/deff, n/deff) with b, c of `cross_pairs` and deff of `paired_design_effect`. An extension
-    of this project, with its own coverage test.
+    Tango's limits with z sqrt(deff), and Student's t between a deff of 1 and the least; see `evalkit.stats.limits`.
+    An extension of this project in the style of Rao & Scott (1992) Biometrics 48:577-585, with its own
+    coverage study.
 
     Parameters
     ----------
@@ -175,7 +129,7 @@ def tango_n_eff(
     if new.size == 0:
         z_quantile(level)
         return not_estimable("no pairs", n=0, method="Tango n_eff", level=level)
-    plain = _tango_over(paired_design_effect(new, old, runs), new, old, level)
+    plain = _difference(new, old, runs, np.arange(new.size), level)
     if runs_each == 1 and _is_whole(new) and _is_whole(old):
         b, c, _ = cross_pairs(new, old)
         return replace(plain, method="Tango", k=runs_each, p_value=mcnemar(round(b), round(c)).mid_p)
@@ -195,8 +149,7 @@ def tango_clustered(
 ) -> Estimate:
     """Estimate a paired pass-rate difference over clusters of cases.
 
-    Cases have equal weights. Tango on counts over `clustered_design_effect`, an extension of this project.
-    One cluster is not estimable; fewer than 10 are unreliable.
+    Cases have equal weights. As `tango_n_eff`, with clusters for cases: an extension of this project. One cluster is not estimable; fewer than 10 are unreliable.
 
     Parameters
     ----------
@@ -213,13 +166,9 @@ def tango_clustered(
     -0.1667 [-0.743, 0.5701] (95% Tango clustered, n = 6, n_eff = 3, 3 clusters, p = 1)
     """
     method = "Tango clustered"
-    labels = codes_of(np.asarray(candidate, dtype=float).ravel(), clusters)
-    new, old, runs, kept = together(candidate, baseline, k, labels)
-    check_fractions(new, old)
-    new, old, kept, runs = (column[runs > 0] for column in (new, old, kept, runs))
+    new, old, runs, codes = paired_clusters(candidate, baseline, k, clusters)
     if new.size == 0:
         return not_estimable("no pairs", n=0, method=method, level=level)
-    codes = cluster_codes(kept)
     groups, runs_each = int(codes.max()) + 1, harmonic_mean(runs)
     if groups == new.size:
         plain = tango_n_eff(new, old, runs, level=level, resamples=resamples, seed=seed)
@@ -230,7 +179,7 @@ def tango_clustered(
         return not_estimable(
             ONE_CLUSTER, n=new.size, method=method, level=level, estimate=estimate, clusters=1, k=runs_each
         )
-    plain = _tango_over(clustered_design_effect(new, old, runs, codes), new, old, level)
+    plain = _difference(new, old, runs, codes, level)
     p = sign_flip(new - old, clusters=codes, resamples=resamples, seed=seed)
     return replace(plain, method=method, k=runs_each, clusters=groups, p_value=p, seed=seed)
 
@@ -300,13 +249,16 @@ def weighted_difference(differences: ArrayLike, weights: ArrayLike, *, level: fl
     return Estimate(mean, mean - half, mean + half, level, method, n, p_value=p)
 
 
-def _tango_over(deff: float, candidate: Floats, baseline: Floats, level: float) -> Estimate:
-    """Return Tango's interval on counts over a design effect, without a p-value."""
-    n = candidate.size
-    b, c, _ = cross_pairs(candidate, baseline)
-    low, high = tango_limits(b / deff, c / deff, n / deff, level)
-    estimate = min(high, max(low, (b - c) / n))
-    return Estimate(estimate, low, high, level, "Tango", n, n_eff=n / deff)
+def _difference(
+    candidate: Floats, baseline: Floats, k: Floats, codes: NDArray[np.intp], level: float
+) -> Estimate:
+    """Return the difference and its limits, without a p-value."""
+    n, pairs = candidate.size, PairedLimits(candidate, baseline, k, codes)
+    estimate, old = (pairs.b - pairs.c) / n, fsum(baseline) / n
+    low, high = paired_limits(candidate, baseline, k, codes, level)
+    limited = high > 1 - old + 1e-9 or low < -old - 1e-9
+    low, high, n_eff = min(low, estimate), max(high, estimate), n / pairs.design_effect
+    return Estimate(estimate, low, high, level, "Tango", n, n_eff=n_eff, limited=limited)
 
 
 def _is_whole(fractions: Floats) -> bool:

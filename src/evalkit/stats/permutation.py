@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erfc, sqrt
+from math import erfc, fsum, sqrt
 
 import numpy as np
 from scipy.special import bdtr
@@ -11,7 +11,9 @@ from scipy.special import bdtr
 from evalkit.stats.basics import ArrayLike, Floats, with_clusters
 from evalkit.stats.estimates import StatisticsError
 
-ENUMERATED = 15  # pairs: 2^15 sign patterns are counted one by one, more are sampled
+ENUMERATED = 15  # pairs: 2^15 sign patterns are counted one by one
+STEPS = 120  # finest grid 1/120 on which sums are counted
+CELLS = 40_000_000  # of exact sums; beyond, patterns are sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ def sign_flip(
 ) -> float:
     """Return the two-sided p of "no change" by flipping signs of case differences.
 
-    At most 15 nonzero differences are enumerated; otherwise p is (1 + hits) / (resamples + 1). Fewer than 6
-    nonzero differences never reach .05.
+    Exact for at most 15 nonzero differences, and for more on a grid such as sixths (of pass fractions). Otherwise p
+    is (1 + hits) / (resamples + 1). Fewer than 6 nonzero differences never reach .05.
 
     T = |sum d|, equal within 1e-9. Fisher (1935). Tests symmetry about 0, so it also detects a change of
     shape.
@@ -84,7 +86,7 @@ def sign_flip(
     clusters
         The cluster of each case: whole clusters are flipped.
     resamples, seed
-        Of the sampled patterns.
+        Of sampled patterns.
 
     Examples
     --------
@@ -94,17 +96,41 @@ def sign_flip(
     d, codes = with_clusters(differences, clusters)
     if codes is not None and d.size:
         d = np.asarray(np.bincount(codes, d), dtype=np.float64)
-    sizes = np.abs(d[np.abs(d) > 1e-12])
+    sizes = np.sort(np.abs(d[np.abs(d) > 1e-12]))
     if sizes.size == 0:
         return 1.0
-    observed = abs(float(np.sum(d))) - 1e-9
+    total = abs(fsum(d))
     if sizes.size <= ENUMERATED:
         sums = sizes[:1]  # the first sign is fixed: patterns come in mirrored pairs
         for size in sizes[1:]:
             sums = np.concatenate([sums + size, sums - size])
-        return float(np.mean(np.abs(sums) >= observed))
-    hits = int(np.sum(np.abs(_flipped_sums(sizes, resamples, seed)) >= observed))
+        return float(np.mean(np.abs(sums) >= total - 1e-9))
+    exact = _exact_p(sizes, total)
+    if exact is not None:
+        return exact
+    hits = int(np.sum(np.abs(_flipped_sums(sizes, resamples, seed)) >= total - 1e-9))
     return (1 + hits) / (resamples + 1)
+
+
+def _exact_p(sizes: Floats, total: float) -> float | None:
+    """Return the exact p by counting sums on a grid; None without a grid or for too many sums."""
+    distinct = np.unique(np.round(sizes, 9))
+    fits = (n for n in range(1, STEPS + 1) if np.all(np.abs(distinct * n - np.rint(distinct * n)) < 1e-6))
+    steps = next(fits, None)
+    if steps is None:
+        return None
+    whole = np.rint(sizes * steps).astype(int)
+    most = int(whole.sum())
+    if most * whole.size > CELLS:
+        return None
+    chances = np.zeros(most + 1)  # of the sum of those with a plus
+    chances[0], upto = 1.0, 1
+    for size in whole:
+        upto += size
+        chances[size:upto] = (chances[size:upto] + chances[: upto - size]) / 2
+        chances[:size] /= 2
+    distance = np.abs(2 * np.arange(most + 1) - most)
+    return min(1.0, fsum(chances[distance >= round(total * steps)]))
 
 
 def _flipped_sums(sizes: Floats, resamples: int, seed: int) -> Floats:

@@ -21,9 +21,9 @@ from evalkit.stats.basics import (
     z_quantile,
 )
 from evalkit.stats.estimates import Estimate, not_estimable
+from evalkit.stats.limits import ICC_FLOOR, design_effect_bounds, rate_limits
 
 MANY_CLUSTERS = 30  # with fewer, an estimated correlation of 0 is mostly luck
-ICC_FLOOR = 0.25  # a prior: without it n_eff over-trusts a small sample of cases that happen to agree
 
 
 def wilson_limits(p: float, n: float, z: float) -> tuple[float, float]:
@@ -69,8 +69,9 @@ def wilson(passes: float, n: float, *, level: float = 0.95) -> Estimate:
 def wilson_n_eff(fractions: ArrayLike, k: ArrayLike, *, level: float = 0.95) -> Estimate:
     """Estimate a pass rate from cases with several runs.
 
-    Wilson on ``n_eff`` = n / `case_design_effect`, an extension of this project with its own coverage test.
-    Equals `wilson` with one run per case. Not for clusters of cases (`wilson_clustered`).
+    Wilson's limits with z sqrt(deff), and Student's t between a deff of 1 and the least; see `evalkit.stats.limits`. An
+    extension of this project with its own coverage study. ``n_eff`` = n / `case_design_effect`. Equals `wilson`
+    with one run per case. Not for clusters of cases (`wilson_clustered`).
 
     Parameters
     ----------
@@ -87,28 +88,24 @@ def wilson_n_eff(fractions: ArrayLike, k: ArrayLike, *, level: float = 0.95) -> 
     f, runs = together(fractions, k)
     f, runs = f[runs > 0], runs[runs > 0]
     check_fractions(f)
-    z = z_quantile(level)
+    check_level(level)
     if f.size == 0:
         return not_estimable("no scored cases", n=0, method="Wilson n_eff", level=level)
     p, runs_each = float(np.mean(f)), harmonic_mean(runs)
     n_eff = f.size / case_design_effect(f, runs)
-    low, high = wilson_limits(p, n_eff, z)
+    low, high = rate_limits(f, runs, np.arange(f.size), level)
+    low, high = min(low, p), max(high, p)
     method = "Wilson" if runs_each == 1 else "Wilson n_eff"
     return Estimate(p, low, high, level, method, f.size, n_eff=n_eff, k=runs_each)
 
 
 def case_design_effect(fractions: Floats, k: Floats) -> float:
-    """Return the variance of case fractions over that of a single run, at most 1.
-
-    min(1, max(s^2 / (p(1-p)), (1 + (K-1) 0.25) / K)); 1 if all or none pass. Without the floor coverage falls
-    to 89%.
-    """
+    """Return the variance of case fractions over that of a single run, at most 1 and not below the least."""
     p = float(np.mean(fractions))
     if fractions.size < 2 or p <= 0 or p >= 1:
         return 1.0
-    runs = harmonic_mean(k)
-    floor = (1 + (runs - 1) * ICC_FLOOR) / runs
-    return min(1.0, max(float(np.var(fractions, ddof=1)) / (p * (1 - p)), floor))
+    least, _ = design_effect_bounds(k, np.arange(fractions.size), fractions)
+    return min(1.0, max(float(np.var(fractions, ddof=1)) / (p * (1 - p)), least))
 
 
 def cluster_design_effect(fractions: Floats, codes: np.ndarray) -> float:
@@ -127,8 +124,8 @@ def wilson_clustered(
 ) -> Estimate:
     """Estimate a pass rate over clusters of cases (one document, persona or template).
 
-    Cases have equal weights. ``n_eff`` = n / (`case_design_effect` x `cluster_design_effect`); the number of
-    clusters if all pass or all fail. One cluster is not estimable; fewer than 10 are unreliable.
+    Cases have equal weights. ``n_eff`` = n / (`case_design_effect` x `cluster_design_effect`), with the floor of
+    `design_effect_bounds`. One cluster is not estimable; fewer than 10 are unreliable.
 
     Parameters
     ----------
@@ -158,10 +155,10 @@ def wilson_clustered(
         return not_estimable(
             ONE_CLUSTER, n=f.size, method=method, level=level, estimate=p, clusters=1, k=runs_each
         )
-    if p <= 0 or p >= 1:
-        n_eff = float(groups)
-    else:
-        n_eff = f.size / (case_design_effect(f, runs) * cluster_design_effect(f, codes))
+    codes = cluster_codes(codes)
+    icc = ICC_FLOOR if groups < MANY_CLUSTERS else 0.0
+    least, _ = design_effect_bounds(runs, codes, f, icc=icc)
+    n_eff = f.size / max(case_design_effect(f, runs) * cluster_design_effect(f, codes), least)
     low, high = wilson_limits(p, n_eff, z)
     return Estimate(p, low, high, level, method, f.size, n_eff=n_eff, k=runs_each, clusters=groups)
 
