@@ -155,9 +155,8 @@ def wilson_clustered(
         return not_estimable(
             ONE_CLUSTER, n=f.size, method=method, level=level, estimate=p, clusters=1, k=runs_each
         )
-    codes = cluster_codes(codes)
     icc = ICC_FLOOR if groups < MANY_CLUSTERS else 0.0
-    least, _ = design_effect_bounds(runs, codes, f, icc=icc)
+    least, _ = design_effect_bounds(runs, cluster_codes(codes), f, icc=icc)
     n_eff = f.size / max(case_design_effect(f, runs) * cluster_design_effect(f, codes), least)
     low, high = wilson_limits(p, n_eff, z)
     return Estimate(p, low, high, level, method, f.size, n_eff=n_eff, k=runs_each, clusters=groups)
