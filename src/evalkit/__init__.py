@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from evalkit.grading.grade import grade, grade_criteria
     from evalkit.grading.pass_rule import PassRule
     from evalkit.grading.summarize import distribution, summarize
+    from evalkit.grading.version_order import order_versions
     from evalkit.judging.judge import Judge
     from evalkit.readers.load import load
     from evalkit.readers.scan import scan
@@ -71,6 +72,7 @@ _HOMES: Final = {
     "judge_forensics": "agreement.judge_bias",
     "label": "widgets.label",
     "load": "readers.load",
+    "order_versions": "grading.version_order",
     "plan": "compare.power_plan",
     "report": "report.report",
     "rubric_lab": "widgets.rubric_lab",
@@ -111,6 +113,7 @@ __all__ = [
     "judge_forensics",
     "label",
     "load",
+    "order_versions",
     "plan",
     "report",
     "rubric_lab",

@@ -10,7 +10,7 @@ import polars as pl
 from evalkit.charts import layers, tables
 from evalkit.charts.theme import WIDTH, version_colors
 from evalkit.data.evals import Evals
-from evalkit.grading.version_order import differ_by_number, start_order
+from evalkit.grading.version_order import differ_by_number, order_versions
 from evalkit.util.colors import MUTED, TEXT
 from evalkit.util.format import level, percent
 from evalkit.util.words import plural
@@ -137,10 +137,10 @@ def is_ordered(names: Sequence[object], evals: Evals | None = None, *, by: str =
     ... )
     (True, True, False)
     """
-    if differ_by_number(names):
-        return True
-    started = start_order(evals, by)
-    return len(names) > 1 and [name for name in started if name in names] == [*names]
+    if evals is None:
+        return differ_by_number(names)
+    order = order_versions(evals, by)
+    return len(names) > 1 and order.is_known and [name for name in order.names if name in names] == [*names]
 
 
 def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: bool) -> Drawing:

@@ -35,12 +35,6 @@ _FAILING: Final = ("regressed", "inconclusive", "regressed within margin")
 class ComparisonOptions(opt.Sides):
     """What to compare, and how."""
 
-    baseline: Annotated[
-        str, typer.Option("--baseline", metavar="NAME", help=opt.SIDE_HELP, show_default=False)
-    ]
-    candidate: Annotated[
-        str, typer.Option("--candidate", metavar="NAME", help="The version to check.", show_default=False)
-    ]
     by: opt.By = None
     margin: opt.Margins = None
     level: opt.Level = 0.95

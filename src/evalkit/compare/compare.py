@@ -17,7 +17,15 @@ from evalkit.compare.estimates import (
     find_scopes,
     to_estimates,
 )
-from evalkit.compare.pairs import SIDES, find_runs, find_sides, majority, make_pairs, share_criteria
+from evalkit.compare.pairs import (
+    SIDES,
+    default_sides,
+    find_runs,
+    find_sides,
+    majority,
+    make_pairs,
+    share_criteria,
+)
 from evalkit.compare.results import EstimatedResult
 from evalkit.compare.sentences import describe_change, explain_change, summary_table
 from evalkit.compare.warnings import (
@@ -120,8 +128,8 @@ class Comparison(EstimatedResult):
 
 def compare(
     evals: Evals,
-    baseline: Selector,
-    candidate: Selector,
+    baseline: Selector | None = None,
+    candidate: Selector | None = None,
     *,
     rule: PassRule | None = None,
     by: str | Sequence[str] | None = None,
@@ -147,7 +155,8 @@ def compare(
         The collection with both sides.
     baseline, candidate
         A run, an agent_version or a model by name, or a dict of columns of `runs`, e.g.
-        ``{"agent_version": "v1", "model": "demo-large"}``.
+        ``{"agent_version": "v1", "model": "demo-large"}``. Without both: the last two versions, if start times or numbers
+        in their names order them.
     rule, grader, rubric
         As for `evalkit.grade`; `rubric="any"` compares across rubric versions.
     by
@@ -198,6 +207,7 @@ def compare(
     by = as_names(by)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, weights=weights, level=level)
     options = CompareOptions(by, margin, adjust, judge, criteria, rerun, seed)
+    baseline, candidate = default_sides(evals, baseline, candidate)
     return compare_sides(evals, baseline, candidate, scoring, options)[0]
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from evalkit.data.schema import IS_HUMAN, Severity, Verdict
 from evalkit.grading.grade import count_cases
 from evalkit.grading.select_scores import choose_scores
+from evalkit.grading.version_order import order_versions
 from evalkit.util.errors import ColumnError, SelectorError
 from evalkit.util.words import Option, Sentence, join_words
 
@@ -152,6 +153,24 @@ class Pairs:
             *(pl.col(f"rate_{s}").mean() for s in SIDES),
             *(pl.col(f"mean_{s}").filter(both).mean() for s in SIDES),
         )
+
+
+def default_sides(
+    evals: Evals, baseline: Selector | None, candidate: Selector | None
+) -> tuple[Selector, Selector]:
+    """Return the sides given, or the last two versions if start times or numbers in their names order them.
+
+    Raises SelectorError if only one side is given, or the order is unknown.
+    """
+    if baseline is not None and candidate is not None:
+        return baseline, candidate
+    if baseline is not None or candidate is not None:
+        missing = "baseline" if baseline is None else "candidate"
+        raise SelectorError("A comparison needs two sides.", argument=missing, fix=Option(missing, "NAME"))
+    order = order_versions(evals)
+    if order.note:
+        raise SelectorError(order.note, argument="baseline", value=None, choices=())
+    return order.names[-2], order.names[-1]
 
 
 def find_sides(

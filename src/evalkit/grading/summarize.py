@@ -12,7 +12,7 @@ from evalkit.data.schema import DIRECTIONS, Verdict
 from evalkit.grading.grade import as_kind_of, grade_on_scale, grade_trial_criteria
 from evalkit.grading.pass_rule import LOOKING
 from evalkit.grading.select_scores import choose_scoring
-from evalkit.grading.version_order import natural_key, start_order
+from evalkit.grading.version_order import natural_key, places_of
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError
 from evalkit.util.words import as_names
@@ -125,7 +125,7 @@ def summarize(
     for column in by:
         if column not in groups:
             raise ColumnError.missing(column, table="grades", have=groups)
-    places = {column: start_order(data, column) for column in by}
+    places = {column: places_of(data, column) for column in by}
     summary = summarize_verdicts(trials, by, missing=missing, level=scoring.level, places=places, scale=scale)
     return as_kind_of(summary, data)
 
@@ -186,7 +186,7 @@ def distribution(
         answers = answers.explode("tags", empty_as_null=True, keep_nulls=True)
     rows: list[dict[str, Any]] = []
     groups = answers.partition_by("criterion", by, as_dict=True, maintain_order=True)
-    sort_key = _sort_key(["criterion", by], {by: start_order(data, by)})
+    sort_key = _sort_key(["criterion", by], {by: places_of(data, by)})
     for (criterion, group), part in sorted(groups.items(), key=sort_key):
         low, high, direction = (part[name][0] for name in ("scale_min", "scale_max", "direction"))
         scores = part["score"].drop_nulls()

@@ -1,61 +1,142 @@
-"""Sort names and versions: naturally, or by the start of their runs."""
+"""Order versions by start time, numbers or appearance; sort other names naturally."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
 from evalkit.data.evals import Evals
 from evalkit.data.schema import SEVERITIES
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# 12, 1.10.2 and 2026-01-31 are one number.
+_RUN_COLUMNS: Final = ("run", "agent", "agent_version", "model", "provider")
+Basis = Literal["time", "numbers", "appearance"]
+"""What an order of versions goes by: start times, numbers in the names, or the order in the data."""
+
+# 12, 1.10.2 and 2026-01-31 are one number; alpha, beta and candidates come before their release.
 _NUMBER: Final = re.compile(r"\d+(?:[._-]\d+)*")
+_EARLY: Final = re.compile(r"[._-]?(dev|a|alpha|b|beta|pre|rc)[._-]?(\d*)$", re.IGNORECASE)
+_STAGES: Final = ("dev", "a", "alpha", "b", "beta", "pre", "rc")
 
 
-def differ_by_number(names: Sequence[object]) -> bool:
-    """Return whether names differ by their numbers only.
+@dataclass(frozen=True, slots=True)
+class VersionOrder:
+    """The names of versions, the first one first, and what their order goes by.
 
-    >>> differ_by_number(["v1", "v2", "v10"]), differ_by_number(["base", "tuned"])
-    (True, False)
+    Attributes
+    ----------
+    column
+        The column of `runs` that holds the names.
+    names
+        The names.
+    basis
+        "time": when their runs started. "numbers": the numbers in their names. "appearance": neither is known, and the
+        order is that of the data.
     """
-    stems = {_NUMBER.sub("#", str(name)) for name in names}
-    return len(stems) == 1 and "#" in next(iter(stems))
+
+    column: str
+    names: tuple[str, ...]
+    basis: Basis
+
+    @property
+    def is_known(self) -> bool:
+        """Whether time or numbers give the order."""
+        return self.basis != "appearance"
+
+    @property
+    def note(self) -> str:
+        """Why there is no comparison by default; "" if there is one."""
+        if len(self.names) < 2:
+            return f"A comparison needs two versions; the data have {plural(len(self.names), 'version')}."
+        if self.is_known:
+            return ""
+        return (
+            f"The order of the versions is unknown ({join_words(self.names)}): no start times, no numbers in their names. "
+            "Name the baseline and the candidate."
+        )
+
+    def sides(self, baseline: Any = None, candidate: Any = None) -> tuple[Any, Any]:
+        """Return the sides given, else the last two versions; a baseline of None if there is no order to go by."""
+        if baseline is not None or candidate is not None or self.note:
+            last = self.names[-1] if self.names else None
+            return baseline, last if candidate is None else candidate
+        return self.names[-2], self.names[-1]
 
 
-def start_order(data: Any, column: str) -> dict[str, int]:
-    """Return the place of each value of a column of `runs` by start time, the earliest at 0.
+def order_versions(evals: Evals, column: str | None = None) -> VersionOrder:
+    """Return the versions in order: by start time, else by the numbers in their names, else as they appear.
 
-    Empty if the names differ by number, a start time is missing, or the runs of two values overlap.
+    Parameters
+    ----------
+    evals
+        The evaluations.
+    column
+        A column of `runs`. None: agent_version if any run has one, else run.
 
-    >>> from datetime import UTC, datetime
-    >>> started = [datetime(2026, 1, day, tzinfo=UTC) for day in (9, 2)]
-    >>> start_order(Evals.from_tables(runs=pl.DataFrame({"run": ["b", "a"], "started_at": started})), "run")
-    {'a': 0, 'b': 1}
+    Examples
+    --------
+    >>> import evalkit as ek
+    >>> ek.order_versions(ek.demo.make())
+    VersionOrder(column='agent_version', names=('v1', 'v2', 'v3'), basis='time')
+    >>> order_versions(Evals.from_tables(runs=pl.DataFrame({"run": ["1.10.0", "1.2.0", "1.10.0-rc1"]}))).names
+    ('1.2.0', '1.10.0-rc1', '1.10.0')
     """
-    if not isinstance(data, Evals) or column not in data.runs.columns:
-        return {}
+    column = column or version_column(evals)
+    runs = evals.runs.select(pl.col(column).cast(pl.String).alias("name"), "started_at").drop_nulls("name")
+    runs = runs.filter(pl.col("name") != "")
+    names = runs["name"].unique(maintain_order=True).to_list()
+    if len(names) < 2:
+        return VersionOrder(column, tuple(names), "appearance")
     spans = (
-        data.runs.select(pl.col(column).cast(pl.String).alias("name"), "started_at")
-        .drop_nulls("name")
-        .group_by("name")
+        runs.group_by("name", maintain_order=True)
         .agg(
             pl.col("started_at").min().alias("first"),
             pl.col("started_at").max().alias("last"),
             pl.col("started_at").is_null().any().alias("unknown"),
         )
-        .sort("first")
+        .sort("first", maintain_order=True)
     )
-    names = spans["name"].to_list()
-    if len(names) < 2 or spans["unknown"].any() or differ_by_number(names):
+    separate = (
+        all(before["last"] < after["first"] for before, after in pairwise(spans.to_dicts()))
+        if not spans["unknown"].any()
+        else False
+    )
+    if separate:
+        return VersionOrder(column, tuple(spans["name"]), "time")
+    if differ_by_number(names):
+        return VersionOrder(column, tuple(sorted(names, key=_number_key)), "numbers")
+    return VersionOrder(column, tuple(names), "appearance")
+
+
+def places_of(data: Any, column: str) -> dict[str, int]:
+    """Return the place of each value of a column of `runs` in the order of versions; {} for other columns."""
+    if not isinstance(data, Evals) or column not in _RUN_COLUMNS:
         return {}
-    separate = all(before["last"] < after["first"] for before, after in pairwise(spans.to_dicts()))
-    return {name: place for place, name in enumerate(names)} if separate else {}
+    return {name: place for place, name in enumerate(order_versions(data, column).names)}
+
+
+def differ_by_number(names: Sequence[object]) -> bool:
+    """Return whether names differ by their numbers only.
+
+    >>> differ_by_number(["v1", "v2", "v10", "v10-rc1"]), differ_by_number(["base", "tuned"])
+    (True, False)
+    """
+    stems = {_NUMBER.sub("#", _EARLY.sub("", str(name))) for name in names}
+    return len(stems) == 1 and "#" in next(iter(stems))
+
+
+def _number_key(name: str) -> tuple[object, ...]:
+    early = _EARLY.search(name)
+    numbers = [int(digits) for digits in re.findall(r"\d+", _EARLY.sub("", name))]
+    stage = (_STAGES.index(early[1].lower()), int(early[2] or 0)) if early else (len(_STAGES), 0)
+    return (numbers, stage, name)
 
 
 def version_column(evals: Evals) -> str:

@@ -11,7 +11,7 @@ from evalkit import charts
 from evalkit.charts.trend import is_ordered
 from evalkit.compare.sentences import summary_cells
 from evalkit.grading.summarize import distribution, summarize
-from evalkit.grading.version_order import natural_key, start_order
+from evalkit.grading.version_order import natural_key, places_of
 from evalkit.report.blocks import BulletList, Cell, Figure, ReportTable, Section, Text, if_known
 from evalkit.report.chart_script import draw
 from evalkit.util import format as fmt
@@ -315,7 +315,7 @@ def cases(subject: Subject) -> Section:
             pl.col("mean").mean(),
         )
     )
-    places = start_order(subject.evals, subject.by)
+    places = places_of(subject.evals, subject.by)
     groups = sorted(
         counts[subject.by].unique(), key=lambda name: (places.get(name, len(places)), natural_key([name]))
     )

@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.data.schema import IS_HUMAN, TRIALS
 from evalkit.grading.select_scores import choose_scoring
-from evalkit.grading.version_order import natural_key, start_order
+from evalkit.grading.version_order import natural_key, places_of
 from evalkit.util import format as fmt
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
@@ -157,7 +157,7 @@ class Explorer(TrialPanel):
 
     def _head(self, frame: pl.DataFrame) -> dict[str, Any]:
         evals, state = self._trials.evals, self.state
-        places = start_order(evals, "agent_version")
+        places = places_of(evals, "agent_version")
         versions = {str(name) for name in evals.runs["agent_version"].drop_nulls() if name}
         return {
             "of": frame.height,

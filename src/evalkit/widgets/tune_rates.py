@@ -15,7 +15,7 @@ from evalkit.data.schema import IS_HUMAN, TRIALS, VERDICTS, Verdict
 from evalkit.grading.applied_rule import apply_rule
 from evalkit.grading.grade import grade_trial_criteria
 from evalkit.grading.summarize import summarize_verdicts
-from evalkit.grading.version_order import natural_key, start_order
+from evalkit.grading.version_order import natural_key, places_of
 from evalkit.util.errors import EvalkitError, SelectorError
 from evalkit.util.words import join_words
 
@@ -100,7 +100,7 @@ class ScoreArray:
             expected=expected,
             human=_human_labels(evals, frame, criteria, scoring),
             units=np.unique(unit.to_series().to_numpy(), return_inverse=True)[1],
-            places={column: start_order(evals, column) for column in RUN_COLUMNS},
+            places={column: places_of(evals, column) for column in RUN_COLUMNS},
         )
 
     def apply(self, rule: PassRule) -> AppliedRule:
