@@ -74,7 +74,7 @@ class Comparison(EstimatedResult):
         units), `baseline`, `candidate`, `difference` (candidate minus baseline), `low`, `high`, `p_value`,
         `p_adjusted` (over the scopes of `by`, per metric), `n` (cases), `n_eff`, `method`, `level`, `verdict`.
     table
-        `summary` and `k` (trials per case), `clusters`, `up` and `down` (cases that rose and fell), `adjustment`,
+        `summary` and `k` (trials per case), `clusters`, `up` and `down` (cases that rose and fell), `direction` (the better end: higher or lower), `adjustment`,
         `seed`, `status` ("ok" or "not_estimable"), `reason`.
     flips
         polars frame, the worst first: `case`, `severity`, `baseline`, `candidate` (majority verdicts), `kind`
@@ -230,7 +230,11 @@ def compare_sides(
     if scoring.weights:
         rows += estimate_weighted(units, scoring.weights, level)
     scopes = find_scopes(evals, pairs, options.by, scoring)
-    split = [row for scope, part in scopes for row in estimate_scope(scope, part, level, options)]
+    split = [
+        row
+        for scope, part, is_lower in scopes
+        for row in estimate_scope(scope, part, level, options, is_lower=is_lower)
+    ]
     rows += adjust_scopes(split, options.adjust or ("holm" if len(options.by) < 2 else "bh"), level)
     estimates = to_estimates(rows)
     cases = _cases(units)

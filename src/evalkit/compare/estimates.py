@@ -44,6 +44,7 @@ ESTIMATES: Final[dict[str, Any]] = {
     **SUMMARY,
     "k": pl.Float64(),
     **dict.fromkeys(("clusters", "up", "down"), pl.Int64()),
+    "direction": pl.String(),
     "adjustment": pl.String(),
     "seed": pl.Int64(),
     "status": pl.String(),
@@ -86,8 +87,8 @@ class CompareOptions:
 
 def find_scopes(
     evals: Evals, pairs: Pairs, columns: Sequence[str], scoring: Scoring
-) -> list[tuple[str, pl.DataFrame]]:
-    """Return the name and the units of each scope of `by`."""
+) -> list[tuple[str, pl.DataFrame, bool]]:
+    """Return the name and the units of each scope of `by`, and whether lower scores are better in it."""
     if not columns:
         return []
     choices = [*CASE_COLUMNS, "criterion", *pairs.strata]
@@ -103,13 +104,25 @@ def find_scopes(
         units = units.explode("tags", empty_as_null=True, keep_nulls=True)
     parts = units.partition_by(columns, as_dict=True, maintain_order=True)
     named = sorted(parts.items(), key=lambda item: natural_key(item[0]))
+    lower = set(evals.criteria.filter(direction="lower")["criterion"])
+    place = list(columns).index("criterion") if "criterion" in columns else None
     return [
-        (" · ".join(NOT_GIVEN if v in (None, "") else str(v) for v in name), part) for name, part in named
+        (
+            " · ".join(NOT_GIVEN if v in (None, "") else str(v) for v in name),
+            part,
+            place is not None and name[place] in lower,
+        )
+        for name, part in named
     ]
 
 
-def estimate_scope(scope: str, units: pl.DataFrame, level: float, options: CompareOptions) -> list[Row]:
-    """Estimate one scope: the paired differences of pass rate and mean score."""
+def estimate_scope(
+    scope: str, units: pl.DataFrame, level: float, options: CompareOptions, *, is_lower: bool = False
+) -> list[Row]:
+    """Estimate one scope: the paired differences of pass rate and mean score.
+
+    `is_lower`: the scores are those of a lower-is-better criterion; a higher mean is a loss.
+    """
     from evalkit import stats
 
     margins = options.margin or {}
@@ -129,8 +142,10 @@ def estimate_scope(scope: str, units: pl.DataFrame, level: float, options: Compa
     mean = stats.paired_t(new - old, clusters=clusters, level=level)
     low = None
     if margin is not None and mean.status == "ok":
-        low = stats.non_inferiority_t(new - old, margin=margin, clusters=clusters).low
-    return [*rows, _row(scope, "mean_score", mean, old, new, margin=margin, one_sided_low=low)]
+        gain = old - new if is_lower else new - old
+        low = stats.non_inferiority_t(gain, margin=margin, clusters=clusters).low
+    row = _row(scope, "mean_score", mean, old, new, margin=margin, one_sided_low=low)
+    return [*rows, {**row, "direction": "lower" if is_lower else "higher"}]
 
 
 def estimate_weighted(units: pl.DataFrame, weights: Mapping[str, float], level: float) -> list[Row]:
@@ -175,17 +190,24 @@ def adjust_scopes(rows: list[Row], adjustment: str, level: float) -> list[Row]:
 def to_estimates(rows: Iterable[Row]) -> pl.DataFrame:
     """Return the rows as a frame with verdicts."""
     for row in rows:
+        low, high = row["low"], row["high"]
+        if row["direction"] == "lower":
+            low, high = _negated(high), _negated(low)
         row["verdict"] = verdict_of(
-            row["low"],
-            row["high"],
+            low,
+            high,
+            p_value=row["p_adjusted"],
+            level=row.get("family_level", row["level"]),
             margin=row["margin"],
             one_sided_low=row["one_sided_low"],
-            p_adjusted=row["p_adjusted"] if "family_level" in row else None,
-            level=row["family_level"] if "family_level" in row else row["level"],
             evidence=row.get("evidence"),
             decidable=row.get("decidable", True),
         )
     return pl.DataFrame(rows, schema=ESTIMATES)
+
+
+def _negated(value: float | None) -> float | None:
+    return None if value is None else -value
 
 
 def _paired(units: pl.DataFrame, column: str) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
@@ -215,6 +237,7 @@ def _row(
         **{name: getattr(estimate, name) for name in _OF_ESTIMATE},
         "up": int((new > old + 1e-9).sum()),
         "down": int((new < old - 1e-9).sum()),
+        "direction": "higher",
         "adjustment": "none",
         "margin": margin,
         "one_sided_low": one_sided_low,

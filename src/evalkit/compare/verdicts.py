@@ -22,23 +22,26 @@ def verdict_of(
     low: float | None,
     high: float | None,
     *,
+    p_value: float | None,
+    level: float = 0.95,
     margin: float | None = None,
     one_sided_low: float | None = None,
-    p_adjusted: float | None = None,
-    level: float = 0.95,
     evidence: Verdict | None = None,
     decidable: bool = True,
 ) -> Verdict:
-    """Return the verdict of a difference, candidate minus baseline.
+    """Return the verdict of a difference, candidate minus baseline, higher is better: the one rule for every row.
 
-    Without a `margin` (weighted rows, sequential tests) it is never "no worse". `one_sided_low` is compared with the
-    margin, else `low`. An adjusted p of 1 - level or more revokes "regressed" and "improved". `evidence` replaces the
-    interval's verdict. `decidable` is False if unscored trials could decide the sign (W06).
+    "regressed" and "improved" need an interval without 0 and a p below 1 - level; `p_value` is the adjusted one in a
+    family of rows. Without a `margin` (weighted rows, sequential tests) it is never "no worse". `one_sided_low` is
+    compared with the margin, else `low`. `evidence` (of e-values) replaces interval and p. `decidable` is False if
+    unscored trials could decide the sign (W06).
     """
     if not decidable:
         return "inconclusive"
-    verdict: Verdict = evidence or stats.verdict(low, high, margin=margin, ni_low=one_sided_low)
-    if p_adjusted is None or p_adjusted < 1 - level:
+    if evidence is not None:
+        return evidence
+    verdict: Verdict = stats.verdict(low, high, margin=margin, ni_low=one_sided_low)
+    if p_value is not None and p_value < 1 - level - 1e-12:
         return verdict
     if verdict == "regressed within margin" or (verdict == "improved" and margin is not None):
         return "no worse than margin"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from evalkit.data.schema import DIRECTIONS
 from evalkit.util.errors import FormatError, PathError, SuiteError
 from evalkit.util.words import did_you_mean, join_words
 
@@ -63,7 +64,8 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         (),
     ),
 }
-_KEYS: Final = (*NAMES, "criteria", "people", "rater", "scale", "truth")
+_KEYS: Final = (*NAMES, "criteria", "people", "rater", "scale", "direction", "truth")
+_OF_CRITERION: Final = ("columns", "scale", "direction")
 _EXAMPLE: Final = '{"case": "line", "criteria": ["relevance"], "scale": [1, 5]}'
 
 
@@ -73,7 +75,7 @@ class Mapping:
 
     `columns` maps a role to possible column names, `values` a role to a fixed value. `criteria` and `people`
     (human labels) map a criterion to possible column names; `criteria` is None if a row is one judgement.
-    `scales` maps a criterion (or `""`: all others) to its lowest and highest score.
+    `scales` maps a criterion (or `""`: all others) to its lowest and highest score, `directions` to its better end.
     """
 
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class Mapping:
     criteria: dict[str, tuple[str, ...]] | None = None
     people: dict[str, tuple[str, ...]] = field(default_factory=dict)
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    directions: dict[str, str] = field(default_factory=dict)
     name: str = "the mapping"
 
     @classmethod
@@ -91,6 +94,8 @@ class Mapping:
 
         >>> Mapping.read({"case": "line", "criteria": ["tone"], "scale": [1, 5]}).scales
         {'': (1.0, 5.0)}
+        >>> Mapping.read({"criteria": {"toxicity": {"scale": [0, 1], "direction": "lower"}}}).directions
+        {'toxicity': 'lower'}
         >>> Mapping.read({"case": "line", "critera": ["tone"]})
         Traceback (most recent call last):
         evalkit.util.errors.FormatError: Unknown key 'critera' in the mapping. Did you mean 'criteria'? ...
@@ -118,10 +123,11 @@ class Mapping:
                 f"{name} has {key} and criterion. Pass {key} if a row is an answer and each criterion has a column, "
                 "or criterion if a row is a judgement."
             )
+        given = _spread_criteria(given, name)
         columns, values = {}, {}
         for key, value in given.items():
             role = "ideal_behavior" if key == "truth" else str(key)
-            if value is None or key in ("criteria", "people", "scale"):
+            if value is None or key in ("criteria", "people", "scale", "direction"):
                 continue
             if isinstance(value, AnyMapping) and set(value) == {"value"}:
                 values[role] = str(value["value"])
@@ -133,6 +139,7 @@ class Mapping:
             criteria=_criteria(given.get("criteria"), name),
             people=_criteria(given.get("people"), name) or {},
             scales=_scales(given.get("scale"), name),
+            directions=_directions(given.get("direction"), name),
             name=name,
         )
 
@@ -175,6 +182,58 @@ def _criteria(value: Any, name: str) -> dict[str, tuple[str, ...]] | None:
             f"criteria is {value!r} in {name}. Expected a list of columns, or columns with the criterion of each."
         )
     return criteria
+
+
+def _spread_criteria(given: AnyMapping[str, Any], name: str) -> dict[str, Any]:
+    """Move what a criterion says of itself, `{"toxicity": {"scale": [0, 1]}}`, to the keys of the mapping."""
+    spread = dict(given)
+    criteria = given.get("criteria")
+    if not isinstance(criteria, AnyMapping) or not any(
+        isinstance(one, AnyMapping) for one in criteria.values()
+    ):
+        return spread
+    columns: dict[str, Any] = {}
+    moved: dict[str, dict[str, Any]] = {"scale": {}, "direction": {}}
+    for criterion, facts in criteria.items():
+        if not isinstance(facts, AnyMapping):
+            columns[criterion] = facts
+            continue
+        for key in facts:
+            if key not in _OF_CRITERION:
+                raise FormatError(
+                    f"Unknown key {key!r} of the criterion {criterion!r} in {name}.",
+                    argument="criteria",
+                    value=str(key),
+                    choices=_OF_CRITERION,
+                )
+        named = facts.get("columns", criterion)
+        columns[criterion] = list(named) if isinstance(named, list | tuple) else [named]
+        for key, each in moved.items():
+            if key in facts:
+                each[str(criterion)] = facts[key]
+    for key, each in moved.items():
+        others = given.get(key)
+        if each:
+            spread[key] = {
+                **(others if isinstance(others, AnyMapping) else {"": others} if others else {}),
+                **each,
+            }
+    return {**spread, "criteria": columns}
+
+
+def _directions(value: Any, name: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    directions = {str(c): d for c, d in (value if isinstance(value, AnyMapping) else {"": value}).items()}
+    for direction in directions.values():
+        if direction not in DIRECTIONS:
+            raise FormatError(
+                f"direction is {direction!r} in {name}.",
+                argument="direction",
+                value=direction,
+                choices=DIRECTIONS,
+            )
+    return directions
 
 
 def _scales(value: Any, name: str) -> dict[str, tuple[float, float]]:

@@ -53,7 +53,7 @@ class Roles:
     `columns` maps a role to its column, `values` to a fixed value. `criteria` and `people` (human labels) map
     a criterion to its column; `criteria` is None if a row is one judgement. `beside` maps rationale and label
     to criterion to column. `guessed` are roles recognized by name. `scales` maps a criterion (or `""`: all
-    others) to its lowest and highest score. `by_folder`: name runs after folders.
+    others) to its lowest and highest score, `directions` to its better end. `by_folder`: name runs after folders.
     """
 
     columns: dict[str, str] = field(default_factory=dict)
@@ -64,6 +64,7 @@ class Roles:
     guessed: list[str] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
     scales: dict[str, tuple[float, float]] = field(default_factory=dict)
+    directions: dict[str, str] = field(default_factory=dict)
     by_folder: bool = False
 
     def has(self, role: str) -> bool:
@@ -99,7 +100,9 @@ def resolve(
 class _Resolver:
     def __init__(self, mapping: Mapping, columns: Sequence[str], source: str) -> None:
         self.mapping, self.columns, self.source = mapping, columns, source
-        self.roles = Roles(values=dict(mapping.values), scales=dict(mapping.scales))
+        self.roles = Roles(
+            values=dict(mapping.values), scales=dict(mapping.scales), directions=dict(mapping.directions)
+        )
         self.taken: set[str] = set()
 
     def resolve(self, numeric: Sequence[str]) -> Roles:

@@ -146,7 +146,7 @@ def _read_format(file: InputFile, reader: Reader, wanted: Wanted, *, why: str) -
 
     evals, _ = _fetch(file, reader, wanted, make)
     mapping = file.mapping
-    scaled = evals if mapping is None else declare_scales(evals, mapping.scales)
+    scaled = evals if mapping is None else declare_scales(evals, mapping.scales, mapping.directions)
     only_scales = mapping is not None and not (mapping.columns or mapping.values or mapping.criteria)
     if file.mapping_passed and "scores" in reader.gives and not (only_scales and scaled is not evals):
         text = f"read as what it is ({reader.name}), without the mapping: {why}"
@@ -204,10 +204,13 @@ def _failed(failures: Sequence[_Outcome]) -> Evals:
     return Evals.from_tables(problems=problems, notes=notes)
 
 
-def declare_scales(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> Evals:
-    """Set the declared scale of each criterion without one, except binary criteria.
+def declare_scales(
+    evals: Evals, scales: Mapping[str, tuple[float, float]], directions: Mapping[str, str] | None = None
+) -> Evals:
+    """Set the declared scale of each criterion without one, except binary criteria, and its direction.
 
-    `scales` maps a criterion (or `""`: all others) to lowest and highest score. Return `evals` itself if none applies.
+    `scales` maps a criterion (or `""`: all others) to lowest and highest score, `directions` to its better end. Return
+    `evals` itself if none applies.
 
     >>> scores = pl.DataFrame({"run": "a", "case": "1", "criterion": "tone", "score": 0.5})
     >>> evals = declare_scales(Evals.from_tables(scores=scores), {"": (0, 1)})
@@ -224,13 +227,16 @@ def declare_scales(evals: Evals, scales: Mapping[str, tuple[float, float]]) -> E
     criteria = pl.concat([known, unknown], how="diagonal_relaxed")
     ends = [scales.get(name, scales.get("", (None, None))) for name in criteria["criterion"]]
     declared = pl.DataFrame(ends, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
+    ways = [(directions or {}).get(name, (directions or {}).get("")) for name in criteria["criterion"]]
+    declared = declared.with_columns(way=pl.Series(ways, dtype=pl.String))
     free = pl.col("scale_min").is_null() & pl.col("kind").cast(pl.String).ne_missing("binary")
     criteria = criteria.hstack(declared)
-    if not criteria.select((free & pl.col("low").is_not_null()).any()).item():
+    if not criteria.select(((free & pl.col("low").is_not_null()) | pl.col("way").is_not_null()).any()).item():
         return evals
     criteria = criteria.with_columns(
         scale_min=pl.when(free).then("low").otherwise("scale_min"),
         scale_max=pl.when(free).then("high").otherwise("scale_max"),
+        direction=pl.coalesce("way", pl.col("direction").cast(pl.String)),
     )
     columns = [pl.col(name).cast(dtype) for name, dtype in CRITERIA.schema.items()]
     return replace(evals, criteria=criteria.select(columns))

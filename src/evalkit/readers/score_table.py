@@ -232,8 +232,13 @@ class _ScoreTable:
             "scale_min": pl.Float64,
             "scale_max": pl.Float64,
             "kind": pl.String,
+            "direction": pl.String,
         }
-        rows = [(n, *e, "binary" if n in self.binary else None) for n, e in zip(names, ends, strict=True)]
+        ways = {columns.get(name, name): way for name, way in roles.directions.items()}
+        rows = [
+            (n, *e, "binary" if n in self.binary else None, ways.get(n, ways.get("")))
+            for n, e in zip(names, ends, strict=True)
+        ]
         frame = pl.DataFrame(rows, schema=schema, orient="row")
         suites = self.column("suite")
         if suites is None or frame.is_empty():
