@@ -230,7 +230,8 @@ def test_ratings_that_all_agree_are_called_just_that():
     found = agreement(judged_and_labelled([1, 2, 3, 4, 5] * 12, [1, 2, 3, 4, 5] * 12))
 
     row = row_of(found)
-    assert (row["kappa"], row["kappa_low"], row["reading"]) == (1.0, None, "no disagreement seen")
+    assert (row["kappa"], row["kappa_high"], row["reading"]) == (1.0, 1.0, "reliable")
+    assert row["kappa_low"] == pytest.approx(1 - (1 - 0.05 ** (1 / 60)) / 0.8)  # five ratings, equally frequent
     assert found.disagreements.is_empty()
 
 

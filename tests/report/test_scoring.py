@@ -181,5 +181,5 @@ def test_a_quantity_is_printed_one_way_in_headline_tables_and_charts(demo_evals)
     assert {quantity: texts for quantity, texts in figures.items() if len(texts) > 1} == {}
     assert figures["pass rate", "v3"] == {"87.0%"}
     assert figures["pass rate", "difference"] == {"−9.3 points"}
-    assert figures["pass rate", "interval"] == {"[−39.0, +21.0]"}
+    assert figures["pass rate", "interval"] == {"[−43.2, +25.0]"}
     assert len(figures) > 30

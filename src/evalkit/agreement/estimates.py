@@ -15,6 +15,7 @@ from evalkit.stats.agreement import (
     gwet_of_tables,
     icc_of_tables,
     kappa_of_tables,
+    one_sided_bound,
     resampled_tables,
     spearman_of_tables,
     tau_of_tables,
@@ -176,13 +177,15 @@ def _of_tables(
         "spearman": ("Spearman", spearman_of_tables),
     }
     replicates: dict[str, list[Floats]] = {name: [] for name in statistics}
+    table = np.zeros((points.size, points.size))
+    np.add.at(table, (b, a), 1.0)
     for tables in resampled_tables(a, b, points.size, units=codes, resamples=RESAMPLES, seed=seed):
         for name, (_, of_tables) in statistics.items():
             replicates[name].append(of_tables(tables))
     cases, agreed = int(codes.max()) + 1, percent(float(np.mean(a == b)), 0)
     undefined = f"undefined: no variation in the ratings (raw agreement {agreed} of {a.size})"
     estimates = {}
-    for name, (method, _) in statistics.items():
+    for name, (method, of_tables) in statistics.items():
         e = fisher_z_interval(
             np.concatenate(replicates[name]),
             n=cases,
@@ -190,6 +193,7 @@ def _of_tables(
             method=f"{method}, Fisher-z case bootstrap",
             seed=seed,
             undefined=undefined,
+            bound=one_sided_bound(table, of_tables, cases, level),
         )
         estimates[name] = _widened(e, cases, a.size)
     return estimates
@@ -197,6 +201,8 @@ def _of_tables(
 
 def _widened(e: Estimate, cases: int, answers: int) -> Estimate:
     """Stretch an interval on Fisher's z scale to Student's t."""
+    if e.low is not None and e.estimate == 1:
+        return replace(e, n=answers)
     if e.low is None or e.high is None or e.estimate is None:
         is_perfect = cases > 1 and e.estimate is not None and e.estimate > 1 - 1e-9
         return (

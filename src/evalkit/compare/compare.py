@@ -79,7 +79,7 @@ class Comparison(EstimatedResult):
     flips
         polars frame, the worst first: `case`, `severity`, `baseline`, `candidate` (majority verdicts), `kind`
         (regression, improvement), `baseline_passes`, `baseline_trials`, `candidate_passes`, `candidate_trials`,
-        `difference`, `p_value` (Boschloo's exact test, from four trials per side), `suite`.
+        `difference`, `p_value` (Boschloo, from four trials per side; Holm over all cases), `suite`.
     cases
         polars frame, every pair: `case`, `severity`, and per side `*_rate`, `*_passes`, `*_trials`, `*_mean`,
         `*_verdict`, and `suite`.
@@ -318,15 +318,11 @@ def _cases(units: pl.DataFrame) -> pl.DataFrame:
 def _flips(cases: pl.DataFrame) -> pl.DataFrame:
     from evalkit import stats
 
-    flipped = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict"))
     counts = [f"{side}_{name}" for side in SIDES for name in ("passes", "trials")]
-    rows = flipped.select(counts).rows()
-    # Many cases share their counts: test each set of counts once.
-    p_values = {
-        (old, k_old, new, k_new): stats.boschloo(new, k_new, old, k_old)
-        for old, k_old, new, k_new in set(rows)
-        if min(k_new, k_old) >= 4
-    }
+    rows = cases.select(counts).rows()
+    p_values = stats.flip_p_values((new, k_new, old, k_old) for old, k_old, new, k_new in rows)
+    tested = cases.with_columns(pl.Series("p_value", p_values, dtype=pl.Float64))
+    flipped = tested.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict"))
     has_failed = pl.col("candidate_verdict") == "fail"
     kind = pl.when(has_failed).then(pl.lit("regression")).otherwise(pl.lit("improvement"))
     return flipped.select(
@@ -336,7 +332,7 @@ def _flips(cases: pl.DataFrame) -> pl.DataFrame:
         kind.cast(pl.Enum(["regression", "improvement"])).alias("kind"),
         *counts,
         (pl.col("candidate_rate") - pl.col("baseline_rate")).alias("difference"),
-        pl.Series("p_value", [p_values.get(row) for row in rows], dtype=pl.Float64),
+        "p_value",
         "suite",
     ).sort(
         "kind",

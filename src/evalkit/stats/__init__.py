@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.stats.agreement import disagreement_weights, kappa_of_tables
+from evalkit.stats.agreement import disagreement_weights, kappa_of_tables, raters_agreement
 from evalkit.stats.correction import post_stratified, ppi_mean, rogan_gladen
 from evalkit.stats.equivalence import (
     NonInferiority,
@@ -16,7 +16,7 @@ from evalkit.stats.items import Items, cronbach_alpha, item_statistics
 from evalkit.stats.means import standard_error, t_mean
 from evalkit.stats.multiplicity import benjamini_hochberg, holm
 from evalkit.stats.paired import paired_t, tango, tango_clustered, tango_n_eff, weighted_difference
-from evalkit.stats.percase import boschloo
+from evalkit.stats.percase import boschloo, flip_p_values
 from evalkit.stats.permutation import McNemar, mcnemar, sign_flip
 from evalkit.stats.planning import (
     cases_needed,
@@ -30,7 +30,7 @@ from evalkit.stats.planning import (
 )
 from evalkit.stats.proportions import anova_icc, lower_bound_exact, wilson, wilson_clustered, wilson_n_eff
 from evalkit.stats.ranking import Omnibus, Ranking, bootstrap_ranks, cochran_q, friedman
-from evalkit.stats.reliability import icc, kendall_tau, spearman
+from evalkit.stats.reliability import icc, kendall_tau, pearson, spearman
 from evalkit.stats.repeats import (
     Churn,
     expected_churn,
@@ -66,6 +66,7 @@ __all__ = [
     "e_path",
     "expected_churn",
     "flakiness",
+    "flip_p_values",
     "friedman",
     "holm",
     "icc",
@@ -88,10 +89,12 @@ __all__ = [
     "pass_at_k_rate",
     "pass_hat_k",
     "pass_hat_k_rate",
+    "pearson",
     "pocock_alpha",
     "post_stratified",
     "power_of",
     "ppi_mean",
+    "raters_agreement",
     "rogan_gladen",
     "sign_flip",
     "spearman",
@@ -126,12 +129,12 @@ _REPLACEMENTS = {
     **dict.fromkeys(("Equivalence", "tost"), "statsmodels.stats.weightstats.ttost_paired"),
     "exact_agreement": "ek.agreement, or ek.stats.wilson on the number of hits",
     "fisher": "scipy.stats.fisher_exact",
-    "gwet_ac": 'ek.agreement, column "ac2"',
+    "gwet_ac": "ek.stats.raters_agreement",
     "jeffreys": f'{_CONFINT}(..., method="jeffreys")',
     **dict.fromkeys(
         ("judge_accuracy", "JudgeAccuracy"), 'ek.agreement, columns "sensitivity" and "specificity"'
     ),
-    "krippendorff_alpha": "krippendorff.alpha",
+    "krippendorff_alpha": "ek.stats.raters_agreement",
     "mantel_haenszel": "statsmodels.stats.contingency_tables.StratifiedTable",
     "newcombe_independent": "statsmodels.stats.proportion.confint_proportions_2indep",
     "non_inferiority_tango": "ek.stats.non_inferiority_tango_n_eff with k=1",

@@ -44,13 +44,21 @@ def sum_counted(counts: Floats, values: Floats) -> Floats:
 
 
 def fisher_z_interval(
-    replicates: Floats, *, n: int, level: float, method: str, seed: int, undefined: str
+    replicates: Floats,
+    *,
+    n: int,
+    level: float,
+    method: str,
+    seed: int,
+    undefined: str,
+    bound: float | None = None,
 ) -> Estimate:
     """Return an agreement statistic with its interval on Fisher's z scale.
 
     tanh(atanh(t) -+ z sd(atanh t*)), t* held a quarter of the way short of +-1. `replicates` has the statistic of
     the data first; nan is undefined. Not estimable: over a fifth of them undefined, one case, or an estimate of
-    +-1. `undefined` is the reason if the first is nan.
+    +-1 without a `bound`. `bound` is the one-sided lower limit of a perfect statistic (`one_sided_bound`).
+    `undefined` is the reason if the first is nan.
     """
     estimate, known = float(replicates[0]), replicates[1:][np.isfinite(replicates[1:])]
     perfect, reason, shown = 1 - abs(estimate) < 1e-9, "", estimate
@@ -58,6 +66,8 @@ def fisher_z_interval(
         return not_estimable(undefined, n=n, method=method, level=level)
     if n == 1:
         reason = "one case cannot be resampled"
+    elif perfect and estimate > 0 and bound is not None:
+        return Estimate(1.0, bound, 1.0, level, f"{method.partition(',')[0]}, one-sided exact bound", n)
     elif perfect:
         reason = f"all {n} items agree" if estimate > 0 else "-1 or less has no interval"
         shown = min(1.0, estimate)

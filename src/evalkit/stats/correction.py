@@ -89,8 +89,9 @@ def ppi_mean(
     For mean scores with 50 labels or more. Not for pass rates (`post_stratified`). ``n`` is the number of
     labels m.
 
-    theta = lam mean(F) + mean(Y - lam f), SE^2 = var(Y - lam f) / m + lam^2 var(F) / N, lam by `ppi_lambda`,
-    t with m - 1 degrees of freedom. Angelopoulos et al. (2023) arXiv 2311.01453.
+    theta = lam mean(F) + mean(Y - lam f), SE^2 = var(Y - lam f) / m + lam^2 var(F) / N, lam = cov(Y, f) /
+    ((1 + m/N) var(f, F)) with n - 1 in the covariance and the variance (ddof 1; ppi-python has n), clipped to
+    0 to 1; t with m - 1 degrees of freedom. Angelopoulos et al. (2023) arXiv 2311.01453.
 
     Parameters
     ----------

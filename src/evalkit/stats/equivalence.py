@@ -65,9 +65,9 @@ def non_inferiority_tango_n_eff(
 
     Examples
     --------
-    >>> test = non_inferiority_tango_n_eff([1, 0.8, 1, 0.6], [1, 1, 0.8, 0.6], 5, margin=0.3)
+    >>> test = non_inferiority_tango_n_eff([1, 0.8, 1, 0.6] * 5, [1, 1, 0.8, 0.6] * 5, 5, margin=0.1)
     >>> test.non_inferior, round(test.low, 3)
-    (True, -0.193)
+    (False, -0.131)
     """
     if not 0 < margin < 1:
         raise StatisticsError.invalid(

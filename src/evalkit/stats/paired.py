@@ -122,7 +122,7 @@ def tango_n_eff(
     >>> old = [1, 0.8, 0.6, 1, 1, 0.4, 0, 1, 0.8, 1]
     >>> new = [1, 0.6, 0.6, 0.8, 1, 0.2, 0, 1, 0.4, 1]
     >>> print(tango_n_eff(new, old, 5))
-    -0.1 [-0.2379, 0.03156] (95% Tango n_eff, n = 10, K = 5, n_eff = 50, p = 0.125)
+    -0.1 [-0.3899, 0.1989] (95% Tango n_eff, n = 10, K = 5, n_eff = 12.99, p = 0.125)
     """
     new, old, runs = paired_fractions(candidate, baseline, k)
     runs_each = harmonic_mean(runs)

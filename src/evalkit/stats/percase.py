@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from evalkit.stats.basics import Floats, check_counts, log_choose
+from evalkit.stats.multiplicity import holm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LEAST_RUNS = 4  # per version: with fewer no flip reaches .05
 
 
 def boschloo(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
@@ -37,6 +44,26 @@ def boschloo(passes_new: int, k_new: int, passes_old: int, k_old: int) -> float:
         extreme = statistic <= statistic[passes_new, passes_old] * (1 + 1e-7) + 1e-13
         p_values.append(_largest_chance(ways[extreme], (new + old)[extreme], k_new + k_old))
     return min(1.0, 2 * min(p_values))
+
+
+def flip_p_values(counts: Iterable[tuple[int, int, int, int]]) -> list[float | None]:
+    """Return for each case the p of `boschloo`, adjusted by Holm's method over all cases of 4 runs or more per version.
+
+    The flipped cases are the worst of many: pass every compared case, not only those. None below 4 runs.
+
+    Parameters
+    ----------
+    counts
+        (passes_new, k_new, passes_old, k_old) of each case.
+
+    Examples
+    --------
+    >>> [p and round(p, 3) for p in flip_p_values([(0, 5, 5, 5), (5, 5, 5, 5), (0, 1, 1, 1)])]
+    [0.004, 1.0, None]
+    """
+    rows = list(counts)
+    tested = {row: boschloo(*row) for row in set(rows) if min(row[1], row[3]) >= LEAST_RUNS}
+    return holm([tested.get(row) for row in rows])
 
 
 def _largest_chance(log_ways: Floats, passes: Floats, runs: int) -> float:

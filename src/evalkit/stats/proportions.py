@@ -83,7 +83,7 @@ def wilson_n_eff(fractions: ArrayLike, k: ArrayLike, *, level: float = 0.95) -> 
     Examples
     --------
     >>> print(wilson_n_eff([1, 0.8, 0.6, 1, 0.4], 5))
-    0.76 [0.483, 0.9148] (95% Wilson n_eff, n = 5, K = 5, n_eff = 12.5)
+    0.76 [0.3437, 0.9504] (95% Wilson n_eff, n = 5, K = 5, n_eff = 5.435)
     """
     f, runs = together(fractions, k)
     f, runs = f[runs > 0], runs[runs > 0]

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import sqrt, tanh
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from evalkit.stats.agreement import resampled_tables, spearman_of_tables, tau_of_tables
-from evalkit.stats.basics import ArrayLike, Floats, check_level, complete_rows, together, z_quantile
+from evalkit.stats.agreement import one_sided_bound, resampled_tables, spearman_of_tables, tau_of_tables
+from evalkit.stats.basics import (
+    ArrayLike,
+    Floats,
+    check_level,
+    complete_rows,
+    is_constant,
+    t_two_sided,
+    together,
+    z_quantile,
+)
 from evalkit.stats.bootstrap import RESAMPLES, fisher_z_interval, resampled_counts
 from evalkit.stats.estimates import Estimate, not_estimable
 
@@ -109,6 +119,31 @@ def kendall_tau(
     return _rank_agreement(KENDALL, x, y, level, resamples, seed)
 
 
+def pearson(x: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Estimate:
+    """Estimate linear agreement with Pearson's r: atanh(r) -+ z / sqrt(n - 3), for 4 items or more.
+
+    Insensitive to leniency and to the width of a rater's range. p is Student's t of r = 0. Fisher (1921) Metron 1:3-32.
+
+    Examples
+    --------
+    >>> round(pearson([1, 2, 3, 4, 5], [1, 3, 2, 5, 5]).estimate, 4)
+    0.8839
+    """
+    check_level(level)
+    a, b = together(x, y)
+    n, method = a.size, "Pearson, Fisher z"
+    unknown = partial(not_estimable, n=n, method=method, level=level)
+    if n < 2 or is_constant(a) or is_constant(b):
+        return unknown("undefined: no variation in the ratings" if n else "no item was rated by both")
+    r = float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
+    if n < 4 or abs(r) > 1 - 1e-9:
+        reason = "all items lie on a line" if abs(r) > 1 - 1e-9 else "four items are needed"
+        return unknown(reason, estimate=r)
+    center, half = float(np.arctanh(r)), z_quantile(level) / sqrt(n - 3)
+    p = t_two_sided(r * sqrt((n - 2) / (1 - r * r)), n - 2)
+    return Estimate(r, tanh(center - half), tanh(center + half), level, method, n, p_value=p)
+
+
 def _rank_agreement(
     statistic: RankStatistic, x: ArrayLike, y: ArrayLike, level: float, resamples: int, seed: int
 ) -> Estimate:
@@ -124,10 +159,14 @@ def _rank_agreement(
     if kinds > MOST_KINDS:
         return _closed_form(statistic, first, second, kinds, level)
     stacks = resampled_tables(first, second, kinds, resamples=resamples, seed=seed)
-    replicates = np.concatenate([statistic.of_tables(tables) for tables in stacks])
+    first_stack, *others = stacks
+    replicates = np.concatenate([statistic.of_tables(tables) for tables in (first_stack, *others)])
+    bound = one_sided_bound(first_stack[0], statistic.of_tables, n, level)
     method = f"{statistic.name}, Fisher-z case bootstrap"
     reason = "undefined: no variation in the ratings"
-    return fisher_z_interval(replicates, n=n, level=level, method=method, seed=seed, undefined=reason)
+    return fisher_z_interval(
+        replicates, n=n, level=level, method=method, seed=seed, undefined=reason, bound=bound
+    )  # fmt: skip
 
 
 def _closed_form(
