@@ -231,7 +231,9 @@ def test_ratings_that_all_agree_are_called_just_that():
 
     row = row_of(found)
     assert (row["kappa"], row["kappa_high"], row["reading"]) == (1.0, 1.0, "reliable")
-    assert row["kappa_low"] == pytest.approx(1 - (1 - 0.05 ** (1 / 60)) / 0.8)  # five ratings, equally frequent
+    assert row["kappa_low"] == pytest.approx(
+        1 - (1 - 0.05 ** (1 / 60)) / 0.8
+    )  # five ratings, equally frequent
     assert found.disagreements.is_empty()
 
 
