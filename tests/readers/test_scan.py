@@ -36,6 +36,7 @@ EQUAL: dict[str, Callable[[ek.Evals], Any]] = {
     "Evals.repr": lambda evals: (repr(evals), evals._repr_html_()),
     "summarize": lambda evals: ek.summarize(evals, by=["agent_version", "severity"], rule=RULE),
     "distribution": lambda evals: ek.distribution(evals, by="agent_version"),
+    "order_versions": ek.order_versions,
     "compare": lambda evals: ek.compare(evals, **SIDES, rule=RULE),
     "compare_many": lambda evals: ek.compare_many(evals, baseline="v1", rule=RULE),
     "gate": lambda evals: check_gate(evals, **SIDES, no_regressions=True, rule=RULE),

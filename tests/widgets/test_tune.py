@@ -195,7 +195,7 @@ def test_a_rule_that_is_not_there_or_has_no_folder_says_so(tmp_path):
 
 
 def test_a_target_is_shown_only_by_the_whole_interval():
-    tuner = tune(DEMO, target=0.75)
+    tuner = tune(DEMO, target=0.65)
 
     gates = {row["name"]: row["gate"] for row in tuner.show()["groups"]["rows"]}
 

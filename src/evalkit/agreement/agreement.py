@@ -23,12 +23,12 @@ from evalkit.agreement.sentences import agreement_sentence, explanation, main_ro
 from evalkit.agreement.warnings import agreement_warnings
 from evalkit.data.result import warnings_frame
 from evalkit.data.schema import Severity
-from evalkit.grading.select_scores import choose_scoring
+from evalkit.grading.select_scores import choose_scoring, has_people_alone
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
 from evalkit.util.format import number, percent
 from evalkit.util.html_table import html_table
-from evalkit.util.words import as_names, plural, printable
+from evalkit.util.words import Option, Sentence, as_names, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import altair as alt
 
     from evalkit.data.evals import Evals
+    from evalkit.data.scoring import Scoring
     from evalkit.grading.pass_rule import PassRule
     from evalkit.util.html_table import Html
 
@@ -183,8 +184,8 @@ def agreement(
     evals
         The collection.
     reference
-        "human": all human labels (their mean; their majority on a binary criterion). The name of a grader: that judge
-        or that person. "itself": the judge's first sample against each later one of the same answer (retest).
+        "human": all human labels (their mean; their majority on a binary criterion); where two people scored and no
+        judge, the one against the other. The name of a grader: that judge or that person. "itself": the judge's first sample against each later one of the same answer (retest).
     grader, rubric
         The judge, as for `evalkit.grade`.
     by
@@ -222,6 +223,8 @@ def agreement(
     expect(agreement, locals())
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
     by = as_names(by)
+    if reference == "human" and scoring.grader is None and has_people_alone(evals):
+        scoring, reference = _two_people(evals, scoring)
     ratings = pair_ratings(evals, scoring, reference=reference)
     options: dict[str, Any] = {"refused": ratings.refused, "level": scoring.level, "seed": seed}
     scopes = [_ScopeEstimates(scope, **options) for scope in _scopes(ratings, by)]
@@ -245,6 +248,23 @@ def agreement(
         level=scoring.level,
         by=by,
     )
+
+
+def _two_people(evals: Evals, scoring: Scoring) -> tuple[Scoring, str]:
+    """Return the scoring and the reference for people alone: the second against the first of two."""
+    people = sorted(str(name) for name in evals.scores.lazy().select("grader").unique().collect()["grader"])
+    if len(people) > 2:
+        raise SelectorError(
+            f"{len(people)} people scored the answers, and no judge.",
+            argument="reference",
+            choices=people,
+            fix=Sentence(
+                "Choose two: {one} and {other}.",
+                one=Option("grader", people[1]),
+                other=Option("reference", people[0]),
+            ),
+        )
+    return (scoring.replace_given(grader=people[1]), people[0]) if len(people) == 2 else (scoring, "human")
 
 
 _ROUNDED: Final = (

@@ -197,7 +197,7 @@ def to_estimates(rows: Iterable[Row]) -> pl.DataFrame:
             low,
             high,
             p_value=row["p_adjusted"],
-            level=row.get("family_level", row["level"]),
+            level=row["family_level"] if "family_level" in row else row["level"],
             margin=row["margin"],
             one_sided_low=row["one_sided_low"],
             evidence=row.get("evidence"),

@@ -12,7 +12,13 @@ from evalkit.data.schema import DIRECTIONS, IS_HUMAN, SCORES, TRIAL_KEY, Verdict
 from evalkit.grading.applied_rule import AppliedRule, apply_rule
 from evalkit.grading.pass_rule import DEFAULT_RULE, LOOKING
 from evalkit.grading.reduce import CERTAIN, COMPLETE, Carried, Codes, reduce_samples, reduce_trials
-from evalkit.grading.select_scores import choose_scores, choose_scoring, constants_of, distinct
+from evalkit.grading.select_scores import (
+    choose_scores,
+    choose_scoring,
+    constants_of,
+    distinct,
+    has_people_alone,
+)
 from evalkit.util.arguments import expect
 from evalkit.util.errors import ColumnError, RuleError
 
@@ -67,7 +73,7 @@ def grade(
         and `rubric`.
     grader
         Grader whose scores count: a name, several (averaged), "judge", "human", "code", or "any". None: judges and
-        code, with one grader per criterion.
+        code, with one grader per criterion; people where only people scored.
     rubric
         `rubric_hash` that counts: one, several, or "any". None: there must be one per case and criterion.
 
@@ -349,10 +355,11 @@ def _parts(evals: Evals, scoring: Scoring) -> Iterator[_Part]:
         scores = evals.scores.lazy()
         if len(runs) < evals.runs.height:
             scores = scores.filter(pl.col("run").is_in(runs))
-        chosen = choose_scores(scores, grader=grader, rubric=rubric, constants=constants)
+        people = has_people_alone(evals, runs)
+        chosen = choose_scores(scores, grader=grader, rubric=rubric, constants=constants, people_alone=people)
         if grader is None and rubric in (None, "any"):
             # The Evals keeps this; no scan of all scores.
-            known = pl.col("run").is_in(runs) & ~IS_HUMAN
+            known = pl.col("run").is_in(runs) & (IS_HUMAN if people else ~IS_HUMAN)
             rows = evals.judged.filter(known).select("run", "criterion").unique(maintain_order=True).rows()
         else:
             rows = distinct(chosen, ["run", "criterion"])

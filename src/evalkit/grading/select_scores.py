@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
+
 from evalkit.data.frames import some_of
-from evalkit.data.schema import GRADER_KINDS
+from evalkit.data.schema import GRADER_KINDS, IS_HUMAN
 from evalkit.data.scoring import Scoring
 from evalkit.grading.pass_rule import DEFAULT_RULE
 from evalkit.util.errors import ColumnError, SelectorError
@@ -34,24 +36,31 @@ def choose_scores(
     grader: str | Sequence[str] | None,
     rubric: str | Sequence[str] | None,
     constants: Mapping[str, Any] | None = None,
+    people_alone: bool | None = None,
 ) -> Any:
     """Return the score rows of a grader and a rubric.
 
-    `constants` maps columns with one value in all rows to it; None: found in the frame. Raises SelectorError if several
-    graders or rubrics scored one criterion and none is chosen, or the chosen one has no scores.
+    Without a grader: those of judges and code; the people's, averaged, where only people scored. `constants` maps columns
+    with one value in all rows to it; None: found in the frame. `people_alone`: only people scored; None: by the
+    constants. Raises SelectorError if several graders or rubrics scored one criterion and none is chosen, or the chosen
+    one has no scores.
     """
     import narwhals as nw
 
     frame = nw.from_native(scores)
     columns = frame.collect_schema().names()
     constants = _constant_columns(frame) if constants is None else constants
-    if grader is None:
+    if people_alone is None:
+        people_alone = constants.get("grader_kind") == "human"
+    if grader is None and people_alone:
+        grader = "human"
+    elif grader is None:
         if "grader_kind" in columns and constants.get("grader_kind", "human") == "human":
             is_human = nw.col("grader_kind").cast(nw.String) == "human"
             frame = frame.filter(~is_human | nw.col("grader_kind").is_null())
         if "grader" in columns and "grader" not in constants:
             _refuse_several(frame, "grader", ["criterion"])
-    elif grader != "any":
+    if grader not in (None, "any"):
         kind = grader in GRADER_KINDS
         frame = _with_values(frame, "grader_kind" if kind else "grader", grader)
         if kind and "grader" in columns and grader != "human":
@@ -62,6 +71,12 @@ def choose_scores(
         elif rubric not in (None, "any"):
             frame = _with_values(frame, "rubric_hash", rubric)
     return frame
+
+
+def has_people_alone(evals: Evals, runs: Sequence[str] | None = None) -> bool:
+    """Whether only people scored the runs (None: all), so that their scores count without being asked for."""
+    judged = evals.judged if runs is None else evals.judged.filter(pl.col("run").is_in(runs))
+    return bool(judged.height) and bool(judged.select(IS_HUMAN.all()).item())
 
 
 def scores_for(scoring: Scoring, scores: Any) -> Any:

@@ -35,6 +35,7 @@ _SCORE: Final = (
     *("grader", "rubric_hash", "sample", "grader_kind", "label", "rationale", "evidence", "error"),
     *("judge_model", "prompt_hash", "seed", "mode", "metadata"),
 )
+_JUDGEMENT: Final = ("grader", "rater", "rubric_hash", "sample")
 _DEFAULTS: Final = {"rubric_hash": "", "sample": 1}
 _SAMPLE_ROWS: Final = 100
 
@@ -111,8 +112,12 @@ class _ScoreTable:
         self._drop_rows(pl.col("__case").fill_null("") == "", "there is no case")
         self._drop_rows(pl.col("__epoch").is_null(), "the epoch is not a whole number")
         if roles.criteria is not None:
-            trial = {name: pl.col(f"__{name}") for name in TRIAL_KEY}
-            self.frame, repeats = self.first_rows(self.frame, trial)
+            key = {name: pl.col(f"__{name}") for name in TRIAL_KEY}
+            # Each rater of an answer has a row of their own.
+            for role in _JUDGEMENT:
+                if role in roles.columns and roles.columns[role] in frame.columns:
+                    key[role] = pl.col(roles.columns[role]).cast(pl.String)
+            self.frame, repeats = self.first_rows(self.frame, key)
             self.problems += repeats
 
     @property
