@@ -346,7 +346,7 @@ def called(tests: list[Many], adjust: str) -> np.ndarray:
         ]
         naive = min(row["p_value"] for row in rows) < 0.05
         done = adjust_scopes(rows, adjust, level=0.95)
-        verdicts = [verdict_of(*row["interval"], p_adjusted=row["p_adjusted"]) for row in done]
+        verdicts = [verdict_of(*row["interval"], p_value=row["p_adjusted"]) for row in done]
         found.append((any(verdict in ("improved", "regressed") for verdict in verdicts), naive))
     return np.array(found, dtype=float)
 

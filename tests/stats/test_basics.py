@@ -70,7 +70,7 @@ def test_rows_with_a_gap_on_either_side_are_left_out_and_a_scalar_stands_for_all
 def test_clusters_follow_the_values_that_are_there_whatever_their_labels():
     values, codes = with_clusters([1, None, 3, 4], ["x", "y", "z", "x"])
 
-    assert (values.tolist(), codes.tolist()) == ([1, 3, 4], [0, 1, 0])
+    assert (values.tolist(), codes.tolist()) == ([1, 4, 3], [0, 0, 1])
     assert with_clusters([1, None], None)[1] is None
     assert cluster_codes(np.array([2, "b", 2, None], dtype=object)).tolist() == [0, 2, 0, 1]
     with pytest.raises(StatisticsError) as error:

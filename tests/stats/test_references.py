@@ -9,6 +9,7 @@ from scipy import stats as scipy_stats
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import fleiss_kappa
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
 
 from evalkit import stats
 from evalkit.stats.agreement import (
@@ -185,3 +186,50 @@ def test_without_a_flip_repeats_do_not_narrow_the_closed_form(n, size):
     ours = stats.tango_clustered(np.ones(n), np.ones(n), np.arange(n) // size, k=6)
 
     assert ours.low == pytest.approx(-z2 / (n + z2), abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_weighted_difference_is_statsmodels_with_kishs_number_of_cases(seed):
+    rng = np.random.default_rng(seed)
+    d, w = rng.integers(-3, 3, 14) / 6, rng.choice([1.0, 2.0, 5.0], 14)
+    n_eff = w.sum() ** 2 / (w**2).sum()
+    reference = DescrStatsW(
+        d, weights=w * n_eff / w.sum()
+    )  # ddof and degrees of freedom follow the sum of weights
+
+    ours = stats.weighted_difference(d, w)
+
+    assert ours.n_eff == pytest.approx(n_eff)
+    assert ours.estimate == pytest.approx(reference.mean)
+    assert (ours.low, ours.high) == pytest.approx(reference.tconfint_mean(0.05))
+
+
+def test_three_weighted_flips_are_no_proof():
+    ours = stats.weighted_difference([-1, -1, -1, *[0] * 9], [10, 9, 11, *[1] * 9])
+
+    assert ours.p_value == 0.25  # 2 of 2^3 patterns
+    assert stats.verdict(ours.low, ours.high) in ("regressed", "inconclusive")
+
+
+@pytest.mark.parametrize("baseline", [2, 3, 4, 5])
+def test_a_unanimous_drop_has_an_interval_on_a_bounded_scale(baseline):
+    n = 14
+    bounds = (np.full(n, 1 - baseline), np.full(n, 5 - baseline))
+    share = 1 - 0.025 ** (1 / n)  # Clopper-Pearson, 0 of 14
+
+    ours = stats.paired_t([-1.0] * n, bounds=bounds)
+
+    assert ours.p_value == pytest.approx(2 / 2**n)
+    assert ours.high == pytest.approx(-1 + share * (5 - baseline + 1))
+    assert ours.low == pytest.approx(-1 - share * (baseline - 2))
+    assert stats.verdict(ours.low, ours.high) == "regressed"
+    assert stats.weighted_difference([-1.0] * n, [2.0] * n, bounds=bounds).high == pytest.approx(ours.high)
+
+
+def test_equal_scores_have_an_interval_on_a_bounded_scale_and_none_without():
+    whole = stats.t_mean([5.0] * 20, bounds=(1, 5))
+    clopper = scipy_stats.binomtest(0, 20).proportion_ci(0.95).high
+
+    assert (whole.low, whole.high) == pytest.approx((5 - 4 * clopper, 5))
+    assert stats.t_mean([5.0] * 20).status == "not_estimable"
+    assert stats.t_mean([5.0], bounds=(1, 5)).status == "not_estimable"

@@ -176,6 +176,8 @@ def raters_agreement(
         1
     ]
     counts = counts[rated]
+    order = np.lexsort((*counts.T, unit_of))
+    counts, unit_of = counts[order], unit_of[order]
     disagree = None if weights == "ordinal" else disagreement_weights(labels, weights)
     if statistic == "gwet":
         gap = disagreement_weights(labels, "linear") if disagree is None else disagree

@@ -72,20 +72,27 @@ def check_positive(**values: float) -> None:
             raise StatisticsError.invalid(name, value, "a number above 0")
 
 
+def settled(value: float) -> float:
+    """Round to 10 decimals, as printed numbers are, before a comparison with an exact number."""
+    return round(value, 10)
+
+
+# Sums of floats depend on their order. Each of the next four sorts, so no result depends on the order of its rows.
 def present(values: ArrayLike) -> Floats:
-    """Return the values as a flat float array without nan and None."""
+    """Return the values as a flat, sorted float array without nan and None."""
     array: Floats = np.asarray(values, dtype=float).ravel()
-    return np.asarray(array[np.isfinite(array)], dtype=np.float64)
+    return np.sort(array[np.isfinite(array)])
 
 
 def complete_rows(values: ArrayLike) -> Floats:
-    """Return the rows without missing values."""
+    """Return the rows without missing values, sorted."""
     x = np.atleast_2d(np.asarray(values, dtype=float))
-    return np.asarray(x[np.isfinite(x).all(axis=1)], dtype=np.float64)
+    x = x[np.isfinite(x).all(axis=1)]
+    return np.asarray(x[np.lexsort(x.T)] if x.shape[1] else x, dtype=np.float64)
 
 
 def together(*columns: ArrayLike) -> tuple[Floats, ...]:
-    """Return flat columns without rows that have a missing value; scalars are repeated."""
+    """Return flat columns without rows that have a missing value, sorted together; scalars are repeated."""
     arrays = [np.asarray(column, dtype=float) for column in columns]
     sizes = {array.size for array in arrays if array.ndim}
     if len(sizes) > 1:
@@ -93,7 +100,8 @@ def together(*columns: ArrayLike) -> tuple[Floats, ...]:
     size = sizes.pop() if sizes else 1
     full = [np.broadcast_to(array.ravel() if array.ndim else array, (size,)) for array in arrays]
     keep = np.all([np.isfinite(array) for array in full], axis=0)
-    return tuple(array[keep] for array in full)
+    order = np.lexsort([array[keep] for array in full])
+    return tuple(array[keep][order] for array in full)
 
 
 def cluster_codes(clusters: ArrayLike) -> NDArray[np.intp]:
@@ -114,12 +122,14 @@ def codes_of(values: Floats, clusters: ArrayLike) -> NDArray[np.intp]:
 
 
 def with_clusters(values: ArrayLike, clusters: ArrayLike | None) -> tuple[Floats, NDArray[np.intp] | None]:
-    """Return the values that are not missing, with their cluster codes."""
+    """Return the values that are not missing, sorted, with their cluster codes."""
     array = np.asarray(values, dtype=float).ravel()
     keep = np.isfinite(array)
     if clusters is None:
-        return array[keep], None
-    return array[keep], cluster_codes(codes_of(array, clusters)[keep])
+        return np.sort(array[keep]), None
+    codes = cluster_codes(codes_of(array, clusters)[keep])
+    order = np.lexsort((array[keep], codes))
+    return array[keep][order], codes[order]
 
 
 def is_constant(values: Floats) -> bool:

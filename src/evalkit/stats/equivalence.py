@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtr, stdtr
 
-from evalkit.stats.basics import ONE_CLUSTER, ArrayLike, check_level, check_positive, with_clusters
+from evalkit.stats.basics import ONE_CLUSTER, ArrayLike, check_level, check_positive, settled, with_clusters
 from evalkit.stats.estimates import Estimate, StatisticsError, Status, not_estimable
 from evalkit.stats.limits import PairedLimits
 from evalkit.stats.means import standard_error
@@ -84,7 +84,7 @@ def non_inferiority_tango_n_eff(
     low, z = pairs.low(two_sided), pairs.score(-margin)
     estimate = (pairs.b - pairs.c) / new.size
     return NonInferiority(
-        estimate, low, margin, z, float(ndtr(-z)), low > -margin, level, method, new.size
+        estimate, low, margin, z, float(ndtr(-z)), settled(low + margin) > 0, level, method, new.size
     )  # fmt: skip
 
 
@@ -117,7 +117,7 @@ def non_inferiority_t(
     t = (interval.estimate + margin) / error
     p = float(stdtr((interval.clusters or d.size) - 1, -t))
     return NonInferiority(
-        interval.estimate, interval.low, margin, t, p, interval.low > -margin, level, interval.method, d.size
+        interval.estimate, interval.low, margin, t, p, settled(interval.low + margin) > 0, level, interval.method, d.size
     )  # fmt: skip
 
 
@@ -147,10 +147,10 @@ def verdict(
     if margin is not None:
         check_positive(margin=margin)
     limit = low if ni_low is None else ni_low
-    is_within = margin is not None and limit is not None and limit > -margin
-    if high is not None and high < 0:
+    is_within = margin is not None and limit is not None and settled(limit + margin) > 0
+    if high is not None and settled(high) < 0:
         return "regressed within margin" if is_within else "regressed"
-    if low is not None and low > 0:
+    if low is not None and settled(low) > 0:
         return "improved"
     return "no worse than margin" if is_within else "inconclusive"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import fsum, sqrt
 from typing import Literal
 
 import numpy as np
@@ -17,6 +17,8 @@ from evalkit.stats.basics import (
     with_clusters,
 )
 from evalkit.stats.estimates import Estimate, not_estimable
+
+BOUNDED = "bounded scale"
 
 
 def standard_error(
@@ -51,11 +53,20 @@ def standard_error(
     return error * sqrt(groups / (groups - 1)) if correction == "CR1" else error
 
 
-def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+def t_mean(
+    values: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    level: float = 0.95,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Estimate:
     """Estimate a mean with Student's t on one value per case.
 
     Not for a pass rate (`wilson`), nor for rows of repeated runs. Not estimable, with the mean kept, for
-    fewer than two cases or clusters or equal values.
+    fewer than two cases or clusters, or equal values without `bounds`.
+
+    Equal values within bounds: mean - pi (mean - lowest), mean + pi (highest - mean), pi = 1 - (alpha / 2)^(1/n), the
+    exact upper limit of the share of other cases, which may have any value.
 
     Parameters
     ----------
@@ -63,11 +74,15 @@ def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float
         One per case; nan is dropped.
     clusters
         The cluster of each case: CR1 standard error with t of G - 1 degrees of freedom.
+    bounds
+        The lowest and highest possible value: of all cases, or of each one.
 
     Examples
     --------
     >>> print(t_mean([3, 4, 4, 5]))
     4 [2.701, 5.299] (95% t, n = 4)
+    >>> print(t_mean([4, 4, 4], bounds=(1, 5)))
+    4 [1.877, 4.708] (95% bounded scale, n = 3)
     >>> print(t_mean([4, 4, 4]))
     4, interval not estimable: all values are the same (95% t, n = 3)
     """
@@ -84,9 +99,24 @@ def t_mean(values: ArrayLike, *, clusters: ArrayLike | None = None, level: float
     if not reason and error <= 1e-12 * max(1.0, float(np.max(np.abs(array)))):
         reason = "the clusters do not differ"
     if reason:
+        units = n if groups is None else groups
+        if bounds is None or units < 2:
+            return not_estimable(reason, n=n, method=method, level=level, estimate=mean, clusters=groups)
+        lowest, highest = (mean_bound(end, values) for end in bounds)
+        share = 1 - ((1 - level) / 2) ** (1 / units)
+        low, high = mean - share * (mean - lowest), mean + share * (highest - mean)
+        if low < high:
+            return Estimate(mean, min(low, mean), max(high, mean), level, BOUNDED, n, clusters=groups)
         return not_estimable(reason, n=n, method=method, level=level, estimate=mean, clusters=groups)
     half = t_quantile(level, (n if groups is None else groups) - 1) * error
     return Estimate(mean, mean - half, mean + half, level, method, n, clusters=groups)
+
+
+def mean_bound(bound: ArrayLike, values: ArrayLike) -> float:
+    """Return the mean bound of the values that are not missing."""
+    known = np.isfinite(np.asarray(values, dtype=float).ravel())
+    each = np.broadcast_to(np.asarray(bound, dtype=float), known.shape)
+    return fsum(each[known]) / int(known.sum())
 
 
 def _without_spread(values: Floats, groups: int | None) -> str:

@@ -26,7 +26,7 @@ from evalkit.stats.basics import (
 )
 from evalkit.stats.estimates import Estimate, StatisticsError, not_estimable
 from evalkit.stats.limits import PairedLimits, cross_pairs, paired_limits, tango_limits
-from evalkit.stats.means import standard_error, t_mean
+from evalkit.stats.means import BOUNDED, standard_error, t_mean
 from evalkit.stats.permutation import mcnemar, sign_flip
 
 if TYPE_CHECKING:
@@ -184,12 +184,18 @@ def tango_clustered(
     return replace(plain, method=method, k=runs_each, clusters=groups, p_value=p, seed=seed)
 
 
-def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level: float = 0.95) -> Estimate:
+def paired_t(
+    differences: ArrayLike,
+    *,
+    clusters: ArrayLike | None = None,
+    level: float = 0.95,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Estimate:
     """Estimate a paired mean-score difference with Student's t.
 
-    Not for pass rates (`tango_n_eff`), nor for rows of repeated runs. Not estimable, with the mean kept, for
-    one case, one cluster or equal differences; p is then 1 for no difference, else the sign-flip
-    permutation's.
+    Not for pass rates (`tango_n_eff`), nor for rows of repeated runs. Equal differences have the limits of `t_mean`
+    within `bounds`, and the p of the sign-flip permutation. Not estimable, with the mean kept, for one case, one
+    cluster, or equal differences without bounds.
 
     dbar -+ t sd(d) / sqrt(n). Miller (2024) arXiv 2411.00640 sec. 4.2; clusters as in `t_mean`.
 
@@ -199,6 +205,8 @@ def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level
         Candidate minus baseline of each case's mean; nan is dropped.
     clusters
         The cluster of each case: CR1 standard error, t with G - 1 degrees of freedom.
+    bounds
+        The lowest and highest possible difference of each case: on 1 to 5, (1 - baseline, 5 - baseline).
 
     Examples
     --------
@@ -206,32 +214,46 @@ def paired_t(differences: ArrayLike, *, clusters: ArrayLike | None = None, level
     -0.6 [-1.28, 0.08009] (95% paired t, n = 5, p = 0.0705)
     """
     d, codes = with_clusters(differences, clusters)
-    mean = replace(
-        t_mean(d, clusters=codes, level=level), method="paired t" if codes is None else "paired t CR1"
-    )
+    mean = t_mean(differences, clusters=clusters, level=level, bounds=bounds)
+    if mean.status == "ok" and mean.method == BOUNDED:
+        return replace(mean, p_value=sign_flip(d, clusters=codes))
+    mean = replace(mean, method="paired t" if codes is None else "paired t CR1")
     if mean.status == "not_estimable":
         if d.size == 0:
             return replace(mean, reason="no pairs")
         if d.size == 1 or mean.clusters == 1:
             return mean
-        p = 1.0 if abs(mean.estimate or 0.0) <= 1e-12 else sign_flip(d, clusters=codes)
         reason = "all differences are the same" if is_constant(d) else "the clusters do not differ"
-        return replace(mean, p_value=p, reason=reason)
+        return replace(mean, p_value=sign_flip(d, clusters=codes), reason=reason)
     error = standard_error(d, clusters=codes)
     df = (d.size if mean.clusters is None else mean.clusters) - 1
     return replace(mean, p_value=t_two_sided((mean.estimate or 0.0) / (error or 1.0), df))
 
 
-def weighted_difference(differences: ArrayLike, weights: ArrayLike, *, level: float = 0.95) -> Estimate:
-    """Estimate a paired difference with one weight per case, with Student's t.
+def weighted_difference(
+    differences: ArrayLike,
+    weights: ArrayLike,
+    *,
+    level: float = 0.95,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Estimate:
+    """Estimate a paired difference with one weight per case.
 
-    dbar_w = sum w d / sum w, Var = n/(n-1) sum w^2 (d - dbar_w)^2 / (sum w)^2. Choose the weights before the
-    differences are seen.
+    dbar_w = sum w d / sum w; Student's t with Kish's n_eff = (sum w)^2 / sum w^2 cases: s^2 = sum w (d - dbar_w)^2 / sum w
+    n_eff / (n_eff - 1). p flips the signs of w d. Choose the weights before the differences are seen. Kish (1965)
+    "Survey Sampling".
+
+    Parameters
+    ----------
+    differences, bounds
+        As in `paired_t`.
+    weights
+        One per case, 0 or more.
 
     Examples
     --------
     >>> print(weighted_difference([1, 0, -1, 0.5, 0], [3, 1, 1, 1, 1]))
-    0.3571 [-0.7142, 1.428] (95% weighted paired t, n = 5, p = 0.407)
+    0.3571 [-1.032, 1.746] (95% weighted paired t, n = 5, n_eff = 3.769, p = 0.75)
     """
     d, w = together(differences, weights)
     method = "weighted paired t"
@@ -241,12 +263,15 @@ def weighted_difference(differences: ArrayLike, weights: ArrayLike, *, level: fl
     n = d.size
     if n == 0:
         return not_estimable("no pairs with a weight", n=0, method=method, level=level)
-    mean = float(np.sum(w * d) / np.sum(w))
+    total = fsum(w)
+    mean, n_eff = fsum(w * d) / total, total**2 / fsum(w**2)
     if n < 2 or is_constant(d):
-        return replace(paired_t(d, level=level), estimate=mean, method=method)
-    error = sqrt(n / (n - 1) * float(np.sum(w**2 * (d - mean) ** 2)) / float(np.sum(w)) ** 2)
-    half, p = t_quantile(level, n - 1) * error, t_two_sided(mean / error, n - 1)
-    return Estimate(mean, mean - half, mean + half, level, method, n, p_value=p)
+        used = np.where(np.asarray(weights, dtype=float) > 0, np.asarray(differences, dtype=float), np.nan)
+        return replace(paired_t(used, level=level, bounds=bounds), estimate=mean)
+    p = sign_flip(w * d / float(np.max(w)))
+    error = sqrt(fsum(w * (d - mean) ** 2) / total / (n_eff - 1))
+    half = t_quantile(level, n_eff - 1) * error
+    return Estimate(mean, mean - half, mean + half, level, method, n, n_eff=n_eff, p_value=p)
 
 
 def _difference(

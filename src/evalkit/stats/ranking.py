@@ -137,9 +137,14 @@ def bootstrap_ranks(
         means = tuple(float(m) for m in x.mean(axis=0)) if n else ()
         reason = "two cases and two versions are needed"
         return Ranking(means, (), (), (), (), (), None, n, level, method, seed, "not_estimable", reason)
-    means = x.mean(axis=0)
+    # The same draws whatever the order of versions and cases.
+    canonical = np.lexsort(np.sort(x, axis=0)[::-1])
+    x = x[:, canonical]
+    x = x[np.lexsort(x.T)]
     blocks = resampled_counts(n, resamples=resamples, seed=seed)
     replicates = np.round(np.concatenate([sum_counted(counts, x) for counts in blocks]) / n, 12)
+    given = np.argsort(canonical)
+    means, replicates = x.mean(axis=0)[given], replicates[:, given]
     ranks = mid_ranks(-np.round(means, 12)[None, :])[0]
     low, high = np.quantile(
         mid_ranks(-replicates), [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest"

@@ -125,6 +125,9 @@ def variance_components(
         cluster_codes(np.asarray(ones if labels is None else labels).ravel()[keep])
         for labels in (cases, epochs, samples, criteria)
     )
+    order = np.lexsort((y, criterion, sample, epoch, case))  # sums do not depend on the order of the rows
+    y = y[order]
+    case, epoch, sample, criterion = (codes[order] for codes in (case, epoch, sample, criterion))
     n = int(case.max()) + 1 if y.size else 0
     if n < 2:
         reason = "two cases are needed"
