@@ -199,7 +199,7 @@ def low_many(old: np.ndarray, new: np.ndarray, k: int, level: float, *, size: in
         middle = (inside + outside) / 2
         score = score_many(b, c, n, middle)
         beyond = score > z * np.sqrt(size)
-        if k > 1 or size > 1:
+        if np.max(k) > 1 or size > 1:
             beyond |= (score > z * np.sqrt(least)) & (excess_many(sums, size, middle, factor) > 0)
         inside, outside = np.where(beyond, inside, middle), np.where(beyond, middle, outside)
     return (inside + outside) / 2

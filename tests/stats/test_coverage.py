@@ -26,6 +26,14 @@ def study():
 
 
 @pytest.fixture(scope="module")
+def truths():
+    spec = importlib.util.spec_from_file_location("coverage_truths", STUDY.with_name("coverage_truths.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
 def cells(study):
     return study.study_coverage(reps=240, levels=(0.73, 0.94), shifts=(0.0, -0.25))
 
@@ -68,3 +76,32 @@ def test_the_study_notices_a_promise_that_is_not_kept(study, cells):
     alarm = study.Alarm("5 criteria", "holm", "pass_rate", 1000, 0.2)
 
     assert len(study.failures([cell], [alarm], slack=3.5)) == 2
+
+
+def test_the_arrays_of_the_hard_truths_are_the_librarys(truths):
+    truths.check()
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_rates_cover_where_whole_cases_or_clusters_break(truths, size):
+    rows = truths.differences(300, size=size, sizes=(20, 50) if size > 1 else (5, 9, 20))
+
+    # Three Monte Carlo errors of one cell of 300 data sets are 3.8 points.
+    assert min(row[3] for row in rows) > 0.925 - 0.04
+    assert max(row[4] for row in rows if row[4] == row[4]) < 0.072 + 0.045
+
+
+def test_scores_missing_at_random_do_not_make_a_change(truths):
+    rows = [row for row in truths.missing(300) if row[0].startswith("at random")]
+
+    assert len(rows) == 12
+    assert max(row[4] for row in rows) < 0.05 + 0.04
+
+
+def test_a_share_of_first_places_is_shrunk_to_the_chance_of_being_best(truths):
+    versions = {row[0]: row for row in truths.ranks(150)[:2]}
+
+    _, _, count, stated, shrunk, best = versions[3]
+    assert count > 20
+    assert stated > 0.75
+    assert abs(shrunk - best) < abs(stated - best)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from scipy.special import chdtrc
@@ -30,8 +31,9 @@ class Omnibus:
 class Ranking:
     """Versions ranked by their mean over the same cases, 1 is best.
 
-    ``p_best`` is the share of resamples in which the version is first (ties shared). ``low`` and ``high`` are
-    the interval of its rank. ``winner_bonus`` is the selection bias of the winner's mean.
+    ``p_best`` is the share of resampled suites in which the version is first (ties shared), not the chance that it is
+    best: of versions much alike, chance puts one first. ``p_best_shrunk`` is that chance, with differences shrunk towards
+    the mean by 1 - (error variance) / (variance of the means). ``low`` and ``high`` are the interval of its rank. ``winner_bonus`` is the selection bias of the winner's mean.
     """
 
     means: tuple[float, ...]
@@ -39,6 +41,7 @@ class Ranking:
     low: tuple[float, ...]
     high: tuple[float, ...]
     p_best: tuple[float, ...]
+    p_best_shrunk: tuple[float, ...]
     tied_with_best: tuple[bool, ...]
     winner_bonus: float | None
     n: int
@@ -136,7 +139,7 @@ def bootstrap_ranks(
     if n < 2 or k < 2:
         means = tuple(float(m) for m in x.mean(axis=0)) if n else ()
         reason = "two cases and two versions are needed"
-        return Ranking(means, (), (), (), (), (), None, n, level, method, seed, "not_estimable", reason)
+        return Ranking(means, (), (), (), (), (), (), None, n, level, method, seed, "not_estimable", reason)
     # The same draws whatever the order of versions and cases.
     canonical = np.lexsort(np.sort(x, axis=0)[::-1])
     x = x[:, canonical]
@@ -149,14 +152,26 @@ def bootstrap_ranks(
     low, high = np.quantile(
         mid_ranks(-replicates), [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest"
     )
-    first = replicates >= replicates.max(axis=1, keepdims=True)
-    p_best = (first / first.sum(axis=1, keepdims=True)).mean(axis=0)
     return Ranking(
         tuple(means.tolist()), tuple(ranks.tolist()),
         tuple(np.minimum(low, ranks).tolist()), tuple(np.maximum(high, ranks).tolist()),
-        tuple(p_best.tolist()), _tied_with_best(means, replicates, level),
+        _share_first(replicates), _share_first(_shrunk(means, replicates)), _tied_with_best(means, replicates, level),
         _winner_bonus(means, replicates), n, level, method, seed,
     )  # fmt: skip
+
+
+def _share_first(replicates: Floats) -> tuple[float, ...]:
+    first = replicates >= replicates.max(axis=1, keepdims=True)
+    return tuple((first / first.sum(axis=1, keepdims=True)).mean(axis=0).tolist())
+
+
+def _shrunk(means: Floats, replicates: Floats) -> Floats:
+    """Return replicates of the true means, by empirical Bayes with a normal prior."""
+    errors = replicates - means
+    error = float(np.var(errors, axis=1, ddof=1).mean())
+    spread = float(np.var(means, ddof=1))
+    kept = max(0.0, 1 - error / spread) if spread > 0 else 0.0
+    return np.round(np.mean(means) + kept * (means - np.mean(means)) + sqrt(kept) * errors, 12)
 
 
 def _tied_with_best(means: Floats, replicates: Floats, level: float) -> tuple[bool, ...]:
