@@ -743,3 +743,16 @@ def test_a_margin_of_nothing_in_particular_is_refused():
         ArgumentError, match=r"Invalid margin 0\.05\. .*Did you mean \{'pass_rate': 0\.05\}\?"
     ):
         compare(demo.make(), baseline="v2", candidate="v3", margin=0.05)
+
+
+def test_a_unanimous_drop_of_scores_is_a_regression_on_a_declared_scale():
+    cases = {f"{i:02}": [3] for i in range(14)}
+    evals = evals_of({"v1": {case: [4] for case in cases}, "v2": cases})
+
+    row = (
+        compare(evals, baseline="v1", candidate="v2").estimates.filter(metric="mean_score").row(0, named=True)
+    )
+
+    assert row["difference"] == -1
+    assert (row["verdict"], row["status"]) == ("regressed", "ok")
+    assert row["high"] == pytest.approx(-1 + 3 * (1 - 0.025 ** (1 / 14)))  # a 3 may rise by 2, to 5

@@ -14,6 +14,7 @@ from evalkit.compare.estimates import (
     adjust_scopes,
     estimate_scope,
     estimate_weighted,
+    find_scale,
     find_scopes,
     to_estimates,
 )
@@ -224,16 +225,17 @@ def compare_sides(
     if options.judge == "same":
         _require_same_judges(evals, pairs, scoring)
     units, level = pairs.units(), scoring.level
-    rows = estimate_scope("overall", units, level, options)
+    scale = find_scale(evals)
+    rows = estimate_scope("overall", units, level, options, scale=scale)
     unscored = find_unscored(pairs)
     rows[0]["decidable"] = not unscored.is_decisive
     if scoring.weights:
-        rows += estimate_weighted(units, scoring.weights, level)
+        rows += estimate_weighted(units, scoring.weights, level, scale=scale)
     scopes = find_scopes(evals, pairs, options.by, scoring)
     split = [
         row
         for scope, part, is_lower in scopes
-        for row in estimate_scope(scope, part, level, options, is_lower=is_lower)
+        for row in estimate_scope(scope, part, level, options, scale=scale, is_lower=is_lower)
     ]
     rows += adjust_scopes(split, options.adjust or ("holm" if len(options.by) < 2 else "bh"), level)
     estimates = to_estimates(rows)

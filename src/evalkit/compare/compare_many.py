@@ -112,7 +112,7 @@ class VersionRanking(EstimatedResult):
         if order.height:
             best = order.sort("p_best", descending=True, maintain_order=True).head(3)
             chances = (f"{row['version']} {fmt.percent(row['p_best'])}" for row in best.iter_rows(named=True))
-            parts.append(f"If the cases were drawn again, the best would be {', '.join(chances)}.")
+            parts.append(f"First in resampled suites (not the chance of being best): {', '.join(chances)}.")
         decided = self.estimates.filter(pl.col("verdict") != "inconclusive", metric="pass_rate")
         for row in decided.head(5).iter_rows(named=True):
             difference = fmt.points(row["difference"])

@@ -116,10 +116,28 @@ def find_scopes(
     ]
 
 
+Scale = tuple[float, float]
+
+
+def find_scale(evals: Evals) -> Scale | None:
+    """Return the one declared scale of the criteria in a mean (not binary); None if they differ or it is unknown."""
+    scales = (
+        evals.criteria.filter(pl.col("kind").ne_missing("binary")).select("scale_min", "scale_max").unique()
+    )
+    low, high = scales.row(0) if scales.height == 1 else (None, None)
+    return None if low is None or high is None else (low, high)
+
+
 def estimate_scope(
-    scope: str, units: pl.DataFrame, level: float, options: CompareOptions, *, is_lower: bool = False
+    scope: str,
+    units: pl.DataFrame,
+    level: float,
+    options: CompareOptions,
+    *,
+    scale: Scale | None = None,
+    is_lower: bool = False,
 ) -> list[Row]:
-    """Estimate one scope: the paired differences of pass rate and mean score.
+    """Estimate one scope: the paired differences of pass rate and mean score, the latter bounded by a `scale`.
 
     `is_lower`: the scores are those of a lower-is-better criterion; a higher mean is a loss.
     """
@@ -139,7 +157,7 @@ def estimate_scope(
     rows = [_row(scope, "pass_rate", rate, old, new, margin=margin, one_sided_low=low)]
     part, old, new = _paired(units, "mean")
     clusters, margin = find_clusters(part), margins.get("mean_score")
-    mean = stats.paired_t(new - old, clusters=clusters, level=level)
+    mean = stats.paired_t(new - old, clusters=clusters, level=level, bounds=_room(old, new, scale))
     low = None
     if margin is not None and mean.status == "ok":
         gain = old - new if is_lower else new - old
@@ -148,7 +166,9 @@ def estimate_scope(
     return [*rows, {**row, "direction": "lower" if is_lower else "higher"}]
 
 
-def estimate_weighted(units: pl.DataFrame, weights: Mapping[str, float], level: float) -> list[Row]:
+def estimate_weighted(
+    units: pl.DataFrame, weights: Mapping[str, float], level: float, *, scale: Scale | None = None
+) -> list[Row]:
     """Estimate the differences with cases weighted by severity."""
     from evalkit import stats
 
@@ -165,7 +185,9 @@ def estimate_weighted(units: pl.DataFrame, weights: Mapping[str, float], level: 
         part, old, new = _paired(units, column)
         severity = part["severity"].cast(pl.String)
         w = severity.replace_strict(dict(weights), default=1.0, return_dtype=pl.Float64).to_numpy()
-        row = _row("weighted", metric, stats.weighted_difference(new - old, w, level=level), old, new)
+        bounds = _room(old, new, scale if metric == "mean_score" else (0.0, 1.0))
+        found = stats.weighted_difference(new - old, w, level=level, bounds=bounds)
+        row = _row("weighted", metric, found, old, new)
         if w.sum() > 0:
             row |= {
                 "baseline": float((old * w).sum() / w.sum()),
@@ -208,6 +230,16 @@ def to_estimates(rows: Iterable[Row]) -> pl.DataFrame:
 
 def _negated(value: float | None) -> float | None:
     return None if value is None else -value
+
+
+def _room(old: np.ndarray, new: np.ndarray, scale: Scale | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the lowest and highest possible difference of each case, from either side's score."""
+    import numpy as np
+
+    both, (low, high) = np.concatenate([old, new]), scale or (0.0, 0.0)
+    if scale is None or both.size == 0 or both.min() < low - 1e-9 or both.max() > high + 1e-9:
+        return None
+    return -np.maximum(old - low, high - new), np.maximum(high - old, new - low)
 
 
 def _paired(units: pl.DataFrame, column: str) -> tuple[pl.DataFrame, np.ndarray, np.ndarray]:
