@@ -180,7 +180,9 @@ def with_suites(evals: Evals, *texts: str) -> pl.DataFrame:
         pl.col(_WORDS).cast(pl.String), *(pl.lit(None, dtype=pl.String).alias(name) for name in unread)
     )
     joined = plain.collect().join(_suites(evals), on="run", how="left", maintain_order="left")
-    return joined.with_row_index("_row")
+    # Sorted: the order of rows must not change the last digit of a sum. `_row` keeps it.
+    key = [pl.col(name).cast(pl.String) if name != "sample" else pl.col(name) for name in SCORES.key]
+    return joined.with_row_index("_row").sort(*key, nulls_last=True, maintain_order=True)
 
 
 def with_rationales(ratings: Ratings, evals: Evals) -> Ratings:

@@ -34,7 +34,7 @@ def drift_rows(
     """
     rater = pl.coalesce(pl.col("judge_model").replace("", None), "grader").alias("rater")
     version = pl.concat_str(["rubric_hash", pl.col("prompt_hash").fill_null("")], separator="\x1f")
-    named = judged.with_columns(rater, _version=version, _position=pl.int_range(pl.len()))
+    named = judged.with_columns(rater, _version=version, _position="_row")
     key, position = ["rater", *ITEM], pl.col("_position")
     each = (
         named.group_by(*key, "_version", maintain_order=True)

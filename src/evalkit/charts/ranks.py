@@ -40,7 +40,7 @@ def ranks(table: IntoFrame, *, title: str | None = None) -> Drawing:
     total = frame.height
     frame, names = tables.relabel(frame.head(ROW_LIMIT), "version", to="name", limit=26)
     frame = frame.with_columns(
-        words=pl.format("best in {}", tables.to_text("p_best", percent)),
+        words=pl.format("first in {}", tables.to_text("p_best", percent)),
         rank_text=tables.to_text("rank", lambda rank: f"{rank:g}"),
         interval=tables.interval_text(digits=0),
         is_first=pl.col("low") <= 1,

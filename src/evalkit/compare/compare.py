@@ -28,8 +28,9 @@ from evalkit.compare.pairs import (
     share_criteria,
 )
 from evalkit.compare.results import EstimatedResult
-from evalkit.compare.sentences import describe_change, explain_change, summary_table
+from evalkit.compare.sentences import FlipCount, describe_change, explain_change, summary_table
 from evalkit.compare.warnings import (
+    find_churn,
     find_unscored,
     find_warnings,
     warn_left_out,
@@ -76,7 +77,8 @@ class Comparison(EstimatedResult):
         `p_adjusted` (over the scopes of `by`, per metric), `n` (cases), `n_eff`, `method`, `level`, `verdict`.
     table
         `summary` and `k` (trials per case), `clusters`, `up` and `down` (cases that rose and fell), `direction` (the better end: higher or lower), `adjustment`,
-        `seed`, `status` ("ok" or "not_estimable"), `reason`.
+        `seed`, `limited` (a limit rests on the baseline's own uncertainty: the ceiling), `status` ("ok" or
+        "not_estimable"), `reason`.
     flips
         polars frame, the worst first: `case`, `severity`, `baseline`, `candidate` (majority verdicts), `kind`
         (regression, improvement), `baseline_passes`, `baseline_trials`, `candidate_passes`, `candidate_trials`,
@@ -105,6 +107,12 @@ class Comparison(EstimatedResult):
     margin: dict[str, float] | None
     level: float
     by: tuple[str, ...]
+    churn: FlipCount | None = None
+
+    @property
+    def has_more_flips_than_chance(self) -> bool:
+        """Whether more cases flipped than between two runs of one version, or that number is unknown."""
+        return self.churn is None or self.churn.expected is None or self.churn.flips > self.churn.expected
 
     def explain(self) -> str:
         """Describe the result in a paragraph."""
@@ -250,7 +258,7 @@ def compare_sides(
     comparison = Comparison(
         **labels,
         verdict=estimates["verdict"][0],
-        sentence=describe_change(labels, estimates.row(0, named=True), flips),
+        sentence=describe_change(labels, estimates, flips, find_churn(units, flips.height, rerun)),
         estimates=estimates,
         flips=flips,
         cases=cases,
@@ -260,6 +268,7 @@ def compare_sides(
         margin=dict(options.margin) if options.margin else None,
         level=level,
         by=options.by,
+        churn=find_churn(units, flips.height, rerun),
     )
     return comparison, rows[: len(SIDES)]
 

@@ -47,12 +47,13 @@ ESTIMATES: Final[dict[str, Any]] = {
     "direction": pl.String(),
     "adjustment": pl.String(),
     "seed": pl.Int64(),
+    "limited": pl.Boolean(),
     "status": pl.String(),
     "reason": pl.String(),
 }
 _OF_ESTIMATE: Final = (
     *("low", "high", "p_value", "n", "method", "level"),
-    *("k", "clusters", "seed", "status", "reason"),
+    *("k", "clusters", "seed", "limited", "status", "reason"),
 )
 Row = dict[str, Any]
 """The columns of `ESTIMATES` and the arguments of `verdict_of`: `margin`, `one_sided_low`, ..."""

@@ -97,7 +97,7 @@ def _cases_by_version(graded: pl.DataFrame, sides: Mapping[str, list[str]]) -> p
     keys = ["suite", "case", *shared]
     cells = trials.group_by(*keys, "version", maintain_order=True).agg(
         rate=(pl.col("verdict") == "pass").mean(),
-        mean=pl.col("mean").mean(),
+        mean=pl.col("mean").mean().round(12),
         cluster=pl.col("cluster").first(),
     )
     # A stratum without a mean on some version gives none to the others either.
@@ -106,8 +106,9 @@ def _cases_by_version(graded: pl.DataFrame, sides: Mapping[str, list[str]]) -> p
         mean.alias("mean")
     )
     units = cells.group_by("suite", "case", "version", maintain_order=True).agg(
-        pl.col("rate", "mean").mean(), pl.col("cluster").first()
+        pl.col("rate", "mean").mean().round(12), pl.col("cluster").first()
     )
+    units = units.sort(pl.col("suite", "case").cast(pl.String), "version")
     cases = units.group_by("suite", "case", maintain_order=True).agg(pl.col("cluster").first())
     for index in range(len(sides)):
         own = units.filter(version=index).select(

@@ -44,6 +44,15 @@ def interval_text(row: Mapping[str, Any]) -> str:
     return fmt.interval(row["low"], row["high"], points=row["metric"] == "pass_rate", sign=True)
 
 
+class FlipCount(NamedTuple):
+    """The flipped cases, and how many of `of` flip between two runs of one version (None: unknown)."""
+
+    flips: int
+    expected: float | None
+    of: int
+    is_rerun: bool
+
+
 class ChangeParts(NamedTuple):
     """The parts of a comparison's sentence; `severity` is the first word of the regressions, or ""."""
 
@@ -55,8 +64,16 @@ class ChangeParts(NamedTuple):
     numbers: str
 
 
-def change_parts(row: Mapping[str, Any], flips: pl.DataFrame) -> ChangeParts:
-    """Return the parts of the sentence of the overall row."""
+_MEAN_WORDS: Final = {
+    "regressed": "fell",
+    "regressed within margin": "fell by less than the margin",
+    "improved": "rose",
+}
+
+
+def change_parts(estimates: pl.DataFrame, flips: pl.DataFrame, churn: FlipCount | None = None) -> ChangeParts:
+    """Return the parts of the sentence: pass rate and mean score of the overall rows, read together."""
+    row, mean = estimates.head(2).to_dicts()
     worst, severity, regressions = _describe_regressions(flips)
     numbers = "No case was scored on both sides."
     if row["n"]:
@@ -64,15 +81,26 @@ def change_parts(row: Mapping[str, Any], flips: pl.DataFrame) -> ChangeParts:
         numbers = (
             f"Pass rate {fmt.percent(row['baseline'])} to {fmt.percent(row['candidate'])}, "
             f"{fmt.points(row['difference'])} {interval_text(row)} "
-            f"({fmt.level(row['level'])} {row['method']}, n = {plural(row['n'], 'case')}{trials})."
+            f"({fmt.level(row['level'])} {row['method']}, n = {plural(row['n'], 'case')}{trials}"
+            f"{', limited by the ceiling' * bool(row['limited'])})."
+        )
+    if churn is not None and churn.expected is not None:
+        more = "no more than" if churn.flips <= churn.expected else "against"
+        numbers += (
+            f" {plural(churn.flips, 'case')} flipped, {more} the {fmt.number(churn.expected, 1)} expected "
+            "between two runs of one version."
         )
     scope = " overall" if row["verdict"] == "inconclusive" else ""
+    if mean["verdict"] in _MEAN_WORDS and _MEAN_WORDS[mean["verdict"]] != _MEAN_WORDS.get(row["verdict"]):
+        scope = f"{' on the pass rate' if scope else ''}, but the mean score {_MEAN_WORDS[mean['verdict']]}"
     return ChangeParts(row["verdict"], scope, worst, severity, regressions, numbers)
 
 
-def describe_change(labels: Mapping[str, str], row: Mapping[str, Any], flips: pl.DataFrame) -> str:
-    """Describe the overall row in one line."""
-    parts = change_parts(row, flips)
+def describe_change(
+    labels: Mapping[str, str], estimates: pl.DataFrame, flips: pl.DataFrame, churn: FlipCount | None
+) -> str:
+    """Describe the overall rows in one line."""
+    parts = change_parts(estimates, flips, churn)
     flipped = f"; {parts.severity} {parts.regressions}" if parts.severity else f"; {parts.regressions}"
     return (
         f"{labels['candidate']} against {labels['baseline']}: {parts.verdict}{parts.scope}"
@@ -150,12 +178,18 @@ def _describe_regressions(flips: pl.DataFrame) -> tuple[str | None, str, str]:
             f"{down.height:,} cases regressed{grave}, {flips.height - down.height:,} improved",
         )
     named = [
-        f"case {row['case']} {'fails' if row['candidate_passes'] == 0 else 'mostly fails'} "
+        f"case {row['case']} {_failing(row['candidate_passes'], row['candidate_trials'])} "
         f"({row['candidate_passes']}/{row['candidate_trials']}, was {row['baseline_passes']}/{row['baseline_trials']})"
         for row in worst.iter_rows(named=True)
     ]
     separator = f", {severity} " if severity else ", "
     return severity, severity or "", separator.join(named) + _and_more(down.height - worst.height)
+
+
+def _failing(passes: int, trials: int) -> str:
+    if not passes:
+        return "fails"
+    return "mostly fails" if 2 * passes < trials else "fails half of its trials"
 
 
 def _name_cases(flips: pl.DataFrame) -> str:

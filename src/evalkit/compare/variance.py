@@ -171,8 +171,8 @@ def variance(
     """
     expect(variance, locals())
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
-    columns = _version_columns(evals, by)
-    judgements = find_judgements(evals, metric, scoring)
+    columns = _version_columns(evals, by, metric)
+    judgements = find_judgements(evals, metric, scoring, each="criterion" in columns)
     costs = find_costs(evals, scoring)
     parts = judgements.partition_by(columns, as_dict=True, maintain_order=True)
     rows: list[dict[str, Any]] = []
@@ -194,8 +194,11 @@ def variance(
     )
 
 
-def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFrame:
-    """Return the scored judgements of each trial; `criterion` is "" for pass rates."""
+def find_judgements(evals: Evals, metric: Metric, scoring: Scoring, *, each: bool = False) -> pl.DataFrame:
+    """Return the scored judgements of each trial; `criterion` is "" for pass rates.
+
+    Scores of criteria with different scales are shares of their scale, except with `each` (criterion by itself).
+    """
     scores = scores_for(scoring, evals.scores.lazy())
     # A scan must not read the long texts.
     chosen = scores.with_columns(pl.lit(None, pl.String).alias(name) for name in _TEXTS).collect()
@@ -210,14 +213,19 @@ def find_judgements(evals: Evals, metric: Metric, scoring: Scoring) -> pl.DataFr
             rows = graded.with_columns(value=value, criterion=pl.lit(""))
         else:
             rows = grade_trial_criteria(part, chosen_scoring).filter(pl.col("score").is_not_null())
-            if rows.select("scale_min", "scale_max").n_unique() > 1:
+            scales = rows.select("scale_min", "scale_max").n_unique()
+            if scales > 1 and not each:
                 # A binary criterion is a gate, not part of the mean.
-                rows = rows.filter((pl.col("scale_min") != 0) | (pl.col("scale_max") != 1))
-            rows = rows.with_columns(value="score")
+                binary = evals.criteria.filter(kind="binary")["criterion"].implode()
+                rows = rows.filter(~pl.col("criterion").is_in(binary))
+                scales = rows.select("scale_min", "scale_max").n_unique()
+            span = pl.col("scale_max") - pl.col("scale_min")
+            share = (pl.col("score") - pl.col("scale_min")) / span
+            rows = rows.with_columns(value=share if scales > 1 and not each else pl.col("score"))
         names = pl.col(*_VERSION, "criterion").cast(pl.String).fill_null("")
         parts.append(rows.with_columns(names, sample=pl.lit(int(sample), pl.Int32)).select(list(_JUDGEMENT)))
     judgements: pl.DataFrame = pl.concat([pl.DataFrame(schema=_JUDGEMENT), *parts], how="vertical_relaxed")
-    return judgements
+    return judgements.sort(pl.all())
 
 
 def split_variance(judgements: pl.DataFrame) -> stats.VarianceComponents:
@@ -279,14 +287,15 @@ def _mean_cost(costs: pl.Series) -> float | None:
     return _mean(costs if paid.is_empty() else paid)
 
 
-def _version_columns(evals: Evals, by: str | Sequence[str] | None) -> list[str]:
+def _version_columns(evals: Evals, by: str | Sequence[str] | None, metric: Metric) -> list[str]:
     if by is None:
         models = evals.runs.group_by("agent_version").agg(pl.col("model").n_unique())["model"].max()
         return ["agent_version", "model"] if isinstance(models, int) and models > 1 else ["agent_version"]
     columns = list(as_names(by))
+    choices = (*RUN_COLUMNS, *(["criterion"] if metric == "mean_score" else []))
     for column in columns:
-        if column not in RUN_COLUMNS:
-            raise ColumnError.missing(column, table="runs", have=RUN_COLUMNS)
+        if column not in choices:
+            raise ColumnError.missing(column, table="runs", have=choices)
     return columns or ["suite"]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from evalkit.compare.pairs import SIDES
+from evalkit.compare.sentences import FlipCount
 from evalkit.data.schema import SCORES
 from evalkit.grading.grade import grade_trials
 from evalkit.grading.select_scores import choose_scores, has_people_alone
@@ -344,22 +345,34 @@ def _few_clusters(estimates: pl.DataFrame) -> Iterator[Warning]:
         yield Warning("W18", "overall", text)
 
 
-def _flips(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None) -> Iterator[Warning]:
+def find_churn(units: pl.DataFrame, flips: int, rerun: pl.DataFrame | None) -> FlipCount | None:
+    """Return the flips beside those between two runs of one version; None without flips."""
     from evalkit import stats
 
-    flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
     if not flips:
-        return
-    text, fix = f"{plural(flips, 'case')} flipped.", ""
+        return None
     if rerun is not None and rerun.height:
         churn = stats.observed_churn(rerun["rate_baseline"].to_numpy(), rerun["rate_candidate"].to_numpy())
-        text += (
-            f" Between two runs of one version {number(churn.flips, 1)} of {rerun.height} flipped (A/A run)."
-        )
-    elif (units["trials_baseline"] > 1).any():
+        return FlipCount(flips, churn.flips, rerun.height, is_rerun=True)
+    if (units["trials_baseline"] > 1).any():
         churn = stats.expected_churn(units["rate_baseline"].to_numpy(), units["trials_baseline"].to_numpy())
+        return FlipCount(flips, churn.flips, units.height, is_rerun=False)
+    return FlipCount(flips, None, units.height, is_rerun=False)
+
+
+def _flips(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None) -> Iterator[Warning]:
+    flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
+    churn = find_churn(units, flips, rerun)
+    if churn is None:
+        return
+    text, fix = f"{plural(flips, 'case')} flipped.", ""
+    if churn.expected is not None and churn.is_rerun:
         text += (
-            f" By the baseline's own repeats, about {number(churn.flips, 1)} of {units.height} flip "
+            f" Between two runs of one version {number(churn.expected, 1)} of {churn.of} flipped (A/A run)."
+        )
+    elif churn.expected is not None:
+        text += (
+            f" By the baseline's own repeats, about {number(churn.expected, 1)} of {churn.of} flip "
             "between two single runs of one version."
         )
     else:

@@ -232,7 +232,11 @@ def summarize_verdicts(
         pl.len().cast(pl.Int64).alias("trials"),
         (verdict == "pass").sum().cast(pl.Int64).alias("passed"),
         (verdict == "fail").sum().cast(pl.Int64).alias("failed"),
-        pl.col("score").mean(),
+        # Rounded and sorted: the order of rows must not change the last digit of a sum.
+        pl.col("score").mean().round(12),
+    )
+    units = units.sort(
+        [pl.col(column).cast(pl.String) for column in unit if column not in by], maintain_order=True
     )
     groups = units.partition_by(by, as_dict=True, maintain_order=True) if by else {(): units}
     schema: dict[str, Any] = {c: units.schema[c] for c in by} | _NUMBERS

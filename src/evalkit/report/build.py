@@ -135,11 +135,11 @@ def _trimmed(section: Section) -> Section:
 def _compared_headline(subject: sections.Subject) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
     """Return the sentence of the comparison in pieces, and the numbers behind it."""
     change: Any = subject.change
-    parts = change_parts(change.table.row(0, named=True), change.flips)
+    parts = change_parts(change.table, change.flips, change.churn)
     pieces = [(f"{change.candidate} against {change.baseline}: ", ""), (change.verdict, "verdict")]
     if not parts.regressions:
         pieces.append((f"{parts.scope}.", ""))
-    elif parts.worst in _GRAVE:
+    elif parts.worst in _GRAVE and change.has_more_flips_than_chance:
         pieces += [(f"{parts.scope}; ", ""), (parts.severity, "severity")]
         pieces.append((f"{' ' if parts.severity else ''}{parts.regressions}.", "alarm"))
     else:
