@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from evalkit.compare.data_warnings import warn_of_directions, warn_of_missing
 from evalkit.compare.estimates import (
     CompareOptions,
     Metric,
@@ -254,6 +255,8 @@ def compare_sides(
         *find_warnings(evals, pairs, units, cases, estimates, scoring, options, rerun),
         *warn_left_out(left_out),
         *warn_of_unscored(unscored),
+        *warn_of_missing(evals, pairs, scoring),
+        *warn_of_directions(evals, pairs),
     ]
     comparison = Comparison(
         **labels,
