@@ -150,7 +150,7 @@ def test_a_slider_that_was_moved_again_is_not_put_back_by_the_answer_to_the_firs
 
     view.handle({"kind": "reset"})
     page.evaluate("fresh => window.answer(fresh)", {**view.show(), "status": {"count": 3, "text": ""}})
-    assert float(slider.input_value()) == view.rule.mean < moved[-1]["mean"]
+    assert float(slider.input_value()) == view.trials.apply(view.rule).mean < moved[-1]["mean"]
 
 
 def test_words_are_sent_when_their_box_is_left_so_that_nothing_chosen_next_takes_them_away(shown):

@@ -32,7 +32,7 @@ def test_keys_give_labels_and_the_figures_follow(lab, run_notebook, axe, dark):
         page.keyboard.press(key)
         expect(widget).to_contain_text(f"ann: {number} of 483")
 
-    expect(said).to_contain_text("Too few labels for kappa (4)")
+    expect(said).to_contain_text("verdict: kappa 1.00")
     expect(said).to_contain_text("people would pass")
     page.keyboard.press("n")
     page.keyboard.type("Because 5 <b>j</b>")

@@ -150,7 +150,7 @@ def correct_for_judge(
     --------
     >>> import evalkit as ek
     >>> print(ek.correct_for_judge(ek.demo.make()).sentence)
-    demo-judge passes 68.9% [51.3%, 82.4%]; people would pass 60.6% [38.7%, 77.7%] ...
+    demo-judge passes 68.9% [40.4%, 89.2%]; people would pass 60.6% [32.1%, 82.9%] ...
     """
     expect(correct_for_judge, locals())
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)

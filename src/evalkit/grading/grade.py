@@ -108,7 +108,7 @@ def grade(
     A frame of scores needs a rule with its scale:
 
     >>> scores = pl.DataFrame({"case": ["01"] * 3, "criterion": ["a", "b", "c"], "score": [5, 4, 3]})
-    >>> grade(scores, PassRule(scale=(1, 5))).select("mean", "lowest", "verdict").row(0)
+    >>> grade(scores, ek.PassRule(scale=(1, 5))).select("mean", "lowest", "verdict").row(0)
     (4.0, 3.0, 'pass')
     """
     expect(grade, locals())

@@ -105,12 +105,12 @@ def summarize(
     >>> import evalkit as ek
     >>> rates = ek.summarize(ek.demo.make())
     >>> rates.select("agent_version", "pass_rate", "low", "high", "n", "trials").row(1)
-    ('v2', 0.96..., 0.80..., 0.99..., 9, 54)
+    ('v2', 0.96..., 0.65..., 0.99..., 9, 54)
 
     A frame of scores needs a rule with its scale:
 
     >>> scores = pl.DataFrame({"case": ["01", "02"], "criterion": ["a", "a"], "score": [5, 2]})
-    >>> summarize(scores, by=[], rule=PassRule(scale=(1, 5))).select("pass_rate", "n", "method").row(0)
+    >>> summarize(scores, by=[], rule=ek.PassRule(scale=(1, 5))).select("pass_rate", "n", "method").row(0)
     (0.5, 2, 'Wilson')
     """
     expect(summarize, locals())

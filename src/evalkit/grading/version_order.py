@@ -11,6 +11,8 @@ import polars as pl
 
 from evalkit.data.evals import Evals
 from evalkit.data.schema import SEVERITIES
+from evalkit.util.arguments import expect
+from evalkit.util.errors import ColumnError
 from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
@@ -78,7 +80,12 @@ def order_versions(evals: Evals, column: str | None = None) -> VersionOrder:
     evals
         The evaluations.
     column
-        A column of `runs`. None: agent_version if any run has one, else run.
+        run, agent, agent_version, model or provider. None: agent_version if any run has one, else run.
+
+    Raises
+    ------
+    ColumnError
+        `column` is none of these.
 
     Examples
     --------
@@ -88,7 +95,10 @@ def order_versions(evals: Evals, column: str | None = None) -> VersionOrder:
     >>> order_versions(Evals.from_tables(runs=pl.DataFrame({"run": ["1.10.0", "1.2.0", "1.10.0-rc1"]}))).names
     ('1.2.0', '1.10.0-rc1', '1.10.0')
     """
+    expect(order_versions, locals())
     column = column or version_column(evals)
+    if column not in _RUN_COLUMNS:
+        raise ColumnError.missing(column, table="runs", have=_RUN_COLUMNS)
     runs = evals.runs.select(pl.col(column).cast(pl.String).alias("name"), "started_at").drop_nulls("name")
     runs = runs.filter(pl.col("name") != "")
     names = runs["name"].unique(maintain_order=True).to_list()
