@@ -185,7 +185,8 @@ def agreement(
         The collection.
     reference
         "human": all human labels (their mean; their majority on a binary criterion); where two people scored and no
-        judge, the one against the other. The name of a grader: that judge or that person. "itself": the judge's first sample against each later one of the same answer (retest).
+        judge, the one against the other. The name of a grader: that judge or that person. "itself": the judge's first
+        sample against each later one of the same answer (retest).
     grader, rubric
         The judge, as for `evalkit.grade`.
     by

@@ -77,8 +77,7 @@ def criteria(
     frame = tables.read_table(
         table, table="distribution", columns=(by, *_COLUMNS), optional=["direction"]
     ).filter(pl.col("score").is_not_null())
-    frame = frame.with_columns(name=pl.col("criterion").cast(pl.String))
-    frame, rows = tables.relabel(frame, "criterion", to="row", limit=20)
+    frame, rows = tables.relabel(frame, "criterion", to="row", limit=20, keep=True)
     if "direction" in frame.columns:
         lower = set(frame.filter(direction="lower")["row"])
         marks = {row: f"{row} {_LOWER}" if row in lower else row for row in rows}
@@ -186,7 +185,9 @@ def _rules(frame: pl.DataFrame, rule: PassRule) -> pl.DataFrame:
     """Return one row per criterion: `rule_mean`, `rule_floor` (null where the rule does not fit) and `is_lower`."""
     facts = [name for name in ("scale_min", "scale_max", "direction") if name in frame.columns]
     rows = []
-    for name, row, *values in frame.select("name", "row", *facts).unique("row", maintain_order=True).rows():
+    for name, row, *values in (
+        frame.select("criterion", "row", *facts).unique("row", maintain_order=True).rows()
+    ):
         declared = dict(zip(facts, values, strict=True))
         gates = {key: gate for key, gate in (rule.gates or {}).items() if key == name}
         mean = floor = None

@@ -91,7 +91,7 @@ class Selection:
         """Return the trials that `--only` selects; None: all."""
         import polars as pl
 
-        from evalkit.grading.grade import grade, nearness
+        from evalkit.grading.grade import grade_trials, nearness
         from evalkit.grading.select_scores import choose_scoring
 
         if self.only is None:
@@ -104,11 +104,10 @@ class Selection:
                 f"Unknown --only {self.only!r}. Expected {join_words(_SUBSETS)} or COLUMN=VALUE."
                 f"{did_you_mean(self.only, _SUBSETS)}"
             )
-        graded = grade(evals, grader=opt.one_or_list(self.grader))
+        scoring = choose_scoring(evals, grader=opt.one_or_list(self.grader))
+        graded = grade_trials(evals, scoring)
         if self.only == "borderline":
-            return graded.filter(
-                nearness(evals, choose_scoring(evals, grader=opt.one_or_list(self.grader))) <= _NEAR
-            )
+            return graded.filter(nearness(evals, scoring) <= _NEAR)
         return graded.filter(pl.col("verdict") == {"failures": "fail", "unscored": "unscored"}[self.only])
 
     def folder(self, paths: list[str]) -> Path:

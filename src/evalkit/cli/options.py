@@ -6,7 +6,7 @@ import inspect
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from evalkit.data.evals import Evals
     from evalkit.grading.pass_rule import PassRule
+
+_Value = TypeVar("_Value")
 
 use_cache: Final[ContextVar[bool]] = ContextVar("use_cache", default=True)
 """Whether unchanged files may come from the load cache."""
@@ -238,41 +240,39 @@ def split_columns(by: Sequence[str] | None) -> list[str]:
 
 def numbers(pairs: Sequence[str] | None, option: str) -> dict[str, float]:
     """Parse `NAME=4` pairs; the name may contain "="."""
-    values = {}
-    for pair in pairs or ():
-        name, sign, value = pair.rpartition("=")
-        try:
-            values[name.strip()] = float(value)
-        except ValueError:
-            sign = ""
-        if not sign or not name.strip():
-            raise typer.BadParameter(
-                f"Invalid {option} {pair!r}. Expected NAME=NUMBER, for example 'Batch Api=4'."
-            )
-    return values
+    return _read_pairs(pairs, option, float, "NAME=NUMBER, for example 'Batch Api=4'")
 
 
 def thresholds(pairs: Sequence[str] | None, option: str) -> dict[str, float | str]:
     """Parse `NAME=4` and `NAME=80%` pairs; the name may contain "="."""
-    values: dict[str, float | str] = {}
+    example = "NAME=SCORE, for example 'Batch Api=4' or 'Batch Api=80%'"
+    return _read_pairs(pairs, option, _as_threshold, example)
+
+
+def _read_pairs(
+    pairs: Sequence[str] | None, option: str, read: Callable[[str], _Value], example: str
+) -> dict[str, _Value]:
+    values = {}
     for pair in pairs or ():
-        name, _, value = pair.rpartition("=")
-        threshold = _read_threshold(value, option) if name.strip() else None
-        if threshold is None:
-            raise typer.BadParameter(
-                f"Invalid {option} {pair!r}. Expected NAME=SCORE, for example 'Batch Api=4' or 'Batch Api=80%'."
-            )
-        values[name.strip()] = threshold
+        name, _, text = pair.rpartition("=")
+        try:
+            values[name.strip()] = read(text)
+        except ValueError:
+            name = ""
+        if not name.strip():
+            raise typer.BadParameter(f"Invalid {option} {pair!r}. Expected {example}.")
     return values
 
 
+def _as_threshold(text: str) -> float | str:
+    """Return a score as a number, a share of the scale as text."""
+    return text.strip() if text.strip().endswith("%") else float(text)
+
+
 def _read_threshold(text: str, option: str) -> float | str | None:
-    """Return a score as a number, a share of the scale as text, None for "none"."""
-    text = text.strip()
-    if text == "none":
-        return None
+    """Return a threshold; None for "none"."""
     try:
-        return text if text.endswith("%") else float(text)
+        return None if text.strip() == "none" else _as_threshold(text)
     except ValueError:
         raise typer.BadParameter(
             f"Invalid value for {option!r}: {text!r}. Expected a score, a share such as 75%, or none."

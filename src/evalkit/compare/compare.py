@@ -250,9 +250,9 @@ def compare_sides(
     estimates = to_estimates(rows)
     cases = _cases(units)
     flips = _flips(cases)
-    rerun = _rerun_units(evals, pairs, scoring, options)
+    churn = find_churn(units, flips.height, _rerun_units(evals, pairs, scoring, options))
     warnings = [
-        *find_warnings(evals, pairs, units, cases, estimates, scoring, options, rerun),
+        *find_warnings(evals, pairs, units, cases, estimates, scoring, options, churn),
         *warn_left_out(left_out),
         *warn_of_unscored(unscored),
         *warn_of_missing(evals, pairs, scoring),
@@ -261,7 +261,7 @@ def compare_sides(
     comparison = Comparison(
         **labels,
         verdict=estimates["verdict"][0],
-        sentence=describe_change(labels, estimates, flips, find_churn(units, flips.height, rerun)),
+        sentence=describe_change(labels, estimates, flips, churn),
         estimates=estimates,
         flips=flips,
         cases=cases,
@@ -271,7 +271,7 @@ def compare_sides(
         margin=dict(options.margin) if options.margin else None,
         level=level,
         by=options.by,
-        churn=find_churn(units, flips.height, rerun),
+        churn=churn,
     )
     return comparison, rows[: len(SIDES)]
 

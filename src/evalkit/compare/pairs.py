@@ -171,7 +171,7 @@ def default_sides(
     order = order_versions(evals)
     if order.note:
         raise SelectorError(order.note, argument="baseline", value=None, choices=())
-    return order.names[-2], order.names[-1]
+    return order.sides()
 
 
 def find_sides(

@@ -89,7 +89,7 @@ def find_warnings(
     estimates: pl.DataFrame,
     scoring: Scoring,
     options: CompareOptions,
-    rerun: pl.DataFrame | None,
+    churn: FlipCount | None,
 ) -> list[Warning]:
     """Return the warnings except those of unscored trials and left-out criteria."""
     return [
@@ -101,7 +101,7 @@ def find_warnings(
         *_judges(evals, pairs, scoring, options),
         *_mixes(pairs, units),
         *_few_clusters(estimates),
-        *_flips(units, cases, rerun),
+        *_flips(churn),
         *_no_margin(options.margin),
         *_averaged_scores(evals, pairs, units, scoring),
     ]
@@ -360,12 +360,10 @@ def find_churn(units: pl.DataFrame, flips: int, rerun: pl.DataFrame | None) -> F
     return FlipCount(flips, None, units.height, is_rerun=False)
 
 
-def _flips(units: pl.DataFrame, cases: pl.DataFrame, rerun: pl.DataFrame | None) -> Iterator[Warning]:
-    flips = cases.filter(pl.col("baseline_verdict") != pl.col("candidate_verdict")).height
-    churn = find_churn(units, flips, rerun)
+def _flips(churn: FlipCount | None) -> Iterator[Warning]:
     if churn is None:
         return
-    text, fix = f"{plural(flips, 'case')} flipped.", ""
+    text, fix = f"{plural(churn.flips, 'case')} flipped.", ""
     if churn.expected is not None and churn.is_rerun:
         text += (
             f" Between two runs of one version {number(churn.expected, 1)} of {churn.of} flipped (A/A run)."

@@ -21,11 +21,12 @@ from evalkit.data.folder_fields import (
 )
 from evalkit.data.json_text import encode_json
 from evalkit.util.arguments import expect_evals
-from evalkit.util.atomic_files import append_lines, atomic_write, open_for_append
+from evalkit.util.atomic_files import append_all, atomic_write, explain_full_disk, open_for_append
 from evalkit.util.errors import FormatError, PathError, SuiteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import FileIO
 
     from evalkit.data.evals import Evals
     from evalkit.data.suite import Suite
@@ -89,27 +90,27 @@ def append(path: str | Path, records: Iterable[dict[str, Any]]) -> None:
     data = b"".join(encode_json(_fields(record.items())) + b"\n" for record in records)
     if not data:
         return
-    append_lines(path, _cut_torn_line(path) + data)
+    with explain_full_disk(path), open_for_append(path) as file:
+        append_all(file, _cut_torn_line(file) + data)
 
 
-def _cut_torn_line(path: Path) -> bytes:
+def _cut_torn_line(file: FileIO) -> bytes:
     """Cut off a last line that a crash left unreadable; return the line end that a readable one lacks."""
-    with open_for_append(path) as file:
-        size = file.seek(0, os.SEEK_END)
-        tail, start = b"", size
-        while start and b"\n" not in tail:
-            start = max(start - _BLOCK_BYTES, 0)
-            file.seek(start)
-            tail = file.read(size - start)
-        last = tail[tail.rfind(b"\n") + 1 :]
-        if not last.strip():
-            return b""
-        try:
-            msgspec.json.decode(last)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            file.truncate(size - len(last))
-            return b""
-        return b"\n"
+    size = file.seek(0, os.SEEK_END)
+    tail, start = b"", size
+    while start and b"\n" not in tail:
+        start = max(start - _BLOCK_BYTES, 0)
+        file.seek(start)
+        tail = file.read(size - start)
+    last = tail[tail.rfind(b"\n") + 1 :]
+    if not last.strip():
+        return b""
+    try:
+        msgspec.json.decode(last)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        file.truncate(size - len(last))
+        return b""
+    return b"\n"
 
 
 def _write_suites(evals: Evals, folder: Path) -> None:

@@ -17,6 +17,11 @@ _USUAL_SCALES: Final = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (0.0, 10.0), (0.0, 1
 _EXACT: Final = 1e-12
 
 
+def tolerance_of(*scores: float | None) -> float:
+    """Return the largest error of a float among scores of this size."""
+    return _EXACT * max([1.0, *(abs(score) for score in scores if score is not None)])
+
+
 @dataclass(frozen=True, slots=True)
 class RuledCriterion:
     """A criterion under a rule; `mean`, `floor` and `gate` are scores of its own scale, None for no condition."""
@@ -51,8 +56,7 @@ class RuledCriterion:
     @property
     def tolerance(self) -> float:
         """The largest error of a float in a score of this scale."""
-        ends = (self.scale_min, self.scale_max, self.gate, 1.0)
-        return _EXACT * max(abs(end) for end in ends if end is not None)
+        return tolerance_of(self.scale_min, self.scale_max, self.gate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class AppliedRule:
     @property
     def tolerance(self) -> float:
         """The largest error of a float in a mean of scores."""
-        return _EXACT * max(abs(self.scale[0]), abs(self.scale[1]), 1.0)
+        return tolerance_of(*self.scale)
 
     @property
     def floor_reason(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import polars as pl
 
 from evalkit.data.schema import DIRECTIONS, Verdict
+from evalkit.grading.applied_rule import tolerance_of
 from evalkit.grading.grade import as_kind_of, grade_on_scale, grade_trial_criteria
 from evalkit.grading.pass_rule import LOOKING
 from evalkit.grading.select_scores import choose_scoring
@@ -308,8 +309,7 @@ def _read_rule(units: pl.DataFrame, criterion: Mapping[str, Any]) -> tuple[float
     means = [sign * mean for mean in units["score"].drop_nulls()]
     worst = min(means) if means else None
     shown = None if worst is None else sign * worst
-    largest = max(abs(criterion[name] or 0.0) for name in ("scale_min", "scale_max", "threshold"))
-    exact = 1e-12 * max(largest, 1.0)
+    exact = tolerance_of(*(criterion[name] for name in ("scale_min", "scale_max", "threshold")))
     if worst is not None and criterion["least"] is not None and worst < sign * criterion["least"] - exact:
         return shown, "fail"
     if len(means) < units.height:

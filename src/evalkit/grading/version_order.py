@@ -113,12 +113,9 @@ def order_versions(evals: Evals, column: str | None = None) -> VersionOrder:
         )
         .sort("first", maintain_order=True)
     )
-    separate = (
-        all(before["last"] < after["first"] for before, after in pairwise(spans.to_dicts()))
-        if not spans["unknown"].any()
-        else False
-    )
-    if separate:
+    pairs = pairwise(spans.to_dicts())
+    is_timed = not spans["unknown"].any() and all(old["last"] < new["first"] for old, new in pairs)
+    if is_timed:
         return VersionOrder(column, tuple(spans["name"]), "time")
     if differ_by_number(names):
         return VersionOrder(column, tuple(sorted(names, key=_number_key)), "numbers")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from evalkit.data.evals import Evals
-    from evalkit.data.scoring import Scoring
 
 
 def redact_evals(evals: Evals, *beside: Any) -> tuple[Any, ...]:
@@ -49,8 +48,10 @@ def redact_evals(evals: Evals, *beside: Any) -> tuple[Any, ...]:
     expect_evals(evals, "ek.report with redact=True", loaded=True)
     frames: dict[str, pl.DataFrame] = {table.name: frame for table, frame in evals.tables()}
     frames["problems"] = evals.problems
-    scoring = evals.scoring
-    plain = [evals.files, [(note.text, *note.files) for note in evals.notes], *_names(scoring), *beside]
+    scoring, rule = evals.scoring, evals.scoring.rule
+    of_rule = (rule.weights, rule.gates) if rule else (None, None)
+    names = (scoring.grader, scoring.rubric, *of_rule)
+    plain = [evals.files, [(note.text, *note.files) for note in evals.notes], *names, *beside]
     texts: dict[str, None] = dict.fromkeys(text for frame in frames.values() for text in _frame_texts(frame))
     texts |= dict.fromkeys(text for value in plain for text in _texts(value))
     redaction = redact(texts)
@@ -60,13 +61,15 @@ def redact_evals(evals: Evals, *beside: Any) -> tuple[Any, ...]:
         Note(note.kind, changed.get(note.text, note.text), _replaced(note.files, changed))
         for note in evals.notes
     ]
+    grader, rubric, weights, gates = (_replaced(value, changed) for value in names)
+    rule = replace(rule, weights=weights, gates=gates) if rule else None
     made: dict[str, Any] = {name: _redacted_frame(frame, changed) for name, frame in frames.items()}
     redacted = replace(
         evals,
         **made,
         notes=(*notes, Note("redaction", counts)),
         files=_replaced(evals.files, changed),
-        scoring=_redacted_scoring(scoring, changed),
+        scoring=replace(scoring, rule=rule, grader=grader, rubric=rubric),
     )
     return (redacted, *(_replaced(value, changed) for value in beside))
 
@@ -89,20 +92,6 @@ def _redacted_frame(frame: pl.DataFrame, changed: dict[str, str]) -> pl.DataFram
         elif dtype == pl.List(pl.String):
             new.append(pl.col(name).list.eval(pl.element().replace(changed)))
     return frame.with_columns(new)
-
-
-def _names(scoring: Scoring) -> list[Any]:
-    rule = scoring.rule
-    return [scoring.grader, scoring.rubric, *([rule.weights, rule.gates] if rule else [])]
-
-
-def _redacted_scoring(scoring: Scoring, changed: dict[str, str]) -> Scoring:
-    rule = scoring.rule
-    if rule is not None:
-        weights, gates = _replaced(rule.weights, changed), _replaced(rule.gates, changed)
-        rule = replace(rule, weights=weights, gates=gates)
-    grader, rubric = _replaced(scoring.grader, changed), _replaced(scoring.rubric, changed)
-    return replace(scoring, rule=rule, grader=grader, rubric=rubric)
 
 
 def _texts(value: Any) -> Iterator[str]:

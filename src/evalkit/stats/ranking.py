@@ -33,7 +33,8 @@ class Ranking:
 
     ``p_best`` is the share of resampled suites in which the version is first (ties shared), not the chance that it is
     best: of versions much alike, chance puts one first. ``p_best_shrunk`` is that chance, with differences shrunk towards
-    the mean by 1 - (error variance) / (variance of the means). ``low`` and ``high`` are the interval of its rank. ``winner_bonus`` is the selection bias of the winner's mean.
+    the mean by 1 - (error variance) / (variance of the means). ``low`` and ``high`` are the interval of its rank.
+    ``winner_bonus`` is the selection bias of the winner's mean.
     """
 
     means: tuple[float, ...]

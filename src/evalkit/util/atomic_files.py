@@ -98,22 +98,18 @@ def open_for_append(path: Path, mode: int = 0o666) -> FileIO:
     return FileIO(handle, "a+b")
 
 
-def append_lines(path: Path, data: bytes) -> None:
-    """Append whole lines; return when they are on disk.
-
-    Raise `PathError` for a full disk; then nothing of `data` is in the file.
-    """
-    with explain_full_disk(path), open_for_append(path) as file:
-        size = file.seek(0, os.SEEK_END)
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
-        except OSError:
-            with suppress(OSError):
-                file.truncate(size)
-            raise
+def append_all(file: FileIO, data: bytes) -> None:
+    """Append to a file of `open_for_append`; return when it is on disk. After an error nothing of `data` is in it."""
+    size = file.seek(0, os.SEEK_END)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
 
 
 def sync(path: Path) -> None:

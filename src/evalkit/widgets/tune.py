@@ -141,14 +141,16 @@ class Tuner(Panel):
         gates = {name: low for name, low in {**(rule.gates or {}), **(gate or {})}.items() if low is not None}
         # A rule that names one weight has to name all.
         weights = {name: ruled.weight for name, ruled in applied.criteria.items()}
-        thresholds = (
-            getattr(rule, field) if value == getattr(applied, field) else _threshold(value, applied)
-            for field, value in chosen.items()
-        )
+
+        def threshold(field: str) -> float | str | None:
+            # A threshold that was not moved stays as it was given.
+            value = chosen[field]
+            return getattr(rule, field) if value == getattr(applied, field) else _threshold(value, applied)
+
         rule = replace(
             rule,
-            mean=next(thresholds),
-            floor=next(thresholds),
+            mean=threshold("mean"),
+            floor=threshold("floor"),
             weights={**weights, **weight} if weight else rule.weights,
             gates=gates or None,
         )
