@@ -442,3 +442,10 @@ def test_an_evals_draws_what_its_summary_draws(evals, draw, table):
 def test_a_chart_of_a_comparison_given_an_evals_says_which_table_it_draws():
     with pytest.raises(ColumnError, match=r"a table \(change\.summary\), not an Evals"):
         charts.regression(demo.make())
+
+
+def test_the_end_of_a_scale_of_ten_is_written_in_digits(made):
+    svg = charts.svg(charts.criteria(made.scores().with_columns(scale_max=pl.lit(10.0))))
+
+    assert "e+1" not in svg
+    assert ">10<" in svg

@@ -279,7 +279,7 @@ def _bars(frame: pl.DataFrame, *, width: int, bins: int, top: float, brush: alt.
         domainColor=GRID,
         tickMinStep=1 if bins <= 11 and frame["scale_max"].max() != 1 else 0.1,
         tickCount=min(bins, max(2, width // 24)),
-        format="~g",
+        format="~r",
         labelFlush=False,
     )
     bars: alt.Chart = (

@@ -72,7 +72,7 @@ def _counts(rows: list[dict[str, Any]], change: Comparison, *, caption: str, key
         for row in rows
     )
     sides = (f"Baseline {change.baseline}", f"Candidate {change.candidate}")
-    heads = ("Case", *(["Severity"] if known else []), *sides, "p, this case alone")
+    heads = ("Case", *(["Severity"] if known else []), *sides, "p, adjusted over cases")
     return ReportTable.of(caption, heads, cells, key=f"table-{key}", numeric=range(1 + known, len(heads)))
 
 
@@ -101,7 +101,7 @@ def _flip(subject: Subject, row: dict[str, Any], change: Comparison, runs: tuple
         severity=(row["severity"] or NOT_GIVEN) if _has_severity(change) else "",
         input=shorten((texts[0] if texts.len() else "") or "", _INPUT_LIMIT),
         **sides,
-        test=f"{test} for this case alone" if test else "",
+        test=f"{test}, adjusted over all cases" if test else "",
     )
 
 
