@@ -12,13 +12,11 @@ from __future__ import annotations
 import sys
 import time
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr
 
-sys.path.insert(0, str(Path(__file__).parent))
-import coverage as study  # the file beside this one
+import coverage as study  # the file beside this one: the folder of a script comes first
 from evalkit import stats
 from evalkit.agreement.estimates import estimate_agreement
 

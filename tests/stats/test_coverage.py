@@ -26,10 +26,12 @@ def study():
 
 
 @pytest.fixture(scope="module")
-def truths():
+def truths(study):
     spec = importlib.util.spec_from_file_location("coverage_truths", STUDY.with_name("coverage_truths.py"))
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "coverage", study)
+        spec.loader.exec_module(module)
     return module
 
 
@@ -76,6 +78,12 @@ def test_the_study_notices_a_promise_that_is_not_kept(study, cells):
     alarm = study.Alarm("5 criteria", "holm", "pass_rate", 1000, 0.2)
 
     assert len(study.failures([cell], [alarm], slack=3.5)) == 2
+
+
+def test_the_studies_leave_the_import_path_alone(truths):
+    # A `requests.py` and a `coverage.py` stand beside them: other tests would import these.
+    assert str(STUDY.parent) not in sys.path
+    assert getattr(sys.modules.get("coverage"), "__file__", "") != str(STUDY)
 
 
 def test_the_arrays_of_the_hard_truths_are_the_librarys(truths):
