@@ -66,6 +66,14 @@ class Data:
         False
     )
 
+    pair_by_id: Annotated[
+        bool, typer.Option("--pair-by-id", help="Pair cases of one ID even where their inputs differ.")
+    ] = False
+
+    normalize_cases: Annotated[
+        bool, typer.Option("--normalize-cases", help="Pair cases whose IDs look alike, such as 7 and 007.")
+    ] = False
+
     def read(self, *, needs_records: bool = True) -> Evals:
         """Load the evaluations; raise FormatError without a trial or a score."""
         from evalkit.readers.load import load
@@ -75,7 +83,8 @@ class Data:
         if needs_records and evals.scores.is_empty() and evals.trials.is_empty():
             raise FormatError(f"No trials and no scores in {join_words(self.paths, limit=3)}.{_first(evals)}")
         tell_about(evals, notes=self.notes)
-        return evals
+        evals = evals.normalize_cases() if self.normalize_cases else evals
+        return evals.pair_by_id() if self.pair_by_id else evals
 
 
 def _first(evals: Evals) -> str:

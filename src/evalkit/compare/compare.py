@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from evalkit.compare.data_warnings import warn_of_directions, warn_of_missing
+from evalkit.compare.data_warnings import (
+    leave_out_conflicts,
+    warn_of_directions,
+    warn_of_missing,
+    warn_of_sources,
+)
 from evalkit.compare.estimates import (
     CompareOptions,
     Metric,
@@ -230,6 +235,7 @@ def compare_sides(
     evals, left_out = share_criteria(
         evals, {labels[side]: runs[side] for side in SIDES}, scoring, criteria=options.criteria
     )
+    evals, conflicts = leave_out_conflicts(evals, runs.values())
     pairs = make_pairs(evals, labels, runs, scoring)
     if options.judge == "same":
         _require_same_judges(evals, pairs, scoring)
@@ -257,6 +263,8 @@ def compare_sides(
         *warn_of_unscored(unscored),
         *warn_of_missing(evals, pairs, scoring),
         *warn_of_directions(evals, pairs),
+        *conflicts,
+        *warn_of_sources(evals, pairs.all_runs),
     ]
     comparison = Comparison(
         **labels,

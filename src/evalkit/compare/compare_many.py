@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from evalkit.compare.compare import Comparison, compare_sides
+from evalkit.compare.data_warnings import leave_out_conflicts
 from evalkit.compare.estimates import CompareOptions, Metric, adjust_scopes, to_estimates
 from evalkit.compare.pairs import find_runs, share_criteria
 from evalkit.compare.ranks import Tied, rank_versions
@@ -234,6 +235,7 @@ def compare_many(
     strict_level = 1 - stats.pocock_alpha(looks, alpha=round(1 - level, 12)) if looks else level
     selectors, sides = _find_versions(evals, baseline, candidates)
     evals, left_out = share_criteria(evals, sides, scoring, criteria=criteria)
+    evals, conflicts = leave_out_conflicts(evals, sides.values())
     first, *others = sides
     options = CompareOptions(margin=margin, judge=judge, criteria=criteria, seed=seed)
     strict = scoring.replace_given(level=strict_level)
@@ -251,6 +253,7 @@ def compare_many(
     warnings = [
         *merge_warnings({name: change.cautions for name, change in changes.items()}),
         *warn_left_out(left_out),
+        *conflicts,
         *warn_of_many(len(others), adjust, margin),
         *warn_of_winner(ranks, bonus, len(sides)),
         *warn_of_looks(evals, sides, evidence, sequential=sequential, planned=looks, confidence=strict_level),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
+from evalkit.compare.data_warnings import describe_lookalikes
 from evalkit.compare.pairs import SIDES
 from evalkit.compare.sentences import FlipCount
 from evalkit.data.schema import SCORES
@@ -195,7 +196,8 @@ def _unpaired(pairs: Pairs, cases: pl.DataFrame) -> Iterator[Warning]:
                 f" Left-out cases on the {side} side pass {percent(rate, 0)} of the time, "
                 f"compared ones {percent(compared, 0)}: they are not alike."
             )
-    yield Warning("W07", "overall", text)
+    alike, fix = describe_lookalikes(pairs.unpaired)
+    yield Warning("W07", "overall", text + alike, fix)
 
 
 def warn_left_out(criteria: Sequence[str]) -> Iterator[Warning]:

@@ -5,42 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import polars as pl
 
 from evalkit.data import evals_summary, parquet
-from evalkit.data.frames import some_of, to_polars
+from evalkit.data.conflicts import INPUT, OUTPUT, drop_copies, find_conflicts, plain_case
+from evalkit.data.frames import PandasTables, is_one_of, some_of, to_polars
 from evalkit.data.schema import PROBLEMS_SCHEMA, TABLES, TRIAL_KEY, Problem, Table
 from evalkit.data.scoring import Scoring
 from evalkit.util.arguments import expect, expect_evals
 from evalkit.util.atomic_files import replace_folder
-from evalkit.util.errors import ColumnError, SelectorError
+from evalkit.util.errors import ColumnError
 from evalkit.util.notes import Note
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    import pandas as pd
-
 __all__ = ["Evals", "PandasTables", "some_of", "to_polars"]
 
 _LARGE: Final = ("trials", "turns", "scores")
-
-
-class PandasTables(NamedTuple):
-    """The six tables as pandas frames; key columns are categories."""
-
-    cases: pd.DataFrame
-    criteria: pd.DataFrame
-    runs: pd.DataFrame
-    trials: pd.DataFrame
-    turns: pd.DataFrame
-    scores: pd.DataFrame
-
-    def __repr__(self) -> str:
-        rows = ", ".join(f"{name} {len(frame):,}" for name, frame in self._asdict().items())
-        return f"PandasTables, rows: {rows}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -214,6 +198,35 @@ class Evals:
         given = {"rule": rule, "grader": grader, "rubric": rubric, "weights": weights, "level": level}
         return replace(self, scoring=self.scoring.replace_given(**given))
 
+    def pair_by_id(self) -> Evals:
+        """Compare cases of one ID even where their inputs differ, and trials where their outputs do."""
+        return replace(self, notes=tuple(note for note in self.notes if note.kind not in (INPUT, OUTPUT)))
+
+    def normalize_cases(self) -> Evals:
+        """Write case IDs that look alike as one: Unicode form NFKC, lower case, no outer blanks or leading zeros.
+
+        Raises
+        ------
+        ColumnError
+            Two trials or scores of one run would have the same key.
+
+        Examples
+        --------
+        >>> rows = pl.DataFrame(
+        ...     {"run": ["a", "b"], "case": ["007", "7 "], "criterion": "tone", "score": [2, 5]}
+        ... )
+        >>> Evals.from_tables(scores=rows).normalize_cases().scores["case"].to_list()
+        ['7', '7']
+        """
+        tables: dict[str, Any] = {
+            table.name: frame.with_columns(case=plain_case("case")) if "case" in table.schema else frame
+            for table, frame in self.tables()
+        }
+        by_case = tables["cases"].group_by("suite", "case", maintain_order=True)
+        tables["cases"] = by_case.agg(pl.all().drop_nulls().first())
+        checked = Evals.from_tables(**tables)
+        return replace(self, **{name: getattr(checked, name) for name in TABLES})
+
     @property
     def is_scanned(self) -> bool:
         """Whether `scores` or `turns` are lazy; `collect` reads them."""
@@ -274,16 +287,20 @@ class Evals:
             expect_evals(part, "Evals.concat", loaded=True)
         tables: dict[str, pl.DataFrame] = {}
         clashes: list[Problem] = []
+        notes = [note for part in parts for note in part.notes]
         for name, table in TABLES.items():
             tables[name], more = table.union_all([getattr(part, name) for part in parts])
             clashes += more
+            if more and name in ("cases", "trials"):
+                notes += find_conflicts(parts, name)
+        tables, copies = drop_copies(tables)
         problems = pl.concat([*(part.problems for part in parts), _problems_frame(clashes)])
         scorings = [part.scoring for part in parts if part.scoring != Scoring()]
         agreed = scorings and all(scoring == scorings[0] for scoring in scorings)
         return cls(
             **tables,
             problems=problems.unique(maintain_order=True),
-            notes=tuple(note for part in parts for note in part.notes),
+            notes=(*notes, *copies),
             files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
             scoring=scorings[0] if agreed else Scoring(),
         )
@@ -318,9 +335,9 @@ class Evals:
             many = isinstance(wanted, list | tuple | set | frozenset | pl.Series)
             values = list(wanted) if many else [wanted]
             if name in attempts.columns:
-                by_trial.append(_is_one_of(attempts, name, values))
+                by_trial.append(is_one_of(attempts, name, values))
             elif name in TABLES["scores"].schema:
-                by_score.append(_is_one_of(some_of(self.scores, name), name, values))
+                by_score.append(is_one_of(some_of(self.scores, name), name, values))
             else:
                 have = list(dict.fromkeys([*attempts.columns, *TABLES["scores"].schema]))
                 raise ColumnError.missing(name, table="trials and scores", have=have)
@@ -343,11 +360,9 @@ class Evals:
         """Whether both hold the same records, problems, notes and files."""
         for evals in (self, other):
             expect_evals(evals, "Evals.equals", loaded=True)
-        return (
-            self.notes == other.notes
-            and self.files == other.files
-            and self.problems.equals(other.problems)
-            and all(frame.equals(getattr(other, table.name)) for table, frame in self.tables())
+        facts = ((evals.notes, evals.files) for evals in (self, other))
+        return next(facts) == next(facts) and all(
+            getattr(self, name).equals(getattr(other, name)) for name in (*TABLES, "problems")
         )
 
     def to_pandas(self) -> PandasTables:
@@ -425,25 +440,6 @@ def _with_all_runs(tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
     named = pl.concat(frames).unique(maintain_order=True)
     new = named.join(runs, on="run", how="anti", maintain_order="left")
     return runs if new.is_empty() else pl.concat([runs, TABLES["runs"].check(new)])
-
-
-def _is_one_of(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.Expr:
-    """Return the condition that a column has one of the values; raise for an unknown value."""
-    dtype, column = frame.schema[name], pl.col(name)
-    is_list = isinstance(dtype, pl.List)
-    present = (frame[name].explode(empty_as_null=True) if is_list else frame[name]).drop_nulls().unique()
-    known = {str(value) for value in present.to_list()}
-    given = [value for value in values if value is not None]
-    for value in given:
-        if str(value) not in known:
-            raise SelectorError.unknown(value, kind=name.replace("_", " "), have=sorted(known))
-    if is_list:
-        return column.list.eval(pl.element().is_in(values)).list.any().fill_null(value=False)
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
-        condition = column.cast(pl.String).is_in([str(value) for value in given])
-    else:
-        condition = column.is_in(given)
-    return condition.fill_null(value=False) | column.is_null() if None in values else condition
 
 
 def __dir__() -> list[str]:

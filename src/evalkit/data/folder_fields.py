@@ -16,7 +16,7 @@ SCORES_FILE: Final = "scores.jsonl"
 RUN_FIELDS: Final = ("suite", "agent", "agent_version", "model", "provider")
 TRIAL_FIELDS: Final = (
     *("output", "error", "stop_reason", "input_tokens", "output_tokens", "cost_usd", "latency_s"),
-    "started_at",
+    *("started_at", "uid"),
 )
 MESSAGE_FIELDS: Final = ("role", "content", "reasoning", "tool_calls", "tool_name", "tool_call_id", "parts")
 SCORE_FIELDS: Final = tuple(c for c in SCORES.columns if c.name not in ("source", "line"))

@@ -70,6 +70,7 @@ class _Trial(msgspec.Struct, gc=False):
     cost_usd: float | None = None
     latency_s: float | None = None
     started_at: datetime | None = None
+    uid: str | None = None
 
 
 def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:

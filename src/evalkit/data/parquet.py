@@ -75,7 +75,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def notes_of(manifest: dict[str, Any]) -> tuple[Note, ...]:
     """Return the notes of a manifest; older ones have plain text."""
     return tuple(
-        Note(note["kind"], note["text"], tuple(note["files"]))
+        Note(
+            *(note["kind"], note["text"], tuple(note["files"]), tuple(note.get("runs", ()))),
+            tuple(map(tuple, note.get("records", ()))),
+        )
         if isinstance(note, dict)
         else Note("note", note)
         for note in manifest["notes"]

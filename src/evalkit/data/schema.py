@@ -120,6 +120,7 @@ TRIALS: Final = Table(
         *_USAGE,
         Column("latency_s", pl.Float64(), "How long it took, in seconds."),
         Column("started_at", _TIME, "When it began, UTC."),
+        Column("uid", _TEXT, "The tool's own ID of the attempt; copies in other logs have the same."),
         _SOURCE,
         _LINE,
     ),

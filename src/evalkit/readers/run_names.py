@@ -105,4 +105,6 @@ def _prefix(evals: Evals, name: str, runs: list[str]) -> Evals:
         table.name: frame.with_columns(run) for table, frame in evals.tables() if "run" in table.schema
     }
     text_of_note = f"Several sources score the same cases of {join_words(runs)}. Each source is its own run."
-    return replace(evals, **tables, notes=(*evals.notes, Note("runs", text_of_note)))
+    new = {name_of_run: f"{name}/{name_of_run}" for name_of_run in runs}
+    notes = (replace(note, runs=tuple(new.get(own, own) for own in note.runs)) for note in evals.notes)
+    return replace(evals, **tables, notes=(*notes, Note("runs", text_of_note)))

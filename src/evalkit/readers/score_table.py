@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit.data.columns import cell_values, fit, in_order
+from evalkit.data.conflicts import INPUT, OUTPUT, conflict_note, content_hash
 from evalkit.data.evals import Evals
 from evalkit.data.json_text import as_text
 from evalkit.data.schema import CASES, GRADER_KINDS, RUNS, SCORES, TABLES, TRIAL_KEY, TRIALS, Problem, Table
@@ -20,7 +21,7 @@ from evalkit.util.notes import Note
 from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from evalkit.readers.column_mapping import Mapping
 
@@ -102,6 +103,7 @@ class _ScoreTable:
         self.reported: set[str] = set()
         self.binary: set[str] = set()
         self.unscaled: list[str] = []
+        self.conflicts: list[Note] = []
         self.frame = frame
         case = self.column("case")
         if case is None:
@@ -253,7 +255,7 @@ class _ScoreTable:
 
     def notes(self, mapping: Mapping | None) -> list[Note]:
         roles = self.roles
-        notes = [Note("guessed", roles.sentence())]
+        notes = [Note("guessed", roles.sentence()), *self.conflicts]
         if not roles.has("case"):
             notes.append(Note("default", "Cases are numbered by line or record: runs pair line by line."))
         if self.run_parts:
@@ -400,8 +402,24 @@ class _ScoreTable:
             if several:
                 text = f"{plural(several, f'{keys[-1]} has', plural=f'{keys[-1]}s have')} several values of {name}"
                 self._add_problem(None, f"{text}; the first of each is kept")
+                if name in (INPUT, OUTPUT):
+                    self.conflicts += self._conflicts(frame, name, keys)
         frame = frame.group_by(keys, maintain_order=True).agg(pl.all().drop_nulls().first())
         return frame.with_columns(source=pl.lit(self.raw.source)) if "source" in table.schema else frame
+
+    def _conflicts(self, frame: pl.DataFrame, name: str, keys: Sequence[str]) -> Iterator[Note]:
+        rows = frame.with_columns(__run=self.frame["__run"]).drop_nulls(name)
+        rows = rows.filter(pl.col(name).n_unique().over(keys) > 1).unique(
+            [*keys, name, "__run"], maintain_order=True
+        )
+        first: dict[tuple[str, ...], str] = {}
+        by_run: dict[str, list[tuple[str, ...]]] = {}
+        for *key, text, run in rows.select(*keys, name, "__run").iter_rows():
+            record, own = tuple(map(str, key)), content_hash(text)
+            if first.setdefault(record, own) != own:
+                by_run.setdefault(run, []).append((*record, own))
+        for run, records in by_run.items():
+            yield conflict_note(name, records, files=self.raw.files, runs=[run])
 
     def _scale_columns(self) -> dict[str, tuple[float, float]]:
         low, high = self.column("scale_min"), self.column("scale_max")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.util.words import join_words
 
@@ -19,12 +19,14 @@ class Note:
     """A fact about the data, for its reader.
 
     `kind` is one word for code, for example "skipped" or "synthetic". Without `files` it is about all of the
-    data.
+    data. `runs` and `records` (keys of rows) name what it is about, if a result must know.
     """
 
     kind: str
     text: str
     files: tuple[str, ...] = ()
+    runs: tuple[str, ...] = field(default=(), repr=False)
+    records: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         if not self.files:
@@ -58,7 +60,12 @@ def merge_notes(notes: Iterable[Note]) -> tuple[Note, ...]:
     >>> merge_notes([Note("ignored", "x", ("a",)), Note("ignored", "x", ("b",))])
     (Note(kind='ignored', text='x', files=('a', 'b')),)
     """
-    files: dict[tuple[str, str], dict[str, None]] = {}
+    alike: dict[tuple[Any, ...], dict[str, dict[str, None]]] = {}
     for note in notes:
-        files.setdefault((note.kind, note.text), {}).update(dict.fromkeys(note.files))
-    return tuple(Note(kind, text, tuple(names)) for (kind, text), names in files.items())
+        parts = alike.setdefault((note.kind, note.text, note.records), {"files": {}, "runs": {}})
+        parts["files"].update(dict.fromkeys(note.files))
+        parts["runs"].update(dict.fromkeys(note.runs))
+    return tuple(
+        Note(kind, text, tuple(parts["files"]), tuple(parts["runs"]), records)
+        for (kind, text, records), parts in alike.items()
+    )

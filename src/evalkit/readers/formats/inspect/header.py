@@ -10,6 +10,7 @@ from evalkit.data.json_text import as_text
 from evalkit.data.schema import RUNS
 from evalkit.readers.formats.fields import get, provider
 from evalkit.readers.formats.inspect.records import LETTERS, moment
+from evalkit.readers.json_values import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,6 +71,27 @@ class Header:
         rows = [row for row in scores if isinstance(row, dict)] if isinstance(scores, list) else []
         pairs = [(row.get("name"), row.get("scorer")) for row in rows]
         return {name: scorer for name, scorer in pairs if isinstance(name, str) and isinstance(scorer, str)}
+
+    def sample_count(self) -> float | None:
+        """Return how many samples the log says it has; for an unfinished log, how many were planned."""
+        total = number(get(self.log, "results.total_samples"))
+        if total is not None:
+            return total
+        samples, limit = number(get(self.spec, "dataset.samples")), get(self.spec, "config.limit")
+        if samples is None or isinstance(limit, list):
+            return None
+        epochs = number(get(self.spec, "config.epochs")) or 1
+        return min(samples, number(limit) or samples) * epochs
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each score that the log publishes."""
+        scores = get(self.log, "results.scores")
+        rows = [row for row in scores if isinstance(row, dict)] if isinstance(scores, list) else []
+        means = {
+            as_text(row.get("name")) or "": number(get(row, ("metrics.mean.value", "metrics.accuracy.value")))
+            for row in rows
+        }
+        return {name: value for name, value in means.items() if value is not None}
 
     def frame(self, source: str) -> pl.DataFrame:
         """Return the row of `runs`; `config` has the settings and published results."""

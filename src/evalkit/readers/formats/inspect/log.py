@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import polars as pl
 
 from evalkit.data.columns import in_order
 from evalkit.data.evals import Evals
@@ -21,6 +22,7 @@ from evalkit.readers.formats.inspect.records import RAWS, STRINGS, decoder, has_
 from evalkit.readers.formats.inspect.samples import Columns
 from evalkit.readers.formats.zip_salvage import Zip
 from evalkit.readers.json_keys import listed_in
+from evalkit.readers.partial_logs import partial_log
 from evalkit.util.errors import FormatError
 from evalkit.util.notes import Note
 from evalkit.util.words import join_words, plural
@@ -243,11 +245,10 @@ class _Log:
                 names = frames["scores"]["criterion"].unique(maintain_order=True).to_list()
                 frames["criteria"] = self.header.criteria(self.columns.lettered, names)
             tables |= {name: frame for name, frame in frames.items() if name in self.tables}
-        return Evals.from_tables(
-            **tables, problems=in_order(self.problems), notes=self._notes(), files=[self.source]
-        )
+        notes = self._notes(tables.get("scores"))
+        return Evals.from_tables(**tables, problems=in_order(self.problems), notes=notes, files=[self.source])
 
-    def _notes(self) -> Iterator[Note]:
+    def _notes(self, scores: pl.DataFrame | None) -> Iterator[Note]:
         if self.header.is_too_new:
             version = self.header.log.get("version")
             text = f"Written by a newer Inspect (format {version}). Read as far as known."
@@ -255,6 +256,21 @@ class _Log:
         columns = self.columns
         if columns is None:
             return
+        means = (
+            {}
+            if scores is None
+            else dict(scores.group_by(pl.col("criterion").cast(pl.String)).agg(pl.col("score").mean()).rows())
+        )
+        note = partial_log(
+            self.source,
+            self.header.run,
+            declared=self.header.sample_count(),
+            held=columns.height,
+            published=self.header.means(),
+            own=means,
+        )
+        if note is not None:
+            yield note
         if columns.tables & _DETAIL:
             yield _IGNORED
         if self.is_summarized and "scores" in self.tables:

@@ -105,6 +105,7 @@ class Sample(msgspec.Struct):
     model_usage: dict[str, Usage] | None = None
     started_at: str | None = None
     total_time: float | None = None
+    uuid: str | None = None
     error: str | Error | None = None
     limit: str | Limit | None = None
     invalidation: msgspec.Raw = msgspec.Raw()
@@ -132,7 +133,7 @@ class Pool(msgspec.Struct):
 _NEEDED: Final = {
     "cases": ("input", "target", "choices", "metadata", "attachments"),
     "trials": (
-        *("output", "model_usage", "started_at", "total_time", "error", "limit", "invalidation"),
+        *("output", "model_usage", "started_at", "total_time", "uuid", "error", "limit", "invalidation"),
         "attachments",
     ),
     "turns": ("messages", "message_refs", "attachments", "events", "events_data"),

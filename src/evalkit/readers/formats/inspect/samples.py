@@ -63,6 +63,11 @@ class Columns:
         self._model_graded: set[str] = set()
         self._has_parts = False
 
+    @property
+    def height(self) -> int:
+        """The number of samples."""
+        return len(self._keys)
+
     def add(self, sample: Any, add_problem: Callable[[str], None]) -> None:
         """Add a `Sample`, or the part of one that the tables need."""
         if sample.id is None:
@@ -225,6 +230,7 @@ def _trial(sample: Sample, texts: Attachments) -> tuple[Any, ...]:
         math.fsum(costs) if costs else None,
         sample.total_time,
         moment(sample.started_at),
+        sample.uuid,
     )
 
 
