@@ -184,8 +184,7 @@ def test_every_warning_is_in_the_table_and_says_by_whom_it_is_printed():
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     printed = set(re.findall(PRINTED, source))
 
-    # W23 to W26 are kept for what the loader sees.
-    assert sorted(rows) == [f"W{number:02}" for number in (*range(1, 23), 27, 28)]
+    assert sorted(rows) == [f"W{number:02}" for number in range(1, 29)]
     assert {name for name, by in rows.items() if by != "none yet"} == printed
 
 

@@ -29,7 +29,11 @@ _ALPHA: Final = 0.05
 _LEAST: Final = 5
 # Cases that are enough to see what missing scores go with.
 _SAMPLE: Final = 2000
-SEEN: Final = {"copies": "W24", "partial_log": "W25", "total_row": "W26"}
+SEEN: Final = {
+    "copies": "W24",
+    "partial_log": "W25",
+    "total_row": "W26",
+}
 """The warning of each kind of note."""
 BY_ID: Final = Option("pair_by_id", python="evals.pair_by_id()", shell="--pair-by-id")
 _LOWER_NAMES: Final = re.compile(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.util.format import number
 from evalkit.util.notes import Note
-from evalkit.util.words import join_words
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,6 @@ def partial_log(
         for name, value in published.items()
         if (here := own.get(name)) is not None
     ]
-    text = f"The log declares {declared:,.0f} samples and holds {held:,}."
+    text = f"The log declares {plural(int(declared), 'sample')} and holds {held:,}."
     more = f" {join_words(means, limit=4)}." if means else ""
     return Note("partial_log", text + more, (source,), (run,))
