@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.schema import TABLES
 from evalkit.util.errors import FormatError
@@ -12,16 +12,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import polars as pl
+
     from evalkit.data.evals import Evals
-    from evalkit.data.schema import TableName
+    from evalkit.data.schema import Problem, TableName
     from evalkit.readers.column_mapping import Mapping
-    from evalkit.readers.score_table import Raw
+    from evalkit.util.notes import Note
 
 NATIVE_SCORES: Final = "native scores"
 CSV_SCORES: Final = "CSV of scores"
 
+RECORD: Final = "__record"
+"""The column with a record's number, where that is not the number of its line."""
+
 _HEAD: Final = 1 << 16
 _MAX_FIRST_LINE: Final = 1 << 26
+
+
+@dataclass(slots=True)
+class Raw:
+    """The records of one file as read.
+
+    `frame` has `line`, and `__record` if records and lines differ. `source` is the file, or `<frame>`.
+    `problems` are the unreadable records. `root` is the decoded file if the records lie inside it. `notes` and `decimal`
+    are what was found on the way.
+    """
+
+    frame: pl.DataFrame
+    source: str
+    problems: list[Problem] = field(default_factory=list)
+    file: bool = True
+    root: Any = None
+    notes: list[Note] = field(default_factory=list)
+    decimal: str = "."
+
+    @property
+    def files(self) -> list[str]:
+        """The source, if it is a file."""
+        return [self.source] if self.file else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +82,21 @@ class Reader:
         Whether the tables depend on the file, or the content of the folder, only. They may be cached.
     beside
         Whether the tables also depend on other files of the folder. They are cached until one changes.
+    options
+        Keys of the mapping that `rows` takes by name: "encoding", "sheet".
     """
 
     name: str
     sniff: Callable[[Path, bytes], bool]
     read: Callable[[Path], Evals] | None = None
-    rows: Callable[[Path], Raw] | None = None
+    rows: Callable[..., Raw] | None = None
     partly: Callable[[Path, frozenset[str]], Evals] | None = None
     gives: tuple[TableName, ...] = tuple(TABLES)
     describes: bool = False
     whole: bool = False
     alone: bool = False
     beside: bool = False
+    options: tuple[str, ...] = ()
 
     def give(self, path: Path, tables: frozenset[str]) -> Evals:
         """Read at least the named tables; raise `FormatError` for an unreadable file."""

@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.data.columns import series
 from evalkit.data.frames import to_polars
-from evalkit.readers.score_table import Raw
+from evalkit.readers.base import Raw
 from evalkit.util.errors import FormatError
 from evalkit.util.words import join_words
 

@@ -80,7 +80,7 @@ class _Finder:
         if first is None:
             return None
         passed = self.mapping is not None
-        names_columns = mapping is not None and bool(mapping.columns or mapping.criteria)
+        names_columns = mapping is not None and mapping.names_columns
         is_native = mapping is not None and first.name == NATIVE_SCORES
         if first.rows is None and ((passed and names_columns) or is_native):
             table = next((reader for reader in matching if reader.rows is not None), None)

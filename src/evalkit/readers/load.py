@@ -11,14 +11,14 @@ from evalkit.data.evals import Evals
 from evalkit.data.folder import in_line_order, within_scale
 from evalkit.data.schema import TABLES
 from evalkit.readers import dataframe, find_files, read_files, registry
-from evalkit.readers.base import Reader
+from evalkit.readers.base import Raw, Reader
 from evalkit.readers.column_mapping import Mapping
 from evalkit.readers.run_names import LoadedPart, tell_apart
-from evalkit.readers.score_table import Raw, to_evals
+from evalkit.readers.score_table import to_evals
 from evalkit.util.arguments import expect, expect_evals
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.notes import merge_notes
-from evalkit.util.words import did_you_mean, join_words
+from evalkit.util.words import Option, Sentence, did_you_mean, join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,8 @@ def load(
     mapping: AnyMapping[str, Any] | Mapping | str | Path | None = None,
     tables: Iterable[TableName] | None = None,
     cache: bool = True,
+    guess: bool = True,
+    strict: bool = True,
 ) -> Evals:
     """Load evaluations from files, folders and frames.
 
@@ -54,6 +56,10 @@ def load(
         The tables to read, for example `("scores",)`; None for all six. `runs` always names every run.
     cache
         Whether unchanged large files may come from the cache.
+    guess
+        Whether the columns of a table may be guessed by names and values; see `evalkit.suggest_mapping`.
+    strict
+        Whether to raise if nothing can be read, or more than a fifth of the judgements of a table is lost.
 
     Returns
     -------
@@ -94,7 +100,7 @@ def load(
             "One of the paths is empty, as an unset variable is. Pass '.' for the current folder."
         )
     checked = None if mapping is None else Mapping.read(mapping)
-    wanted = _wanted(tables, cache=cache)
+    wanted = replace(_wanted(tables, cache=cache), guess=guess, strict=strict)
     readers, notes = registry.readers()
     paths = [source for source in sources if isinstance(source, str | Path)]
     others = [source for source in sources if not isinstance(source, str | Path)]
@@ -108,7 +114,21 @@ def load(
         raise FormatError(f"There is no file to read in {join_words(map(str, sources))}.")
     notes += find_files.skipped_note(plan.skipped)
     evals = Evals.concat([Evals.from_tables(notes=notes), *tell_apart(parts)])
+    if strict:
+        _refuse_nothing(evals)
     return wanted.select(in_line_order(within_scale(replace(evals, notes=merge_notes(evals.notes)))))
+
+
+def _refuse_nothing(evals: Evals) -> None:
+    """Raise if there are problems and no record."""
+    if evals.problems.is_empty() or any(not frame.is_empty() for _, frame in evals.tables()):
+        return
+    first = evals.problems.row(0, named=True)
+    place = f"{first['source']}, line {first['line']}" if first["line"] is not None else first["source"]
+    raise FormatError(
+        f"Nothing could be read. {plural(evals.problems.height, 'problem')}, first: {place}: {first['reason'].rstrip('.')}.",
+        fix=Sentence("To load anyway: {option}.", option=Option("strict", value=False)),
+    )
 
 
 def _parts_in_memory(
@@ -132,7 +152,9 @@ def _parts_in_memory(
         if raw.frame.is_empty():
             part = read_files.no_records(raw)
         else:
-            part, _ = to_evals(raw, mapping=mapping, run=name, tables=wanted.tables)
+            part, _ = to_evals(
+                raw, mapping=mapping, run=name, tables=wanted.tables, guess=wanted.guess, strict=wanted.strict
+            )
         yield replace(part, evals=wanted.select_for_checks(part.evals))
 
 

@@ -13,11 +13,11 @@ import polars as pl
 from evalkit.data.evals import Evals
 from evalkit.data.schema import CRITERIA, TABLES, Problem
 from evalkit.readers import load_cache
-from evalkit.readers.base import NATIVE_SCORES
+from evalkit.readers.base import NATIVE_SCORES, RECORD, Raw
 from evalkit.readers.builder import only
 from evalkit.readers.column_roles import Missing, MissingColumns
 from evalkit.readers.run_names import LoadedPart
-from evalkit.readers.score_table import RECORD, Raw, to_evals
+from evalkit.readers.score_table import to_evals
 from evalkit.util.errors import FormatError
 from evalkit.util.notes import Note
 from evalkit.util.words import did_you_mean, join_words
@@ -38,6 +38,8 @@ class Wanted:
 
     tables: frozenset[str] = ALL
     cache: bool = False
+    guess: bool = True
+    strict: bool = True
 
     def select(self, evals: Evals, *more: str) -> Evals:
         """Empty the tables that are not requested; `runs` stays."""
@@ -116,10 +118,19 @@ def _read(file: InputFile, wanted: Wanted) -> _Outcome:
 
 def _read_table(file: InputFile, wanted: Wanted) -> _Outcome:
     def make() -> tuple[Evals, dict[str, Any]]:
-        raw = file.reader.rows(file.path)  # type: ignore[misc]
-        if raw.frame.is_empty():
+        options = {} if file.mapping is None else file.mapping.options
+        named = {key: value for key, value in options.items() if key in file.reader.options}
+        raw = file.reader.rows(file.path, **named)  # type: ignore[misc]
+        if raw.frame.is_empty() and raw.root is None:
             return no_records(raw).evals, {"name": None, "columns": [], "missing": []}
-        part, roles = to_evals(raw, mapping=file.mapping, run=file.run, tables=wanted.tables)
+        part, roles = to_evals(
+            raw,
+            mapping=file.mapping,
+            run=file.run,
+            tables=wanted.tables,
+            guess=wanted.guess,
+            strict=wanted.strict,
+        )
         columns = [name for name in raw.frame.columns if name not in ("line", RECORD)]
         facts = {"name": part.name, "columns": columns, "missing": roles.missing}
         return wanted.select_for_checks(part.evals), facts
@@ -147,7 +158,7 @@ def _read_format(file: InputFile, reader: Reader, wanted: Wanted, *, why: str) -
     evals, _ = _fetch(file, reader, wanted, make)
     mapping = file.mapping
     scaled = evals if mapping is None else declare_scales(evals, mapping.scales, mapping.directions)
-    only_scales = mapping is not None and not (mapping.columns or mapping.values or mapping.criteria)
+    only_scales = mapping is not None and not mapping.names_columns
     if file.mapping_passed and "scores" in reader.gives and not (only_scales and scaled is not evals):
         text = f"read as what it is ({reader.name}), without the mapping: {why}"
         scaled = replace(scaled, notes=(*scaled.notes, Note("mapping", text, (str(file.path),))))
@@ -159,7 +170,9 @@ def _fetch(
 ) -> tuple[Evals, dict[str, Any]]:
     if not (wanted.cache and (reader.alone or reader.beside)):
         return make()
-    mapping = [repr(file.mapping), file.run] if reader.rows is not None else []
+    mapping = []
+    if reader.rows is not None:
+        mapping = [repr(file.mapping), file.run, str(wanted.guess), str(wanted.strict)]
     key = [reader.name, *sorted(wanted.tables), *mapping]
     return load_cache.fetch(file.path, key, make, beside=reader.beside)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from evalkit.data.evals import Evals, unreadable
-from evalkit.readers.base import Reader
+from evalkit.readers.base import Raw, Reader
 from evalkit.util.errors import FormatError
 from evalkit.util.notes import Note
 
@@ -34,12 +34,18 @@ _TOOLS: Final = (
 
 def readers() -> tuple[list[Reader], list[Note]]:
     """Return the readers in the order of trial, and notes on broken plug-ins."""
-    from evalkit.readers.formats import csv, evalkit_files, json_list, jsonl, parquet
+    from evalkit.readers.formats import csv, evalkit_files, json_list, json_object, jsonl, parquet
 
     modules = [import_module(f"evalkit.readers.formats.{name}") for name in _TOOLS]
     tools = [_guarded(reader) for module in modules for reader in module.READERS]
     plugins, notes = _plugins()
-    tables = [*parquet.TABLES_OF_SCORES, *json_list.READERS, *jsonl.READERS, *csv.READERS]
+    tables = [
+        *parquet.TABLES_OF_SCORES,
+        *json_list.READERS,
+        *json_object.READERS,
+        *jsonl.READERS,
+        *csv.READERS,
+    ]
     return [*parquet.OWN, *evalkit_files.READERS, *tools, *plugins, *tables], notes
 
 
@@ -72,7 +78,7 @@ def _guarded(
     reader: Reader, *, lock: Lock | None = None, name: str = "", notes: list[Note] | None = None
 ) -> Reader:
     """Return a reader whose faults affect its own files only; faults of `sniff` become notes."""
-    from evalkit.readers.score_table import Raw
+    read_rows: Any = reader.rows
 
     def sniff(path: Path, data: bytes) -> bool:
         try:
@@ -100,13 +106,13 @@ def _guarded(
         except _ReaderFailed as error:
             return unreadable(path, str(error))
 
-    def rows(path: Path) -> Raw:
+    def rows(path: Path, **options: str) -> Raw:
         try:
-            return attempt(Raw, reader.rows, path)
+            return attempt(Raw, partial(read_rows, **options), path)
         except _ReaderFailed as error:
             raise FormatError(f"{path}: {error}") from error.__cause__
 
-    if reader.rows is not None:
+    if read_rows is not None:
         return replace(reader, sniff=sniff, rows=rows)
     return replace(reader, sniff=sniff, read=None, partly=partly)
 

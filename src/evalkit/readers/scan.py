@@ -94,7 +94,9 @@ def scan(folder: str | Path) -> Evals:
 
 def _parquet(path: Path, name: TableName) -> pl.LazyFrame:
     frame = pl.scan_parquet(path)
-    if frame.collect_schema() != TABLES[name].schema:
+    schema, table = frame.collect_schema(), TABLES[name]
+    # Folders of older versions lack newer columns.
+    if not set(table.key) <= schema.keys() or not schema.items() <= table.schema.items():
         raise FormatError(f"{str(path)!r} is not a saved {name} table. Load the folder instead.")
     return frame
 

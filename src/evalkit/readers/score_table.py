@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -11,22 +11,35 @@ from evalkit.data.columns import cell_values, fit, in_order
 from evalkit.data.conflicts import INPUT, OUTPUT, conflict_note, content_hash
 from evalkit.data.evals import Evals
 from evalkit.data.json_text import as_text
-from evalkit.data.schema import CASES, GRADER_KINDS, RUNS, SCORES, TABLES, TRIAL_KEY, TRIALS, Problem, Table
+from evalkit.data.schema import (
+    CASES,
+    GRADER_KINDS,
+    RUNS,
+    SCORES,
+    SEVERITIES,
+    TABLES,
+    TRIAL_KEY,
+    TRIALS,
+    Problem,
+    Table,
+)
 from evalkit.data.table import expected_of
+from evalkit.readers.base import RECORD, Raw
 from evalkit.readers.column_roles import Roles, resolve
+from evalkit.readers.guess_rules import SEVERITIES as SEVERITY_WORDS
+from evalkit.readers.nested import KEY, PLACE
 from evalkit.readers.run_names import PARTS, LoadedPart, name_runs
-from evalkit.readers.score_values import NO_SCORE, as_names, constant, may_score, read_scores, without_nested
-from evalkit.util.errors import ColumnError
+from evalkit.readers.score_values import NO_SCORE, Notation, as_names, constant, read_scores
+from evalkit.readers.table_records import open_table
+from evalkit.util.errors import ColumnError, FormatError
 from evalkit.util.notes import Note
-from evalkit.util.words import join_words, plural
+from evalkit.util.words import Option, Sentence, join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from evalkit.readers.column_mapping import Mapping
-
-RECORD: Final = "__record"
-"""The column with a record's number, where that is not the number of its line."""
+    from evalkit.readers.guess import Guess
 
 _TRIAL: Final = ("output", "latency_s", "input_tokens", "output_tokens", "cost_usd")
 _USAGE: Final = _TRIAL[2:]
@@ -38,40 +51,30 @@ _SCORE: Final = (
 )
 _JUDGEMENT: Final = ("grader", "rater", "rubric_hash", "sample")
 _DEFAULTS: Final = {"rubric_hash": "", "sample": 1}
-_SAMPLE_ROWS: Final = 100
-
-
-@dataclass(slots=True)
-class Raw:
-    """The records of one file as read.
-
-    `frame` has `line`, and `__record` if records and lines differ. `source` is the file, or `<frame>`.
-    `problems` are the unreadable records.
-    """
-
-    frame: pl.DataFrame
-    source: str
-    problems: list[Problem] = field(default_factory=list)
-    file: bool = True
-
-    @property
-    def files(self) -> list[str]:
-        """The source, if it is a file."""
-        return [self.source] if self.file else []
+# A table loses at most this share of its judgements, or this many, without an error.
+_MOST_LOST: Final = 0.2
+_FEW_LOST: Final = 2
+_LINES_SHOWN: Final = 3
 
 
 def to_evals(
-    raw: Raw, *, mapping: Mapping | None, run: str, tables: Collection[str] = TABLES
+    raw: Raw,
+    *,
+    mapping: Mapping | None,
+    run: str,
+    tables: Collection[str] = TABLES,
+    guess: bool = True,
+    strict: bool = True,
 ) -> tuple[LoadedPart, Roles]:
     """Build the tables of one file's records.
 
-    Columns missing from the mapping are recognized by name. `run` names the run if no column does. Raise
-    `FormatError` if the case or the scores are missing.
+    What the mapping does not say is guessed. `run` names the run if no column does. Raise `FormatError` if a guess asks
+    or refuses, or, with `strict`, if more than a fifth of the judgements cannot be read.
     """
-    frame = without_nested(raw.frame)
+    opened = open_table(raw, mapping, guesses=guess)
+    raw, frame = opened.raw, opened.raw.frame
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
-    numeric = [name for name in columns if may_score(frame[name].head(_SAMPLE_ROWS))]
-    roles = resolve(mapping, columns, source=raw.source, numeric=numeric)
+    roles = resolve(opened.mapping, columns, source=raw.source, recognizes=opened.guess is None)
     _drop_guessed_grader(frame, roles)
     table = _ScoreTable(frame, roles, raw, run)
     scores = table.wide() if roles.criteria is not None else table.long()
@@ -82,16 +85,20 @@ def to_evals(
         "runs": table.runs(),
         "criteria": table.criteria(scores),
     }
+    notes = [*raw.notes, *table.notes(mapping, opened.guess)]
+    more: dict[str, Any] = {"notes": notes, "files": raw.files}
     problems = in_order([*raw.problems, *table.problems])
-    more: dict[str, Any] = {"notes": table.notes(mapping), "files": raw.files}
     try:
         evals = Evals.from_tables(**frames, problems=problems, **more)
     except ColumnError:
         keys = {name: pl.col(name) for name in SCORES.key if name in scores.columns}
         keys |= {name: pl.col(name).fill_null(value) for name, value in _DEFAULTS.items() if name in keys}
-        scores, repeats = table.first_rows(scores, keys)
-        frames["scores"], unfit = fit(SCORES, scores)
+        kept, repeats = table.first_rows(scores, keys)
+        table.lost += scores.height - kept.height
+        frames["scores"], unfit = fit(SCORES, kept)
         evals = Evals.from_tables(**frames, problems=in_order([*problems, *repeats, *unfit]), **more)
+    if strict:
+        table.refuse_loss()
     return LoadedPart(evals, run if table.run_parts else None), roles
 
 
@@ -103,12 +110,16 @@ class _ScoreTable:
         self.reported: set[str] = set()
         self.binary: set[str] = set()
         self.unscaled: list[str] = []
+        self.given = self.lost = 0
+        self.unread: Counter[tuple[str, str]] = Counter()
         self.conflicts: list[Note] = []
         self.frame = frame
         case = self.column("case")
         if case is None:
-            case = frame[RECORD if RECORD in frame.columns else "line"].cast(pl.String)
-        keys = {"run": self._run_names(), "case": as_names(case), "epoch": self._epochs()}
+            number = next(name for name in (KEY, RECORD, "line") if name in frame.columns)
+            case = frame[number].cast(pl.String)
+        keys = {"run": self._run_names(), "case": as_names(case)}
+        keys["epoch"] = self._epochs(keys)
         self.frame = frame.with_columns(values.alias(f"__{name}") for name, values in keys.items())
         self._drop_rows(pl.col("__run").fill_null("") == "", "there is no run")
         self._drop_rows(pl.col("__case").fill_null("") == "", "there is no case")
@@ -119,8 +130,11 @@ class _ScoreTable:
             for role in _JUDGEMENT:
                 if role in roles.columns and roles.columns[role] in frame.columns:
                     key[role] = pl.col(roles.columns[role]).cast(pl.String)
+            rows = self.frame.height
             self.frame, repeats = self.first_rows(self.frame, key)
             self.problems += repeats
+            self.lost = (rows - self.frame.height) * len(roles.criteria)
+            self.given = self.lost
 
     @property
     def runs_known(self) -> bool:
@@ -139,6 +153,8 @@ class _ScoreTable:
         if values is None:
             return None
         dtype = table.schema[role]
+        if role == "severity":
+            return self._severities(values)
         cells = cell_values(values, dtype)
         bad = cells.is_null() & values.is_not_null()
         if bad.any() and role not in self.reported:
@@ -149,27 +165,54 @@ class _ScoreTable:
         self.reported.add(role)
         return cells.alias(role)
 
+    def _severities(self, values: pl.Series) -> pl.Series:
+        """Return severities by the mapping's words or the usual ones; each unknown word is one problem."""
+        texts = as_names(values).str.strip_chars()
+        own = {word.casefold(): level for word, level in self.roles.severities.items()}
+        known = {word: word for word in SEVERITIES} | SEVERITY_WORDS | own
+        level_of = {text: known.get(text.casefold()) for text in texts.drop_nulls().unique().to_list()}
+        levels = texts.replace_strict(
+            list(level_of), list(level_of.values()), default=None, return_dtype=pl.String
+        )
+        if "severity" not in self.reported:
+            for word in sorted(word for word in level_of if word and word.casefold() not in known):
+                lines = self.frame["line"].filter(texts == word)
+                self._add_problem(
+                    lines[0],
+                    f"severity is {word!r:.80} ({plural(len(lines), 'row')}). Expected {expected_of(CASES.schema['severity'])}. "
+                    f'For other words: "severity": {{"column": ..., "values": {{{word!r:.40}: "high"}}}}.',
+                )
+        self.reported.add("severity")
+        return levels.cast(CASES.schema["severity"]).alias("severity")
+
     def wide(self) -> pl.DataFrame:
         shared = self._score_columns()
+        rater = self.column("rater")
+        person = constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
+        kinds = {
+            kind: pl.Series([kind], dtype=pl.Enum(GRADER_KINDS)).new_from_index(0, self.frame.height)
+            for kind in ("human", "judge")
+        }
         parts = []
-        for criterion, column in (self.roles.criteria or {}).items():
-            part = self._judgements(constant(self.frame, criterion), self.frame[column], shared)
-            for role, columns in self.roles.beside.items():
-                if criterion in columns:
-                    part = part.with_columns(as_names(self.frame[columns[criterion]]).alias(role))
-            parts.append(part)
-        if self.roles.people:
-            rater = self.column("rater")
-            grader = constant(self.frame, "person") if rater is None else as_names(rater).fill_null("person")
-            kind = pl.Series(["human"], dtype=pl.Enum(GRADER_KINDS)).new_from_index(0, self.frame.height)
-            labels = {**self._keys(), "grader": grader, "grader_kind": kind}
-            parts += [
-                self._judgements(constant(self.frame, criterion), self.frame[column], labels)
-                for criterion, column in self.roles.people.items()
-            ]
+        for one in self.roles.criteria or ():
+            labels = shared
+            if one.people:
+                labels = {**self._keys(), "grader": person, "grader_kind": kinds["human"]}
+            if one.grader:
+                labels = {**labels, "grader": constant(self.frame, one.grader)}
+            cells = self._equal(one.equal) if one.equal else self.frame[one.column]
+            part = self._judgements(constant(self.frame, one.criterion), cells, labels, one.notation)
+            beside = [as_names(self.frame[column]).alias(role) for role, column in one.beside.items()]
+            parts.append(part.with_columns(beside))
+        if not parts:
+            return SCORES.empty().drop("source")
         # An empty judge cell is unscored; an empty human label does not exist.
         no_label = (pl.col("grader_kind") == "human") & pl.col("error").eq_missing(NO_SCORE)
         return self._report(pl.concat(parts, how="diagonal_relaxed").filter(~no_label.fill_null(value=False)))
+
+    def _equal(self, names: Sequence[str]) -> pl.Series:
+        first, second = (as_names(self.frame[name]).str.strip_chars().str.to_lowercase() for name in names)
+        return first == second
 
     def long(self) -> pl.DataFrame:
         criterion = as_names(self.frame[self.roles.columns["criterion"]])
@@ -184,7 +227,7 @@ class _ScoreTable:
         error, label = shared.get("error"), shared.get("label")
         given = self.column("score")
         cells = self.column("label") if given is None else given
-        scores = self._judgements(criterion, cells, shared).with_columns(
+        scores = self._judgements(criterion, cells, shared, self.roles.notation).with_columns(
             *([] if label is None else [label]),
             *([] if error is None else [pl.coalesce(error, pl.col("error")).alias("error")]),
         )
@@ -227,8 +270,8 @@ class _ScoreTable:
         roles = self.roles
         names = scores["criterion"].cast(pl.String).unique(maintain_order=True).drop_nulls().to_list()
         if roles.criteria is not None:
-            names = list({**roles.criteria, **roles.people})
-        columns = {column: name for name, column in (roles.criteria or {}).items()}
+            names = list(dict.fromkeys(one.criterion for one in roles.criteria))
+        columns = {one.column: one.criterion for one in roles.criteria or ()}
         declared = {columns.get(name, name): scale for name, scale in roles.scales.items()}
         # Yes/no words are pass or fail, whatever the declared scale.
         scales = {**dict.fromkeys(self.binary, (0.0, 1.0)), **self._scale_columns(), **declared}
@@ -253,10 +296,13 @@ class _ScoreTable:
         suite = as_names(suites).fill_null("").unique(maintain_order=True).to_frame("suite")
         return frame.join(suite, how="cross")
 
-    def notes(self, mapping: Mapping | None) -> list[Note]:
+    def notes(self, mapping: Mapping | None, guess: Guess | None) -> list[Note]:
         roles = self.roles
         notes = [Note("guessed", roles.sentence()), *self.conflicts]
-        if not roles.has("case"):
+        if guess is not None:
+            text = f"The mapping is a guess. To pin it: mapping={guess.mapping!r}."
+            notes = [Note("mapping", text), *(Note("guess", line) for line in guess.notes), *notes]
+        if not roles.has("case") and KEY not in self.frame.columns:
             notes.append(Note("default", "Cases are numbered by line or record: runs pair line by line."))
         if self.run_parts:
             parts = " and ".join(f"{part} ({roles.columns[part]!r})" for part in self.run_parts)
@@ -331,7 +377,19 @@ class _ScoreTable:
                 return runs
         return constant(self.frame, roles.values.get("run", self.run))
 
-    def _epochs(self) -> pl.Series:
+    def _epochs(self, keys: dict[str, pl.Series]) -> pl.Series:
+        if self.roles.counts_epochs:
+            beside = [
+                self.frame[name]
+                for role, name in self.roles.columns.items()
+                if role in (*_JUDGEMENT, "criterion")
+            ]
+            rows = pl.DataFrame(
+                [series.alias(str(place)) for place, series in enumerate([*keys.values(), *beside])]
+            )
+            return rows.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(rows.columns)).to_series()
+        if "epoch" not in self.roles.columns and PLACE in self.frame.columns:
+            return self.frame[PLACE].cast(pl.Int32)
         if "epoch" not in self.roles.columns:
             return pl.Series("epoch", [1], dtype=pl.Int32).new_from_index(0, self.frame.height)
         values = self.frame[self.roles.columns["epoch"]]
@@ -363,25 +421,57 @@ class _ScoreTable:
             columns["grader_kind"] = kinds.to_series().cast(pl.Enum(GRADER_KINDS))
         return columns
 
-    def _judgements(self, criterion: pl.Series, cells: Any, shared: dict[str, pl.Series]) -> pl.DataFrame:
+    def _judgements(
+        self, criterion: pl.Series, cells: pl.Series, shared: dict[str, pl.Series], notation: Notation
+    ) -> pl.DataFrame:
         """Return one row per cell; `__bad` marks unreadable scores."""
-        scores, labels, errors = read_scores(cells)
+        scores, labels, errors, bad = read_scores(cells, notation)
         columns = {**shared, "criterion": criterion, "score": scores, "error": errors}
         if labels is not None:
             columns["label"] = labels
-            self.binary.update(criterion.drop_nulls().unique())
-        columns["__bad"] = scores.is_null() & (as_names(cells).fill_null("") != "")
-        columns["__text"] = errors
+            if scores.drop_nulls().is_in([0.0, 1.0]).all():
+                self.binary.update(criterion.drop_nulls().unique())
+        columns["__bad"] = bad
+        self.given += int((errors.fill_null("") != NO_SCORE).sum())
         return pl.DataFrame({name: values.alias(name) for name, values in columns.items()})
 
     def _report(self, scores: pl.DataFrame) -> pl.DataFrame:
-        """Add one problem per record with unreadable scores; return the score columns."""
-        bad = scores.filter("__bad").group_by("line", "__text", maintain_order=True).agg("criterion")
-        for line, text, criteria in bad.iter_rows():
+        """Add one problem per text that is no score; return the score columns."""
+        self.lost += int(scores["__bad"].sum())
+        bad = scores.filter("__bad").group_by("error", maintain_order=True).agg("line", "criterion")
+        for text, lines, criteria in bad.iter_rows():
             names = ", ".join(dict.fromkeys(criteria))
-            self._add_problem(line, f"{names}: the score is {text!r}, not a finite number")
+            self.unread[text, names] += len(lines)
+            places = dict.fromkeys(lines)
+            more = ""
+            if len(places) > 1:
+                some = [str(line) for line in places][:_LINES_SHOWN]
+                more = f" ({len(places)} rows, lines {', '.join(some)}{', ...' if len(places) > _LINES_SHOWN else ''})"
+            self._add_problem(lines[0], f"{names}: the score is {text!r}, not a finite number{more}")
         source = pl.lit(self.raw.source, dtype=pl.Categorical()).alias("source")
-        return scores.drop("__bad", "__text").with_columns(source)
+        return scores.drop("__bad").with_columns(source)
+
+    def refuse_loss(self) -> None:
+        """Raise if more than a fifth of the judgements are lost."""
+        if self.lost <= max(_MOST_LOST * self.given, _FEW_LOST):
+            return
+        what = f"{self.raw.source}: {plural(self.lost, 'judgement')} of {self.given} cannot be read."
+        load_anyway = Option("strict", value=False)
+        if not self.unread:
+            text = "Several rows have the same case, run and epoch, and only the first of them is kept."
+            fix = 'Map "epoch" to the column that tells them apart, or to "count"; to load anyway: {option}.'
+            raise FormatError(f"{what} {text}", argument="mapping", fix=Sentence(fix, option=load_anyway))
+        common = self.unread.most_common(3)
+        seen = join_words(f"{text!r} of {names} ({count})" for (text, names), count in common)
+        words = {text: None for (text, _), _ in common}
+        fix = Sentence(
+            "Say what each is worth (null: unscored): {values}; to load anyway: {option}.",
+            values=Option(
+                "values", words, python=f'"criteria": {{{common[0][0][1]!r}: {{"values": {words!r}}}}}'
+            ),
+            option=load_anyway,
+        )
+        raise FormatError(f"{what} The commonest: {seen}.", argument="mapping", fix=fix)
 
     def _first_values(
         self, keys: Sequence[str], columns: dict[str, pl.Series | None], table: Table

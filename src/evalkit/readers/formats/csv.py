@@ -10,9 +10,9 @@ import polars as pl
 
 from evalkit.data.json_text import BOM, SURROGATE
 from evalkit.data.schema import Problem
-from evalkit.readers.base import CSV_SCORES, Reader
-from evalkit.readers.score_table import RECORD, Raw
+from evalkit.readers.base import CSV_SCORES, RECORD, Raw, Reader
 from evalkit.util.errors import PathError
+from evalkit.util.notes import Note
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _DELIMITERS: Final = ",;\t|"
 _NAMELESS: Final = "column_1"
+_SAMPLE: Final = 1000
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -35,16 +36,26 @@ def sniff(path: Path, head: bytes) -> bool:
     return len(names) > 1 and (is_clear or path.suffix.lower() in (".csv", ".tsv")) and len(first) < 20_000
 
 
-def rows(path: Path) -> Raw:
-    """Return the records as text columns, each with its first line."""
+def rows(path: Path, encoding: str = "") -> Raw:
+    """Return the records as text columns, each with its first line.
+
+    Text that is not UTF-8 is read as cp1252, unless an encoding is given. Numbers may have a decimal comma between
+    semicolons.
+    """
     if not path.is_file():
         raise PathError.missing(path)
     problems: list[Problem] = []
     header: list[str] = []
     records: list[list[str]] = []
     places: list[tuple[int, int]] = []
+    data, notes = path.read_bytes(), []
+    if not encoding and not _may_be_utf8(data):
+        encoding = "cp1252"
+        notes = [
+            Note("encoding", 'Not UTF-8: read as cp1252. Map "encoding" if it is another.', (str(path),))
+        ]
     # Bytes that are not UTF-8 stay marked.
-    text = _decode(path.read_bytes(), errors="surrogateescape")
+    text = data.decode(encoding, errors="replace") if encoding else _decode(data, errors="surrogateescape")
     for number, (line, fields) in enumerate(_records(text, str(path), problems)):
         if not header:
             header = _unique([name.strip() for name in fields])
@@ -62,7 +73,28 @@ def rows(path: Path) -> Raw:
     table = [pl.Series(name, values, dtype=pl.String).replace("", None) for name, values in columns]
     table = [column for column in table if column.name not in ("line", RECORD)]
     lines = [pl.Series(n, [p[i] for p in places], dtype=pl.Int64) for i, n in enumerate(("line", RECORD))]
-    return Raw(pl.DataFrame([*table, *lines]), str(path), problems)
+    is_european = ";" in text.partition("\n")[0] and any(map(_has_decimal_comma, table))
+    if is_european:
+        notes.append(Note("decimal", "Numbers have a decimal comma.", (str(path),)))
+    frame = pl.DataFrame([*table, *lines])
+    return Raw(frame, str(path), problems, notes=notes, decimal="," if is_european else ".")
+
+
+def _may_be_utf8(data: bytes) -> bool:
+    """Whether a file is UTF-8, perhaps with single bad lines, or UTF-16."""
+    if data.startswith(_UTF16):
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        text = data.decode(errors="surrogateescape")
+        return any(ord(char) > 127 and not SURROGATE.match(char) for char in text)
+    return True
+
+
+def _has_decimal_comma(column: pl.Series) -> bool:
+    some = column.drop_nulls().head(_SAMPLE)
+    return bool(len(some)) and 2 * some.str.contains(r"^\s*-?\d+,\d+\s*$").sum() > len(some)
 
 
 def _problem(fields: list[str], header: list[str]) -> str | None:
@@ -114,4 +146,4 @@ def _unique(names: list[str]) -> list[str]:
     return unique
 
 
-READERS: Final = (Reader(CSV_SCORES, sniff, rows=rows, alone=True),)
+READERS: Final = (Reader(CSV_SCORES, sniff, rows=rows, alone=True, options=("encoding",)),)

@@ -12,9 +12,8 @@ import polars as pl
 from evalkit.data.columns import columns
 from evalkit.data.json_text import BOM, decode, read_bytes
 from evalkit.data.schema import Problem
-from evalkit.readers.base import Reader
+from evalkit.readers.base import RECORD, Raw, Reader
 from evalkit.readers.formats import jsonl
-from evalkit.readers.score_table import RECORD, Raw
 from evalkit.util.words import plural
 
 if TYPE_CHECKING:

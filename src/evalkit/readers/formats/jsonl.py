@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from evalkit.data.columns import read_frame
 from evalkit.data.json_text import BOM, decode, lines
-from evalkit.readers.base import Reader
-from evalkit.readers.score_table import Raw
+from evalkit.readers.base import Raw, Reader
 
 if TYPE_CHECKING:
     from pathlib import Path

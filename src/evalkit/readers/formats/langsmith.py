@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.json_text import as_text
-from evalkit.readers.base import Reader
+from evalkit.readers.base import RECORD, Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import RecordFormat, has_keys, key_names
 from evalkit.readers.json_values import decoded, mapping, number
-from evalkit.readers.score_table import RECORD
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,8 @@ from evalkit.data.columns import fit
 from evalkit.data.evals import Evals
 from evalkit.data.parquet import MANIFEST, read_parquet
 from evalkit.data.schema import TABLES
-from evalkit.readers.base import Reader
+from evalkit.readers.base import Raw, Reader
 from evalkit.readers.formats.jsonl import first_record
-from evalkit.readers.score_table import Raw
 
 if TYPE_CHECKING:
     from pathlib import Path
