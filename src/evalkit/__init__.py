@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from evalkit.judging.judge import Judge
     from evalkit.readers.load import load
     from evalkit.readers.scan import scan
+    from evalkit.readers.suggest_mapping import suggest_mapping
     from evalkit.report.report import report
     from evalkit.util.errors import EvalkitError
     from evalkit.widgets.explore import explore
@@ -78,6 +79,7 @@ _HOMES: Final = {
     "rubric_lab": "widgets.rubric_lab",
     "run_suite": "agents.run_suite",
     "scan": "readers.scan",
+    "suggest_mapping": "readers.suggest_mapping",
     "setup_notebook": "charts.render",
     "summarize": "grading.summarize",
     "transcript": "widgets.transcript",
@@ -122,6 +124,7 @@ __all__ = [
     "schema",
     "setup_notebook",
     "stats",
+    "suggest_mapping",
     "summarize",
     "transcript",
     "transcript_diff",

@@ -104,7 +104,11 @@ def inspect_log(
 ) -> None:
     samples = [
         {
-            "id": i, "epoch": 1, "uuid": f"u-{version}-{i}", "input": f"q {i}", "target": "x",
+            "id": i,
+            "epoch": 1,
+            "uuid": f"u-{version}-{i}",
+            "input": f"q {i}",
+            "target": "x",
             "messages": [{"role": "user", "content": f"q {i}"}],
             "scores": {scorer: {"value": values[i]}},
         }

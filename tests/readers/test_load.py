@@ -238,10 +238,9 @@ def test_what_is_no_table_by_its_suffix_is_read_as_one_only_where_it_is_named(tm
 
 def test_a_mapping_above_the_given_path_is_not_heeded(tmp_path: Path) -> None:
     path = write(tmp_path / "v1" / "r.jsonl", {"id": "1", "tone": 4})
-    (tmp_path / "evalkit.yaml").write_text("case: id\ncriteria: [tone]\n")
+    (tmp_path / "evalkit.yaml").write_text("case: id\ncriteria: {tone: manner}\n")
 
-    with pytest.raises(FormatError, match="which columns hold the scores"):
-        load(path)
+    assert load(path).scores["criterion"].to_list() == ["tone"]
 
 
 def test_a_mapping_may_be_a_file(tmp_path: Path) -> None:
@@ -293,7 +292,7 @@ def test_a_list_of_names_is_whichever_a_file_has(tmp_path: Path) -> None:
         ({"scale": [5, 1]}, r"scale is \[5, 1\]"),
         ({"scale": "wide"}, "scale is 'wide'"),
         ({"case": 4.5}, "case is 4.5"),
-        ({"criteria": []}, r"criteria is \[\]"),
+        ({"criteria": {}}, r"criteria is {}"),
         ({"criteria": ["a"], "criterion": "b"}, "criteria and criterion"),
         ([1], "the mapping is list"),
     ],
@@ -371,9 +370,8 @@ def test_a_pattern_names_the_column_of_each_rationale(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"case_id": "1", "sample_id": "2", "metric": "a", "score": 1}, "may be the case"),
-        ({"metric": "a", "score": 1}, "which column is the case ID"),
-        ({"id": "1", "tone": 4, "text": "x"}, r'"criteria": \["tone"\]'),
+        ({"metric": "a", "score": 1}, "No column says the case"),
+        ({"tone": 4, "text": "x"}, r"'criteria': \['tone'\]"),
     ],
 )
 def test_what_is_not_plain_is_asked_for(record: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -382,30 +380,29 @@ def test_what_is_not_plain_is_asked_for(record: dict[str, Any], message: str, tm
 
 
 @pytest.mark.parametrize(
-    ("frame", "hint"),
+    ("frame", "case", "criteria"),
     [
         (
             {
                 "case_id": ["q1", "q2", "q3"],
                 "question": "Why?",
                 "tone": ["4", "N/A", "5"],
-                "ok": True,
                 "user_id": 7,
                 "tone_why": "x",
             },
-            '"case": "case_id", "criteria": ["tone", "ok"], "scale"',
+            ["q1", "q2", "q3"],
+            ["tone"],
         ),
-        ({"qid": ["a"], "tone": [4], "text": ["x"]}, '"case": "qid", "criteria": ["tone"]'),
-        ({"tone": [4], "test case": [1], "userId": [2]}, '"case": "test case", "criteria": ["tone"]'),
-        ({"tone": [4], "text": ["x"]}, '"case": "line", "criteria": ["tone"]'),
-        ({"prompt": ["a"], "metric": ["tone"], "score": [4]}, '"case": "prompt"}'),
+        ({"qid": ["a"], "tone": [4], "text": ["x"]}, ["a"], ["tone"]),
+        ({"tone": [4], "test case": [1], "userId": [2]}, ["1"], ["tone"]),
+        ({"prompt": ["a"], "metric": ["tone"], "score": [4]}, ["a"], ["tone"]),
     ],
 )
-def test_the_mapping_to_give_names_the_likely_columns(frame: dict[str, Any], hint: str) -> None:
-    with pytest.raises(FormatError) as raised:
-        load(pl.DataFrame(frame))
+def test_a_guess_finds_case_and_criteria(frame: dict[str, Any], case: list[str], criteria: list[str]) -> None:
+    evals = load(pl.DataFrame(frame))
 
-    assert hint in str(raised.value)
+    assert evals.scores["case"].cast(pl.String).to_list() == case
+    assert evals.scores["criterion"].cast(pl.String).unique().to_list() == criteria
 
 
 def test_words_for_yes_and_no_are_scores_of_one_and_nought(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from evalkit.cli.plan import plan
 from evalkit.cli.report import report
 from evalkit.cli.run import run
 from evalkit.cli.serve_local import serve_local
+from evalkit.cli.suggest import suggest
 from evalkit.cli.summary import summary
 from evalkit.cli.terminal import emit, print_error, print_usage_error
 from evalkit.util.errors import EvalkitError
@@ -56,6 +57,7 @@ for function in (
     agree,
     plan,
     report,
+    suggest,
     convert,
     run,
     judge,

@@ -61,6 +61,22 @@ def find_conflicts(parts: Sequence[Any], table: Literal["cases", "trials"]) -> I
         )
 
 
+def conflicts_in_table(
+    frame: pl.DataFrame, column: str, key: Sequence[str], *, files: Iterable[str]
+) -> Iterator[Note]:
+    """Yield a note per run whose input of a case, or output of a trial, differs from an earlier row's."""
+    rows = frame.drop_nulls(column).filter(pl.col(column).n_unique().over(key) > 1)
+    first: dict[tuple[str, ...], str] = {}
+    by_run: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    names = dict.fromkeys((*key, column, "run"))
+    for row in rows.select(*names).unique(maintain_order=True).iter_rows(named=True):
+        record, own = tuple(str(row[name]) for name in key), content_hash(row[column])
+        if first.setdefault(record, own) != own:
+            by_run[row["run"]].append((*record, own))
+    for run, records in by_run.items():
+        yield conflict_note(column, records, files=files, runs=[run])
+
+
 def conflict_note(
     column: str, records: Sequence[tuple[str, ...]], *, files: Iterable[str], runs: Iterable[str]
 ) -> Note:

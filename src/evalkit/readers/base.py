@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NATIVE_SCORES: Final = "native scores"
 CSV_SCORES: Final = "CSV of scores"
+JSON_OBJECT: Final = "JSON object with scores"
 
 RECORD: Final = "__record"
 """The column with a record's number, where that is not the number of its line."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evalkit.readers.column_mapping import BESIDE, COUNT, NAMES, Mapping
-from evalkit.readers.score_values import Notation
+from evalkit.readers.score_values import Notation, as_names
 from evalkit.util.errors import FormatError
 from evalkit.util.words import Option, Sentence, join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    import polars as pl
 
     from evalkit.readers.column_mapping import Judgement
 
@@ -72,6 +74,7 @@ class Roles:
     severities: dict[str, str | None] = field(default_factory=dict)
     notation: Notation = field(default_factory=Notation)
     by_folder: bool = False
+    available: tuple[str, ...] = ()
     counts_epochs: bool = False
 
     def has(self, role: str) -> bool:
@@ -117,6 +120,7 @@ class _Resolver:
     def __init__(self, mapping: Mapping, columns: Sequence[str], source: str) -> None:
         self.mapping, self.columns, self.source = mapping, columns, source
         self.roles = Roles(
+            available=tuple(columns),
             values=dict(mapping.values),
             scales=dict(mapping.scales),
             directions=dict(mapping.directions),
@@ -178,15 +182,15 @@ class _Resolver:
                     kept = {role: text for role, text in beside.items() if text in self.columns}
                     yield Scored(name, column, one.grader, one.people, notation, kept)
             return
-        column = self._first(one.columns)
-        absent: list[str] = [name for name in one.equal if name not in self.columns]
-        if column is None or absent:
-            name = (absent or [*one.columns])[0]
-            self.roles.missing.append(Missing(name, f"criterion {one.criterion}", len(one.columns) == 1))
+        own = self._first(one.columns)
+        lacking = [each for each in one.equal if each not in self.columns]
+        if own is None or lacking:
+            first = lacking[0] if lacking else one.columns[0]
+            self.roles.missing.append(Missing(first, f"criterion {one.criterion}", len(one.columns) == 1))
             return
         beside = {role: text for role, text in one.beside.items() if self._has_beside(role, text)}
-        self.taken |= {column, *one.equal}
-        yield Scored(one.criterion, column, one.grader, one.people, notation, beside, one.equal)
+        self.taken |= {own, *one.equal}
+        yield Scored(one.criterion, own, one.grader, one.people, notation, beside, one.equal)
 
     def _has_beside(self, role: str, column: str) -> bool:
         if column not in self.columns:
@@ -264,6 +268,16 @@ class _Resolver:
             if matches and not near:
                 near = f" Did you mean {matches[0]!r} for {column!r}?"
         return f"{near} Columns: {join_words(self.columns, limit=40)}."
+
+
+def drop_guessed_grader(frame: pl.DataFrame, roles: Roles) -> None:
+    """Undo a guess: a grader column has no gaps."""
+    if roles.criteria is None or "grader" not in roles.guessed:
+        return
+    empty = as_names(frame[roles.columns["grader"]]).fill_null("") == ""
+    if empty.any() and not empty.all():
+        del roles.columns["grader"]
+        roles.guessed.remove("grader")
 
 
 # Roles that a guess decides by names and values.

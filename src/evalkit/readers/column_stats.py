@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from functools import cached_property
@@ -25,7 +26,7 @@ _NOTATIONS: Final = {
 }
 
 
-class Column:
+class ColumnStats:
     """A column of a sample of records.
 
     `plain` is its name to compare by, `last` the part after the last dot.
@@ -66,7 +67,7 @@ class Column:
     def numbers(self) -> list[float]:
         """The cells that are numbers."""
         if all(isinstance(cell, int | float) for cell in self.cells):
-            return [float(cell) for cell in self.cells]
+            return [float(cell) for cell in self.cells if math.isfinite(cell)]
         parsed = (parse_number(text, self.decimal) for text in self.texts)
         return [value for value in parsed if value is not None]
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from evalkit.data.evals import Evals, unreadable
-from evalkit.readers.base import CSV_SCORES, NATIVE_SCORES, InputFile, Reader, ReadPlan, head
+from evalkit.readers.base import CSV_SCORES, JSON_OBJECT, NATIVE_SCORES, InputFile, Reader, ReadPlan, head
 from evalkit.readers.column_mapping import MAPPING_FILE, Mapping, find_mapping
+from evalkit.readers.formats.json_object import holds_evaluations
 from evalkit.readers.registry import formats_sentence
 from evalkit.util.errors import FormatError, PathError
 from evalkit.util.notes import Note
@@ -102,10 +103,17 @@ class _Finder:
             elif path.is_file():
                 file = None if _PROSE.fullmatch(path.name) else self.choose(path, self.mapping_of(path, top))
                 guessed = file is not None and file.mapping is None and file.reader.name == CSV_SCORES
-                if file is None or (guessed and path.suffix.lower() in _LOGS):
+                if file is None or (guessed and path.suffix.lower() in _LOGS) or _is_other_json(file):
                     self.plan.skipped.append(path)
                 else:
                     self.plan.files.append(file)
+
+
+def _is_other_json(file: InputFile) -> bool:
+    """Whether a file of a folder is a JSON object without records: settings, totals."""
+    if file.reader.name != JSON_OBJECT or (file.mapping is not None and file.mapping.records):
+        return False
+    return file.mapping is not None or not holds_evaluations(file.path)
 
 
 def _expand(path: Path) -> list[tuple[Path, Path]]:

@@ -3,65 +3,31 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.readers import guess_rules as rules
-from evalkit.readers.column_stats import Column
-from evalkit.readers.guess_criteria import LIKELY, SURE, Criterion, describe, find_criteria, in_words
+from evalkit.readers.column_stats import ColumnStats
+from evalkit.readers.guess_checks import Guess, GuessDraft, GuessReason, Refused
+from evalkit.readers.guess_criteria import LIKELY, SURE, GuessedCriterion, describe, find_criteria, in_words
 from evalkit.readers.nested import KEY, PLACE
-from evalkit.util.format import percent
-from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import polars as pl
 
-Status = Literal["loads", "asks", "refuses"]
 SAMPLE: Final = 2000
 """Records that a guess looks at; cases are counted over all."""
 
 # "line" is added by readers; the others are never columns of people.
 _OWN: Final = ("line", "__record")
-_MANY: Final = 30
 _LONG: Final = 400
+_FEW: Final = 4
+_MAYBE_ASKED: Final = 6
 _ROLES_SHOWN: Final = (
     *("input", "output", "messages", "ideal_behavior", "agent_version", "model", "run", "grader", "epoch"),
     *("severity", "tags", "latency_s", "cost_usd"),
 )
-
-
-class Reason(NamedTuple):
-    """Why a key of the mapping has its value; `sure` is 0 to 1."""
-
-    key: str
-    value: str
-    evidence: str
-    sure: float
-
-
-@dataclass(slots=True)
-class Guess:
-    """The guessed mapping of a table.
-
-    `questions` keep it from loading; `refusal` says what the file is instead. `notes` are for its reader.
-    """
-
-    mapping: dict[str, Any] = field(default_factory=dict)
-    why: list[Reason] = field(default_factory=list)
-    questions: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    refusal: str = ""
-
-    @property
-    def status(self) -> Status:
-        """Whether it loads as it is, asks first, or refuses."""
-        return "refuses" if self.refusal else "asks" if self.questions else "loads"
-
-
-class _Refused(Exception):
-    pass
 
 
 def guess_mapping(
@@ -77,38 +43,35 @@ def guess_mapping(
         guesser.guess.mapping["records"] = records
     try:
         guesser.run()
-    except _Refused as refusal:
+    except Refused as refusal:
         guesser.guess.refusal = str(refusal)
     if decimal == ",":
         guesser.guess.mapping["decimal"] = ","
     return guesser.guess
 
 
-class _Guesser:
+class _Guesser(GuessDraft):
     def __init__(self, frame: pl.DataFrame, decimal: str, given: dict[str, str]) -> None:
-        self.frame, self.given = frame, given
-        self.guess = Guess()
         names = [name for name in frame.columns if name not in _OWN]
         expanded = {name.rpartition(".")[0] for name in names if "." in name}
         sample = frame.head(SAMPLE)
-        self.columns = [
-            Column(sample[name], decimal=decimal)
-            for name in names
-            if name not in expanded or not Column(sample[name]).is_json
-        ]
-        self.rows = sample.height
-        self.by_name = {column.name: column for column in self.columns}
-        self.roles: dict[str, str] = {role: name for role, name in given.items() if name in self.by_name}
+        columns = [ColumnStats(sample[name], decimal=decimal) for name in names]
+        super().__init__(
+            [c for c in columns if c.name not in expanded or not c.is_json], sample.height, given
+        )
+        self.frame = frame
+        self.is_long = any(column.last in rules.METRIC and column.is_text for column in self.columns)
 
     def run(self) -> None:
         if not self.rows:
-            raise _Refused("There are no records in it.")
-        self._refuse_pairs()
+            raise Refused("There are no records in it.")
+        self.refuse_pairs()
         self._assign_roles()
         if "criteria" in self.given:
             self._find_case()
             return
-        if self._is_long():
+        self.refuse_totals()
+        if self._map_long():
             return
         taken = set(self.roles.values())
         found = find_criteria(self.columns, taken)
@@ -119,17 +82,18 @@ class _Guesser:
         if not picked:
             self._without_criteria(maybe)
             return
-        self._refuse_two_versions(picked)
+        self.refuse_two_versions(picked)
         describe(picked, self.columns)
-        self._refuse_gates(picked)
+        self.refuse_gates(picked)
         self._find_case()
         self._map_roles()
+        self._find_rater(picked)
         if maybe:
             self.guess.notes.append(f"Not read as judgements: {in_words(maybe)}.")
         for name, one in picked.items():
-            self._check(name, one)
+            self.check(name, one)
         self.guess.mapping.update(_criteria_keys(picked))
-        self._ask_gates(picked)
+        self.ask_gates(picked)
 
     # Roles
 
@@ -148,7 +112,7 @@ class _Guesser:
             if role not in self.given and name in self.by_name and self.by_name[name].distinct > 1:
                 self.roles[role] = name
 
-    def _fit(self, role: str, column: Column) -> float:
+    def _fit(self, role: str, column: ColumnStats) -> float:
         """Return how well a column fits a role, 0 to 1."""
         if column.name in self.roles.values() or not column.count or column.name in (KEY, PLACE):
             return 0.0
@@ -162,45 +126,54 @@ class _Guesser:
             return 0.0
         return points if self._may_be(role, column, points) else 0.0
 
-    def _may_be(self, role: str, column: Column, points: float) -> bool:
+    def _may_be(self, role: str, column: ColumnStats, points: float) -> bool:
         """Whether the cells of a column can have a role."""
         rows = self.rows
-        if role == "output" and (rules.REFERENCE.search(column.plain) or column.verdict_share > 0.6):
-            return False
         if role in ("input", "output", "messages") and column.count < 0.5 * rows:
             return False
-        if role == "messages":
-            return column.holds_messages
-        if role == "case":
-            is_counter = column.last == "index" and points < 0.9
-            if (
-                column.is_json
-                or column.length > 200
-                or is_counter
-                or column.verdict_share
-                or column.count < 0.9 * rows
-            ):
-                return False
-            share = column.distinct / max(column.count, 1)
-            return share > 0.95 or (column.distinct >= 2 and share > 0.02) or rows == 1
-        if role in ("input", "output"):
-            return column.is_text or column.is_json
-        if role == "grader":
-            return column.is_text and column.length < 60 and column.distinct <= max(0.5 * rows, 1)
-        if role in ("model", "agent_version", "run"):
-            few = column.distinct <= max(0.5 * rows, 1) or column.distinct == 1
-            return not column.is_json and column.length < 120 and few and not column.is_boolean
-        if role == "epoch":
-            return column.is_numeric and column.is_whole
-        if role == "severity":
-            known = sum(n for word, n in column.words.items() if word in rules.SEVERITIES)
-            return known >= 0.5 * column.count
-        if role in ("latency_s", "cost_usd"):
-            return column.is_numeric
-        if role == "tags":
-            is_few = column.distinct <= max(0.6 * rows, 1) and column.length < 80
-            return is_few and not column.is_numeric and column.verdict_share < 0.6 and not column.is_json
-        return True
+        few = column.distinct <= max(0.5 * rows, 2)
+        conditions = {
+            "input": lambda: column.is_text or column.is_json,
+            "output": lambda: (
+                (column.is_text or column.is_json)
+                and not rules.REFERENCE.search(column.plain)
+                and column.verdict_share <= 0.6
+            ),
+            "messages": lambda: column.holds_messages,
+            "case": lambda: self._may_be_case(column, points),
+            "grader": lambda: column.is_text and column.length < 60 and few,
+            **dict.fromkeys(
+                ("model", "agent_version", "run"),
+                lambda: (
+                    not column.is_json
+                    and column.length < 120
+                    and (few or column.distinct == 1)
+                    and not column.is_boolean
+                ),
+            ),
+            "epoch": lambda: column.is_numeric and column.is_whole,
+            "severity": lambda: (
+                2 * sum(n for word, n in column.words.items() if word in rules.SEVERITIES) >= column.count
+            ),
+            **dict.fromkeys(("latency_s", "cost_usd"), lambda: column.is_numeric),
+            "tags": lambda: (
+                column.distinct <= max(0.6 * rows, 1)
+                and column.length < 80
+                and not (column.is_numeric or column.is_json)
+                and column.verdict_share < 0.6
+            ),
+        }
+        return conditions[role]() if role in conditions else True
+
+    def _may_be_case(self, column: ColumnStats, points: float) -> bool:
+        is_counter = column.last == "index" and points < 0.9
+        if points >= SURE and self.is_long and not column.is_json:
+            return True
+        if column.is_json or column.length > 200 or is_counter or column.verdict_share:
+            return False
+        share = column.distinct / max(column.count, 1)
+        is_varied = share > 0.95 or (column.distinct >= 2 and share > 0.02) or self.rows <= _FEW
+        return column.count >= 0.9 * self.rows and is_varied
 
     def _map_roles(self) -> None:
         mapping = self.guess.mapping
@@ -220,6 +193,15 @@ class _Guesser:
         if grader and rules.PEOPLE.search(self.by_name[grader].plain):
             mapping["grader_kind"] = {"value": "human"}
 
+    def _find_rater(self, picked: Mapping[str, GuessedCriterion]) -> None:
+        """Beside columns of judges, a column of people's names is that of the raters."""
+        mapping = self.guess.mapping
+        if "grader_kind" in mapping and any(one.grader or one.is_people for one in picked.values()):
+            mapping["rater"] = mapping.pop("grader")
+            del mapping["grader_kind"]
+            for one in picked.values():
+                one.grader = "" if one.is_people else one.grader
+
     # Cases
 
     def _is_unique(self, names: Sequence[str]) -> bool:
@@ -231,7 +213,7 @@ class _Guesser:
         if "case" in self.given:
             return
         if name == KEY:
-            why.append(Reason("case", name, "the key of each record", 0.95))
+            why.append(GuessReason("case", name, "the key of each record", 0.95))
             return
         beside = [
             self.roles[role]
@@ -241,7 +223,7 @@ class _Guesser:
         beside += [*also, *([PLACE] if PLACE in self.by_name else [])]
         if name and (also or self._is_unique([name, *beside])):
             mapping["case"] = name
-            why.append(Reason("case", name, "its name, and it tells the records apart", 0.95))
+            why.append(GuessReason("case", name, "its name, and it tells the records apart", 0.95))
             return
         full = [
             column
@@ -259,7 +241,7 @@ class _Guesser:
         for other in [*ids, *texts, *counters]:
             if self._is_unique([other, *beside]):
                 mapping["case"] = other
-                why.append(Reason("case", other, "it tells the records apart", SURE))
+                why.append(GuessReason("case", other, "it tells the records apart", SURE))
                 return
         if name and 1 < self.by_name[name].distinct < self.rows:
             self._find_repeats(name, beside, full)
@@ -270,7 +252,7 @@ class _Guesser:
                 "No column says the case, the question or the answer. Is each record a case?"
             )
 
-    def _find_repeats(self, name: str, beside: list[str], full: list[Column]) -> None:
+    def _find_repeats(self, name: str, beside: list[str], full: list[ColumnStats]) -> None:
         """Rows share a case: a column tells them apart, or they are counted."""
         mapping = self.guess.mapping
         mapping["case"] = name
@@ -291,7 +273,7 @@ class _Guesser:
 
     # Judgements in rows
 
-    def _is_long(self) -> bool:
+    def _map_long(self) -> bool:
         """Map a table with a row per judgement; False if it has none."""
         metric = next(
             (c for c in self.columns if c.last in rules.METRIC and c.is_text and c.length < 60), None
@@ -309,7 +291,7 @@ class _Guesser:
         if metric is None or score is None:
             return False
         if metric.distinct == self.rows > 1 and not {"input", "output", "case"} & self.roles.keys():
-            raise _Refused(
+            raise Refused(
                 "It has a row per metric and no case: these are totals. evalkit reads the rows that they were made of."
             )
         self.roles = {
@@ -329,7 +311,7 @@ class _Guesser:
         self._scale_long(metric, score)
         return True
 
-    def _scale_long(self, metric: Column, score: Column) -> None:
+    def _scale_long(self, metric: ColumnStats, score: ColumnStats) -> None:
         if (score.verdict_share and not score.is_numeric) or {
             "scale_min",
             "scale_max",
@@ -337,14 +319,14 @@ class _Guesser:
             return
         scales: dict[str, Any] = {}
         for (name,), part in self.frame.head(SAMPLE).group_by(metric.name, maintain_order=True):
-            column = Column(part[score.name].alias(str(name)), decimal=score.decimal)
-            one = {str(name): Criterion(column, 1.0)}
+            column = ColumnStats(part[score.name].alias(str(name)), decimal=score.decimal)
+            one = {str(name): GuessedCriterion(column, 1.0)}
             describe(one, [column])
             own = one[str(name)]
             if own.scale is not None and own.scale_sure >= SURE:
                 scales[str(name)] = own.spec()["scale"]
                 self.guess.why.append(
-                    Reason(f"scale of {name}", str(scales[str(name)]), own.scale_why, own.scale_sure)
+                    GuessReason(f"scale of {name}", str(scales[str(name)]), own.scale_why, own.scale_sure)
                 )
             if own.direction == "lower":
                 self.guess.mapping.setdefault("direction", {})[str(name)] = own.direction
@@ -352,106 +334,6 @@ class _Guesser:
             distinct = {tuple(scale) for scale in scales.values()}
             is_one = len(distinct) == 1 and len(scales) == metric.distinct
             self.guess.mapping["scale"] = list(*distinct) if is_one else scales
-
-    # Checks
-
-    def _check(self, name: str, one: Criterion) -> None:
-        guess, column = self.guess, one.column
-        styles = column.notations - {"4,5"} if column.decimal == "," else column.notations
-        if len(styles) > 1:
-            raise _Refused(
-                f"{name!r} is written in several ways ({join_words(sorted(styles))}). Write one column on one scale."
-            )
-        if one.points < 0.6:
-            guess.questions.append(f"Is {name!r} a judgement?")
-        if one.values:
-            self._check_words(name, one)
-        if one.scale is None or one.scale_sure < 0.5:
-            guess.notes.append(f"No scale for {one.name!r} ({one.scale_why}). A pass rule needs one.")
-        elif one.scale_sure < SURE:
-            guess.questions.append(f"Is the scale of {name!r} {one.spec()['scale']}? ({one.scale_why})")
-        else:
-            scale = str(one.spec()["scale"])
-            guess.why.append(Reason(f"scale of {one.name}", scale, one.scale_why, one.scale_sure))
-        if one.direction == "lower":
-            guess.why.append(Reason(f"direction of {one.name}", "lower", "its name: lower is better", 0.9))
-        elif one.direction == "none":
-            text = f"The name {one.name!r} does not say which end is better. It counts in no verdict until direction is declared."
-            guess.notes.append(text)
-
-    def _check_words(self, name: str, one: Criterion) -> None:
-        words = one.column.words
-        odd = [word for word in words if word not in rules.YES | rules.NO | rules.UNSCORED]
-        if odd:
-            self.guess.questions.append(
-                f"What are {in_words(odd[:4])} of {name!r} worth: a score, or null for unscored?"
-            )
-        good = sum(n for word, n in words.items() if word in rules.YES)
-        scored = good + sum(n for word, n in words.items() if word in rules.NO)
-        total = sum(words.values())
-        if scored < 0.8 * total and scored:
-            self.guess.notes.append(
-                f"{name!r}: {percent(1 - scored / total, 0)} of the words are unscored. {good} of {total} are good, "
-                f"or {good} of the {scored} scored."
-            )
-
-    def _ask_gates(self, picked: Mapping[str, Criterion]) -> None:
-        guess = self.guess
-        has_answer = {"input", "output", "messages"} & self.roles.keys()
-        is_judged = (
-            "grader" in self.roles
-            or any(one.column.is_metric or one.rationale or one.grader for one in picked.values())
-            or (self.roles.get("case") is not None and guess.mapping.get("case") not in ("line", None))
-        )
-        if not has_answer and not is_judged and self.roles.get("case") != KEY:
-            guess.questions.append(
-                "There is neither a question nor an answer, a case nor a reason. Is it an evaluation?"
-            )
-        filled = sum(one.column.count for one in picked.values()) / max(len(picked) * self.rows, 1)
-        if filled < 0.3 and len(picked) > 2 and not any(one.column.is_metric for one in picked.values()):
-            guess.questions.append(
-                f"Only {percent(filled, 0)} of the cells of the criteria hold a value. Are these the criteria?"
-            )
-        if self.rows == 1 and guess.mapping.get("records") and not has_answer:
-            guess.questions.append("There is one record alone. Are its numbers totals?")
-
-    def _refuse_gates(self, picked: Mapping[str, Criterion]) -> None:
-        has_answer = {"input", "output", "messages"} & self.roles.keys()
-        is_wide = len(picked) > 4 and len(picked) > 2 * self.rows and not has_answer
-        if len(picked) > _MANY or is_wide:
-            raise _Refused(
-                f"{plural(len(picked), 'column')} may be judgements in {plural(self.rows, 'record')}: these are no "
-                "records of an evaluation, or not the place where they lie."
-            )
-        if not has_answer and any(rules.LEADERBOARD.search(column.last) for column in self.columns):
-            raise _Refused(
-                "This is a leaderboard: a row is a model, and its numbers are totals. evalkit reads the rows that "
-                "they were made of."
-            )
-        is_by_key = "*" in str(self.guess.mapping.get("records", ""))
-        if is_by_key and self.rows < 10 and not has_answer:
-            raise _Refused("These look like totals. evalkit reads the rows that they were made of.")
-
-    def _refuse_pairs(self) -> None:
-        names = {column.last for column in self.columns}
-        answers = [column.name for column in self.columns if rules.TWO_ANSWERS.search(column.last)]
-        if {"model_a", "model_b", "winner"} <= names or {"generator_1", "generator_2", "preference"} <= names:
-            answers = sorted(names & {"model_a", "model_b", "generator_1", "generator_2"})
-        if len(answers) >= 2:
-            raise _Refused(
-                f"A record holds two answers ({in_words(answers[:2])}): preferences between pairs, not a score of "
-                "one answer. Write a row per answer."
-            )
-        if {"success_count", "total_attempts"} <= names:
-            raise _Refused("These are counts of successes. evalkit reads a row per attempt.")
-
-    def _refuse_two_versions(self, picked: Mapping[str, Criterion]) -> None:
-        for name in picked:
-            twins = [o for o in picked if o != name and rules.SIDES.sub("#", o) == rules.SIDES.sub("#", name)]
-            if twins:
-                raise _Refused(
-                    f"A record holds two versions ({name!r} and {twins[0]!r}). Write a row per version."
-                )
 
     def _without_criteria(self, maybe: list[str]) -> None:
         guess = self.guess
@@ -471,9 +353,9 @@ class _Guesser:
             None,
         )
         if words is not None:
-            self._refuse_choice(words)
+            self.refuse_choice(words)
         has_answer = {"output", "messages"} & self.roles.keys()
-        pair = self._prediction_and_gold() if words is None else None
+        pair = self.prediction_and_gold() if words is None else None
         if words is not None or pair is not None:
             self._find_case()
             self._map_roles()
@@ -498,45 +380,17 @@ class _Guesser:
             guess.notes.append("No column is a judgement: read as answers that are not judged yet.")
             return
         if not has_answer and {"input", "ideal_behavior"} & self.roles.keys() and not maybe:
-            raise _Refused("These are questions without answers: the cases of a suite, not results.")
-        if maybe and has_answer | ({"case", "input"} & self.roles.keys()):
-            some = {name: Criterion(self.by_name[name], 0.3) for name in maybe[:6]}
-            describe(some, self.columns)
+            raise Refused("These are questions without answers: the cases of a suite, not results.")
+        some = {name: GuessedCriterion(self.by_name[name], 0.3) for name in maybe}
+        describe(some, self.columns)
+        some = {name: one for name, one in some.items() if one.scale_sure >= SURE}
+        if 0 < len(some) <= _MAYBE_ASKED and (has_answer | ({"case", "input"} & self.roles.keys())):
             self._find_case()
             self._map_roles()
             guess.mapping.update(_criteria_keys(some))
-            guess.questions.append(f"No column is plainly a judgement. Are these: {in_words(maybe)}?")
+            guess.questions.append(f"No column is plainly a judgement. Are these: {in_words(some)}?")
             return
-        raise _Refused("No column is plainly a judgement.")
-
-    def _refuse_choice(self, words: Column) -> None:
-        pattern = rules.ROLES["output"][1]
-        stems = {
-            re.sub(pattern, "", column.last).strip("_")
-            for column in self.columns
-            if re.search(pattern, column.last)
-        }
-        named = {rules.plain_name(word) for word in words.words} & stems - {""}
-        if len(named) >= 2:
-            raise _Refused(
-                f"A record holds two answers, and {words.name!r} says which is better: preferences between pairs, "
-                "not a score of one answer. Write a row per answer."
-            )
-
-    def _prediction_and_gold(self) -> tuple[str, str] | None:
-        """Return two columns of the same few words, one predicted and one right."""
-        few = [c for c in self.columns if c.count and c.distinct <= 12 and c.length <= 30 and not c.is_json]
-        said = [
-            c
-            for c in few
-            if re.fullmatch(r"pred|prediction|predicted(_label)?|model_label|answer|output|choice", c.last)
-        ]
-        gold = [
-            c
-            for c in few
-            if re.fullmatch(r"gold|label|target|truth|expected|gold_label|correct_answer|reference", c.last)
-        ]
-        return next(((a.name, b.name) for a in said for b in gold if set(a.words) & set(b.words)), None)
+        raise Refused("No column is plainly a judgement.")
 
 
 def _worth(word: str) -> float | None:
@@ -552,7 +406,7 @@ def _worth(word: str) -> float | None:
     )
 
 
-def _criteria_keys(picked: Mapping[str, Criterion]) -> dict[str, Any]:
+def _criteria_keys(picked: Mapping[str, GuessedCriterion]) -> dict[str, Any]:
     """Return `criteria` and `scale` of the mapping, as short as they can be."""
     specs = {name: one.spec() for name, one in picked.items()}
     scales = [tuple(spec["scale"]) for spec in specs.values() if "scale" in spec]

@@ -13,7 +13,7 @@ from evalkit.util.words import join_words
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from evalkit.readers.column_stats import Column
+    from evalkit.readers.column_stats import ColumnStats
 
 SURE: Final = 0.8
 """A guess this sure needs no question."""
@@ -36,13 +36,13 @@ _AXES: Final = re.compile(r"(?:^|_)(0|1)_(\d{1,3})(?:$|_)")
 
 
 @dataclass(slots=True)
-class Criterion:
+class GuessedCriterion:
     """A column that is a judgement.
 
     `points` is how likely it is one, `scale_sure` how likely its scale is right.
     """
 
-    column: Column
+    column: ColumnStats
     points: float
     name: str = ""
     scale: tuple[float, float] | None = None
@@ -76,19 +76,19 @@ def _short(value: float) -> float | int:
     return int(value) if value == int(value) else value
 
 
-def find_criteria(columns: Sequence[Column], taken: Collection[str]) -> dict[str, Criterion]:
+def find_criteria(columns: Sequence[ColumnStats], taken: Collection[str]) -> dict[str, GuessedCriterion]:
     """Return each column that may be a judgement, likely or not, without twins of others."""
-    found: dict[str, Criterion] = {}
+    found: dict[str, GuessedCriterion] = {}
     for place, column in enumerate(columns):
         if column.name in taken or (column.is_json and not column.numbers):
             continue
         points = _points(column, columns, place)
         if points is not None:
-            found[column.name] = Criterion(column, points)
+            found[column.name] = GuessedCriterion(column, points)
     return {name: one for name, one in found.items() if not _is_twin(name, found)}
 
 
-def _points(column: Column, columns: Sequence[Column], place: int) -> float | None:
+def _points(column: ColumnStats, columns: Sequence[ColumnStats], place: int) -> float | None:
     """Return how likely a column is a judgement, None if it cannot be one."""
     beside = rules.BESIDE.search(column.plain)
     if beside:
@@ -96,6 +96,10 @@ def _points(column: Column, columns: Sequence[Column], place: int) -> float | No
         is_judgement = column.is_numeric or column.verdict_share
         if not is_judgement or any(other.plain in (stem, f"{stem}_score") for other in columns):
             return None
+    if any(rules.REASON_PARENTS.search(parent) for parent in column.parents):
+        return None
+    if any(parent in rules.SETTINGS for parent in column.parents):
+        return _MAYBE
     if not column.count:
         return 0.9 if column.is_metric else None
     if rules.TOTAL_COLUMN.search(column.plain):
@@ -124,7 +128,7 @@ def _points(column: Column, columns: Sequence[Column], place: int) -> float | No
     return None
 
 
-def _has_reason(column: Column, columns: Sequence[Column], place: int) -> bool:
+def _has_reason(column: ColumnStats, columns: Sequence[ColumnStats], place: int) -> bool:
     following = columns[place + 1] if place + 1 < len(columns) else None
     for other in columns:
         stem = rules.BESIDE.sub("", other.plain)
@@ -135,7 +139,7 @@ def _has_reason(column: Column, columns: Sequence[Column], place: int) -> bool:
     return False
 
 
-def _is_twin(name: str, found: dict[str, Criterion]) -> bool:
+def _is_twin(name: str, found: dict[str, GuessedCriterion]) -> bool:
     """Whether another column says the same: `score` beside `passed`, a word beside its score, Azure's old names."""
     stem, _, last = name.rpartition(".")
     sibling = f"{stem}." if stem else ""
@@ -147,7 +151,7 @@ def _is_twin(name: str, found: dict[str, Criterion]) -> bool:
     )
 
 
-def scale_of(column: Column) -> tuple[tuple[float, float] | None, float, str, bool]:
+def scale_of(column: ColumnStats) -> tuple[tuple[float, float] | None, float, str, bool]:
     """Return the scale by name and values, how sure it is, why, and whether it is pass or fail."""
     if column.is_boolean or (column.verdict_share and not column.is_numeric):
         return (0.0, 1.0), 1.0, "words", True
@@ -199,7 +203,7 @@ def _scale_seen(
     return (0.0, 100.0), SURE if high > 50 and is_varied else 0.4, seen, False
 
 
-def direction_of(column: Column) -> str:
+def direction_of(column: ColumnStats) -> str:
     """Return "lower" or "none" by the name, "" for higher."""
     if rules.NOT_LOWER.search(column.flat):
         return ""
@@ -208,7 +212,7 @@ def direction_of(column: Column) -> str:
     return "none" if rules.NO_DIRECTION.search(column.flat) else ""
 
 
-def describe(picked: dict[str, Criterion], columns: Sequence[Column]) -> None:
+def describe(picked: dict[str, GuessedCriterion], columns: Sequence[ColumnStats]) -> None:
     """Fill in name, scale, direction, grader, rationale and words of each criterion."""
     names = {column.name: column for column in columns}
     for name, one in picked.items():
@@ -238,7 +242,7 @@ def describe(picked: dict[str, Criterion], columns: Sequence[Column]) -> None:
     _find_graders(picked)
     every_one = all(rules.PEOPLE.search(one.column.plain) for one in picked.values())
     for name, one in picked.items():
-        one.is_people = (
+        one.is_people = one.is_people or (
             not every_one
             and not one.grader
             and bool(rules.PEOPLE.search(one.column.plain))
@@ -247,7 +251,7 @@ def describe(picked: dict[str, Criterion], columns: Sequence[Column]) -> None:
         one.rationale = _rationale(one, columns, picked)
 
 
-def _values(column: Column) -> dict[str, float | None]:
+def _values(column: ColumnStats) -> dict[str, float | None]:
     """Return the score of each word, as the mapping writes it; {} if every word is known."""
     if not set(column.words) - rules.YES - rules.NO - rules.UNSCORED:
         return {}
@@ -258,7 +262,7 @@ def _values(column: Column) -> dict[str, float | None]:
     }
 
 
-def _name(picked: dict[str, Criterion]) -> None:
+def _name(picked: dict[str, GuessedCriterion]) -> None:
     """Name each criterion by the shortest part of its column's name that is its own."""
     for name, one in picked.items():
         parts = [part for part in name.split(".") if part.lower() not in _GENERIC]
@@ -272,7 +276,7 @@ def _name(picked: dict[str, Criterion]) -> None:
             one.name = name
 
 
-def _share_scale(criteria: Iterable[Criterion]) -> None:
+def _share_scale(criteria: Iterable[GuessedCriterion]) -> None:
     """Give unsure columns the scale of the others: 1 to 4 beside a column seen 1 to 5 is of the same."""
     criteria = list(criteria)
     sure = [
@@ -302,7 +306,7 @@ def _share_scale(criteria: Iterable[Criterion]) -> None:
             one.scale_why = f"as the other columns; {one.scale_why}"
 
 
-def _find_graders(picked: dict[str, Criterion]) -> None:
+def _find_graders(picked: dict[str, GuessedCriterion]) -> None:
     """Split `gpt4_tone`, `claude_tone` into two graders of one criterion, if most columns fit."""
     splits: dict[str, tuple[str, str]] = {}
     for name, one in picked.items():
@@ -324,9 +328,10 @@ def _find_graders(picked: dict[str, Criterion]) -> None:
     if len({grader for grader, _ in splits.values()}) > 1 and shared and len(shared) >= 0.6 * len(splits):
         for name, (grader, criterion) in shared.items():
             picked[name].grader, picked[name].name = grader, criterion
+            picked[name].is_people = bool(rules.PEOPLE.search(grader.lower()))
 
 
-def _rationale(one: Criterion, columns: Sequence[Column], picked: Collection[str]) -> str:
+def _rationale(one: GuessedCriterion, columns: Sequence[ColumnStats], picked: Collection[str]) -> str:
     column = one.column
     stem = re.sub(r"[_. ](score|value|rating)$", "", column.plain)
     free = [other for other in columns if other.name not in picked and (other.is_text or other.is_json)]

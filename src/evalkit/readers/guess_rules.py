@@ -83,7 +83,22 @@ ROLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         (
             *("case", "case_id", "sample_id", "question_id", "item_id", "example_id", "test_case_id"),
             *("test_id", "task_id", "doc_id", "custom_id", "ticket_id", "instance_id", "query_id"),
-            *("prompt_id", "qid", "id", "frage_nr", "test_name", "test_case", "task", "name", "uid", "index"),
+            *(
+                "prompt_id",
+                "qid",
+                "id",
+                "ticket",
+                "item",
+                "example",
+                "sample",
+                "frage_nr",
+                "test_name",
+                "test_case",
+                "task",
+                "name",
+                "uid",
+                "index",
+            ),
         ),
         r"(^|_)(id|nr|no|key)$",
     ),
@@ -151,6 +166,10 @@ SCORE_PARENTS: Final = re.compile(
 REASON_PARENTS: Final = re.compile(
     r"^(reasons?|explanations?|rationales?|justifications?|comments?|feedback|notes)$"
 )
+SETTINGS: Final = frozenset(
+    {"inputs", "input", "config", "params", "parameters", "settings", "kwargs", "options"}
+)
+"""Objects whose fields are no judgements."""
 METRICS_01: Final = frozenset(
     {
         *("faithfulness", "answer_relevancy", "answer_relevance", "response_relevancy", "context_precision"),

@@ -9,7 +9,7 @@ import polars as pl
 
 from evalkit.data.columns import series
 from evalkit.data.json_text import decode
-from evalkit.readers.guess_rules import RECORD_PLACES
+from evalkit.readers.guess_rules import RECORD_PLACES, ROLES, plain_name
 from evalkit.util.errors import FormatError
 from evalkit.util.words import did_you_mean, join_words
 
@@ -50,6 +50,9 @@ def find_places(root: Any) -> list[tuple[str, list[Record]]]:
     """Return each place of a decoded file that holds records, with its path."""
     if not isinstance(root, dict):
         return [("", [one for one in root if isinstance(one, dict)])] if is_records(root) else []
+    names = {plain_name(key) for key in root}
+    if names & {*ROLES["input"][0]} and names & {*ROLES["output"][0]}:
+        return [("", [root])]
     places: list[tuple[str, list[Record]]] = []
     for key, value in root.items():
         if is_records(value):

@@ -13,7 +13,7 @@ import polars as pl
 from evalkit.data.evals import Evals
 from evalkit.data.schema import CRITERIA, TABLES, Problem
 from evalkit.readers import load_cache
-from evalkit.readers.base import NATIVE_SCORES, RECORD, Raw
+from evalkit.readers.base import NATIVE_SCORES, Raw
 from evalkit.readers.builder import only
 from evalkit.readers.column_roles import Missing, MissingColumns
 from evalkit.readers.run_names import LoadedPart
@@ -131,8 +131,7 @@ def _read_table(file: InputFile, wanted: Wanted) -> _Outcome:
             guess=wanted.guess,
             strict=wanted.strict,
         )
-        columns = [name for name in raw.frame.columns if name not in ("line", RECORD)]
-        facts = {"name": part.name, "columns": columns, "missing": roles.missing}
+        facts = {"name": part.name, "columns": list(roles.available), "missing": roles.missing}
         return wanted.select_for_checks(part.evals), facts
 
     fallback = file.fallback

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from evalkit.data.columns import cell_values, fit, in_order
-from evalkit.data.conflicts import INPUT, OUTPUT, conflict_note, content_hash
+from evalkit.data.conflicts import INPUT, OUTPUT, conflicts_in_table
 from evalkit.data.evals import Evals
 from evalkit.data.json_text import as_text
 from evalkit.data.schema import (
@@ -16,7 +15,6 @@ from evalkit.data.schema import (
     GRADER_KINDS,
     RUNS,
     SCORES,
-    SEVERITIES,
     TABLES,
     TRIAL_KEY,
     TRIALS,
@@ -25,21 +23,21 @@ from evalkit.data.schema import (
 )
 from evalkit.data.table import expected_of
 from evalkit.readers.base import RECORD, Raw
-from evalkit.readers.column_roles import Roles, resolve
-from evalkit.readers.guess_rules import SEVERITIES as SEVERITY_WORDS
+from evalkit.readers.column_roles import Roles, drop_guessed_grader, resolve
 from evalkit.readers.nested import KEY, PLACE
 from evalkit.readers.run_names import PARTS, LoadedPart, name_runs
-from evalkit.readers.score_values import NO_SCORE, Notation, as_names, constant, read_scores
+from evalkit.readers.score_values import NO_SCORE, Notation, as_names, constant, read_scores, read_severities
+from evalkit.readers.table_loss import Loss
+from evalkit.readers.table_notes import describe
 from evalkit.readers.table_records import open_table
-from evalkit.util.errors import ColumnError, FormatError
-from evalkit.util.notes import Note
-from evalkit.util.words import Option, Sentence, join_words, plural
+from evalkit.util.errors import ColumnError
+from evalkit.util.words import join_words, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from evalkit.readers.column_mapping import Mapping
-    from evalkit.readers.guess import Guess
+    from evalkit.util.notes import Note
 
 _TRIAL: Final = ("output", "latency_s", "input_tokens", "output_tokens", "cost_usd")
 _USAGE: Final = _TRIAL[2:]
@@ -51,10 +49,6 @@ _SCORE: Final = (
 )
 _JUDGEMENT: Final = ("grader", "rater", "rubric_hash", "sample")
 _DEFAULTS: Final = {"rubric_hash": "", "sample": 1}
-# A table loses at most this share of its judgements, or this many, without an error.
-_MOST_LOST: Final = 0.2
-_FEW_LOST: Final = 2
-_LINES_SHOWN: Final = 3
 
 
 def to_evals(
@@ -75,7 +69,7 @@ def to_evals(
     raw, frame = opened.raw, opened.raw.frame
     columns = [name for name in frame.columns if name not in ("line", RECORD)]
     roles = resolve(opened.mapping, columns, source=raw.source, recognizes=opened.guess is None)
-    _drop_guessed_grader(frame, roles)
+    drop_guessed_grader(frame, roles)
     table = _ScoreTable(frame, roles, raw, run)
     scores = table.wide() if roles.criteria is not None else table.long()
     frames: dict[str, Any] = {
@@ -85,7 +79,7 @@ def to_evals(
         "runs": table.runs(),
         "criteria": table.criteria(scores),
     }
-    notes = [*raw.notes, *table.notes(mapping, opened.guess)]
+    notes = [*raw.notes, *describe(table, mapping, opened.guess)]
     more: dict[str, Any] = {"notes": notes, "files": raw.files}
     problems = in_order([*raw.problems, *table.problems])
     try:
@@ -94,11 +88,11 @@ def to_evals(
         keys = {name: pl.col(name) for name in SCORES.key if name in scores.columns}
         keys |= {name: pl.col(name).fill_null(value) for name, value in _DEFAULTS.items() if name in keys}
         kept, repeats = table.first_rows(scores, keys)
-        table.lost += scores.height - kept.height
+        table.loss.lost += scores.height - kept.height
         frames["scores"], unfit = fit(SCORES, kept)
         evals = Evals.from_tables(**frames, problems=in_order([*problems, *repeats, *unfit]), **more)
     if strict:
-        table.refuse_loss()
+        table.loss.refuse()
     return LoadedPart(evals, run if table.run_parts else None), roles
 
 
@@ -110,8 +104,7 @@ class _ScoreTable:
         self.reported: set[str] = set()
         self.binary: set[str] = set()
         self.unscaled: list[str] = []
-        self.given = self.lost = 0
-        self.unread: Counter[tuple[str, str]] = Counter()
+        self.loss = Loss(raw.source)
         self.conflicts: list[Note] = []
         self.frame = frame
         case = self.column("case")
@@ -133,8 +126,7 @@ class _ScoreTable:
             rows = self.frame.height
             self.frame, repeats = self.first_rows(self.frame, key)
             self.problems += repeats
-            self.lost = (rows - self.frame.height) * len(roles.criteria)
-            self.given = self.lost
+            self.loss.lost = self.loss.given = (rows - self.frame.height) * len(roles.criteria)
 
     @property
     def runs_known(self) -> bool:
@@ -168,20 +160,11 @@ class _ScoreTable:
     def _severities(self, values: pl.Series) -> pl.Series:
         """Return severities by the mapping's words or the usual ones; each unknown word is one problem."""
         texts = as_names(values).str.strip_chars()
-        own = {word.casefold(): level for word, level in self.roles.severities.items()}
-        known = {word: word for word in SEVERITIES} | SEVERITY_WORDS | own
-        level_of = {text: known.get(text.casefold()) for text in texts.drop_nulls().unique().to_list()}
-        levels = texts.replace_strict(
-            list(level_of), list(level_of.values()), default=None, return_dtype=pl.String
-        )
-        if "severity" not in self.reported:
-            for word in sorted(word for word in level_of if word and word.casefold() not in known):
-                lines = self.frame["line"].filter(texts == word)
-                self._add_problem(
-                    lines[0],
-                    f"severity is {word!r:.80} ({plural(len(lines), 'row')}). Expected {expected_of(CASES.schema['severity'])}. "
-                    f'For other words: "severity": {{"column": ..., "values": {{{word!r:.40}: "high"}}}}.',
-                )
+        levels, unknown = read_severities(texts, self.roles.severities)
+        for word in unknown if "severity" not in self.reported else ():
+            lines = self.frame["line"].filter(texts == word)
+            text = f"severity is {word!r:.80} ({plural(len(lines), 'row')}). Expected {expected_of(CASES.schema['severity'])}"
+            self._add_problem(lines[0], f"{text}, or its words under severity.values in the mapping.")
         self.reported.add("severity")
         return levels.cast(CASES.schema["severity"]).alias("severity")
 
@@ -225,8 +208,9 @@ class _ScoreTable:
             if values is not None:
                 shared[role] = values
         error, label = shared.get("error"), shared.get("label")
-        given = self.column("score")
-        cells = self.column("label") if given is None else given
+        cells = self.frame[
+            next(self.roles.columns[role] for role in ("score", "label") if role in self.roles.columns)
+        ]
         scores = self._judgements(criterion, cells, shared, self.roles.notation).with_columns(
             *([] if label is None else [label]),
             *([] if error is None else [pl.coalesce(error, pl.col("error")).alias("error")]),
@@ -295,43 +279,6 @@ class _ScoreTable:
             return frame
         suite = as_names(suites).fill_null("").unique(maintain_order=True).to_frame("suite")
         return frame.join(suite, how="cross")
-
-    def notes(self, mapping: Mapping | None, guess: Guess | None) -> list[Note]:
-        roles = self.roles
-        notes = [Note("guessed", roles.sentence()), *self.conflicts]
-        if guess is not None:
-            text = f"The mapping is a guess. To pin it: mapping={guess.mapping!r}."
-            notes = [Note("mapping", text), *(Note("guess", line) for line in guess.notes), *notes]
-        if not roles.has("case") and KEY not in self.frame.columns:
-            notes.append(Note("default", "Cases are numbered by line or record: runs pair line by line."))
-        if self.run_parts:
-            parts = " and ".join(f"{part} ({roles.columns[part]!r})" for part in self.run_parts)
-            names = join_words(map(repr, self.frame["__run"].unique(maintain_order=True)), limit=6)
-            notes.append(Note("default", f"No run column. Runs are named by {parts}: {names}."))
-        elif not self.runs_known and self.raw.file:
-            text = "Runs are named after their folder, or their file if a folder has several."
-            notes.append(Note("default", text))
-        elif not self.runs_known:
-            notes.append(Note("default", f"No run column. Using the run name {self.run!r}."))
-        if not roles.has("agent_version"):
-            notes.append(Note("default", "No version column. Using the run's name as the agent's version."))
-        if not roles.has("grader"):
-            notes.append(Note("default", "No grader column. Using the grader name 'judge'."))
-        if self.unscaled:
-            text = f'No scale for {join_words(self.unscaled)}. Add "scale": [lowest, highest] to the mapping.'
-            notes.append(Note("scale", text))
-        name = mapping.name if mapping else "the mapping"
-        notes += [
-            Note(
-                "missing", f"there is no column {column!r} ({role}), which {name} names.", (self.raw.source,)
-            )
-            for column, role, _ in roles.missing
-        ]
-        taken = {"line", *roles.used_columns()}
-        ignored = [c for c in self.frame.columns if c not in taken and not c.startswith("__")]
-        if ignored:
-            notes.append(Note("ignored", f"Columns not read: {', '.join(sorted(ignored))}."))
-        return notes
 
     def first_rows(self, frame: pl.DataFrame, keys: dict[str, pl.Expr]) -> tuple[pl.DataFrame, list[Problem]]:
         """Keep the first row of each key, with a problem for every other row."""
@@ -432,46 +379,14 @@ class _ScoreTable:
             if scores.drop_nulls().is_in([0.0, 1.0]).all():
                 self.binary.update(criterion.drop_nulls().unique())
         columns["__bad"] = bad
-        self.given += int((errors.fill_null("") != NO_SCORE).sum())
+        self.loss.given += int((errors.fill_null("") != NO_SCORE).sum())
         return pl.DataFrame({name: values.alias(name) for name, values in columns.items()})
 
     def _report(self, scores: pl.DataFrame) -> pl.DataFrame:
         """Add one problem per text that is no score; return the score columns."""
-        self.lost += int(scores["__bad"].sum())
-        bad = scores.filter("__bad").group_by("error", maintain_order=True).agg("line", "criterion")
-        for text, lines, criteria in bad.iter_rows():
-            names = ", ".join(dict.fromkeys(criteria))
-            self.unread[text, names] += len(lines)
-            places = dict.fromkeys(lines)
-            more = ""
-            if len(places) > 1:
-                some = [str(line) for line in places][:_LINES_SHOWN]
-                more = f" ({len(places)} rows, lines {', '.join(some)}{', ...' if len(places) > _LINES_SHOWN else ''})"
-            self._add_problem(lines[0], f"{names}: the score is {text!r}, not a finite number{more}")
+        self.problems += self.loss.report(scores.filter("__bad"))
         source = pl.lit(self.raw.source, dtype=pl.Categorical()).alias("source")
         return scores.drop("__bad").with_columns(source)
-
-    def refuse_loss(self) -> None:
-        """Raise if more than a fifth of the judgements are lost."""
-        if self.lost <= max(_MOST_LOST * self.given, _FEW_LOST):
-            return
-        what = f"{self.raw.source}: {plural(self.lost, 'judgement')} of {self.given} cannot be read."
-        load_anyway = Option("strict", value=False)
-        if not self.unread:
-            text = "Several rows have the same case, run and epoch, and only the first of them is kept."
-            fix = 'Map "epoch" to the column that tells them apart, or to "count"; to load anyway: {option}.'
-            raise FormatError(f"{what} {text}", argument="mapping", fix=Sentence(fix, option=load_anyway))
-        common = self.unread.most_common(3)
-        seen = join_words(f"{text!r} of {names} ({count})" for (text, names), count in common)
-        words = {text: None for (text, _), _ in common}
-        fix = Sentence(
-            "Say what each is worth (null: unscored): {values}; to load anyway: {option}.",
-            values=Option(
-                "values", words, python=f'"criteria": {{{common[0][0][1]!r}: {{"values": {words!r}}}}}'
-            ),
-            option=load_anyway,
-        )
-        raise FormatError(f"{what} The commonest: {seen}.", argument="mapping", fix=fix)
 
     def _first_values(
         self, keys: Sequence[str], columns: dict[str, pl.Series | None], table: Table
@@ -493,23 +408,10 @@ class _ScoreTable:
                 text = f"{plural(several, f'{keys[-1]} has', plural=f'{keys[-1]}s have')} several values of {name}"
                 self._add_problem(None, f"{text}; the first of each is kept")
                 if name in (INPUT, OUTPUT):
-                    self.conflicts += self._conflicts(frame, name, keys)
+                    rows = frame.with_columns(run=self.frame["__run"])
+                    self.conflicts += conflicts_in_table(rows, name, keys, files=self.raw.files)
         frame = frame.group_by(keys, maintain_order=True).agg(pl.all().drop_nulls().first())
         return frame.with_columns(source=pl.lit(self.raw.source)) if "source" in table.schema else frame
-
-    def _conflicts(self, frame: pl.DataFrame, name: str, keys: Sequence[str]) -> Iterator[Note]:
-        rows = frame.with_columns(__run=self.frame["__run"]).drop_nulls(name)
-        rows = rows.filter(pl.col(name).n_unique().over(keys) > 1).unique(
-            [*keys, name, "__run"], maintain_order=True
-        )
-        first: dict[tuple[str, ...], str] = {}
-        by_run: dict[str, list[tuple[str, ...]]] = {}
-        for *key, text, run in rows.select(*keys, name, "__run").iter_rows():
-            record, own = tuple(map(str, key)), content_hash(text)
-            if first.setdefault(record, own) != own:
-                by_run.setdefault(run, []).append((*record, own))
-        for run, records in by_run.items():
-            yield conflict_note(name, records, files=self.raw.files, runs=[run])
 
     def _scale_columns(self) -> dict[str, tuple[float, float]]:
         low, high = self.column("scale_min"), self.column("scale_max")
@@ -519,13 +421,3 @@ class _ScoreTable:
         criterion = as_names(self.frame[self.roles.columns["criterion"]])
         rows = pl.DataFrame({"criterion": criterion, **ends}).drop_nulls().unique("criterion", keep="first")
         return {name: (a, b) for name, a, b in rows.iter_rows() if a < b}
-
-
-def _drop_guessed_grader(frame: pl.DataFrame, roles: Roles) -> None:
-    """Undo a guess: a grader column has no gaps."""
-    if roles.criteria is None or "grader" not in roles.guessed:
-        return
-    empty = as_names(frame[roles.columns["grader"]]).fill_null("") == ""
-    if empty.any() and not empty.all():
-        del roles.columns["grader"]
-        roles.guessed.remove("grader")

@@ -11,6 +11,8 @@ import polars as pl
 
 from evalkit.data.columns import cell_values
 from evalkit.data.columns import series as series_of
+from evalkit.data.schema import SEVERITIES
+from evalkit.readers import guess_rules as rules
 from evalkit.readers.guess_rules import NO, UNSCORED, YES
 
 if TYPE_CHECKING:
@@ -90,9 +92,8 @@ def read_scores(
     blank = text.fill_null("") == ""
     if meanings:
         score_of = {word: meaning[0] for word, meaning in meanings.items()}
-        by_word = text.replace_strict(
-            list(score_of), list(score_of.values()), default=None, return_dtype=pl.Float64
-        )
+        worth = [None if value is None else float(value) for value in score_of.values()]
+        by_word = text.replace_strict(list(score_of), worth, default=None, return_dtype=pl.Float64)
         numbers = pl.select(pl.coalesce(numbers, by_word)).to_series()
     known = text.is_in(list(meanings)) if meanings else pl.repeat(value=False, n=len(text), eager=True)
     bad = numbers.is_null() & ~blank & ~known.fill_null(value=False)
@@ -131,6 +132,19 @@ def _meaning(word: str, notation: Notation, *, is_binary: bool) -> tuple[float |
     if is_binary and plain in YES | NO:
         return (float(plain in YES),)
     return None
+
+
+def read_severities(texts: pl.Series, own: Mapping[str, str | None]) -> tuple[pl.Series, list[str]]:
+    """Return the severity of each text, by `own` words or the usual ones, and the unknown words."""
+    known = {word: word for word in SEVERITIES} | rules.SEVERITIES
+    known |= {word.casefold(): level for word, level in own.items() if level is not None}
+    silent = {word.casefold() for word, level in own.items() if level is None}
+    words = [word for word in texts.drop_nulls().unique(maintain_order=True).to_list() if word]
+    level_of = {word: known.get(word.casefold()) for word in words}
+    levels = texts.replace_strict(words, list(level_of.values()), default=None, return_dtype=pl.String)
+    return levels, [
+        word for word, level in level_of.items() if level is None and word.casefold() not in silent
+    ]
 
 
 def may_score(values: pl.Series) -> bool:

@@ -14,7 +14,7 @@ from evalkit.readers import guess_rules as rules
 from evalkit.readers.base import RECORD, Raw
 from evalkit.readers.column_mapping import NAMES, Mapping
 from evalkit.readers.column_roles import mapping_option, with_columns
-from evalkit.readers.guess import Guess, guess_mapping
+from evalkit.readers.guess import guess_mapping
 from evalkit.readers.nested import dotted, find_places, records_at, weigh_place
 from evalkit.readers.score_values import without_nested
 from evalkit.util.errors import FormatError
@@ -23,6 +23,8 @@ from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from evalkit.readers.guess_checks import Guess
 
 _LAST_ROWS: Final = 5
 _SAMPLE: Final = 500
@@ -44,9 +46,9 @@ def open_table(raw: Raw, mapping: Mapping | None, *, guesses: bool = True) -> Op
     Raise `FormatError` if a guess asks or refuses, or is needed and not allowed.
     """
     given = mapping or Mapping()
-    raw, place = _with_records(raw, given)
+    raw, place = with_records(raw, given)
     raw = replace(raw, frame=without_nested(raw.frame))
-    raw = _without_totals(raw)
+    raw = without_totals(raw)
     named = [name for names in _named(given) for name in names]
     if not _needs_guess(given, raw.frame.columns):
         return Opened(replace(raw, frame=dotted(raw.frame, only=_dotted_names(named))), given)
@@ -139,7 +141,7 @@ def _dotted_names(names: list[str]) -> set[str]:
     return {name for name in names if "." in name}
 
 
-def _with_records(raw: Raw, given: Mapping) -> tuple[Raw, str]:
+def with_records(raw: Raw, given: Mapping) -> tuple[Raw, str]:
     """Return the records at the mapping's place, or at the likeliest place of a file with records inside."""
     root, place = raw.root, given.records
     if place and root is None:
@@ -189,7 +191,7 @@ def _value(line: bytes) -> list[Any]:
         return []
 
 
-def _without_totals(raw: Raw) -> Raw:
+def without_totals(raw: Raw) -> Raw:
     """Drop a last row called total or the like, or the mean of the rows above."""
     frame = raw.frame
     if frame.height < 3:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from evalkit.data.json_text import BOM, decode, read_bytes
-from evalkit.readers.base import Raw, Reader
+from evalkit.readers.base import JSON_OBJECT, Raw, Reader
+from evalkit.readers.nested import find_places
+from evalkit.readers.table_records import open_table
 from evalkit.util.errors import FormatError
 
 if TYPE_CHECKING:
@@ -21,15 +23,18 @@ def sniff(path: Path, head: bytes) -> bool:
         return False
     lines = [line for line in start.splitlines() if line.strip()]
     # Inner objects of an indented file stand further right.
-    whole = sum(line.startswith(b"{") and _is_object(line) for line in lines)
-    return whole == 0 or len(lines) == 1
+    objects = [value for line in lines if line.startswith(b"{") and isinstance(value := _value(line), dict)]
+    if len(lines) > 1 or not objects:
+        return not objects
+    is_lines = path.suffix.lower() in (".jsonl", ".ndjson")
+    return not is_lines and any(place for place, _ in find_places(objects[0]))
 
 
-def _is_object(line: bytes) -> bool:
+def _value(line: bytes) -> Any:
     try:
-        return isinstance(decode(line.strip()), dict)
+        return decode(line.strip())
     except ValueError:
-        return False
+        return None
 
 
 def rows(path: Path) -> Raw:
@@ -41,4 +46,12 @@ def rows(path: Path) -> Raw:
     return Raw(pl.DataFrame(), str(path), root=root)
 
 
-READERS: Final = (Reader("JSON object with scores", sniff, rows=rows, alone=True),)
+def holds_evaluations(path: Path) -> bool:
+    """Whether a file has records that a guess reads without asking: others in a folder are settings and totals."""
+    try:
+        return open_table(rows(path), None).guess is not None
+    except FormatError:
+        return False
+
+
+READERS: Final = (Reader(JSON_OBJECT, sniff, rows=rows, alone=True),)
