@@ -105,7 +105,7 @@ def find_scopes(
         units = units.explode("tags", empty_as_null=True, keep_nulls=True)
     parts = units.partition_by(columns, as_dict=True, maintain_order=True)
     named = sorted(parts.items(), key=lambda item: natural_key(item[0]))
-    lower = set(evals.criteria.filter(direction="lower")["criterion"])
+    lower, undirected = (set(evals.criteria.filter(direction=way)["criterion"]) for way in ("lower", "none"))
     place = list(columns).index("criterion") if "criterion" in columns else None
     return [
         (
@@ -114,6 +114,7 @@ def find_scopes(
             place is not None and name[place] in lower,
         )
         for name, part in named
+        if place is None or name[place] not in undirected
     ]
 
 
@@ -123,7 +124,11 @@ Scale = tuple[float, float]
 def find_scale(evals: Evals) -> Scale | None:
     """Return the one declared scale of the criteria in a mean (not binary); None if they differ or it is unknown."""
     scales = (
-        evals.criteria.filter(pl.col("kind").ne_missing("binary")).select("scale_min", "scale_max").unique()
+        evals.criteria.filter(
+            pl.col("kind").ne_missing("binary"), pl.col("direction").cast(pl.String).ne_missing("none")
+        )
+        .select("scale_min", "scale_max")
+        .unique()
     )
     low, high = scales.row(0) if scales.height == 1 else (None, None)
     return None if low is None or high is None else (low, high)

@@ -20,7 +20,7 @@ SEVERITIES: Final = ("low", "medium", "high", "critical")
 VERDICTS: Final = ("fail", "unscored", "pass")
 GRADER_KINDS: Final = ("judge", "human", "code")
 CRITERION_KINDS: Final = ("ordinal", "binary", "continuous")
-DIRECTIONS: Final = ("higher", "lower")
+DIRECTIONS: Final = ("higher", "lower", "none")
 MODES: Final = ("live", "batch")
 TRIAL_KEY: Final = ["run", "case", "epoch"]
 """The key of a trial, to join by."""
@@ -83,7 +83,9 @@ CRITERIA: Final = Table(
         Column("weight", pl.Float64(), "Its weight in the mean; null counts as 1."),
         Column("kind", pl.Enum(CRITERION_KINDS), "ordinal, binary or continuous."),
         Column(
-            "direction", pl.Enum(DIRECTIONS), "Which end is better: higher or lower; null counts as higher."
+            "direction",
+            pl.Enum(DIRECTIONS),
+            "Which end is better: higher or lower; none: it counts in no verdict; null counts as higher.",
         ),
     ),
 )

@@ -53,7 +53,7 @@ class Criterion(Part):
     scale: tuple[float, float] = (1.0, 5.0)
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     kind: Literal["ordinal", "binary", "continuous"] = "ordinal"
-    direction: Literal["higher", "lower"] | None = None
+    direction: Literal["higher", "lower", "none"] | None = None
     origin: dict[Literal["name", "description", "anchors", "scale"], Origin] = Field(default_factory=dict)
 
     @field_validator("anchors", mode="before")
@@ -94,7 +94,7 @@ class Criterion(Part):
             "scale": list(self.scale),
             "kind": self.kind,
             # Without it: the hashes of rubrics that are older than directions stay.
-            **({"direction": "lower"} if self.direction == "lower" else {}),
+            **({"direction": self.direction} if self.direction in ("lower", "none") else {}),
         }
 
 

@@ -34,6 +34,8 @@ class RuledCriterion:
     mean: float | None
     floor: float | None
     gate: float | None
+    # Without a better end a criterion is shown and counts in no verdict.
+    has_direction: bool = True
     # A score times `factor` plus `offset` lies on the scale of the mean, higher is better.
     factor: float = 1.0
     offset: float = 0.0
@@ -47,6 +49,11 @@ class RuledCriterion:
     def least(self) -> float | None:
         """The worst score that does not fail the trial by itself; None if every score is allowed."""
         return self.floor if self.gate is None else self.gate
+
+    @property
+    def direction(self) -> str:
+        """The better end: higher, lower or none."""
+        return "lower" if self.is_lower else "higher" if self.has_direction else "none"
 
     @property
     def sign(self) -> int:
@@ -111,8 +118,10 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> App
                 what = Sentence("{option} names an unknown criterion.", option=rule_option(field, name))
                 raise RuleError(what, argument=field, value=name, choices=declared)
     scales = {name: _scale(facts, rule) for name, facts in declared.items()}
-    _require_scales(declared, scales, rule)
-    in_mean = {name for name, facts in declared.items() if facts.get("kind") != "binary"}
+    counted = {name: facts for name, facts in declared.items() if facts.get("direction") != "none"}
+    _require_scales(counted, {name: scales[name] for name in counted}, rule)
+    undirected = {name for name, facts in declared.items() if facts.get("direction") == "none"}
+    in_mean = {name for name, facts in declared.items() if facts.get("kind") != "binary"} - undirected
     distinct = {scale for name, scale in scales.items() if name in in_mean and scale is not None}
     is_mixed = len(distinct) > 1
     if is_mixed:
@@ -151,6 +160,19 @@ def _ruled(
     if rule.weights:
         weight = float(rule.weights.get(name, 0.0))
     gate = (rule.gates or {}).get(name)
+    if facts.get("direction") == "none":
+        low_high = scale or (None, None)
+        return RuledCriterion(
+            scale_min=low_high[0],
+            scale_max=low_high[1],
+            weight=weight,
+            in_mean=False,
+            is_lower=False,
+            mean=None,
+            floor=None,
+            gate=None,
+            has_direction=False,
+        )
     if scale is None:
         return RuledCriterion(
             None, None, weight, in_mean, is_lower, None, None, None if gate is None else float(gate)
@@ -187,7 +209,16 @@ def _ruled(
         span = high - low
         factor, offset = (-1 / span, high / span) if is_lower else (1 / span, -low / span)
     return RuledCriterion(
-        low, high, weight, in_mean, is_lower, **thresholds, gate=gate, factor=factor, offset=offset
+        low,
+        high,
+        weight,
+        in_mean,
+        is_lower,
+        mean=thresholds["mean"],
+        floor=thresholds["floor"],
+        gate=gate,
+        factor=factor,
+        offset=offset,
     )
 
 

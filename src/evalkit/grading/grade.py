@@ -290,7 +290,7 @@ def _criterion_verdicts(part: _Part, keys: pl.DataFrame) -> pl.DataFrame:
     facts = ("scale_min", "scale_max", "threshold", "least", "tolerance")
     ruled = pl.DataFrame(
         [
-            (name, "lower" if c.is_lower else "higher", c.sign, *(getattr(c, fact) for fact in facts))
+            (name, c.direction, c.sign, *(getattr(c, fact) for fact in facts))
             for name, c in part.applied.criteria.items()
         ],
         schema={
@@ -333,8 +333,14 @@ class _Part:
     single: bool
 
     def reduce(self, key: Sequence[str], *, scores: Any = None) -> Any:
-        rows = self.scores if scores is None else scores
-        return reduce_trials(rows, key, self.applied, carried=self.carried, single=self.single)
+        import narwhals as nw
+
+        rows, carried = (self.scores if scores is None else scores), self.carried
+        undirected = [name for name, one in self.applied.criteria.items() if not one.has_direction]
+        if undirected:
+            rows = rows.filter(~nw.col("criterion").cast(nw.String).is_in(undirected))
+            carried = [(run, name) for run, name in carried if name not in undirected]
+        return reduce_trials(rows, key, self.applied, carried=carried, single=self.single)
 
     def is_uniform(self) -> bool:
         """Whether all runs carry the same criteria."""
