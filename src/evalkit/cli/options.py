@@ -66,6 +66,9 @@ class Data:
         False
     )
 
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Load what can be read, also where most of a file is lost.")
+    ] = False
     pair_by_id: Annotated[
         bool, typer.Option("--pair-by-id", help="Pair cases of one ID even where their inputs differ.")
     ] = False
@@ -79,7 +82,7 @@ class Data:
         from evalkit.readers.load import load
 
         with working(f"Reading {', '.join(self.paths)}"):
-            evals = load(*self.paths, mapping=self.mapping, cache=use_cache.get())
+            evals = load(*self.paths, mapping=self.mapping, cache=use_cache.get(), strict=not self.lenient)
         if needs_records and evals.scores.is_empty() and evals.trials.is_empty():
             raise FormatError(f"No trials and no scores in {join_words(self.paths, limit=3)}.{_first(evals)}")
         tell_about(evals, notes=self.notes)

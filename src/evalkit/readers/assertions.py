@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.json_text import as_text
@@ -66,8 +66,10 @@ def add_checks(builder: EvalsBuilder, attempts: Sequence[CheckedTrial], *, grade
             f"The checks differ from case to case, or the verdict is not that all pass. The one criterion is {SUCCESS!r}, "
             f"{grader}'s own verdict; the checks are in its metadata.",
         )
+    # One grader gives the verdict of all cases: a judge if a judge has a say in any.
+    kind = _kind([check for attempt in graded for check in attempt.checks])
     for attempt in graded:
-        _add(builder, attempt, _whole(attempt), grader)
+        _add(builder, attempt, replace(_whole(attempt), kind=kind), grader)
 
 
 def name_cases(records: Sequence[tuple[str | None, Any]]) -> list[str]:

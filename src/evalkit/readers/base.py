@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.schema import TABLES
@@ -122,14 +123,24 @@ class InputFile:
     run: str = ""
     fallback: Reader | None = None
     mapping_passed: bool = False
+    origin: Path | None = None
 
 
 @dataclass(slots=True)
 class ReadPlan:
-    """The files to read, and the files of unknown format."""
+    """The files to read, and the files of unknown format. `folders` hold unpacked files, for the caller to remove."""
 
     files: list[InputFile] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
+
+    def __enter__(self) -> ReadPlan:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Remove unpacked files."""
+        for folder in self.folders:
+            rmtree(folder, ignore_errors=True)
 
 
 def head(path: Path) -> bytes:

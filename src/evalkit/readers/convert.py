@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from evalkit.data.schema import Table, TableName
+    from evalkit.readers.base import ReadPlan
     from evalkit.readers.column_mapping import Mapping
 
 _LARGE: Final[tuple[TableName, ...]] = ("trials", "turns", "scores")
@@ -37,9 +38,11 @@ def save(
     """
     folder = Path(folder)
     readers, notes = registry.readers()
-    plan = find_files.find(list(sources), mapping, readers)
-    if not plan.files:
-        return None
+    with find_files.find(list(sources), mapping, readers) as plan:
+        return _save(plan, folder, notes) if plan.files else None
+
+
+def _save(plan: ReadPlan, folder: Path, notes: list[Note]) -> Evals:
     saved.check_target(folder)
     with replace_folder(folder) as fresh:
         parts_folder = fresh / "parts"

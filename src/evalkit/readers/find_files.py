@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import glob
 import re
+import tempfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from evalkit.data.evals import Evals, unreadable
 from evalkit.readers.base import CSV_SCORES, JSON_OBJECT, NATIVE_SCORES, InputFile, Reader, ReadPlan, head
 from evalkit.readers.column_mapping import MAPPING_FILE, Mapping, find_mapping
+from evalkit.readers.compressed import codec_of, unpack
 from evalkit.readers.formats.json_object import holds_evaluations
 from evalkit.readers.registry import formats_sentence
 from evalkit.util.errors import FormatError, PathError
@@ -76,6 +79,9 @@ class _Finder:
             raise PathError(f"{str(path)!r} cannot be read: {error.strerror}.") from None
         if not path.is_dir() and not data.strip(b"\xef\xbb\xbf \t\r\n"):
             return InputFile(path, _EMPTY, None)
+        codec = codec_of(data)
+        if codec is not None:
+            return self._choose_unpacked(path, codec, mapping)
         matching = (reader for reader in self.readers if reader.sniff(path, data))
         first = next(matching, None)
         if first is None:
@@ -88,6 +94,14 @@ class _Finder:
             if table is not None:
                 return InputFile(path, table, mapping, fallback=first, mapping_passed=passed)
         return InputFile(path, first, mapping, mapping_passed=passed)
+
+    def _choose_unpacked(self, path: Path, codec: str, mapping: Mapping | None) -> InputFile | None:
+        self.plan.folders.append(Path(tempfile.mkdtemp(prefix="evalkit-")))
+        file = self.choose(unpack(path, codec, self.plan.folders[-1]), mapping)
+        if file is None:
+            return None
+        # The unpacked copy is new each time: the cache would never find it.
+        return replace(file, origin=path, reader=replace(file.reader, alone=False, beside=False))
 
     def walk(self, folder: Path, top: Path) -> None:
         """Plan the files of a folder, or the folder if a reader accepts it."""
@@ -137,10 +151,12 @@ def _expand(path: Path) -> list[tuple[Path, Path]]:
 def _name_runs(files: list[InputFile]) -> None:
     """Name each table's run by folder, or by file if a folder has several; add parents until unique."""
     tables = [file for file in files if file.reader.rows is not None or file.reader.whole]
-    per_folder = Counter(file.path.parent.resolve() for file in tables)
+    per_folder = Counter((file.origin or file.path).parent.resolve() for file in tables)
     paths: dict[Path, Path] = {}
     for file in tables:
-        path = file.path.resolve()
+        path = (file.origin or file.path).resolve()
+        if file.origin is not None:
+            path = path.with_name(file.path.name)
         paths[file.path] = path.with_suffix("") if per_folder[path.parent] > 1 else path.parent
     for file in tables:
         path, depth = paths[file.path], 1

@@ -104,8 +104,8 @@ def load(
     readers, notes = registry.readers()
     paths = [source for source in sources if isinstance(source, str | Path)]
     others = [source for source in sources if not isinstance(source, str | Path)]
-    plan = find_files.find(paths, checked, readers)
-    parts = [*read_files.read(plan, wanted), *_parts_in_memory(others, checked, wanted)]
+    with find_files.find(paths, checked, readers) as plan:
+        parts = [*read_files.read(plan, wanted), *_parts_in_memory(others, checked, wanted)]
     if plan.skipped and not parts:
         raise FormatError(
             f"No file is of a known format: {join_words(plan.skipped, limit=6)}. {registry.formats_sentence(readers)}"
@@ -127,7 +127,9 @@ def _refuse_nothing(evals: Evals) -> None:
     place = f"{first['source']}, line {first['line']}" if first["line"] is not None else first["source"]
     raise FormatError(
         f"Nothing could be read. {plural(evals.problems.height, 'problem')}, first: {place}: {first['reason'].rstrip('.')}.",
-        fix=Sentence("To load anyway: {option}.", option=Option("strict", value=False)),
+        fix=Sentence(
+            "To load the rest anyway: {option}.", option=Option("strict", value=False, shell="--lenient")
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from evalkit.readers import load_cache
 from evalkit.readers.base import NATIVE_SCORES, Raw
 from evalkit.readers.builder import only
 from evalkit.readers.column_roles import Missing, MissingColumns
+from evalkit.readers.compressed import name_origin
 from evalkit.readers.run_names import LoadedPart
 from evalkit.readers.score_table import to_evals
 from evalkit.util.errors import FormatError
@@ -108,6 +109,19 @@ def _outcomes(files: Sequence[InputFile], wanted: Wanted) -> Iterator[_Outcome]:
 
 
 def _read(file: InputFile, wanted: Wanted) -> _Outcome:
+    outcome = _read_here(file, wanted)
+    if file.origin is None:
+        return outcome
+    if outcome.error is not None:
+        text = str(outcome.error).removeprefix(f"{file.path}: ")
+        return replace(outcome, error=FormatError(f"{file.origin}: {text}"))
+    if outcome.part is None:
+        return outcome
+    evals = name_origin(outcome.part.evals, file.path, file.origin)
+    return replace(outcome, part=replace(outcome.part, evals=evals))
+
+
+def _read_here(file: InputFile, wanted: Wanted) -> _Outcome:
     try:
         if file.reader.rows is None:
             return _read_format(file, file.reader, wanted, why="it is for tables of judge scores")

@@ -34,12 +34,13 @@ _TOOLS: Final = (
 
 def readers() -> tuple[list[Reader], list[Note]]:
     """Return the readers in the order of trial, and notes on broken plug-ins."""
-    from evalkit.readers.formats import csv, evalkit_files, json_list, json_object, jsonl, parquet
+    from evalkit.readers.formats import csv, evalkit_files, excel, json_list, json_object, jsonl, parquet
 
     modules = [import_module(f"evalkit.readers.formats.{name}") for name in _TOOLS]
     tools = [_guarded(reader) for module in modules for reader in module.READERS]
     plugins, notes = _plugins()
     tables = [
+        *excel.READERS,
         *parquet.TABLES_OF_SCORES,
         *json_list.READERS,
         *json_object.READERS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from evalkit.data.schema import SCORES, TRIALS, TURNS, Key
+from evalkit.data.schema import RUNS, SCORES, TRIALS, TURNS, Key
 from evalkit.util.notes import Note
 from evalkit.util.words import join_words
 
@@ -77,6 +77,9 @@ def tell_apart(parts: Sequence[LoadedPart]) -> list[Evals]:
         content = [name for name in table.schema if name not in ("source", "line")]
         frames = [getattr(part.evals, table.name).select(content) for part in parts if part.whole]
         runs.update(_colliding_runs(table, frames, ignore_equal=True))
+    # Two runs with equal outcomes and different times are two runs.
+    starts = [part.evals.runs.select("run", "started_at").drop_nulls() for part in parts if part.whole]
+    runs.update(_colliding_runs(RUNS, starts, ignore_equal=True))
     if not runs:
         return [part.evals for part in parts]
     return [

@@ -18,7 +18,7 @@ from evalkit.util.errors import FormatError
 from evalkit.util.hostile_text import escape
 
 if TYPE_CHECKING:
-    from evalkit.readers.base import Raw
+    from evalkit.readers.base import Raw, ReadPlan
     from evalkit.readers.guess_checks import Status
 
 
@@ -122,20 +122,20 @@ def suggest_mapping(source: Any) -> MappingSuggestion:
         return _suggest(dataframe.rows(source, "<frame>"))
     readers, _ = registry.readers()
     try:
-        plan = find_files.find([Path(source)], Mapping(), readers)
-        tables = [file for file in plan.files if file.reader.rows is not None]
-        if not tables:
-            names = ", ".join(dict.fromkeys(file.reader.name for file in plan.files))
-            text = f"It is read as what it is ({names})." if names else "There is no table in it."
-            return MappingSuggestion(
-                {},
-                "loads" if names else "refuses",
-                notes=(text,) if names else (),
-                refusal="" if names else text,
-            )
-        return _suggest(tables[0].reader.rows(tables[0].path))  # type: ignore[misc]
+        with find_files.find([Path(source)], Mapping(), readers) as plan:
+            return _of_plan(plan)
     except FormatError as error:
         return MappingSuggestion({}, "refuses", refusal=str(error))
+
+
+def _of_plan(plan: ReadPlan) -> MappingSuggestion:
+    tables = [file for file in plan.files if file.reader.rows is not None]
+    if tables:
+        return _suggest(tables[0].reader.rows(tables[0].path))  # type: ignore[misc]
+    names = ", ".join(dict.fromkeys(file.reader.name for file in plan.files))
+    if not names:
+        return MappingSuggestion({}, "refuses", refusal="There is no table in it.")
+    return MappingSuggestion({}, "loads", notes=(f"It is read as what it is ({names}), without a mapping.",))
 
 
 def _suggest(raw: Raw) -> MappingSuggestion:

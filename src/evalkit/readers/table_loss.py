@@ -49,7 +49,7 @@ class Loss:
         if self.lost <= max(_MOST_LOST * self.given, _FEW_LOST):
             return
         what = f"{self.source}: {plural(self.lost, 'judgement')} of {self.given} cannot be read."
-        load_anyway = Option("strict", value=False)
+        load_anyway = Option("strict", value=False, shell="--lenient")
         if not self.unread:
             text = "Several rows have the same case, run and epoch, and only the first of them is kept."
             fix = 'Map "epoch" to the column that tells them apart, or to "count"; to load anyway: {option}.'

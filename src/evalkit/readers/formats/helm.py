@@ -43,6 +43,11 @@ _BINARY: Final = re.compile(
 )
 _SHARE: Final = re.compile(r"(f1_score|f1_set_match|rouge_(1|2|l)|bleu_(1|4))$")
 
+# A metric that names a model is its judgement, if the run has annotators.
+_JUDGE: Final = re.compile(
+    r"(?:^|_)(gpt|claude|llama|gemini|mistral|qwen|deepseek|judge|autograder)(?=_|\d|$)"
+)
+
 _is_stats = has_paths("[].instance_id", "[].stats")
 
 
@@ -71,7 +76,7 @@ def read(folder: Path) -> Evals:
     return file.builder.build(files=files)
 
 
-def _add_run(file: fields.RecordFile, folder: Path) -> dict[str, str]:
+def _add_run(file: fields.RecordFile, folder: Path) -> dict[str, Any]:
     spec_file = fields.RecordFile.beside(folder / _SPEC)
     if spec_file.path.is_file():
         spec = spec_file.read_object()
@@ -90,11 +95,11 @@ def _add_run(file: fields.RecordFile, folder: Path) -> dict[str, str]:
         provider=fields.provider("adapter_spec.model")(spec),
         config=as_text({name: value for name, value in spec.items() if name != "name"} if spec else None),
     )
-    return {"run": run, "suite": suite}
+    return {"run": run, "suite": suite, "is_annotated": bool(spec.get("annotators"))}
 
 
 def _states(
-    file: fields.RecordFile, path: Path, names: dict[str, str]
+    file: fields.RecordFile, path: Path, names: dict[str, Any]
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Return the request and answer of each unperturbed instance."""
     if not path.is_file():
@@ -123,7 +128,7 @@ def _epoch(record: fields.Record) -> int:
 
 
 def _instances(
-    file: fields.RecordFile, names: dict[str, str], states: dict[tuple[str, int], dict[str, Any]]
+    file: fields.RecordFile, names: dict[str, Any], states: dict[tuple[str, int], dict[str, Any]]
 ) -> fields.Records:
     """Yield instance statistics; add their usage and lines to `states`."""
     for line, record in file.records():
@@ -145,7 +150,8 @@ def _instances(
                     "statistics that do not say how good an answer is, such as num_bytes and finish_reason_stop"
                 )
             elif metric is None or (stat.get("count") and fields.get(stat, "name.perturbation") is None):
-                scores.append({**stat, "metric": metric, "answer": answer})
+                judge = _JUDGE.search(metric or "") if names["is_annotated"] else None
+                scores.append({**stat, "metric": metric, "answer": answer, "judge": judge and judge[1]})
         yield line, {**record, **names, "epoch": key[1], "scores": scores}
 
 
@@ -198,6 +204,8 @@ SCORES: Final = RecordFormat(
         "score": "mean",
         "error": fields.to(lambda mean: "there is no mean" if mean is None else None, "mean"),
         "answer": "answer",
+        "grader_kind": lambda stat: "judge" if stat["judge"] else "code",
+        "judge_model": "judge",
     },
 )
 TRIALS: Final = RecordFormat(

@@ -12,7 +12,7 @@ from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, has_records
 from evalkit.readers.json_keys import outline
-from evalkit.readers.json_values import mapping, number, sequence
+from evalkit.readers.json_values import mapping, moment, number, sequence
 from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
@@ -116,9 +116,17 @@ def _add_run(file: fields.RecordFile, summary: dict[str, Any], task: str) -> str
         agent_version=model,
         model=model,
         provider=as_text(fields.get(summary, ("model_source", "config.model"))),
+        started_at=_started(file.path),
         config=as_text(settings(summary) or None),
     )
     return run
+
+
+def _started(path: Path) -> str | None:
+    """Return the time in the name of a file."""
+    match = _NAME.match(path.stem)
+    date, _, time = ((match["date"] if match else None) or "").partition("T")
+    return moment(f"{date}T{time.replace('-', ':')}") if time else None
 
 
 def _current(file: fields.RecordFile) -> fields.Records:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,6 +21,10 @@ _JUDGED: Final = (
     "promptfoo:redteam",
 )
 _STRIPPED: Final = "stripped]"
+_GRADER_FAILED: Final = re.compile(
+    r"Could not (?:extract|parse)|Grading failed|API (?:call )?error|No output$|(?:\S+ )?produced malformed response"
+    r"|(?:llm-rubric|model-graded\S*|g-eval|factuality) (?:produced|returned) (?:malformed|invalid|no)"
+)
 _MAX_NAME: Final = 48
 _CALL_FAILED: Final = 2
 
@@ -130,6 +135,9 @@ def _kind(component: fields.Record) -> str:
 
 def _error(component: fields.Record) -> Any:
     error = fields.get(component, "metadata.graderError")
+    if error is None and component.get("pass") is False and _is_judged(component):
+        # Older promptfoo marks a judgement that failed by its reason alone.
+        error = _GRADER_FAILED.match(as_text(component.get("reason")) or "") is not None
     return component.get("reason") or "the grader gave no verdict" if error is True else error or None
 
 

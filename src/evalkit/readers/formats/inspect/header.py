@@ -72,6 +72,11 @@ class Header:
         pairs = [(row.get("name"), row.get("scorer")) for row in rows]
         return {name: scorer for name, scorer in pairs if isinstance(name, str) and isinstance(scorer, str)}
 
+    def only_score(self) -> str:
+        """Return the name of a sample's one score in old logs: its scorer's."""
+        names = [get(self.log, "results.scorer.name"), *self.graders()]
+        return next((name for name in map(as_text, names) if name), "score")
+
     def sample_count(self) -> float | None:
         """Return how many samples the log says it has; for an unfinished log, how many were planned."""
         total = number(get(self.log, "results.total_samples"))

@@ -148,7 +148,11 @@ class _Log:
         needed = tables | {"scores"} if "criteria" in tables else tables
         self.kind, self.decoder, self.decode_all = decoder(needed)
         has_samples = bool(tables - {"runs"})
-        self.columns = Columns(self.header.run, self.header.graders(), needed) if has_samples else None
+        self.columns = (
+            Columns(self.header.run, self.header.graders(), needed, only_score=self.header.only_score())
+            if has_samples
+            else None
+        )
         self.is_summarized = False
 
     def add(self, sample: Any, where: str) -> None:

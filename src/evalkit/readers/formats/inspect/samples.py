@@ -46,13 +46,16 @@ class Columns:
     column. `invalid`: number of samples marked as invalid.
     """
 
-    def __init__(self, run: str, graders: dict[str, str], tables: frozenset[str]) -> None:
+    def __init__(
+        self, run: str, graders: dict[str, str], tables: frozenset[str], *, only_score: str = "score"
+    ) -> None:
         self.tables = tables
         self.lettered: dict[str, bool] = {}
         self.ignored: dict[str, None] = {}
         self.invalid = 0
         self._run = run
         self._graders = graders
+        self._only_score = only_score
         self._keys: dict[tuple[str, int], None] = {}
         self._trials: list[tuple[Any, ...]] = []
         self._cases: dict[str, tuple[Any, ...]] = {}
@@ -93,7 +96,7 @@ class Columns:
             self._turns += [_turn(message, texts) for message in messages]
         if "scores" in self.tables:
             before = len(self._scores)
-            scores = sample.scores or ({"score": sample.score} if sample.score is not None else {})
+            scores = sample.scores or ({self._only_score: sample.score} if sample.score is not None else {})
             for name, score in scores.items():
                 self._add_score(name, score, texts)
             if self._has_parts:
