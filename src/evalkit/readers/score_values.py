@@ -147,14 +147,6 @@ def read_severities(texts: pl.Series, own: Mapping[str, str | None]) -> tuple[pl
     ]
 
 
-def may_score(values: pl.Series) -> bool:
-    """Whether most values are numbers, or text of numbers."""
-    if values.dtype != pl.String:
-        return values.dtype.is_numeric() or values.dtype == pl.Boolean
-    texts = values.drop_nulls()
-    return 2 * cell_values(texts, pl.Float64()).count() > texts.len()
-
-
 def without_nested(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame without NaN; nested values become JSON text, except lists of text."""
     columns = []
