@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from evalkit.util.errors import EvalkitError
     from evalkit.widgets.explore import explore
     from evalkit.widgets.label import label
+    from evalkit.widgets.map_columns import map_columns
     from evalkit.widgets.rubric_lab import rubric_lab
     from evalkit.widgets.transcript import transcript
     from evalkit.widgets.transcript_diff import transcript_diff
@@ -67,6 +68,7 @@ _HOMES: Final = {
     "correct_for_judge": "agreement.correct_for_judge",
     "distribution": "grading.summarize",
     "explore": "widgets.explore",
+    "map_columns": "widgets.map_columns",
     "find_failures": "compare.failure_clusters",
     "grade": "grading.grade",
     "grade_criteria": "grading.grade",
@@ -115,6 +117,7 @@ __all__ = [
     "judge_forensics",
     "label",
     "load",
+    "map_columns",
     "order_versions",
     "plan",
     "report",

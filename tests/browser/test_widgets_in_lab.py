@@ -193,3 +193,34 @@ def test_two_transcripts_show_where_they_part(lab, run_notebook, axe, dark):
     expect(widget).to_have_attribute("aria-label", "Two transcripts side by side")
     assert page.outside == []
     assert page.said == []
+
+
+TABLE = """import polars as pl
+frame = pl.DataFrame({
+    "ticket_id": [f"T-{i}" for i in range(12)],
+    "user_msg": [f"How do I reset item {i}?" for i in range(12)],
+    "bot_reply": ["Go to Settings, then Reset."] * 12,
+    "prompt_rev": ["3fa9c1e"] * 6 + ["9d01b7a"] * 6,
+    "gpt4_tone": [4, 5, 3, 2, 1, 5, 4, 3, 2, 1, 5, 4],
+    "claude_tone": [4, 5, 3, 2, 1, 5, 4, 3, 2, 1, 5, 4],
+    "kindness": ["4", "5", "x", "2", "1", "5", "4", "", "2", "1", "5", "4"],
+})
+mapper = ek.map_columns(frame)
+mapper"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_column_is_mapped_and_what_is_read_is_counted(lab, run_notebook, axe, dark):
+    page = run_notebook(lab.write("mapper.ipynb", "import evalkit as ek", TABLE), dark=dark)
+    widget = page.locator(".ek-map_columns")
+    expect(widget).to_contain_text("24 scores read, 0 without a number")
+    keep(page, f"map_columns_{'dark' if dark else 'light'}")
+
+    widget.get_by_label("Role of kindness").select_option("score, higher is better")
+    expect(widget).to_contain_text("34 scores read, 1 without a number, 1 empty")
+    widget.get_by_label("Scale of kindness").select_option("1 to 5")
+    expect(widget.locator(".ek-map-code")).to_contain_text("'kindness': {'scale': [1, 5]}")
+
+    assert axe(page, ".ek") == []
+    assert page.outside == []
+    assert page.said == []

@@ -71,7 +71,7 @@ NEEDS_TEXTS: dict[str, Callable[[ek.Evals], Any]] = {
 OTHERS = {
     *("Agent", "Case", "Comparison", "Criterion", "EvalkitError", "Evals", "Judge", "PassRule", "Rubric"),
     *("Severity", "Suite", "charts", "demo", "run_suite", "scan", "schema", "setup_notebook", "stats"),
-    "suggest_mapping",
+    *("suggest_mapping", "map_columns"),
 }
 
 

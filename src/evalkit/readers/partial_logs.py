@@ -26,7 +26,7 @@ def partial_log(
     `published` and `own` are the mean of each criterion, by the log and from the samples held.
 
     >>> print(partial_log("a", "r", declared=790, held=15, published={"acc": 0.61}, own={"acc": 0.5333}))
-    a: The log declares 790 samples and holds 15. acc: 0.61 in the log, 0.533 here.
+    a: The log declares 790 samples and holds 15. acc: 0.610 in the log, 0.533 here.
     """
     if declared is None or declared <= held:
         return None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.readers import dataframe, find_files, registry
 from evalkit.readers.column_mapping import Mapping
-from evalkit.readers.guess_checks import Guess, GuessReason
 from evalkit.readers.score_values import without_nested
 from evalkit.readers.table_records import guess_table, with_records, without_totals
 from evalkit.util.arguments import expect
@@ -18,8 +17,8 @@ from evalkit.util.errors import FormatError
 from evalkit.util.hostile_text import escape
 
 if TYPE_CHECKING:
-    from evalkit.readers.base import Raw, ReadPlan
-    from evalkit.readers.guess_checks import Status
+    from evalkit.readers.base import Raw
+    from evalkit.readers.guess_checks import GuessReason, Status
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,34 +117,35 @@ def suggest_mapping(source: Any) -> MappingSuggestion:
     {'case': 'qid', 'output': 'answer', 'criteria': {'toxicity': {'direction': 'lower'}}, 'scale': [0, 1]}
     """
     expect(suggest_mapping, locals())
-    if dataframe.is_frame(source):
-        return _suggest(dataframe.rows(source, "<frame>"))
-    readers, _ = registry.readers()
     try:
-        with find_files.find([Path(source)], Mapping(), readers) as plan:
-            return _of_plan(plan)
+        raw, place = open_first_table(source)
+        if raw is None:
+            return MappingSuggestion({}, "loads", notes=("It is read as what it is, without a mapping.",))
+        guess = guess_table(raw, Mapping(), place)
     except FormatError as error:
         return MappingSuggestion({}, "refuses", refusal=str(error))
-
-
-def _of_plan(plan: ReadPlan) -> MappingSuggestion:
-    tables = [file for file in plan.files if file.reader.rows is not None]
-    if tables:
-        return _suggest(tables[0].reader.rows(tables[0].path))  # type: ignore[misc]
-    names = ", ".join(dict.fromkeys(file.reader.name for file in plan.files))
-    if not names:
-        return MappingSuggestion({}, "refuses", refusal="There is no table in it.")
-    return MappingSuggestion({}, "loads", notes=(f"It is read as what it is ({names}), without a mapping.",))
-
-
-def _suggest(raw: Raw) -> MappingSuggestion:
-    try:
-        raw, place = with_records(raw, Mapping())
-        guess = guess_table(without_totals(replace(raw, frame=without_nested(raw.frame))), Mapping(), place)
-    except FormatError as error:
-        guess = Guess(refusal=str(error))
     mapping = {} if guess.refusal else guess.mapping
     notes = (*map(str, raw.notes), *guess.notes)
     return MappingSuggestion(
         mapping, guess.status, tuple(guess.why), tuple(guess.questions), notes, guess.refusal
     )
+
+
+def open_first_table(source: Any) -> tuple[Raw | None, str]:
+    """Return the records of the first table of a source and their place in the file; None if it needs no mapping.
+
+    Raise `FormatError` if there is no table.
+    """
+    if dataframe.is_frame(source):
+        raw: Raw = dataframe.rows(source, "<frame>")
+    else:
+        readers, _ = registry.readers()
+        with find_files.find([Path(source)], Mapping(), readers) as plan:
+            table = next((file for file in plan.files if file.reader.rows is not None), None)
+            if table is None:
+                if not plan.files:
+                    raise FormatError(f"{source}: There is no table in it.")
+                return None, ""
+            raw = table.reader.rows(table.path)  # type: ignore[misc]
+    raw, place = with_records(raw, Mapping())
+    return without_totals(replace(raw, frame=without_nested(raw.frame))), place
