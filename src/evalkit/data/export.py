@@ -198,7 +198,9 @@ def _sample(
         ],
         "evaluation": {
             "score": row["score"],
-            "is_correct": row["score"] >= scale["max_score"],
+            "is_correct": row["score"] <= scale["min_score"]
+            if scale.get("lower_is_better")
+            else row["score"] >= scale["max_score"],
             "num_turns": max(len(messages), 1),
             "tool_calls_count": calls,
         },
@@ -277,6 +279,8 @@ def _scales(evals: Evals) -> dict[Any, dict[str, Any]]:
         low, high = (row["scale_min"], row["scale_max"]) if told else (row["low"], row["high"])
         kind = "binary" if row["kind"] == "binary" else "continuous"
         scale: dict[str, Any] = {"score_type": kind, "min_score": low, "max_score": high}
+        if row["direction"] == "lower":
+            scale["lower_is_better"] = True
         if row["description"]:
             scale["evaluation_description"] = row["description"]
         if not told:

@@ -94,7 +94,9 @@ def _points(column: ColumnStats, columns: Sequence[ColumnStats], place: int) -> 
     if beside:
         stem = column.plain[: beside.start()]
         is_judgement = column.is_numeric or column.verdict_share
-        if not is_judgement or any(other.plain in (stem, f"{stem}_score") for other in columns):
+        if not is_judgement or any(
+            other.plain in (stem, f"{stem}_score", f"{stem}.value", f"{stem}.score") for other in columns
+        ):
             return None
     if any(rules.REASON_PARENTS.search(parent) for parent in column.parents):
         return None
@@ -147,6 +149,7 @@ def _is_twin(name: str, found: dict[str, GuessedCriterion]) -> bool:
         (last.startswith("gpt_") and f"{sibling}{last[4:]}" in found)
         or f"{name}_score" in found
         or (last in ("success", "passed", "threshold", "result") and f"{sibling}score" in found)
+        or (last == "result" and f"{sibling}passed" in found)
         or (_TWINS.search(name) is not None and _TWINS.sub("", name) in found)
     )
 

@@ -28,7 +28,7 @@ ENTRY_POINTS: Final = "evalkit.loaders"
 _TOOLS: Final = (
     *("inspect.log", "autorubric", "scout", "phoenix", "mlflow", "langsmith", "langfuse", "braintrust"),
     *("opentelemetry", "promptfoo", "lm_eval", "openai_evals", "deepeval", "fastchat", "tau_bench"),
-    *("tau2_bench", "helm", "openai_batch"),
+    *("tau2_bench", "helm", "openai_batch", "every_eval_ever", "code_benchmarks", "trulens"),
 )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.chat_messages import message
 from evalkit.data.json_text import as_text
@@ -11,7 +12,11 @@ from evalkit.readers.assertions import name_cases
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import RecordFormat, any_sniff, has_paths
-from evalkit.readers.json_values import mapping, number, sequence
+from evalkit.readers.json_keys import outline
+from evalkit.readers.json_values import decoded, digest, mapping, number, sequence
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LISTS: Final = ("testCases", "conversationalTestCases")
 _WRAPPED: Final = "testRunData"
@@ -29,6 +34,10 @@ is_run = any_sniff(
         for name in _LISTS
     )
 )
+
+
+def _is_link(path: Path, data: bytes) -> bool:
+    return outline(data) == {"testRunLink"}
 
 
 def _cases(file: fields.RecordFile) -> fields.Records:
@@ -125,4 +134,37 @@ RUN: Final = RecordFormat(
     ignored=("retrievalContext", "context", "expectedTools", "comments", "flaky", "order", "trace"),
 )
 
-READERS: Final = (Reader("DeepEval test run", is_run, read=RUN.read, whole=True, alone=True),)
+
+def _cached(file: fields.RecordFile) -> fields.Records:
+    """Yield the test cases of DeepEval's cache: the key of each is the case as JSON."""
+    file.note("cache", "This is DeepEval's cache: the last score of each test case and metric, of any run.")
+    for key, held in mapping(file.read_object().get("test_cases_lookup_map")).items():
+        case = mapping(decoded(key)) or {"input": key}
+        metrics = []
+        for one in map(mapping, sequence(mapping(held).get("cached_metrics_data"))):
+            data = mapping(one.get("metric_data") or one.get("metric_metadata"))
+            metrics.append({**data, "name": data.get("name") or data.get("metric")})
+        content = {name: case.get(name) for name in ("input", "actual_output")}
+        record = {"input": case.get("input"), "expectedOutput": case.get("expected_output")}
+        answer = {
+            "actualOutput": case.get("actual_output"),
+            "retrievalContext": case.get("retrieval_context"),
+        }
+        yield None, {**record, **answer, "case": digest(content)[:12], "metricsData": metrics}
+
+
+CACHE: Final = replace(RUN, records=_cached)
+
+
+def _link(file: fields.RecordFile) -> fields.Records:
+    file.builder.add_problem(
+        None, "The test run is on Confident AI's server; the file has its link alone. Export the run."
+    )
+    return ()
+
+
+READERS: Final = (
+    Reader("DeepEval test run", is_run, read=RUN.read, whole=True, alone=True),
+    Reader("DeepEval cache", has_paths("test_cases_lookup_map"), read=CACHE.read, whole=True, alone=True),
+    Reader("DeepEval link", _is_link, read=RecordFormat(records=_link).read),
+)
