@@ -274,7 +274,7 @@ def drop_guessed_grader(frame: pl.DataFrame, roles: Roles) -> None:
     """Undo a guess: a grader column has no gaps."""
     if roles.criteria is None or "grader" not in roles.guessed:
         return
-    empty = as_names(frame[roles.columns["grader"]]).fill_null("") == ""
+    empty = as_names(frame.get_column(roles.columns["grader"])).fill_null("") == ""
     if empty.any() and not empty.all():
         del roles.columns["grader"]
         roles.guessed.remove("grader")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
+
 from evalkit.readers import guess_rules as rules
 from evalkit.readers.column_stats import ColumnStats
 from evalkit.readers.guess_checks import Guess, GuessDraft, GuessReason, Refused
@@ -13,8 +15,6 @@ from evalkit.readers.nested import KEY, PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import polars as pl
 
 SAMPLE: Final = 2000
 """Records that a guess looks at; cases are counted over all."""
@@ -55,7 +55,7 @@ class _Guesser(GuessDraft):
         names = [name for name in frame.columns if name not in _OWN]
         expanded = {name.rpartition(".")[0] for name in names if "." in name}
         sample = frame.head(SAMPLE)
-        columns = [ColumnStats(sample[name], decimal=decimal) for name in names]
+        columns = [ColumnStats(sample.get_column(name), decimal=decimal) for name in names]
         super().__init__(
             [c for c in columns if c.name not in expanded or not c.is_json], sample.height, given
         )
@@ -205,7 +205,8 @@ class _Guesser(GuessDraft):
     # Cases
 
     def _is_unique(self, names: Sequence[str]) -> bool:
-        return not self.frame.select(*dict.fromkeys(names)).is_duplicated().any()
+        keys = pl.DataFrame([self.frame.get_column(name) for name in dict.fromkeys(names)])
+        return not keys.is_duplicated().any()
 
     def _find_case(self, *also: str) -> None:
         name = self.roles.get("case")
@@ -318,8 +319,11 @@ class _Guesser(GuessDraft):
         } <= self.by_name.keys():
             return
         scales: dict[str, Any] = {}
-        for (name,), part in self.frame.head(SAMPLE).group_by(metric.name, maintain_order=True):
-            column = ColumnStats(part[score.name].alias(str(name)), decimal=score.decimal)
+        head = self.frame.head(SAMPLE)
+        names = head.get_column(metric.name)
+        for name in names.drop_nulls().unique(maintain_order=True):
+            part = head.filter(names == name)
+            column = ColumnStats(part.get_column(score.name).alias(str(name)), decimal=score.decimal)
             one = {str(name): GuessedCriterion(column, 1.0)}
             describe(one, [column])
             own = one[str(name)]

@@ -134,7 +134,7 @@ class _ScoreTable:
 
     def column(self, role: str) -> pl.Series | None:
         if role in self.roles.columns:
-            return self.frame[self.roles.columns[role]]
+            return self.frame.get_column(self.roles.columns[role])
         if role in self.roles.values:
             return constant(self.frame, self.roles.values[role])
         return None
@@ -183,9 +183,11 @@ class _ScoreTable:
                 labels = {**self._keys(), "grader": person, "grader_kind": kinds["human"]}
             if one.grader:
                 labels = {**labels, "grader": constant(self.frame, one.grader)}
-            cells = self._equal(one.equal) if one.equal else self.frame[one.column]
+            cells = self._equal(one.equal) if one.equal else self.frame.get_column(one.column)
             part = self._judgements(constant(self.frame, one.criterion), cells, labels, one.notation)
-            beside = [as_names(self.frame[column]).alias(role) for role, column in one.beside.items()]
+            beside = [
+                as_names(self.frame.get_column(column)).alias(role) for role, column in one.beside.items()
+            ]
             parts.append(part.with_columns(beside))
         if not parts:
             return SCORES.empty().drop("source")
@@ -194,11 +196,13 @@ class _ScoreTable:
         return self._report(pl.concat(parts, how="diagonal_relaxed").filter(~no_label.fill_null(value=False)))
 
     def _equal(self, names: Sequence[str]) -> pl.Series:
-        first, second = (as_names(self.frame[name]).str.strip_chars().str.to_lowercase() for name in names)
+        first, second = (
+            as_names(self.frame.get_column(name)).str.strip_chars().str.to_lowercase() for name in names
+        )
         return first == second
 
     def long(self) -> pl.DataFrame:
-        criterion = as_names(self.frame[self.roles.columns["criterion"]])
+        criterion = as_names(self.frame.get_column(self.roles.columns["criterion"]))
         without = criterion.fill_null("") == ""
         for line in self.frame["line"].filter(without):
             self._add_problem(line, "there is no criterion")
@@ -208,9 +212,8 @@ class _ScoreTable:
             if values is not None:
                 shared[role] = values
         error, label = shared.get("error"), shared.get("label")
-        cells = self.frame[
-            next(self.roles.columns[role] for role in ("score", "label") if role in self.roles.columns)
-        ]
+        role = next(role for role in ("score", "label") if role in self.roles.columns)
+        cells = self.frame.get_column(self.roles.columns[role])
         scores = self._judgements(criterion, cells, shared, self.roles.notation).with_columns(
             *([] if label is None else [label]),
             *([] if error is None else [pl.coalesce(error, pl.col("error")).alias("error")]),
@@ -313,10 +316,12 @@ class _ScoreTable:
     def _run_names(self) -> pl.Series:
         roles = self.roles
         if "run" in roles.columns:
-            return as_names(self.frame[roles.columns["run"]])
+            return as_names(self.frame.get_column(roles.columns["run"]))
         if "run" not in roles.values and not roles.by_folder:
             parts = {
-                part: as_names(self.frame[roles.columns[part]]) for part in PARTS if part in roles.columns
+                part: as_names(self.frame.get_column(roles.columns[part]))
+                for part in PARTS
+                if part in roles.columns
             }
             named = name_runs(parts, default=self.run)
             if named is not None:
@@ -327,7 +332,7 @@ class _ScoreTable:
     def _epochs(self, keys: dict[str, pl.Series]) -> pl.Series:
         if self.roles.counts_epochs:
             beside = [
-                self.frame[name]
+                self.frame.get_column(name)
                 for role, name in self.roles.columns.items()
                 if role in (*_JUDGEMENT, "criterion")
             ]
@@ -339,7 +344,7 @@ class _ScoreTable:
             return self.frame[PLACE].cast(pl.Int32)
         if "epoch" not in self.roles.columns:
             return pl.Series("epoch", [1], dtype=pl.Int32).new_from_index(0, self.frame.height)
-        values = self.frame[self.roles.columns["epoch"]]
+        values = self.frame.get_column(self.roles.columns["epoch"])
         return cell_values(values, pl.Int32()).set(values.is_null(), 1)
 
     def _drop_rows(self, condition: pl.Expr, reason: str) -> None:
@@ -418,6 +423,6 @@ class _ScoreTable:
         if low is None or high is None or "criterion" not in self.roles.columns:
             return {}
         ends = {"low": cell_values(low, pl.Float64()), "high": cell_values(high, pl.Float64())}
-        criterion = as_names(self.frame[self.roles.columns["criterion"]])
+        criterion = as_names(self.frame.get_column(self.roles.columns["criterion"]))
         rows = pl.DataFrame({"criterion": criterion, **ends}).drop_nulls().unique("criterion", keep="first")
         return {name: (a, b) for name, a, b in rows.iter_rows() if a < b}

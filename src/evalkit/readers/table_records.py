@@ -199,19 +199,25 @@ def without_totals(raw: Raw) -> Raw:
     start = max(frame.height - _LAST_ROWS, 2)
     names = [name for name in frame.columns if name not in ("line", RECORD)]
     texts = [
-        name for name in names if frame[name].dtype == pl.String and not _is_numeric(frame[name], raw.decimal)
+        name
+        for name in names
+        if frame.get_column(name).dtype == pl.String and not _is_numeric(frame.get_column(name), raw.decimal)
     ]
     gone: dict[int, str] = {}
     for row in range(start, frame.height):
-        cells = [str(frame[name][row] or "").strip() for name in texts[:6]]
+        cells = [str(frame.get_column(name)[row] or "").strip() for name in texts[:6]]
         filled = [cell for cell in cells if cell]
         label = filled[0] if filled else ""
         if 0 < len(filled) <= 2 and rules.plain_name(label).replace("_", " ") in rules.TOTALS:
             gone[row] = label
     last = frame.height - 1
-    if last not in gone and texts and not any(str(frame[name][last] or "").strip() for name in texts):
+    if (
+        last not in gone
+        and texts
+        and not any(str(frame.get_column(name)[last] or "").strip() for name in texts)
+    ):
         numeric = [name for name in names if name not in texts]
-        if len(numeric) > 1 and all(_is_mean(frame[name], raw.decimal) for name in numeric):
+        if len(numeric) > 1 and all(_is_mean(frame.get_column(name), raw.decimal) for name in numeric):
             gone[last] = "the mean of the rows above"
     if not gone:
         return raw

@@ -87,7 +87,7 @@ class ColumnMapper(Panel):
         self._samples = {
             name: [
                 shorten(visible(str(cell)), _SAMPLE_CHARS)
-                for cell in frame[name].drop_nulls().unique(maintain_order=True).head(_SAMPLES)
+                for cell in frame.get_column(name).drop_nulls().unique(maintain_order=True).head(_SAMPLES)
             ]
             for name in self._columns
         }
