@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from pingouin import intraclass_corr
-from scipy.stats import kendalltau, norm, spearmanr, t
+from scipy.stats import kendalltau, norm, pearsonr, spearmanr, t
 from sklearn.metrics import cohen_kappa_score
 
 import evalkit as ek
@@ -88,6 +88,7 @@ def test_every_measure_is_that_of_another_library(seed):
     assert row["kappa"] == pytest.approx(kappa, abs=1e-12)
     assert row["alpha"] == pytest.approx(alpha, abs=1e-12)
     assert row["tau_b"] == pytest.approx(kendalltau(judge, human).statistic, abs=1e-12)
+    assert row["pearson"] == pytest.approx(pearsonr(judge, human).statistic, abs=1e-12)
     assert row["spearman"] == pytest.approx(spearmanr(judge, human).statistic, abs=1e-12)
     assert row["exact"] == pytest.approx(np.mean(judge == human))
     assert row["within_one"] == pytest.approx(np.mean(np.abs(judge - human) <= 1))
@@ -274,6 +275,7 @@ def test_without_declared_points_there_is_no_kappa_and_the_reason_is_said(criter
     assert row["kappa"] is None
     assert words in row["reason"]
     assert row["bias"] == pytest.approx(np.mean(JUDGE) - np.mean(HUMAN))
+    assert row["pearson"] == pytest.approx(pearsonr(JUDGE, HUMAN).statistic, abs=1e-12)
     assert row["spearman"] == pytest.approx(spearmanr(JUDGE, HUMAN).statistic)
 
 
@@ -624,7 +626,7 @@ def test_everything_becomes_plain_data(demo):
     told = json.loads(json.dumps(found.to_dict()))
     assert told["verdict"] == found.verdict
     assert len(told["summary"]) == found.summary.height
-    assert found.to_frame()["measure"].n_unique() == 12
+    assert found.to_frame()["measure"].n_unique() == 14
 
 
 def test_the_chart_draws_the_confusion_that_was_counted(demo):

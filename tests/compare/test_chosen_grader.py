@@ -115,3 +115,31 @@ def test_the_graders_do_contradict_each_other():
     ]
 
     assert verdicts == ["improved", "regressed"]
+
+
+def test_each_suite_has_its_own_rule_for_people_alone():
+    """A judge and people scored suite s; people alone scored suite p, on one more criterion in v2."""
+    shared = [scores_of("judge", "judge", JUDGE), HUMAN, HUMAN.with_columns(criterion=pl.lit("facts"))]
+    alone = HUMAN.with_columns(run=pl.col("run") + "p")
+    extra = alone.filter(run="v2p").with_columns(criterion=pl.lit("facts"))
+    base = evals_of(*shared)
+
+    def with_suite_p(*scores):
+        runs = pl.DataFrame({"run": ["v1p", "v2p"], "suite": "p", "agent_version": ["v1", "v2"]})
+        more = Evals.from_tables(
+            cases=base.cases.with_columns(suite=pl.lit("p")),
+            criteria=base.criteria.with_columns(suite=pl.lit("p")),
+            runs=runs,
+            scores=pl.concat(scores, how="diagonal"),
+        )
+        return base + more
+
+    found = ek.compare(with_suite_p(alone), "v1", "v2")
+    rates = {row["run"]: row["pass_rate"] for row in ek.summarize(with_suite_p(alone), by="run").to_dicts()}
+
+    # People's "facts" in suite s does not count there; their scores in suite p do.
+    assert rates == {"v1": 1.0, "v2": 0.0, "v1p": 0.0, "v2p": pytest.approx(11 / 12)}
+    assert found.table.filter(scope="overall", metric="pass_rate")["n"].item() == 24
+    assert "'p'" in found.warnings.filter(id="W12")["text"][0]
+    with pytest.raises(ek.EvalkitError, match="facts"):
+        ek.compare(with_suite_p(alone, extra), "v1", "v2")

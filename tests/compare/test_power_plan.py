@@ -479,3 +479,25 @@ def test_a_difference_of_rates_above_one_is_none_at_all():
     assert found.mde is None
     assert found.table["reason"][0] == "too few cases to detect any difference"
     assert plan(evals_of(table), baseline="v1", candidate="v2", metric="mean_score").mde > 1
+
+
+def test_neighbors_without_sides_follow_the_order_of_the_versions():
+    table = judged(13, n=50, k=2, s=1, versions=3)
+    names = ["main", "feature/x", "beta"]
+    evals = evals_of(table, versions=names)
+    day = pl.Series([3, 1, 2])
+    started = pl.datetime(2026, 1, 1, time_zone="UTC").dt.replace(day=day)
+    timed = Evals.from_tables(
+        cases=evals.cases,
+        criteria=evals.criteria,
+        runs=evals.runs.with_columns(started_at=started),
+        trials=evals.trials,
+        scores=evals.scores,
+    )
+
+    found, by_time = (plan(data, metric="mean_score", difference=0.2) for data in (evals, timed))
+
+    assert found.pairs == (("main", "feature/x"), ("feature/x", "beta"))
+    assert any("order" in note for note in found.notes)
+    assert by_time.pairs == (("feature/x", "beta"), ("beta", "main"))
+    assert not any("order" in note for note in by_time.notes)

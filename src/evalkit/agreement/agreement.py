@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from evalkit.agreement.estimates import MEASURES, estimate_pairs, nearest_point
+from evalkit.agreement.estimates import (
+    MEASURES,
+    estimate_pairs,
+    estimate_raters,
+    nearest_point,
+)
 from evalkit.agreement.ratings import (
     ANSWER,
     ITEM,
@@ -40,16 +45,16 @@ if TYPE_CHECKING:
     from evalkit.grading.pass_rule import PassRule
     from evalkit.util.html_table import Html
 
-_WITH_ENDS: Final = ("bias", "kappa", "sensitivity", "specificity", "human_human")
+_WITH_ENDS: Final = ("bias", "kappa", "sensitivity", "specificity", "human_human", "human_ac")
 SUMMARY: Final[dict[str, Any]] = {
     **dict.fromkeys(("scope", "group", "kind"), pl.String()),
     **dict.fromkeys(("n", "cases"), pl.Int64()),
     **{
         f"{name}{end}": pl.Float64()
-        for name in (*MEASURES, "human_human")
+        for name in (*MEASURES, "human_human", "human_ac")
         for end in (("", "_low", "_high") if name in _WITH_ENDS else ("",))
     },
-    "human_human_n": pl.Int64(),
+    **dict.fromkeys(("human_human_n", "human_raters"), pl.Int64()),
     "reading": pl.String(),
     "level": pl.Float64(),
     **dict.fromkeys(("method", "status", "reason"), pl.String()),
@@ -84,11 +89,12 @@ class Agreement(JudgeResult):
         below .667), "no disagreement seen", or "not estimable".
     summary
         polars frame, a row for each criterion, then one for the verdicts (and again for each group of `by`): `scope`,
-        `group`, `kind` (ordinal, binary, continuous, verdict), `n` (answers rated by both), `cases`, `exact` and
+        `group`, `kind` (ordinal, binary, nominal, continuous, verdict), `n` (answers rated by both), `cases`, `exact` and
         `within_one` (shares), `bias` (judge minus reference, in the scores' units) with `bias_low`, `bias_high`,
-        `kappa`, `kappa_low`, `kappa_high`, `alpha`, `ac2`, `icc`, `tau_b`, `spearman`, and for pass/fail `sensitivity`
-        and `specificity` with their ends; `human_human` (the same kappa between two people) with its ends and
-        `human_human_n`; `reading`, `level`, `method` (of kappa), `status`, `reason`.
+        `kappa`, `kappa_low`, `kappa_high`, `alpha`, `ac2`, `icc`, `tau_b`, `spearman`, `pearson`, and for
+        pass/fail `sensitivity` and `specificity` with their ends; `human_human` (the same kappa between two people) with
+        its ends and `human_human_n`; `human_ac` (Gwet's AC2, or AC1, of all people at once) with its ends and
+        `human_raters`; `reading`, `level`, `method` (of kappa), `status`, `reason`.
     estimates
         polars frame, a row for each scope, group and measure: `estimate`, `low`, `high`, `n`, `cases`, `method`,
         `level`, `seed`, `status`, `reason`.
@@ -170,6 +176,7 @@ def agreement(
     grader: str | Sequence[str] | None = None,
     rubric: str | Sequence[str] | None = None,
     by: str | Sequence[str] | None = None,
+    nominal: str | Sequence[str] = (),
     rule: PassRule | None = None,
     level: float | None = None,
     seed: int = 0,
@@ -191,6 +198,9 @@ def agreement(
         The judge, as for `evalkit.grade`.
     by
         Also split by columns of runs or cases: `agent_version`, `model`, `severity`, `tags`, ...
+    nominal
+        Criteria whose scores are kinds without an order, such as the winner of a pair: 1, 2 or tie. They get kappa,
+        alpha and AC1 for nominal scales, and take no part in the verdicts.
     rule
         When an answer passes. If the default rule does not fit the scores, there are no verdicts, with a reason.
     level, seed
@@ -199,7 +209,7 @@ def agreement(
     Raises
     ------
     SelectorError
-        The grader or reference is unknown, or several scored the same answers and none is chosen.
+        The grader, reference or nominal criterion is unknown, or several scored the same answers and none is chosen.
     ColumnError
         `by` has an unknown column of runs or cases.
     RuleError
@@ -207,9 +217,9 @@ def agreement(
 
     Notes
     -----
-    Quadratic weighted kappa over the declared points of the scale (Cohen 1968), Cohen's kappa for pass/fail and binary
-    criteria; ordinal Krippendorff alpha; Gwet's AC2 (AC1 for two points); ICC(A,1); all with a case bootstrap on
-    Fisher's z. Bias: paired t on case means. Sensitivity and specificity: Wilson, widened for several answers a case.
+    Quadratic weighted kappa over the declared points of the scale (Cohen 1968), Cohen's kappa for pass/fail, binary and
+    nominal criteria; ordinal Krippendorff alpha (nominal there); Gwet's AC2 (AC1 there); ICC(A,1); Pearson's r; all with
+    a case bootstrap on Fisher's z. Bias: paired t on case means. Sensitivity and specificity: Wilson, widened for several answers a case.
     Means of samples or raters between two points count as the nearest one in everything but the bias.
 
     Examples
@@ -224,9 +234,9 @@ def agreement(
     expect(agreement, locals())
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
     by = as_names(by)
-    if reference == "human" and scoring.grader is None and has_people_alone(evals):
+    if reference == "human" and scoring.grader is None and has_people_alone(evals.judged):
         scoring, reference = _two_people(evals, scoring)
-    ratings = pair_ratings(evals, scoring, reference=reference)
+    ratings = pair_ratings(evals, scoring, reference=reference, nominal=as_names(nominal))
     options: dict[str, Any] = {"refused": ratings.refused, "level": scoring.level, "seed": seed}
     scopes = [_ScopeEstimates(scope, **options) for scope in _scopes(ratings, by)]
     summary = pl.DataFrame([scope.summary_row() for scope in scopes], schema=SUMMARY)
@@ -280,20 +290,24 @@ class _Scope(NamedTuple):
     kind: str
     pairs: pl.DataFrame
     people: pl.DataFrame
+    single: pl.DataFrame
 
 
 def _scopes(ratings: Ratings, by: tuple[str, ...]) -> Iterator[_Scope]:
     """Yield each criterion and the verdicts, then the same by group."""
-    scopes = []
+    scopes, people = [], (ratings.raters, ratings.single)
     for name, is_criterion in criteria_of(ratings.rows):
         pairs = ratings.pairs.filter(is_criterion)
         kind = next(iter(pairs["kind"].drop_nulls()), "ordinal")
-        scopes.append(_Scope(name, "all", kind, pairs, ratings.raters.filter(is_criterion)))
-    scopes.append(_Scope("verdict", "all", "verdict", ratings.verdicts, ratings.rater_verdicts))
+        scopes.append(_Scope(name, "all", kind, pairs, *(frame.filter(is_criterion) for frame in people)))
+    people = (ratings.rater_verdicts, ratings.single_verdicts)
+    scopes.append(_Scope("verdict", "all", "verdict", ratings.verdicts, *people))
     yield from scopes
     for scope in scopes if by else []:
         for group, rows in split_by(scope.pairs, by)[1:]:
-            yield scope._replace(group=group, pairs=rows, people=scope.people.clear())
+            yield scope._replace(
+                group=group, pairs=rows, people=scope.people.clear(), single=scope.single.clear()
+            )
 
 
 class _ScopeEstimates:
@@ -306,6 +320,9 @@ class _ScopeEstimates:
         self.measures, self.points, note, self.is_rounded = estimate_pairs(self.both, **options)
         people = estimate_pairs(labels, unrated="no two people rated the same answer", **options)
         self.measures["human_human"] = people.measures["kappa"]
+        single = scope.single.drop_nulls("score").with_columns(answer=pl.struct(ANSWER).rank("dense"))
+        self.measures["human_ac"] = estimate_raters(single, people.points, level=level, seed=seed)
+        self.raters = single["rater"].n_unique()
         self.n, self.people_n = (
             frame.n_unique(ANSWER) if frame.height else 0 for frame in (self.both, labels)
         )
@@ -323,14 +340,19 @@ class _ScopeEstimates:
         row: dict[str, Any] = {**self.names, "kind": self.scope.kind, **self.counts}
         for name, e in self.measures.items():
             row |= {name: e.estimate, f"{name}_low": e.low, f"{name}_high": e.high}
-        row |= {"human_human_n": self.people_n, "reading": read_kappa(kappa), "level": self.level}
+        row |= {
+            "human_human_n": self.people_n,
+            "human_raters": self.raters,
+            "reading": read_kappa(kappa),
+            "level": self.level,
+        }
         row |= {"method": self.method, "status": kappa.status, "reason": self.reason}
         return {name: row[name] for name in SUMMARY}
 
     def estimate_rows(self) -> Iterator[dict[str, Any]]:
         for name, e in self.measures.items():
             row = {**self.names, "measure": name, **self.counts, "level": self.level}
-            row |= {"n": self.people_n} if name == "human_human" else {}
+            row |= {"n": self.people_n} if name in ("human_human", "human_ac") else {}
             facts = ("estimate", "low", "high", "method", "seed", "status", "reason")
             yield row | {fact: getattr(e, fact) for fact in facts}
 

@@ -16,6 +16,8 @@ from evalkit.stats.agreement import (
     icc_of_tables,
     kappa_of_tables,
     one_sided_bound,
+    pearson_of_tables,
+    raters_agreement,
     resampled_tables,
     spearman_of_tables,
     tau_of_tables,
@@ -31,10 +33,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from evalkit.stats import Estimate
+    from evalkit.stats.agreement import Weights
     from evalkit.stats.basics import Floats
 
 MEASURES: Final = (
-    *("exact", "within_one", "bias", "kappa", "alpha", "ac2", "icc", "tau_b", "spearman"),
+    *("exact", "within_one", "bias", "kappa", "alpha", "ac2", "icc", "tau_b", "spearman", "pearson"),
     *("sensitivity", "specificity"),
 )
 MOST_POINTS: Final = 41  # a scale with more points counts as continuous
@@ -45,14 +48,22 @@ NOT_RATED: Final = "no answer was rated by both"
 def scale_points(frame: pl.DataFrame) -> tuple[Floats | None, str, str]:
     """Return the points of a criterion's scale, or why there are none, and a note.
 
-    Points are the whole numbers of the declared scale; also the halves if single ratings use them.
+    Points are the whole numbers of the declared scale; also the halves if single ratings use them. Those of a nominal
+    criterion are the kinds that were given.
     """
     if frame.is_empty():
         return None, NOT_RATED, ""
     low, high, kind, grid = (frame[name][0] for name in ("scale_min", "scale_max", "kind", "grid"))
+    seen = np.concatenate([frame[side].drop_nulls().to_numpy() for side in ("judge", "reference")])
+    if kind == "nominal":
+        points = np.unique(seen)
+        return (
+            (None, "there are too many kinds for kappa", "")
+            if points.size > MOST_POINTS
+            else (points, "", "")
+        )
     if low is None or high is None:
         return None, "kappa needs a declared scale", ""
-    seen = np.concatenate([frame[side].drop_nulls().to_numpy() for side in ("judge", "reference")])
     outside = seen[(seen < low - 1e-9) | (seen > high + 1e-9)]
     width, reason = high - low, ""
     if outside.size:
@@ -81,29 +92,30 @@ def estimate_agreement(
     why: str = "",
     level: float,
     seed: int,
+    is_nominal: bool = False,
 ) -> tuple[dict[str, Estimate], bool]:
     """Return each measure of agreement, and whether ratings were rounded.
 
     `units` is the case (or cluster) of each answer, which is resampled. No rating is missing. `points` are the possible
-    ratings; None: there is no table of ratings, because of `why`.
+    ratings; None: there is no table of ratings, because of `why`. The points of a nominal scale have no order.
     """
     unknown = partial(stats.not_estimable, n=judge.size, level=level)
     if judge.size == 0:
         return dict.fromkeys(MEASURES, unknown(NOT_RATED, method="")), False
     codes = cluster_codes(units)
-    estimates = {"bias": estimate_bias(judge - reference, codes, level)}
+    estimates = {} if is_nominal else {"bias": estimate_bias(judge - reference, codes, level)}
     if points is None:
-        estimates |= _without_points(judge, reference, codes, level=level, seed=seed)
+        estimates |= {} if is_nominal else _without_points(judge, reference, codes, level=level, seed=seed)
         rest = unknown(why, method="quadratic kappa")
         return {name: estimates.get(name, rest) for name in MEASURES}, False
     a, b = (nearest_point(side, points) for side in (judge, reference))
     x, y = points[a], points[b]
     is_rounded = bool(np.any(np.abs(x - judge) > 1e-9) or np.any(np.abs(y - reference) > 1e-9))
     estimates["exact"] = estimate_share(np.abs(x - y) < 1e-9, codes, level)
-    estimates |= _of_tables(a, b, codes, points, level=level, seed=seed)
-    if points.size > 2:
+    estimates |= _of_tables(a, b, codes, points, level=level, seed=seed, is_nominal=is_nominal)
+    if points.size > 2 and not is_nominal:
         estimates["within_one"] = estimate_share(np.abs(x - y) < 1 + 1e-9, codes, level)
-    if points.size == 2:
+    if points.size == 2 and not is_nominal:
         estimates["sensitivity"] = estimate_share((a == 1)[b == 1], codes[b == 1], level)
         estimates["specificity"] = estimate_share((a == 0)[b == 0], codes[b == 0], level)
     rest = unknown("not for this scale", method="")
@@ -124,6 +136,7 @@ def estimate_pairs(
 ) -> PairEstimates:
     """Estimate the agreement of pairs; `unrated` is the reason without any."""
     points, why, note = (VERDICT_POINTS, "", "") if is_verdict else scale_points(pairs)
+    is_nominal = not is_verdict and "nominal" in pairs["kind"]
     judge, reference, units = (pairs[name].to_numpy() for name in ("judge", "reference", "unit"))
     measures, is_rounded = estimate_agreement(
         judge,
@@ -133,8 +146,24 @@ def estimate_pairs(
         why=why if pairs.height else unrated or why,
         level=level,
         seed=seed,
+        is_nominal=is_nominal,
     )
     return PairEstimates(measures, points, note, is_rounded)
+
+
+def estimate_raters(ratings: pl.DataFrame, points: Floats | None, *, level: float, seed: int) -> Estimate:
+    """Estimate Gwet's coefficient of all raters; `ratings` has a row per `rater` and `answer`, with `score` and `unit`."""
+    if points is None or points.size < 2 or ratings.is_empty():
+        return stats.not_estimable("no two people rated the same answer", n=0, method="", level=level)
+    codes = {
+        name: np.unique(ratings[name].to_numpy(), return_inverse=True)[1] for name in ("rater", "answer")
+    }
+    table = np.full([1 + int(code.max()) for code in codes.values()], np.nan)
+    table[codes["rater"], codes["answer"]] = ratings["score"].to_numpy()
+    units = np.zeros(table.shape[1], dtype=np.intp)
+    units[codes["answer"]] = cluster_codes(ratings["unit"].to_numpy())
+    weights: Weights = "nominal" if points.size == 2 or "nominal" in ratings["kind"] else "quadratic"
+    return raters_agreement(table, points, weights=weights, units=units, level=level, seed=seed)
 
 
 def estimate_share(hits: np.ndarray, units: np.ndarray, level: float) -> Estimate:
@@ -159,23 +188,37 @@ def nearest_point(ratings: Floats, points: Floats) -> np.ndarray:
     if points.size == 1:
         return np.zeros(ratings.size, dtype=int)
     step = points[1] - points[0]
+    if np.ptp(np.diff(points)) > 1e-9:
+        return np.asarray(np.abs(ratings[:, None] - points).argmin(axis=1), dtype=np.intp)
     return np.asarray(np.clip(np.round((ratings - points[0]) / step), 0, points.size - 1), dtype=np.intp)
 
 
 def _of_tables(
-    a: np.ndarray, b: np.ndarray, codes: np.ndarray, points: Floats, *, level: float, seed: int
+    a: np.ndarray,
+    b: np.ndarray,
+    codes: np.ndarray,
+    points: Floats,
+    *,
+    level: float,
+    seed: int,
+    is_nominal: bool,
 ) -> dict[str, Estimate]:
     """Return every statistic of two raters, from the same resamples of cases."""
-    weights = disagreement_weights(points)
-    is_binary = points.size == 2
+    has_order = points.size != 2 and not is_nominal
+    weights = disagreement_weights(points, "quadratic" if has_order else "nominal")
+    delta = None if has_order else weights
     statistics: dict[str, tuple[str, Callable[[Floats], Floats]]] = {
-        "kappa": ("Cohen's kappa" if is_binary else "quadratic kappa", lambda t: kappa_of_tables(t, weights)),
-        "alpha": ("nominal alpha" if is_binary else "ordinal alpha", alpha_of_tables),
-        "ac2": ("AC1" if is_binary else "AC2 quadratic", lambda t: gwet_of_tables(t, weights)),
-        "icc": ("ICC(A,1)", lambda t: icc_of_tables(t, points)),
-        "tau_b": ("Kendall tau-b", tau_of_tables),
-        "spearman": ("Spearman", spearman_of_tables),
+        "kappa": ("quadratic kappa" if has_order else "Cohen's kappa", lambda t: kappa_of_tables(t, weights)),
+        "alpha": ("ordinal alpha" if has_order else "nominal alpha", lambda t: alpha_of_tables(t, delta)),
+        "ac2": ("AC2 quadratic" if has_order else "AC1", lambda t: gwet_of_tables(t, weights)),
     }
+    if not is_nominal:
+        statistics |= {
+            "icc": ("ICC(A,1)", lambda t: icc_of_tables(t, points)),
+            "tau_b": ("Kendall tau-b", tau_of_tables),
+            "spearman": ("Spearman", spearman_of_tables),
+            "pearson": ("Pearson", lambda t: pearson_of_tables(t, points)),
+        }
     replicates: dict[str, list[Floats]] = {name: [] for name in statistics}
     table = np.zeros((points.size, points.size))
     np.add.at(table, (b, a), 1.0)
@@ -225,6 +268,7 @@ def _without_points(
         "icc": stats.icc(pair, level=level, seed=seed),
         "tau_b": stats.kendall_tau(*pair, level=level, seed=seed),
         "spearman": stats.spearman(*pair, level=level, seed=seed),
+        "pearson": stats.pearson(*pair, level=level),
     }
     if np.unique(codes).size < codes.size:
         reason = "cases with several answers, on a scale without points"

@@ -41,7 +41,7 @@ class Ratings:
     `pairs` has a row for each answer and criterion (and later sample of a retest) rated by both sides: `judge`,
     `reference` (null: no score), `pair` and the columns of `AnswerFacts`. `verdicts` is the same without `criterion`:
     1 pass, 0 fail, null unscored. `judged` has every answer rated by the judge. `raters` and `rater_verdicts` are as
-    `pairs` and `verdicts`, for each two people. `rows` are the rows of `scores` with their `side`. `people` rated the
+    `pairs` and `verdicts`, for each two people; `single` and `single_verdicts` have a row for each `rater`, with `score`. `rows` are the rows of `scores` with their `side`. `people` rated the
     reference.
 
     `refused` is why there are no verdicts. `incomplete` counts answers that the reference rated on some of the judge's
@@ -55,6 +55,8 @@ class Ratings:
     judged: pl.DataFrame
     raters: pl.DataFrame
     rater_verdicts: pl.DataFrame
+    single: pl.DataFrame
+    single_verdicts: pl.DataFrame
     rows: pl.DataFrame
     people: tuple[str, ...]
     refused: str
@@ -74,13 +76,26 @@ class AnswerFacts:
     criteria: pl.DataFrame
 
     @classmethod
-    def collect(cls, evals: Evals, rows: pl.DataFrame, rule: PassRule) -> AnswerFacts:
-        """Collect the facts of all scored answers; `rows` are single ratings."""
+    def collect(
+        cls, evals: Evals, rows: pl.DataFrame, rule: PassRule, *, nominal: Sequence[str] = ()
+    ) -> AnswerFacts:
+        """Collect the facts of all scored answers; `rows` are single ratings, `nominal` criteria without order."""
         texts = [column for column in (*_FACTS, *ANSWER) if column not in ("tags", "severity", "epoch")]
         answers = evals.attempts().select(*ANSWER, *_FACTS).with_columns(pl.col(texts).cast(pl.String))
         key = ["suite", "criterion"]
         criteria = _declared_scales(evals, rule).join(_grids(rows), on=key, how="left")
+        for name in nominal:
+            if name not in criteria["criterion"]:
+                have = sorted(set(criteria["criterion"]))
+                raise SelectorError.unknown(name, kind="criterion", have=have)
+        kind = pl.when(pl.col("criterion").is_in(nominal)).then(pl.lit("nominal")).otherwise("kind")
+        criteria = criteria.with_columns(kind=kind)
         return cls(answers, criteria)
+
+    @property
+    def nominal(self) -> pl.DataFrame:
+        """The `suite` and `criterion` of criteria without order."""
+        return self.criteria.filter(kind="nominal").select("suite", "criterion")
 
     def describe(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Add the facts and `unit` (the case or its cluster) to ratings."""
@@ -93,7 +108,9 @@ class AnswerFacts:
         return described.join(self.criteria, on=["suite", "criterion"], how="left", maintain_order="left")
 
 
-def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") -> Ratings:
+def pair_ratings(
+    evals: Evals, scoring: Scoring, *, reference: str = "human", nominal: Sequence[str] = ()
+) -> Ratings:
     """Pair the ratings of a judge and a reference; raise SelectorError or RuleError."""
     rule = scoring.rule or DEFAULT_RULE
     scores = with_suites(evals)
@@ -104,16 +121,21 @@ def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") ->
         others = scores.filter(~pl.col("_row").is_in(reference_rows["_row"].implode()))
         judge_rows = _judge_rows(others, scoring)
     reference_rows, other_rubric = _under_the_judges_rubric(reference_rows, judge_rows)
-    facts = AnswerFacts.collect(evals, pl.concat([judge_rows, reference_rows]), rule)
-    each = rate_answers(reference_rows, "grader")
+    facts = AnswerFacts.collect(evals, pl.concat([judge_rows, reference_rows]), rule, nominal=nominal)
+    each = rate_answers(reference_rows, "grader", facts=facts)
     if reference == "itself":
-        samples = rate_answers(judge_rows, "sample").with_columns(_sample=pl.col("rater").cast(pl.Int64))
+        samples = rate_answers(judge_rows, "sample", facts=facts).with_columns(
+            _sample=pl.col("rater").cast(pl.Int64)
+        )
         is_first = pl.col("_sample") == pl.col("_sample").min().over(ITEM)
         judge_side, reference_side = (samples.filter(kept).drop("_sample") for kept in (~is_first, is_first))
     else:
-        judge_side, reference_side = merge_raters(rate_answers(judge_rows)), merge_raters(each, facts)
+        judge_side = merge_raters(rate_answers(judge_rows, facts=facts))
+        reference_side = merge_raters(each, facts)
     sides = {"judge": judge_side, "reference": reference_side, "rater": each}
-    graded, refused = grade_sides(evals, sides, judge_rows, rule)
+    # A kind without order is no better or worse than another: it takes no part in a verdict.
+    unordered = {name: _without(frame, facts.nominal) for name, frame in sides.items()}
+    graded, refused = grade_sides(evals, unordered, _without(judge_rows, facts.nominal), rule)
     complete = pl.when("complete").then(pl.col("verdict", "mean"))
     verdicts = meet(
         graded["judge"], graded["reference"].with_columns(complete), ANSWER, "verdict", also="mean"
@@ -123,6 +145,7 @@ def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") ->
         judge_rows.with_columns(side=pl.lit("judge")),
         reference_rows.with_columns(side=pl.lit("reference")),
     ]
+    by_rater = graded["rater"].filter("complete")
     return Ratings(
         judge=_names(judge_rows) or "the judge",
         reference=_reference_name(reference, people),
@@ -130,9 +153,9 @@ def pair_ratings(evals: Evals, scoring: Scoring, *, reference: str = "human") ->
         verdicts=facts.describe(verdicts),
         judged=facts.describe(graded["judge"].select(*ANSWER, judge="verdict", judge_mean="mean")),
         raters=facts.describe(_pairs_of_raters(each, ITEM, "score")),
-        rater_verdicts=facts.describe(
-            _pairs_of_raters(graded["rater"].filter("complete"), ANSWER, "verdict")
-        ),
+        rater_verdicts=facts.describe(_pairs_of_raters(by_rater, ANSWER, "verdict")),
+        single=facts.describe(each),
+        single_verdicts=facts.describe(by_rater.select("rater", *ANSWER, score="verdict")),
         rows=pl.concat(rows).drop("_row"),
         people=people,
         refused=refused,
@@ -198,16 +221,17 @@ def with_rationales(ratings: Ratings, evals: Evals) -> Ratings:
     return replace(ratings, rows=rows.select(ratings.rows.columns))
 
 
-def rate_answers(rows: pl.DataFrame, rater: str | None = None) -> pl.DataFrame:
-    """Average the samples of each rater, answer and criterion."""
+def rate_answers(
+    rows: pl.DataFrame, rater: str | None = None, *, facts: AnswerFacts | None = None
+) -> pl.DataFrame:
+    """Average the samples of each rater, answer and criterion; the most frequent kind without order (a tie: null)."""
     named = rows.with_columns(rater=pl.lit("") if rater is None else pl.col(rater).cast(pl.String))
-    return named.group_by("rater", *ITEM, maintain_order=True).agg(pl.col("score").mean())
+    return _average(named, ["rater", *ITEM], facts).drop("_n")
 
 
 def merge_raters(each: pl.DataFrame, facts: AnswerFacts | None = None) -> pl.DataFrame:
-    """Average the raters; on a binary criterion take their majority."""
-    score, count = pl.col("score").mean(), pl.col("score").count().alias("_n")
-    merged = each.group_by(ITEM, maintain_order=True).agg(score, count)
+    """Average the raters; on a binary or nominal criterion take their majority."""
+    merged = _average(each, ITEM, facts)
     if facts is not None and not merged.is_empty():
         merged = merged.join(facts.criteria, on=["suite", "criterion"], how="left", maintain_order="left")
         above = pl.col("score") - (pl.col("scale_min") + pl.col("scale_max")) / 2
@@ -215,6 +239,25 @@ def merge_raters(each: pl.DataFrame, facts: AnswerFacts | None = None) -> pl.Dat
         is_vote = (pl.col("kind") == "binary") & (pl.col("_n") > 1)
         merged = merged.with_columns(score=pl.when(is_vote).then(vote).otherwise("score"))
     return merged.select(pl.lit("").alias("rater"), *ITEM, "score")
+
+
+def _average(rows: pl.DataFrame, key: list[str], facts: AnswerFacts | None) -> pl.DataFrame:
+    score = pl.col("score")
+    merged = rows.group_by(key, maintain_order=True).agg(score.mean(), score.count().alias("_n"))
+    nominal = None if facts is None else facts.nominal
+    if nominal is None or nominal.is_empty():
+        return merged
+    modes = score.drop_nulls().mode()
+    vote = pl.when(modes.len() == 1).then(modes.first()).alias("_vote")
+    on = ["suite", "criterion"]
+    votes = rows.join(nominal, on=on, how="semi").group_by(key).agg(vote).with_columns(_kind=True)
+    merged = merged.join(votes, on=key, how="left", maintain_order="left")
+    chosen = pl.when("_kind").then("_vote").otherwise("score")
+    return merged.with_columns(score=chosen).drop("_vote", "_kind")
+
+
+def _without(frame: pl.DataFrame, nominal: pl.DataFrame) -> pl.DataFrame:
+    return frame.join(nominal, on=["suite", "criterion"], how="anti", maintain_order="left")
 
 
 def meet(

@@ -98,7 +98,7 @@ def _dominant_score(ratings: Ratings, row: dict[str, Any]) -> Iterator[Warning]:
         yield Warning("W15", scope, text)
     elif count / len(scores) > DOMINANT_SHARE:
         name = ("pass" if top else "fail") if is_verdict else f"{top:g}"
-        coefficient = "AC1" if row["kind"] in ("verdict", "binary") else "AC2"
+        coefficient = "AC1" if row["kind"] in ("verdict", "binary", "nominal") else "AC2"
         text = f"{scope}: {percent(count / len(scores), 0)} of the ratings are {name}, which deflates kappa; {coefficient} is {number(row['ac2'])}, and {exact}."
         yield Warning("W14", scope, text)
 

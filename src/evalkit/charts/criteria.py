@@ -12,7 +12,7 @@ import polars as pl
 from evalkit.charts import layers, tables
 from evalkit.charts.theme import WIDTH
 from evalkit.data.evals import Evals
-from evalkit.grading.applied_rule import apply_rule
+from evalkit.grading.applied_rule import EXACT, apply_rule
 from evalkit.grading.select_scores import choose_scoring
 from evalkit.grading.summarize import distribution
 from evalkit.grading.version_order import natural_key
@@ -205,7 +205,7 @@ def _zoned(frame: pl.DataFrame, rules: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with the lines of the rule, the zone of each score, and the texts of the tooltip."""
     frame = frame.join(rules, on="row", how="left", maintain_order="left")
     low, high, score = pl.col("scale_min"), pl.col("scale_max"), pl.col("score")
-    sign, exact = pl.when("is_lower").then(-1).otherwise(1), (high - low).fill_null(1.0) * 1e-9
+    sign, exact = pl.when("is_lower").then(-1).otherwise(1), (high - low).fill_null(1.0) * EXACT
     misses_floor, misses_mean, passing, unruled = (pl.lit(zone) for zone in _zones(frame))
     zone = (
         pl.when(pl.col("rule_mean").is_null())

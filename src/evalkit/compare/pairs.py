@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
-from evalkit.data.schema import IS_HUMAN, Severity, Verdict
+from evalkit.data.schema import Severity, Verdict
 from evalkit.grading.grade import count_cases
-from evalkit.grading.select_scores import choose_scores, has_people_alone
+from evalkit.grading.select_scores import choose_scores, counted_scores
 from evalkit.grading.version_order import order_versions
 from evalkit.util.errors import ColumnError, SelectorError
 from evalkit.util.words import Option, Sentence, join_words
@@ -82,8 +82,7 @@ def share_criteria(
     Raises SelectorError if the criteria differ and `criteria` is "same", or the sides share none.
     """
     if scoring.grader is None:
-        is_counted = IS_HUMAN if has_people_alone(evals) else ~IS_HUMAN
-        judged = evals.judged.filter(is_counted).select("run", "criterion")
+        judged = counted_scores(evals).select("run", "criterion")
     else:
         runs = [run for names in sides.values() for run in names]
         scores = evals.scores.lazy().filter(pl.col("run").is_in(runs))

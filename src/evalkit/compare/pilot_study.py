@@ -15,7 +15,7 @@ from evalkit.compare.pairs import find_runs, shared_columns
 from evalkit.compare.variance import find_judgements, split_variance
 from evalkit.grading.grade import grade_trials
 from evalkit.grading.summarize import find_clusters
-from evalkit.grading.version_order import natural_key
+from evalkit.grading.version_order import order_versions
 from evalkit.util.errors import SelectorError
 from evalkit.util.format import number
 
@@ -146,6 +146,9 @@ def find_pilot(
     notes = []
     if pairs:
         pilots = [_pair_pilot(trials, *pair, metric) for pair in pairs]
+        order = order_versions(chosen, "agent_version")
+        if baseline is None and candidate is None and len(order.names) > 1 and order.note:
+            notes.append(order.note)
         if len(pairs) > 1:
             notes.append(f"No pair was named: variances are means over {len(pairs)} pairs of versions.")
     else:
@@ -190,7 +193,9 @@ def _find_sides(
     versions = evals.runs.with_columns(pl.col("agent_version", "run").cast(pl.String).fill_null(""))
     if versions["agent_version"].n_unique() > 1:
         taken = {run for runs in sides.values() for run in runs}
-        for name in sorted(set(versions["agent_version"]), key=lambda name: natural_key([name])):
+        # Runs without a version come last.
+        named = order_versions(evals, "agent_version").names
+        for name in [*named, *sorted(set(versions["agent_version"]) - set(named))]:
             runs = [run for run in versions.filter(agent_version=name)["run"] if run not in taken]
             if runs:
                 sides.setdefault(name, runs)

@@ -11,9 +11,9 @@ import polars as pl
 from evalkit.compare.data_warnings import describe_lookalikes
 from evalkit.compare.pairs import SIDES
 from evalkit.compare.sentences import FlipCount
-from evalkit.data.schema import SCORES
+from evalkit.data.schema import IS_HUMAN, SCORES
 from evalkit.grading.grade import grade_trials
-from evalkit.grading.select_scores import choose_scores, has_people_alone
+from evalkit.grading.select_scores import choose_scores, counted_scores, has_people_alone
 from evalkit.util.format import difference_of, number, percent, points
 from evalkit.util.notes import Warning
 from evalkit.util.words import Option, Sentence, join_words, plural
@@ -311,8 +311,16 @@ def _judges(evals: Evals, pairs: Pairs, scoring: Scoring, options: CompareOption
         if max(judges.row(0)) > 1:
             text = "Different judge models or prompts scored the sides, so a judge change looks like an agent change."
             yield Warning("W11", "overall", text)
-    if scoring.grader is None and has_people_alone(evals, pairs.all_runs):
-        text = "Only people scored these trials: every rate is by their scores, the mean where several scored an answer."
+    counted = counted_scores(evals).filter(both)
+    by_people = counted.filter(IS_HUMAN)
+    if scoring.grader is None and by_people.height:
+        suites = join_words(sorted({f"{suite!r}" for suite in by_people["suite"]}))
+        what, rates = (
+            ("these trials", "every rate is")
+            if has_people_alone(counted)
+            else (f"the trials of suite {suites}", "their rates are")
+        )
+        text = f"Only people scored {what}: {rates} by their scores, the mean where several scored an answer."
         yield Warning("W12", "overall", text)
     kinds = set(evals.judged.filter(both)["grader_kind"].cast(pl.String).drop_nulls())
     if "human" not in kinds and kinds <= {"judge"}:

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 _USUAL_SCALES: Final = ((0.0, 1.0), (1.0, 5.0), (0.0, 5.0), (0.0, 10.0), (0.0, 100.0))
 # Sums of floats are equal to their decimal value within this share of the largest score.
-_EXACT: Final = 1e-12
+EXACT: Final = 1e-12
 
 
 def tolerance_of(*scores: float | None) -> float:
     """Return the largest error of a float among scores of this size."""
-    return _EXACT * max([1.0, *(abs(score) for score in scores if score is not None)])
+    return EXACT * max([1.0, *(abs(score) for score in scores if score is not None)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import polars as pl
 
 from evalkit.data.evals import Evals
-from evalkit.data.schema import DIRECTIONS, IS_HUMAN, SCORES, TRIAL_KEY, Verdict
+from evalkit.data.schema import DIRECTIONS, SCORES, TRIAL_KEY, Verdict
 from evalkit.grading.applied_rule import AppliedRule, apply_rule
 from evalkit.grading.pass_rule import DEFAULT_RULE, LOOKING
 from evalkit.grading.reduce import CERTAIN, COMPLETE, Carried, Codes, reduce_samples, reduce_trials
@@ -16,6 +16,7 @@ from evalkit.grading.select_scores import (
     choose_scores,
     choose_scoring,
     constants_of,
+    counted_scores,
     distinct,
     has_people_alone,
 )
@@ -355,18 +356,18 @@ def _parts(evals: Evals, scoring: Scoring) -> Iterator[_Part]:
     suites: dict[str, list[str]] = {}
     for run, suite in evals.runs.select("run", "suite").iter_rows():
         suites.setdefault(suite or "", []).append(run)
-    constants = constants_of(evals)
+    constants, counted = constants_of(evals), counted_scores(evals)
     grader, rubric = scoring.grader, scoring.rubric
     for suite, runs in suites.items():
         scores = evals.scores.lazy()
         if len(runs) < evals.runs.height:
             scores = scores.filter(pl.col("run").is_in(runs))
-        people = has_people_alone(evals, runs)
+        own = counted.filter(pl.col("run").is_in(runs))
+        people = has_people_alone(own)
         chosen = choose_scores(scores, grader=grader, rubric=rubric, constants=constants, people_alone=people)
         if grader is None and rubric in (None, "any"):
             # The Evals keeps this; no scan of all scores.
-            known = pl.col("run").is_in(runs) & (IS_HUMAN if people else ~IS_HUMAN)
-            rows = evals.judged.filter(known).select("run", "criterion").unique(maintain_order=True).rows()
+            rows = own.select("run", "criterion").unique(maintain_order=True).rows()
         else:
             rows = distinct(chosen, ["run", "criterion"])
         carried = [(str(run), str(criterion)) for run, criterion in rows]

@@ -73,9 +73,15 @@ def choose_scores(
     return frame
 
 
-def has_people_alone(evals: Evals, runs: Sequence[str] | None = None) -> bool:
-    """Whether only people scored the runs (None: all), so that their scores count without being asked for."""
-    judged = evals.judged if runs is None else evals.judged.filter(pl.col("run").is_in(runs))
+def counted_scores(evals: Evals) -> pl.DataFrame:
+    """Return the rows of `judged` that count without a grader: of people in suites that only people scored."""
+    suites = evals.runs.select("run", pl.col("suite").fill_null(""))
+    judged = evals.judged.join(suites, on="run", how="left", maintain_order="left")
+    return judged.filter(IS_HUMAN.all().over("suite") == IS_HUMAN)
+
+
+def has_people_alone(judged: pl.DataFrame) -> bool:
+    """Whether only people gave the scores."""
     return bool(judged.height) and bool(judged.select(IS_HUMAN.all()).item())
 
 
