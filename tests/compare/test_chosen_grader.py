@@ -134,7 +134,8 @@ def test_each_suite_has_its_own_rule_for_people_alone():
         )
         return base + more
 
-    found = ek.compare(with_suite_p(alone), "v1", "v2")
+    sides = ({"agent_version": "v1"}, {"agent_version": "v2"})
+    found = ek.compare(with_suite_p(alone), *sides)
     rates = {row["run"]: row["pass_rate"] for row in ek.summarize(with_suite_p(alone), by="run").to_dicts()}
 
     # People's "facts" in suite s does not count there; their scores in suite p do.
@@ -142,4 +143,4 @@ def test_each_suite_has_its_own_rule_for_people_alone():
     assert found.table.filter(scope="overall", metric="pass_rate")["n"].item() == 24
     assert "'p'" in found.warnings.filter(id="W12")["text"][0]
     with pytest.raises(ek.EvalkitError, match="facts"):
-        ek.compare(with_suite_p(alone, extra), "v1", "v2")
+        ek.compare(with_suite_p(alone, extra), *sides)

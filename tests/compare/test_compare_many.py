@@ -116,6 +116,9 @@ def test_versions_that_cannot_be_told_apart_are_named_as_tied():
     assert ranks["rank"].to_list() == [1, 2, 3]
     assert ranks["tied_with_best"].to_list() == [True, True, False]
     assert ranks["p_best"].sum() == pytest.approx(1)
+    assert ranks["p_best_shrunk"].sum() == pytest.approx(1)
+    # Shrinking takes from the share of the first.
+    assert 1 / ranks.height <= ranks["p_best_shrunk"].max() <= ranks["p_best"].max()
 
 
 def test_one_pair_of_many_that_differs_by_luck_is_still_tied():
@@ -195,6 +198,12 @@ def test_watched_runs_are_decided_by_their_e_value_at_the_first_look_that_suffic
     assert found.looks["stop"].to_list() == [False, True]
     assert found.summary["verdict"].to_list() == ["improved", "inconclusive"]
     assert "W09" in set(found.warnings["id"])
+    # An e-value is about these cases: every text with its verdict says so, and no other verdict does.
+    once = compare_many(evals, baseline="a")
+    for text in (found.sentence, found.explain(), found._repr_html_()):
+        assert "improved on these cases" in text
+        assert "inconclusive on these cases" not in text
+    assert "on these cases" not in once.sentence + once._repr_html_()
 
 
 def test_evidence_once_reached_stands_whatever_comes_later():

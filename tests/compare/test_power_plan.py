@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from math import sqrt
 
 import numpy as np
@@ -485,8 +486,7 @@ def test_neighbors_without_sides_follow_the_order_of_the_versions():
     table = judged(13, n=50, k=2, s=1, versions=3)
     names = ["main", "feature/x", "beta"]
     evals = evals_of(table, versions=names)
-    day = pl.Series([3, 1, 2])
-    started = pl.datetime(2026, 1, 1, time_zone="UTC").dt.replace(day=day)
+    started = pl.Series([datetime(2026, 1, day, tzinfo=UTC) for day in (3, 1, 2)])
     timed = Evals.from_tables(
         cases=evals.cases,
         criteria=evals.criteria,

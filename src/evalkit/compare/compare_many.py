@@ -13,7 +13,7 @@ from evalkit.compare.estimates import CompareOptions, Metric, adjust_scopes, to_
 from evalkit.compare.pairs import find_runs, share_criteria
 from evalkit.compare.ranks import Tied, rank_versions
 from evalkit.compare.results import EstimatedResult
-from evalkit.compare.sentences import metric_value, summary_table
+from evalkit.compare.sentences import metric_value, summary_table, verdict_text
 from evalkit.compare.sequential import LOOKS, apply_evidence, find_looks
 from evalkit.compare.warnings import (
     merge_warnings,
@@ -67,7 +67,8 @@ class VersionRanking(EstimatedResult):
     ranks
         polars frame, one row per metric and version, the best first: `metric`, `version`, `value` (mean over the
         cases scored on every version), `rank` (1 is best), `low`, `high` (of the rank), `p_best` (share of
-        resampled suites in which it is first), `tied_with_best`, `n` (cases), `method`, `level`, `status`, `reason`.
+        resampled suites in which it is first), `p_best_shrunk` (the same with differences shrunk towards the mean, near
+        the chance that it is best), `tied_with_best`, `n` (cases), `method`, `level`, `status`, `reason`.
     omnibus
         polars frame, one row per metric: `statistic`, `df`, `p_value` of "all versions are alike", `n`, `versions`,
         `method`, `status`, `reason`.
@@ -112,12 +113,17 @@ class VersionRanking(EstimatedResult):
         order = self.ranks.filter(pl.col("p_best").is_not_null(), metric="pass_rate")
         if order.height:
             best = order.sort("p_best", descending=True, maintain_order=True).head(3)
-            chances = (f"{row['version']} {fmt.percent(row['p_best'])}" for row in best.iter_rows(named=True))
-            parts.append(f"First in resampled suites (not the chance of being best): {', '.join(chances)}.")
+            chances = (
+                f"{row['version']} first in {fmt.percent(row['p_best'], 0)} of resampled suites, "
+                f"{fmt.percent(row['p_best_shrunk'], 0)} with differences shrunk towards the mean"
+                for row in best.iter_rows(named=True)
+            )
+            parts.append(f"{'; '.join(chances)}. The shrunk share is nearer to the chance of being best.")
         decided = self.estimates.filter(pl.col("verdict") != "inconclusive", metric="pass_rate")
         for row in decided.head(5).iter_rows(named=True):
             difference = fmt.points(row["difference"])
-            parts.append(f"{row['scope']} {row['verdict']}: {difference} against {self.baseline}.")
+            verdict = verdict_text(row["verdict"], by_looks=self.looks.height > 0)
+            parts.append(f"{row['scope']} {verdict}: {difference} against {self.baseline}.")
         grave = [warning for warning in self.cautions if warning.id in _GRAVE]
         parts += [remark(warning).partition(" ")[2] for warning in grave[:3]]
         return printable(" ".join(parts))
@@ -133,10 +139,13 @@ class VersionRanking(EstimatedResult):
         return charts.ranks(self.ranks.filter(metric=metric))
 
     def _html_tables(self) -> Iterable[Html]:
-        heads = ["Metric", "Version", "Value", "Rank", "Rank interval", "Best in", "n", "Method"]
-        numeric = ["Value", "Rank", "Rank interval", "Best in", "n"]
+        heads = ["Metric", "Version", "Value", "Rank", "Rank interval", "First in", "Shrunk", "n", "Method"]
+        numeric = ["Value", "Rank", "Rank interval", "First in", "Shrunk", "n"]
         rows = [_rank_cells(row) for row in self.ranks.iter_rows(named=True)]
-        return [html_table(heads, rows, numeric=numeric), summary_table(self.estimates, "Candidate")]
+        return [
+            html_table(heads, rows, numeric=numeric),
+            summary_table(self.estimates, "Candidate", by_looks=self.looks.height > 0),
+        ]
 
     def _facts(self) -> dict[str, Any]:
         names = (
@@ -261,7 +270,7 @@ def compare_many(
     return VersionRanking(
         baseline=first,
         candidates=tuple(others),
-        sentence=_describe(first, estimates, ranks, tied["pass_rate"]),
+        sentence=_describe(first, estimates, ranks, tied["pass_rate"], by_looks=sequential),
         estimates=estimates,
         ranks=ranks,
         omnibus=omnibus,
@@ -340,7 +349,9 @@ def _is_unique(evals: Evals, name: str, column: str) -> bool:
     return set(runs) == set(evals.runs.filter(pl.col(column).cast(pl.String) == name)["run"])
 
 
-def _describe(baseline: str, estimates: pl.DataFrame, ranks: pl.DataFrame, tied: Tied) -> str:
+def _describe(
+    baseline: str, estimates: pl.DataFrame, ranks: pl.DataFrame, tied: Tied, *, by_looks: bool
+) -> str:
     order = ranks.filter(metric="pass_rate")
     text = "No case was scored on every version, so there are no ranks"
     if order["rank"].drop_nulls().len():
@@ -359,7 +370,7 @@ def _describe(baseline: str, estimates: pl.DataFrame, ranks: pl.DataFrame, tied:
             text += "; all versions are distinguishable"
     verdicts: dict[str, list[str]] = {}
     for row in estimates.filter(metric="pass_rate").iter_rows(named=True):
-        verdicts.setdefault(row["verdict"], []).append(row["scope"])
+        verdicts.setdefault(verdict_text(row["verdict"], by_looks=by_looks), []).append(row["scope"])
     words = "; ".join(f"{verdict}: {join_words(names)}" for verdict, names in verdicts.items())
     return printable(f"{text}. Against {baseline}: {words}.")
 
@@ -367,12 +378,13 @@ def _describe(baseline: str, estimates: pl.DataFrame, ranks: pl.DataFrame, tied:
 def _rank_cells(row: Mapping[str, Any]) -> list[str]:
     start = [row["metric"].replace("_", " "), row["version"], metric_value(row["value"], row["metric"])]
     if row["rank"] is None:
-        return [*start, "", row["reason"], "", f"{row['n']}", ""]
+        return [*start, "", row["reason"], "", "", f"{row['n']}", ""]
     return [
         *start,
         f"{row['rank']:g}",
         f"{row['low']:g} to {row['high']:g}",
         fmt.percent(row["p_best"]),
+        fmt.percent(row["p_best_shrunk"]),
         f"{row['n']}",
         f"{fmt.level(row['level'])} {row['method']}",
     ]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RANKS: Final[dict[str, Any]] = {
     "metric": pl.Enum(list(METRICS)),
     "version": pl.String(),
-    **dict.fromkeys(("value", "rank", "low", "high", "p_best"), pl.Float64()),
+    **dict.fromkeys(("value", "rank", "low", "high", "p_best", "p_best_shrunk"), pl.Float64()),
     "tied_with_best": pl.Boolean(),
     "n": pl.Int64(),
     "method": pl.String(),
@@ -79,6 +79,7 @@ def rank_versions(
                     "low": ranking.low[index],
                     "high": ranking.high[index],
                     "p_best": ranking.p_best[index],
+                    "p_best_shrunk": ranking.p_best_shrunk[index],
                     "tied_with_best": not differs[order[0], index],
                 }
             rows.append(row)

@@ -154,9 +154,17 @@ def summary_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def summary_table(estimates: pl.DataFrame, scope: str = "Scope") -> Html:
-    """Return the estimates as an HTML table; `scope` heads the first column."""
-    rows = [summary_cells(row) for row in estimates.iter_rows(named=True)]
+def verdict_text(verdict: str, *, by_looks: bool) -> str:
+    """Return a verdict in words: one by e-values holds for these cases, not for others like them."""
+    return f"{verdict} on these cases" if by_looks and verdict != "inconclusive" else verdict
+
+
+def summary_table(estimates: pl.DataFrame, scope: str = "Scope", *, by_looks: bool = False) -> Html:
+    """Return the estimates as an HTML table; `scope` heads the first column, `by_looks` is for e-values."""
+    rows = [
+        summary_cells({**row, "verdict": verdict_text(row["verdict"], by_looks=by_looks)})
+        for row in estimates.iter_rows(named=True)
+    ]
     return html_table([scope, *SUMMARY_HEADS[1:]], rows, numeric=_NUMERIC)
 
 
