@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from itertools import pairwise
 from types import SimpleNamespace
@@ -449,3 +450,48 @@ def test_the_end_of_a_scale_of_ten_is_written_in_digits(made):
 
     assert "e+1" not in svg
     assert ">10<" in svg
+
+
+def test_a_difference_on_a_lower_is_better_criterion_is_marked_and_turned(made, drawn):
+    rows = [("tone", "higher", -0.2), ("toxicity", "lower", 0.5), ("bias", "lower", -0.4)]
+    base = made.differences().filter(metric="mean_score", scope="overall").drop("scope", "difference")
+    table = pl.concat(
+        [
+            base.with_columns(scope=pl.lit(name), difference=pl.lit(value), direction=pl.lit(way))
+            for name, way, value in rows
+        ]
+    )
+
+    chart = charts.regression(table, metric="mean_score", margin={"mean_score": 0.3})
+
+    names = [row["name"] for row in drawn(chart, "difference")]
+    assert names[:3] == ["toxicity ↓", "tone", "bias ↓"]
+    assert "lower is better" in str(chart.to_dict()["title"])
+    assert [(row["from"], row["to"]) for row in drawn(chart, "from")] == [(-0.3, 0.3)]
+    only = charts.forest(table.filter(direction="lower"), metric="mean_score", margin={"mean_score": 0.3})
+    assert [(row["from"], row["to"]) for row in drawn(only, "from")] == [(0.0, 0.3)]
+    assert "◄ better, worse ►" in json.dumps(only.to_dict(), ensure_ascii=False)
+
+
+def test_a_lower_is_better_criterion_is_marked_among_pass_rates_too(made, drawn):
+    table = made.differences()
+    lower = table.filter(scope="Groq").with_columns(metric=pl.lit("mean_score"), direction=pl.lit("lower"))
+    table = pl.concat([table.with_columns(direction=pl.lit("higher")), lower])
+
+    names = {row["name"] for row in drawn(charts.forest(table), "difference")}
+
+    assert names == {"overall", "Groq ↓", "Batch Api"}
+
+
+@pytest.mark.parametrize("chart", [charts.trend, charts.severity])
+def test_rates_with_unscored_trials_have_their_two_bounds(made, drawn, chart):
+    groups = [(("v1", "high"), 6, 2, 2), (("v2", "high"), 5, 5, 0)]
+    table = made.summary(groups, by=("agent_version", "severity")).with_columns(
+        if_all_fail=pl.Series([0.6, 0.5]), if_all_pass=pl.Series([0.8, 0.5])
+    )
+
+    rows = {(row["group"], row["bounds"]) for row in drawn(chart(table), "bounds")}
+    without = {row["bounds"] for row in drawn(chart(table.drop("if_all_fail")), "bounds")}
+
+    assert rows == {("v1", "[60.0%, 80.0%]"), ("v2", "")}
+    assert without == {""}

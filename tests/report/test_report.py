@@ -448,3 +448,41 @@ def test_a_report_with_nothing_to_mask_says_so(tmp_path):
     text = report(demo.make(), tmp_path / "r.md", redact=True).read_text()
 
     assert "Nothing had to be redacted." in text
+
+
+def test_directions_and_bounds_stand_beside_the_numbers(tmp_path):
+    rows = [
+        (version, f"{case}", criterion, None if (version, case, criterion) == ("v2", 0, "tone") else score)
+        for version, toxic in (("v1", 0.0), ("v2", 1.0))
+        for case in range(8)
+        for criterion, score in (("tone", 1.0), ("toxicity", toxic))
+    ]
+    evals = Evals.from_tables(
+        criteria=pl.DataFrame(
+            {
+                "suite": "s",
+                "criterion": ["tone", "toxicity"],
+                "scale_min": 0.0,
+                "scale_max": 1.0,
+                "direction": ["higher", "lower"],
+            }
+        ),
+        runs=pl.DataFrame({"run": ["v1", "v2"], "suite": "s", "agent_version": ["v1", "v2"]}),
+        scores=pl.DataFrame(rows, schema=["run", "case", "criterion", "score"], orient="row").with_columns(
+            epoch=pl.lit(1)
+        ),
+    )
+
+    path = report(evals, tmp_path / "r.md", baseline="v1", candidate="v2")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+
+    names = {row[0] for row in cells}
+    assert {"toxicity ↓", "tone"} <= names
+    assert not {"toxicity", "tone ↓"} & names
+    assert any("lower is better" in line for line in lines)
+    heads = next(row for row in cells if "If unscored fail" in row and row[0] == "Version")
+    bounds = {row[0]: row[-2:] for row in cells[cells.index(heads) + 2 :][:2]}
+    # One of eight trials of v2 lacks a score; the other seven fail by toxicity.
+    assert bounds["v2"] == ["0.0%", "12.5%"]
+    assert bounds["v1"][0] == bounds["v1"][1] != "0.0%"

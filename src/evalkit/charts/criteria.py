@@ -33,7 +33,6 @@ CRITERION_LIMIT: Final = 10
 GROUP_LIMIT: Final = 12
 _COLUMNS: Final = ("criterion", "score", "count", "mean", "n", "unscored", "scale_min", "scale_max")
 _CELL: Final = ["row", "group"]
-_LOWER: Final = "↓"
 
 
 def criteria(
@@ -80,7 +79,7 @@ def criteria(
     frame, rows = tables.relabel(frame, "criterion", to="row", limit=20, keep=True)
     if "direction" in frame.columns:
         lower = set(frame.filter(direction="lower")["row"])
-        marks = {row: f"{row} {_LOWER}" if row in lower else row for row in rows}
+        marks = {row: tables.mark_lower(row) if row in lower else row for row in rows}
         frame, rows = frame.with_columns(pl.col("row").replace(marks)), list(marks.values())
     frame, groups = tables.relabel(frame, by, to="group", limit=24)
     groups = _in_order(frame, groups)
@@ -112,9 +111,7 @@ def criteria(
                 tables.not_shown(len(rows), len(shown_rows), "more criteria"),
                 tables.not_shown(len(groups), len(shown), f"more {tables.clean(by).replace('_', ' ')}s"),
             ),
-            tables.join_parts(
-                "▼ mean score", *lines, f"{_LOWER} lower is better" if rules["is_lower"].any() else ""
-            ),
+            tables.join_parts("▼ mean score", *lines, tables.LOWER_WORDS if rules["is_lower"].any() else ""),
         ),
         description=(
             f"Score distributions of {named} by {tables.clean(by)}. "

@@ -102,18 +102,25 @@ def _plot(
 ) -> Drawing:
     table = change
     if tables.is_comparison(change):
-        table, margins = change.summary, margins or change.margin
-    frame = tables.read_table(table, table="change.summary", columns=_COLUMNS).filter(metric=metric)
+        table, margins = getattr(change, "table", change.summary), margins or change.margin
+    frame = tables.read_table(table, table="change.summary", columns=_COLUMNS, optional=["direction"])
+    if "direction" not in frame.columns:
+        frame = frame.with_columns(direction=pl.lit("higher"))
+    lower = set(frame.filter(direction="lower")["scope"])
+    frame = frame.filter(metric=metric).with_columns(is_lower=pl.col("direction").eq_missing("lower"))
     is_rate = metric == "pass_rate"
     what = "pass rate" if is_rate else "mean score"
     if frame.is_empty():
         return layers.empty_chart(f"no {what} was compared", title=title or f"Difference of the {what}")
     if worst_first:
         is_split = pl.col("scope") != "overall"
-        frame = frame.sort(is_split, pl.col("difference"), nulls_last=True, maintain_order=True)
+        gain = pl.when("is_lower").then(-pl.col("difference")).otherwise("difference")
+        frame = frame.sort(is_split, gain, nulls_last=True, maintain_order=True)
     # A row is a comparison: two may have the same scope.
     frame = frame.with_row_index("row")
     frame, _ = tables.relabel(frame, "scope", to="name", limit=26, keep=True)
+    named = pl.when(pl.col("scope").is_in(lower)).then(pl.format(tables.mark_lower("{}"), "name"))
+    frame = frame.with_columns(name=named.otherwise("name"))
     shown = frame.head(ROW_LIMIT)
     margin = (margins or {}).get(metric)
     statement = _statement(shown, what, is_rate=is_rate)
@@ -132,7 +139,10 @@ def _plot(
                 band,
                 tables.not_shown(frame.height, shown.height),
             ),
-            tables.describe_intervals(shown),
+            tables.join_parts(
+                tables.describe_intervals(shown),
+                tables.LOWER_WORDS if set(shown["scope"]) & lower else "",
+            ),
         ),
         description=(
             f"{plural(shown.height, 'difference')} of the {what}, candidate minus baseline. {statement}. "
@@ -160,6 +170,7 @@ def _row(row: dict[str, Any], *, is_rate: bool) -> dict[str, Any]:
     side_text = fmt.percent if is_rate else fmt.number
     return {
         "name": row["name"],
+        "is_lower": row["is_lower"],
         **{name: None if value is None else value * factor for name, value in ends.items()},
         "words": tables.value_and_interval(*ends.values(), points=is_rate, sign=True),
         "sides": "" if None in sides else " → ".join(map(side_text, sides)),
@@ -184,9 +195,13 @@ def _draw(rows: list[dict[str, Any]], *, is_rate: bool, margin: float | None, wh
 
     base = alt.Chart(layers.inline(rows)).encode(y=layers.row_axis([row["name"] for row in rows]))
     unit = ", percentage points" if is_rate else ""
+    lower = {row["is_lower"] for row in rows}
+    ways = "◄ better, worse ►" if lower == {True} else "◄ worse, better ►"
+    if lower == {True, False}:
+        ways += f"; {tables.LOWER_MARK} the other way"
     x = alt.X(
         "difference:Q",
-        title=f"difference of the {what}{unit} (◄ worse, better ►)",
+        title=f"difference of the {what}{unit} ({ways})",
         scale=alt.Scale(domain=[-reach, reach], nice=False),
         axis=alt.Axis(tickCount=7),
     )
@@ -211,7 +226,9 @@ def _draw(rows: list[dict[str, Any]], *, is_rate: bool, margin: float | None, wh
         points,
     ]
     if margin:
-        band = alt.Chart(layers.inline([{"from": -margin * scale, "to": 0.0}])).mark_rect(
+        # A loss is a lower difference, or a higher one where lower is better.
+        reaches = (-margin * scale * (False in lower), margin * scale * (True in lower))
+        band = alt.Chart(layers.inline([dict(zip(("from", "to"), reaches, strict=True))])).mark_rect(
             color=WARN, opacity=0.13
         )
         marks.insert(0, band.encode(x="from:Q", x2="to:Q"))

@@ -64,7 +64,7 @@ def severity(
     'Verdicts by severity and agent_version. Critical cases of the last agent version: 12 of 18 trials pass. ...'
     """
     table = tables.summary_of(data, [by, "severity"], rule=rule, grader=grader, rubric=rubric)
-    frame = tables.read_table(table, table="summary", columns=(by, *_COLUMNS))
+    frame = tables.read_table(table, table="summary", columns=(by, *_COLUMNS), optional=tables.BOUNDS)
     frame = frame.with_columns(
         pl.col("severity").fill_null(NOT_GIVEN), trials=pl.sum_horizontal("passed", "failed", "unscored")
     ).filter(pl.col("trials") > 0)
@@ -72,7 +72,7 @@ def severity(
         return layers.empty_chart("no trial was graded", title=title or "Verdicts by severity")
     frame, names = tables.relabel(frame, by, to="group", limit=24)
     shown = names[:GROUP_LIMIT]
-    frame = frame.filter(pl.col("group").is_in(shown))
+    frame = tables.with_bounds(frame.filter(pl.col("group").is_in(shown)))
     present = [word for word in tables.WORST_FIRST if word in set(frame["severity"])]
     worst = frame.filter(severity=present[0])
     of_last = worst.filter(group=shown[-1])
@@ -120,6 +120,7 @@ def _draw(frame: pl.DataFrame, severities: list[str], groups: list[str]) -> alt.
             trials="of trials",
             rate="pass rate",
             interval="interval",
+            bounds="if unscored fail, pass",
             n="cases",
         ),
     ).add_params(pick)
@@ -150,7 +151,7 @@ def _segments(frame: pl.DataFrame) -> list[dict[str, Any]]:
     """Return a row per severity, group and verdict, with the start and the end of its bar."""
     segments = []
     texts = {"rate": tables.to_text("pass_rate", percent), "interval": tables.interval_text(percent=True)}
-    kept = frame.select("severity", "group", "trials", "n", **texts, cases=pl.format("n {}", "n"))
+    kept = frame.select("severity", "group", "trials", "n", "bounds", **texts, cases=pl.format("n {}", "n"))
     for row, counts in zip(kept.to_dicts(), frame.to_dicts(), strict=True):
         start = 0.0
         for verdict, column in _VERDICTS:

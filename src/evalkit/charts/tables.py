@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from narwhals.typing import IntoFrame
 
 WORST_FIRST: Final = (*reversed(SEVERITIES), NOT_GIVEN)
+BOUNDS: Final = ("if_all_fail", "if_all_pass")
+BOUND_WORDS: Final = "dotted: if all unscored trials fail, or pass"
+LOWER_MARK: Final = "↓"
+LOWER_WORDS: Final = f"{LOWER_MARK} lower is better"
 
 # A longer beginning that all names share is left out, up to one of these characters.
 _LONG_PREFIX: Final = 10
@@ -191,6 +195,25 @@ def interval_text(**units: Any) -> pl.Expr:
         lambda row: "none" if None in row.values() else fmt.interval(row["low"], row["high"], **units),
         return_dtype=pl.String,
     )
+
+
+def with_bounds(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add `bounds` to rates: those if all unscored trials failed, or passed; "" without any, or if unknown."""
+    if not set(BOUNDS) <= set(frame.columns):
+        return frame.with_columns(bounds=pl.lit(""))
+    return frame.with_columns(
+        bounds=pl.struct("unscored", *BOUNDS).map_elements(
+            lambda row: (
+                fmt.interval(*(row[name] for name in BOUNDS), percent=True) if row["unscored"] else ""
+            ),
+            return_dtype=pl.String,
+        )
+    )
+
+
+def mark_lower(name: str) -> str:
+    """Return the name of a lower-is-better criterion with its mark."""
+    return f"{name} {LOWER_MARK}"
 
 
 def describe_intervals(frame: pl.DataFrame) -> str:

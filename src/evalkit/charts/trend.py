@@ -68,7 +68,7 @@ def trend(
     """
     columns = [by, color] if color else [by]
     table = tables.summary_of(data, columns, rule=rule, grader=grader, rubric=rubric)
-    frame = tables.read_table(table, table="summary", columns=(*columns, *_COLUMNS))
+    frame = tables.read_table(table, table="summary", columns=(*columns, *_COLUMNS), optional=tables.BOUNDS)
     title_of_none = title or "Pass rate"
     if frame.is_empty():
         return layers.empty_chart("no trial was graded", title=title_of_none)
@@ -85,6 +85,7 @@ def trend(
         else (frame.with_columns(series=pl.lit("")), [""])
     )
     shown = names[-GROUP_LIMIT:]
+    frame = tables.with_bounds(frame)
     frame = frame.filter(pl.col("group").is_in(shown)).with_columns(
         rate=tables.to_text("pass_rate", percent),
         interval=tables.interval_text(percent=True),
@@ -116,7 +117,10 @@ def trend(
                 f"{unscored} unscored",
                 tables.not_shown(len(names), len(shown), "earlier"),
             ),
-            tables.describe_intervals(frame),
+            tables.join_parts(
+                tables.describe_intervals(frame),
+                tables.BOUND_WORDS if (frame["bounds"] != "").any() else "",
+            ),
         ),
         description=(
             f"Pass rate by {' and '.join(tables.clean(column) for column in columns)}. "
@@ -183,10 +187,21 @@ def _draw(frame: pl.DataFrame, names: list[str], series: list[str], *, joined: b
         # On the first layer: a legend listens to the layer that made it.
         interval = interval.add_params(pick).properties(name="trend_intervals")
     marks = [interval]
+    if (frame["bounds"] != "").any():
+        bounds = known.transform_filter("datum.bounds != ''").mark_rule(
+            xOffset=-7, strokeDash=[2, 3], strokeWidth=1.5, color=MUTED
+        )
+        marks.append(bounds.encode(y="if_all_fail:Q", y2="if_all_pass:Q"))
     if joined and not has_series:
         marks.append(known.mark_line(strokeDash=[3, 3], strokeWidth=1, color=MUTED).encode(y="pass_rate:Q"))
     titles = {"group": "version", **({"series": "series"} if has_series else {}), "rate": "pass rate"}
-    titles |= {"interval": "interval", "n": "cases", "unscored": "trials unscored", "method": "method"}
+    titles |= {
+        "interval": "interval",
+        "n": "cases",
+        "unscored": "trials unscored",
+        "bounds": "if they fail, pass",
+        "method": "method",
+    }
     points = known.mark_point(size=95, filled=True, opacity=1)
     marks.append(points.encode(y=y, tooltip=layers.tooltips(**titles, confidence="level"), **shape))
     if slot >= 52:

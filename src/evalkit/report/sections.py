@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from evalkit import charts
+from evalkit.charts.tables import LOWER_WORDS, mark_lower
 from evalkit.charts.trend import is_ordered
 from evalkit.compare.sentences import summary_cells
 from evalkit.grading.summarize import distribution, summarize
@@ -63,6 +64,15 @@ class Subject:
         return self.graded.filter(pl.col("verdict") == "unscored")
 
     @property
+    def lower(self) -> frozenset[str]:
+        """The lower-is-better criteria."""
+        return frozenset(self.evals.criteria.filter(direction="lower")["criterion"].cast(pl.String))
+
+    def criterion(self, name: str) -> str:
+        """Return the name of a criterion, marked where lower is better."""
+        return mark_lower(name) if name in self.lower else name
+
+    @property
     def rule_words(self) -> str:
         """The pass rule in words."""
         words: str = self.scoring.rule.words_for(self.evals.criteria.iter_rows(named=True))
@@ -102,6 +112,7 @@ def criteria(subject: Subject) -> Section:
     """Return the score distributions per criterion, and their numbers."""
     table = distribution(subject.evals, subject.by)
     rates = summarize(subject.evals, ["criterion", subject.by])
+    bounds = _bound_heads(rates)
     figure = Figure(
         "chart-criteria",
         f"Score distribution per criterion and {subject.group}. Drag across a cell to select scores.",
@@ -109,10 +120,13 @@ def criteria(subject: Subject) -> Section:
     )
     blocks: list[Block] = [figure, *subject.warnings()]
     if subject.by_criterion is not None:
-        blocks.append(_differences(subject.by_criterion, key="table-criteria-change", scope="Criterion"))
+        named = subject.by_criterion.with_columns(
+            pl.col("scope").map_elements(subject.criterion, return_dtype=pl.String)
+        )
+        blocks.append(_differences(named, key="table-criteria-change", scope="Criterion"))
     rows = (
         (
-            row["criterion"],
+            subject.criterion(row["criterion"]),
             Cell(subject.name(row), "nowrap"),
             *_mean(row),
             if_known(fmt.number, row["lowest"]),
@@ -120,6 +134,7 @@ def criteria(subject: Subject) -> Section:
             row["n"],
             row["unscored"],
             Cell(row["verdict"], row["verdict"]),
+            *_bounds(row, bounds),
         )
         for row in rates.to_dicts()
     )
@@ -127,11 +142,11 @@ def criteria(subject: Subject) -> Section:
     blocks.append(
         ReportTable.of(
             "Each criterion by itself",
-            (*heads, "Answers passing", "Cases", "Unscored", "Criterion verdict"),
+            (*heads, "Answers passing", "Cases", "Unscored", "Criterion verdict", *bounds),
             rows,
             key="table-criteria",
-            numeric=range(2, 8),
-            note=_criterion_rule(subject),
+            numeric=[*range(2, 8), *range(9, 9 + len(bounds))],
+            note=_criterion_rule(subject) + (f" {LOWER_WORDS}." if subject.lower else ""),
         )
     )
     return Section("criteria", "By criterion", tuple(blocks))
@@ -159,6 +174,7 @@ def severity(subject: Subject) -> Section | None:
     if not subject.has_severity:
         return None
     rates = summarize(subject.evals, ["severity", subject.by])
+    bounds = _bound_heads(rates)
     blocks: list[Block] = [
         Figure(
             "chart-severity",
@@ -174,6 +190,7 @@ def severity(subject: Subject) -> Section | None:
             Cell(subject.name(row), "nowrap"),
             *_rate(row),
             *(row[name] for name in ("n", "passed", "failed", "unscored")),
+            *_bounds(row, bounds),
         )
         for row in rates.to_dicts()
     )
@@ -181,10 +198,10 @@ def severity(subject: Subject) -> Section | None:
     blocks.append(
         ReportTable.of(
             "Pass rate by severity",
-            (*heads, "Trials passed", "Failed", "Unscored"),
+            (*heads, "Trials passed", "Failed", "Unscored", *bounds),
             rows,
             key="table-severity",
-            numeric=range(2, 8),
+            numeric=range(2, 8 + len(bounds)),
         )
     )
     return Section("severity", "By severity", tuple(blocks))
@@ -237,6 +254,7 @@ def find_fewer(subject: Subject, left_out: Sequence[str] = ()) -> tuple[str, ...
 
 def rates_table(subject: Subject, *, key: str) -> ReportTable:
     """Return the pass rate and mean score of each group."""
+    bounds = _bound_heads(subject.rates)
     rows = (
         (
             subject.name(row),
@@ -245,6 +263,7 @@ def rates_table(subject: Subject, *, key: str) -> ReportTable:
             row["n"],
             if_known("{:.3g}".format, row["k"]),
             row["unscored"],
+            *_bounds(row, bounds),
         )
         for row in subject.rates.to_dicts()
     )
@@ -252,10 +271,10 @@ def rates_table(subject: Subject, *, key: str) -> ReportTable:
     heads = (subject.group.capitalize(), "Pass rate", level, "Mean score", level, "Cases")
     return ReportTable.of(
         f"Pass rate and mean score by {subject.group}",
-        (*heads, "Trials per case", "Unscored"),
+        (*heads, "Trials per case", "Unscored", *bounds),
         rows,
         key=key,
-        numeric=range(1, 8),
+        numeric=range(1, 8 + len(bounds)),
     )
 
 
@@ -366,6 +385,17 @@ def _counts(row: dict[str, Any] | None) -> Cell | None:
 def _rate(row: dict[str, Any]) -> tuple[str | None, str | None]:
     interval = if_known(fmt.interval, row["low"], row["high"], percent=True)
     return if_known(fmt.percent, row["pass_rate"]), interval
+
+
+def _bound_heads(rates: pl.DataFrame) -> tuple[str, ...]:
+    """Return the heads of the two bounds of a rate with unscored trials; none without such trials."""
+    return ("If unscored fail", "If unscored pass") if rates["unscored"].sum() else ()
+
+
+def _bounds(row: dict[str, Any], heads: Sequence[str]) -> tuple[str | None, ...]:
+    known = row["unscored"] > 0
+    both = (row["if_all_fail"], row["if_all_pass"])
+    return tuple(if_known(fmt.percent, value if known else None) for value in both)[: len(heads)]
 
 
 def _mean(row: dict[str, Any]) -> tuple[str | None, str | None]:
