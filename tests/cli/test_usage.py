@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from evalkit.cli import terminal as shown
@@ -91,3 +92,29 @@ def test_a_table_that_cannot_fit_is_a_list_for_each_row():
     table = shown.text_table(["case", "value", "why"], rows, left=[True, False, True], width=20)
 
     assert table == "case   a long name\nvalue  123456.78\n\ncase   b\nvalue  2\nwhy    x"
+
+
+@pytest.mark.parametrize("lost", [{}, {0: 1}, {0: 1, 1: 1, 2: 1, 3: 1}, {0: 6}], ids=["54", "53", "50", "48"])
+def test_nine_cases_of_six_trials_decide_no_gate_of_ten_points(run, tmp_path, lost):
+    """`lost`: how many of the candidate's six trials fail, by case; the baseline passes all 54."""
+    rows = [
+        {"run": version, "agent_version": version, "case": f"c{case}", "epoch": epoch + 1, "ok": 1 - fails}
+        for version in ("v1", "v2")
+        for case in range(9)
+        for epoch in range(6)
+        for fails in [int(version == "v2" and epoch < lost.get(case, 0))]
+    ]
+    path, mapping = tmp_path / "scores.csv", tmp_path / "map.yaml"
+    pl.DataFrame(rows).write_csv(path)
+    mapping.write_text(
+        "case: case\nrun: run\nagent_version: agent_version\nepoch: epoch\ncriteria: [ok]\nscale: [0, 1]\n",
+        encoding="utf-8",
+    )
+    sides = ("--baseline", "agent_version=v1", "--candidate", "agent_version=v2", "--no-regressions")
+
+    for margin in ((), ("--margin", "pass_rate=0.1")):
+        code, out, err = run("gate", path, "--mapping", mapping, *sides, *margin)
+
+        assert code == 3, (out, err)
+        assert "undecided" in out
+        assert "9 cases" in out

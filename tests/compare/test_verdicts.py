@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import random
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evalkit as ek
+from evalkit.compare.gate import OUTCOMES, check_gate
 from evalkit.compare.verdicts import verdict_of
 from evalkit.data.evals import Evals
+
+# A table takes 60 ms; EVALKIT_TABLES=2000 takes two minutes.
+TABLES = int(os.environ.get("EVALKIT_TABLES", "300"))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +71,9 @@ def test_four_flips_of_nine_are_inconclusive_in_every_row():
     assert many.estimates.filter(metric="pass_rate")["verdict"].to_list() == ["inconclusive"]
 
 
+@pytest.mark.timeout(600)
 @given(st.text("-+=.", min_size=2, max_size=40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=TABLES, deadline=None)
 def test_the_same_numbers_have_the_same_word_everywhere(changes):
     evals = table(changes)
 
@@ -113,3 +121,37 @@ def test_lower_is_better_turns_the_verdict_and_not_the_numbers():
     assert [rows[0][name] for name in columns] == [rows[1][name] for name in columns]
     assert [row["verdict"] for row in rows] == ["regressed", "improved"]
     assert [row["direction"] for row in rows] == ["higher", "lower"]
+
+
+def _random_changes(seed):
+    draw = random.Random(seed)
+    weights = [draw.random() ** 2 for _ in range(4)]
+    return "".join(draw.choices("-+=.", weights, k=draw.randint(2, 40)))
+
+
+def test_gate_and_report_have_the_word_of_the_comparison(tmp_path):
+    seen = set()
+    for seed in range(40):
+        evals = table(_random_changes(seed))
+        change = ek.compare(evals, "v1", "v2", margin={"pass_rate": 0.1})
+        gate = check_gate(
+            evals, baseline="v1", candidate="v2", no_regressions=True, margin={"pass_rate": 0.1}
+        )
+        assert gate.outcome == OUTCOMES[change.verdict], seed
+        seen.add(change.verdict)
+        # A report takes a second.
+        if seed % 4 and TABLES < 2000:
+            continue
+        path = ek.report(
+            evals, tmp_path / f"{seed}.md", baseline="v1", candidate="v2", margin={"pass_rate": 0.1}
+        )
+
+        rows = [
+            [cell.strip() for cell in line.split("|")[1:-1]]
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line.startswith("|")
+        ]
+        by_metric = {row[0]: row[-1] for row in rows if row[0] in ("Pass rate", "Mean score")}
+        overall = change.estimates.filter(scope="overall")
+        assert list(by_metric.values()) == overall["verdict"].to_list(), seed
+    assert {"regressed", "improved", "inconclusive"} <= seen

@@ -222,7 +222,10 @@ def _trials(graded: pl.DataFrame, sides: Mapping[str, list[str]], metric: Metric
 
 def _case_means(trials: pl.DataFrame, strata: list[str]) -> tuple[pl.DataFrame, float, int]:
     """Return the cases of one side, the variance within them and its df."""
-    cells = trials.group_by("suite", "case", *strata, maintain_order=True).agg(
+    # Sorted: the order of rows must not change the last digit of a sum.
+    key = ["suite", "case", *strata]
+    trials = trials.sort(pl.col(key).cast(pl.String), "value")
+    cells = trials.group_by(key, maintain_order=True).agg(
         mean=pl.col("value").mean(),
         squares=((pl.col("value") - pl.col("value").mean()) ** 2).sum(),
         trials=pl.len(),

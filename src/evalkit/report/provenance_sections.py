@@ -115,6 +115,7 @@ def _graders(subject: Subject) -> ReportTable:
         .group_by(*by, maintain_order=True)
         .agg(pl.col("judgements", "unscored").sum(), (pl.col("rubric_hash") != "").sum().alias("rubrics"))
         .collect()
+        .sort(pl.col(by).cast(pl.String), nulls_last=True)
     )
     rows = (
         (
