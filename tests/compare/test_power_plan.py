@@ -13,6 +13,8 @@ import polars as pl
 import pytest
 from scipy.stats import norm
 
+from evalkit import stats
+from evalkit.compare.pilot_study import Design, Pilot
 from evalkit.compare.power_plan import plan
 from evalkit.compare.variance import find_costs, variance
 from evalkit.data.evals import Evals
@@ -77,7 +79,9 @@ def test_the_least_difference_is_millers_formula_on_the_variance_of_the_case_dif
     found = plan(evals_of(table), baseline="v1", candidate="v2")
 
     spread = np.var(fractions[1] - fractions[0], ddof=1)
-    assert found.mde == pytest.approx(Z * sqrt(spread / 60))
+    # The interval of a pass rate counts at least a quarter of a case's trials as one (the floor of its design effect).
+    used = max(spread, (1 + 3 / 4) / 4 * found.pilot.variance(1, 1))
+    assert found.mde == pytest.approx(norm.ppf(0.975) * sqrt(used / 60) + norm.ppf(0.8) * sqrt(spread / 60))
     assert found.pairs == (("v1", "v2"),)
 
 
@@ -113,7 +117,12 @@ def test_the_cases_asked_for_do_show_the_difference_four_times_in_five(metric):
     n = found.table.filter(option="more cases")["cases"].item()
     spread = sqrt(found.pilot.variance(3, 1))
     rng = np.random.default_rng(6)
-    seen = np.mean([paired_t(rng.normal(found.difference, spread, n)).p_value <= 0.05 for _ in range(1500)])
+    drawn = rng.normal(found.difference, spread, (1500, n))
+    if metric == "mean_score":
+        seen = np.mean([paired_t(row).p_value <= 0.05 for row in drawn])
+    else:
+        used = found.pilot.used_variance(Design(n, 3, 1))
+        seen = np.mean(np.abs(drawn.mean(axis=1)) > norm.ppf(0.975) * sqrt(used / n))
     assert seen == pytest.approx(0.8, abs=0.04)
 
 
@@ -175,7 +184,9 @@ def test_a_margin_asks_for_the_chance_to_say_no_worse_of_versions_that_are_alike
 
     spread = found.pilot.variance(5, 1)
     assert found.margin == 0.1
-    assert found.table["power"][0] == pytest.approx(norm.cdf(0.1 / sqrt(spread / 200) - norm.ppf(0.95)))
+    used = max(spread, (1 + 4 / 4) / 5 * found.pilot.variance(1, 1))
+    z = norm.ppf(0.95) * sqrt(used / 200)
+    assert found.table["power"][0] == pytest.approx(norm.cdf((0.1 - z) / sqrt(spread / 200)))
     needed = found.table.filter(option="more cases").row(0, named=True)
     assert needed["power"] >= 0.8
     assert '"no worse by 10.0 points"' in found.sentence
@@ -501,3 +512,46 @@ def test_neighbors_without_sides_follow_the_order_of_the_versions():
     assert any("order" in note for note in found.notes)
     assert by_time.pairs == (("feature/x", "beta"), ("beta", "main"))
     assert not any("order" in note for note in by_time.notes)
+
+
+@pytest.mark.parametrize(("n", "k", "loss"), [(9, 6, 0.3), (12, 6, 0.3), (12, 20, 0.3), (20, 20, 0.2)])
+def test_the_power_of_few_cases_with_many_trials_is_that_of_the_interval(n, k, loss):
+    """Without the floor of the design effect the formula promises 65 to 93% here."""
+    rng = np.random.default_rng([n, k])
+
+    def truth(size):
+        old = rng.choice([0.9, 0.7, 0.5], size)
+        return old, np.clip(old - np.where(rng.random(size) < 2 * loss, 0.5, 0.0), 0, 1)
+
+    decided = 0
+    for _ in range(400):
+        old, new = (rng.binomial(k, p) / k for p in truth(n))
+        e = stats.tango_n_eff(new, old, np.full(n, float(k)))
+        decided += (e.high < 0 or e.low > 0) and e.p_value < 0.05
+    old, new = truth(200_000)
+    run = float(np.mean(old * (1 - old) + new * (1 - new)))
+    pilot = Pilot(
+        n=n, k=k, omega2=float(np.var(new - old)), run=run, runs_known=True, effect=1.0, counted=True
+    )
+    size, design = float(np.mean(old - new)), Design(n, k, 1)
+
+    power = pilot.power(size, design, alpha=0.05)
+
+    assert power == pytest.approx(decided / 400, abs=0.09)
+    least = pilot.minimal_difference(design, alpha=0.05, power=0.8)
+    assert pilot.power(least, design, alpha=0.05) == pytest.approx(0.8, abs=0.005)
+    cases = pilot.cases_needed(size, k, 1, alpha=0.05, power=0.8)
+    assert pilot.power(size, Design(cases, k, 1), alpha=0.05) >= 0.8
+    assert pilot.power(size, Design(cases - 1, k, 1), alpha=0.05) < 0.8
+
+
+def test_the_floor_of_a_plan_is_that_of_the_interval():
+    """Cases that react alike: the interval of 9 cases of 6 trials does not trust their agreement."""
+    pilot = Pilot(n=9, k=6, omega2=0.0, run=0.2, runs_known=True, effect=1.0, counted=True)
+
+    # 1 - sum f (1 - f) / 8, with sum f (1 - f) = 9 * 0.2 * 5 / 6; far more cases reach (1 + 5 / 4) / 6.
+    assert pilot.used_variance(Design(9, 6, 1)) == pytest.approx(0.2 * (1 - 1.5 / 8))
+    assert pilot.used_variance(Design(900, 6, 1)) == pytest.approx(0.2 * 2.25 / 6)
+    assert pilot.used_variance(Design(9, 1, 1)) == pytest.approx(0.2)
+    scores = replace(pilot, counted=False)
+    assert scores.used_variance(Design(9, 6, 1)) == scores.variance(6, 1)

@@ -77,7 +77,10 @@ def test_thirty_calls_give_one_answer(verb):
     for seed in range(20):
         evals = _evals(_random_set(seed))
 
-        answers = {json.dumps(VERBS[verb](evals), default=str) for _ in range(30 if seed < (1 if verb == "plan" else 3) else 3)}
+        answers = {
+            json.dumps(VERBS[verb](evals), default=str)
+            for _ in range(30 if seed < (1 if verb == "plan" else 3) else 3)
+        }
 
         assert len(answers) == 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,8 @@ from evalkit.compare.variance import find_judgements, split_variance
 from evalkit.grading.grade import grade_trials
 from evalkit.grading.summarize import find_clusters
 from evalkit.grading.version_order import order_versions
+from evalkit.stats.basics import z_quantile
+from evalkit.stats.limits import least_run_effect
 from evalkit.util.errors import SelectorError
 from evalkit.util.format import number
 
@@ -76,6 +78,16 @@ class Pilot:
         """Return the variance of one case's difference under a design."""
         return self.effect * (self.omega2 + (self.run + self.judge / samples) / k)
 
+    def used_variance(self, design: Design) -> float:
+        """Return the variance that the interval of a pass rate uses: its design effect has a floor."""
+        n, k, samples = design
+        variance = self.variance(k, samples)
+        if not self.counted or k <= 1 or not self.runs_known:
+            return variance
+        # f (1 - f) of k trials is on average the variance of a trial times 1 - 1/k.
+        within = n * (self.run + self.judge / samples) * (1 - 1 / k)
+        return max(variance, least_run_effect(k, within) * self.variance(1, samples))
+
     def power(self, size: float, design: Design, *, alpha: float, no_worse: bool = False) -> float | None:
         """Return the power to detect a difference, or of "no worse"; None: too few cases."""
         n, k, samples = design
@@ -85,20 +97,23 @@ class Pilot:
                     int(n), size, *self._flips(0.0, samples), level=1 - alpha
                 )
             return stats.mcnemar_power(int(n), *self._flips(size, samples), alpha=alpha)
-        few, variance = design.effective_cases, self.variance(k, samples)
+        few = design.effective_cases
         if few < 1:
             return None
+        variances = {"variance": self.variance(k, samples), "used": self.used_variance(design)}
         if no_worse:
-            return stats.non_inferiority_power(few, size, variance=variance, level=1 - alpha)
-        return stats.power_of(size, few, variance=variance, alpha=alpha)
+            return stats.non_inferiority_power(few, size, **variances, level=1 - alpha)
+        return stats.power_of(size, few, **variances, alpha=alpha)
 
     def minimal_difference(self, design: Design, *, alpha: float, power: float) -> float | None:
         """Return the least difference detected with this power; None if none is."""
         if design.effective_cases < 1:
             return None
         if not self.is_exact(design):
-            z = (stats.minimal_difference(1, omega2=1.0, alpha=alpha, power=power) or 0.0) ** 2
-            least = sqrt(z * self.variance(design.epochs, design.samples) / design.effective_cases)
+            few, variance = design.effective_cases, self.variance(design.epochs, design.samples)
+            more = sqrt(self.used_variance(design) / few) - sqrt(variance / few)
+            least = stats.minimal_difference(few, omega2=variance, alpha=alpha, power=power) or 0.0
+            least += z_quantile(1 - alpha) * more
             return least if least <= 1 or not self.counted else None
         low, high = 0.0, 1.0
         if (self.power(high, design, alpha=alpha) or 0.0) < power:
@@ -119,7 +134,21 @@ class Pilot:
         n = stats.whole_cases(stats.cases_needed(size, omega2=omega2, alpha=two_sided, power=power))
         if not no_worse and self.is_exact(Design(n, k, samples)):
             return stats.mcnemar_cases(*self._flips(size, samples), power=power, alpha=alpha) or n
-        return n + 2 if n < _FEW else n
+        n = n + 2 if n < _FEW else n
+        options: dict[str, Any] = {"alpha": alpha, "no_worse": no_worse}
+        if self.used_variance(Design(n, k, samples)) <= self.variance(k, samples):
+            return n
+
+        def suffices(cases: int) -> bool:
+            return (self.power(size, Design(cases, k, samples), **options) or 0.0) >= power
+
+        low, high = n - 1, n
+        while not suffices(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if suffices(middle) else (middle, high)
+        return high
 
     def is_exact(self, design: Design) -> bool:
         """Whether the power is exact: few single pass/fail runs, no clusters."""

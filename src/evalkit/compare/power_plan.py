@@ -185,14 +185,15 @@ def plan(
     -----
     n = (z_{a/2} + z_b)^2 (omega^2 + (run + judge/S)/K) / difference^2, the variances summed over both sides: Miller
     (2024) arXiv 2411.00640, with two cases more below 30. Single runs of pass or fail with up to 200 cases: the exact
-    power of McNemar's mid-p test, or of Tango's score test for a margin.
+    power of McNemar's mid-p test, or of Tango's score test for a margin. Pass rates with several trials: z_{a/2} goes
+    with the variance that the interval uses, whose design effect has a floor.
 
     Examples
     --------
     >>> import evalkit as ek
     >>> needed = ek.plan(ek.demo.make(), "v2", "v3", difference=0.1)
     >>> print(needed.sentence)
-    With 9 cases at 5.93 epochs, a true difference of 36.5 points of the pass rate is detected with 80% power, ...
+    With 9 cases at 5.93 epochs, a true difference of 40.3 points of the pass rate is detected with 80% power, ...
     >>> needed.table.filter(option="more cases")["cases"].item()
     94
     """

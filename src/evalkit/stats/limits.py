@@ -74,9 +74,13 @@ def design_effect_bounds(
     within = fsum(x for f in fractions for x in f * (1 - f))
     means = [np.bincount(codes, f) / sizes for f in fractions]
     total = fsum(x for f in means for x in sizes * f * (1 - f))
-    among_runs = max((1 + (runs - 1) * ICC_FLOOR) / runs, 1 - within / size / WHOLE)
     among_cases = max(1 + (size - 1) * icc, size - (total - within) / WHOLE)
-    return min(1.0, among_runs) * min(size, among_cases), size
+    return least_run_effect(runs, within / size) * min(size, among_cases), size
+
+
+def least_run_effect(runs: float, within: float) -> float:
+    """Return the least design effect of the runs of a case; `within` is the sum of f (1 - f) over cases and sides."""
+    return min(1.0, max((1 + (runs - 1) * ICC_FLOOR) / runs, 1 - within / WHOLE))
 
 
 class PairedLimits:

@@ -83,8 +83,10 @@ def minimal_difference(
     return _z_sum(alpha, power) * sqrt(variance / n)
 
 
-def power_of(delta: float, n: float, *, variance: float, alpha: float = 0.05) -> float:
-    """Return the power of n cases; `variance` is that of one case's difference.
+def power_of(
+    delta: float, n: float, *, variance: float, used: float | None = None, alpha: float = 0.05
+) -> float:
+    """Return the power of n cases; `variance` is that of one case's difference, `used` that of the test (or the same).
 
     Normal approximation, both tails. For single-run pass rates below 100 cases prefer `mcnemar_power`.
 
@@ -95,7 +97,8 @@ def power_of(delta: float, n: float, *, variance: float, alpha: float = 0.05) ->
     """
     check_level(1 - alpha)
     check_positive(n=n, variance=variance)
-    z, shift = z_quantile(1 - alpha), abs(delta) / sqrt(variance / n)
+    z = z_quantile(1 - alpha) * sqrt((variance if used is None else used) / variance)
+    shift = abs(delta) / sqrt(variance / n)
     return float(ndtr(shift - z) + ndtr(-shift - z))
 
 
@@ -170,7 +173,13 @@ def mcnemar_cases(
 
 
 def non_inferiority_power(
-    n: float, margin: float, *, variance: float, true_difference: float = 0.0, level: float = 0.95
+    n: float,
+    margin: float,
+    *,
+    variance: float,
+    used: float | None = None,
+    true_difference: float = 0.0,
+    level: float = 0.95,
 ) -> float:
     """Return the chance to conclude "no worse than the margin".
 
@@ -183,6 +192,8 @@ def non_inferiority_power(
         Largest acceptable loss.
     variance
         Variance of one case's difference: omega^2 + s_A^2/K_A + s_B^2/K_B.
+    used
+        Variance that the test uses, if not the same: a design effect has a floor.
     true_difference
         True candidate minus baseline.
     level
@@ -195,7 +206,8 @@ def non_inferiority_power(
     """
     check_level(level)
     check_positive(n=n, variance=variance)
-    return float(ndtr((margin + true_difference) / sqrt(variance / n) - ndtri(level)))
+    z = ndtri(level) * sqrt((variance if used is None else used) / variance)
+    return float(ndtr((margin + true_difference) / sqrt(variance / n) - z))
 
 
 def non_inferiority_power_tango(
