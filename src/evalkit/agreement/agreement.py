@@ -151,7 +151,19 @@ class Agreement(JudgeResult):
         )
 
     def _html_tables(self) -> Iterator[Html]:
-        head = ("scope", "n", "exact", "within one", "bias", "kappa", "two people", "alpha", "AC2", "reading")
+        head = (
+            "scope",
+            "n",
+            "exact",
+            "within one",
+            "bias",
+            "kappa",
+            "two people",
+            "alpha",
+            "AC2",
+            "Pearson r",
+            "reading",
+        )
         yield html_table(head, map(_cells, self.summary.iter_rows(named=True)), limit=HTML_ROWS)
 
 
@@ -164,7 +176,7 @@ def _cells(row: dict[str, Any]) -> list[str | None]:
         f"{row['n']} of {plural(row['cases'], 'case')}",
         *shown(partial(percent, digits=0), "exact", "within_one"),
         *(with_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("bias", "kappa")),
-        *shown(number, "human_human", "alpha", "ac2"),
+        *shown(number, "human_human", "alpha", "ac2", "pearson"),
         row["reading"] + (f": {row['reason']}" if row["reason"] else ""),
     ]
 

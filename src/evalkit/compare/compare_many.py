@@ -114,11 +114,13 @@ class VersionRanking(EstimatedResult):
         if order.height:
             best = order.sort("p_best", descending=True, maintain_order=True).head(3)
             chances = (
-                f"{row['version']} first in {fmt.percent(row['p_best'], 0)} of resampled suites, "
-                f"{fmt.percent(row['p_best_shrunk'], 0)} with differences shrunk towards the mean"
+                f"{row['version']} {fmt.percent(row['p_best'], 0)} ({fmt.percent(row['p_best_shrunk'], 0)})"
                 for row in best.iter_rows(named=True)
             )
-            parts.append(f"{'; '.join(chances)}. The shrunk share is nearer to the chance of being best.")
+            parts.append(
+                f"First in resampled suites: {', '.join(chances)}. In brackets: with differences shrunk towards the "
+                "mean, nearer to the chance of being best."
+            )
         decided = self.estimates.filter(pl.col("verdict") != "inconclusive", metric="pass_rate")
         for row in decided.head(5).iter_rows(named=True):
             difference = fmt.points(row["difference"])

@@ -65,12 +65,10 @@ def minimal_difference(
     k_b: float = 1,
     alpha: float = 0.05,
     power: float = 0.8,
-    cluster_size: float = 1,
-    rho: float = 0.0,
 ) -> float | None:
     """Return the minimal detectable difference of n cases, None without cases.
 
-    The inverse of `cases_needed`, with the same parameters.
+    The inverse of `cases_needed` without clusters, with the same parameters.
 
     Examples
     --------
@@ -79,7 +77,7 @@ def minimal_difference(
     """
     if n <= 0:
         return None
-    variance = _difference_variance(omega2, sigma2_a, sigma2_b, k_a, k_b) * (1 + (cluster_size - 1) * rho)
+    variance = _difference_variance(omega2, sigma2_a, sigma2_b, k_a, k_b)
     return _z_sum(alpha, power) * sqrt(variance / n)
 
 
