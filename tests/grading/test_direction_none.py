@@ -57,3 +57,32 @@ def test_a_bare_frame_may_have_it() -> None:
         rows, schema=["case", "criterion", "score", "scale_min", "scale_max", "direction"], orient="row"
     )
     assert ek.grade(frame)["verdict"].to_list() == ["pass"]
+
+
+def test_a_nominal_criterion_counts_in_no_verdict_and_agrees_by_name() -> None:
+    rows = [
+        (str(i), who, w, 5)
+        for who, words in (("a", [1, 2, 3, 1]), ("b", [1, 2, 1, 1]))
+        for i, w in enumerate(words)
+    ]
+    frame = pl.DataFrame(rows, schema=["case", "grader", "winner", "tone"], orient="row")
+    evals = ek.load(
+        frame, mapping={"criteria": ["winner", "tone"], "grader_kind": {"value": "human"}, "scale": [1, 5]}
+    )
+    kinds = evals.criteria.with_columns(
+        kind=pl.when(pl.col("criterion") == "winner")
+        .then(pl.lit("nominal"))
+        .cast(evals.criteria.schema["kind"])
+    )
+    evals = ek.Evals.from_tables(
+        cases=evals.cases,
+        criteria=kinds,
+        runs=evals.runs,
+        trials=evals.trials,
+        turns=evals.turns,
+        scores=evals.scores,
+    )
+    assert set(ek.grade(evals, grader="a")["verdict"].cast(pl.String)) == {"pass"}
+    by_kind = ek.agreement(evals).summary.filter(scope="winner")
+    by_argument = ek.agreement(evals, nominal="winner").summary.filter(scope="winner")
+    assert by_kind["kappa"].item() == by_argument["kappa"].item()

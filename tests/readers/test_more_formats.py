@@ -158,7 +158,10 @@ def test_a_link_to_a_server_is_refused(tmp_path: Path) -> None:
 def test_pydantic_evals_report(tmp_path: Path) -> None:
     cases = [
         {
-            "name": f"case {i}", "inputs": f"q{i}", "output": "a", "expected_output": "e",
+            "name": f"case {i}",
+            "inputs": f"q{i}",
+            "output": "a",
+            "expected_output": "e",
             "scores": {"accuracy": {"value": i / 4, "reason": "because"}},
             "assertions": {"is_polite": {"value": i > 1, "reason": "polite"}},
         }
@@ -175,7 +178,9 @@ def test_pydantic_evals_report(tmp_path: Path) -> None:
 def test_opik_items(tmp_path: Path) -> None:
     rows = [
         {
-            "id": f"i{i}", "input": f"q{i}", "output": "a",
+            "id": f"i{i}",
+            "input": f"q{i}",
+            "output": "a",
             "feedback_scores": [
                 {"name": "relevance", "value": i / 4, "reason": "r"},
                 {"name": "hallucination", "value": 0.0, "reason": "n"},

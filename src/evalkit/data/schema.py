@@ -19,7 +19,7 @@ SEVERITIES: Final = ("low", "medium", "high", "critical")
 
 VERDICTS: Final = ("fail", "unscored", "pass")
 GRADER_KINDS: Final = ("judge", "human", "code")
-CRITERION_KINDS: Final = ("ordinal", "binary", "continuous")
+CRITERION_KINDS: Final = ("ordinal", "nominal", "binary", "continuous")
 DIRECTIONS: Final = ("higher", "lower", "none")
 MODES: Final = ("live", "batch")
 TRIAL_KEY: Final = ["run", "case", "epoch"]
@@ -81,7 +81,11 @@ CRITERIA: Final = Table(
         Column("scale_min", pl.Float64(), "The lowest score there is. Declared, never inferred."),
         Column("scale_max", pl.Float64(), "The highest score there is."),
         Column("weight", pl.Float64(), "Its weight in the mean; null counts as 1."),
-        Column("kind", pl.Enum(CRITERION_KINDS), "ordinal, binary or continuous."),
+        Column(
+            "kind",
+            pl.Enum(CRITERION_KINDS),
+            "ordinal, nominal (names without an order: it counts in no verdict), binary or continuous.",
+        ),
         Column(
             "direction",
             pl.Enum(DIRECTIONS),

@@ -52,7 +52,7 @@ class Criterion(Part):
     anchors: dict[int | str, str] = Field(default_factory=dict)
     scale: tuple[float, float] = (1.0, 5.0)
     weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    kind: Literal["ordinal", "binary", "continuous"] = "ordinal"
+    kind: Literal["ordinal", "nominal", "binary", "continuous"] = "ordinal"
     direction: Literal["higher", "lower", "none"] | None = None
     origin: dict[Literal["name", "description", "anchors", "scale"], Origin] = Field(default_factory=dict)
 

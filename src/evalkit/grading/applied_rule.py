@@ -118,9 +118,9 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> App
                 what = Sentence("{option} names an unknown criterion.", option=rule_option(field, name))
                 raise RuleError(what, argument=field, value=name, choices=declared)
     scales = {name: _scale(facts, rule) for name, facts in declared.items()}
-    counted = {name: facts for name, facts in declared.items() if facts.get("direction") != "none"}
+    undirected = {name for name, facts in declared.items() if _has_no_better_end(facts)}
+    counted = {name: facts for name, facts in declared.items() if name not in undirected}
     _require_scales(counted, {name: scales[name] for name in counted}, rule)
-    undirected = {name for name, facts in declared.items() if facts.get("direction") == "none"}
     in_mean = {name for name, facts in declared.items() if facts.get("kind") != "binary"} - undirected
     distinct = {scale for name, scale in scales.items() if name in in_mean and scale is not None}
     is_mixed = len(distinct) > 1
@@ -135,6 +135,10 @@ def apply_rule(declared: Mapping[str, Mapping[str, Any]], rule: PassRule) -> App
     if mean is not None and floor is not None and floor > mean:
         raise field_error("floor", rule.floor, f"at most the mean ({spell(rule.mean)})")
     return AppliedRule(rule, criteria, common, mean, floor, is_mixed)
+
+
+def _has_no_better_end(facts: Mapping[str, Any]) -> bool:
+    return facts.get("direction") == "none" or facts.get("kind") == "nominal"
 
 
 def _scale(facts: Mapping[str, Any], rule: PassRule) -> tuple[float, float] | None:
@@ -160,7 +164,7 @@ def _ruled(
     if rule.weights:
         weight = float(rule.weights.get(name, 0.0))
     gate = (rule.gates or {}).get(name)
-    if facts.get("direction") == "none":
+    if _has_no_better_end(facts):
         low_high = scale or (None, None)
         return RuledCriterion(
             scale_min=low_high[0],

@@ -148,8 +148,17 @@ def read_severities(texts: pl.Series, own: Mapping[str, str | None]) -> tuple[pl
 
 
 def without_nested(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame without NaN; nested values become JSON text, except lists of text."""
+    """Return the frame without NaN; nested values become JSON text, except lists of text.
+
+    A name that polars takes for a pattern, `^...$`, loses these two signs.
+    """
     columns = []
+    patterns = {name: name[1:-1] for name in frame.columns if name[:1] == "^" and name[-1:] == "$"}
+    if patterns:
+        taken = {*frame.columns}
+        plain = {old: new if new and new not in taken else f"({new})" for old, new in patterns.items()}
+        frame = frame.clone()
+        frame.columns = [plain.get(name, name) for name in frame.columns]
     for series in frame:
         if series.dtype.is_float():
             columns.append(series.fill_nan(None))
