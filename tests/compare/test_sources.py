@@ -185,3 +185,16 @@ def test_cases_that_look_alike_are_named_and_can_be_paired() -> None:
     assert "U+0030" in warning.text
     assert "normalize_cases" in str(warning.fix)
     assert ek.compare(evals.normalize_cases(), "v1", "v2", rule=RULE).cases.height == 4
+
+
+def test_raters_of_other_answers_do_not_agree_or_disagree() -> None:
+    rows = [
+        {"run": "r", "case": str(i), "output": f"{i}{who if i < 3 else ''}", "grader": who, "tone": tone}
+        for who, scores in (("ann", [1] * 3 + [4, 5, 3]), ("bob", [5] * 3 + [4, 5, 3]))
+        for i, tone in enumerate(scores)
+    ]
+    mapping = {"criteria": ["tone"], "scale": [1, 5], "grader_kind": {"value": "human"}}
+    found = ek.agreement(ek.load(pl.DataFrame(rows), mapping=mapping))
+    row = found.summary.filter(scope="tone").row(0, named=True)
+    assert (row["n"], row["exact"]) == (3, 1.0)
+    assert "W23" in found.warnings["id"].to_list()

@@ -26,8 +26,9 @@ from evalkit.agreement.ratings import (
 from evalkit.agreement.results import HTML_ROWS, JudgeResult, with_interval
 from evalkit.agreement.sentences import agreement_sentence, explanation, main_row, read_kappa
 from evalkit.agreement.warnings import agreement_warnings
+from evalkit.data.conflicts import conflicting_outputs
 from evalkit.data.result import warnings_frame
-from evalkit.data.schema import Severity
+from evalkit.data.schema import TRIAL_KEY, Severity
 from evalkit.grading.select_scores import choose_scoring, has_people_alone
 from evalkit.util.arguments import expect
 from evalkit.util.errors import SelectorError
@@ -248,12 +249,16 @@ def agreement(
     by = as_names(by)
     if reference == "human" and scoring.grader is None and has_people_alone(evals.judged):
         scoring, reference = _two_people(evals, scoring)
+    conflicts = conflicting_outputs(evals.notes)
+    if not conflicts.is_empty():
+        key = pl.concat_str(pl.col(TRIAL_KEY).cast(pl.String), separator="\x1f")
+        evals = evals.filter(~key.is_in(conflicts.select(key).to_series().implode()))
     ratings = pair_ratings(evals, scoring, reference=reference, nominal=as_names(nominal))
     options: dict[str, Any] = {"refused": ratings.refused, "level": scoring.level, "seed": seed}
     scopes = [_ScopeEstimates(scope, **options) for scope in _scopes(ratings, by)]
     summary = pl.DataFrame([scope.summary_row() for scope in scopes], schema=SUMMARY)
     main = main_row(summary)
-    warnings = dict.fromkeys(agreement_warnings(ratings, summary, reference))
+    warnings = dict.fromkeys(agreement_warnings(ratings, summary, reference, conflicts=conflicts.height))
     return Agreement(
         sentence=agreement_sentence(ratings, summary, reference),
         summary=summary,

@@ -21,7 +21,9 @@ FEW_CASES: Final = 10
 DOMINANT_SHARE: Final = 0.8
 
 
-def agreement_warnings(ratings: Ratings, summary: pl.DataFrame, reference: str) -> Iterator[Warning]:
+def agreement_warnings(
+    ratings: Ratings, summary: pl.DataFrame, reference: str, *, conflicts: int = 0
+) -> Iterator[Warning]:
     """Yield the warnings of an agreement."""
     rows = summary.filter(pl.col("group") == "all")
     most, cases = (int(rows[name].max() or 0) for name in ("n", "cases"))  # type: ignore[arg-type]
@@ -37,6 +39,9 @@ def agreement_warnings(ratings: Ratings, summary: pl.DataFrame, reference: str) 
         yield from _dominant_score(ratings, row)
     if selection := describe_selection(ratings):
         yield Warning("W16", "overall", f"{selection} The agreement holds for answers like the labeled ones.")
+    if conflicts:
+        text = f"{plural(conflicts, 'answer')} left out: sources hold another output for them, so the raters saw different answers."
+        yield Warning("W23", "overall", text)
     if ratings.incomplete:
         text = f"{plural(ratings.incomplete, 'answer')} without a verdict of the reference, which left a criterion unscored."
         yield Warning("W06", "verdict", text)

@@ -93,6 +93,12 @@ def _texts(evals: Any, table: str, column: str, key: list[str]) -> pl.DataFrame:
     return frame.with_columns(pl.col(name).cast(pl.String) for name in key)
 
 
+def conflicting_outputs(notes: Iterable[Note]) -> pl.DataFrame:
+    """Return `run`, `case`, `epoch` (text) of the trials for which sources hold several outputs."""
+    records = dict.fromkeys(record[:3] for note in notes if note.kind == OUTPUT for record in note.records)
+    return pl.DataFrame(list(records), schema=dict.fromkeys(TRIAL_KEY, pl.String), orient="row")
+
+
 def drop_copies(given: dict[str, pl.DataFrame]) -> tuple[dict[str, pl.DataFrame], list[Note]]:
     """Keep one of each attempt that several runs hold with one `uid`, the one of the newest run.
 
