@@ -192,20 +192,21 @@ def test_mt_bench_each_turn_is_a_criterion_and_a_judgement_again_a_sample(tmp_pa
     assert evals.cases.select("input", "ideal_behavior").row(0) == ("Write.\n\nNow shorter.", "Ideal.\n\nI.")
 
 
-def test_mt_bench_preferences_are_a_problem_that_says_what_to_load(tmp_path):
-    pair = {
-        "question_id": 81,
-        "model_1": "a",
-        "model_2": "b",
-        "g1_winner": "tie",
-        "g2_winner": "model_1",
-        "judge": ["gpt-4", "pair-v2"],
-        "turn": 1,
-    }
+def test_mt_bench_preferences_are_judgements_of_both_answers(tmp_path):
+    pair = {"question_id": 81, "model_1": "a", "model_2": "b", "judge": ["gpt-4", "pair-v2"], "turn": 1}
+    games = [("model_1", "model_1"), ("tie", "model_2"), ("model_2", "model_1")]
+    rows = [{**pair, "question_id": n, "g1_winner": g1, "g2_winner": g2} for n, (g1, g2) in enumerate(games)]
 
-    evals = ek.load(lines(tmp_path / "gpt-4_pair.jsonl", [pair]), strict=False)
+    evals = ek.load(lines(tmp_path / "gpt-4_pair.jsonl", rows))
 
-    assert "gpt-4_single.jsonl has scores" in evals.problems["reason"].item()
+    means = dict(evals.scores.group_by(pl.col("run").cast(pl.String)).agg(pl.col("score").mean()).rows())
+    assert means == {"a": 3.5 / 6, "b": 2.5 / 6}
+    assert evals.scores.filter(run="a")["sample"].to_list() == [1, 2] * 3
+    change = ek.compare(evals, "b", "a")
+    row = change.table.filter(scope="overall", metric="mean_score").row(0, named=True)
+    assert row["candidate"] == 3.5 / 6
+    shown = ek.judge_forensics(evals).table.filter(pl.col("finding") == "position")
+    assert shown.height
 
 
 def test_records_without_what_they_need_cost_no_other(tmp_path):

@@ -266,3 +266,38 @@ def test_another_database_is_named(tmp_path: Path) -> None:
     base.close()
     with pytest.raises(FormatError, match="customers"):
         ek.load(path)
+
+
+# Preferences
+
+
+def test_alpaca_eval_preferences_are_win_rates(tmp_path: Path) -> None:
+    rows = [
+        {
+            "instruction": f"Do {i}.", "output_1": "x", "generator_1": "base", "output_2": "y",
+            "generator_2": "new", "annotator": "gpt4", "preference": preference,
+        }
+        for i, preference in enumerate((2, 2, 1, 1.5, None))
+    ]
+    evals = ek.load(write(tmp_path / "annotations.json", rows))
+    new = evals.scores.filter(run="new")
+    assert new["score"].to_list() == [1, 1, 0, 0.5, None]
+    assert new["score"].mean() == 0.625
+    assert evals.scores.filter(run="base")["score"].mean() == 0.375
+    assert set(texts(evals.trials).filter(run="new")["output"]) == {"y"}
+    assert evals.cases.height == 5
+
+
+def test_arena_battles(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    rows = [
+        {
+            "question_id": f"q{i}", "model_a": "a", "model_b": "b", "winner": winner, "judge": "person",
+            "conversation_a": talk, "conversation_b": talk,
+        }
+        for i, winner in enumerate(("model_a", "model_b", "tie", "tie (bothbad)", "nonsense"))
+    ]
+    (tmp_path / "battles.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    evals = ek.load(tmp_path / "battles.jsonl")
+    assert evals.scores.filter(run="a")["score"].to_list() == [1, 0, 0.5, 0.5, None]
+    assert evals.turns.filter(run="b", case="q0")["content"].to_list() == ["Hi", "Hello"]

@@ -29,6 +29,7 @@ _TOOLS: Final = (
     *("inspect.log", "autorubric", "scout", "phoenix", "mlflow", "langsmith", "langfuse", "braintrust"),
     *("opentelemetry", "promptfoo", "lm_eval", "openai_evals", "deepeval", "fastchat", "tau_bench"),
     *("tau2_bench", "helm", "openai_batch", "every_eval_ever", "code_benchmarks", "trulens"),
+    "preferences",
 )
 
 

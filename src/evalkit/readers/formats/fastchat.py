@@ -127,13 +127,6 @@ def _single(file: fields.RecordFile) -> fields.Records:
         yield line, {**record, **judgement}
 
 
-def _pairs(file: fields.RecordFile) -> fields.Records:
-    file.builder.add_problem(
-        None, "Preferences between two answers are not read. gpt-4_single.jsonl has scores."
-    )
-    return ()
-
-
 def _judge_prompts(file: fields.RecordFile) -> fields.Records:
     file.builder.ignore_fields("the prompts of judges")
     return ()
@@ -276,11 +269,6 @@ READERS: Final = (
         read=REVIEWS.read,
     ),
     Reader("MT-bench judgements", has_records("question_id", "model", "judge", "judgment"), read=SINGLE.read),
-    Reader(
-        "MT-bench preferences",
-        has_records("question_id", "model_1", "model_2", "judge"),
-        read=RecordFormat(records=_pairs).read,
-    ),
     Reader(
         "FastChat models",
         has_records("model_id", "model_name", "model_version"),
