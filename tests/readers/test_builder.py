@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.data.chat_messages import message
+from evalkit.data.chat_messages import turns
 from evalkit.readers.builder import EvalsBuilder
 
 
@@ -53,15 +53,15 @@ def test_attempts_are_counted_within_a_run_and_a_case():
 def test_a_message_keeps_what_is_no_text():
     image = {"type": "image_url", "image_url": {"url": "data:,x"}}
 
-    made = message({"role": "user", "content": [{"type": "text", "text": "See: "}, image]})
+    made = turns([{"role": "user", "content": [{"type": "text", "text": "See: "}, image]}])[0]
 
     assert made["content"] == "See: "
     assert "image_url" in made["parts"]
 
 
 def test_a_tool_result_and_odd_calls_are_kept():
-    result = message({"role": "tool", "tool_call_id": 7, "name": "add", "content": "3"})
-    odd = message({"role": "assistant", "tool_calls": ["?", {"name": "add", "arguments": "{broken"}]})
+    result = turns([{"role": "tool", "tool_call_id": 7, "name": "add", "content": "3"}])[0]
+    odd = turns([{"role": "assistant", "tool_calls": ["?", {"name": "add", "arguments": "{broken"}]}])[0]
 
     assert (result["tool_name"], result["tool_call_id"], result["content"]) == ("add", "7", "3")
     assert odd["tool_calls"] == '["?",{"id":null,"name":"add","arguments":"{broken"}]'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from datetime import datetime  # noqa: TC003  (msgspec reads the annotations)
 from itertools import chain
 from operator import attrgetter
@@ -11,15 +13,28 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
-from evalkit.data.chat_messages import content as message_content
+from evalkit.data.chat_messages import ROLES
+from evalkit.data.chat_messages import turns as message_turns
 from evalkit.data.columns import typed_columns, utc
+from evalkit.data.content_blocks import tool_calls
 from evalkit.data.evals import Evals
 from evalkit.data.folder_fields import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS
-from evalkit.data.json_text import BOM, DECODE_ERRORS, as_text, raw_text, record, without_collector
+from evalkit.data.json_text import (
+    BOM,
+    DECODE_ERRORS,
+    ENCODE_ERRORS,
+    as_text,
+    decode,
+    raw_text,
+    record,
+    without_collector,
+)
 from evalkit.data.lenient_decode import lenient_convert
 from evalkit.data.schema import RUNS, TRIALS, TURNS, Key, Problem
 from evalkit.util.errors import PathError
+from evalkit.util.format import shorten
 from evalkit.util.notes import Note
+from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,10 +52,10 @@ _BUFFER_BYTES: Final = 1 << 20
 _BATCH_BYTES: Final = 1 << 21
 
 
-# Records are trees: no garbage collection needed.
-class _Message(msgspec.Struct, gc=False):
+# Records are trees: no garbage collection needed. A line with anything else takes the slow way.
+class _Message(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     role: _Text = None
-    content: str | list[Any] | dict[str, Any] | None = None
+    content: str | None = None
     reasoning: str | None = None
     tool_calls: msgspec.Raw = _MISSING
     tool_name: str | None = None
@@ -49,7 +64,7 @@ class _Message(msgspec.Struct, gc=False):
     turn: int | None = None
 
 
-class _Trial(msgspec.Struct, gc=False):
+class _Trial(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     run: _Text = None
     suite: _Text = None
     agent: _Text = None
@@ -71,6 +86,19 @@ class _Trial(msgspec.Struct, gc=False):
     latency_s: float | None = None
     started_at: datetime | None = None
     uid: str | None = None
+
+
+_TRIAL: Final = frozenset(_Trial.__struct_fields__)
+_MESSAGE: Final = frozenset(_Message.__struct_fields__)
+_OWN_ROLES: Final = frozenset(("user", "assistant", "tool", "system", None))
+_FOREIGN_CALL: Final = re.compile(r'"(?:function|args)"\s*:')
+_KINDS: Final[dict[str, Any]] = {
+    "content": str | list | dict,
+    "reasoning": str | list | dict,
+    "tool_name": str,
+    "turn": int,
+}
+_MAX_NAME: Final = 60
 
 
 def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
@@ -110,7 +138,11 @@ def _batches(path: Path, transcripts: _Transcripts, *, turns: bool) -> Iterator[
                 value = record(line, str(path), number, transcripts.problems) if line else None
                 if value is None:
                     continue
-                trial = lenient_convert(_Trial, value, transcripts.add_problem(number))
+                value = transcripts.normalize(number, value)
+                try:
+                    trial = decode(msgspec.json.encode(value))
+                except (*DECODE_ERRORS, *ENCODE_ERRORS):
+                    trial = lenient_convert(_Trial, value, transcripts.add_problem(number))
             transcripts.add(number, trial)
             if not turns:
                 trial.messages = None
@@ -129,6 +161,7 @@ class _Transcripts:
         self.runs: dict[str, dict[str, Any]] = {}
         self.trials: list[pl.DataFrame] = []
         self.turns: list[pl.DataFrame] = []
+        self.ignored: Counter[str] = Counter()
         self._run_facts: set[tuple[Any, ...]] = set()
         self._lines: dict[tuple[str, str, int], int] = {}
         self._batch: list[_Trial] = []
@@ -136,6 +169,21 @@ class _Transcripts:
 
     def add_problem(self, number: int) -> Callable[[str], None]:
         return lambda reason: self.problems.append(Problem(self.source, number, reason))
+
+    def normalize(self, number: int, value: dict[str, Any]) -> dict[str, Any]:
+        """Return a line with native fields only: messages of any vendor as turns; count what has no column."""
+        self.ignored.update(name for name, held in value.items() if name not in _TRIAL and held is not None)
+        value = {name: held for name, held in value.items() if name in _TRIAL}
+        messages = value.get("messages")
+        if isinstance(messages, list) and any(isinstance(m, dict) and _is_foreign(m) for m in messages):
+            add_problem = self.add_problem(number)
+            for place, message in enumerate(messages, 1):
+                for fault in _faults(message):
+                    add_problem(f"messages {place}{fault}")
+            ignored: Counter[str] = Counter()
+            value["messages"] = message_turns(messages, ignored=ignored)
+            self.ignored.update({f"messages.{name}": count for name, count in ignored.items()})
+        return value
 
     def add(self, number: int, trial: _Trial) -> None:
         add_problem = self.add_problem(number)
@@ -190,7 +238,12 @@ class _Transcripts:
         schema = {name: dtype for name, dtype in RUNS.schema.items() if name != "source"}
         runs = pl.DataFrame({"run": list(self.runs), **columns}, schema_overrides=schema)
         synthetic = any(facts["made_up"] for facts in self.runs.values())
-        note = Note("synthetic", "made up, not measured, as the file says.", (self.source,))
+        notes = []
+        if synthetic:
+            notes.append(Note("synthetic", "made up, not measured, as the file says.", (self.source,)))
+        if self.ignored:
+            names = [f"{shorten(name, _MAX_NAME)} ({count:,})" for name, count in self.ignored.items()]
+            notes.append(Note("ignored", f"Ignored fields: {join_words(names, limit=20)}.", (self.source,)))
         if not (self._lines or self.runs or self.problems):
             self.problems.append(Problem(self.source, None, "the file is empty"))
         return Evals.from_tables(
@@ -198,7 +251,7 @@ class _Transcripts:
             trials=pl.concat(self.trials).rechunk().with_columns(source),
             turns=pl.concat(self.turns).rechunk(),
             problems=self.problems,
-            notes=[note] if synthetic else [],
+            notes=notes,
             files=[self.source],
         )
 
@@ -236,13 +289,37 @@ def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
     for name in ("role", "tool_call_id"):
         if not _are_texts(columns[name]):
             columns[name] = list(map(_id, columns[name]))
+    if not {*columns["role"]} <= _OWN_ROLES:
+        columns["role"] = [ROLES.get(role, role) for role in columns["role"]]
     for name in ("tool_calls", "parts"):
         columns[name] = [None if raw is _MISSING else raw_text(raw) for raw in columns[name]]
-    if not _are_texts(columns["content"]):
-        pairs = [message_content(value) for value in columns["content"]]
-        columns["content"] = [text for text, _ in pairs]
-        columns["parts"] = [own or parts for own, (_, parts) in zip(columns["parts"], pairs, strict=True)]
+    columns["tool_calls"] = list(map(_own_calls, columns["tool_calls"]))
     return columns
+
+
+def _own_calls(text: str | None) -> str | None:
+    """Return tool calls with native keys; OpenAI and LangChain have others."""
+    if text is None or not _FOREIGN_CALL.search(text):
+        return text
+    try:
+        return as_text(tool_calls(decode(text.encode())))
+    except ValueError:
+        return text
+
+
+def _is_foreign(message: dict[str, Any]) -> bool:
+    return isinstance(message.get("content"), list | dict) or any(
+        held is not None and name not in _MESSAGE for name, held in message.items()
+    )
+
+
+def _faults(message: Any) -> Iterator[str]:
+    if not isinstance(message, dict):
+        yield f" is {as_text(message)!r:.60}. Expected `object`."
+        return
+    for name, kind in _KINDS.items():
+        if not isinstance(message.get(name), kind | None):
+            yield f".{name} is {as_text(message[name])!r:.60}. Expected another type."
 
 
 def _are_texts(values: Iterable[Any]) -> bool:
