@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from evalkit.data.chat_messages import message
+from evalkit.data.chat_messages import turns
 from evalkit.data.json_text import as_text
 from evalkit.llm.providers import count_tokens
 from evalkit.util.arguments import is_number
@@ -69,7 +69,7 @@ def failed(case: CaseInput, reason: str) -> Attempt:
     """Return an attempt with a redacted reason and without a transcript."""
     text = " ".join(redact([reason]).texts[0].split())
     text = text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]} ..."
-    return Attempt(messages=[message({"role": "user", "content": case.prompt})], error=text)
+    return Attempt(messages=turns([{"role": "user", "content": case.prompt}]), error=text)
 
 
 def read_transcript(value: Any, case: CaseInput) -> Attempt:
@@ -96,7 +96,7 @@ def read_transcript(value: Any, case: CaseInput) -> Attempt:
 
 def read_reply(request: Request, reply: Reply, case: CaseInput, *, cost_usd: float | None) -> Attempt:
     """Return the attempt of a model's reply."""
-    sent = [message(one) for one in request.body["messages"]]
+    sent = turns(request.body["messages"])
     started = datetime.now(UTC) - timedelta(seconds=reply.latency_s or 0.0)
     known = Attempt(sent, latency_s=reply.latency_s, started_at=started)
     if reply.outcome != "success" or reply.body is None:
@@ -111,20 +111,20 @@ def read_reply(request: Request, reply: Reply, case: CaseInput, *, cost_usd: flo
     known = replace(known, input_tokens=sent_tokens, output_tokens=written, cost_usd=cost_usd)
     if not isinstance(given, dict):
         return replace(known, error="the response has no message")
-    answer = message({"role": "assistant", **given, "content": given.get("content") or given.get("refusal")})
+    *before, answer = turns([{"role": "assistant", **given}])
     reason = "refusal" if given.get("refusal") else choice.get("finish_reason")
     return replace(
-        known, messages=[*sent, answer], output=answer["content"] or "", stop_reason=as_text(reason)
+        known, messages=[*sent, *before, answer], output=answer["content"] or "", stop_reason=as_text(reason)
     )
 
 
 def _from_answer(text: str, case: CaseInput) -> Attempt:
-    question = message({"role": "user", "content": case.prompt})
-    return Attempt([question, message({"role": "assistant", "content": text})], output=text)
+    messages = [{"role": "user", "content": case.prompt}, {"role": "assistant", "content": text}]
+    return Attempt(turns(messages), output=text)
 
 
 def _read_messages(messages: list[Any], case: CaseInput) -> Attempt:
-    attempt: list[dict[str, Any]] = []
+    good: list[dict[str, Any]] = []
     wrong: list[str] = []
     for number, one in enumerate(messages, 1):
         record = _as_record(one)
@@ -132,10 +132,11 @@ def _read_messages(messages: list[Any], case: CaseInput) -> Attempt:
         if fault or record is None:
             wrong.append(f"message {number} {fault}")
         else:
-            attempt.append(message({**record, "name": record.get("name") or record.get("tool_name")}))
+            good.append(record)
+    attempt = turns(good)
     if not any(one["role"] == "user" for one in attempt):
-        at = sum(one["role"] in ("system", "developer") for one in attempt[:1])
-        attempt.insert(at, message({"role": "user", "content": case.prompt}))
+        at = sum(one["role"] == "system" for one in attempt[:1])
+        attempt[at:at] = turns([{"role": "user", "content": case.prompt}])
     said = [one for one in attempt if one["role"] == "assistant"]
     if not said and not wrong:
         wrong.append("no message of the assistant")

@@ -143,7 +143,12 @@ def find_messages(value: Any, depth: int = 0) -> list[Any]:
     )
     replies = (find_messages(value.get(key), depth + 1) for key in _REPLIES)
     reply = next((each for each in replies if each), [])
-    return [*first, *found, *(reply if reply[:1] != found[:1] else [])]
+    return join_messages([*first, *found], reply)
+
+
+def join_messages(sent: list[Any], received: list[Any]) -> list[Any]:
+    """Return the messages of a request and its response, which may repeat those of the request."""
+    return received if received[: len(sent)] == sent else [*sent, *received]
 
 
 def _unwrapped(record: dict[str, Any]) -> dict[str, Any]:

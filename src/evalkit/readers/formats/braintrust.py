@@ -70,10 +70,7 @@ def _latency(event: fields.Record) -> float | None:
 
 
 def _turns(event: fields.Record) -> fields.Turns:
-    content = event.get("input")
-    messages = content if isinstance(content, list) else mapping(content).get("messages")
-    turns = fields.chat_turns([m for m in sequence(messages) if isinstance(m, dict) and "role" in m])
-    return turns + fields.as_turns("assistant", words(event.get("output"))) if turns else []
+    return fields.exchange(event.get("input"), event.get("output"))
 
 
 def _scores(event: fields.Record) -> list[fields.Record]:
@@ -122,7 +119,7 @@ EVENTS: Final = RecordFormat(
         "tags": fields.texts("tags"),
     },
     trials={
-        "output": fields.words("output"),
+        "output": fields.reply("output"),
         "error": fields.to(lambda error: words(error or None), "error"),
         "input_tokens": _tokens("prompt_tokens"),
         "output_tokens": _tokens("completion_tokens"),

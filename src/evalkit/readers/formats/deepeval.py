@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.chat_messages import message
+from evalkit.data.chat_messages import turns as message_turns
 from evalkit.data.json_text import as_text
 from evalkit.readers.assertions import name_cases
 from evalkit.readers.base import Reader
@@ -91,9 +91,12 @@ def _messages(turn: fields.Record) -> fields.Turns:
         calls.append({"id": str(place), "name": call.get("name"), "arguments": call.get("inputParameters")})
         if call.get("output") is not None:
             result = {"role": "tool", "name": call.get("name"), "tool_call_id": str(place)}
-            results.append(message({**result, "content": as_text(call["output"])}))
-    called = [message({"role": "assistant", "tool_calls": calls})] if calls else []
-    return [*called, *results, *fields.as_turns(turn.get("role"), turn.get("content"))]
+            results.append({**result, "content": as_text(call["output"])})
+    called = [{"role": "assistant", "tool_calls": calls}] if calls else []
+    return [
+        *message_turns([*called, *results]),
+        *fields.as_turns(turn.get("role"), turn.get("content")),
+    ]
 
 
 def _output(record: fields.Record) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from evalkit.data.chat_messages import message
+from evalkit.data.chat_messages import find_messages, join_messages, turns
 from evalkit.data.json_text import as_text
 from evalkit.readers import json_keys, json_values
 from evalkit.readers.base import head
@@ -193,12 +193,35 @@ def provider(*paths: str) -> Callable[[Record], str | None]:
 
 def chat_turns(value: Any) -> Turns:
     """Return a list of chat messages as turns."""
-    return [message(each) for each in sequence(value) if isinstance(each, dict)]
+    return turns(sequence(value))
+
+
+def exchange(request: Any, response: Any) -> Turns:
+    """Return a request and its response as turns, whatever holds their messages; none without any messages."""
+    sent, received = find_messages(request), find_messages(response)
+    if not (sent or received):
+        return []
+    if not received:
+        return turns(sent) + as_turns("assistant", json_values.words(response))
+    made = turns(join_messages(sent, received))
+    has_question = bool(sent) or any(turn["role"] == "user" for turn in made)
+    return made if has_question else as_turns("user", json_values.words(request)) + made
+
+
+def reply(*paths: str) -> Callable[[Record], str | None]:
+    """Return a field as text; of messages the last text of the assistant."""
+
+    def find(record: Record) -> str | None:
+        value = get(record, paths)
+        messages = find_messages(value)
+        return last_text(turns(messages), "assistant") if messages else json_values.words(value)
+
+    return find
 
 
 def as_turns(role: str | None, content: Any) -> Turns:
     """Return a message as turns; none without content."""
-    return [] if content is None else [message({"role": role, "content": as_text(content)})]
+    return [] if content is None else turns([{"role": role, "content": as_text(content)}])
 
 
 def joined(texts: Iterable[Any], between: str = "\n") -> str | None:

@@ -112,11 +112,11 @@ EXPERIMENT: Final = RecordFormat(
         "severity": fields.severity("inputs"),
     },
     trials={
-        "output": fields.words("outputs"),
+        "output": fields.reply("outputs"),
         "error": "error",
         "latency_s": fields.to(number, "execution_time"),
     },
-    turns=lambda row: fields.chat_turns(mapping(row["outputs"]).get("messages")),
+    turns=lambda row: fields.exchange(row["inputs"], row["outputs"]),
     scores=lambda row: map(_judged, row["feedback"]),
     criterion="key",
     true_or_false=lambda feedback: isinstance(feedback["score"], bool),

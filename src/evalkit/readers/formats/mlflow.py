@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.chat_messages import message
+from evalkit.data.chat_messages import find_messages, turns
 from evalkit.data.json_text import as_text
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
@@ -73,22 +73,24 @@ def _model(trace: fields.Record) -> str | None:
     return next((name for name in names if isinstance(name, str)), None)
 
 
-def _reply(trace: fields.Record) -> fields.Record:
-    return mapping(fields.get(trace, "response.choices.0.message"))
+def _output(trace: fields.Record) -> str | None:
+    reply = turns(find_messages(trace["response"]))
+    return fields.last_text(reply, "assistant") if reply else words(trace["response"])
 
 
 def _turns(trace: fields.Record) -> fields.Turns:
     request, response = trace["request"], trace["response"]
-    turns = fields.chat_turns(mapping(request).get("messages") or mapping(request).get("input"))
-    if not turns:
-        turns = fields.as_turns("user", words(request))
+    messages = find_messages(request)
+    if not messages:
+        text = words(request)
+        messages = [] if text is None else [{"role": "user", "content": text}]
     for span in trace["spans"]:
         if str(span.get("mlflow.spanType")).upper() == "TOOL":
             call = {"name": span.get("name"), "arguments": span.get(_INPUTS)}
             result = {"role": "tool", "name": span.get("name"), "content": words(span.get(_OUTPUTS))}
-            turns += [message({"role": "assistant", "tool_calls": [call]}), message(result)]
-    reply = _reply(trace)
-    return turns + ([message(dict(reply))] if reply else fields.as_turns("assistant", words(response)))
+            messages = [*messages, {"role": "assistant", "tool_calls": [call]}, result]
+    reply = find_messages(response)
+    return turns([*messages, *reply]) + ([] if reply else fields.as_turns("assistant", words(response)))
 
 
 def _input(trace: fields.Record) -> str | None:
@@ -165,7 +167,7 @@ TRACES: Final = RecordFormat(
         "severity": fields.severity("tags", "trace_metadata"),
     },
     trials={
-        "output": lambda trace: as_text(_reply(trace).get("content")) or words(trace["response"]),
+        "output": _output,
         "error": _error,
         "input_tokens": "trace_metadata.mlflow.trace.tokenUsage.input_tokens",
         "output_tokens": "trace_metadata.mlflow.trace.tokenUsage.output_tokens",

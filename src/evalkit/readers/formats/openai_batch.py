@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.chat_messages import message
+from evalkit.data.chat_messages import turns
 from evalkit.data.json_text import as_text
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
@@ -83,7 +83,7 @@ def _choices(
     usage = {"usage": body.get("usage"), "created": body.get("created", body.get("created_at"))}
     return [
         {**common, **(usage if epoch == 1 else {}), "epoch": epoch, "reply": reply, "stop_reason": reason}
-        for epoch, (reply, reason) in enumerate(replies or [(None, None)], 1)
+        for epoch, (reply, reason) in enumerate(replies or [([], None)], 1)
     ]
 
 
@@ -101,21 +101,17 @@ def _error(record: fields.Record, response: fields.Record, body: fields.Record) 
     return ": ".join(dict.fromkeys(part for part in (code, *parts) if part)) or "there is no response"
 
 
-def _replies(body: fields.Record) -> list[tuple[Any, str | None]]:
-    """Return the messages of a chat completion or response, with their stop reasons."""
-    replies = []
+def _replies(body: fields.Record) -> list[tuple[fields.Turns, str | None]]:
+    """Return the turns of each choice of a chat completion, or of a response, with their stop reasons."""
+    replies: list[tuple[fields.Turns, str | None]] = []
     for choice in map(mapping, sequence(body.get("choices"))):
         reply = choice.get("message")
         if not isinstance(reply, dict):
             reply = {"content": choice.get("text")}
-        replies.append((message({"role": "assistant", **reply}), as_text(choice.get("finish_reason"))))
-    parts = [mapping(part) for part in sequence(body.get("output"))]
-    messages = [part for part in parts if part.get("type") == "message"]
-    if messages and not replies:
-        content = [piece for part in messages for piece in sequence(part.get("content"))]
-        calls = [part for part in parts if part.get("type") == "function_call"]
-        reply = {"role": "assistant", "content": content, "tool_calls": calls}
-        replies.append((message(reply), as_text(body.get("status"))))
+        replies.append((turns([{"role": "assistant", **reply}]), as_text(choice.get("finish_reason"))))
+    items = turns(sequence(body.get("output")))
+    if items and not replies:
+        replies.append((items, as_text(body.get("status"))))
     return replies
 
 
@@ -176,7 +172,7 @@ ANSWERS: Final = RecordFormat(
     is_version=True,
     runs={"model": "model"},
     trials={
-        "output": "reply.content",
+        "output": lambda record: fields.last_text(record.get("reply") or [], "assistant"),
         "error": "error",
         "stop_reason": "stop_reason",
         "input_tokens": _count("prompt_tokens", "input_tokens"),
@@ -184,7 +180,7 @@ ANSWERS: Final = RecordFormat(
         "latency_s": fields.to(number, "usage.total_time"),
         "started_at": fields.to(moment, "created"),
     },
-    turns=lambda record: [*_sent(record["body"]), *([record["reply"]] if record.get("reply") else [])],
+    turns=lambda record: [*_sent(record["body"]), *(record.get("reply") or [])],
 )
 REQUESTS: Final = replace(ANSWERS, records=_unanswered)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.chat_messages import message
+from evalkit.data.chat_messages import turns
 from evalkit.data.json_text import as_text
 from evalkit.readers.formats.fields import last_text
 from evalkit.readers.json_values import decoded, mapping, sequence
@@ -64,17 +64,14 @@ def output_of(attributes: Record) -> str | None:
 
 def messages_of(attributes: Record) -> list[dict[str, Any]]:
     """Return the conversation of a model call as columns of turns."""
-    turns: list[dict[str, Any]] = []
     system = sequence(attributes.get("gen_ai.system_instructions"))
-    if system:
-        turns += _turns({"role": "system", "parts": system})
+    messages: list[Any] = [{"role": "system", "parts": system}] if system else []
     for name in ("gen_ai.input.messages", "gen_ai.output.messages"):
-        for each in sequence(attributes.get(name)):
-            turns += _turns(mapping(each))
+        messages += map(mapping, sequence(attributes.get(name)))
     for prefix in ("llm.input_messages.", "llm.output_messages."):
         nested = _ordered(_unflattened(attributes, prefix))
-        turns += [_openinference_turn(mapping(each.get("message"))) for each in nested]
-    return turns
+        messages += [_openinference_message(mapping(each.get("message"))) for each in nested]
+    return turns(messages)
 
 
 def evaluations(attributes: Record) -> Iterator[dict[str, Any]]:
@@ -84,34 +81,10 @@ def evaluations(attributes: Record) -> Iterator[dict[str, Any]]:
             yield {name: attributes.get(f"{prefix}.{part}") for part, name in _PARTS.items()}
 
 
-def _turns(record: Record) -> Iterator[dict[str, Any]]:
-    """Yield a GenAI message as turns; each tool result is its own turn."""
-    texts: dict[str, list[str]] = {"text": [], "reasoning": []}
-    calls: list[dict[str, Any]] = []
-    others: list[Any] = []
-    if isinstance(record.get("content"), str):
-        texts["text"].append(record["content"])
-    for part in map(mapping, sequence(record.get("parts"))):
-        kind, content = part.get("type"), part.get("content")
-        if kind in texts and isinstance(content, str):
-            texts[kind].append(content)
-        elif kind == "tool_call":
-            calls.append({name: part.get(name) for name in ("id", "name", "arguments")})
-        elif kind == "tool_call_response":
-            result = as_text(part.get("response", part.get("result", content)))
-            yield message({"role": "tool", "tool_call_id": part.get("id"), "content": result})
-        else:
-            others.append(part)
-    if any(texts.values()) or calls or others:
-        text, reasoning = ("".join(pieces) or None for pieces in texts.values())
-        turn = {"role": record.get("role"), "content": text, "reasoning": reasoning, "tool_calls": calls}
-        yield {**message(turn), "parts": as_text(others) if others else None}
-
-
-def _openinference_turn(record: Record) -> dict[str, Any]:
+def _openinference_message(record: Record) -> dict[str, Any]:
     calls = [mapping(call.get("tool_call")) for call in _ordered(record.get("tool_calls"))]
     pieces = [mapping(piece.get("message_content")) for piece in _ordered(record.get("contents"))]
-    return message({**record, "content": pieces or record.get("content"), "tool_calls": calls})
+    return {**record, "content": pieces or record.get("content"), "tool_calls": calls}
 
 
 def _ordered(numbered: Any) -> list[Record]:

@@ -51,7 +51,7 @@ PHOENIX: Final = RecordFormat(
         "latency_s": fields.seconds("latency_ms"),
         "started_at": "start_time",
     },
-    turns=lambda record: fields.chat_turns(fields.get(record, "output.messages")),
+    turns=lambda record: fields.exchange(record.get("input"), record.get("output")),
     scores="annotations",
     # Labels of an evaluator that returns a bool.
     true_or_false=lambda annotation: annotation.get("label") in ("True", "False"),
