@@ -25,6 +25,8 @@ _LONGEST: Final = 0.25
 _BYTES_PER_TOKEN: Final = 4
 # More deeply nested tool calls are shown as text.
 _MAX_DEPTH: Final = 40
+# Parts that say what the text of the message is.
+_FLAGS: Final = ("refusal", "error")
 # Parts of a message that are named without being sent.
 _MAX_PARTS: Final = 100
 
@@ -154,7 +156,9 @@ def _entries(trial: Trial, texts: Iterator[str]) -> tuple[list[dict[str, Any]], 
             entry["text"] = content
         if calls not in ("", "[]"):
             entry["tool_calls"] = _decode(calls)
-        if kinds := _kinds_of_media(turn["parts"]):
+        kinds = _kinds_of_media(turn["parts"])
+        entry |= {f"is_{kind}": True for kind in _FLAGS if kind in kinds}
+        if kinds := [kind for kind in kinds if kind not in _FLAGS]:
             entry["not_sent"] = kinds
             not_sent += kinds
         if turn["role"] == "assistant" and content:

@@ -29,18 +29,28 @@ _TOOLS: Final = (
     *("inspect.log", "autorubric", "scout", "phoenix", "mlflow", "langsmith", "langfuse", "braintrust"),
     *("opentelemetry", "promptfoo", "lm_eval", "openai_evals", "deepeval", "fastchat", "tau_bench"),
     *("tau2_bench", "helm", "openai_batch", "every_eval_ever", "code_benchmarks", "trulens"),
-    "preferences",
+    *("preferences", "claude_code", "atif"),
 )
 
 
 def readers() -> tuple[list[Reader], list[Note]]:
     """Return the readers in the order of trial, and notes on broken plug-ins."""
-    from evalkit.readers.formats import csv, evalkit_files, excel, json_list, json_object, jsonl, parquet
+    from evalkit.readers.formats import (
+        chat_jsonl,
+        csv,
+        evalkit_files,
+        excel,
+        json_list,
+        json_object,
+        jsonl,
+        parquet,
+    )
 
     modules = [import_module(f"evalkit.readers.formats.{name}") for name in _TOOLS]
     tools = [_guarded(reader) for module in modules for reader in module.READERS]
     plugins, notes = _plugins()
     tables = [
+        *chat_jsonl.READERS,
         *excel.READERS,
         *parquet.TABLES_OF_SCORES,
         *json_list.READERS,

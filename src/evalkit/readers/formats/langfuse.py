@@ -106,7 +106,7 @@ READERS: Final = (
         "Langfuse experiment items",
         has_keys(
             *("item", "evaluations", "output"),
-            any_of=("trace_id", "dataset_run_id", "experiment_id", "traceId"),
+            any_of=("trace_id", "dataset_run_id", "experiment_id", "traceId", "dataset_item_id"),
         ),
         read=ITEMS.read,
         alone=True,
