@@ -244,7 +244,7 @@ def agreement(
     >>> result.summary["scope"].to_list()
     ['Ai Platform', 'Batch Api', 'Groq', 'verdict']
     """
-    expect(agreement, locals())
+    expect(agreement, locals(), judged=True)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
     by = as_names(by)
     if reference == "human" and scoring.grader is None and has_people_alone(evals.judged):

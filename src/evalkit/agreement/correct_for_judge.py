@@ -152,7 +152,7 @@ def correct_for_judge(
     >>> print(ek.correct_for_judge(ek.demo.make()).sentence)
     demo-judge passes 68.9% [40.4%, 89.2%]; people would pass 60.6% [32.1%, 82.9%] ...
     """
-    expect(correct_for_judge, locals())
+    expect(correct_for_judge, locals(), judged=True)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
     by = as_names(by)
     ratings = pair_ratings(evals, scoring)

@@ -134,7 +134,7 @@ def judge_forensics(
     >>> "heaping" in result.summary["finding"].to_list()
     True
     """
-    expect(judge_forensics, locals())
+    expect(judge_forensics, locals(), judged=True)
     scoring = choose_scoring(evals, rule=rule, grader=grader, level=level)
     scores = with_suites(evals, "metadata")
     judged = _of_graders(scores.filter(pl.col("grader_kind").fill_null("judge") == "judge"), scoring.grader)

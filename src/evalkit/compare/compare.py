@@ -218,7 +218,7 @@ def compare(
     >>> change.verdict, change.flips["case"].to_list()
     ('inconclusive', ['02'])
     """
-    expect(compare, locals())
+    expect(compare, locals(), judged=True)
     by = as_names(by)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, weights=weights, level=level)
     options = CompareOptions(by, margin, adjust, judge, criteria, rerun, seed)

@@ -227,7 +227,7 @@ def compare_many(
     >>> ranking.tied["pass_rate"], ranking.summary["verdict"][0]
     ((('v2', 'v3'), ('v3', 'v1')), 'improved')
     """
-    expect(compare_many, locals())
+    expect(compare_many, locals(), judged=True)
     if looks is not None and sequential:
         raise FormatError(
             Sentence(

@@ -171,7 +171,7 @@ def find_failures(
     >>> print(repr(failures).splitlines()[0])
     Failures: 50 failing trials in ... clusters.
     """
-    expect(find_failures, locals())
+    expect(find_failures, locals(), judged=True)
     _require_sklearn()
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
     failing = grade_trials(evals, scoring).filter(pl.col("verdict") == "fail").sort(TRIAL_KEY)

@@ -197,7 +197,7 @@ def plan(
     >>> needed.table.filter(option="more cases")["cases"].item()
     94
     """
-    expect(plan, locals())
+    expect(plan, locals(), judged=True)
     target = _check_target(difference, margin, metric)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
     pilot, pairs, notes = find_pilot(evals, baseline, candidate, metric, scoring)

@@ -169,7 +169,7 @@ def variance(
     >>> print(ek.variance(ek.demo.make()).sentence)
     Of the noise in the mean score, 56% is between cases, 34% is between epochs, 10% is between judge samples. ...
     """
-    expect(variance, locals())
+    expect(variance, locals(), judged=True)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric)
     columns = _version_columns(evals, by, metric)
     judgements = find_judgements(evals, metric, scoring, each="criterion" in columns)

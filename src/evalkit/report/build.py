@@ -19,6 +19,7 @@ from evalkit.report import flip_section as flips
 from evalkit.report import provenance_sections as provenance
 from evalkit.report import sections
 from evalkit.report.blocks import Report, ReportTable, Text
+from evalkit.util.arguments import JUDGE_THEM
 from evalkit.util.format import percent
 from evalkit.util.version import VERSION
 from evalkit.util.words import plural
@@ -70,9 +71,11 @@ def build(evals: Evals, options: ReportOptions) -> Report:
     made = f"evalkit {VERSION}, {datetime.now(UTC):%d %B %Y, %H:%M} UTC"
     parts += [
         sections.changes(subject),
-        sections.criteria(subject),
-        sections.severity(subject),
-        sections.trend(subject),
+        *(
+            (sections.criteria(subject), sections.severity(subject), sections.trend(subject))
+            if subject.is_judged
+            else ()
+        ),
         sections.case_map(subject),
         sections.cases(subject),
         provenance.problems(evals),
@@ -165,6 +168,8 @@ def _headline(subject: sections.Subject) -> tuple[tuple[tuple[str, str], ...], t
             words += f" for each of the {rates.height}"
         elif rates.height > 1:
             words += f" ({high[subject.by]}) down to {texts[0]} ({low[subject.by]})"
+    if not subject.is_judged:
+        return ((f"{words}: not judged yet.", ""),), (JUDGE_THEM,)
     return ((f"{words}.", ""),), ("No baseline and candidate were given, so there is no verdict.",)
 
 

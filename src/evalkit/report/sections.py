@@ -59,6 +59,11 @@ class Subject:
         return bool(self.graded["severity"].is_not_null().any())
 
     @property
+    def is_judged(self) -> bool:
+        """Whether there is any score."""
+        return bool(self.evals.scores.lazy().head(1).collect().height)
+
+    @property
     def unscored(self) -> pl.DataFrame:
         """The unscored trials."""
         return self.graded.filter(pl.col("verdict") == "unscored")

@@ -11,8 +11,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
-from evalkit.util.errors import ArgumentError, FormatError
-from evalkit.util.words import Option, Sentence, did_you_mean, join_words
+from evalkit.util.errors import ArgumentError, FormatError, SelectorError
+from evalkit.util.words import Option, Sentence, did_you_mean, join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,11 +124,14 @@ _LIMITS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
 _SOMEBODY: Final = ("grader", "rubric", "candidates", "criteria")
 
 
-def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool = False) -> None:
+def expect(
+    verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool = False, judged: bool = False
+) -> None:
     """Check the arguments of a call against the annotations of the function.
 
     Pass the `locals()` of the function before any other name is assigned. With `loaded`, a scanned `Evals` is
-    refused. Raise `FormatError` for a value that is no `Evals`, and `ArgumentError` for any other.
+    refused; with `judged`, one with trials and without any score. Raise `FormatError` for a value that is no `Evals`,
+    `SelectorError` for one that is not judged yet, and `ArgumentError` for any other.
 
     >>> def verb(*, level: float = 0.95, metric: Metric = "pass_rate"): ...
     >>> expect(verb, {"level": 0.9, "metric": "pass_rat"})
@@ -143,6 +146,23 @@ def expect(verb: Callable[..., Any], given: Mapping[str, Any], *, loaded: bool =
             expect_evals(given[name], named[0].lower() + named[1:], loaded=loaded)
             continue
         _check(name, given[name], _parts(annotation))
+    if judged:
+        _expect_judged(given["evals"], verb.__qualname__)
+
+
+def _expect_judged(evals: Any, verb: str) -> None:
+    if evals.scores.lazy().head(1).collect().height:
+        return
+    trials = evals.attempts().height
+    if trials:
+        raise SelectorError(
+            f"The evals are not judged yet: {plural(trials, 'trial')}, 0 scores. {verb} needs scores.",
+            fix=JUDGE_THEM,
+        )
+
+
+JUDGE_THEM: Final = "Score them with ek.Judge(...).run(evals), or by hand with ek.label(evals, rater='ann')."
+"""What to do about evaluations without scores."""
 
 
 def expect_evals(value: Any, verb: str, *, loaded: bool = False) -> None:

@@ -22,7 +22,16 @@ from evalkit.util.errors import EvalkitError, SelectorError
 from evalkit.util.hostile_text import Html, visible
 from evalkit.util.html_table import html_table
 from evalkit.util.words import plural
-from evalkit.widgets.label_store import LabelFile, Order, Task, order_trials
+from evalkit.widgets.label_store import (
+    VERDICT,
+    LabelFile,
+    Order,
+    Task,
+    declared_by_run,
+    order_trials,
+    order_unjudged,
+    with_criteria,
+)
 from evalkit.widgets.panel import Score, Step, Text, section
 from evalkit.widgets.transcript_view import TrialPanel, read_trial
 
@@ -79,6 +88,7 @@ class Labeler(TrialPanel):
     order: Order
     blind: bool
     _evals: Evals
+    is_judged: bool = True
     _results: list[str] | None = None
 
     @cached_property
@@ -182,7 +192,8 @@ class Labeler(TrialPanel):
     def _progress(self) -> dict[str, Any]:
         done, of = len(set(self.state.tasks) & set(self._done)), len(self.state.tasks)
         hidden = "hidden" if self.blind else "shown"
-        words = f"{done:,} of {plural(of, 'label')}. Judge scores {hidden}. {_ORDERS[self.order]}"
+        judge = f"Judge scores {hidden}. {_ORDERS[self.order]}" if self.is_judged else "Not judged yet"
+        words = f"{done:,} of {plural(of, 'label')}. {judge}"
         rater, index = visible(self.rater), self.state.index
         return {"done": done, "of": of, "index": index, "rater": rater, "words": words}
 
@@ -190,6 +201,8 @@ class Labeler(TrialPanel):
         labels = self.labels.filter(pl.col("score").is_not_null())
         if labels.is_empty():
             return ["No labels yet"]
+        if not self.is_judged:
+            return _means(labels)
         judged = replace(self._evals, scores=self._evals.scores.filter(~IS_HUMAN))
         keys = labels.select(TRIALS.key).unique()
         tables = ("trials", "turns", "scores")
@@ -234,7 +247,7 @@ def label(
     Parameters
     ----------
     evals
-        The evaluations. Trials with scores are labeled.
+        The evaluations. Trials with scores are labeled; all of them if no judge scored any.
     rater
         The name of the person: the grader of the labels.
     path
@@ -249,14 +262,15 @@ def label(
     grader, rubric
         The judge to compare with, as for `evalkit.grade`.
     criteria
-        Only these criteria.
+        Only these criteria. Where nothing is judged yet and no suite declares criteria, the names of pass or fail
+        criteria; None: "verdict".
     seed
         Seed of the random order.
 
     Raises
     ------
     SelectorError
-        No scores, an unknown criterion, or an empty rater.
+        No trials, an unknown criterion, or an empty rater.
 
     Examples
     --------
@@ -272,22 +286,25 @@ def label(
     if not rater.strip():
         raise SelectorError("Empty rater.", argument="rater", value=rater, fix="Pass rater='ann'.")
     evals = replace(evals, scoring=choose_scoring(evals, rule=rule, grader=grader, rubric=rubric))
-    by_run = _criteria_by_run(evals)
+    is_judged = bool(evals.scores.filter(~IS_HUMAN).height)
+    if not is_judged:
+        evals = with_criteria(evals, criteria or (VERDICT,))
+    by_run = _criteria_by_run(evals) if is_judged else declared_by_run(evals)
     known = sorted({name for names in by_run.values() for name in names})
     for name in criteria or ():
         if name not in known:
             raise SelectorError.unknown(name, kind="criterion", have=known)
     tasks = tuple(
         Task(*trial, name)
-        for trial in order_trials(evals, order=order, seed=seed)
+        for trial in (order_trials if is_judged else order_unjudged)(evals, order=order, seed=seed)
         for name in by_run.get(trial[0], ())
         if criteria is None or name in criteria
     )
     if not tasks:
-        raise SelectorError("No judge scores to compare labels with.")
+        raise SelectorError("No trials to label.")
     file = LabelFile.open(path)
     state = Labeling(tasks).to_next_open(set(file.labels_of(rater)))
-    return Labeler(state, file, rater, order, blind, evals)
+    return Labeler(state, file, rater, order, blind, evals, is_judged)
 
 
 def _criteria_by_run(evals: Evals) -> dict[str, list[str]]:
@@ -300,6 +317,11 @@ def _criteria_by_run(evals: Evals) -> dict[str, list[str]]:
         .unique()
     )
     return dict(scored.sort(by_rank, "criterion").group_by("run").agg("criterion").iter_rows())
+
+
+def _means(labels: pl.DataFrame) -> list[str]:
+    means = labels.group_by("criterion", maintain_order=True).agg(pl.col("score").mean(), pl.len())
+    return [f"{name}: mean {fmt.number(mean)}, {plural(n, 'label')}" for name, mean, n in means.iter_rows()]
 
 
 def _agreement_lines(evals: Evals) -> list[str]:

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import polars as pl
 
 from evalkit.data import folder as native
+from evalkit.data.evals import Evals
 from evalkit.data.schema import IS_HUMAN, SCORES, TRIALS
 from evalkit.grading.grade import grade_trials, nearness, scoring_to_view
 from evalkit.grading.select_scores import choose_scoring, scores_for
 from evalkit.util.atomic_files import atomic_write, delay_interrupt
 
 if TYPE_CHECKING:
-    from evalkit.data.evals import Evals
+    from collections.abc import Sequence
 
 Order = Literal["information", "random"]
 """`information`: what teaches most about the judge first. `random`: a random sample, which a correction needs."""
+
+VERDICT: Final = "verdict"
+"""The criterion of labels where nothing else is declared."""
 
 Trial = tuple[str, str, int]
 _DEFAULTS: Final = {"epoch": 1, "sample": 1}
@@ -68,6 +72,37 @@ def order_trials(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
         .sort("labels", "turn", "stratum", "information", descending=[False, False, False, True])
     )
     return _keys(ranked)
+
+
+def order_unjudged(evals: Evals, *, order: Order, seed: int) -> list[Trial]:
+    """Return every trial, as in the tables or at random: nothing is known of a judge."""
+    trials = evals.attempts().select(TRIALS.key)
+    return _keys(trials.sample(fraction=1, shuffle=True, seed=seed) if order == "random" else trials)
+
+
+def with_criteria(evals: Evals, names: Sequence[str]) -> Evals:
+    """Return evaluations in which every suite has criteria: its own, else those of people's labels, else `names`.
+
+    A new criterion is pass or fail; one with other labels has no scale.
+    """
+    suites = evals.runs.select(pl.col("suite").cast(pl.String).fill_null("")).unique()
+    known = evals.criteria.select(pl.col("suite").cast(pl.String))
+    labels = evals.scores.group_by(pl.col("criterion").cast(pl.String), maintain_order=True)
+    labeled = labels.agg(fits=pl.col("score").drop_nulls().is_in([0, 1]).all())
+    named = labeled if labeled.height else pl.DataFrame({"criterion": names, "fits": [True] * len(names)})
+    facts = {"scale_min": 0.0, "scale_max": 1.0, "kind": "binary", "anchors": '{"0":"fail","1":"pass"}'}
+    new = suites.join(known, on="suite", how="anti").join(named, how="cross")
+    new = new.with_columns(pl.when("fits").then(pl.lit(value)).alias(name) for name, value in facts.items())
+    new = new.drop("fits")
+    return evals + Evals.from_tables(criteria=new) if new.height else evals
+
+
+def declared_by_run(evals: Evals) -> dict[str, list[str]]:
+    """Return the criteria of each run's suite."""
+    suites = evals.runs.select("run", pl.col("suite").cast(pl.String).fill_null(""))
+    named = evals.criteria.select(pl.col("suite", "criterion").cast(pl.String))
+    joined = suites.join(named, on="suite", maintain_order="left_right")
+    return dict(joined.group_by("run", maintain_order=True).agg("criterion").iter_rows())
 
 
 def _keys(frame: pl.DataFrame) -> list[Trial]:

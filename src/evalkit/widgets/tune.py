@@ -357,7 +357,7 @@ def tune(
     >>> tuner.rule.mean, tuner.flips.height > 0
     (4.5, True)
     """
-    expect(tune, locals())
+    expect(tune, locals(), judged=True)
     if by not in _BY:
         raise ColumnError.missing(by, table="runs", have=_BY)
     scoring = choose_scoring(evals, rule=rule, grader=grader, rubric=rubric, level=level)
