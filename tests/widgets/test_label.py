@@ -258,9 +258,64 @@ def test_what_cannot_be_asked_for_is_said(path, options, words):
         label(JUDGED, path=path, **options)
 
 
-def test_without_a_judge_there_is_nothing_to_label(path):
-    with pytest.raises(SelectorError, match="No judge scores"):
-        label(ek.Evals.from_tables(trials=pl.DataFrame({"run": ["a"], "case": ["1"]})), rater="a", path=path)
+def test_without_trials_there_is_nothing_to_label(path):
+    with pytest.raises(SelectorError, match="No trials"):
+        label(ek.Evals.from_tables(), rater="a", path=path)
+
+
+UNJUDGED = ek.Evals.from_tables(
+    trials=pl.DataFrame({"run": ["a", "a", "b"], "case": ["2", "1", "1"], "output": ["x", "y", "z"]})
+)
+
+
+def test_what_nobody_judged_is_labeled_as_pass_or_fail_in_the_order_of_the_tables(path):
+    labeler = label(UNJUDGED, rater="ann", path=path)
+
+    assert [(task.run, task.case, task.criterion) for task in labeler.state.tasks] == [
+        ("a", "2", "verdict"),
+        ("a", "1", "verdict"),
+        ("b", "1", "verdict"),
+    ]
+    assert labeler.show()["task"]["points"] == [
+        {"score": 0.0, "anchor": "fail"},
+        {"score": 1.0, "anchor": "pass"},
+    ]
+
+    give(labeler, 1.0)
+    give(labeler, 0.0)
+
+    assert labeler.show()["results"] == ["verdict: mean 0.50, 2 labels"]
+    assert ek.summarize(labeler.evals, by="run").select("run", "pass_rate", "unscored").rows() == [
+        ("a", 0.5, 0),
+        ("b", None, 1),
+    ]
+
+
+def test_labels_without_a_judge_go_on_where_they_were(path):
+    give(label(UNJUDGED, rater="ann", path=path), 1.0)
+
+    with_labels = ek.load(UNJUDGED, path)
+    again = label(with_labels, rater="ann", path=path)
+
+    assert (len(again.state.tasks), again.state.index) == (3, 1)
+    assert again.show()["task"]["points"][1] == {"score": 1.0, "anchor": "pass"}
+
+
+def test_criteria_of_unjudged_trials_are_the_suites_or_those_that_are_named(path):
+    named = label(UNJUDGED, rater="ann", path=path, criteria=["helpful", "safe"])
+    scale = pl.DataFrame({"criterion": ["tone"], "scale_min": [1.0], "scale_max": [5.0]})
+    declared = UNJUDGED + ek.Evals.from_tables(criteria=scale)
+
+    assert {task.criterion for task in named.state.tasks} == {"helpful", "safe"}
+    assert {task.criterion for task in label(declared, rater="ann", path=path).state.tasks} == {"tone"}
+    with pytest.raises(SelectorError, match="helpful"):
+        label(declared, rater="ann", path=path, criteria=["helpful"])
+
+
+def test_unjudged_trials_in_random_order_are_the_same_ones(path):
+    tasks = label(UNJUDGED, rater="ann", path=path, order="random", seed=3).state.tasks
+
+    assert {task.trial for task in tasks} == {("a", "2", 1), ("a", "1", 1), ("b", "1", 1)}
 
 
 def test_without_a_kernel_labels_are_a_table_and_notes_are_no_markup(labeler):

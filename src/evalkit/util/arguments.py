@@ -161,7 +161,11 @@ def _expect_judged(evals: Any, verb: str) -> None:
         )
 
 
-JUDGE_THEM: Final = "Score them with ek.Judge(...).run(evals), or by hand with ek.label(evals, rater='ann')."
+JUDGE_THEM: Final = Sentence(
+    "Score them with {judge}, or by hand with {label}.",
+    judge=Option("judge", python="ek.Judge(...).run(evals)", shell="evalkit judge"),
+    label=Option("label", python="ek.label(evals, rater='ann')", shell="ek.label in a notebook"),
+)
 """What to do about evaluations without scores."""
 
 

@@ -88,7 +88,7 @@ def with_criteria(evals: Evals, names: Sequence[str]) -> Evals:
     suites = evals.runs.select(pl.col("suite").cast(pl.String).fill_null("")).unique()
     known = evals.criteria.select(pl.col("suite").cast(pl.String))
     labels = evals.scores.group_by(pl.col("criterion").cast(pl.String), maintain_order=True)
-    labeled = labels.agg(fits=pl.col("score").drop_nulls().is_in([0, 1]).all())
+    labeled = labels.agg(fits=pl.col("score").drop_nulls().is_in([0.0, 1.0]).all())
     named = labeled if labeled.height else pl.DataFrame({"criterion": names, "fits": [True] * len(names)})
     facts = {"scale_min": 0.0, "scale_max": 1.0, "kind": "binary", "anchors": '{"0":"fail","1":"pass"}'}
     new = suites.join(known, on="suite", how="anti").join(named, how="cross")
