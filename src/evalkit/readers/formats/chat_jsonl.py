@@ -133,7 +133,10 @@ def _may_judge(key: str, value: Any) -> bool:
         return False
     if isinstance(value, bool | int | float):
         return not _COUNTS.search(key) or bool(_JUDGED.search(key))
-    return bool(_JUDGED.search(key)) and not _NAMES.search(key) and not is_messages(value)
+    is_judged = bool(_JUDGED.search(key)) and not _NAMES.search(key)
+    if is_judged or not isinstance(value, dict):
+        return is_judged
+    return any(_JUDGED.search(name) and isinstance(each, bool | int | float) for name, each in value.items())
 
 
 def _messages(record: fields.Record) -> list[Any]:
