@@ -131,9 +131,8 @@ def _batches(path: Path, transcripts: _Transcripts, *, turns: bool) -> Iterator[
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
         for number, raw in enumerate(file, 1):
             line = raw.removeprefix(BOM) if number == 1 else raw
-            try:
-                trial = decode(line)
-            except DECODE_ERRORS:
+            trial = _decode_own(decode, line)
+            if trial is None:
                 line = line.strip()
                 value = record(line, str(path), number, transcripts.problems) if line else None
                 if value is None:
@@ -297,6 +296,19 @@ def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
     return columns
 
 
+def _decode_own(decode: Callable[[bytes], _Trial], line: bytes) -> _Trial | None:
+    """Return a line with native fields only; None for any other, also if Gemini has the content in `parts`."""
+    try:
+        trial = decode(line)
+    except DECODE_ERRORS:
+        return None
+    if b'"parts"' in line and any(
+        m.content is None and m.parts is not _MISSING for m in trial.messages or ()
+    ):
+        return None
+    return trial
+
+
 def _own_calls(text: str | None) -> str | None:
     """Return tool calls with native keys; OpenAI and LangChain have others."""
     if text is None or not _FOREIGN_CALL.search(text):
@@ -308,8 +320,12 @@ def _own_calls(text: str | None) -> str | None:
 
 
 def _is_foreign(message: dict[str, Any]) -> bool:
-    return isinstance(message.get("content"), list | dict) or any(
-        held is not None and name not in _MESSAGE for name, held in message.items()
+    content = message.get("content")
+    has_parts_alone = content is None and message.get("parts") is not None
+    return (
+        has_parts_alone
+        or isinstance(content, list | dict)
+        or any(held is not None and name not in _MESSAGE for name, held in message.items())
     )
 
 
