@@ -436,3 +436,39 @@ def test_the_same_log_twice_is_one_run(tmp_path: Path) -> None:
     evals = load(tmp_path)
 
     assert (evals.runs.height, evals.scores.height, evals.problems.height) == (1, 1, 0)
+
+
+def test_tools_on_the_side_of_the_model_are_calls_and_results(tmp_path: Path) -> None:
+    search = {
+        "type": "tool_use",
+        "tool_type": "web_search",
+        "id": "s",
+        "name": "web_search",
+        "arguments": '{"query": "x"}',
+        "result": "Nothing.",
+    }
+    content = [
+        {"type": "text", "text": "I look."},
+        search,
+        {"type": "text", "text": "a"},
+        {"type": "text", "text": "b"},
+    ]
+    picture = {"type": "image", "image": f"data:image/png;base64,{'x' * 5000}"}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "See."}, picture]},
+        {"role": "assistant", "content": content},
+    ]
+
+    turns = load(write(tmp_path / "log.eval", sample(messages=messages))).turns
+
+    assert turns.select("role", "content").rows() == [
+        ("user", "See."),
+        ("assistant", "I look."),
+        ("tool", "Nothing."),
+        ("assistant", "a\nb"),
+    ]
+    (call,) = json.loads(turns["tool_calls"][1])
+    assert (call["name"], call["arguments"]) == ("web_search", {"query": "x"})
+    assert turns["tool_name"].to_list() == [None, None, "web_search", None]
+    assert turns["turn"].to_list() == [1, 2, 3, 4]
+    assert "xxx" not in turns["parts"][0]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
+from evalkit.data.chat_messages import turns as message_turns
 from evalkit.data.columns import typed_columns
 from evalkit.data.folder_fields import MESSAGE_FIELDS, TRIAL_FIELDS
 from evalkit.data.json_text import DECODE_ERRORS, as_text, decode
@@ -31,7 +32,7 @@ from evalkit.readers.formats.inspect.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _YES_OR_NO: Final = frozenset({*LETTERS, "true", "false"})
 _WORDS: Final = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -91,9 +92,10 @@ class Columns:
         if "cases" in self.tables and case not in self._cases:
             self._cases[case] = self._case(sample, texts)
         if "turns" in self.tables:
-            messages = sample.messages or _from_events(sample)
-            self._turn_counts.append(len(messages))
-            self._turns += [_turn(message, texts) for message in messages]
+            before = len(self._turns)
+            for message in sample.messages or _from_events(sample):
+                self._turns += _turns(message, texts)
+            self._turn_counts.append(len(self._turns) - before)
         if "scores" in self.tables:
             before = len(self._scores)
             scores = sample.scores or ({self._only_score: sample.score} if sample.score is not None else {})
@@ -237,19 +239,31 @@ def _trial(sample: Sample, texts: Attachments) -> tuple[Any, ...]:
     )
 
 
-def _turn(message: Message, texts: Attachments) -> tuple[Any, ...]:
+def _turns(message: Message, texts: Attachments) -> Iterator[tuple[Any, ...]]:
+    """Yield a message as turns: the calls and results of tools on the model's side are in its content."""
     content, reasoning, parts = _content(message.content, texts)
-    if message.error and is_given(message.error):
-        parts = [*(parts or ()), {"type": "error", "error": decode(bytes(message.error))}]
-    return (
-        message.role,
-        content,
-        reasoning,
-        as_text([_call(call, texts) for call in message.tool_calls]) if message.tool_calls else None,
-        message.function,
-        message.tool_call_id,
-        as_text(parts),
-    )
+    calls = [_call(call, texts) for call in message.tool_calls or ()]
+    turn = (message.role, content, reasoning, as_text(calls or None), message.function, message.tool_call_id)
+    error = decode(bytes(message.error)) if message.error and is_given(message.error) else None
+    failed = [] if error is None else [{"type": "error", "error": error}]
+    if not parts:
+        yield *turn, as_text(failed or None)
+        return
+    record = {"role": message.role, "content": _spaced(texts.value(message.content)), "tool_calls": calls}
+    record |= {"tool_name": message.function, "tool_call_id": message.tool_call_id, "parts": failed}
+    for made in message_turns([record]):
+        yield tuple(made[name] for name in MESSAGE_FIELDS)
+
+
+def _spaced(blocks: list[Any]) -> list[Any]:
+    """Return content with a line break between its texts, as Inspect joins them."""
+    is_text = [
+        isinstance(each, str) or (isinstance(each, dict) and each.get("type") == "text") for each in blocks
+    ]
+    between = zip(blocks, is_text, [False, *is_text], strict=False)
+    return [
+        part for block, text, before in between for part in (["\n", block] if text and before else [block])
+    ]
 
 
 def _content(
