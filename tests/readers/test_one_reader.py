@@ -19,6 +19,7 @@ from tests.readers import test_opentelemetry as otlp
 from tests.readers import test_promptfoo as promptfoo
 from tests.readers import test_scout_and_autorubric as rubrics
 from tests.readers import test_tau_and_helm as tau
+from tests.readers import test_transcripts_alone as alone
 
 import evalkit as ek
 from evalkit.readers import base, registry
@@ -40,6 +41,7 @@ RECORDS = {
     "MT-bench judgements": [fastchat.judgement(), fastchat.judgement(2)],
     "Batch API input": [batch.request("a"), batch.request("b")],
     "Batch API output": [batch.answer("a"), batch.BAD, batch.EXPIRED],
+    "Claude Code session": alone.SESSION,
 }
 WHOLE = {
     "promptfoo results": promptfoo.whole(promptfoo.RESULTS),
@@ -47,7 +49,9 @@ WHOLE = {
     "DeepEval test run": deepeval.run([deepeval.case(), deepeval.case("b")]),
     "tau-bench trajectories": tau.TAU,
     "OpenAI Evals output items": {"object": "list", "data": openai_evals.ITEMS},
+    "Harbor trajectory (ATIF)": alone.TRAJECTORY,
 }
+CHATS = ([{"id": "a", "messages": [alone.ASKED, alone.SAID]}], [alone.ASKED, alone.SAID])
 OTHERS = {
     "phoenix": experiments.PHOENIX,
     "mlflow": [experiments.MLFLOW],
@@ -72,6 +76,15 @@ def as_lines(path, records):
 @pytest.mark.parametrize("name", RECORDS)
 def test_lines_are_claimed_by_the_one_reader_of_their_format(tmp_path, name):
     assert readers_of(as_lines(tmp_path / "whatever.txt", RECORDS[name])) == [name]
+
+
+@pytest.mark.parametrize("records", CHATS)
+def test_conversations_are_claimed_by_one_reader(tmp_path, records):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(records, indent=2))
+
+    assert readers_of(path) == ["conversations"]
+    assert readers_of(as_lines(path, records)) == ["conversations"]
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -42,8 +42,8 @@ def load(
     Parameters
     ----------
     *sources
-        Paths, globs or folders (native files, saved folders, logs of other tools, judge scores as JSON lines,
-        JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`; also lists and generators
+        Paths, globs or folders (native files, saved folders, logs of other tools, transcripts without scores, judge
+        scores as JSON lines, JSON, CSV or Parquet), polars or pandas frames of judge scores, or `Evals`; also lists and generators
         of them.
     mapping
         The columns of judge scores: a dict, or the path of a YAML file. The default is the `evalkit.yaml`

@@ -22,6 +22,9 @@ _MAX_JSON: Final = 100_000
 _MAX_PREVIEW: Final = 91
 _MAX_ATTACHMENT: Final = 2_000
 
+# Parts that say what the text is.
+_MARKS: Final = {"refusal": "Refusal", "error": "Error"}
+
 Style = Literal["markdown", "plain"]
 
 
@@ -90,7 +93,11 @@ def _message(turn: dict[str, Any]) -> TranscriptMessage:
         attachments = _parse(turn["parts"])
         listed = attachments if isinstance(attachments, list) else []
         kinds = [str(part.get("type", "part")) for part in listed if isinstance(part, dict)]
-        summary = f"Not text: {', '.join(kinds) or 'a part'}"
+        others = [kind for kind in kinds if kind not in _MARKS]
+        marks = [_MARKS[kind] for kind in kinds if kind in _MARKS]
+        if others or not marks:
+            marks.append(f"Not text: {', '.join(others) or 'a part'}")
+        summary = ". ".join(marks)
         parts.append(MessagePart(_pretty(turn["parts"])[:_MAX_ATTACHMENT], summary=summary))
     return TranscriptMessage(kind, role, tuple(parts) or (MessagePart("(empty)"),))
 

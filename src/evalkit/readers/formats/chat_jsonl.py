@@ -102,6 +102,8 @@ _BEDROCK: Final = "conversationTurns"
 def is_chat(path: Path, data: bytes) -> bool:
     """Whether the first records hold messages, and no value that may be a judgement."""
     records = _few_records(data)
+    if any("parentUuid" in record for record in records):
+        return False  # a session of Claude Code has branches
     if is_messages(records):
         return not any(_judged_keys(record) for record in records)
     found = [bool(_messages(record)) for record in records]
