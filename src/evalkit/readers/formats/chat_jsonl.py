@@ -30,10 +30,7 @@ _TRIAL: Final[fields.Fields] = {
     "error": fields.to(lambda error: json_values.words(error or None), "error"),
     "stop_reason": ("stop_reason", "finish_reason", "response.stop_reason", "choices.0.finish_reason"),
     "input_tokens": (
-        "input_tokens",
-        "usage.prompt_tokens",
-        "usage.input_tokens",
-        "response.usage.input_tokens",
+        *("input_tokens", "usage.prompt_tokens", "usage.input_tokens", "response.usage.input_tokens"),
     ),
     "output_tokens": (
         *("output_tokens", "usage.completion_tokens", "usage.output_tokens", "response.usage.output_tokens"),
@@ -42,43 +39,19 @@ _TRIAL: Final[fields.Fields] = {
     "latency_s": fields.to(number, "latency_s", "latency"),
     "started_at": fields.to(json_values.moment, "started_at", "created_at", "timestamp", "created"),
 }
+_REFERENCES: Final = (
+    *("expected", "expected_output", "reference", "reference_answer", "ground_truth", "ideal", "target"),
+)
 _READ: Final = frozenset(
     (
         *_IDS,
         *_RUN,
-        *(
-            "run",
-            "epoch",
-            "suite",
-            "provider",
-            "error",
-            "usage",
-            "stop_reason",
-            "finish_reason",
-            "tags",
-            "severity",
-        ),
-        *(
-            "input_tokens",
-            "output_tokens",
-            "cost_usd",
-            "cost",
-            "latency_s",
-            "latency",
-            "started_at",
-            "created_at",
-        ),
-        *(
-            "timestamp",
-            "created",
-            "expected",
-            "expected_output",
-            "reference",
-            "reference_answer",
-            "ground_truth",
-        ),
-        *("ideal", "target", "domain", "type", "object", "lc", "response", "answer", "output", "choices"),
-        *("system", "instructions", "system_prompt", "system_instruction", "systemInstruction"),
+        *_REFERENCES,
+        *("run", "epoch", "suite", "provider", "error", "usage", "stop_reason", "finish_reason"),
+        *("tags", "severity", "domain", "type", "object", "input_tokens", "output_tokens"),
+        *("cost_usd", "cost", "latency_s", "latency", "started_at", "created_at", "timestamp"),
+        *("created", "lc", "response", "answer", "output", "choices", "system", "instructions"),
+        *("system_prompt", "system_instruction", "systemInstruction"),
     )
 )
 # A number with one of these names counts or names something; any other number may be a score.
@@ -192,19 +165,6 @@ def _question(record: fields.Record) -> str | None:
     )
 
 
-def _reference(record: fields.Record) -> str | None:
-    names = (
-        "expected",
-        "expected_output",
-        "reference",
-        "reference_answer",
-        "ground_truth",
-        "ideal",
-        "target",
-    )
-    return json_values.words(fields.get(record, names))
-
-
 CONVERSATIONS: Final = RecordFormat(
     records=_records,
     case=lambda record: as_text(fields.get(record, _IDS)) or json_values.digest(_question(record)),
@@ -216,7 +176,7 @@ CONVERSATIONS: Final = RecordFormat(
     },
     cases={
         "input": _question,
-        "ideal_behavior": _reference,
+        "ideal_behavior": fields.words(*_REFERENCES),
         "severity": fields.severity("", "metadata"),
         "domain": "domain",
         "tags": fields.texts("tags"),
