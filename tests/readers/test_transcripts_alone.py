@@ -164,7 +164,7 @@ def test_one_conversation_without_an_answer_costs_no_other(tmp_path: Path) -> No
     records = [
         {"id": "a", "messages": [ASKED, SAID]},
         {"id": "b", "messages": [ASKED]},
-        {"id": "c", "messages": "no"},
+        {"id": "c", "messages": "lost"},
     ]
 
     evals = load(lines(tmp_path / "a.jsonl", records))
@@ -187,6 +187,11 @@ def test_one_conversation_without_an_answer_costs_no_other(tmp_path: Path) -> No
         {"passed": False},
         {"num_errors_score": 1},
         {"metadata": {"score": 4}},
+        {"tone": "4"},
+        {"grounded": "yes"},
+        {"is_helpful": False},
+        {"domain_relevance": 3},
+        {"time_management": 2},
     ],
 )
 def test_a_record_with_a_judgement_is_never_read_as_a_transcript_alone(

@@ -56,10 +56,14 @@ _READ: Final = frozenset(
 )
 # A number with one of these names counts or names something; any other number may be a score.
 _COUNTS: Final = re.compile(
-    r"(?:^|_)(?:id|idx|index|no|nr|n|num|epoch|seed|temperature|temp|top|max|min|count|length|len|size|time|date|at|"
-    r"ts|timestamp|created|updated|tokens?|cost|usd|price|latency|duration|seconds|ms|turns?|steps?|version|year|"
-    r"line|row|page|step|stream|port|status)(?:_|s$|$)|Id$|^(?:has|is|do|use)(?:_|(?=[A-Z]))|^(?:logprobs|n|object|parallel)",
+    r"(?:^|_)(?:id|idx|index|no|nr|n|num|epoch|seed|temperature|temp|top_?[kp]|count|length|len|size|time|date|at|ts|"
+    r"timestamp|created|updated|token|cost|usd|price|latency|duration|seconds|ms|turn|step|version|year|line|row|page|"
+    r"stream|port|status)s?$|^(?:num|n|max|min|total|has|do|use)_|Id$|"
+    r"^is_?(?:error|stream|streaming|meta|sidechain|test|final|partial|truncated|active|archived|public)$",
     re.IGNORECASE,
+)
+_VERDICTS: Final = frozenset(
+    ("pass", "passed", "fail", "failed", "yes", "no", "true", "false", "good", "bad", "correct", "incorrect")
 )
 _JUDGED: Final = re.compile(
     r"score|rating|grade|label|pass(?:ed)?$|correct|verdict|reward|feedback|judg|eval|rank|chosen|rejected|"
@@ -106,7 +110,7 @@ def _judged_keys(record: fields.Record) -> list[str]:
 def _may_judge(key: str, value: Any) -> bool:
     if key in _READ:
         return False
-    if isinstance(value, bool | int | float):
+    if number(value) is not None or (isinstance(value, str) and value.strip().lower() in _VERDICTS):
         return not _COUNTS.search(key) or bool(_JUDGED.search(key))
     is_judged = bool(_JUDGED.search(key)) and not _NAMES.search(key)
     if is_judged or not isinstance(value, dict):
