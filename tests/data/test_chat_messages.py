@@ -553,3 +553,41 @@ def test_an_odd_message_costs_no_other(odd: Any, place: int) -> None:
 
     assert [text for text in made if text in texts].count("Delete a.py.") >= 1
     assert set(texts) <= set(made)
+
+
+def test_a_call_after_the_text_of_a_reply_belongs_to_it() -> None:
+    text = {"type": "output_text", "text": "I look."}
+    reply = {"type": "message", "role": "assistant", "content": [text]}
+    call = {"type": "function_call", "call_id": "c", "name": "ls", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "c", "output": "a.py"}
+
+    made = turns([reply, call, output, reply])
+
+    assert [(turn["role"], turn["content"]) for turn in made] == [
+        ("assistant", "I look."),
+        ("tool", "a.py"),
+        ("assistant", "I look."),
+    ]
+    assert [bool(turn["tool_calls"]) for turn in made] == [True, False, False]
+
+
+def test_texts_around_a_call_do_not_run_together() -> None:
+    call = {"type": "tool_use", "id": "c", "name": "ls", "input": {}}
+    texts = [{"type": "text", "text": text} for text in ("One.", "Two.", "Three.")]
+
+    (turn,) = turns([{"role": "assistant", "content": [texts[0], texts[1], call, texts[2]]}])
+
+    assert turn["content"] == "One.Two.\nThree."
+
+
+def test_a_short_data_url_is_no_fact_and_no_result() -> None:
+    url = "data:image/png;base64,iVBORw0KGgo="
+    part = {"type": "image_url", "image_url": {"url": url, "detail": "low"}}
+    result = {"type": "function_call_output", "call_id": "c", "output": {"image": url, "width": 3}}
+
+    asked, seen = turns([{"role": "user", "content": [part]}, result])
+
+    assert json.loads(asked["parts"]) == [
+        {"type": "image_url", "image_url": {"url": "(data:image/png, 34 characters)", "detail": "low"}}
+    ]
+    assert json.loads(seen["content"]) == {"image": "(data:image/png, 34 characters)", "width": 3}
