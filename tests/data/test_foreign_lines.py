@@ -73,6 +73,13 @@ def test_unknown_keys_are_counted_over_lines_and_messages(tmp_path: Path) -> Non
     assert evals.turns.height == 2401
 
 
+def test_an_unknown_key_of_a_line_with_own_messages_is_counted(tmp_path: Path) -> None:
+    evals = read(tmp_path, line(SHAPES["evalkit"], mystery=1), line([], case="b", mystery=2))
+
+    assert [note.text for note in evals.notes] == ["Ignored fields: mystery (2)."]
+    assert evals.turns.height == 4
+
+
 def test_own_lines_have_no_note(tmp_path: Path) -> None:
     evals = read(tmp_path, line(SHAPES["evalkit"], output="Done."))
 

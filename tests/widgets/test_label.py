@@ -312,6 +312,21 @@ def test_criteria_of_unjudged_trials_are_the_suites_or_those_that_are_named(path
         label(declared, rater="ann", path=path, criteria=["helpful"])
 
 
+def test_labels_of_other_criteria_go_on_with_these_and_without_a_made_up_scale(path):
+    scores = pl.DataFrame(
+        {"run": ["a", "a"], "case": ["1", "1"], "criterion": ["Tone", "Safe"], "score": [3.0, 1.0]}
+    ).with_columns(grader=pl.lit("bob"), grader_kind=pl.lit("human"))
+    labeler = label(UNJUDGED + ek.Evals.from_tables(scores=scores), rater="ann", path=path)
+
+    assert {task.criterion for task in labeler.state.tasks} == {"Tone", "Safe"}
+    points = {}
+    for _ in labeler.state.tasks:
+        points[labeler.state.task.criterion] = labeler.show()["task"]["points"]
+        labeler.handle({"kind": "go", "by": 1})
+    assert points["Tone"] == []
+    assert len(points["Safe"]) == 2
+
+
 def test_unjudged_trials_in_random_order_are_the_same_ones(path):
     tasks = label(UNJUDGED, rater="ann", path=path, order="random", seed=3).state.tasks
 
