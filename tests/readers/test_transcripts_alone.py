@@ -83,12 +83,15 @@ def test_sharegpt_and_bedrock_load(tmp_path: Path) -> None:
         "id": "a",
         "conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}],
     }
-    turn = {"prompt": {"content": [{"text": "Why?"}]}, "output": {"text": "So."}, "referenceResponses": []}
-    nested = {"inputRecord": {"prompt": {"content": [{"text": "Why?"}]}}, "output": {"text": "So."}}
+    reference = [{"content": [{"text": "Because."}]}]
+    asked = {"prompt": {"content": [{"text": "Why?"}]}, "referenceResponses": reference}
+    turn, nested = {**asked, "output": {"text": "So."}}, {"inputRecord": asked, "output": {"text": "So."}}
 
     for record in (sharegpt, {"conversationTurns": [turn]}, {"conversationTurns": [nested]}):
         evals = load(lines(tmp_path / "a.jsonl", [record]))
         assert texts(evals) == [("user", "Why?"), ("assistant", "So.")]
+        expected = "Because." if "conversationTurns" in record else None
+        assert evals.cases["ideal_behavior"].to_list() == [expected]
 
 
 ASKED = {"role": "user", "content": "Why?"}
@@ -433,6 +436,13 @@ def test_a_trajectory_of_harbor_is_a_transcript(indent: int | None, tmp_path: Pa
         0.25,
     )
     assert trial["started_at"].year == 2026
+
+
+def test_a_trajectory_of_steps_alone_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "trajectory.json"
+    path.write_text(json.dumps({"schema_version": "ATIF-v1.5", "steps": SHAPES["ATIF"]}))
+
+    assert texts(load(path)) == TEXTS
 
 
 def test_a_trajectory_without_an_id_is_named_after_its_trial(tmp_path: Path) -> None:

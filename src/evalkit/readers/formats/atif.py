@@ -21,7 +21,8 @@ _PLAIN: Final = ("agent", "logs", "trajectory", "trajectories")
 def is_trajectory(path: Path, data: bytes) -> bool:
     """Whether a file has trajectories with their version, agent and steps."""
     keys = outline(data)
-    return any({f"{top}schema_version", f"{top}agent"} <= keys and b'"ATIF-' in data for top in ("", "[]."))
+    has_steps = {"steps", "agent", "[].steps", "[].agent"} & keys
+    return bool(has_steps) and bool({"schema_version", "[].schema_version"} & keys) and b'"ATIF-' in data
 
 
 def _trajectories(file: fields.RecordFile) -> fields.Records:
@@ -67,7 +68,7 @@ def _input(record: fields.Record) -> Any:
 
 TRAJECTORIES: Final = RecordFormat(
     records=_trajectories,
-    required=("agent",),
+    required=("steps",),
     case="case",
     runs={
         "agent": "agent.name",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.chat_messages import find_messages, is_messages, turns
+from evalkit.data.chat_messages import content, find_messages, is_messages, turns
 from evalkit.data.json_text import as_text, decode
 from evalkit.readers import json_values
 from evalkit.readers.base import Reader
@@ -155,12 +155,20 @@ def _records(file: fields.RecordFile) -> fields.Records:
         names = (as_text(record.get(name)) for name in _RUN)
         run = as_text(record.get("run")) or "-".join(dict.fromkeys(name for name in names if name))
         keys.update(dict.fromkeys(key for key, value in record.items() if _is_ignored(key, value)))
-        yield line, {**record, "run": run or None, "made": made}
+        yield line, {**record, "run": run or None, "made": made, "reference": _reference(record)}
     file.builder.ignore_fields(*keys)
 
 
 def _is_ignored(key: str, value: Any) -> bool:
     return value is not None and key not in _READ and key != _BEDROCK and not find_messages({key: value})
+
+
+def _reference(record: fields.Record) -> str | None:
+    turn = fields.get(record, f"{_BEDROCK}.0")
+    texts = fields.get(
+        mapping(turn), ("referenceResponses.0.content", "inputRecord.referenceResponses.0.content")
+    )
+    return content(texts)[0] if texts else json_values.words(fields.get(record, _REFERENCES))
 
 
 def _question(record: fields.Record) -> str | None:
@@ -180,7 +188,7 @@ CONVERSATIONS: Final = RecordFormat(
     },
     cases={
         "input": _question,
-        "ideal_behavior": fields.words(*_REFERENCES),
+        "ideal_behavior": "reference",
         "severity": fields.severity("", "metadata"),
         "domain": "domain",
         "tags": fields.texts("tags"),
