@@ -165,6 +165,9 @@ def _unwrapped(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _role(record: Mapping[str, Any]) -> str | None:
+    said = record.get("role")
+    if isinstance(said, str) and said in ROLES:
+        return ROLES[said]
     author = record.get("author")
     words = [record.get(key) for key in _SPEAKER_KEYS]
     words.append(author.get("role") if isinstance(author, dict) else None)

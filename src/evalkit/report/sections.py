@@ -61,7 +61,7 @@ class Subject:
     @property
     def is_judged(self) -> bool:
         """Whether there is any score, or nothing that could have one."""
-        return self.graded.is_empty() or bool(self.evals.scores.lazy().head(1).collect().height)
+        return self.graded.is_empty() or bool(self.evals.scores.lazy().select("run").head(1).collect().height)
 
     @property
     def unscored(self) -> pl.DataFrame:

@@ -151,7 +151,7 @@ def expect(
 
 
 def _expect_judged(evals: Any, verb: str) -> None:
-    if evals.scores.lazy().head(1).collect().height:
+    if evals.scores.lazy().select("run").head(1).collect().height:
         return
     trials = evals.attempts().height
     if trials:
