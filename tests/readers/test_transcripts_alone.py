@@ -137,6 +137,19 @@ def test_records_without_an_id_pair_by_their_question_and_repeats_are_epochs(tmp
     assert evals.trials["epoch"].to_list() == [1, 1, 2] * 2
 
 
+def test_a_long_document_over_many_lines_is_read(tmp_path: Path) -> None:
+    messages = [{"role": role, "content": "x" * 1000} for role in ("user", "assistant") * 100]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"id": "a", "messages": messages}, indent=2))
+
+    assert path.stat().st_size > 1 << 16
+    assert load(path).turns.height == 200
+
+    path.write_text(json.dumps({"id": "a", "messages": messages, "score": 3}, indent=2))
+    with pytest.raises(ek.EvalkitError):
+        load(path)
+
+
 def test_an_answer_beside_the_messages_is_a_turn(tmp_path: Path) -> None:
     evals = load(lines(tmp_path / "a.jsonl", [{"id": "a", "messages": [ASKED], "output": "So."}]))
 

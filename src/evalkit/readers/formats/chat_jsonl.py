@@ -12,7 +12,7 @@ from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.json_list import elements
 from evalkit.readers.formats.record_format import RecordFormat
-from evalkit.readers.json_keys import first_records
+from evalkit.readers.json_keys import first_records, outline
 from evalkit.readers.json_values import mapping, number
 from evalkit.util.errors import FormatError
 
@@ -73,12 +73,13 @@ _JUDGED: Final = re.compile(
 _NAMES: Final = re.compile(
     r"(?:^|_)(?:id|name|type|version|model|url|path|prompt|hash|key)s?$|Id$", re.IGNORECASE
 )
+_MAX_BYTES: Final = 1 << 26
 _BEDROCK: Final = "conversationTurns"
 
 
 def is_chat(path: Path, data: bytes) -> bool:
     """Whether the first records hold messages, and no value that may be a judgement."""
-    records = _few_records(data)
+    records = _few_records(data) or _whole(path, data)
     if any("parentUuid" in record for record in records):
         return False  # a session of Claude Code has branches
     if is_messages(records):
@@ -96,6 +97,20 @@ def _few_records(data: bytes) -> list[dict[str, Any]]:
     except ValueError:
         whole = None
     return [whole] if isinstance(whole, dict) else list(first_records(data))
+
+
+def _whole(path: Path, data: bytes) -> list[dict[str, Any]]:
+    """Return the object of a long file laid out over lines, if it seems to hold messages."""
+    has_messages = any(
+        key.endswith((".[].role", ".[].from", ".[].type", ".[].parts")) for key in outline(data)
+    )
+    if not has_messages or path.stat().st_size > _MAX_BYTES:
+        return []
+    try:
+        value = decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except ValueError:
+        return []
+    return [value] if isinstance(value, dict) else []
 
 
 def _judged_keys(record: fields.Record) -> list[str]:
