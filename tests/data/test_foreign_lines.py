@@ -105,6 +105,18 @@ def test_a_wrong_value_beside_foreign_messages_is_a_problem_and_no_more(tmp_path
     ]
 
 
+def test_parts_of_own_lines_have_no_bytes_and_keep_the_rest(tmp_path: Path) -> None:
+    trace = "Traceback (most recent call last): " * 100
+    parts = [{"type": "image", "data": "iVBORw0KGgo" * 300}, {"type": "error", "error": trace}]
+
+    evals = read(tmp_path, line([{"role": "user", "content": "q", "parts": parts}]))
+
+    assert json.loads(evals.turns["parts"][0]) == [
+        {"type": "image", "data": "(3,300 characters)"},
+        {"type": "error", "error": trace},
+    ]
+
+
 def test_calls_of_openai_in_own_lines_have_native_keys(tmp_path: Path) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 

@@ -312,3 +312,20 @@ def test_markdown_is_a_tree_of_elements_without_images_or_scripts():
     assert '["a", ["z"], "https://example.com"]' in tree
     assert '["img"' not in tree
     assert '"javascript:' not in tree
+
+
+def test_a_refusal_and_a_failed_tool_are_named_and_are_no_attachments():
+    from evalkit.widgets.transcript_messages import read_messages
+
+    def turn(*kinds):
+        parts = json.dumps([{"type": kind} for kind in kinds])
+        empty = dict.fromkeys(("reasoning", "tool_calls", "tool_name", "tool_call_id"))
+        return {**empty, "role": "assistant", "content": "x", "parts": parts}
+
+    messages = read_messages([turn("refusal"), turn("error", "image"), turn("image")], {})
+
+    assert [message.parts[-1].summary for message in messages] == [
+        "Refusal",
+        "Error. Not text: image",
+        "Not text: image",
+    ]

@@ -30,6 +30,7 @@ _THOUGHTS: Final = ("thinking", "reasoning", "text", "content", "reasoningText",
 # What is left of a block that is not text: facts, never bytes.
 _MAX_FACT: Final = 300
 _BYTES: Final = ("data", "bytes", "b64_json", "encrypted_content", "signature")
+_ENCODED: Final = re.compile(r"[A-Za-z0-9+/_-]{1000}")
 _DATA_URL: Final = re.compile(r"data:[\w.+-]+/[\w.+-]+[;,]")
 
 
@@ -123,9 +124,9 @@ def _facts(value: Any, depth: int = 0) -> Any:
 
 
 def without_data(value: Any, depth: int = 0) -> Any:
-    """Return a tool result with every data URL replaced by its type."""
+    """Return a value with its data URLs and encoded bytes replaced by their size."""
     if isinstance(value, str):
-        return _facts(value) if _DATA_URL.match(value) else value
+        return _facts(value) if _DATA_URL.match(value) or _ENCODED.match(value) else value
     if depth > MAX_DEPTH:
         return value
     if isinstance(value, dict):

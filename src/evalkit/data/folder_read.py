@@ -16,7 +16,7 @@ import polars as pl
 from evalkit.data.chat_messages import ROLES
 from evalkit.data.chat_messages import turns as message_turns
 from evalkit.data.columns import typed_columns, utc
-from evalkit.data.content_blocks import tool_calls
+from evalkit.data.content_blocks import tool_calls, without_data
 from evalkit.data.evals import Evals
 from evalkit.data.folder_fields import MESSAGE_FIELDS, RUN_FIELDS, TRIAL_FIELDS
 from evalkit.data.json_text import (
@@ -99,6 +99,8 @@ _KINDS: Final[dict[str, Any]] = {
     "turn": int,
 }
 _MAX_NAME: Final = 60
+# Shorter parts hold no picture.
+_MIN_BYTES: Final = 1000
 
 
 def read_transcripts(path: str | Path, *, turns: bool = True) -> Evals:
@@ -293,7 +295,18 @@ def _turns(lists: Sequence[Sequence[_Message]]) -> dict[str, list[Any]]:
     for name in ("tool_calls", "parts"):
         columns[name] = [None if raw is _MISSING else raw_text(raw) for raw in columns[name]]
     columns["tool_calls"] = list(map(_own_calls, columns["tool_calls"]))
+    columns["parts"] = list(map(_own_parts, columns["parts"]))
     return columns
+
+
+def _own_parts(text: str | None) -> str | None:
+    """Return parts without bytes: those of a picture are never kept."""
+    if text is None or len(text) < _MIN_BYTES:
+        return text
+    try:
+        return as_text(without_data(decode(text.encode())))
+    except ValueError:
+        return text
 
 
 def _decode_own(decode: Callable[[bytes], _Trial], line: bytes) -> _Trial | None:
