@@ -8,9 +8,9 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from evalkit.data.chat_messages import is_messages
 from evalkit.readers import guess_rules as rules
 from evalkit.readers.guess_rules import plain_name
-from evalkit.readers.nested import is_messages
 from evalkit.readers.score_values import parse_number
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from evalkit.data.chat_messages import is_messages
 from evalkit.data.columns import series
 from evalkit.data.json_text import decode
 from evalkit.readers.guess_rules import RECORD_PLACES, ROLES, plain_name
@@ -25,7 +26,6 @@ PLACE: Final = "__place"
 _DEPTH: Final = 3
 _STEP: Final = re.compile(r"\[\]|\*|[^.\[\]*]+")
 _NAMES: Final = ("name", "metric", "metric_name")
-_CHAT: Final = ("role", "from", "parts", "type")
 
 
 def is_records(value: Any) -> bool:
@@ -36,14 +36,6 @@ def is_records(value: Any) -> bool:
         and all(isinstance(one, dict) for one in value)
         and not is_messages(value)
     )
-
-
-def is_messages(value: Any) -> bool:
-    """Whether a value is a list of chat messages of any vendor."""
-    if not (isinstance(value, list) and value and all(isinstance(one, dict) for one in value)):
-        return False
-    first = value[0]
-    return any(name in first for name in _CHAT[:2]) or ("type" in first and "content" in first)
 
 
 def find_places(root: Any) -> list[tuple[str, list[Record]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -28,6 +29,7 @@ from evalkit.readers.nested import KEY, PLACE
 from evalkit.readers.run_names import PARTS, LoadedPart, name_runs
 from evalkit.readers.score_values import NO_SCORE, Notation, as_names, constant, read_scores, read_severities
 from evalkit.readers.table_loss import Loss
+from evalkit.readers.table_messages import read_conversations, texts_of, turns_of
 from evalkit.readers.table_notes import describe
 from evalkit.readers.table_records import open_table
 from evalkit.util.errors import ColumnError
@@ -75,6 +77,7 @@ def to_evals(
     frames: dict[str, Any] = {
         "scores": scores,
         "trials": table.trials() if "trials" in tables else None,
+        "turns": table.turns() if "turns" in tables else None,
         "cases": table.cases() if "cases" in tables else None,
         "runs": table.runs(),
         "criteria": table.criteria(scores),
@@ -224,10 +227,24 @@ class _ScoreTable:
     def trials(self) -> pl.DataFrame | None:
         # In a row per judgement, tokens and cost are the judge's.
         roles = _TRIAL if self.roles.criteria is not None else _TRIAL[:2]
-        return self._first_values(TRIAL_KEY, {role: self.typed(role, TRIALS) for role in roles}, TRIALS)
+        values = {role: self.typed(role, TRIALS) for role in roles}
+        if values["output"] is None:
+            values["output"] = texts_of(self.conversations, "output", "assistant", -1)
+        return self._first_values(TRIAL_KEY, values, TRIALS)
 
     def cases(self) -> pl.DataFrame | None:
-        return self._first_values(("suite", "case"), {role: self.typed(role, CASES) for role in _CASE}, CASES)
+        values = {role: self.typed(role, CASES) for role in _CASE}
+        if values["input"] is None:
+            values["input"] = texts_of(self.conversations, "input", "user", 0)
+        return self._first_values(("suite", "case"), values, CASES)
+
+    @cached_property
+    def conversations(self) -> list[Any]:
+        return read_conversations(self.column("messages"))
+
+    def turns(self) -> pl.DataFrame | None:
+        keys = self.frame.select(pl.col(f"__{name}").alias(name) for name in TRIAL_KEY)
+        return turns_of(keys.iter_rows(named=True), self.conversations)
 
     def runs(self) -> pl.DataFrame:
         """Return a row per run; without a version, the run name is the version."""
