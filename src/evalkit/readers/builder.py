@@ -119,7 +119,7 @@ class EvalsBuilder:
         self._trials.add({"run": run, "case": case, "epoch": epoch, "line": line}, values)
 
     def add_turns(self, run: str, case: str, epoch: int, messages: Iterable[dict[str, Any]]) -> None:
-        """Add the messages of a trial, in order; see `chat_messages.message`."""
+        """Add the messages of a trial, in order; see `chat_messages.turns`."""
         if "turns" not in self._wanted:
             self.add_run(run)
             return
