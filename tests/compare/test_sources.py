@@ -198,3 +198,42 @@ def test_raters_of_other_answers_do_not_agree_or_disagree() -> None:
     row = found.summary.filter(scope="tone").row(0, named=True)
     assert (row["n"], row["exact"]) == (3, 1.0)
     assert "W23" in found.warnings["id"].to_list()
+
+
+def test_a_promptfoo_file_that_was_cut_says_so(tmp_path: Path) -> None:
+    result = {
+        "provider": {"id": "openai:x"},
+        "prompt": {"raw": "p", "label": "p"},
+        "testCase": {"vars": {"q": "1"}},
+        "success": True,
+        "response": {"output": "4"},
+        "gradingResult": {"pass": True, "score": 1, "componentResults": []},
+    }
+    stats = {"successes": 6, "failures": 3, "errors": 1}
+    log = {
+        "results": {"version": 3, "timestamp": "2026-01-01T00:00:00Z", "results": [result], "stats": stats}
+    }
+    (tmp_path / "out.json").write_text(json.dumps(log), encoding="utf-8")
+    (note,) = [note for note in ek.load(tmp_path / "out.json").notes if note.kind == "partial_log"]
+    assert "10 samples" in note.text
+    assert "0.600 in the log, 1.000 here" in note.text
+
+
+def test_lm_eval_samples_that_were_cut_say_so(tmp_path: Path) -> None:
+    date = "2026-07-07T10-00-00.000000"
+    rows = [
+        {"doc_id": i, "doc": {"q": i}, "target": "a", "resps": [["a"]], "filtered_resps": ["a"], "acc": 1.0}
+        for i in range(3)
+    ]
+    text = "\n".join(map(json.dumps, rows))
+    (tmp_path / f"samples_task_{date}.jsonl").write_text(text, encoding="utf-8")
+    totals = {
+        "results": {"task": {"acc,none": 0.5, "acc_stderr,none": 0.1}},
+        "n-samples": {"task": {"original": 100, "effective": 100}},
+        "config": {},
+        "versions": {"task": 1},
+    }
+    (tmp_path / f"results_{date}.json").write_text(json.dumps(totals), encoding="utf-8")
+    (note,) = [note for note in ek.load(tmp_path).notes if note.kind == "partial_log"]
+    assert "100 samples" in note.text
+    assert "acc: 0.500 in the log, 1.000 here" in note.text

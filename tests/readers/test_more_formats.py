@@ -274,8 +274,13 @@ def test_another_database_is_named(tmp_path: Path) -> None:
 def test_alpaca_eval_preferences_are_win_rates(tmp_path: Path) -> None:
     rows = [
         {
-            "instruction": f"Do {i}.", "output_1": "x", "generator_1": "base", "output_2": "y",
-            "generator_2": "new", "annotator": "gpt4", "preference": preference,
+            "instruction": f"Do {i}.",
+            "output_1": "x",
+            "generator_1": "base",
+            "output_2": "y",
+            "generator_2": "new",
+            "annotator": "gpt4",
+            "preference": preference,
         }
         for i, preference in enumerate((2, 2, 1, 1.5, None))
     ]
@@ -292,8 +297,13 @@ def test_arena_battles(tmp_path: Path) -> None:
     talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     rows = [
         {
-            "question_id": f"q{i}", "model_a": "a", "model_b": "b", "winner": winner, "judge": "person",
-            "conversation_a": talk, "conversation_b": talk,
+            "question_id": f"q{i}",
+            "model_a": "a",
+            "model_b": "b",
+            "winner": winner,
+            "judge": "person",
+            "conversation_a": talk,
+            "conversation_b": talk,
         }
         for i, winner in enumerate(("model_a", "model_b", "tie", "tie (bothbad)", "nonsense"))
     ]

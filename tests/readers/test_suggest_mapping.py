@@ -93,6 +93,32 @@ def test_ragas_is_on_its_own_scale(tmp_path: Path) -> None:
     assert evals.scores.filter(criterion="answer_relevancy")["score"].count() == 2
 
 
+@pytest.mark.parametrize(
+    "cell", ["['first part', 'second part']", '["first part", "second part"]', ["first part", "second part"]]
+)
+def test_contexts_stand_beside_the_answer(cell: Any) -> None:
+    frame = pl.DataFrame(
+        {
+            "user_input": ["q1", "q2"],
+            "retrieved_contexts": [cell, cell],
+            "response": ["a1", "a2"],
+            "faithfulness": [0.5, 1.0],
+        }
+    )
+    evals = ek.load(frame)
+    turns = (
+        evals.turns.filter(pl.col("case") == evals.cases["case"][0])
+        .select("role", "content", "tool_name")
+        .rows()
+    )
+    assert turns == [
+        ("user", "q1", None),
+        ("tool", "first part\n\nsecond part", "retrieved_contexts"),
+        ("assistant", "a1", None),
+    ]
+    assert "second part" in ek.transcript(evals, run="frame", case=str(evals.cases["case"][0]))._repr_html_()
+
+
 def test_only_the_judgement_is_offered(tmp_path: Path) -> None:
     record = {"temp": 0.01, "line_number": 1, "run_version": 1, "response_time_seconds": 2.5}
     grades = ["win", "lose", "win", "win", "tie"]

@@ -69,7 +69,18 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
     ),
 }
 _SETTINGS: Final = ("records", "encoding", "decimal", "sheet", "ignore", "values")
-_KEYS: Final = (*NAMES, "messages", "criteria", "people", "rater", "scale", "direction", "truth", *_SETTINGS)
+_KEYS: Final = (
+    *NAMES,
+    "messages",
+    "contexts",
+    "criteria",
+    "people",
+    "rater",
+    "scale",
+    "direction",
+    "truth",
+    *_SETTINGS,
+)
 _EXAMPLE: Final = '{"case": "line", "criteria": ["relevance"], "scale": [1, 5]}'
 COUNT: Final = "count"
 """As `epoch`: rows of one case are counted."""

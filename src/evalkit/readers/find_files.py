@@ -80,11 +80,17 @@ class _Finder:
         if not path.is_dir() and not data.strip(b"\xef\xbb\xbf \t\r\n"):
             return InputFile(path, _EMPTY, None)
         codec = codec_of(data)
+        packed: FormatError | None = None
         if codec is not None:
-            return self._choose_unpacked(path, codec, mapping)
+            try:
+                return self._choose_unpacked(path, codec, mapping)
+            except FormatError as error:
+                packed = error  # the first bytes may be junk before good lines
         matching = (reader for reader in self.readers if reader.sniff(path, data))
         first = next(matching, None)
         if first is None:
+            if packed is not None:
+                raise packed
             return None
         passed = self.mapping is not None
         names_columns = mapping is not None and mapping.names_columns

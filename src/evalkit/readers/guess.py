@@ -189,6 +189,11 @@ class _Guesser(GuessDraft):
             unknown = [word for word in spelled if word.casefold() not in rules.SEVERITIES]
             if unknown:
                 self.guess.notes.append(f"Unknown severities: {in_words(unknown)}.")
+        contexts = next(
+            (c for c in self.columns if c.last in rules.CONTEXTS and c.name not in self.roles.values()), None
+        )
+        if contexts is not None and "output" in self.roles and "contexts" not in self.given:
+            mapping["contexts"] = contexts.name
         grader = mapping.get("grader")
         if grader and rules.PEOPLE.search(self.by_name[grader].plain):
             mapping["grader_kind"] = {"value": "human"}

@@ -164,6 +164,10 @@ class GuessDraft:
                 f"A record holds two answers ({in_words(answers[:2])}): preferences between pairs, not a score of "
                 "one answer. Write a row per answer."
             )
+        if {"chosen", "rejected"} <= names:
+            raise Refused(
+                "A record holds a chosen and a rejected answer: training data of preferences, no scores."
+            )
         if {"success_count", "total_attempts"} <= names:
             raise Refused("These are counts of successes. evalkit reads a row per attempt.")
 

@@ -153,6 +153,10 @@ BESIDE: Final = re.compile(
     r"(_|\.)(reason|reasons|reasoning|rationale|explanation|explanations|justification|comment|comments|notes"
     r"|feedback|analysis|critique|thought|raw|verbose|why|begrundung)$"
 )
+CONTEXTS: Final = (
+    *("retrieved_contexts", "contexts", "retrieval_context", "retrieved_context", "context", "documents"),
+    *("source_documents", "retrieved_documents"),
+)
 SHARED_REASON: Final = frozenset(
     {
         *("reason", "reasons", "reasoning", "rationale", "explanation", "justification", "comment"),
@@ -201,7 +205,7 @@ SCORE_NAME: Final = re.compile(
     r"|similarity|precision|recall|f1|empathy|hoflichkeit|korrektheit|naturalness|realism|plausibility"
     r"|friendliness|politeness|toxicity|bias|hallucination\w*|violence|sexual|self_harm|hate_unfairness"
     r"|jailbroken\w*|pass|passed|resolved|solved|valid|success|ok|verdict|label|judg\w*|decision|status|outcome"
-    r"|coverage|cites_source|match|reject|refus\w*|result|vollstandigkeit|qualite|exactitude)(_|$)"
+    r"|coverage|cites_source|match|reject|refus\w*|result|reward|grounded\w*|vollstandigkeit|qualite|exactitude)(_|$)"
 )
 YES: Final = frozenset(
     {

@@ -37,4 +37,4 @@ def partial_log(
     ]
     text = f"The log declares {plural(int(declared), 'sample')} and holds {held:,}."
     more = f" {join_words(means, limit=4)}." if means else ""
-    return Note("partial_log", text + more, (source,), (run,))
+    return Note("partial_log", text + more, (source,), (run,) if run else ())

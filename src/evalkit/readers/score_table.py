@@ -29,7 +29,7 @@ from evalkit.readers.nested import KEY, PLACE
 from evalkit.readers.run_names import PARTS, LoadedPart, name_runs
 from evalkit.readers.score_values import NO_SCORE, Notation, as_names, constant, read_scores, read_severities
 from evalkit.readers.table_loss import Loss
-from evalkit.readers.table_messages import read_conversations, texts_of, turns_of
+from evalkit.readers.table_messages import read_conversations, read_exchanges, texts_of, turns_of
 from evalkit.readers.table_notes import describe
 from evalkit.readers.table_records import open_table
 from evalkit.util.errors import ColumnError
@@ -240,6 +240,9 @@ class _ScoreTable:
 
     @cached_property
     def conversations(self) -> list[Any]:
+        contexts = self.column("contexts")
+        if contexts is not None and not self.roles.has("messages"):
+            return read_exchanges(self.column("input"), contexts, self.column("output"))
         return read_conversations(self.column("messages"))
 
     def turns(self) -> pl.DataFrame | None:

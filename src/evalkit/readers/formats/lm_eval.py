@@ -13,6 +13,7 @@ from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, has_records
 from evalkit.readers.json_keys import outline
 from evalkit.readers.json_values import mapping, moment, number, sequence
+from evalkit.readers.partial_logs import partial_log
 from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
@@ -90,12 +91,32 @@ def _samples(file: fields.RecordFile) -> fields.Records:
         )
     else:
         file.files = [str(file.path), str(summary.path)]
-    run = _add_run(file, {} if summary is None else summary.read_object(), task)
+    totals = {} if summary is None else summary.read_object()
+    run = _add_run(file, totals, task)
+    _note_partial(file, totals, task, run)
     epochs: dict[tuple[str | None, str], int] = {}
     for line, record in _current(file):
         case, kind = _case(record), as_text(record.get("filter")) or "none"
         epoch = epochs[case, kind] = epochs.get((case, kind), 0) + 1
         yield line, {**record, "run": run, "task": task, "case": case, "epoch": epoch, "filter": kind}
+
+
+def _note_partial(file: fields.RecordFile, totals: dict[str, Any], task: str, run: str) -> None:
+    """Note that the totals count more documents than the samples hold."""
+    declared = number(fields.get(totals, f"n-samples.{task}.effective"))
+    results = mapping(mapping(totals.get("results")).get(task))
+    published = {
+        name.removesuffix(",none"): value
+        for name, cell in results.items()
+        if name.endswith(",none") and "stderr" not in name and (value := number(cell)) is not None
+    }
+    rows = [record for _, record in _current(file)] if declared is not None else []
+    values = {name: [v for row in rows if (v := number(row.get(name))) is not None] for name in published}
+    own = {name: sum(found) / len(found) if found else None for name, found in values.items()}
+    held = len({as_text(row.get("doc_id")) for row in rows})
+    note = partial_log(str(file.path), run, declared=declared, held=held, published=published, own=own)
+    if note is not None:
+        file.builder.notes.append(note)
 
 
 def _add_run(file: fields.RecordFile, summary: dict[str, Any], task: str) -> str:

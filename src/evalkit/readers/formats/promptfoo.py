@@ -12,7 +12,8 @@ from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import PASS_OR_FAIL, RecordFormat, has_paths
 from evalkit.readers.json_keys import first_records
-from evalkit.readers.json_values import digest, mapping, sequence, words
+from evalkit.readers.json_values import digest, mapping, number, sequence, words
+from evalkit.readers.partial_logs import partial_log
 
 # Model-graded assertions; all others are code.
 _JUDGED: Final = (
@@ -41,7 +42,27 @@ def _is_result(path: object, data: bytes) -> bool:
 def _in_object(file: fields.RecordFile) -> fields.Records:
     document = file.read_object()
     file.builder.ignore_fields(*(name for name in ("traces", "blobAssets") if document.get(name)))
-    return _named(file.list_in("results", "results"), fields.get(document, "results.timestamp"))
+    records = list(file.list_in("results", "results"))
+    stats = mapping(fields.get(document, "results.stats"))
+    declared = [
+        value
+        for name in ("successes", "failures", "errors")
+        if (value := number(stats.get(name))) is not None
+    ]
+    total = sum(declared)
+    means = {"pass rate": (declared[0] / total)} if total and "successes" in stats else {}
+    held = sum(record.get("success") is True for _, record in records)
+    note = partial_log(
+        str(file.path),
+        "",
+        declared=total if declared else None,
+        held=len(records),
+        published=means,
+        own={"pass rate": held / len(records) if records else None},
+    )
+    if note is not None:
+        file.builder.notes.append(note)
+    return _named(records, fields.get(document, "results.timestamp"))
 
 
 def _named(records: fields.Records, started: Any = None) -> fields.Records:
