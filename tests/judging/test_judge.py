@@ -447,6 +447,39 @@ def test_an_answer_that_cannot_be_read_is_no_score_with_a_reason(
     assert ek.grade(out)["verdict"].to_list() == ["unscored"]
 
 
+def test_what_could_not_be_read_is_asked_again_by_the_next_run(fake, make_judge, make_evals, tmp_path):
+    evals, cache = make_evals(["I joined them."]), tmp_path / "answers.sqlite"
+    fake.answer = lambda body: Answer(raw={"choices": []})
+    first = make_judge().run(evals, cache=cache)
+    assert first.scores["score"].null_count() == 2
+    sent = fake.bodies.total()
+
+    fake.answer = judged
+    second = make_judge().run(evals, cache=cache)
+
+    assert second.scores["score"].null_count() == 0
+    again = fake.bodies.total()
+    assert again > sent
+    fake.answer = lambda body: Answer(raw={"choices": []})
+    third = make_judge().run(evals, cache=cache)
+    assert third.scores["score"].to_list() == second.scores["score"].to_list()
+    assert fake.bodies.total() == again
+
+
+def test_an_unreadable_answer_of_an_older_cache_is_not_served(
+    fake, make_judge, make_evals, tmp_path, monkeypatch
+):
+    evals, cache = make_evals(["I joined them."]), tmp_path / "answers.sqlite"
+    fake.answer = lambda body: Answer(raw={"choices": []})
+    with monkeypatch.context() as older:
+        older.setattr("evalkit.llm.answer_cache.Cache.forget", lambda self, key: None)
+        make_judge().run(evals, cache=cache)
+
+    fake.answer = judged
+
+    assert make_judge().run(evals, cache=cache).scores["score"].null_count() == 0
+
+
 @pytest.mark.parametrize("score", [0, 6, 4.5, "5", None])
 def test_a_score_that_is_none_is_no_score(fake, make_judge, make_evals, score):
     fake.answer = lambda body: judged(body, score)

@@ -77,8 +77,10 @@ def test_all_at_once_each_score_goes_to_its_criterion():
         (reply(" \n"), "empty", "empty"),
         (reply(None), "empty", "empty"),
         (reply("The score is 5."), "invalid_json", "not JSON"),
-        (reply(f"```json\n{json.dumps(GOOD)}\n```"), "invalid_json", "not JSON"),
-        (reply(f"<think>hm</think>{json.dumps(GOOD)}"), "invalid_json", "not JSON"),
+        (reply(f"Here:\n```json\n{json.dumps(GOOD)}\n```"), "invalid_json", "not JSON"),
+        (reply(f"```\n{json.dumps(GOOD)}\n```\n```\n{json.dumps(GOOD)}\n```"), "invalid_json", "not JSON"),
+        (reply(f"<think>{json.dumps(GOOD)}"), "invalid_json", "not JSON"),
+        (reply(f"```json\n{json.dumps(changed(score=6))}\n```"), "out_of_range", "outside"),
         (reply(json.dumps(GOOD) + json.dumps(GOOD)), "invalid_json", "not JSON"),
         (reply('{"score": NaN}'), "invalid_json", "not JSON"),
         (reply("[" * 100_000), "invalid_json", "not JSON"),
@@ -125,6 +127,35 @@ def test_every_way_to_fail_has_its_word_and_a_sentence(given, failure, words):
     assert answer.failure == failure
     assert words in answer.reason
     assert answer.scores == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"```json\n{json.dumps(GOOD)}\n```",
+        f"```\n{json.dumps(GOOD, indent=1)}\n```\n",
+        f"\ufeff{json.dumps(GOOD)}",
+        f"<think>Is it a 5? {{}} ```</think>\n{json.dumps(GOOD)}",
+        f"<think>x</think>```json\n{json.dumps(GOOD)}\n```",
+        [{"type": "text", "text": json.dumps(GOOD)}],
+        [{"type": "text", "text": json.dumps(GOOD)[:20]}, {"type": "text", "text": json.dumps(GOOD)[20:]}],
+    ],
+)
+def test_one_whole_object_is_read_out_of_its_wrapping(content):
+    body = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
+
+    assert read(Reply("id", "success", body)).scores[0].score == GOOD["score"]
+
+
+@pytest.mark.parametrize("arguments", [json.dumps(GOOD), GOOD])
+def test_a_tool_call_may_carry_the_object(arguments):
+    call = {"id": "c", "type": "function", "function": {"name": "judge", "arguments": arguments}}
+    message = {"content": None, "tool_calls": [call]}
+    body = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
+
+    assert read(Reply("id", "success", body)).scores[0].score == GOOD["score"]
+    body["choices"][0]["message"]["tool_calls"] = [call, call]
+    assert read(Reply("id", "success", body)).failure == "empty"
 
 
 def test_a_whole_score_may_be_written_as_a_float():

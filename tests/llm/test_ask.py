@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
 import itertools
 import json
 import os
@@ -20,7 +21,7 @@ import pytest
 from evalkit.llm import ask as live
 from evalkit.llm.answer_cache import Cache
 from evalkit.llm.ask import aask, ask
-from evalkit.llm.providers import cost, provider
+from evalkit.llm.providers import check_model, cost, provider
 from evalkit.llm.requests import Request, request_key
 from evalkit.util.errors import ProviderError
 from fakes.interrupts import interrupt_at
@@ -985,3 +986,67 @@ def test_a_reader_that_is_cancelled_leaves_nothing_behind(server, groq, question
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
     assert asyncio.run(main()) == []
+
+
+# --- redirects
+
+
+@pytest.fixture
+def redirected(questions):
+    """Return a provider that redirects elsewhere, and what arrived there."""
+    arrived: list[str] = []
+
+    def handler(answer):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                answer(self)
+
+            do_GET = do_POST
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def elsewhere(request):
+        arrived.append(request.path)
+        request.send_response(200)
+        request.send_header("content-length", "2")
+        request.end_headers()
+        request.wfile.write(b"{}")
+
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for answer in (elsewhere, lambda request: redirect(request)):
+            server = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(answer)))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            servers.append(server)
+        target = f"http://127.0.0.1:{servers[0].server_port}"
+
+        def redirect(request):
+            request.send_response(307)
+            request.send_header("location", f"{target}{request.path}")
+            request.send_header("content-length", "0")
+            request.end_headers()
+
+        yield provider(f"http://127.0.0.1:{servers[1].server_port}/v1"), arrived
+
+
+def test_a_redirect_is_not_followed(redirected, questions):
+    endpoint, arrived = redirected
+
+    replies = list(ask(questions(2), provider=endpoint))
+
+    assert [(reply.outcome, reply.status, reply.code) for reply in replies] == [
+        ("api_error", 307, "redirect")
+    ] * 2
+    assert arrived == []
+
+
+def test_a_redirect_of_the_list_of_models_is_not_followed(redirected):
+    endpoint, arrived = redirected
+
+    assert "307" in (check_model(endpoint, "m") or "")
+    assert arrived == []

@@ -189,3 +189,27 @@ def test_whatever_stands_between_them_no_good_line_is_lost(tmp_path_factory, bet
 
     assert sorted(reply.custom_id for reply in replies) == [f"r{number}" for number in range(5)]
     assert {reply.outcome for reply in replies} == {"success"}
+
+
+@pytest.mark.parametrize("order", ["error first", "answer first", "torn first"])
+def test_of_several_lines_the_answer_counts(order, tmp_path):
+    error = line(response={"status_code": 500, "body": {"error": {"message": "m"}}})
+    torn = line()[:-30]
+    lines = {"error first": [error, line()], "answer first": [line(), error], "torn first": [torn, line()]}[
+        order
+    ]
+    tally = Tally()
+
+    (reply,) = read(tmp_path, b"\n".join(lines) + b"\n", ["a"], tally=tally)
+
+    assert (reply.outcome, reply.status) == ("success", 200)
+    assert tally.duplicates == 1
+    assert tally.outcomes == {"success": 1}
+
+
+def test_an_error_is_worth_more_than_a_torn_line(tmp_path):
+    error = line(response={"status_code": 500, "body": {"error": {"message": "m"}}})
+
+    (reply,) = read(tmp_path, line()[:-30] + b"\n" + error + b"\n", ["a"])
+
+    assert (reply.outcome, reply.status) == ("api_error", 500)

@@ -13,9 +13,10 @@ from evalkit.judging.notes import make_notes
 from evalkit.judging.request_details import details_of
 from evalkit.judging.requests import plan_requests
 from evalkit.judging.score_file import ScoreFile, with_scores
-from evalkit.judging.score_rows import final_rows, key_columns, parse_or_retry, score_key
+from evalkit.judging.score_rows import final_rows, is_unreadable, key_columns, parse_or_retry, score_key
 from evalkit.llm.answer_cache import opened
 from evalkit.llm.batch import submit as batch
+from evalkit.llm.requests import request_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,11 +46,14 @@ class BatchScores:
         Requests to retry that are in none of the jobs.
     unreadable
         Their rows, without scores, if they are not retried.
+    forgotten
+        Requests whose response gives no scores: the cache must not serve it again.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     retries: list[Request] = field(default_factory=list)
     unreadable: list[dict[str, Any]] = field(default_factory=list)
+    forgotten: list[Request] = field(default_factory=list)
 
 
 def collect_scores(jobs: Iterable[Job]) -> BatchScores:
@@ -73,6 +77,8 @@ def collect_scores(jobs: Iterable[Job]) -> BatchScores:
             seen.add(request.custom_id)
             if request.custom_id not in replies:
                 continue
+            if is_unreadable(request, replies[request.custom_id]):
+                scores.forgotten.append(request)
             rows, retry = parse_or_retry(request, replies[request.custom_id])
             scores.rows += rows
             if retry is not None:
@@ -109,6 +115,10 @@ def save_job_scores(
     with ScoreFile(folder) as file:
         scores = collect_scores([job])
         file.add(scores.rows)
+        if scores.forgotten:
+            with opened(cache) as answers:
+                for request in scores.forgotten:
+                    answers.forget(request_key(job.provider.base_url, request.body))
         if job.state == "cancelled":
             file.add(scores.unreadable)
             return None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from evalkit.judging.notes import make_notes
 from evalkit.judging.requests import plan_requests
 from evalkit.judging.score_file import ScoreFile, with_scores
-from evalkit.judging.score_rows import known_cost, parse_or_retry
+from evalkit.judging.score_rows import is_unreadable, known_cost, parse_or_retry
 from evalkit.llm.answer_cache import opened
+from evalkit.llm.requests import request_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,6 +81,11 @@ def _send(
         with closing(cast("Any", replies)):
             for reply in replies:
                 request = by_id[reply.custom_id]
+                if is_unreadable(request, reply):
+                    cache.forget(request_key(judge.endpoint.base_url, request.body))
+                    if reply.cached:
+                        retries.append(request)
+                        continue
                 rows, retry = parse_or_retry(request, reply)
                 if retry is not None:
                     retries.append(retry)

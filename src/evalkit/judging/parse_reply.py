@@ -48,6 +48,8 @@ _REFUSAL: Final = re.compile(
     r"(?i)\s*(?:i'?m sorry|i am sorry|sorry,|i (?:can(?:no|')?t|am unable|won'?t|must decline)|unfortunately,? i can)"
 )
 _MAX_QUOTE: Final = 300
+_FENCE: Final = re.compile(r"```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
+_TEXT_PARTS: Final = ("text", "output_text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +147,40 @@ def _content(body: Any) -> str:
         raise _UnreadableError(
             "truncated", "the response was truncated (finish_reason length): max_tokens is too low"
         )
-    if not isinstance(content, str) or not content.strip():
+    text = _text_of(content)
+    calls = message.get("tool_calls")
+    if not text.strip() and isinstance(calls, list) and len(calls) == 1:
+        function = calls[0].get("function") if isinstance(calls[0], dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        text = (
+            arguments
+            if isinstance(arguments, str)
+            else json.dumps(arguments)
+            if isinstance(arguments, dict)
+            else ""
+        )
+    if not text.strip():
         raise _UnreadableError("empty", f"the response is empty (finish_reason {finish_reason})")
-    return content
+    return text
+
+
+def _text_of(content: Any) -> str:
+    """Return the text of a message: a string, or its text parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") in _TEXT_PARTS]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _unwrapped(text: str) -> str:
+    """Return the text without what may stand around one object: a byte order mark, a thought, one code fence."""
+    text = text.removeprefix("\ufeff").strip()
+    if text.startswith("<think>"):
+        _, closed, after = text.partition("</think>")
+        text = after.strip() if closed else text
+    fence = _FENCE.fullmatch(text)
+    return fence[1] if fence else text
 
 
 def _parse(content: str, criteria: Sequence[CriterionSpec], *, canary: str, decoy: str) -> ParsedReply:
@@ -172,7 +205,9 @@ def _parse(content: str, criteria: Sequence[CriterionSpec], *, canary: str, deco
 
 def _load_json(content: str) -> Any:
     try:
-        return encodable(json.loads(content, object_pairs_hook=_unique_fields, parse_constant=_reject))
+        return encodable(
+            json.loads(_unwrapped(content), object_pairs_hook=_unique_fields, parse_constant=_reject)
+        )
     except (ValueError, RecursionError):
         if _REFUSAL.match(content.replace("\u2019", "'")):
             raise _UnreadableError("refusal", f"the judge declined: {_one_line(content)}") from None

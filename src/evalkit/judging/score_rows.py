@@ -32,6 +32,15 @@ def parse_or_retry(request: Request, reply: Reply) -> tuple[list[dict[str, Any]]
     return _rows(request, details, reply, parsed), None
 
 
+def is_unreadable(request: Request, reply: Reply) -> bool:
+    """Return whether a response came and gives no scores."""
+    details = details_of(request)
+    if details is None or reply.outcome != "success":
+        return False
+    parsed = parse_reply(reply, details.criteria, canary=details.canary, decoy=details.decoy)
+    return parsed.failure is not None
+
+
 def final_rows(request: Request, reply: Reply) -> list[dict[str, Any]]:
     """Return the rows of a reply that is not retried, without scores if it cannot be read."""
     details = details_of(request)

@@ -38,7 +38,8 @@ _SELECTED: Final = "FROM answers WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NUL
 class Cache:
     """Cache answers by `request_key`: an answered request is never paid for again.
 
-    Threads and processes may share one file. Only answers with status 200 are stored, and none is replaced.
+    Threads and processes may share one file. Only answers with status 200 are stored, and none is replaced; what a judge
+    cannot read is deleted again.
     To get a new answer, change something that is sent, such as the seed.
 
     Parameters
@@ -92,6 +93,11 @@ class Cache:
         row = (key, model, time.time(), msgspec.json.encode(body))
         with self._errors("written"), self._lock:
             self._database.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", row)
+
+    def forget(self, key: str) -> None:
+        """Delete an answer that could not be read, so that it is asked for again."""
+        with self._errors("written"), self._lock:
+            self._database.execute("DELETE FROM answers WHERE key = ?", (key,))
 
     def models(self) -> list[dict[str, Any]]:
         """Return the number, size and age of the answers per model, largest first."""

@@ -70,18 +70,24 @@ def hide_key(text: str, key: str | None) -> str:
 
 
 def connect(provider: Provider, *, timeout: float = 120.0) -> AsyncOpenAI:
-    """Return an async client that never retries and ignores `OPENAI_BASE_URL`. Close it after use."""
+    """Return an async client that never retries or follows a redirect, and ignores `OPENAI_BASE_URL`. Close it after use.
+
+    A redirect would send transcripts, and the key, to a host that nobody named.
+    """
     import openai
 
     # aiohttp is nearly twice as fast as the default transport with many concurrent requests.
-    return openai.AsyncOpenAI(**_settings(provider, timeout), http_client=openai.DefaultAioHttpClient())
+    return openai.AsyncOpenAI(
+        **_settings(provider, timeout), http_client=openai.DefaultAioHttpClient(follow_redirects=False)
+    )
 
 
 def connect_sync(provider: Provider, *, timeout: float = 120.0) -> OpenAI:
     """Return a synchronous client, otherwise like `connect`."""
     import openai
 
-    return openai.OpenAI(**_settings(provider, timeout))
+    http_client = openai.DefaultHttpxClient(follow_redirects=False)
+    return openai.OpenAI(**_settings(provider, timeout), http_client=http_client)
 
 
 def _settings(provider: Provider, timeout: float) -> dict[str, Any]:

@@ -36,6 +36,10 @@ def classify_response(status: int | None, body: Any, error: Any = None) -> Class
     """
     if status in (None, 200) and isinstance(body, dict) and isinstance(body.get("choices"), list):
         return Classified("success", 200)
+    if status is not None and 300 <= status < 400:
+        return Classified(
+            "api_error", status, "redirect", "It redirects to another address. Name that address."
+        )
     code, message = read_error(error or None)
     if code is None and message is None:
         code, message = read_error(body)

@@ -106,13 +106,14 @@ def merge_output_lines(
     read: Callable[[bytes], Reply | None],
     tally: Tally | None = None,
 ) -> Iterator[Reply]:
-    """Yield one reply per sent request: its first line, or `absent(ID, line number)`.
+    """Yield one reply per sent request: its best line (success, then error, then torn), or `absent(ID, line number)`.
 
     `paths` are the output file, then the error file; `sent` has the IDs in the order of the batch's lines.
     """
     tally = tally or Tally()
     waiting = {key: number for number, key in enumerate(sent, 1)}
     done: set[str] = set()
+    failures: dict[str, Reply] = {}
     for path in paths:
         for line in _lines(path):
             reply = read(line)
@@ -120,19 +121,29 @@ def merge_output_lines(
                 tally.unreadable += 1
                 continue
             key = reply.custom_id
-            if waiting.pop(key, None) is not None:
+            if key in waiting and reply.outcome == "success":
+                del waiting[key]
                 done.add(key)
+                tally.duplicates += failures.pop(key, None) is not None
                 tally.outcomes[reply.outcome] += 1
                 yield reply
                 continue
-            if key in done:
+            if key in waiting:
+                # A later line may hold the answer, which is paid.
+                before = failures.setdefault(key, reply)
+                if before is reply:
+                    continue
+                tally.duplicates += 1
+                if before.outcome == "malformed":
+                    failures[key] = reply
+            elif key in done:
                 tally.duplicates += 1
             else:
                 tally.unknown += 1
             if len(tally.examples) < 5:
                 tally.examples.append(key[:64])
     for key, number in waiting.items():
-        reply = absent(key, number)
+        reply = failures.get(key) or absent(key, number)
         tally.outcomes[reply.outcome] += 1
         yield reply
 
