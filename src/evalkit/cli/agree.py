@@ -23,6 +23,12 @@ def agree(
         str,
         typer.Option("--reference", metavar="NAME", help='"human", a grader, or "itself" (its own samples).'),
     ] = "human",
+    nominal: Annotated[
+        list[str] | None,
+        opt.text_option(
+            "--nominal", "NAME", "A criterion whose scores are names without an order; repeat for more."
+        ),
+    ] = None,
     by: opt.By = None,
     level: opt.Level = 0.95,
     form: opt.Form = "text",
@@ -37,20 +43,25 @@ def agree(
 
     with working("Comparing"):
         result = agreement(
-            evals, reference=reference, by=opt.split_columns(by) or None, level=level, **arguments
+            evals,
+            reference=reference,
+            nominal=nominal or (),
+            by=opt.split_columns(by) or None,
+            level=level,
+            **arguments,
         )
     emit(as_json(result.to_dict()) if form == "json" else _show(result, markdown=form == "md"))
 
 
 def _show(result: Agreement, *, markdown: bool) -> str:
-    heads = ["scope", "n", "cases", "exact", "bias", "kappa", "alpha", "AC2", "reading"]
+    heads = ["scope", "n", "cases", "exact", "bias", "kappa", "alpha", "AC2", "Pearson r", "reading"]
     rows = [
         [
             row["scope"] if row["group"] == "all" else f"{row['scope']} · {row['group']}",
             *(str(row["n"]), str(row["cases"])),
             "" if row["exact"] is None else f"{row['exact']:.0%}",
             *(_estimate(row[m], row[f"{m}_low"], row[f"{m}_high"]) for m in ("bias", "kappa")),
-            *(number_cell(row["alpha"]), number_cell(row["ac2"])),
+            *(number_cell(row["alpha"]), number_cell(row["ac2"]), number_cell(row["pearson"])),
             row["reading"] + (f": {row['reason']}" if row["reason"] else ""),
         ]
         for row in result.summary.iter_rows(named=True)

@@ -106,6 +106,8 @@ def tell_about(evals: Evals, *, notes: bool = False) -> None:
     shown = [note for note in evals.notes if notes or len(evals.notes) == 1 or note.kind == "synthetic"]
     for note in shown:
         tell(f"Note: {note_line(note)}")
+    if not notes and any(note.kind == "guess" for note in evals.notes):
+        tell("Columns are guessed. To check and keep the guess: evalkit suggest PATH > evalkit.yaml")
     if more := len(evals.notes) - len(shown):
         tell(f"{plural(more, 'more note' if shown else 'note')}. Show them with --notes.")
     if count := evals.problems.height:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.readers.nested import KEY
 from evalkit.util.notes import Note
@@ -13,13 +13,17 @@ if TYPE_CHECKING:
     from evalkit.readers.guess_checks import Guess
 
 
+GUESS: Final = "guess"
+"""The kind of the note with a guessed mapping, and of what is worth knowing of it."""
+
+
 def describe(table: Any, mapping: Mapping | None, guess: Guess | None) -> list[Note]:
     """Return the notes on how a table was read."""
     roles = table.roles
     notes = [Note("guessed", roles.sentence()), *table.conflicts]
     if guess is not None:
         text = f"The mapping is a guess. To pin it: mapping={guess.mapping!r}."
-        notes = [Note("mapping", text), *(Note("guess", line) for line in guess.notes), *notes]
+        notes = [Note(GUESS, text), *(Note(GUESS, line) for line in guess.notes), *notes]
     if not roles.has("case") and KEY not in table.frame.columns:
         notes.append(Note("default", "Cases are numbered by line or record: runs pair line by line."))
     if table.run_parts:
