@@ -311,3 +311,95 @@ def test_arena_battles(tmp_path: Path) -> None:
     evals = ek.load(tmp_path / "battles.jsonl")
     assert evals.scores.filter(run="a")["score"].to_list() == [1, 0, 0.5, 0.5, None]
     assert evals.turns.filter(run="b", case="q0")["content"].to_list() == ["Hi", "Hello"]
+
+
+# More layouts of tables, by names
+
+
+def load_lines(path: Path, rows: list[Any]) -> ek.Evals:
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return ek.load(path)
+
+
+def means(evals: ek.Evals) -> dict[str, float]:
+    rows = (
+        evals.scores.group_by(pl.col("criterion").cast(pl.String)).agg(pl.col("score").mean().round(4)).rows()
+    )
+    return dict(rows)
+
+
+def test_promptflow(tmp_path: Path) -> None:
+    key = "outputs.groundedness.gpt_groundedness"
+    rows = [
+        {"inputs.question": f"q{i}", "inputs.answer": "a", key: s, f"{key}_reason": "r", "line_number": i}
+        for i, s in enumerate((5, 4, 1, 3, 5))
+    ]
+    evals = load_lines(tmp_path / "pf.jsonl", rows)
+    assert means(evals) == {"groundedness": 3.6}
+    assert evals.criteria.select("scale_min", "scale_max").row(0) == (1, 5)
+
+
+def test_lighteval_details(tmp_path: Path) -> None:
+    rows = {
+        "doc": [{"query": f"q{i}", "choices": ["a", "b"], "id": str(i)} for i in range(6)],
+        "model_response": [{"text": ["a"], "input": "the whole prompt"}] * 6,
+        "metric": [{"acc": float(i % 2), "f1": 0.5} for i in range(6)],
+    }
+    pl.DataFrame(rows).write_parquet(tmp_path / "details.parquet")
+    evals = ek.load(tmp_path / "details.parquet")
+    assert means(evals) == {"acc": 0.5, "f1": 0.5}
+    assert evals.cases["input"].to_list()[0] == "q0"
+
+
+def test_weave_calls(tmp_path: Path) -> None:
+    rows = [
+        {
+            **{"id": f"c{i}", "op_name": "predict_and_score", "inputs": {"example": {"question": f"q{i}"}}},
+            "output": {
+                "output": "x",
+                "scores": {"correct": i % 2 == 0, "helpful": {"score": i / 5, "reason": "ok"}},
+            },
+        }
+        for i in range(6)
+    ]
+    assert means(load_lines(tmp_path / "weave.jsonl", rows)) == {"correct": 0.5, "helpful": 0.5}
+
+
+def test_azure_safety_scores(tmp_path: Path) -> None:
+    rows = [
+        {
+            **{"inputs.query": f"q{i}", "outputs.violence.violence": "Very low"},
+            **{"outputs.violence.violence_score": i % 3, "outputs.violence.violence_defect_rate": 0.0},
+        }
+        for i in range(5)
+    ]
+    evals = ek.load(write(tmp_path / "r.json", {"rows": rows, "metrics": {"violence.defect_rate": 0.0}}))
+    assert means(evals) == {"violence": 0.8}
+    assert evals.criteria.select("scale_max", pl.col("direction").cast(pl.String)).row(0) == (7, "lower")
+
+
+def test_a_german_table_of_words(tmp_path: Path) -> None:
+    text = "Fall;Frage;Antwort;Bewertung\n1;a;x;bestanden\n2;b;y;nicht bestanden\n3;c;z;bestanden\n"
+    (tmp_path / "t.csv").write_text(text)
+    evals = ek.load(tmp_path / "t.csv")
+    assert means(evals) == {"Bewertung": 0.6667}
+
+
+def test_a_named_scale_keeps_the_zeros_of_mt_bench(tmp_path: Path) -> None:
+    rows = [
+        {
+            **{
+                "question_id": i,
+                "model": "m",
+                "judge": ["gpt-4", "single-v1"],
+                "judgment": f"[[{s}]]",
+                "score": s,
+            },
+            **{"turn": 1, "user_prompt": "x", "tstamp": 1.0},
+        }
+        for i, s in enumerate((0, 8))
+    ]
+    path = tmp_path / "gpt-4_single.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    assert ek.load(path).scores["score"].to_list() == [None, 8.0]
+    assert ek.load(path, mapping={"scale": {"turn 1": [0, 10]}}).scores["score"].to_list() == [0.0, 8.0]

@@ -116,6 +116,8 @@ class _Guesser(GuessDraft):
         """Return how well a column fits a role, 0 to 1."""
         if column.name in self.roles.values() or not column.count or column.name in (KEY, PLACE):
             return 0.0
+        if role == "input" and any(rules.ANSWER_PARENTS.search(parent) for parent in column.parents):
+            return 0.0
         names, pattern = rules.ROLES[role]
         name = next((each for each in (column.last, column.flat) if each in names), None)
         if name is not None:

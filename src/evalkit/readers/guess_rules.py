@@ -88,6 +88,9 @@ ROLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
                 "qid",
                 "id",
                 "ticket",
+                "fall",
+                "caso",
+                "cas",
                 "item",
                 "example",
                 "sample",
@@ -147,7 +150,7 @@ NOT_A_SCORE: Final = re.compile(
     r"|^(do|has|use|with|needs|num|number_of|queries_to|n)_|^is_(attack|test|train|multi|cached|stream)"
 )
 TOTAL_COLUMN: Final = re.compile(
-    r"(^|_|\.)(average|avg|mean|overall|aggregate\w*|summary|stderr|std|stdev|median)(_|$|\.)"
+    r"(^|_|\.)(average|avg|mean|overall|aggregate\w*|summary|stderr|defect_rate|std|stdev|median)(_|$|\.)"
 )
 BESIDE: Final = re.compile(
     r"(_|\.)(reason|reasons|reasoning|rationale|explanation|explanations|justification|comment|comments|notes"
@@ -170,6 +173,7 @@ SCORE_PARENTS: Final = re.compile(
 REASON_PARENTS: Final = re.compile(
     r"^(reasons?|explanations?|rationales?|justifications?|comments?|feedback|notes)$"
 )
+ANSWER_PARENTS: Final = re.compile(r"(^|_)(response|output|completion|answer)s?$")
 SETTINGS: Final = frozenset(
     {"inputs", "input", "config", "params", "parameters", "settings", "kwargs", "options"}
 )
@@ -205,7 +209,7 @@ SCORE_NAME: Final = re.compile(
     r"|similarity|precision|recall|f1|empathy|hoflichkeit|korrektheit|naturalness|realism|plausibility"
     r"|friendliness|politeness|toxicity|bias|hallucination\w*|violence|sexual|self_harm|hate_unfairness"
     r"|jailbroken\w*|pass|passed|resolved|solved|valid|success|ok|verdict|label|judg\w*|decision|status|outcome"
-    r"|coverage|cites_source|match|reject|refus\w*|result|reward|grounded\w*|vollstandigkeit|qualite|exactitude)(_|$)"
+    r"|coverage|cites_source|match|reject|refus\w*|result|reward|grounded\w*|bewertung|urteil|ergebnis|bestanden|puntuacion|valoracion|vollstandigkeit|qualite|exactitude)(_|$)"
 )
 YES: Final = frozenset(
     {

@@ -233,7 +233,7 @@ def _failed(failures: Sequence[_Outcome]) -> Evals:
 def declare_scales(
     evals: Evals, scales: Mapping[str, tuple[float, float]], directions: Mapping[str, str] | None = None
 ) -> Evals:
-    """Set the declared scale of each criterion without one, except binary criteria, and its direction.
+    """Set the declared scale of each criterion without one, or named, except binary criteria, and its direction.
 
     `scales` maps a criterion (or `""`: all others) to lowest and highest score, `directions` to its better end. Return
     `evals` itself if none applies.
@@ -255,7 +255,9 @@ def declare_scales(
     declared = pl.DataFrame(ends, schema={"low": pl.Float64, "high": pl.Float64}, orient="row")
     ways = [(directions or {}).get(name, (directions or {}).get("")) for name in criteria["criterion"]]
     declared = declared.with_columns(way=pl.Series(ways, dtype=pl.String))
-    free = pl.col("scale_min").is_null() & pl.col("kind").cast(pl.String).ne_missing("binary")
+    # A scale named for a criterion wins over the format's: the 0 of a judge asked for 1 to 10 can be kept.
+    is_named = pl.col("criterion").is_in([name for name in scales if name])
+    free = (pl.col("scale_min").is_null() | is_named) & pl.col("kind").cast(pl.String).ne_missing("binary")
     criteria = criteria.hstack(declared)
     if not criteria.select(((free & pl.col("low").is_not_null()) | pl.col("way").is_not_null()).any()).item():
         return evals
