@@ -55,11 +55,7 @@ def gate(
             **sides.arguments(evals),
             **arguments,
             **matching.arguments,
-            no_regressions=conditions.no_regressions,
-            margin=margin,
-            pass_rate_at_least=conditions.pass_rate_at_least,
-            critical_must_pass=conditions.critical_must_pass,
-            level=conditions.level,
+            **vars(conditions) | {"margin": margin},
         )
     lines = [
         f"{outcome}: {condition}. {for_shell(reason)}" for condition, outcome, reason in result.conditions

@@ -52,19 +52,8 @@ class JudgeOptions(opt.ModelOptions):
         """Return the judge."""
         from evalkit.judging.judge import Judge
 
-        return Judge(
-            model=self.model,
-            rubric=self.rubric,
-            provider=self.endpoint,
-            mode=self.mode,
-            samples=self.samples,
-            temperature=self.temperature,
-            seed=self.seed,
-            effort=self.effort,
-            max_tokens=self.max_tokens,
-            redact=False if self.no_redact else None,
-            name=self.name,
-        )
+        settings = self.settings
+        return Judge(redact=False if settings.pop("no_redact") else None, **settings)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -191,11 +191,12 @@ class ModelOptions:
     ] = None
 
     @property
-    def endpoint(self) -> Any:
-        """The provider, found by name or address."""
+    def settings(self) -> dict[str, Any]:
+        """The options as keyword arguments, the provider found by name or address."""
         from evalkit.llm.providers import provider
 
-        return provider(self.provider, base_url=self.base_url)
+        settings = dict(vars(self))
+        return settings | {"provider": provider(self.provider, base_url=settings.pop("base_url"))}
 
 
 def command(

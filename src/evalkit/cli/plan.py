@@ -46,11 +46,7 @@ def plan(
             evals,
             **sides.arguments(evals),
             **arguments,
-            difference=target.difference,
-            metric=target.metric,
-            power=target.power,
-            alpha=target.alpha,
-            margin=margin,
+            **vars(target) | {"margin": margin},
         )
     emit(as_json(result.to_dict()) if form == "json" else _show(result, markdown=form == "md"))
 

@@ -54,19 +54,7 @@ class AgentOptions(opt.ModelOptions):
         """Return the agent."""
         from evalkit.agents.agent import Agent
 
-        return Agent(
-            model=self.model,
-            prompt=None if self.prompt is None else Path(self.prompt),
-            provider=self.endpoint,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            effort=self.effort,
-            max_tokens=self.max_tokens,
-            call=self.call,
-            command=self.command,
-            name=self.name,
-            version=self.version,
-        )
+        return Agent(**self.settings | {"prompt": None if self.prompt is None else Path(self.prompt)})
 
 
 @dataclass(frozen=True, kw_only=True)
