@@ -65,27 +65,16 @@ def tango(only_candidate: float, only_baseline: float, n: float, *, level: float
     return Estimate((b - c) / n, low, high, level, "Tango", round(n), n_eff=n_eff, p_value=p)
 
 
-def paired_fractions(
-    candidate: ArrayLike, baseline: ArrayLike, k: ArrayLike
-) -> tuple[Floats, Floats, Floats]:
-    """Return the pass fractions of cases with runs on both sides."""
-    new, old, runs = together(candidate, baseline, k)
-    check_fractions(new, old)
-    return new[runs > 0], old[runs > 0], runs[runs > 0]
-
-
 def paired_clusters(
-    candidate: ArrayLike, baseline: ArrayLike, k: ArrayLike, clusters: ArrayLike | None
+    candidate: ArrayLike, baseline: ArrayLike, k: ArrayLike, clusters: ArrayLike | None = None
 ) -> tuple[Floats, Floats, Floats, NDArray[np.intp]]:
-    """Return the columns of `paired_fractions` and cluster codes: one per case if `clusters` is None."""
-    if clusters is None:
-        new, old, runs = paired_fractions(candidate, baseline, k)
-        return new, old, runs, np.arange(new.size)
-    labels = codes_of(np.asarray(candidate, dtype=float).ravel(), clusters)
-    new, old, runs, kept = together(candidate, baseline, k, labels)
+    """Return fractions and runs of cases with runs on both sides, and cluster codes: by default one per case."""
+    size = np.asarray(candidate, dtype=float).ravel()
+    labels = () if clusters is None else (codes_of(size, clusters),)
+    new, old, runs, *kept = together(candidate, baseline, k, *labels)
     check_fractions(new, old)
-    new, old, runs, kept = (column[runs > 0] for column in (new, old, runs, kept))
-    return new, old, runs, cluster_codes(kept)
+    new, old, runs, *kept = (column[runs > 0] for column in (new, old, runs, *kept))
+    return new, old, runs, cluster_codes(kept[0]) if kept else np.arange(new.size)
 
 
 def tango_n_eff(
@@ -124,12 +113,12 @@ def tango_n_eff(
     >>> print(tango_n_eff(new, old, 5))
     -0.1 [-0.3899, 0.1989] (95% Tango n_eff, n = 10, K = 5, n_eff = 12.99, p = 0.125)
     """
-    new, old, runs = paired_fractions(candidate, baseline, k)
+    new, old, runs, codes = paired_clusters(candidate, baseline, k)
     runs_each = harmonic_mean(runs)
     if new.size == 0:
         z_quantile(level)
         return not_estimable("no pairs", n=0, method="Tango n_eff", level=level)
-    plain = _difference(new, old, runs, np.arange(new.size), level)
+    plain = _difference(new, old, runs, codes, level)
     if runs_each == 1 and _is_whole(new) and _is_whole(old):
         b, c, _ = cross_pairs(new, old)
         return replace(plain, method="Tango", k=runs_each, p_value=mcnemar(round(b), round(c)).mid_p)

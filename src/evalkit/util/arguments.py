@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from evalkit.util.errors import ArgumentError, FormatError, SelectorError
-from evalkit.util.words import Option, Sentence, did_you_mean, join_words, plural
+from evalkit.util.words import Option, Sentence, did_you_mean, either, join_words, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +40,25 @@ def is_whole(value: Any) -> TypeGuard[int]:
     return not isinstance(value, bool) and isinstance(value, Integral)
 
 
-def _is_list(value: Any) -> bool:
-    if isinstance(value, str | bytes | Mapping) or not hasattr(value, "__iter__"):
-        return False
-    return all(map(_is_text, value))
+def _is_list_of(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: (
+        not isinstance(value, str | bytes | Mapping)
+        and hasattr(value, "__iter__")
+        and all(map(is_one, value))
+    )
+
+
+def _is_dict_of(is_one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(is_one, value.values()))
+    )
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or _is_text(value)
+
+
+_is_list: Final = _is_list_of(_is_text)
 
 
 def _is_a(name: str) -> Callable[[Any], bool]:
@@ -73,31 +88,13 @@ _KINDS: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         "names of tables such as ('scores',)",
     ),
     "tuple[str, str]": (lambda value: _is_list(value) and len(value) == 2, "a pair of texts"),
-    "Sequence[Selector]": (
-        lambda value: (
-            not isinstance(value, str | bytes | Mapping)
-            and hasattr(value, "__iter__")
-            and all(map(_is_side, value))
-        ),
-        "a list of sides, each a name or a dict of columns",
-    ),
+    "Sequence[Selector]": (_is_list_of(_is_side), "a list of sides, each a name or a dict of columns"),
     "Mapping[str, float]": (
-        lambda value: (
-            isinstance(value, Mapping) and all(map(_is_text, value)) and all(map(is_number, value.values()))
-        ),
+        _is_dict_of(is_number),
         "a dict of names with a number each, such as {'pass_rate': 0.05}",
     ),
     "Mapping[str, str | Sequence[str | None] | None]": (
-        lambda value: (
-            isinstance(value, Mapping)
-            and all(map(_is_text, value))
-            and all(
-                one is None or _is_text(one) or _is_list([x for x in one if x is not None])
-                if one is None or hasattr(one, "__iter__")
-                else False
-                for one in value.values()
-            )
-        ),
+        _is_dict_of(lambda value: _is_text_or_none(value) or _is_list_of(_is_text_or_none)(value)),
         "a dict of columns and their allowed values, such as {'severity': 'critical'}",
     ),
     "FailureClusters": (_is_a("FailureClusters"), "the result of ek.find_failures(evals)"),
@@ -209,7 +206,7 @@ def _check(name: str, value: Any, parts: tuple[str, ...]) -> None:
         Sentence("Invalid {option} {value}.", option=Option(name), value=f"{value!r:.60}"),
         argument=name,
         value=value,
-        expected=_either(allowed),
+        expected=either(allowed),
         fix=_guess(name, value, words, parts),
     )
 
@@ -230,10 +227,6 @@ def _guess(name: str, value: Any, words: list[str], parts: tuple[str, ...]) -> s
     if is_number(value) and {"str", "Selector"} & {*parts}:
         return f"Did you mean {str(value)!r}?"
     return ""
-
-
-def _either(options: list[str]) -> str:
-    return options[0] if len(options) == 1 else f"{join_words(options[:-1])} or {options[-1]}"
 
 
 def _choices(part: str) -> tuple[str, ...]:

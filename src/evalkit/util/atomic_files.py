@@ -79,7 +79,7 @@ def restore_folder(folder: Path) -> None:
             os.replace(old, folder)  # noqa: PTH105
 
 
-def open_for_append(path: Path, mode: int = 0o666) -> FileIO:
+def open_for_append(path: Path) -> FileIO:
     """Open a regular file to read and append, unbuffered; create it if missing.
 
     Raise `FormatError` for a symbolic link, a pipe, a device or a folder.
@@ -87,7 +87,7 @@ def open_for_append(path: Path, mode: int = 0o666) -> FileIO:
     try:
         if path.is_symlink():  # also where the system has no O_NOFOLLOW
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        handle = os.open(path, _APPEND | _SAFE, mode)
+        handle = os.open(path, _APPEND | _SAFE, 0o666)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO):
             raise _not_regular(path) from None

@@ -62,21 +62,3 @@ DARK: Final = {
     "removed": "#5A1F1B",
 }
 """The same on dark ground."""
-
-
-def contrast(color: str, other: str = "#FFFFFF") -> float:
-    """Return the WCAG 2.2 contrast ratio of two hex colors, from 1 to 21.
-
-    >>> contrast("#000000")
-    21.0
-    """
-    light, dark = sorted((_luminance(color), _luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(color: str) -> float:
-    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

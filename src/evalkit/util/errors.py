@@ -6,10 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.util.words import Option, Sentence, did_you_mean, for_shell, join_words
+from evalkit.util.words import Option, Sentence, did_you_mean, either, for_shell, join_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 
 _SPELLED_OUT: Final = 5
@@ -69,7 +69,7 @@ class EvalkitError(Exception):
     def _sentences(self) -> list[str]:
         sentences = [self.what]
         if self.choices:
-            sentences.append(f"Expected {_either(self.choices)}.")
+            sentences.append(f"Expected {either(self.choices, limit=_SPELLED_OUT)}.")
         elif self.expected:
             sentences.append(f"Expected {self.expected}.")
         if self.choices and self.value is not ...:
@@ -90,13 +90,6 @@ def _rebuild(kind: type[EvalkitError], args: tuple[Any, ...], parts: dict[str, A
     error.__dict__.update(parts)
     error.args = args
     return error
-
-
-def _either(choices: Sequence[object]) -> str:
-    names = [str(choice) for choice in choices]
-    if len(names) > _SPELLED_OUT:
-        return f"{', '.join(names[:_SPELLED_OUT])} and {len(names) - _SPELLED_OUT:,} more"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 class ColumnError(EvalkitError, ValueError):

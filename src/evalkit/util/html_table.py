@@ -23,12 +23,11 @@ def html_table(
     numeric: Collection[int | str] | Literal["auto"] = "auto",
     row_heads: bool = False,
     limit: int | None = None,
-    attributes: str = "",
 ) -> Html:
     """Return an HTML table. Every cell is escaped unless it is `Html`; None prints as a dash.
 
     `numeric` names the right-aligned columns by position or head; "auto" selects columns of numbers.
-    `limit` is the number of rows to write; a last line counts the rest. `attributes` must be trusted.
+    `limit` is the number of rows to write; a last line counts the rest.
 
     >>> html_table(["case", "n"], [["<a>", 3]]).count("&lt;a&gt;")
     1
@@ -45,7 +44,7 @@ def html_table(
         rest = f"… and {len(cells) - len(shown):,} more rows"
         body += f'<tr><td colspan="{len(head)}" style="{_CELL}left">{rest}</td></tr>'
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
-    open_tag = f"<table {attributes}>" if attributes else '<table style="border-collapse:collapse">'
+    open_tag = '<table style="border-collapse:collapse">'
     return Html(f"{open_tag}{title}<thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>")
 
 

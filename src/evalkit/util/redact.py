@@ -8,7 +8,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from evalkit.util.hostile_text import INVISIBLE
 
@@ -73,52 +73,10 @@ _NAMED: Final = re.compile(
     """
 )
 # What else is called a key or a token.
-_NO_SECRET: Final = frozenset(
-    {
-        *(
-            "primary",
-            "foreign",
-            "sort",
-            "cache",
-            "partition",
-            "public",
-            "hash",
-            "range",
-            "group",
-            "join",
-            "unique",
-        ),
-        *(
-            "index",
-            "row",
-            "object",
-            "dict",
-            "lookup",
-            "shard",
-            "routing",
-            "idempotency",
-            "dedup",
-            "natural",
-            "composite",
-        ),
-        *(
-            "page",
-            "next",
-            "num",
-            "max",
-            "min",
-            "pad",
-            "eos",
-            "bos",
-            "unk",
-            "mask",
-            "sep",
-            "cls",
-            "stop",
-            "special",
-        ),
-        *("input", "output", "prompt", "completion", "continuation", "per", "last", "first", "start", "end"),
-    }
+_NO_SECRET: Final = re.compile(
+    "primary|foreign|sort|cache|partition|public|hash|range|group|join|unique|index|row|object|dict|lookup|shard|routing"
+    "|idempotency|dedup|natural|composite|page|next|num|max|min|pad|eos|bos|unk|mask|sep|cls|stop|special"
+    "|input|output|prompt|completion|continuation|per|last|first|start|end"
 )
 _LAST_WORD: Final = re.compile(r"[a-z0-9]+$", re.IGNORECASE)
 # Stand-ins for a secret: a variable, a call, a placeholder.
@@ -153,6 +111,9 @@ SHORTEST_SECRET: Final = 12
 _PHONE_DIGITS: Final = range(8, 16)
 _PLACEHOLDER: Final = re.compile(r"\[([a-z][a-z0-9_]*)-(\d+)\]")
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]*")
+
+
+_Find: TypeAlias = "Callable[[str], Iterator[tuple[int, int]]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +222,7 @@ class _Names:
         return have[value]
 
 
-def _mask(text: str, kind: str, find: Callable[[str], Iterator[tuple[int, int]]], names: _Names) -> str:
+def _mask(text: str, kind: str, find: _Find, names: _Names) -> str:
     """Replace the matches by placeholders; existing placeholders stay."""
     kept = [match.span() for match in _PLACEHOLDER.finditer(text)]
     made, last = [], 0
@@ -286,7 +247,7 @@ def _around(start: int, end: int, kept: Sequence[tuple[int, int]]) -> Iterator[t
         yield start, end
 
 
-def _own(patterns: Mapping[str, str]) -> list[tuple[str, Callable[[str], Iterator[tuple[int, int]]]]]:
+def _own(patterns: Mapping[str, str]) -> list[tuple[str, _Find]]:
     made = []
     for kind, pattern in patterns.items():
         if not _KIND.fullmatch(kind):
@@ -301,7 +262,7 @@ def _own(patterns: Mapping[str, str]) -> list[tuple[str, Callable[[str], Iterato
     return made
 
 
-def _matches(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, int]]]:
+def _matches(pattern: re.Pattern[str]) -> _Find:
     group = 1 if pattern.groups else 0
 
     def find(text: str) -> Iterator[tuple[int, int]]:
@@ -310,9 +271,7 @@ def _matches(pattern: re.Pattern[str]) -> Callable[[str], Iterator[tuple[int, in
     return find
 
 
-def _to_the_end_of_words(
-    find: Callable[[str], Iterator[tuple[int, int]]],
-) -> Callable[[str], Iterator[tuple[int, int]]]:
+def _to_the_end_of_words(find: _Find) -> _Find:
     """Extend each match to the next space, so that a long chain of matches is one match."""
 
     def found(text: str) -> Iterator[tuple[int, int]]:
@@ -329,9 +288,7 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
-def _through_invisible(
-    find: Callable[[str], Iterator[tuple[int, int]]],
-) -> Callable[[str], Iterator[tuple[int, int]]]:
+def _through_invisible(find: _Find) -> _Find:
     """Look for matches as a reader sees the text: characters without a picture do not split a secret."""
 
     def found(text: str) -> Iterator[tuple[int, int]]:
@@ -374,7 +331,7 @@ def _named_secrets(text: str) -> Iterator[tuple[int, int]]:
         group = next(name for name in ("quoted", "bare", "signs") if match[name])
         if match["other"]:
             word = _LAST_WORD.search(text, max(match.start() - 40, 0), match.start() + 1)
-            if word is None or word[0].lower() in _NO_SECRET:
+            if word is None or _NO_SECRET.fullmatch(word[0].lower()):
                 continue
         if match["password"]:
             if _is_password(match[group], sure=group == "quoted"):

@@ -37,6 +37,20 @@ def join_words(options: Iterable[object], *, limit: int = 12) -> str:
     return ", ".join(words) if words else "none"
 
 
+def either(options: Iterable[object], *, limit: int = 12) -> str:
+    """Join alternatives for a sentence; count those after `limit`.
+
+    >>> either("abc"), either("abc", limit=2)
+    ('a, b or c', 'a, b and 1 more')
+    """
+    words = [str(option) for option in options]
+    return (
+        " or ".join([", ".join(words[:-1]), words[-1]])
+        if 1 < len(words) <= limit
+        else join_words(words, limit=limit)
+    )
+
+
 def plural(count: int, word: str, *, plural: str = "") -> str:
     """Return a count with its noun.
 
