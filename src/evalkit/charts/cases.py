@@ -181,13 +181,10 @@ def _plot_cases(
     y = alt.Y("name:N", title=None, sort=names)
     width = step * len(groups)
     marks = _squares(cells, x, y, name="cases_cells")
-    return alt.layer(*marks, *_severities(names, severities, width)).properties(
-        width=width, height=_ROW * len(names)
-    )
+    return _with_severities(marks, names, severities, width)
 
 
 def _squares(cells: list[dict[str, Any]], x: alt.X, y: alt.Y, *, name: str) -> list[alt.Chart]:
-    """Return the filled cells and their text."""
     present = {cell["state"] for cell in cells}
     states = {state: colors for state, colors in STATES.items() if state in present}
     by_state, by_case = layers.legend_pick("state"), alt.selection_point(name="case", fields=["name"])
@@ -223,8 +220,10 @@ def _squares(cells: list[dict[str, Any]], x: alt.X, y: alt.Y, *, name: str) -> l
     return [squares.add_params(by_state, by_case).properties(name=name), dashed, *texts]
 
 
-def _severities(names: list[str], severities: list[str], width: float) -> list[alt.Chart]:
-    """Return the severity of each row at the right, and a line above each new one."""
+def _with_severities(
+    marks: list[alt.Chart], names: list[str], severities: list[str], width: float
+) -> Drawing:
+    """Add the severity of each row at the right, and a line above each new one."""
     rows = [
         {"name": name, "severity": word, "first": word != before}
         for name, word, before in zip(names, severities, [None, *severities], strict=False)
@@ -238,7 +237,8 @@ def _severities(names: list[str], severities: list[str], width: float) -> list[a
     )
     lines = base.transform_filter("datum.first").mark_rule(color=MUTED, strokeWidth=1)
     above = alt.Y("name:N", sort=names, bandPosition=0)
-    return [words, lines.encode(y=above, x=alt.value(0), x2=alt.value(width + 76))]
+    lines = lines.encode(y=above, x=alt.value(0), x2=alt.value(width + 76))
+    return alt.layer(*marks, words, lines).properties(width=width, height=_ROW * len(names))
 
 
 def flips(change: ComparisonTables | IntoFrame, *, title: str | None = None) -> Drawing:
@@ -319,6 +319,4 @@ def _plot_flips(
         arrow = rows.mark_text(color=color).encode(x=alt.value(width / 2), text=alt.value("►"))
         word = rows.mark_text(color=color, fontWeight=600, align="left")
         marks += [arrow, word.encode(x=alt.value(width + 92), text="arrow:N")]
-    return alt.layer(*marks, *_severities(names, severities, width)).properties(
-        width=width, height=_ROW * len(names)
-    )
+    return _with_severities(marks, names, severities, width)

@@ -283,7 +283,6 @@ def _as_threshold(text: str) -> float | str:
 
 
 def _read_threshold(text: str, option: str) -> float | str | None:
-    """Return a threshold; None for "none"."""
     try:
         return None if text.strip() == "none" else _as_threshold(text)
     except ValueError:

@@ -150,19 +150,17 @@ def _rank_agreement(
     check_level(level)
     pairs = together(x, y)
     n = pairs[0].size
+    method = f"{statistic.name}, Fisher-z case bootstrap"
     if n == 0:
-        method = f"{statistic.name}, Fisher-z case bootstrap"
         return not_estimable("no item was rated by both", n=0, method=method, level=level)
     # Ranks suffice: codes on a common scale keep the table small.
     first, second = (np.unique(side, return_inverse=True)[1] for side in pairs)
     kinds = max(int(first.max()), int(second.max())) + 1
     if kinds > MOST_KINDS:
         return _closed_form(statistic, first, second, kinds, level)
-    stacks = resampled_tables(first, second, kinds, resamples=resamples, seed=seed)
-    first_stack, *others = stacks
-    replicates = np.concatenate([statistic.of_tables(tables) for tables in (first_stack, *others)])
-    bound = one_sided_bound(first_stack[0], statistic.of_tables, n, level)
-    method = f"{statistic.name}, Fisher-z case bootstrap"
+    stacks = list(resampled_tables(first, second, kinds, resamples=resamples, seed=seed))
+    replicates = np.concatenate([statistic.of_tables(tables) for tables in stacks])
+    bound = one_sided_bound(stacks[0][0], statistic.of_tables, n, level)
     reason = "undefined: no variation in the ratings"
     return fisher_z_interval(
         replicates, n=n, level=level, method=method, seed=seed, undefined=reason, bound=bound
