@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import polars as pl
@@ -119,7 +119,7 @@ def choose_trials(evals: Evals, rule: PassRule, choice: Choice, *, most: int, se
     return chosen.select(TRIALS.key).head(most)
 
 
-def compare_wordings(before: Evals, after: Evals, rule: PassRule) -> ScoreDiff:
+def compare_wordings(before: Evals, after: Evals, rule: PassRule, *, level: float = 0.95) -> ScoreDiff:
     """Compare the scores of one judge under two wordings (`by_wording`)."""
     new = _cells(after).select(*_CELL, after="score", rationale_after="rationale", hash_after="rubric_hash")
     # A cell with an equal wording has the same score: it says nothing about the change.
@@ -147,9 +147,9 @@ def compare_wordings(before: Evals, after: Evals, rule: PassRule) -> ScoreDiff:
     return ScoreDiff(
         scores=scores,
         verdicts=verdicts,
-        agreement=_agreement(scores, verdicts, before),
-        nearer=stats.paired_t(gaps["gap"].to_numpy()),
-        towards=stats.wilson(towards, towards + away),
+        agreement=_agreement(scores, verdicts, before, level),
+        nearer=stats.paired_t(gaps["gap"].to_numpy(), level=level),
+        towards=stats.wilson(towards, towards + away, level=level),
     )
 
 
@@ -208,13 +208,13 @@ def grade_people(evals: Evals, rule: PassRule) -> pl.DataFrame:
 
 
 def _agreement(
-    scores: pl.DataFrame, verdicts: pl.DataFrame, evals: Evals
+    scores: pl.DataFrame, verdicts: pl.DataFrame, evals: Evals, level: float
 ) -> dict[str, tuple[Estimate, Estimate]]:
     agreement = {}
     codes = pl.col(_SIDES).cast(pl.String).replace_strict({"pass": 1.0, "fail": 0.0}, default=None)
     passed = verdicts.with_columns(codes).drop_nulls(_SIDES)
     if passed.height:
-        agreement["verdict"] = _kappas(passed, np.array([0.0, 1.0]))
+        agreement["verdict"] = _kappas(passed, np.array([0.0, 1.0]), level)
     declared = {row["criterion"]: row for row in evals.criteria.iter_rows(named=True)}
     parts = scores.drop_nulls(_SIDES).partition_by("criterion", as_dict=True, maintain_order=True)
     for (criterion,), part in parts.items():
@@ -222,17 +222,15 @@ def _agreement(
         ratings = part.select(pl.col("after").alias("judge"), pl.col("human").alias("reference"))
         points = scale_points(ratings.with_columns(grid=1.0, **{n: pl.lit(v) for n, v in scale.items()}))[0]
         if points is not None:
-            agreement[str(criterion)] = _kappas(part, points)
+            agreement[str(criterion)] = _kappas(part, points, level)
     return agreement
 
 
-def _kappas(rated: pl.DataFrame, points: np.ndarray) -> tuple[Estimate, Estimate]:
+def _kappas(rated: pl.DataFrame, points: np.ndarray, level: float) -> tuple[Estimate, Estimate]:
+    options: dict[str, Any] = {"points": points, "level": level, "seed": 0}
     units, human = rated["case"].cast(pl.String).to_numpy(), rated["human"].to_numpy()
     sides = (rated[side].to_numpy() for side in _SIDES[:2])
-    before, after = (
-        estimate_agreement(side, human, units, points=points, level=0.95, seed=0)[0]["kappa"]
-        for side in sides
-    )
+    before, after = (estimate_agreement(side, human, units, **options)[0]["kappa"] for side in sides)
     return before, after
 
 
