@@ -354,7 +354,9 @@ def test_lighteval_details(tmp_path: Path) -> None:
 def test_weave_calls(tmp_path: Path) -> None:
     rows = [
         {
-            **{"id": f"c{i}", "op_name": "predict_and_score", "inputs": {"example": {"question": f"q{i}"}}},
+            "id": f"c{i}",
+            "op_name": "predict_and_score",
+            "inputs": {"example": {"question": f"q{i}"}},
             "output": {
                 "output": "x",
                 "scores": {"correct": i % 2 == 0, "helpful": {"score": i / 5, "reason": "ok"}},
@@ -368,8 +370,10 @@ def test_weave_calls(tmp_path: Path) -> None:
 def test_azure_safety_scores(tmp_path: Path) -> None:
     rows = [
         {
-            **{"inputs.query": f"q{i}", "outputs.violence.violence": "Very low"},
-            **{"outputs.violence.violence_score": i % 3, "outputs.violence.violence_defect_rate": 0.0},
+            "inputs.query": f"q{i}",
+            "outputs.violence.violence": "Very low",
+            "outputs.violence.violence_score": i % 3,
+            "outputs.violence.violence_defect_rate": 0.0,
         }
         for i in range(5)
     ]
@@ -388,14 +392,14 @@ def test_a_german_table_of_words(tmp_path: Path) -> None:
 def test_a_named_scale_keeps_the_zeros_of_mt_bench(tmp_path: Path) -> None:
     rows = [
         {
-            **{
-                "question_id": i,
-                "model": "m",
-                "judge": ["gpt-4", "single-v1"],
-                "judgment": f"[[{s}]]",
-                "score": s,
-            },
-            **{"turn": 1, "user_prompt": "x", "tstamp": 1.0},
+            "question_id": i,
+            "model": "m",
+            "judge": ["gpt-4", "single-v1"],
+            "judgment": f"[[{s}]]",
+            "score": s,
+            "turn": 1,
+            "user_prompt": "x",
+            "tstamp": 1.0,
         }
         for i, s in enumerate((0, 8))
     ]

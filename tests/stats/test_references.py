@@ -19,6 +19,7 @@ from evalkit.stats.agreement import (
     gwet_of_tables,
     kappa_of_tables,
     one_sided_bound,
+    pearson_of_tables,
     rating_counts,
 )
 
@@ -110,7 +111,15 @@ def test_pearson_is_scipys(n):
     assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
 
 
-def test_pearson_of_constant_and_of_proportional_scores():
+def test_pearson_of_a_table_is_that_of_its_ratings():
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 5, (2, 50))
+    table = np.zeros((5, 5))
+    np.add.at(table, (a, b), 1)
+
+    ours = pearson_of_tables(table[None], np.arange(5.0))[0]
+
+    assert ours == pytest.approx(scipy_stats.pearsonr(a, b).statistic)
     assert stats.pearson([1, 1, 1], [1, 2, 3]).status == "not_estimable"
     assert stats.pearson([1, 2, 3, 4], [2, 4, 6, 8]).estimate == 1
 

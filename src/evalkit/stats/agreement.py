@@ -262,6 +262,17 @@ def icc_of_tables(tables: Floats, points: Floats) -> Floats:
     return _ratio(msr - mse, below, (below > 1e-12) & (between_rows + rest > 1e-12) & (n > 1))
 
 
+def pearson_of_tables(tables: Floats, points: Floats) -> Floats:
+    """Return Pearson's r of each table of ratings at these points."""
+    rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)
+    total = rows.sum(axis=-1)
+    safe = np.where(total > 0, total, 1.0)[..., None]
+    u, v = (points - (side @ points)[..., None] / safe for side in (rows, columns))
+    top = ((tables * u[..., :, None]).sum(axis=-2) * v).sum(axis=-1)
+    below = np.sqrt((rows * u**2).sum(axis=-1) * (columns * v**2).sum(axis=-1))
+    return _ratio(top, below, below > 1e-12)
+
+
 def spearman_of_tables(tables: Floats) -> Floats:
     """Return the correlation of mid-ranks of each table."""
     rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from evalkit.util.errors import ArgumentError, FormatError, SelectorError
-from evalkit.util.words import Option, Sentence, did_you_mean, either, join_words, plural
+from evalkit.util.words import Option, Sentence, did_you_mean, either, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
