@@ -65,9 +65,12 @@ def _send(
     from evalkit.llm.ask import ask
 
     budget = options.max_cost
+    # Equal requests share an answer, which is paid once.
+    asked: set[str] = set()
     while requests:
         by_id = {request.custom_id: request for request in requests}
         retries: list[Request] = []
+        unreadable: set[str] = set()
         spent = 0.0
         replies = ask(
             requests,
@@ -81,9 +84,12 @@ def _send(
         with closing(cast("Any", replies)):
             for reply in replies:
                 request = by_id[reply.custom_id]
+                key = request_key(judge.endpoint.base_url, request.body)
+                if not reply.cached:
+                    asked.add(key)
                 if is_unreadable(request, reply):
-                    cache.forget(request_key(judge.endpoint.base_url, request.body))
-                    if reply.cached:
+                    unreadable.add(key)
+                    if key not in asked:  # an unreadable answer of an earlier run
                         retries.append(request)
                         continue
                 rows, retry = parse_or_retry(request, reply)
@@ -91,5 +97,8 @@ def _send(
                     retries.append(retry)
                 spent += known_cost(request, reply)
                 yield rows
+        # After the round: equal requests in it share the answer.
+        for key in unreadable:
+            cache.forget(key)
         requests = retries
         budget = None if budget is None else max(budget - spent, 0.0)
