@@ -31,8 +31,12 @@ TRANSCRIPTS = BENCH / "transcripts.jsonl"
 WIDE = BENCH / "wide.csv"
 CRITERIA = ["tone", "helpfulness", "accuracy", "clarity"]
 MAPPING = {
-    **{"case": "case_id", "agent_version": "version", "input": "question", "output": "answer"},
-    **{"criteria": CRITERIA, "scale": [1, 5]},
+    "case": "case_id",
+    "agent_version": "version",
+    "input": "question",
+    "output": "answer",
+    "criteria": CRITERIA,
+    "scale": [1, 5],
 }
 
 # What is measured, against what, and how many times as fast (or at most how many times as slow) it should be; the floors
