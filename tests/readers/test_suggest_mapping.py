@@ -405,6 +405,21 @@ def test_the_saved_suggestion_is_found_beside_the_file(tmp_path: Path) -> None:
     assert ek.suggest_mapping(path).mapping == ek.suggest_mapping(path).mapping
 
 
+def test_a_word_without_a_score_stays_so_in_the_saved_mapping(tmp_path: Path) -> None:
+    words = ["Yes", "No", "on", "Yes", "No", "maybe"]
+    frame = pl.DataFrame(
+        {"id": list("abcdef"), "question": list("abcdef"), "answer": list("uvwxyz"), "correct": words}
+    )
+    frame.write_csv(tmp_path / "t.csv")
+    suggestion = ek.suggest_mapping(tmp_path / "t.csv")
+    assert suggestion.status == "asks"
+    suggestion.save(tmp_path / "evalkit.yaml")
+    evals = ek.load(tmp_path / "t.csv")
+    assert evals.scores["score"].to_list() == [1, 0, None, 1, 0, None]
+    assert evals.scores["label"].to_list() == words
+    assert evals.problems.is_empty()
+
+
 # Loud when it matters
 
 

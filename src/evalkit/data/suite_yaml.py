@@ -163,8 +163,8 @@ def _value(node: Node, path: Path, document: Document, name: str) -> Any:
             )
         data[key] = _value(child, (*path, key), document, name)
         document.lines[*path, key] = _line(key_node)
-    # An empty `tags:` equals a missing one.
-    return {key: value for key, value in data.items() if value is not None}
+    # An empty `tags:` equals a missing one; the null of a word under `values:` says that it is unscored.
+    return {key: value for key, value in data.items() if value is not None or path[-1:] == ("values",)}
 
 
 def _key(node: Node, name: str) -> str | int:
