@@ -145,7 +145,18 @@ class ColumnStats:
     @property
     def is_inside_scores(self) -> bool:
         """Whether it is a field of `scores`, `metrics` or the like."""
-        return any(rules.SCORE_PARENTS.search(parent) for parent in self.parents)
+        # `outputs.latency` may be anything, `outputs.judge.tone` is a metric.
+        is_deep = len(self.parents) > 1
+        return any(
+            rules.SCORE_PARENTS.search(parent) and (is_deep or parent not in rules.WIDE_PARENTS)
+            for parent in self.parents
+        )
+
+    @cached_property
+    def is_prose(self) -> bool:
+        """Whether the cells are texts of words, no codes."""
+        spaced = sum(" " in text.strip() or len(text) > 40 or text.isalpha() for text in self.texts)
+        return self.is_text and not self.is_json and 2 * spaced >= self.count
 
     @cached_property
     def holds_messages(self) -> bool:

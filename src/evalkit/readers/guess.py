@@ -370,6 +370,8 @@ class _Guesser(GuessDraft):
         if words is not None or pair is not None:
             self._find_case()
             self._map_roles()
+        if words is not None and not has_answer and all(_worth(word) is None for word in words.words):
+            raise Refused("No column is plainly a judgement.")
         if words is not None:
             letters = {"a": 1, "b": 0, "c": None} if set(words.words) <= {"a", "b", "c"} else {}
             values = {word: letters.get(word.casefold(), _worth(word)) for word in dict.fromkeys(words.texts)}
@@ -384,6 +386,11 @@ class _Guesser(GuessDraft):
                 f"No column is a score. Is an answer correct where {pair[0]!r} equals {pair[1]!r}?"
             )
             return
+        answer = self.by_name.get(self.roles.get("output", ""))
+        if answer is not None and ("messages" not in self.roles) and not answer.is_prose:
+            raise Refused("No column is plainly a judgement, and the answers are no texts.")
+        if answer is not None and any(parent in rules.DOCUMENTED for parent in answer.parents):
+            raise Refused("This is documentation: no column is plainly a judgement.")
         if has_answer and not maybe:
             self._find_case()
             self._map_roles()
@@ -395,7 +402,7 @@ class _Guesser(GuessDraft):
         some = {name: GuessedCriterion(self.by_name[name], 0.3) for name in maybe}
         describe(some, self.columns)
         some = {name: one for name, one in some.items() if one.scale_sure >= SURE}
-        if 0 < len(some) <= _MAYBE_ASKED and (has_answer | ({"case", "input"} & self.roles.keys())):
+        if 0 < len(some) <= _MAYBE_ASKED and (has_answer or "input" in self.roles or self.has_case):
             self._find_case()
             self._map_roles()
             guess.mapping.update(_criteria_keys(some))

@@ -69,6 +69,15 @@ class GuessDraft:
         """Whether a column holds questions, answers or messages."""
         return not {"input", "output", "messages"}.isdisjoint(self.roles)
 
+    @property
+    def has_case(self) -> bool:
+        """Whether a column tells the cases, by a name that says so, or beside a version."""
+        name = self.guess.mapping.get("case", self.roles.get("case"))
+        if name in (None, "line", KEY) or name not in self.by_name:
+            return False
+        is_named = self.by_name[name].last not in rules.WEAK_CASES
+        return is_named or not {"run", "agent_version", "model", "grader"}.isdisjoint(self.roles)
+
     def check(self, name: str, one: GuessedCriterion) -> None:
         """Refuse mixed notations; ask for an unsure scale; note what is guessed."""
         guess, column = self.guess, one.column
@@ -119,7 +128,7 @@ class GuessDraft:
         is_judged = (
             "grader" in self.roles
             or any(one.column.is_metric or one.rationale or one.grader for one in picked.values())
-            or (self.roles.get("case") is not None and guess.mapping.get("case") not in ("line", None))
+            or self.has_case
         )
         if not self.has_answer and not is_judged and self.roles.get("case") != KEY:
             guess.questions.append(

@@ -174,6 +174,12 @@ REASON_PARENTS: Final = re.compile(
     r"^(reasons?|explanations?|rationales?|justifications?|comments?|feedback|notes)$"
 )
 ANSWER_PARENTS: Final = re.compile(r"(^|_)(response|output|completion|answer)s?$")
+WIDE_PARENTS: Final = frozenset({"outputs", "result", "results"})
+DOCUMENTED: Final = frozenset(
+    {"comments", "properties", "definitions", "schema", "parameters", "description"}
+)
+"""Objects of documentation: their fields are no answers."""
+WEAK_CASES: Final = frozenset({"name", "index", "uid", "key", "no", "nr"})
 SETTINGS: Final = frozenset(
     {"inputs", "input", "config", "params", "parameters", "settings", "kwargs", "options"}
 )
