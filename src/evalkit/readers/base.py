@@ -37,7 +37,7 @@ class Raw:
 
     `frame` has `line`, and `__record` if records and lines differ. `source` is the file, or `<frame>`.
     `problems` are the unreadable records. `root` is the decoded file if the records lie inside it. `notes` and `decimal`
-    are what was found on the way.
+    are what was found on the way; `rivals` are other places of records, as likely.
     """
 
     frame: pl.DataFrame
@@ -47,6 +47,7 @@ class Raw:
     root: Any = None
     notes: list[Note] = field(default_factory=list)
     decimal: str = "."
+    rivals: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[str]:

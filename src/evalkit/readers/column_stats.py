@@ -135,7 +135,7 @@ class ColumnStats:
     def is_metric(self) -> bool:
         """Whether its name is that of a metric from 0 to 1."""
         names = {self.last, re.sub(r"_(score|metric|value)$", "", self.last), *self.plain.split(".")}
-        return bool(names & rules.METRICS_01)
+        return bool(names & rules.METRICS_01) or bool(rules.RETRIEVAL.search(self.last))
 
     @cached_property
     def is_named_score(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -10,7 +11,15 @@ import polars as pl
 from evalkit.readers import guess_rules as rules
 from evalkit.readers.column_stats import ColumnStats
 from evalkit.readers.guess_checks import Guess, GuessDraft, GuessReason, Refused
-from evalkit.readers.guess_criteria import LIKELY, SURE, GuessedCriterion, describe, find_criteria, in_words
+from evalkit.readers.guess_criteria import (
+    LIKELY,
+    SURE,
+    GuessedCriterion,
+    criteria_keys,
+    describe,
+    find_criteria,
+    in_words,
+)
 from evalkit.readers.nested import KEY, PLACE
 
 if TYPE_CHECKING:
@@ -23,6 +32,8 @@ SAMPLE: Final = 2000
 _OWN: Final = ("line", "__record")
 _LONG: Final = 400
 _FEW: Final = 4
+_SLOW: Final = 1000
+"""Latencies with a median from here on are hardly seconds."""
 _MAYBE_ASKED: Final = 6
 _ROLES_SHOWN: Final = (
     *("input", "output", "messages", "ideal_behavior", "agent_version", "model", "run", "grader", "epoch"),
@@ -92,7 +103,7 @@ class _Guesser(GuessDraft):
             self.guess.notes.append(f"Not read as judgements: {in_words(maybe)}.")
         for name, one in picked.items():
             self.check(name, one)
-        self.guess.mapping.update(_criteria_keys(picked))
+        self.guess.mapping.update(criteria_keys(picked))
         self.ask_gates(picked)
 
     # Roles
@@ -116,6 +127,8 @@ class _Guesser(GuessDraft):
         """Return how well a column fits a role, 0 to 1."""
         if column.name in self.roles.values() or not column.count or column.name in (KEY, PLACE):
             return 0.0
+        if role in ("severity", "tags") and rules.ONE_SIDE.search(column.last):
+            return 0.0
         if role == "input" and any(rules.ANSWER_PARENTS.search(parent) for parent in column.parents):
             return 0.0
         names, pattern = rules.ROLES[role]
@@ -134,6 +147,7 @@ class _Guesser(GuessDraft):
         if role in ("input", "output", "messages") and column.count < 0.5 * rows:
             return False
         few = column.distinct <= max(0.5 * rows, 2)
+        is_seconds = column.last.endswith(("_s", "_seconds"))
         conditions = {
             "input": lambda: column.is_text or column.is_json,
             "output": lambda: (
@@ -153,11 +167,14 @@ class _Guesser(GuessDraft):
                     and not column.is_boolean
                 ),
             ),
-            "epoch": lambda: column.is_numeric and column.is_whole,
+            "epoch": lambda: (
+                column.is_numeric and column.is_whole and column.distinct > (column.last == "seed")
+            ),
             "severity": lambda: (
                 2 * sum(n for word, n in column.words.items() if word in rules.SEVERITIES) >= column.count
             ),
-            **dict.fromkeys(("latency_s", "cost_usd"), lambda: column.is_numeric),
+            "cost_usd": lambda: column.is_numeric,
+            "latency_s": lambda: column.is_numeric and (is_seconds or median(column.numbers) < _SLOW),
             "tags": lambda: (
                 column.distinct <= max(0.6 * rows, 1)
                 and column.length < 80
@@ -229,15 +246,18 @@ class _Guesser(GuessDraft):
             if role in self.roles
         ]
         beside += [*also, *([PLACE] if PLACE in self.by_name else [])]
-        if name and (also or self._is_unique([name, *beside])):
-            mapping["case"] = name
-            why.append(GuessReason("case", name, "its name, and it tells the records apart", 0.95))
-            return
+        is_unique = name is not None and self._is_unique([name, *beside])
         full = [
             column
             for column in self.columns
             if column.name not in (name, *beside) and column.count == self.rows and not column.is_json
         ]
+        if name and not is_unique and self._ask_version(name, beside, full, is_crossed=True):
+            return
+        if name and (also or is_unique):
+            mapping["case"] = name
+            why.append(GuessReason("case", name, "its name, and it tells the records apart", 0.95))
+            return
         ids = [column.name for column in full if re.search(r"(^|_)(id|uuid)$", column.last)]
         asked = self.roles.get("input")
         texts = [column.name for column in full if column.name == asked and column.length <= _LONG]
@@ -262,22 +282,37 @@ class _Guesser(GuessDraft):
 
     def _find_repeats(self, name: str, beside: list[str], full: list[ColumnStats]) -> None:
         """Rows share a case: a column tells them apart, or they are counted."""
-        mapping = self.guess.mapping
-        mapping["case"] = name
+        if self._ask_version(name, beside, full):
+            return
+        self.guess.mapping["case"] = name
+        if "epoch" not in self.roles:
+            self.guess.mapping["epoch"] = "count"
+            self.guess.notes.append(f"Rows with the same {name!r} are counted as epochs of one case.")
+
+    def _ask_version(
+        self, name: str, beside: list[str], full: list[ColumnStats], *, is_crossed: bool = False
+    ) -> bool:
+        """Ask for the version if a column tells the rows of a case apart; `is_crossed`: each case has each of its words."""
+        if "agent_version" in self.roles or "agent_version" in self.given:
+            return False
+        kinds = self._count([name, *beside])
         apart = [
             column.name
             for column in full
             if not column.is_numeric
             and 1 < column.distinct <= max(0.2 * self.rows, 2)
+            and (not is_crossed or kinds * column.distinct == self.rows)
             and self._is_unique([name, *beside, column.name])
         ]
-        if apart and "agent_version" not in self.roles:
-            mapping["agent_version"] = self.roles["agent_version"] = apart[0]
+        if apart:
+            self.guess.mapping |= {"case": name, "agent_version": apart[0]}
+            self.roles = {role: column for role, column in self.roles.items() if column != apart[0]}
+            self.roles["agent_version"] = apart[0]
             self.guess.questions.append(f"{apart[0]!r} tells the rows of a case apart. Is it the version?")
-            return
-        if "epoch" not in self.roles:
-            mapping["epoch"] = "count"
-            self.guess.notes.append(f"Rows with the same {name!r} are counted as epochs of one case.")
+        return bool(apart)
+
+    def _count(self, names: Sequence[str]) -> int:
+        return self.frame.select(list(dict.fromkeys(names))).n_unique()
 
     # Judgements in rows
 
@@ -370,11 +405,13 @@ class _Guesser(GuessDraft):
         if words is not None or pair is not None:
             self._find_case()
             self._map_roles()
-        if words is not None and not has_answer and all(_worth(word) is None for word in words.words):
+        if words is not None and not has_answer and all(rules.worth(word) is None for word in words.words):
             raise Refused("No column is plainly a judgement.")
         if words is not None:
             letters = {"a": 1, "b": 0, "c": None} if set(words.words) <= {"a", "b", "c"} else {}
-            values = {word: letters.get(word.casefold(), _worth(word)) for word in dict.fromkeys(words.texts)}
+            values = {
+                word: letters.get(word.casefold(), rules.worth(word)) for word in dict.fromkeys(words.texts)
+            }
             guess.mapping["criteria"] = {words.name: {"scale": [0, 1], "values": values}}
             guess.questions.append(
                 f"What is each word of {words.name!r} worth: a score, or null for unscored? The values are a guess."
@@ -405,34 +442,7 @@ class _Guesser(GuessDraft):
         if 0 < len(some) <= _MAYBE_ASKED and (has_answer or "input" in self.roles or self.has_case):
             self._find_case()
             self._map_roles()
-            guess.mapping.update(_criteria_keys(some))
+            guess.mapping.update(criteria_keys(some))
             guess.questions.append(f"No column is plainly a judgement. Are these: {in_words(some)}?")
             return
         raise Refused("No column is plainly a judgement.")
-
-
-def _worth(word: str) -> float | None:
-    plain = word.casefold()
-    if plain in rules.YES | {"win", "won", "accepted"}:
-        return 1
-    return (
-        0
-        if plain in rules.NO | {"lose", "lost", "loss", "timeout"}
-        else 0.5
-        if plain in ("tie", "draw", "partial")
-        else None
-    )
-
-
-def _criteria_keys(picked: Mapping[str, GuessedCriterion]) -> dict[str, Any]:
-    """Return `criteria` and `scale` of the mapping, as short as they can be."""
-    specs = {name: one.spec() for name, one in picked.items()}
-    scales = [tuple(spec["scale"]) for spec in specs.values() if "scale" in spec]
-    if len(set(scales)) == 1 and len(scales) == len(specs):
-        shared = {"scale": list(scales[0])}
-        specs = {name: {key: v for key, v in spec.items() if key != "scale"} for name, spec in specs.items()}
-    else:
-        shared = {}
-    if not any(specs.values()):
-        return {"criteria": list(specs), **shared}
-    return {"criteria": specs, **shared}

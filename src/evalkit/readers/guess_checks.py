@@ -182,6 +182,13 @@ class GuessDraft:
 
     def refuse_two_versions(self, picked: Mapping[str, GuessedCriterion]) -> None:
         """Refuse records with the scores of two versions."""
+        outputs = rules.ROLES["output"][0]
+        answered = {c.name.rpartition(".")[0] for c in self.columns if c.parents and c.last in outputs}
+        scored = sorted({name.rpartition(".")[0] for name in picked} & answered)
+        if len(scored) >= 2:
+            raise Refused(
+                f"A record holds several answers, each with its scores ({in_words(scored)}). Write a row per answer."
+            )
         for name in picked:
             twins = [o for o in picked if o != name and rules.SIDES.sub("#", o) == rules.SIDES.sub("#", name)]
             if twins:

@@ -11,7 +11,7 @@ from evalkit.readers import guess_rules as rules
 from evalkit.util.words import join_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from evalkit.readers.column_stats import ColumnStats
 
@@ -102,6 +102,8 @@ def _points(column: ColumnStats, columns: Sequence[ColumnStats], place: int) -> 
         return None
     if any(parent in rules.SETTINGS for parent in column.parents):
         return _MAYBE
+    if rules.ONE_SIDE.search(column.last):
+        return None
     if not column.count:
         return 0.9 if column.is_metric else None
     if rules.TOTAL_COLUMN.search(column.plain):
@@ -362,3 +364,17 @@ def _rationale(one: GuessedCriterion, columns: Sequence[ColumnStats], picked: Co
 def in_words(names: Iterable[str]) -> str:
     """Return column names in quotes, at most eight."""
     return join_words(map(repr, names), limit=8)
+
+
+def criteria_keys(picked: Mapping[str, GuessedCriterion]) -> dict[str, Any]:
+    """Return `criteria` and `scale` of the mapping, as short as they can be."""
+    specs = {name: one.spec() for name, one in picked.items()}
+    scales = [tuple(spec["scale"]) for spec in specs.values() if "scale" in spec]
+    if len(set(scales)) == 1 and len(scales) == len(specs):
+        shared = {"scale": list(scales[0])}
+        specs = {name: {key: v for key, v in spec.items() if key != "scale"} for name, spec in specs.items()}
+    else:
+        shared = {}
+    if not any(specs.values()):
+        return {"criteria": list(specs), **shared}
+    return {"criteria": specs, **shared}

@@ -41,8 +41,9 @@ ROLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
             *("output", "answer", "response", "completion", "actual_output", "prediction", "model_output"),
             *("bot_reply", "reply", "assistant_answer", "model_answer", "generated_answer", "generated_text"),
             *("antwort", "reponse", "respuesta", "solution", "final_answer", "agent_response"),
+            "actual",
         ),
-        r"(^|_)(answer|response|output|reply|completion)$|^generated_",
+        r"(^|_)(answer|response|output|reply|completion)$|^(generated|actual)_",
     ),
     "messages": (
         (
@@ -74,7 +75,7 @@ ROLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
         (
             *("agent_version", "version", "variant", "release", "prompt_version", "prompt_rev", "revision"),
             *("build", "commit", "branch", "experiment", "config_name", "sheet", "run_version"),
-            "system_version",
+            *("system_version", "agent", "agent_name"),
         ),
         r"(^|_)(version|release|variant|revision)$",
     ),
@@ -108,7 +109,7 @@ ROLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
     "epoch": (
         (
             *("epoch", "attempt", "trial", "repetition", "repeat", "replicate", "iteration", "sample_idx"),
-            "repetition_number",
+            *("repetition_number", "seed"),
         ),
         r"(?!)",
     ),
@@ -209,6 +210,10 @@ METRICS_01: Final = frozenset(
         "nv_context_relevance",
     }
 )
+RETRIEVAL: Final = re.compile(
+    r"(^|_)(hit|recall|precision|ndcg|success|pass|mrr)(_at)?_(k|\d+)$|(^|_)(hit|reciprocal_rank|mrr|ndcg)$"
+)
+"""Metrics of a search, 0 to 1."""
 SCORE_NAME: Final = re.compile(
     r"(^|_)(scores?|rating|grade|quality|correct(ness)?|relevan\w*|coherence|fluency|accuracy|helpful\w*"
     r"|harmless\w*|harmful\w*|safety|tone|clarity|concis\w*|complete\w*|faithful\w*|groundedness|factual\w*"
@@ -265,6 +270,7 @@ NO_DIRECTION: Final = re.compile(
 )
 NOT_LOWER: Final = re.compile(
     r"(^|_)(non|no|not|un|anti|free|free_of|without|avoid\w*|safety|harmless\w*|resist\w*|robust\w*|defen[cs]e)(_|$)"
+    r"|_(quality|ok|correct|correctness|accuracy|appropriate|appropriateness|match)(_score)?$"
 )
 AZURE_SAFETY: Final = re.compile(r"^(violence|sexual|self_harm|hate_unfairness|hate)(_score)?$")
 PEOPLE: Final = re.compile(r"human|annotat|rater|reviewer|expert|label+er|people|manual|gold_label|\bsme\b")
@@ -284,6 +290,8 @@ RECORD_PLACES: Final = frozenset(
         *("evaluations", "simulations", "eval", "runs", "details", "judgements", "judgments", "table"),
     }
 )
+ONE_SIDE: Final = re.compile(r"^(expected|expect|predicted|actual)_")
+"""Names of one side of a comparison: no judgement, no severity, no tag."""
 SIDES: Final = re.compile(
     r"(?i)original|optimi[sz]ed|baseline|improved|before|after|old|new|control|treatment"
 )
@@ -291,3 +299,17 @@ TWO_ANSWERS: Final = re.compile(r"^(output|response|answer|completion|model|gene
 LEADERBOARD: Final = re.compile(
     r"(^|_)(win_rate|elo|standard_error|n_total|n_wins|leaderboard|human_agreement|stderr)(_|$)"
 )
+
+
+def worth(word: str) -> float | None:
+    """Return what a word of a judgement is worth, 0 to 1; None if it does not say.
+
+    >>> worth("Passed"), worth("tie"), worth("timeout"), worth("blue")
+    (1.0, 0.5, 0.0, None)
+    """
+    plain = word.casefold()
+    if plain in YES | {"win", "won", "accepted"}:
+        return 1.0
+    if plain in NO | {"lose", "lost", "loss", "timeout"}:
+        return 0.0
+    return 0.5 if plain in ("tie", "draw", "partial") else None

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _LAST_ROWS: Final = 5
 _SAMPLE: Final = 500
 _PREFERENCE: Final = {"loads": 2.0, "asks": 1.0, "refuses": 0.0}
+_NEAR: Final = 0.4
+"""A difference of weight that says little."""
 
 
 @dataclass(slots=True)
@@ -74,7 +76,10 @@ def guess_table(raw: Raw, given: Mapping, place: str = "") -> Guess:
     known |= {"criteria": ""} if given.criteria and not given.has_people_alone else {}
     people = [name for one in given.criteria or () for name in one.columns if one.people]
     frame = dotted(raw.frame).drop(*given.ignore, *people, strict=False)
-    return guess_mapping(frame, records=place, decimal=given.decimal or raw.decimal, given=known)
+    guess = guess_mapping(frame, records=place, decimal=given.decimal or raw.decimal, given=known)
+    if raw.rivals:
+        guess.questions.append(f"There are records in {join_words(map(repr, (place, *raw.rivals)))}. Which?")
+    return guess
 
 
 def guess_error(raw: Raw, guess: Guess) -> FormatError:
@@ -158,7 +163,20 @@ def with_records(raw: Raw, given: Mapping) -> tuple[Raw, str]:
         raise FormatError(f"{raw.source}: There are no records in it. It has {keys}.", argument="mapping")
     weighed = sorted(places, key=lambda one: -_weigh(raw, *one))
     path, rows = weighed[0]
+    raw = replace(raw, rivals=_rivals(raw, weighed))
     return _at(raw, rows), path
+
+
+def _rivals(raw: Raw, places: list[tuple[str, list[dict[str, Any]]]]) -> tuple[str, ...]:
+    """Return the places that are as likely as the first and hold other records."""
+    first, *others = places
+    weight = _weigh(raw, *first)
+    return tuple(
+        path
+        for path, rows in others
+        if path and first[0] and not path.startswith(first[0]) and not first[0].startswith(path)
+        if weight >= _PREFERENCE["loads"] and weight - _weigh(raw, path, rows) < _NEAR
+    )
 
 
 def _weigh(raw: Raw, path: str, rows: list[dict[str, Any]]) -> float:
