@@ -110,3 +110,22 @@ def test_milliseconds_are_no_seconds_and_an_expectation_no_severity() -> None:
     suggestion = ek.suggest_mapping(pl.DataFrame(rows))
     assert suggestion.status == "loads"
     assert not {"latency_s", "severity"} & suggestion.mapping.keys()
+
+
+def test_a_second_judge_beside_plain_columns() -> None:
+    rows = [
+        {
+            "customer_text": f"It is broken {i}",
+            "draft_reply": "Try again.",
+            "tone": i % 3,
+            "safety": 2 - i % 2,
+            "gemini_tone": (i + 1) % 3,
+            "gemini_safety": 2,
+            "gemini_reason": "Fits.",
+        }
+        for i in range(18)
+    ]
+    evals = ek.load(pl.DataFrame(rows))
+    assert set(evals.scores["criterion"].cast(pl.String)) == {"tone", "safety"}
+    assert evals.scores["grader"].n_unique() == 2
+    assert evals.cases["input"].to_list()[0] == "It is broken 0"

@@ -312,7 +312,7 @@ def _share_scale(criteria: Iterable[GuessedCriterion]) -> None:
 
 
 def _find_graders(picked: dict[str, GuessedCriterion]) -> None:
-    """Split `gpt4_tone`, `claude_tone` into two graders of one criterion, if most columns fit."""
+    """Split `gpt4_tone`, `claude_tone` or `tone`, `claude_tone` into two graders of one criterion, if most columns fit."""
     splits: dict[str, tuple[str, str]] = {}
     for name, one in picked.items():
         own = name.rpartition(".")[2]
@@ -330,7 +330,11 @@ def _find_graders(picked: dict[str, GuessedCriterion]) -> None:
                 splits[name] = (name.partition(".")[0], one.name)
     count = Counter(criterion for _, criterion in splits.values())
     shared = {name: split for name, split in splits.items() if count[split[1]] >= 2}
-    if len({grader for grader, _ in splits.values()}) > 1 and shared and len(shared) >= 0.6 * len(splits):
+    is_several = len({grader for grader, _ in splits.values()}) > 1 and len(shared) >= 0.6 * len(splits)
+    if not is_several:
+        plain = {one.name for name, one in picked.items() if name not in splits}
+        shared = splits if len(splits) >= 2 and plain.issuperset(count) else {}
+    if shared:
         for name, (grader, criterion) in shared.items():
             picked[name].grader, picked[name].name = grader, criterion
             picked[name].is_people = bool(rules.PEOPLE.search(grader.lower()))

@@ -34,7 +34,7 @@ ROLES: Final[dict[str, tuple[tuple[str, ...], str]]] = {
             *("user_query", "instruction", "chat_input", "user_question", "problem", "goal", "frage"),
             *("pregunta", "source_text", "post", "message", "request"),
         ),
-        r"(^|_)(question|query|prompt|instruction)$",
+        r"(^|_)(question|query|prompt|instruction)$|^(customer|user)_(text|input|message|msg)$",
     ),
     "output": (
         (
