@@ -155,7 +155,9 @@ class ColumnStats:
     @cached_property
     def is_prose(self) -> bool:
         """Whether the cells are texts of words, no codes."""
-        spaced = sum(" " in text.strip() or len(text) > 40 or text.strip(" .,!?").isalpha() for text in self.texts)
+        spaced = sum(
+            " " in text.strip() or len(text) > 40 or text.strip(" .,!?").isalpha() for text in self.texts
+        )
         return self.is_text and not self.is_json and 2 * spaced >= self.count
 
     @cached_property
