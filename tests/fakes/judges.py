@@ -6,6 +6,18 @@ import json
 import re
 import unicodedata
 
+TINY_SUITE = """\
+suite: tiny
+criteria:
+- name: Tone
+  description: Is it friendly?
+  scale: [1, 5]
+cases:
+- id: q1
+  prompt: Say.
+  expected:
+    ideal_behavior: It says.
+"""
 CANARY = re.compile(r"The code word for flags\.canary is ([0-9a-f]{16})\.")
 
 

@@ -7,25 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.data.test_chat_messages import SHAPES
+from tests.fakes.judges import TINY_SUITE
 
 import evalkit as ek
 from evalkit.judging.requests import plan_requests
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SUITE = """\
-suite: tiny
-criteria:
-- name: Tone
-  description: Is it friendly?
-  scale: [1, 5]
-cases:
-- id: q1
-  prompt: Say.
-  expected:
-    ideal_behavior: It says.
-"""
 
 
 def braintrust(messages: list[Any]) -> Any:
@@ -127,7 +115,7 @@ TOOLS = (braintrust, langfuse, promptfoo, mlflow, langsmith, phoenix, native, ch
 
 
 def shown_to_the_judge(evals: ek.Evals, folder: Path) -> list[dict[str, Any]]:
-    (folder / "suite.yaml").write_text(SUITE)
+    (folder / "suite.yaml").write_text(TINY_SUITE)
     judge = ek.Judge(model="m", provider="http://127.0.0.1:9/v1", rubric=folder / "suite.yaml")
     request = plan_requests(judge, evals).requests[0]
     lines = request.body["messages"][1]["content"].splitlines()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
+from tests.fakes.judges import TINY_SUITE
 
 import evalkit as ek
 
@@ -14,18 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SUITE = """\
-suite: tiny
-criteria:
-- name: Tone
-  description: Is it friendly?
-  scale: [1, 5]
-cases:
-- id: q0
-  prompt: Say.
-  expected:
-    ideal_behavior: It says.
-"""
 TRIALS = [{"run": version, "case": f"q{n}"} for version in ("v1", "v2") for n in range(3)]
 TURNS = [
     {**trial, "turn": turn, "role": role, "content": f"{role} of {trial['case']}"}
@@ -40,7 +29,7 @@ EVALS = ek.Evals.from_tables(
 
 
 def judge(folder: Path) -> ek.Judge:
-    (folder / "suite.yaml").write_text(SUITE)
+    (folder / "suite.yaml").write_text(TINY_SUITE)
     return ek.Judge(model="m", provider="http://127.0.0.1:9/v1", rubric=folder / "suite.yaml")
 
 

@@ -48,14 +48,7 @@ def find_conflicts(parts: Sequence[Any], table: Literal["cases", "trials"]) -> I
     frames = [_texts(part, table, column, key) for part in parts]
     rows = pl.concat([frame.with_columns(part=pl.lit(place)) for place, frame in enumerate(frames)])
     several = rows.filter(pl.col(column).n_unique().over(key) > 1)
-    by_part: dict[int, list[tuple[str, ...]]] = defaultdict(list)
-    first: dict[tuple[str, ...], str] = {}
-    for *names, text, place in several.select(*key, column, "part").iter_rows():
-        record = tuple(map(str, names))
-        own = content_hash(text)
-        if first.setdefault(record, own) != own:
-            by_part[place].append((*record, own))
-    for place, records in by_part.items():
+    for place, records in _differing(several.select("part", column, *key).iter_rows()).items():
         yield conflict_note(
             column, records, files=parts[place].files, runs=parts[place].runs["run"].cast(pl.String)
         )
@@ -66,15 +59,20 @@ def conflicts_in_table(
 ) -> Iterator[Note]:
     """Yield a note per run whose input of a case, or output of a trial, differs from an earlier row's."""
     rows = frame.drop_nulls(column).filter(pl.col(column).n_unique().over(key) > 1)
-    first: dict[tuple[str, ...], str] = {}
-    by_run: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    names = dict.fromkeys((*key, column, "run"))
-    for row in rows.select(*names).unique(maintain_order=True).iter_rows(named=True):
-        record, own = tuple(str(row[name]) for name in key), content_hash(row[column])
-        if first.setdefault(record, own) != own:
-            by_run[row["run"]].append((*record, own))
-    for run, records in by_run.items():
+    rows = rows.select(pl.col("run").alias("_run"), pl.col(column).alias("_text"), *key)
+    for run, records in _differing(rows.unique(maintain_order=True).iter_rows()).items():
         yield conflict_note(column, records, files=files, runs=[run])
+
+
+def _differing(rows: Iterable[tuple[Any, ...]]) -> dict[Any, list[tuple[str, ...]]]:
+    """Return the records with another text than the first of their key, by group; a row is group, text and key."""
+    first: dict[tuple[str, ...], str] = {}
+    differing: dict[Any, list[tuple[str, ...]]] = defaultdict(list)
+    for group, text, *names in rows:
+        record, own = tuple(map(str, names)), content_hash(text)
+        if first.setdefault(record, own) != own:
+            differing[group].append((*record, own))
+    return differing
 
 
 def conflict_note(

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from shutil import rmtree
 from typing import TYPE_CHECKING, Any, Final
 
+import polars as pl
+
+from evalkit.data.columns import columns
 from evalkit.data.schema import TABLES
 from evalkit.util.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import polars as pl
 
     from evalkit.data.evals import Evals
     from evalkit.data.schema import Problem, TableName
@@ -26,6 +27,13 @@ JSON_OBJECT: Final = "JSON object with scores"
 
 RECORD: Final = "__record"
 """The column with a record's number, where that is not the number of its line."""
+
+
+def numbered(records: list[dict[str, Any]], *, first: int = 1) -> pl.DataFrame:
+    """Return records as a frame with their number in `line`, instead of columns of that name."""
+    frame = columns(records).drop("line", RECORD, strict=False)
+    return frame.with_columns(line=pl.int_range(first, frame.height + first, dtype=pl.Int64, eager=True))
+
 
 _HEAD: Final = 1 << 16
 _MAX_FIRST_LINE: Final = 1 << 26

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from evalkit.data.chat_messages import is_messages
+from evalkit.data.content_blocks import arguments
 from evalkit.readers import guess_rules as rules
 from evalkit.readers.guess_rules import plain_name
 from evalkit.readers.score_values import parse_number
@@ -163,13 +164,4 @@ class ColumnStats:
     @cached_property
     def holds_messages(self) -> bool:
         """Whether its cells are lists of chat messages."""
-        import msgspec
-
-        for text in self.cells[:5]:
-            try:
-                value = msgspec.json.decode(text) if isinstance(text, str) else text
-            except msgspec.MsgspecError:
-                return False
-            if not is_messages(value):
-                return False
-        return bool(self.cells)
+        return bool(self.cells) and all(is_messages(arguments(cell)) for cell in self.cells[:5])

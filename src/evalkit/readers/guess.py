@@ -6,8 +6,6 @@ import re
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
 from evalkit.readers import guess_rules as rules
 from evalkit.readers.column_stats import ColumnStats
 from evalkit.readers.guess_checks import Guess, GuessDraft, GuessReason, Refused
@@ -24,6 +22,8 @@ from evalkit.readers.nested import KEY, PLACE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import polars as pl
 
 SAMPLE: Final = 2000
 """Records that a guess looks at; cases are counted over all."""
@@ -229,8 +229,11 @@ class _Guesser(GuessDraft):
     # Cases
 
     def _is_unique(self, names: Sequence[str]) -> bool:
-        keys = pl.DataFrame([self.frame.get_column(name) for name in dict.fromkeys(names)])
-        return not keys.is_duplicated().any()
+        return self._count(names) == self.frame.height
+
+    def _count(self, names: Sequence[str]) -> int:
+        """Return the number of different records by some columns."""
+        return self.frame.select(list(dict.fromkeys(names))).n_unique()
 
     def _find_case(self, *also: str) -> None:
         name = self.roles.get("case")
@@ -310,9 +313,6 @@ class _Guesser(GuessDraft):
             self.roles["agent_version"] = apart[0]
             self.guess.questions.append(f"{apart[0]!r} tells the rows of a case apart. Is it the version?")
         return bool(apart)
-
-    def _count(self, names: Sequence[str]) -> int:
-        return self.frame.select(list(dict.fromkeys(names))).n_unique()
 
     # Judgements in rows
 

@@ -65,7 +65,7 @@ class GuessDraft:
         self.roles: dict[str, str] = {role: name for role, name in given.items() if name in self.by_name}
 
     @property
-    def has_answer(self) -> bool:
+    def has_texts(self) -> bool:
         """Whether a column holds questions, answers or messages."""
         return not {"input", "output", "messages"}.isdisjoint(self.roles)
 
@@ -130,7 +130,7 @@ class GuessDraft:
             or any(one.column.is_metric or one.rationale or one.grader for one in picked.values())
             or self.has_case
         )
-        if not self.has_answer and not is_judged and self.roles.get("case") != KEY:
+        if not self.has_texts and not is_judged and self.roles.get("case") != KEY:
             guess.questions.append(
                 "There is neither a question nor an answer, a case nor a reason. Is it an evaluation?"
             )
@@ -139,18 +139,18 @@ class GuessDraft:
             guess.questions.append(
                 f"Only {percent(filled, 0)} of the cells of the criteria hold a value. Are these the criteria?"
             )
-        if self.rows == 1 and guess.mapping.get("records") and not self.has_answer:
+        if self.rows == 1 and guess.mapping.get("records") and not self.has_texts:
             guess.questions.append("There is one record alone. Are its numbers totals?")
 
     def refuse_gates(self, picked: Mapping[str, GuessedCriterion]) -> None:
         """Refuse leaderboards, totals, and what has too many columns of numbers."""
-        is_wide = len(picked) > 4 and len(picked) > 2 * self.rows and not self.has_answer
+        is_wide = len(picked) > 4 and len(picked) > 2 * self.rows and not self.has_texts
         if len(picked) > _MANY or is_wide:
             raise Refused(
                 f"{plural(len(picked), 'column')} may be judgements in {plural(self.rows, 'record')}: these are no "
                 "records of an evaluation, or not the place where they lie."
             )
-        if not self.has_answer and any(rules.LEADERBOARD.search(column.last) for column in self.columns):
+        if not self.has_texts and any(rules.LEADERBOARD.search(column.last) for column in self.columns):
             raise Refused(
                 "This is a leaderboard: a row is a model, and its numbers are totals. evalkit reads the rows that "
                 "they were made of."
@@ -159,7 +159,7 @@ class GuessDraft:
     def refuse_totals(self) -> None:
         """Refuse a few objects of numbers by name."""
         is_by_key = "*" in str(self.guess.mapping.get("records", ""))
-        if is_by_key and self.rows < _FEW_KEYS and not self.has_answer:
+        if is_by_key and self.rows < _FEW_KEYS and not self.has_texts:
             raise Refused("These look like totals. evalkit reads the rows that they were made of.")
 
     def refuse_pairs(self) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 from evalkit.data.columns import cell_values, columns
 from evalkit.data.json_text import decode, lines, read_bytes
 from evalkit.readers import guess_rules as rules
-from evalkit.readers.base import RECORD, Raw
+from evalkit.readers.base import RECORD, Raw, numbered
 from evalkit.readers.column_mapping import NAMES, Mapping
 from evalkit.readers.column_roles import mapping_option, with_columns
 from evalkit.readers.guess import guess_mapping
@@ -161,22 +161,18 @@ def with_records(raw: Raw, given: Mapping) -> tuple[Raw, str]:
             return _at(raw, [root]), ""
         keys = join_words(map(str, root), limit=10) if isinstance(root, dict) else type(root).__name__
         raise FormatError(f"{raw.source}: There are no records in it. It has {keys}.", argument="mapping")
-    weighed = sorted(places, key=lambda one: -_weigh(raw, *one))
-    path, rows = weighed[0]
-    raw = replace(raw, rivals=_rivals(raw, weighed))
-    return _at(raw, rows), path
+    weights = {path: _weigh(raw, path, rows) for path, rows in places}
+    path, rows = max(places, key=lambda one: weights[one[0]])
+    return _at(replace(raw, rivals=_rivals(path, weights)), rows), path
 
 
-def _rivals(raw: Raw, places: list[tuple[str, list[dict[str, Any]]]]) -> tuple[str, ...]:
-    """Return the places that are as likely as the first and hold other records."""
-    first, *others = places
-    weight = _weigh(raw, *first)
-    return tuple(
-        path
-        for path, rows in others
-        if path and first[0] and not path.startswith(first[0]) and not first[0].startswith(path)
-        if weight >= _PREFERENCE["loads"] and weight - _weigh(raw, path, rows) < _NEAR
-    )
+def _rivals(first: str, weights: dict[str, float]) -> tuple[str, ...]:
+    """Return the places that are as likely as the first and hold other records, the likeliest first."""
+    if not first or weights[first] < _PREFERENCE["loads"]:
+        return ()
+    near = [path for path, weight in weights.items() if path and weights[first] - weight < _NEAR]
+    apart = [path for path in near if not path.startswith(first) and not first.startswith(path)]
+    return tuple(sorted(apart, key=lambda path: -weights[path]))
 
 
 def _weigh(raw: Raw, path: str, rows: list[dict[str, Any]]) -> float:
@@ -187,10 +183,7 @@ def _weigh(raw: Raw, path: str, rows: list[dict[str, Any]]) -> float:
 def _at(raw: Raw, rows: list[dict[str, Any]]) -> Raw:
     if not rows:
         raise FormatError(f"{raw.source}: The list of records is empty.", argument="mapping")
-    frame = columns(rows)
-    frame = frame.drop("line", RECORD, strict=False)
-    number = pl.int_range(1, frame.height + 1, dtype=pl.Int64, eager=True)
-    return replace(raw, frame=frame.with_columns(line=number), root=None)
+    return replace(raw, frame=numbered(rows), root=None)
 
 
 def _decoded(raw: Raw) -> Any:

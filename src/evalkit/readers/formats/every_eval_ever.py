@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
-from evalkit.data.json_text import as_text
+from evalkit.data.json_text import as_text, decode
 from evalkit.readers.base import Reader
 from evalkit.readers.formats import fields
 from evalkit.readers.formats.record_format import RecordFormat, has_paths, has_records
@@ -17,13 +16,15 @@ if TYPE_CHECKING:
 _SAMPLES: Final = "_samples"
 
 
-def _aggregate_of(path: Path) -> fields.Record:
-    beside = path.with_name(f"{path.stem.removesuffix(_SAMPLES)}.json")
+def _aggregate_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem.removesuffix(_SAMPLES)}.json")
+
+
+def _read_aggregate(path: Path, samples: Path) -> fields.Record:
     try:
-        found = json.loads(beside.read_text(encoding="utf-8")) if beside != path else {}
+        return mapping(decode(path.read_bytes())) if path != samples else {}
     except (OSError, ValueError):
         return {}
-    return mapping(found)
 
 
 def _suite(record: fields.Record) -> str | None:
@@ -32,14 +33,12 @@ def _suite(record: fields.Record) -> str | None:
 
 
 def _records(file: fields.RecordFile) -> fields.Records:
-    aggregate = _aggregate_of(file.path)
+    beside = _aggregate_of(file.path)
+    aggregate = _read_aggregate(beside, file.path)
     if not aggregate:
         file.note("missing", "No aggregate is beside it. Scales and the model are not known.")
     else:
-        file.files = [
-            str(file.path),
-            str(file.path.with_name(f"{file.path.stem.removesuffix(_SAMPLES)}.json")),
-        ]
+        file.files = [str(file.path), str(beside)]
     results = [mapping(one) for one in sequence(aggregate.get("evaluation_results"))]
     configs = {as_text(one.get("evaluation_name")): mapping(one.get("metric_config")) for one in results}
     details = mapping(fields.get(aggregate, "model_info.additional_details"))

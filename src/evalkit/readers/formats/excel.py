@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import polars as pl
-
-from evalkit.data.columns import columns
-from evalkit.readers.base import RECORD, Raw, Reader
+from evalkit.readers.base import Raw, Reader, numbered
 from evalkit.util.errors import FormatError
 from evalkit.util.notes import Note
 from evalkit.util.words import did_you_mean, join_words
@@ -55,9 +52,7 @@ def rows(path: Path, sheet: str = "") -> Raw:
         )
     if skipped and not sheet:
         notes.append(Note("skipped", f"Sheets not read: {join_words(map(repr, skipped))}."))
-    frame = columns(records).drop("line", RECORD, strict=False)
-    number = pl.int_range(1, frame.height + 1, dtype=pl.Int64, eager=True)
-    return Raw(frame.with_columns(line=number + 1), str(path), notes=[*notes])
+    return Raw(numbered(records, first=2), str(path), notes=notes)
 
 
 def _sheets(path: Path) -> dict[str, list[list[Any]]]:
